@@ -1,0 +1,98 @@
+"""Checkpoints: folders whose manifest is written last, so that a half-written one does not exist.
+
+    checkpoints/step-00000123/
+        weights.safetensors  average.safetensors  optimiser.safetensors   state.json
+        MANIFEST.json         sizes and SHA-256 of the others, written last
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from pixelwise.commit import commit_bytes, commit_json
+
+MANIFEST = "MANIFEST.json"
+KEPT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A state of training: named groups of tensors, and counters as JSON."""
+
+    step: int
+    tensors: Mapping[str, Mapping[str, torch.Tensor]]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint below `folder`, then drop all but the newest two.
+
+    Raises
+    ------
+    OutputFailed
+        The disk is full or the folder cannot be written; older checkpoints stay.
+    """
+    target = folder / f"step-{checkpoint.step:08d}"
+    manifest: dict[str, dict[str, Any]] = {}
+    contents = {
+        f"{name}.safetensors": save({k: v.detach().cpu().contiguous() for k, v in group.items()})
+        for name, group in checkpoint.tensors.items()
+    }
+    contents["state.json"] = json.dumps(dict(checkpoint.state), allow_nan=False).encode()
+    (target / MANIFEST).unlink(missing_ok=True)
+    for name, content in contents.items():
+        commit_bytes(target / name, content)
+        manifest[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    commit_json(target / MANIFEST, {"step": checkpoint.step, "files": manifest})
+    for old in _folders(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Load the newest checkpoint that is whole.
+
+    Returns
+    -------
+    checkpoint : Checkpoint or None
+        None when there is none that is whole.
+    complaints : list of str
+        A sentence for each newer checkpoint that was passed over because it is damaged.
+    """
+    complaints: list[str] = []
+    for candidate in _folders(folder):
+        if not (candidate / MANIFEST).is_file():
+            continue  # was being written when the process died
+        try:
+            return _load(candidate), complaints
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            complaints.append(f"The checkpoint {candidate.name} is damaged ({error}) and was passed over.")
+    return None, complaints
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List checkpoint folders, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _load(folder: Path) -> Checkpoint:
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    contents: dict[str, bytes] = {}
+    for name, facts in manifest["files"].items():
+        if Path(name).name != name:
+            raise ValueError(f"file name {name!r} leads elsewhere")
+        content = (folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise ValueError(f"{name} does not match its checksum")
+        contents[name] = content
+    state = json.loads(contents.pop("state.json"))
+    tensors = {name.removesuffix(".safetensors"): load(content) for name, content in contents.items()}
+    return Checkpoint(step=int(manifest["step"]), tensors=tensors, state=state)

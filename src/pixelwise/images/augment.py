@@ -1,0 +1,311 @@
+"""Random changes of training patches: one fused warp (affine and elastic), then intensity changes.
+
+Every draw comes from the generator of its sample, so that a batch is a pure function of (seed, step, sample).
+Positions are computed as a sum of products of a function of the row and a function of the column, which makes
+them as cheap as adding two vectors; images are then read once, with `grid_sample`, and labels once, by index.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from pixelwise.errors import BadOption
+from pixelwise.images import intensity
+
+ELASTIC_POINTS = 3  # coarse grid per axis, as in the U-Net paper (section 3.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What may happen to a training patch; a share is the probability per sample, 0 switches the change off.
+
+    Attributes
+    ----------
+    rotation, rotation_share : float
+        Largest angle, in degrees, both ways.
+    scale, scale_share : (float, float), float
+        Range of the magnification, the same for both axes; above 1 objects grow. Drawn evenly in its logarithm.
+    flip : bool
+        Left and right may be swapped.
+    upside_down : bool
+        Top and bottom may be swapped, and (when `flip` holds too) quarter turns happen: all eight symmetries of
+        the square. For pictures without an up, such as microscopy or aerial views.
+    elastic_sd, elastic_share : float
+        Standard deviation, in pixels, of displacements on a 3 x 3 grid, bicubic in between (U-Net paper).
+        Never more than a tenth of the distance between grid points, so that the map does not fold.
+    brightness, brightness_share : float
+        Largest offset, both ways, in standard deviations of the image (patches are normalised).
+    contrast, contrast_share : (float, float), float
+        Range of the factor on the distance from the channel's mean.
+    gamma, gamma_share : (float, float), float
+        Range of the exponent on intensities brought to 0...1, half of the time inverted; mean and standard
+        deviation are kept.
+    noise, noise_share : float
+        Largest standard deviation of Gaussian noise.
+    blur, blur_share : (float, float), float
+        Range of the standard deviation, in pixels, of a Gaussian blur.
+
+    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net with more geometry,
+    because trainings here are short (planning-and-training facts: geometry before intensity).
+    """
+
+    rotation: float = 180.0
+    rotation_share: float = 0.5
+    scale: tuple[float, float] = (0.7, 1.4)
+    scale_share: float = 0.5
+    flip: bool = True
+    upside_down: bool = True
+    elastic_sd: float = 10.0
+    elastic_share: float = 0.2
+    brightness: float = 0.25
+    brightness_share: float = 0.15
+    contrast: tuple[float, float] = (0.75, 1.25)
+    contrast_share: float = 0.15
+    gamma: tuple[float, float] = (0.7, 1.5)
+    gamma_share: float = 0.3
+    noise: float = 0.1
+    noise_share: float = 0.1
+    blur: tuple[float, float] = (0.5, 1.0)
+    blur_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value: float | tuple[float, float] = getattr(self, field.name)
+            name = f"augmentation.{field.name}"
+            if isinstance(value, tuple):
+                low, high = value
+                if not 0.0 < low <= high < math.inf:
+                    raise BadOption(
+                        f"{name} as two positive numbers, the smaller first",
+                        str(value),
+                        "Swap or correct them.",
+                    )
+            elif field.name.endswith("_share") and not 0.0 <= value <= 1.0:
+                raise BadOption(f"{name} between 0 and 1", str(value), "Give a share, such as 0.2.")
+            elif not 0.0 <= value < math.inf:
+                raise BadOption(
+                    f"{name} of at least 0", str(value), "Give a finite number, 0 to switch it off."
+                )
+        if self.rotation > 180.0:
+            raise BadOption(
+                "augmentation.rotation up to 180 degrees", str(self.rotation), "180 allows every angle."
+            )
+
+
+UNCHANGED = Augmentation(
+    rotation_share=0.0, scale_share=0.0, flip=False, upside_down=False, elastic_share=0.0, brightness_share=0.0,
+    contrast_share=0.0, gamma_share=0.0, noise_share=0.0, blur_share=0.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Warp:
+    """One drawn map from the patch to the window, both measured from their centres in (row, column).
+
+    Attributes
+    ----------
+    turns : int
+        Quarter turns, 0 to 3.
+    mirrored : bool
+        Columns reversed before the turns.
+    matrix : float64 array (2, 2)
+        Patch to window, turns and mirroring included.
+    bends : float64 array (2, 3, 3), optional
+        Row and column displacement of the points of the coarse grid, in window pixels.
+    exact : bool
+        Turns and mirroring alone: pixels move without interpolation.
+    """
+
+    turns: int
+    mirrored: bool
+    matrix: Float64[np.ndarray, "2 2"]
+    bends: Float64[np.ndarray, "2 points points"] | None
+    exact: bool
+
+
+def window_size(size: tuple[int, int], options: Augmentation) -> tuple[int, int]:
+    """Return the window (height, width) to read so that a warped patch of `size` sees real pixels.
+
+    It covers the patch turned by any angle and shrunk to the smallest scale; what elastic displacements reach
+    beyond it is mirrored. Sizes keep their parity, so that both centres fall on the same kind of place.
+    """
+    height, width = size
+    turn = math.radians(min(options.rotation, 90.0)) if options.rotation_share > 0 else 0.0
+    if options.flip and options.upside_down and height != width:
+        turn = math.pi / 2  # quarter turns need the other side's length too
+    shrink = max(1.0, 1.0 / options.scale[0]) if options.scale_share > 0 else 1.0
+
+    def reach(along: int, across: int) -> int:
+        angle = min(turn, math.atan2(across, along))  # where along * cos + across * sin is largest
+        needed = (along * math.cos(angle) + across * math.sin(angle)) * shrink
+        return along + 2 * math.ceil((needed - along) / 2 - 1e-9)
+
+    return reach(height, width), reach(width, height)
+
+
+def augment(
+    windows: Float32[Tensor, "batch channels height width"],
+    labels: UInt8[Tensor, "batch height width"],
+    size: tuple[int, int],
+    draws: Sequence[np.random.Generator],
+    options: Augmentation,
+) -> tuple[Float32[Tensor, "batch channels rows columns"], UInt8[Tensor, "batch rows columns"]]:
+    """Warp windows and labels alike into patches of `size`, then change the intensities of the images.
+
+    Parameters
+    ----------
+    windows : float32 tensor (batch, channels, height, width)
+        Normalised images, `window_size(size, options)` large or larger; the patch is their centre. Not changed.
+    labels : uint8 tensor (batch, height, width)
+        Class maps; every value survives as it is (nearest pixel), the ignore value too.
+    size : (int, int)
+        Height and width of the patches.
+    draws : sequence of numpy.random.Generator
+        One per sample; the result depends on nothing else.
+    options : Augmentation
+
+    Returns
+    -------
+    images, targets : tensors (batch, channels, *size) float32 and (batch, *size) uint8
+        On the device of the input.
+
+    Raises
+    ------
+    BadOption
+        When the windows are smaller than `size`.
+    """
+    if windows.shape[2] < size[0] or windows.shape[3] < size[1]:
+        raise BadOption(
+            f"windows of at least {size[0]} x {size[1]} pixels",
+            f"{windows.shape[2]} x {windows.shape[3]}",
+            "Read windows of `window_size(size, options)`.",
+        )
+    warps = [draw_warp(size, rng, options) for rng in draws]
+    images = windows.new_empty((*windows.shape[:2], *size))
+    targets = labels.new_empty((labels.shape[0], *size))
+    bent = [i for i, warp in enumerate(warps) if not warp.exact]
+    if bent:
+        rows, columns = _positions([warps[i] for i in bent], windows.shape[2:], size, windows.device)
+        whole = len(bent) == len(warps)
+        images[bent] = _read_bilinear(windows if whole else windows[bent], rows, columns)
+        targets[bent] = _read_nearest(labels if whole else labels[bent], rows, columns)
+    for i, warp in enumerate(warps):
+        if warp.exact:
+            images[i] = _move(windows[i], warp, size)
+            targets[i] = _move(labels[i], warp, size)
+    for image, rng in zip(images, draws, strict=True):
+        _change_intensities(image, rng, options)
+    return images, targets
+
+
+def draw_warp(size: tuple[int, int], rng: np.random.Generator, options: Augmentation) -> Warp:
+    """Draw the warp of one sample."""
+    coins = rng.random(6)
+    mirrored = options.flip and coins[0] < 0.5
+    turns = 0
+    if options.upside_down:
+        # mirrored columns and two turns are mirrored rows; without `flip` only top and bottom are swapped
+        turns = int(coins[1] * 4) if options.flip else 0
+        mirrored_rows = not options.flip and coins[1] < 0.5
+        turns, mirrored = (2, True) if mirrored_rows else (turns, mirrored)
+    angle = rng.uniform(-options.rotation, options.rotation) if coins[2] < options.rotation_share else 0.0
+    growth = 1.0
+    if coins[3] < options.scale_share:
+        growth = math.exp(rng.uniform(math.log(options.scale[0]), math.log(options.scale[1])))
+    bends = None
+    if coins[4] < options.elastic_share and options.elastic_sd > 0 and min(size) > 1:
+        spacing = (min(size) - 1) / (ELASTIC_POINTS - 1)
+        bends = rng.normal(0.0, min(options.elastic_sd, spacing / 10), (2, ELASTIC_POINTS, ELASTIC_POINTS))
+    turn, mirror = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.diag([1.0, -1.0 if mirrored else 1.0])
+    radians = math.radians(angle)
+    cosine, sine = math.cos(radians) / growth, math.sin(radians) / growth
+    matrix = np.array([[cosine, sine], [-sine, cosine]]) @ mirror @ np.linalg.matrix_power(turn, turns)
+    return Warp(turns, bool(mirrored), matrix, bends, exact=bends is None and angle == 0.0 and growth == 1.0)
+
+
+def _move(values: Tensor, warp: Warp, size: tuple[int, int]) -> Tensor:
+    """Cut the centre out of (..., height, width), mirror and turn it."""
+    height, width = size if warp.turns % 2 == 0 else (size[1], size[0])
+    top, left = (values.shape[-2] - height) // 2, (values.shape[-1] - width) // 2
+    cut = values[..., top : top + height, left : left + width]
+    if warp.mirrored:
+        cut = cut.flip(-1)
+    return torch.rot90(cut, warp.turns, (-2, -1)) if warp.turns else cut
+
+
+def _positions(
+    warps: Sequence[Warp], window: tuple[int, ...], size: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the window row and column that each patch pixel is read from, (batch, *size) each."""
+    centre = (np.array(window, float) - 1.0) / 2.0
+    matrices = np.stack([warp.matrix for warp in warps])
+    along_rows = np.arange(size[0]) - (size[0] - 1) / 2.0
+    along_columns = np.arange(size[1]) - (size[1] - 1) / 2.0
+    by_row = matrices[:, :, :1] * along_rows + centre[:, None]
+    by_column = matrices[:, :, 1:] * along_columns
+    positions = (
+        torch.from_numpy(by_row.astype(np.float32)).to(device)[..., None]
+        + torch.from_numpy(by_column.astype(np.float32)).to(device)[..., None, :]
+    )
+    for i, warp in enumerate(warps):
+        if warp.bends is not None:
+            bends = torch.from_numpy(warp.bends.astype(np.float32)).to(device)
+            row_weights, column_weights = (_bicubic_weights(n).to(device) for n in size)
+            positions[i] += row_weights @ bends @ column_weights.T
+    # mirrored at the border, without repeating the edge; far outside (never with `window_size`) the edge
+    last = torch.tensor(window, dtype=torch.float32, device=device).view(1, 2, 1, 1) - 1.0
+    positions.abs_().sub_(last).abs_().neg_().add_(last).clamp_(min=0.0)
+    return positions[:, 0], positions[:, 1]
+
+
+@lru_cache(maxsize=16)
+def _bicubic_weights(length: int) -> Tensor:
+    """Return (length, 3): what each coarse point weighs at each pixel, the outer points on the outer pixels."""
+    points = torch.eye(ELASTIC_POINTS)[None, :, :, None]
+    weights = functional.interpolate(points, size=(length, 1), mode="bicubic", align_corners=True)
+    return weights[0, :, :, 0].T.contiguous()
+
+
+def _read_bilinear(windows: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    height, width = windows.shape[2:]
+    grid = torch.stack(
+        [columns * (2.0 / max(width - 1, 1)) - 1.0, rows * (2.0 / max(height - 1, 1)) - 1.0], dim=1
+    )
+    # the planar layout (x apart from y) is read by torch as fast as the usual one, and is cheaper to fill
+    return functional.grid_sample(windows, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
+
+
+def _read_nearest(labels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    places = rows.round().long().mul_(labels.shape[2]).add_(columns.round().long())
+    return labels.flatten(1).gather(1, places.flatten(1)).view(places.shape)
+
+
+def _change_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
+    """Change one image (channels, height, width) in place."""
+    coins = rng.random(5)
+    channels = image.shape[0]
+    if coins[0] < options.noise_share:
+        intensity.add_noise(image, rng.uniform(0.0, options.noise), rng)
+    if coins[1] < options.blur_share:
+        intensity.blur(image, rng.uniform(*options.blur))
+    if coins[2] < options.brightness_share:
+        intensity.brighten(image, rng.uniform(-options.brightness, options.brightness, channels))
+    if coins[3] < options.contrast_share:
+        intensity.stretch(image, np.array([_factor(options.contrast, rng) for _ in range(channels)]))
+    if coins[4] < options.gamma_share:
+        intensity.bend(image, _factor(options.gamma, rng), inverted=bool(rng.random() < 0.5))
+
+
+def _factor(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw below or above 1 with equal chance (nnU-Net), as far as the limits allow."""
+    low, high = limits
+    if low < 1.0 < high:
+        low, high = (low, 1.0) if rng.random() < 0.5 else (1.0, high)
+    return float(rng.uniform(low, high))

@@ -1,0 +1,59 @@
+"""Changes of the intensities of one normalised image, in place; each as in nnU-Net (batchgenerators)."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+from torch.nn import functional
+
+Picture = Float32[Tensor, "channels height width"]
+
+
+def add_noise(image: Picture, sd: float, rng: np.random.Generator) -> None:
+    """Add Gaussian noise; drawn by numpy so that it is the same on every device."""
+    noise = rng.standard_normal(image.numel(), dtype=np.float32)
+    image.add_(torch.from_numpy(noise).to(image.device).view(image.shape), alpha=sd)
+
+
+def blur(image: Picture, sd: float) -> None:
+    """Blur with a Gaussian of `sd` pixels, cut at three `sd`, mirrored at the border."""
+    reach = min(math.ceil(3.0 * sd), image.shape[1] - 1, image.shape[2] - 1)
+    if reach < 1:
+        return
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sd) ** 2)
+    weights = (weights / weights.sum()).to(image.device)
+    padded = functional.pad(image[:, None], (reach, reach, reach, reach), mode="reflect")
+    across = functional.conv2d(padded, weights.view(1, 1, 1, -1))
+    image.copy_(functional.conv2d(across, weights.view(1, 1, -1, 1))[:, 0])
+
+
+def brighten(image: Picture, offsets: Float64[np.ndarray, "channels"]) -> None:
+    """Add an offset to each channel."""
+    image.add_(_column(offsets, image))
+
+
+def stretch(image: Picture, factors: Float64[np.ndarray, "channels"]) -> None:
+    """Multiply the distance from the channel's mean."""
+    mean = image.mean((1, 2), keepdim=True)
+    image.sub_(mean).mul_(_column(factors, image)).add_(mean)
+
+
+def bend(image: Picture, gamma: float, *, inverted: bool) -> None:
+    """Raise intensities, brought to 0...1 per channel, to the power `gamma`; keep mean and standard deviation.
+
+    Inverted bends the bright end instead of the dark one. Constant channels stay as they are.
+    """
+    values = image.neg() if inverted else image.clone()
+    std, mean = torch.std_mean(values, (1, 2), correction=0, keepdim=True)
+    low, high = values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
+    span = (high - low).clamp_(min=1e-7)
+    values.sub_(low).div_(span).pow_(gamma)
+    new_std, new_mean = torch.std_mean(values, (1, 2), correction=0, keepdim=True)
+    values.sub_(new_mean).mul_(std / new_std.clamp(min=1e-7)).add_(mean)
+    image.copy_(values.neg_() if inverted else values)
+
+
+def _column(values: Float64[np.ndarray, "channels"], image: Tensor) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(image.device).view(-1, 1, 1)

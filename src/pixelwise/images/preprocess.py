@@ -1,0 +1,154 @@
+"""The intensity scale of an image: found once per image, applied window by window, and the way back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Num
+
+from pixelwise.errors import BadOption
+
+# Rows are measured in blocks of about this many pixels, so that no float copy of a large image is ever made.
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """How intensities become numbers around zero; it travels inside the model file.
+
+    Attributes
+    ----------
+    kind : {"image", "dataset", "none"}
+        image: mean 0 and standard deviation 1 per image and channel (nnU-Net's `zscore`, its default for
+        everything but CT). dataset: the same with `mean` and `std` of all training images, for pictures whose
+        absolute brightness means something. none: pixel values as they are.
+    mean, std : tuple of float
+        One per channel; for "dataset" only.
+    """
+
+    kind: Literal["image", "dataset", "none"] = "image"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        given = bool(self.mean or self.std)
+        if self.kind == "dataset":
+            if not self.mean or len(self.mean) != len(self.std):
+                raise BadOption(
+                    "normalisation.mean and normalisation.std with one number per channel for kind `dataset`",
+                    f"{len(self.mean)} means and {len(self.std)} standard deviations",
+                    "Give both, or use normalisation.kind=image.",
+                )
+            if not all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
+                raise BadOption(
+                    "finite normalisation.mean and positive, finite normalisation.std",
+                    f"mean {list(self.mean)}, std {list(self.std)}",
+                    "Correct them, or use normalisation.kind=image.",
+                )
+        elif given:
+            raise BadOption(
+                f"no normalisation.mean and normalisation.std for kind `{self.kind}`",
+                f"mean {list(self.mean)}, std {list(self.std)}",
+                "Leave them out, or use normalisation.kind=dataset.",
+            )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One line per channel: scaled = (pixel - shift) * factor.
+
+    The shift is taken off first and both are float64: `pixel * factor + offset` in float32 would lose the
+    last digits of 16-bit images with a small contrast on a bright ground.
+
+    Attributes
+    ----------
+    factor, shift : float64 array (channels,)
+        `factor` is never zero, so that the way back exists.
+    """
+
+    factor: Float64[np.ndarray, "channels"]
+    shift: Float64[np.ndarray, "channels"]
+
+    def apply(
+        self, pixels: Num[np.ndarray, "channels height width"]
+    ) -> Float32[np.ndarray, "channels height width"]:
+        """Return `pixels` (of any dtype) on the scale of the network, as float32."""
+        # 8 and 16 bit values, and float32, are exact in float32 or as good as their file; others are not
+        exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
+        scaled = np.subtract(pixels, self.shift.astype(exact)[:, None, None], dtype=exact)
+        np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
+        return scaled.astype(np.float32, copy=False)
+
+    def invert(
+        self, scaled: Float[np.ndarray, "channels height width"]
+    ) -> Float64[np.ndarray, "channels height width"]:
+        """Return pixel values for `scaled` ones; `invert(apply(x))` is x to float32 rounding."""
+        return scaled / self.factor[:, None, None] + self.shift[:, None, None]
+
+
+def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisation: Normalisation) -> Scale:
+    """Find the scale of one image.
+
+    Parameters
+    ----------
+    pixels : array (channels, height, width)
+        Any dtype; may be a memory map: rows are read block by block, once.
+    normalisation : Normalisation
+
+    Returns
+    -------
+    Scale
+        A constant channel (or one whose spread is mere rounding) gets the factor 1: it becomes all zeros.
+
+    Raises
+    ------
+    BadOption
+        For kind `dataset` when the image has another number of channels than the data set had.
+    """
+    channels = pixels.shape[0]
+    if normalisation.kind == "none":
+        return Scale(np.ones(channels), np.zeros(channels))
+    if normalisation.kind == "dataset":
+        if len(normalisation.mean) != channels:
+            raise BadOption(
+                f"an image with {len(normalisation.mean)} channels, as the data set had",
+                f"{channels} channels",
+                "Give an image like those the model was trained on.",
+            )
+        return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float))
+    mean, std = mean_and_std(pixels)
+    rounding = 1e-6 * np.abs(mean) if pixels.dtype.kind == "f" else 0.0
+    flat = std <= np.maximum(rounding, 1e-30)
+    return Scale(1.0 / np.where(flat, 1.0, std), mean)
+
+
+def mean_and_std(
+    pixels: Num[np.ndarray, "channels height width"],
+) -> tuple[Float64[np.ndarray, "channels"], Float64[np.ndarray, "channels"]]:
+    """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
+
+    Deviations are taken from the mean of the first block, which keeps the difference of squares accurate.
+    An image without pixels gives 0 and 0.
+    """
+    channels = pixels.shape[0]
+    count = pixels.shape[1] * pixels.shape[2]
+    origin, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    if count == 0:
+        return origin, squares
+    for start, block in _blocks(pixels):
+        for channel in range(channels):
+            values = block[channel].astype(np.float64).ravel()
+            if start == 0:
+                origin[channel] = values.mean()
+            values -= origin[channel]
+            total[channel] += values.sum()
+            squares[channel] += values @ values
+    variance = squares / count - (total / count) ** 2
+    return origin + total / count, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _blocks(pixels: np.ndarray[Any, Any]) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    rows = max(1, BLOCK // max(1, pixels.shape[2]))
+    for start in range(0, pixels.shape[1], rows):
+        yield start, pixels[:, start : start + rows]

@@ -1,0 +1,230 @@
+"""What the door hands to the rest of the house: plain records of a data set that was understood."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pixelwise.errors import BadOption
+
+Task = Literal["binary", "multiclass", "instance"]
+Part = Literal["train", "val", "test"]
+Colour = tuple[int, int, int]
+
+# kind of problem -> (what was expected, the mend). One table, so that every file of a kind is told alike.
+KINDS: dict[str, tuple[str, str]] = {
+    "no images": ("images and masks", "Give the folder that holds them, such as DATA with images/ and masks/."),
+    "one image only": ("at least 2 images with masks", "One trains, one validates: add a second pair."),
+    "no training images": ("a train part", "Add train/images and train/masks, or drop the part folders."),
+    "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
+    "missing mask": ("a mask for every image", "Add it, or leave such images aside with --allow-missing."),
+    "orphan mask": ("an image for every mask", "Add it, or leave such masks aside with --allow-missing."),
+    "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
+    "unreadable image": ("an image that can be read", "Save it again as PNG or TIFF, or remove it."),
+    "unreadable mask": ("a mask that can be read", "Save it again as PNG or TIFF, or remove it."),
+    "float mask": ("whole numbers in a mask", "Save class or object numbers as 8- or 16-bit PNG or TIFF."),
+    "size mismatch": ("masks of the size of their images", "Export the mask again at the size of its image."),
+    "mixed channels": ("images of one channel count", "Save all with the same channels, or keep one kind."),
+    "mixed depths": ("images of one pixel type", "Save all with the same bit depth."),
+    "mask is the image": ("a mask with class or object numbers", "Put the drawn mask in place of the picture."),
+    "lossy mask": ("the exact values of a mask", "Export the masks as PNG or TIFF: JPEG smears their values."),
+    "anti-aliased mask": (
+        "the exact values of a mask",
+        "Export without smoothing, with nearest-neighbour scaling.",
+    ),
+    "too many values": (
+        "at most 254 classes, or one connected area per object",
+        "Check that these files are masks; say what they are with --task.",
+    ),
+    "unknown values": (
+        "only the values of the known classes",
+        "Add them to classes.txt or --classes, or leave one out with --ignore-index.",
+    ),
+    "unknown colours": ("only the colours of classes.txt", "Add a line `index name R,G,B` for each."),
+    "colours without classes": (
+        "a table of colours",
+        "Write classes.txt beside the folders: one line `index name R,G,B` per class.",
+    ),
+    "names do not fit": ("a name for every class", "Give as many names with --classes as there are classes."),
+    "all background": ("something marked in at least one mask", "Check that the masks were exported."),
+    "one class only": ("at least two classes", "Check the masks, --classes and --ignore-index."),
+    "class missing in training": ("every class in the training part", "Move an image that shows it to train."),
+    "part without foreground": ("marked pixels in every part", "Check that part's masks."),
+    "duplicate across parts": (
+        "no image in two parts",
+        "Remove one, or accept too good scores with --allow-duplicates.",
+    ),
+    "near duplicate across parts": (
+        "different images in the parts",
+        "Scores may be too good; keep related images in one part.",
+    ),
+    "duplicate image": ("different images", "The copies stay together in one part; remove one if unwanted."),
+    "conflicting masks": ("one mask per image", "The same image has different masks: keep the right one."),
+    "unreadable description": ("a description that can be read", "Mend or remove the file; it was left aside."),
+    "groups too large": ("groups small enough to split", "Give parts as folders train/ and val/."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What the user says about a data set; everything left alone is found out.
+
+    Attributes
+    ----------
+    images, masks : str or None
+        Folder name, path inside the data set, or (for files side by side) the suffix such as ``_mask``.
+    task : str
+        "auto" decides from the values and the geometry of the masks.
+    classes : tuple of str
+        Names in the order of their values, with or without the background.
+    ignore_index : int or None
+        File value that is left out of loss and scores; -1 says that there is none.
+    foreground : int or None
+        In a binary mask, the file value of the interesting class.
+    group_by : str or None
+        Regular expression with one group, searched in the name; equal finds stay in one part.
+    val_share : float
+        Share of the training images that validate when no validation part is given.
+    allow_missing, allow_duplicates : bool
+        Leave images without mask aside; accept equal images in two parts.
+    pages : int or None
+        How many pages of a TIFF are channels of one image.
+    """
+
+    images: str | None = None
+    masks: str | None = None
+    task: Literal["auto", "binary", "multiclass", "instance"] = "auto"
+    classes: tuple[str, ...] = ()
+    ignore_index: int | None = None
+    foreground: int | None = None
+    group_by: str | None = None
+    val_share: float = 0.2
+    allow_missing: bool = False
+    allow_duplicates: bool = False
+    pages: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that contradict each other or cannot be meant."""
+        if not 0 < self.val_share < 1:
+            raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
+        if self.pages is not None and self.pages < 1:
+            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to have it found.")
+        if len(set(self.classes)) != len(self.classes):
+            raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
+        if self.foreground is not None and self.foreground == self.ignore_index:
+            raise BadOption("foreground unlike ignore_index", str(self.foreground), "Change one of them.")
+        if self.foreground is not None and self.task not in ("auto", "binary"):
+            raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
+        if self.group_by is not None and _groups(self.group_by) != 1:
+            raise BadOption(
+                "a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An image with its mask.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the data set, such as "train/slice_00".
+    image : Path
+    mask : Path or None
+    part : str
+    group : str
+        Cases of one group are never parted by a split that pixelwise makes.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+    part: Part
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """How mask files say what a pixel is.
+
+    Attributes
+    ----------
+    task : str
+    classes : tuple of str
+        In index order, background (where there is one) first.
+    values : tuple of int
+        File value of each class, in the same order; packed as ``r << 16 | g << 8 | b`` when coded by colour.
+        Empty for instances, where every value but 0 is an object.
+    colours : tuple of (int, int, int)
+        For drawing, one per class.
+    coded_by_colour : bool
+    ignore_value : int or None
+        File value that is left out of loss and scores.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    values: tuple[int, ...]
+    colours: tuple[Colour, ...]
+    coded_by_colour: bool = False
+    ignore_value: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something in a data set that is not as it should be; `kind` is a key of `KINDS`."""
+
+    file: str
+    kind: str
+    text: str
+    fatal: bool = True
+
+    @property
+    def expected(self) -> str:
+        """What should have been there."""
+        return KINDS[self.kind][0]
+
+    @property
+    def mend(self) -> str:
+        """What to do about it."""
+        return KINDS[self.kind][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A folder that was understood.
+
+    Attributes
+    ----------
+    root : Path
+    cases : tuple of Case
+        In natural order of their names, part by part.
+    labelling : Labelling
+    channels : int
+        3 when any image has colour, else 1, or the common number of channels.
+    told : tuple of str
+        What was guessed, in plain sentences, each with the flag that changes it.
+    problems : tuple of Problem
+    split_made : bool
+        The validation part was drawn by pixelwise, so that it should be recorded.
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    labelling: Labelling
+    channels: int
+    told: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    split_made: bool = False
+
+    def part(self, name: str) -> tuple[Case, ...]:
+        """Return the cases of one part, in order; empty when there are none."""
+        return tuple(case for case in self.cases if case.part == name)
+
+
+def _groups(expression: str) -> int:
+    """Count the groups of a regular expression; -1 when it is none."""
+    try:
+        return re.compile(expression).groups
+    except re.error:
+        return -1

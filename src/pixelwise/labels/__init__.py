@@ -1,0 +1,1 @@
+"""Label images and class maps, as numpy arrays."""

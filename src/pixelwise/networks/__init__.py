@@ -1,0 +1,1 @@
+"""Networks of the U-Net and ResNet family, with plain arguments."""

@@ -1,0 +1,223 @@
+"""Config: every option of a run in one record, as a YAML file that people can read, edit and train again.
+
+The file has two levels, section and setting. A comment line above a setting is its reason; both are read back.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from pixelwise.commit import commit_text
+from pixelwise.engine.task import TrainingOptions
+from pixelwise.errors import BadOption, nearest
+from pixelwise.images.augment import Augmentation
+from pixelwise.images.cases import DataOptions
+from pixelwise.images.patches import PatchOptions
+from pixelwise.images.preprocess import Normalisation
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.architectures import NetworkOptions
+from pixelwise.scoring.losses import LossOptions
+
+_HEADER = """\
+# The plan of a pixelwise run. Every setting can be changed here and trained again:
+#   pixelwise train DATA --config THIS_FILE
+# The comment above a setting says why it has its value.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All options of a run; each section belongs to the module that reads it.
+
+    `reasons` maps "section.setting" to the sentence that says why the setting has its value.
+    """
+
+    data: DataOptions = DataOptions()
+    network: NetworkOptions = NetworkOptions()
+    normalisation: Normalisation = Normalisation()
+    patches: PatchOptions = PatchOptions()
+    augmentation: Augmentation = Augmentation()
+    target: TargetOptions = TargetOptions()
+    loss: LossOptions = LossOptions()
+    training: TrainingOptions = TrainingOptions()
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataOptions,
+    "network": NetworkOptions,
+    "normalisation": Normalisation,
+    "patches": PatchOptions,
+    "augmentation": Augmentation,
+    "target": TargetOptions,
+    "loss": LossOptions,
+    "training": TrainingOptions,
+}
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Return every setting as "section.setting" -> value, in the order of the file."""
+    return {
+        f"{section}.{f.name}": getattr(getattr(config, section), f.name)
+        for section, kind in SECTIONS.items()
+        for f in fields(kind)
+    }
+
+
+def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Config:
+    """Return `config` with some settings replaced and their reasons noted.
+
+    Raises
+    ------
+    BadOption
+        A key is unknown (the nearest known one is named), or a value does not fit.
+    """
+    changed: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, name = _split(key)
+        changed.setdefault(section, {})[name] = value
+    parts = {s: _section(s, _as_dict(getattr(config, s)) | values) for s, values in changed.items()}
+    return replace(config, **parts, reasons={**config.reasons, **reasons})
+
+
+def override(config: Config, assignments: Sequence[str]) -> Config:
+    """Apply `section.setting=value` words from the command line; values are read as YAML."""
+    values = parse_assignments(assignments)
+    return with_settings(config, values, dict.fromkeys(values, "Set by you."))
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Read `section.setting=value` words into a dict; keys are checked, values are read as YAML."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise BadOption(
+                "section.setting=value", f"`{assignment}`", "Write for example network.depth=5."
+            )
+        _split(key)
+        values[key] = _parse(text, f"the value of {key}")
+    return values
+
+
+def save_config(path: Path, config: Config) -> None:
+    """Write the config as YAML with each reason above its setting."""
+    commit_text(path, to_yaml(config))
+
+
+def to_yaml(config: Config) -> str:
+    """Return the text of the config file."""
+    lines = [_HEADER]
+    for section, kind in SECTIONS.items():
+        lines.append(f"{section}:")
+        for f in fields(kind):
+            reason = config.reasons.get(f"{section}.{f.name}")
+            if reason:
+                lines.append(f"  # {' '.join(reason.split())}")
+            lines.append(f"  {f.name}: {_flow(getattr(getattr(config, section), f.name))}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def load_config(path: Path) -> Config:
+    """Read a config file; settings that are left out keep their defaults.
+
+    Raises
+    ------
+    BadOption
+        The file is no YAML mapping, a key is unknown, or a value does not fit its setting.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
+    content = _parse(text, str(path))
+    if not isinstance(content, dict):
+        raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
+    parts: dict[str, Any] = {}
+    for section, values in content.items():
+        if section not in SECTIONS:
+            raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
+        if values is not None and not isinstance(values, dict):
+            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
+        for name in values or {}:
+            _split(f"{section}.{name}")
+        parts[section] = _section(section, values or {})
+    return Config(**parts, reasons=_reasons(text))
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Plain values only: an alias could unfold a short file into gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not used in plan files")
+        return super().compose_node(parent, index)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        loader = _NoAliases(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise BadOption("YAML", " ".join(str(error).split()), f"Check {where}.") from error
+
+
+def _split(key: str) -> tuple[str, str]:
+    section, _, name = key.partition(".")
+    known = [f"{s}.{f.name}" for s, kind in SECTIONS.items() for f in fields(kind)]
+    if key not in known:
+        near = known if section not in SECTIONS else [k for k in known if k.startswith(section + ".")]
+        raise BadOption("a known setting", f"`{key}`", nearest(key, near))
+    return section, name
+
+
+def _section(section: str, values: Mapping[str, Any]) -> Any:
+    try:
+        return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join([section, *(str(part) for part in first["loc"])])
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
+
+
+def _as_dict(options: Any) -> dict[str, Any]:
+    return {f.name: getattr(options, f.name) for f in fields(options)}
+
+
+def _flow(value: Any) -> str:
+    """Write one value on one line of YAML; tuples become lists."""
+    plain = _plain(value)
+    text = yaml.safe_dump(plain, default_flow_style=True, width=2**20, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _reasons(text: str) -> dict[str, str]:
+    """Collect the comment line directly above each setting."""
+    reasons: dict[str, str] = {}
+    section, comment = "", ""
+    for line in text.splitlines():
+        if match := re.fullmatch(r"(\w+):\s*", line):
+            section, comment = match[1], ""
+        elif match := re.fullmatch(r"  # (.*)", line):
+            comment = match[1]
+        elif match := re.match(r"  (\w+):", line):
+            if comment:
+                reasons[f"{section}.{match[1]}"] = comment
+            comment = ""
+    return reasons

@@ -1,0 +1,42 @@
+"""Where and with what a run is made, and how long it may take."""
+
+import platform
+import re
+from importlib.metadata import version
+from typing import Any
+
+from pixelwise.engine.machine import Machine
+from pixelwise.errors import BadOption
+
+_PACKAGES = ("pixelwise", "torch", "lightning-fabric", "numpy", "scipy", "scikit-image", "pillow", "tifffile")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def describe_environment(machine: Machine, seed: int) -> dict[str, Any]:
+    """Return versions, device, threads and seed: what a repetition of the run must share."""
+    return {
+        "seed": seed,
+        "device": machine.device,
+        "threads": machine.threads,
+        "bfloat16_gain": round(machine.bfloat16_gain, 2),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def parse_duration(text: float | str | None) -> float | None:
+    """Read "90", "90s", "10m", "1.5h" or a number of seconds; None stays None.
+
+    Raises
+    ------
+    BadOption
+        The text is no duration, or it is not above zero.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", str(text))
+    if match is None or float(match[1]) <= 0:
+        raise BadOption("a duration such as 90s, 10m or 2h", f"`{text}`", "Write for example --budget 10m.")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,176 @@
+"""Run: the run folder and its only keeper.
+
+Everything in the folder is written through `pixelwise.commit`, so it can be killed at any moment and continued.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.commit import commit_json, commit_text, refused
+from pixelwise.errors import BadRun, OutputFailed
+from pixelwise.workflow.config import Config, load_config, save_config
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, made by `Run.create` or opened by `Run.open`."""
+
+    folder: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The plan, each choice with its reason."""
+        return self.folder / "config.yaml"
+
+    @property
+    def model_path(self) -> Path:
+        """The best weights with everything that prediction needs."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def scores_path(self) -> Path:
+        """What `evaluate` found last."""
+        return self.folder / "scores.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One row per validation."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The last states for an exact continuation."""
+        return self.folder / "checkpoints"
+
+    @property
+    def film(self) -> Path:
+        """One validation patch as it was predicted along the training."""
+        return self.folder / "film"
+
+    @property
+    def report_path(self) -> Path:
+        """The page that `report` writes."""
+        return self.folder / "report" / "index.html"
+
+    @property
+    def config(self) -> Config:
+        """The config as it stands in the folder."""
+        return load_config(self.config_path)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What the training data looked like."""
+        return self.read_json("fingerprint.json")
+
+    @property
+    def splits(self) -> dict[str, Any]:
+        """Case names per part."""
+        return self.read_json("splits.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, seed, device and thread count."""
+        return self.read_json("environment.json")
+
+    @property
+    def understood(self) -> dict[str, Any]:
+        """What was understood of the data, in sentences and numbers."""
+        return self.read_json("understood.json")
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Run":
+        """Open a run folder.
+
+        Raises
+        ------
+        BadRun
+            The folder is missing or is no run.
+        """
+        run = cls(Path(folder))
+        mend = "Give the folder that `pixelwise train` made (it holds config.yaml)."
+        if not run.folder.exists():
+            raise BadRun("a run folder", "nothing at this path", mend, folder)
+        if not run.config_path.is_file():
+            raise BadRun("a run folder", "a folder without config.yaml" if run.folder.is_dir() else "a file", mend, folder)
+        return run
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, records: Mapping[str, Any]) -> "Run":
+        """Make a new run folder with its config and JSON records; config.yaml comes last and makes it a run.
+
+        Raises
+        ------
+        OutputFailed
+            The folder is taken or cannot be written.
+        """
+        run = cls(folder)
+        run.check_free()
+        for name, value in records.items():
+            commit_json(folder / f"{name}.json", value)
+        save_config(run.config_path, config)
+        return run
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            mend = "Continue it with --resume, or choose another --out."
+            raise OutputFailed("a new or empty folder for the run", "one that is already there", mend, self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise refused(self.folder, error) from error
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the folder's JSON records.
+
+        Raises
+        ------
+        BadRun
+            The record is missing or damaged.
+        """
+        path = self.folder / name
+        try:
+            value = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadRun(f"{name} of a run", str(error), "Train again into a new folder.", path) from error
+        if not isinstance(value, dict):
+            raise BadRun(f"{name} of a run", type(value).__name__, "Train again into a new folder.", path)
+        return value
+
+    def write_metrics(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
+        """Write metrics.csv: one row per validation, missing values empty."""
+        if not rows:
+            return
+        names = list(rows[0])
+        lines = [",".join(names)]
+        lines += [",".join("" if row[n] is None else f"{row[n]:.6g}" for n in names) for row in rows]
+        commit_text(self.metrics_path, "\n".join(lines) + "\n")
+
+    @contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Keep a second training out of the folder while this one runs; the lock dies with its process."""
+        handle = (self.folder / ".lock").open("w")
+        try:
+            _lock(handle, self.folder)
+            yield
+        finally:
+            handle.close()
+
+
+def _lock(handle: Any, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks of this kind; two trainings at once are the user's care
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        mend = "Wait for it, or choose another --out."
+        raise OutputFailed("a run that nobody is training", "one that is being trained now", mend, folder) from error

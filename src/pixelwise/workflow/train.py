@@ -1,0 +1,197 @@
+"""Train: from a folder of images and masks to a run folder with a model file."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelwise.engine.allocator import keep_large_blocks
+from pixelwise.engine.machine import Machine, choose_device, look_at_machine
+from pixelwise.engine.task import Learner, make_fabric
+from pixelwise.errors import BadOption, BadRun
+from pixelwise.images.cases import DataOptions, Dataset, understand
+from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
+from pixelwise.networks.architectures import build
+from pixelwise.progress import Console, Progress
+from pixelwise.workflow.config import Config, load_config, override
+from pixelwise.workflow.environment import describe_environment, parse_duration
+from pixelwise.workflow.material import measure_orientation
+from pixelwise.workflow.plan import Ground, Limit, make_plan, propose_seconds
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.training import Training
+
+PROBE_STEPS = 5
+
+
+def train(
+    data: Path | str,
+    *,
+    out: Path | str | None = None,
+    budget: float | str | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    config: Path | str | None = None,
+    device: str = "auto",
+    data_options: DataOptions | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Train a segmentation model on a folder of images and masks.
+
+    Parameters
+    ----------
+    data : path
+        The folder; `pixelwise inspect` shows how it is understood.
+    out : path, optional
+        The run folder; by default runs/<name of the data folder>.
+    budget : float or str, optional
+        Wall-clock time of the whole call: seconds, or text such as "90s", "10m", "2h".
+    steps, epochs : int, optional
+        Instead of a budget. A pass over as many pixels as the training images have is an epoch.
+    seed : int
+        Every random draw is a function of it.
+    resume : bool
+        Continue the run in `out` where its last checkpoint stands.
+    config : path, optional
+        A plan to follow instead of making one.
+    device : {"auto", "cpu", "cuda", "mps"}
+    data_options : DataOptions, optional
+        Answers to what would otherwise be guessed from the folder.
+    overrides : sequence of str
+        "section.setting=value" words, such as "network.depth=5".
+    progress : Progress, optional
+        Who is told; by default sentences and bars on standard error.
+
+    Returns
+    -------
+    Run
+        The run folder with `model.safetensors`.
+
+    Raises
+    ------
+    BadDataset, BadOption, BadRun, OutputFailed
+        What was given cannot be used.
+    Interrupted
+        Ctrl-C or SIGTERM; the state is saved and `resume` continues it.
+    Diverged
+        The loss stayed non-finite.
+    """
+    started = time.monotonic()
+    progress = progress or Console()
+    keep_large_blocks()
+    root = Path(data)
+    folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
+    if resume:
+        run, dataset = _reopen(folder, root, progress)
+    else:
+        limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs)
+        given = load_config(Path(config)) if config is not None else None
+        run = Run(folder)
+        run.check_free()
+        options = data_options or (given.data if given else DataOptions())
+        dataset = understand(root, options, seed, progress)
+        progress.tell(*dataset.told)
+        machine = look_at_machine(device)
+        fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress)
+        if given is None:
+            left = _time_left(propose_seconds(limit), started)
+            ground = Ground(
+                fingerprint=fingerprint,
+                labelling=dataset.labelling,
+                data=options,
+                machine=machine,
+                oriented=measure_orientation(dataset),
+                seconds_used=time.monotonic() - started,
+            )
+            progress.tell(f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left." if left else
+                          "Measuring how fast this machine learns.")
+            settled = make_plan(ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device))
+        else:
+            settled = override(replace(given, data=options), overrides)
+        run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled))
+        progress.tell(*_announce(settled, machine, run))
+    with run.only_one():
+        Training(run, dataset, choose_device(device), progress, started).go()
+    return run
+
+
+def seconds_per_step(config: Config, device: str) -> float:
+    """Measure a training step of `config` on random patches: the median after two steps of warming up."""
+    learner = Learner(build(config.network), config.training, config.loss, make_fabric(device, config.training.precision))
+    patches = config.patches
+    images = torch.randn(patches.batch, config.network.in_channels, patches.height, patches.width)
+    targets = torch.randint(config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8)
+    seconds: list[float] = []
+    for index in range(2 + PROBE_STEPS):
+        start = time.perf_counter()
+        learner.step(index, images, targets)
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[2:])[PROBE_STEPS // 2]
+
+
+def _time_left(seconds: float | None, started: float) -> float | None:
+    if seconds is None:
+        return None
+    left = seconds - (time.monotonic() - started)
+    if left < 10:
+        mend = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
+        raise BadOption("a budget that leaves 10 s to learn", f"{seconds:.0f} s", mend)
+    return left
+
+
+def _records(dataset: Dataset, fingerprint: Fingerprint, machine: Machine, config: Config) -> dict[str, Any]:
+    """Return the JSON records of a new run folder."""
+    parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
+    groups = {case.name: case.group for case in dataset.cases if case.group}
+    return {
+        "fingerprint": asdict(fingerprint),
+        "splits": {"parts": parts, "groups": groups, "seed": config.training.seed},
+        "environment": describe_environment(machine, config.training.seed),
+        "understood": {
+            "data": dataset.root.name,
+            "told": list(dataset.told),
+            "problems": [asdict(problem) for problem in dataset.problems],
+            "cases": {part: len(names) for part, names in parts.items()},
+            "task": dataset.labelling.task,
+            "classes": list(dataset.labelling.classes),
+            "channels": dataset.channels,
+            "ignore_index": dataset.labelling.ignore_value,
+        },
+    }
+
+
+def _announce(config: Config, machine: Machine, run: Run) -> list[str]:
+    """Say what will happen."""
+    network, patches, training = config.network, config.patches, config.training
+    time_ = f"about {training.budget / 60:.0f} min" if training.budget and training.budget >= 120 else (
+        f"about {training.budget:.0f} s" if training.budget else "until the last step"
+    )
+    return [
+        f"Plan: {network.name} of depth {network.depth} and base width {network.base}, {training.steps} steps of "
+        f"{patches.batch} patches of {patches.height} x {patches.width}, {training.precision} on "
+        f"{machine.device} with {machine.threads} threads, {time_}.",
+        f"Every choice and its reason stands in {run.config_path}.",
+    ]
+
+
+def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
+    """Open a run to continue it with the data, the split and the threads it began with."""
+    run = Run.open(folder)
+    config = run.config
+    dataset = understand(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
+    known = run.splits["parts"]
+    for part in ("train", "val"):
+        now = [case.name for case in dataset.part(part)]
+        if now != known[part]:
+            changed = sorted(set(now) ^ set(known[part]))
+            came = f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
+            raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
+    threads = int(run.environment.get("threads", torch.get_num_threads()))
+    torch.set_num_threads(threads)
+    progress.tell(f"Continuing {folder} with {threads} threads, as it began.")
+    return run, dataset

@@ -1,0 +1,97 @@
+"""Checkpoints survive being killed, damaged and filled disks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelwise.engine import checkpoint as module
+from pixelwise.engine.checkpoint import MANIFEST, Checkpoint, newest_checkpoint, save_checkpoint
+from pixelwise.errors import OutputFailed
+
+
+def state_of(step: int) -> Checkpoint:
+    return Checkpoint(step=step, tensors={"weights": {"a": torch.full((2, 3), float(step))}}, state={"best": 0.5})
+
+
+def test_the_newest_whole_checkpoint_comes_back(tmp_path: Path) -> None:
+    for step in (10, 20, 30):
+        save_checkpoint(tmp_path, state_of(step))
+    found, complaints = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 30
+    assert torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 30.0))
+    assert found.state == {"best": 0.5}
+    assert complaints == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000020", "step-00000030"]
+
+
+def test_without_a_manifest_a_checkpoint_does_not_exist(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state_of(10))
+    (save_checkpoint(tmp_path, state_of(20)) / MANIFEST).unlink()
+    found, complaints = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.step, complaints) == (10, [])
+
+
+def test_a_flipped_bit_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state_of(10))
+    file = save_checkpoint(tmp_path, state_of(20)) / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    found, complaints = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 10
+    assert "step-00000020 is damaged" in complaints[0]
+
+
+def test_control_without_checksums_the_flipped_bit_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = save_checkpoint(tmp_path, state_of(20)) / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+    class Blind:
+        def hexdigest(self) -> str:
+            return sha
+
+    import json
+
+    sha = json.loads((tmp_path / "step-00000020" / MANIFEST).read_text())["files"]["weights.safetensors"]["sha256"]
+    manifest = tmp_path / "step-00000020" / MANIFEST
+    text = json.loads(manifest.read_text())
+    text["files"]["state.json"]["sha256"] = sha
+    manifest.write_text(json.dumps(text))
+    monkeypatch.setattr(module.hashlib, "sha256", lambda _: Blind())
+    found, _ = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert not torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 20.0))
+
+
+def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
+    manifest = save_checkpoint(tmp_path, state_of(5)) / MANIFEST
+    manifest.write_text(manifest.read_text().replace("weights.safetensors", "../../secret"))
+    found, complaints = newest_checkpoint(tmp_path)
+    assert found is None
+    assert "leads elsewhere" in complaints[0]
+
+
+def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, state_of(10))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pixelwise.commit.os.fsync", full)
+    with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
+        save_checkpoint(tmp_path, state_of(20))
+    found, _ = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 10
+
+
+def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path) == (None, [])

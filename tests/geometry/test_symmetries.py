@@ -1,0 +1,26 @@
+"""Eight different symmetries, each undone by its inverse, alike for arrays and tensors."""
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES, Symmetry
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_inverse_and_agreement(symmetry: Symmetry) -> None:
+    picture = np.arange(24).reshape(2, 3, 4)
+    turned = symmetry.apply(picture)
+    assert np.array_equal(symmetry.invert(turned), picture)
+    assert np.array_equal(symmetry.apply(torch.from_numpy(picture)).numpy(), turned)
+
+
+def test_all_eight_differ_and_flips_keep_the_shape() -> None:
+    picture = np.arange(9).reshape(3, 3)
+    assert len({symmetry.apply(picture).tobytes() for symmetry in SYMMETRIES}) == 8
+    assert all(s.apply(np.zeros((3, 4))).shape == (3, 4) for s in FLIPS)
+    assert len(set(FLIPS)) == 4
+
+
+def test_a_quarter_turns_counter_clockwise() -> None:
+    assert Symmetry(1, mirrored=False).apply(np.array([[1, 2], [3, 4]])).tolist() == [[2, 4], [1, 3]]

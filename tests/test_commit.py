@@ -1,0 +1,49 @@
+"""A file appears whole or not at all."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from pixelwise.commit import commit, commit_json, commit_text
+from pixelwise.errors import OutputFailed
+
+
+def half(file: BinaryIO) -> None:
+    file.write(b"half")
+    raise RuntimeError("killed")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    commit_text(target, "old")
+    with pytest.raises(RuntimeError, match="killed"):
+        commit(target, half)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_control_a_plain_write_destroys_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="killed"), target.open("wb") as file:
+        half(file)
+    assert target.read_text() == "half"
+
+
+def test_a_place_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+        commit_text(tmp_path / "a", "text")
+
+
+def test_a_file_in_the_way_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OutputFailed, match="Choose another folder with --out"):
+        commit_text(tmp_path / "a" / "b.txt", "text")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        commit_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []

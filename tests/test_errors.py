@@ -1,0 +1,27 @@
+"""Errors say what was expected, what came, and the mend, on one line."""
+
+import pickle
+
+from pixelwise.errors import BadImage, BadOption, PixelwiseError, nearest, printable
+
+
+def test_the_three_parts_and_the_path_stand_on_one_line() -> None:
+    error = BadImage("an image", "an empty file", "Copy it again.", "a\nb.png")
+    assert str(error) == "a\\nb.png: expected an image; got an empty file. Copy it again."
+    assert isinstance(error, PixelwiseError)
+    assert error.exit_code == 2
+
+
+def test_an_error_survives_the_trip_between_processes() -> None:
+    error = BadOption("x", "y", "z", "p")
+    again = pickle.loads(pickle.dumps(error))  # what multiprocessing does with it
+    assert (type(again), str(again)) == (BadOption, str(error))
+
+
+def test_the_nearest_known_word_is_named() -> None:
+    assert nearest("depht", ["depth", "base"]) == "Did you mean `depth`? Known: depth, base."
+    assert nearest("zzz", ["depth"]) == "Known: depth."
+
+
+def test_bytes_that_are_not_utf8_can_be_shown() -> None:
+    assert printable(b"a\xff.png".decode("utf-8", "surrogateescape")) == "a\\udcff.png"
