@@ -1,25 +1,20 @@
 """Random changes of training patches: one fused warp (affine and elastic), then intensity changes.
 
 Every draw comes from the generator of its sample, so that a batch is a pure function of (seed, step, sample).
-Positions are computed as a sum of products of a function of the row and a function of the column, which makes
-them as cheap as adding two vectors; images are then read once, with `grid_sample`, and labels once, by index.
+Images are read once, with `grid_sample`, and labels once, by index, from the same positions.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
-import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
-from torch.nn import functional
 
 from pixelwise.errors import BadOption
-from pixelwise.images import intensity
-
-ELASTIC_POINTS = 3  # coarse grid per axis, as in the U-Net paper (section 3.1)
+from pixelwise.images import intensity, warp
+from pixelwise.images.warp import ELASTIC_POINTS, Warp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +26,13 @@ class Augmentation:
     rotation, rotation_share : float
         Largest angle, in degrees, both ways.
     scale, scale_share : (float, float), float
-        Range of the magnification, the same for both axes; above 1 objects grow. Drawn evenly in its logarithm.
+        Range of the magnification, the same for both axes; above 1 objects grow. Drawn evenly in its
+        logarithm.
     flip : bool
         Left and right may be swapped.
     upside_down : bool
-        Top and bottom may be swapped, and (when `flip` holds too) quarter turns happen: all eight symmetries of
-        the square. For pictures without an up, such as microscopy or aerial views.
+        Top and bottom may be swapped, and (when `flip` holds too) quarter turns happen: all eight symmetries
+        of the square. For pictures without an up, such as microscopy or aerial views.
     elastic_sd, elastic_share : float
         Standard deviation, in pixels, of displacements on a 3 x 3 grid, bicubic in between (U-Net paper).
         Never more than a tenth of the distance between grid points, so that the map does not fold.
@@ -52,8 +48,8 @@ class Augmentation:
     blur, blur_share : (float, float), float
         Range of the standard deviation, in pixels, of a Gaussian blur.
 
-    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net with more geometry,
-    because trainings here are short (planning-and-training facts: geometry before intensity).
+    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net, with geometry more
+    often: trainings here are short, and geometry helps more than intensity (planning-and-training facts, 4.3).
     """
 
     rotation: float = 180.0
@@ -100,34 +96,17 @@ class Augmentation:
 
 
 UNCHANGED = Augmentation(
-    rotation_share=0.0, scale_share=0.0, flip=False, upside_down=False, elastic_share=0.0, brightness_share=0.0,
-    contrast_share=0.0, gamma_share=0.0, noise_share=0.0, blur_share=0.0,
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Warp:
-    """One drawn map from the patch to the window, both measured from their centres in (row, column).
-
-    Attributes
-    ----------
-    turns : int
-        Quarter turns, 0 to 3.
-    mirrored : bool
-        Columns reversed before the turns.
-    matrix : float64 array (2, 2)
-        Patch to window, turns and mirroring included.
-    bends : float64 array (2, 3, 3), optional
-        Row and column displacement of the points of the coarse grid, in window pixels.
-    exact : bool
-        Turns and mirroring alone: pixels move without interpolation.
-    """
-
-    turns: int
-    mirrored: bool
-    matrix: Float64[np.ndarray, "2 2"]
-    bends: Float64[np.ndarray, "2 points points"] | None
-    exact: bool
+    rotation_share=0.0,
+    scale_share=0.0,
+    flip=False,
+    upside_down=False,
+    elastic_share=0.0,
+    brightness_share=0.0,
+    contrast_share=0.0,
+    gamma_share=0.0,
+    noise_share=0.0,
+    blur_share=0.0,
+)
 
 
 def window_size(size: tuple[int, int], options: Augmentation) -> tuple[int, int]:
@@ -162,7 +141,7 @@ def augment(
     Parameters
     ----------
     windows : float32 tensor (batch, channels, height, width)
-        Normalised images, `window_size(size, options)` large or larger; the patch is their centre. Not changed.
+        Normalised images, `window_size(size, options)` large or larger; the patch is their centre. Unchanged.
     labels : uint8 tensor (batch, height, width)
         Class maps; every value survives as it is (nearest pixel), the ignore value too.
     size : (int, int)
@@ -187,19 +166,19 @@ def augment(
             f"{windows.shape[2]} x {windows.shape[3]}",
             "Read windows of `window_size(size, options)`.",
         )
-    warps = [draw_warp(size, rng, options) for rng in draws]
+    maps = [draw_warp(size, rng, options) for rng in draws]
     images = windows.new_empty((*windows.shape[:2], *size))
     targets = labels.new_empty((labels.shape[0], *size))
-    bent = [i for i, warp in enumerate(warps) if not warp.exact]
+    bent = [i for i, drawn in enumerate(maps) if not drawn.exact]
     if bent:
-        rows, columns = _positions([warps[i] for i in bent], windows.shape[2:], size, windows.device)
-        whole = len(bent) == len(warps)
-        images[bent] = _read_bilinear(windows if whole else windows[bent], rows, columns)
-        targets[bent] = _read_nearest(labels if whole else labels[bent], rows, columns)
-    for i, warp in enumerate(warps):
-        if warp.exact:
-            images[i] = _move(windows[i], warp, size)
-            targets[i] = _move(labels[i], warp, size)
+        rows, columns = warp.positions([maps[i] for i in bent], windows.shape[2:], size, windows.device)
+        whole = len(bent) == len(maps)
+        images[bent] = warp.read_bilinear(windows if whole else windows[bent], rows, columns)
+        targets[bent] = warp.read_nearest(labels if whole else labels[bent], rows, columns)
+    for i, drawn in enumerate(maps):
+        if drawn.exact:
+            images[i] = warp.move(windows[i], drawn, size)
+            targets[i] = warp.move(labels[i], drawn, size)
     for image, rng in zip(images, draws, strict=True):
         _change_intensities(image, rng, options)
     return images, targets
@@ -228,63 +207,6 @@ def draw_warp(size: tuple[int, int], rng: np.random.Generator, options: Augmenta
     cosine, sine = math.cos(radians) / growth, math.sin(radians) / growth
     matrix = np.array([[cosine, sine], [-sine, cosine]]) @ mirror @ np.linalg.matrix_power(turn, turns)
     return Warp(turns, bool(mirrored), matrix, bends, exact=bends is None and angle == 0.0 and growth == 1.0)
-
-
-def _move(values: Tensor, warp: Warp, size: tuple[int, int]) -> Tensor:
-    """Cut the centre out of (..., height, width), mirror and turn it."""
-    height, width = size if warp.turns % 2 == 0 else (size[1], size[0])
-    top, left = (values.shape[-2] - height) // 2, (values.shape[-1] - width) // 2
-    cut = values[..., top : top + height, left : left + width]
-    if warp.mirrored:
-        cut = cut.flip(-1)
-    return torch.rot90(cut, warp.turns, (-2, -1)) if warp.turns else cut
-
-
-def _positions(
-    warps: Sequence[Warp], window: tuple[int, ...], size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return the window row and column that each patch pixel is read from, (batch, *size) each."""
-    centre = (np.array(window, float) - 1.0) / 2.0
-    matrices = np.stack([warp.matrix for warp in warps])
-    along_rows = np.arange(size[0]) - (size[0] - 1) / 2.0
-    along_columns = np.arange(size[1]) - (size[1] - 1) / 2.0
-    by_row = matrices[:, :, :1] * along_rows + centre[:, None]
-    by_column = matrices[:, :, 1:] * along_columns
-    positions = (
-        torch.from_numpy(by_row.astype(np.float32)).to(device)[..., None]
-        + torch.from_numpy(by_column.astype(np.float32)).to(device)[..., None, :]
-    )
-    for i, warp in enumerate(warps):
-        if warp.bends is not None:
-            bends = torch.from_numpy(warp.bends.astype(np.float32)).to(device)
-            row_weights, column_weights = (_bicubic_weights(n).to(device) for n in size)
-            positions[i] += row_weights @ bends @ column_weights.T
-    # mirrored at the border, without repeating the edge; far outside (never with `window_size`) the edge
-    last = torch.tensor(window, dtype=torch.float32, device=device).view(1, 2, 1, 1) - 1.0
-    positions.abs_().sub_(last).abs_().neg_().add_(last).clamp_(min=0.0)
-    return positions[:, 0], positions[:, 1]
-
-
-@lru_cache(maxsize=16)
-def _bicubic_weights(length: int) -> Tensor:
-    """Return (length, 3): what each coarse point weighs at each pixel, the outer points on the outer pixels."""
-    points = torch.eye(ELASTIC_POINTS)[None, :, :, None]
-    weights = functional.interpolate(points, size=(length, 1), mode="bicubic", align_corners=True)
-    return weights[0, :, :, 0].T.contiguous()
-
-
-def _read_bilinear(windows: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    height, width = windows.shape[2:]
-    grid = torch.stack(
-        [columns * (2.0 / max(width - 1, 1)) - 1.0, rows * (2.0 / max(height - 1, 1)) - 1.0], dim=1
-    )
-    # the planar layout (x apart from y) is read by torch as fast as the usual one, and is cheaper to fill
-    return functional.grid_sample(windows, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
-
-
-def _read_nearest(labels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    places = rows.round().long().mul_(labels.shape[2]).add_(columns.round().long())
-    return labels.flatten(1).gather(1, places.flatten(1)).view(places.shape)
 
 
 def _change_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:

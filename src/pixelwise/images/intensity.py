@@ -29,19 +29,19 @@ def blur(image: Picture, sd: float) -> None:
     image.copy_(functional.conv2d(across, weights.view(1, 1, -1, 1))[:, 0])
 
 
-def brighten(image: Picture, offsets: Float64[np.ndarray, "channels"]) -> None:
+def brighten(image: Picture, offsets: Float64[np.ndarray, " channels"]) -> None:
     """Add an offset to each channel."""
     image.add_(_column(offsets, image))
 
 
-def stretch(image: Picture, factors: Float64[np.ndarray, "channels"]) -> None:
+def stretch(image: Picture, factors: Float64[np.ndarray, " channels"]) -> None:
     """Multiply the distance from the channel's mean."""
     mean = image.mean((1, 2), keepdim=True)
     image.sub_(mean).mul_(_column(factors, image)).add_(mean)
 
 
 def bend(image: Picture, gamma: float, *, inverted: bool) -> None:
-    """Raise intensities, brought to 0...1 per channel, to the power `gamma`; keep mean and standard deviation.
+    """Raise intensities, brought to 0...1 per channel, to the power `gamma`; mean and spread are kept.
 
     Inverted bends the bright end instead of the dark one. Constant channels stay as they are.
     """
@@ -55,5 +55,5 @@ def bend(image: Picture, gamma: float, *, inverted: bool) -> None:
     image.copy_(values.neg_() if inverted else values)
 
 
-def _column(values: Float64[np.ndarray, "channels"], image: Tensor) -> Tensor:
+def _column(values: Float64[np.ndarray, " channels"], image: Tensor) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(image.device).view(-1, 1, 1)

@@ -67,8 +67,8 @@ class Scale:
         `factor` is never zero, so that the way back exists.
     """
 
-    factor: Float64[np.ndarray, "channels"]
-    shift: Float64[np.ndarray, "channels"]
+    factor: Float64[np.ndarray, " channels"]
+    shift: Float64[np.ndarray, " channels"]
 
     def apply(
         self, pixels: Num[np.ndarray, "channels height width"]
@@ -125,7 +125,7 @@ def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisat
 
 def mean_and_std(
     pixels: Num[np.ndarray, "channels height width"],
-) -> tuple[Float64[np.ndarray, "channels"], Float64[np.ndarray, "channels"]]:
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
     Deviations are taken from the mean of the first block, which keeps the difference of squares accurate.
@@ -148,7 +148,7 @@ def mean_and_std(
     return origin + total / count, np.sqrt(np.maximum(variance, 0.0))
 
 
-def _blocks(pixels: np.ndarray[Any, Any]) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+def _blocks(pixels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, BLOCK // max(1, pixels.shape[2]))
     for start in range(0, pixels.shape[1], rows):
         yield start, pixels[:, start : start + rows]

@@ -1,0 +1,170 @@
+"""Model: a model file made ready to predict arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int, Num
+from scipy.special import softmax
+
+from pixelwise.engine.machine import choose_device
+from pixelwise.engine.modelfile import Recipe, load_model
+from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.errors import BadImage, BadModel
+from pixelwise.geometry.symmetries import FLIPS, IDENTITY
+from pixelwise.images.preprocess import intensity_scale
+from pixelwise.labels.targets import decode
+
+MODEL_NAME = "model.safetensors"
+Advance = Callable[[int], None]
+
+
+def _nobody(count: int) -> None:
+    """Tell nobody about a finished tile."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels (height, width): class indices, or object numbers; probabilities (classes, height, width) if asked for;
+    warnings are sentences for the user."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray | None
+    warnings: tuple[str, ...]
+
+
+class Model:
+    """Predicts masks for images of any size.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    predictor : Predictor
+    """
+
+    def __init__(self, recipe: Recipe, predictor: Predictor) -> None:
+        self.recipe, self._predictor = recipe, predictor
+
+    def predict(self, image: Num[np.ndarray, "..."]) -> Int[np.ndarray, "height width"]:
+        """Return the mask (class indices) or the label image (object numbers) of an image.
+
+        Parameters
+        ----------
+        image : (height, width), (channels, height, width) or (height, width, channels) array
+            Of any numeric type, in the values the training images had.
+
+        Raises
+        ------
+        BadImage
+            The shape does not fit the model.
+        """
+        return self.predict_pixels(self._channels_first(image)).labels
+
+    def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
+        """Return the probabilities of the target's classes for an image, as `predict` takes it."""
+        pixels = self._channels_first(image)
+        return self._probabilities(pixels, _nobody).astype(np.float32)
+
+    def predict_pixels(
+        self,
+        pixels: Num[np.ndarray, "channels height width"],
+        *,
+        probabilities: bool = False,
+        advance: Advance = _nobody,
+    ) -> Prediction:
+        """Predict one image; `advance` is called with 1 after each tile.
+
+        Masks are decided tile by tile, so that the logits of the whole image never exist; objects need the
+        probabilities of the whole image, kept in 16 bits.
+        """
+        warnings = self._check(pixels)
+        if self.recipe.target.kind == "classes" and not probabilities:
+            return Prediction(self._mask(pixels, advance), None, warnings)
+        chances = self._probabilities(pixels, advance)
+        labels = decode(chances.astype(np.float32), self.recipe.target)
+        if self.recipe.target.kind == "classes":
+            labels = labels.astype(np.uint8)
+        return Prediction(labels, chances if probabilities else None, warnings)
+
+    def tiles(self, size: tuple[int, int]) -> int:
+        """Return how many tiles an image of (height, width) takes."""
+        return self._predictor.count(size)
+
+    def _mask(self, pixels: np.ndarray, advance: Advance) -> np.ndarray:
+        mask = np.empty(pixels.shape[1:], np.uint8)
+        for part in self._predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
+            (top, bottom), (left, right) = part.write
+            mask[top:bottom, left:right] = part.logits.argmax(0)
+            advance(1)
+        return mask
+
+    def _probabilities(self, pixels: np.ndarray, advance: Advance) -> np.ndarray:
+        chances = np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
+        for part in self._predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
+            (top, bottom), (left, right) = part.write
+            chances[:, top:bottom, left:right] = softmax(part.logits, axis=0)
+            advance(1)
+        return chances
+
+    def _check(self, pixels: np.ndarray) -> tuple[str, ...]:
+        """Refuse another number of channels; warn when the values lie far from those of the training images."""
+        if pixels.shape[0] != self.recipe.channels:
+            expected = f"{self.recipe.channels} channel(s), as in training"
+            raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
+        sample = pixels[:, :: max(1, pixels.shape[1] // 256), :: max(1, pixels.shape[2] // 256)]
+        high = max(high for _, high in self.recipe.intensity_range)
+        found = float(np.percentile(sample, 99.5))
+        if high > 0 and not high / 20 <= found <= high * 20:
+            return (f"Values reach {found:.4g} here and {high:.4g} in the training images: another scale?",)
+        return ()
+
+    def _channels_first(self, image: np.ndarray) -> np.ndarray:
+        channels = self.recipe.channels
+        if image.ndim == 2:
+            return np.broadcast_to(image, (channels, *image.shape)) if channels in (1, 3) else image[None]
+        if image.ndim == 3:
+            first, last = image.shape[0] == channels, image.shape[2] == channels
+            if first and last and image.shape[0] != image.shape[1]:
+                mend = "Turn the axes to (channels, height, width) and use predict_pixels."
+                raise BadImage("one axis of channels", f"shape {image.shape}, where both ends could be", mend)
+            if last and not first:
+                return np.moveaxis(image, 2, 0)
+            if first:
+                return image
+        expected = f"(height, width), ({channels}, height, width) or (height, width, {channels})"
+        raise BadImage(expected, f"shape {image.shape}", "Bring the array into one of these shapes.")
+
+
+def load_model_for_prediction(
+    path: Path | str, *, device: str = "auto", tile: int | None = None, symmetries: bool = False
+) -> Model:
+    """Load a run folder or a model file.
+
+    Parameters
+    ----------
+    path : path
+        A run folder, or its model.safetensors.
+    device : {"auto", "cpu", "cuda", "mps"}
+    tile : int, optional
+        Pixels a side that a tile keeps; by default what the model says.
+    symmetries : bool
+        Average over the four flips: four times the work, a little more accuracy.
+
+    Raises
+    ------
+    BadModel
+        There is no model, or it is not one of ours.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL_NAME).is_file():
+            mend = "Give a run that `pixelwise train` has finished."
+            raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", mend, path)
+        path = path / MODEL_NAME
+    network, recipe = load_model(path)
+    runtime = TorchRuntime(network, choose_device(device))
+    turns = FLIPS if symmetries else (IDENTITY,)
+    core = tile or recipe.tile
+    return Model(recipe, Predictor(runtime, recipe.geometry, recipe.network.classes, core, turns))

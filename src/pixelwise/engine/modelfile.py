@@ -1,0 +1,202 @@
+"""model.safetensors: one file that is a complete model.
+
+Weights as safetensors, and in the same file's header, as one JSON string, the recipe: network options, classes,
+normalisation, target, tile geometry. Nothing in it is ever executed: the network is built from a closed registry, and
+names, shapes and types are compared with the header before any tensor is read.
+"""
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from pixelwise.commit import commit_bytes
+from pixelwise.errors import BadModel, PixelwiseError
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.images.preprocess import Normalisation
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.models import Segmenter
+
+VERSION = 1
+HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
+TENSOR_LIMIT = 10_000
+BYTES_LIMIT = 8 * 2**30
+_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that prediction needs besides the weights.
+
+    Attributes
+    ----------
+    classes, values, colours : tuples
+        Name, value in the user's mask files, and colour of each class, background first.
+    channels : int
+        Of the images.
+    tile : int
+        Pixels a side that a tile keeps, unless the user says otherwise.
+    intensity_range : tuple of (low, high)
+        Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
+    trained : dict
+        Where the weights come from, for people: data, score, version.
+    """
+
+    network: NetworkOptions
+    normalisation: Normalisation
+    target: TargetOptions
+    geometry: Geometry
+    task: str
+    classes: tuple[str, ...]
+    values: tuple[int, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    channels: int
+    tile: int
+    intensity_range: tuple[tuple[float, float], ...]
+    trained: dict[str, str]
+    version: int = VERSION
+
+
+def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
+    """Write weights and recipe into one file, whole or not at all.
+
+    Raises
+    ------
+    BadModel
+        A weight is not finite: such a model is never written.
+    OutputFailed
+        The place cannot be written.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise BadModel("finite weights", f"NaN or Inf in {name}", "Lower training.learning_rate.", path)
+    commit_bytes(path, save(tensors, {"pixelwise": json.dumps(asdict(recipe), allow_nan=False)}))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read the recipe alone; no tensor is touched.
+
+    Raises
+    ------
+    BadModel
+        The file is missing, is no model of pixelwise, or is damaged.
+    """
+    return _recipe(_header(path), path)
+
+
+def load_model(path: Path) -> tuple[Segmenter, Recipe]:
+    """Build the network of a model file and load its weights, in evaluation mode.
+
+    Raises
+    ------
+    BadModel
+        The file is not a model of pixelwise; the reason is told in one line.
+    """
+    header = _header(path)
+    recipe = _recipe(header, path)
+    with torch.device("meta"):
+        network = _build(recipe, path)
+    _compare(network, header, path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _broken(path, f"damaged contents ({error})") from error
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise _broken(path, f"NaN or Inf in {name}")
+    network.load_state_dict(tensors, assign=True)
+    return network.eval(), recipe
+
+
+def _broken(path: Path, came: str) -> BadModel:
+    mend = "Give the model.safetensors of a run; train again if it is lost."
+    return BadModel("a model that pixelwise wrote", came, mend, path)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Read and check the JSON header: 8 bytes of length, little-endian, then the JSON."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(HEADER_LIMIT, size - 8):
+                raise _broken(path, "a file of another kind" if size else "an empty file")
+            header = json.loads(file.read(length), object_pairs_hook=_no_duplicates)
+    except OSError as error:
+        raise _broken(path, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, "a file of another kind") from error
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+        raise _broken(path, "a safetensors file without a recipe")
+    if len(header) > TENSOR_LIMIT or size > BYTES_LIMIT:
+        raise _broken(path, f"{len(header)} tensors in {size} bytes")
+    return header
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _recipe(header: dict[str, Any], path: Path) -> Recipe:
+    text = header["__metadata__"].get("pixelwise")
+    if not isinstance(text, str):
+        raise _broken(path, "a safetensors file without a recipe of pixelwise")
+    try:
+        values = json.loads(text, object_pairs_hook=_no_duplicates)
+        version = values.get("version") if isinstance(values, dict) else None
+        if version != VERSION:
+            raise _broken(path, f"recipe version {version}, this pixelwise reads {VERSION}")
+        return _adapter().validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _broken(path, f"a recipe whose {where} is wrong ({first['msg']})") from error
+    except PixelwiseError as error:
+        raise error if isinstance(error, BadModel) else _broken(path, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, f"a damaged recipe ({error})") from error
+
+
+def _adapter() -> TypeAdapter[Recipe]:
+    """Validate against the records; unknown keys are refused on every level."""
+    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry):
+        kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    return TypeAdapter(Recipe)
+
+
+def _build(recipe: Recipe, path: Path) -> Segmenter:
+    try:
+        network = build(recipe.network)
+    except PixelwiseError as error:
+        raise _broken(path, str(error)) from error
+    if network.geometry() != recipe.geometry:
+        raise _broken(path, "a tile geometry that is not the network's")
+    return network
+
+
+def _compare(network: Segmenter, header: dict[str, Any], path: Path) -> None:
+    """Refuse unknown, missing and misshapen tensors by the header alone."""
+    expected = network.state_dict()
+    found = {name: facts for name, facts in header.items() if name != "__metadata__"}
+    strange = sorted(set(found) ^ set(expected))
+    if strange:
+        kind = "unknown" if strange[0] in found else "missing"
+        raise _broken(path, f"{len(strange)} unknown or missing tensors, such as {kind} {strange[0]}")
+    for name, value in expected.items():
+        facts = found[name]
+        if not isinstance(facts, dict) or facts.get("shape") != list(value.shape):
+            raise _broken(path, f"{name} of another shape than {tuple(value.shape)}")
+        if _TYPES.get(str(facts.get("dtype"))) != value.dtype:
+            raise _broken(path, f"{name} of type {facts.get('dtype')}")

@@ -1,0 +1,117 @@
+"""Targets: what the network is asked for, and the way back, in pairs.
+
+| kind | target classes | decoding |
+|---|---|---|
+| classes | the classes of the mask | the most probable class |
+| components | background, object | connected components |
+| boundary | background, interior, boundary | watershed from seeds in the interiors |
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Int32, UInt8
+from scipy import ndimage
+from skimage.segmentation import find_boundaries, watershed
+
+from pixelwise.errors import BadOption
+from pixelwise.labels.objects import components, fill_holes, remove_small
+
+IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions:
+    """How label images become targets.
+
+    `boundary_width` is the width, in pixels, of the boundary inside each object. Seeds are connected areas whose
+    interior probability is above `seed_threshold`; objects end where background is more probable than
+    1 - `foreground_threshold`; objects below `min_area` pixels are dropped.
+    """
+
+    kind: Literal["classes", "components", "boundary"] = "classes"
+    boundary_width: int = 1
+    seed_threshold: float = 0.5
+    foreground_threshold: float = 0.5
+    min_area: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds that are no probabilities, and boundaries without width."""
+        for name in ("seed_threshold", "foreground_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise BadOption(f"target.{name} between 0 and 1", f"{getattr(self, name)}", "Try 0.5.")
+        if self.boundary_width < 1 or self.min_area < 0:
+            came = f"boundary_width {self.boundary_width}, min_area {self.min_area}"
+            raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", came, "Change them.")
+
+
+def target_classes(options: TargetOptions, classes: int) -> int:
+    """Return the number of classes the network must tell apart for masks of `classes` classes."""
+    return {"classes": classes, "components": 2, "boundary": 3}[options.kind]
+
+
+def encode(labels: Int[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
+    """Turn a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) into a class map."""
+    if options.kind == "classes":
+        return labels.astype(np.uint8)
+    target = (labels > 0).astype(np.uint8)
+    if options.kind == "boundary":
+        edge = find_boundaries(labels, mode="inner")
+        for _ in range(options.boundary_width - 1):
+            edge |= find_boundaries(np.where(edge, 0, labels), mode="outer") & (labels > 0)
+        target[edge & (labels > 0)] = 2
+        _keep_an_interior(target, labels)
+    target[labels < 0] = IGNORE
+    return target
+
+
+def decode(
+    probabilities: Float[np.ndarray, "channels height width"], options: TargetOptions
+) -> Int32[np.ndarray, "height width"]:
+    """Turn probabilities into a mask of class indices (kind "classes") or a label image 1...N (others)."""
+    if options.kind == "classes":
+        return probabilities.argmax(0).astype(np.int32)
+    foreground = probabilities[0] < 1 - options.foreground_threshold
+    if options.kind == "components":
+        return remove_small(components(foreground), options.min_area)
+    interior = probabilities[1]
+    seeds, _ = ndimage.label(interior > options.seed_threshold)
+    smooth = ndimage.gaussian_filter(interior.astype(np.float32), 1.0)
+    labels = watershed(-smooth, seeds, mask=foreground)
+    return remove_small(fill_holes(labels), options.min_area)
+
+
+def border_weights(
+    labels: Int[np.ndarray, "height width"], w0: float = 10.0, sigma: float = 5.0
+) -> Float32[np.ndarray, "height width"]:
+    """Return the border term of the weight map: w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on background, 0 on objects.
+
+    d1 and d2 are the distances to the nearest and second nearest object. Ronneberger et al. 2015, equation 2. With
+    fewer than two objects the map is 0.
+    """
+    numbers = [int(n) for n in np.unique(labels) if n > 0]
+    if len(numbers) < 2:
+        return np.zeros(labels.shape, np.float32)
+    nearest = np.full((2, *labels.shape), np.inf, np.float32)
+    for number in numbers:
+        distance = ndimage.distance_transform_edt(labels != number).astype(np.float32)
+        second = np.minimum(nearest[1], np.maximum(nearest[0], distance))
+        nearest[0] = np.minimum(nearest[0], distance)
+        nearest[1] = second
+    weights = w0 * np.exp(-((nearest[0] + nearest[1]) ** 2) / (2 * sigma**2))
+    return np.where(labels > 0, 0, weights).astype(np.float32)
+
+
+def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Int[np.ndarray, "height width"]) -> None:
+    """Objects so thin that all of them is boundary would have no seed: their middle stays interior, in place."""
+    count = int(labels.max(initial=0)) + 1
+    present = np.bincount(np.maximum(labels, 0).ravel(), minlength=count) > 0
+    seeded = np.bincount(labels[target == 1].ravel(), minlength=count) > 0
+    lost = np.flatnonzero(present & ~seeded)
+    if lost[lost > 0].size:
+        thin = np.isin(labels, lost[lost > 0])
+        depth = ndimage.distance_transform_edt(np.pad(thin, 1))[1:-1, 1:-1]
+        for number in lost[lost > 0]:
+            inside = labels == number
+            target[inside & (depth == depth[inside].max())] = 1

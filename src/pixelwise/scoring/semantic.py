@@ -1,0 +1,51 @@
+"""Pixel scores from one confusion matrix; undefined values are None, never a silent 0, 1 or NaN."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """A value per class; None where the ratio is 0 / 0 (the class is in neither mask; for precision, it was never
+    predicted; for recall, it is not in the truth)."""
+
+    iou: tuple[float | None, ...]
+    dice: tuple[float | None, ...]
+    precision: tuple[float | None, ...]
+    recall: tuple[float | None, ...]
+
+
+def confusion(
+    truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"], classes: int
+) -> Int64[np.ndarray, "classes classes"]:
+    """Count pixels: entry (i, j) is truth class i, predicted class j. Truth 255 is left out before counting."""
+    valid = truth != IGNORE
+    flat = truth[valid].astype(np.int64) * classes + predicted[valid]
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def class_scores(matrix: Int64[np.ndarray, "classes classes"]) -> ClassScores:
+    """Return IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision and recall of each class."""
+    hits = np.diag(matrix)
+    present, predicted = matrix.sum(1), matrix.sum(0)
+    union = present + predicted - hits
+    return ClassScores(
+        iou=_ratios(hits, union),
+        dice=_ratios(2 * hits, present + predicted),
+        precision=_ratios(hits, predicted),
+        recall=_ratios(hits, present),
+    )
+
+
+def mean_of(values: tuple[float | None, ...]) -> float | None:
+    """Return the mean over the defined values; None when none is defined."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _ratios(above: np.ndarray, below: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(float(a / b) if b else None for a, b in zip(above, below, strict=True))

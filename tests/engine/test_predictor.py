@@ -1,0 +1,129 @@
+"""Tiled prediction equals whole-image prediction; with less halo, or a layer that looks everywhere, it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pixelwise.engine.predictor import Predictor, read_mirrored
+from pixelwise.engine.runtimes import TorchRuntime, fold_batch_norm
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.symmetries import SYMMETRIES
+from pixelwise.images.preprocess import Scale
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.models import Segmenter
+
+PLAIN = Scale(np.ones(1), np.zeros(1))
+
+
+def positive(network: Segmenter, dtype: torch.dtype) -> Segmenter:
+    """Give a network positive weights, so that neither ReLU nor maxima hide what a pixel depends on."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            fan = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_channels
+            nn.init.uniform_(module.weight, 0.5 / fan, 1.5 / fan)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.8, 1.2)
+    return network.to(dtype).eval()
+
+
+def difference(network: Segmenter, geometry: Geometry, size: tuple[int, int], core: int) -> float:
+    """Return the largest difference between tiled and whole prediction, relative to the largest logit."""
+    dtype = next(network.parameters()).dtype
+    pixels = np.random.default_rng(3).random((1, *size))
+    runtime = TorchRuntime(network)
+    whole = Predictor(runtime, network.geometry(), 2, 10_000).logits(pixels, Float(dtype))
+    tiled = Predictor(runtime, geometry, 2, core).logits(pixels, Float(dtype))
+    return float(np.abs(whole - tiled).max() / np.abs(whole).max())
+
+
+class Float(Scale):
+    """A scale that changes nothing, in the precision of the network (a run scales to float32)."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__(np.ones(1), np.zeros(1))
+        object.__setattr__(self, "dtype", np.float64 if dtype == torch.float64 else np.float32)
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:  # type: ignore[override]
+        return pixels.astype(self.dtype)  # type: ignore[attr-defined]
+
+
+NETWORKS = [
+    {"depth": 2, "upsampling": "transposed"},
+    {"depth": 2, "upsampling": "bilinear"},
+    {"depth": 3, "upsampling": "nearest"},
+    {"depth": 2, "normalisation": "none"},
+    {"name": "unet2015"},
+]
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
+@settings(max_examples=6)
+@given(height=st.integers(1, 200), width=st.integers(1, 200), core=st.integers(8, 100))
+def test_tiles_equal_the_whole(options: dict[str, object], height: int, width: int, core: int) -> None:
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        network = positive(build(NetworkOptions(base=2, **options)), dtype)
+        assert difference(network, network.geometry(), (height, width), core) < tolerance
+
+
+@pytest.mark.parametrize(("depth", "upsampling"), [(2, "bilinear"), (3, "nearest"), (3, "bilinear")])
+@pytest.mark.parametrize("lost", ["one stride", "half", "all"])
+def test_control_less_halo_is_seen(depth: int, upsampling: str, lost: str) -> None:
+    network = positive(build(NetworkOptions(base=2, depth=depth, upsampling=upsampling)), torch.float64)
+    geometry = network.geometry()
+    stride = geometry.total_stride
+    halo = {"one stride": geometry.halo - stride, "half": geometry.halo // 2 // stride * stride, "all": 0}[lost]
+    assert difference(network, replace(geometry, halo=halo), (160, 160), 32) > 1e-9
+    assert difference(network, geometry, (160, 160), 32) < 1e-12
+
+
+@pytest.mark.parametrize("normalisation", ["instance", "group"])
+def test_control_layers_that_look_everywhere_are_not_exact(normalisation: str) -> None:
+    network = positive(build(NetworkOptions(base=8, depth=2, normalisation=normalisation)), torch.float64)
+    assert not network.geometry().exact
+    assert difference(network, network.geometry(), (160, 160), 64) > 1e-6
+
+
+def test_valid_networks_see_the_image_mirrored() -> None:
+    network = positive(build(NetworkOptions(name="unet2015", base=2)), torch.float64)
+    pixels = np.random.default_rng(0).random((1, 100, 120))
+    # 100 -> 100 and 120 -> 132 are the sides that the network can put out
+    padded = np.pad(pixels, ((0, 0), (92, 92), (92, 104)), mode="reflect")
+    expected = network(torch.from_numpy(padded)[None])[0].detach().numpy()[:, :, :120]
+    found = Predictor(TorchRuntime(network), network.geometry(), 2, 512).logits(pixels, Float(torch.float64))
+    assert np.allclose(found, expected, atol=1e-12)
+
+
+def test_averaging_over_the_symmetries_follows_a_turned_input() -> None:
+    network = positive(build(NetworkOptions(base=2, depth=2)), torch.float64)
+    predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 512, SYMMETRIES)
+    pixels = np.random.default_rng(0).random((1, 32, 32))
+    straight = predictor.logits(pixels, Float(torch.float64))
+    for symmetry in SYMMETRIES:
+        turned = predictor.logits(symmetry.apply(pixels).copy(), Float(torch.float64))
+        assert np.allclose(symmetry.invert(turned), straight, atol=1e-12)
+
+
+def test_folding_changes_nothing_and_leaves_no_batch_norm() -> None:
+    network = positive(build(NetworkOptions(base=4, depth=2)), torch.float64)
+    image = torch.rand(1, 1, 32, 32, dtype=torch.float64)
+    before = network(image).detach()
+    folded = fold_batch_norm(network)
+    assert torch.allclose(folded(image), before, atol=1e-12)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+
+
+def test_a_window_is_read_as_numpy_reflects() -> None:
+    pixels = np.arange(12).reshape(1, 3, 4)
+    expected = np.pad(pixels, ((0, 0), (5, 2), (1, 7)), mode="reflect")
+    assert np.array_equal(read_mirrored(pixels, ((-5, 5), (-1, 11))), expected)
+    assert read_mirrored(pixels, ((0, 2), (1, 3))).base is not None
