@@ -48,8 +48,8 @@ class Augmentation:
     blur, blur_share : (float, float), float
         Range of the standard deviation, in pixels, of a Gaussian blur.
 
-    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net, with geometry more
-    often: trainings here are short, and geometry helps more than intensity (planning-and-training facts, 4.3).
+    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net, with geometry
+    more often: trainings here are short, and of the two it helps more.
     """
 
     rotation: float = 180.0
