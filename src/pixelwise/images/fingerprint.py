@@ -1,6 +1,25 @@
 """What a data set looks like, in numbers: the ground on which a training is planned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
+from scipy import ndimage
+from skimage.measure import label as label_equal
+
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, Labelling, read_labels, read_pixels
+from pixelwise.images.preprocess import mean_and_std
+from pixelwise.labels.objects import touching_share
+from pixelwise.labels.targets import IGNORE
+from pixelwise.parallel import parallel_map
+from pixelwise.progress import Progress
+
+SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
+MIDDLE = 768  # widths of structures are measured on the middle of each image, at most this many pixels a side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +74,147 @@ class Fingerprint:
     object_diameter: tuple[float, float, float]
     structure_width: float
     touching_share: float
+
+
+class _Facts(NamedTuple):
+    """What one case tells."""
+
+    size: tuple[int, int]
+    dtype: str
+    mean: Float64[np.ndarray, " channels"]
+    std: Float64[np.ndarray, " channels"]
+    values: Float32[np.ndarray, "channels sampled"]
+    counts: Int64[np.ndarray, " classes"]
+    ignored: int
+    areas: Int64[np.ndarray, " objects"]
+    widths: Float32[np.ndarray, " ridge"]
+    touching: float
+
+
+def measure_fingerprint(
+    cases: Sequence[Case], labelling: Labelling, channels: int, progress: Progress | None = None
+) -> Fingerprint:
+    """Measure the training cases, in processes when there are many.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Those without a mask are left out.
+    labelling : Labelling
+    channels : int
+        Of the data set; gray images among colour ones are read as colour.
+    progress : Progress, optional
+
+    Raises
+    ------
+    BadDataset
+        No case has a mask.
+    BadImage
+        A file cannot be read.
+    """
+    cases = [case for case in cases if case.mask is not None]
+    if not cases:
+        raise BadDataset("training images with masks", "none", "Add masks beside the images.")
+    sampled = max(100, min(20_000, SAMPLED // len(cases)))
+    measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
+    found = (progress or Progress()).track(parallel_map(measure, cases), "measuring", len(cases))
+    return _summarise(list(found), channels)
+
+
+def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:
+    pixels = read_pixels(case.image, channels).pixels
+    labels = (
+        read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
+    )
+    instances = labelling.task == "instance"
+    ignored = labels < 0 if instances else labels == IGNORE
+    labels = np.where(ignored, 0, labels)
+    classes = 2 if instances else len(labelling.classes)
+    counts = np.bincount(np.minimum(labels, classes - 1)[~ignored], minlength=classes)
+    objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
+    areas = np.bincount(objects.ravel())[1:]
+    mean, std = mean_and_std(pixels)
+    return _Facts(
+        size=(pixels.shape[1], pixels.shape[2]),
+        dtype=pixels.dtype.name,
+        mean=mean,
+        std=std,
+        values=_sample(pixels, sampled),
+        counts=counts,
+        ignored=int(np.count_nonzero(ignored)),
+        areas=areas[areas > 0],
+        widths=_widths(labels),
+        touching=touching_share(labels) if instances else 0.0,
+    )
+
+
+def _sample(
+    pixels: Num[np.ndarray, "channels height width"], count: int
+) -> Float32[np.ndarray, "channels count"]:
+    """Return values at `count` places, drawn with replacement, the same ones for images of the same size."""
+    rng = np.random.Generator(np.random.Philox(key=0))
+    rows, columns = (rng.integers(0, side, count) for side in pixels.shape[1:])
+    return pixels[:, rows, columns].astype(np.float32)
+
+
+def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
+    """Return the width of the foreground at each pixel of its middle lines.
+
+    Middle lines are the local maxima of the distance to the edge; an edge is any pixel with another value beside it,
+    so that touching objects and neighbouring classes are parted too. The border of the image is no edge.
+    """
+    top, left = (max(0, (side - MIDDLE) // 2) for side in labels.shape)
+    labels = labels[top : top + MIDDLE, left : left + MIDDLE]
+    edge = _edges(labels)
+    if not edge.any() or not labels.any():
+        return np.zeros(0, np.float32)
+    distance = np.asarray(ndimage.distance_transform_edt(~edge), np.float32)
+    ridge = (labels > 0) & (distance == ndimage.maximum_filter(distance, 3))
+    return 2.0 * distance[ridge] + 1.0
+
+
+def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    edge = np.zeros(labels.shape, bool)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differs = labels[one] != labels[other]
+        edge[one] |= differs
+        edge[other] |= differs
+    return edge
+
+
+def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
+    means = np.array([facts.mean for facts in found])
+    spread = np.array([facts.std for facts in found])
+    mean = means.mean(0)
+    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
+    counts = np.array([facts.counts for facts in found])
+    areas = np.concatenate([facts.areas for facts in found])
+    widths = np.concatenate([facts.widths for facts in found])
+    objects = np.array([facts.areas.size for facts in found])
+    diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
+    touching = sum(facts.touching * facts.areas.size for facts in found) / max(1, areas.size)
+    pixels = sum(facts.size[0] * facts.size[1] for facts in found)
+    return Fingerprint(
+        cases=len(found),
+        channels=channels,
+        pixels=pixels,
+        dtype=", ".join(sorted({facts.dtype for facts in found})),
+        heights=_low_middle_high(np.array([facts.size[0] for facts in found])),
+        widths=_low_middle_high(np.array([facts.size[1] for facts in found])),
+        intensity_mean=tuple(mean.tolist()),
+        # of all images together: spread inside them and between them
+        intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
+        intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
+        class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
+        empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
+        ignored_share=sum(facts.ignored for facts in found) / pixels,
+        objects_per_case=_low_middle_high(objects),
+        object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
+        structure_width=float(np.median(widths)) if widths.size else 0.0,
+        touching_share=float(touching),
+    )
+
+
+def _low_middle_high(values: Int64[np.ndarray, " cases"]) -> tuple[int, int, int]:
+    return int(values.min()), int(np.median(values)), int(values.max())

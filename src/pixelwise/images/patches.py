@@ -1,14 +1,23 @@
 """Random patches for training: where they are cut, and a thread that cuts them ahead of time."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from pixelwise.errors import BadOption
+from pixelwise.geometry.tiles import mirror_indices
+from pixelwise.images.augment import Augmentation, augment, window_size
+from pixelwise.images.locations import Locations, find_locations
+from pixelwise.images.preprocess import Scale
+
+PURPOSE = 1  # second word of the generators' key: draws for other purposes use another number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +66,173 @@ class Batch(NamedTuple):
     images: Float32[Tensor, "batch channels height width"]
     targets: UInt8[Tensor, "batch height width"]
     samples: tuple[Sample, ...]
+
+
+class PatchSampler:
+    """Batches of random patches of images that are kept in memory.
+
+    A batch is a pure function of (seed, step): each sample has a generator of its own, Philox with the seed as key
+    and (step, place in the batch) as counter. No state is kept, so that any step can be drawn again.
+
+    Cases are drawn evenly, whatever their size. The last round(share * batch) samples are centred on a pixel
+    of a rare class (all classes but the most frequent one of the set): a case that holds such a class, one of
+    the rare classes it holds, one of that class's pixels, evenly each time. This is nnU-Net's foreground
+    sampling with the background replaced by whatever is most frequent: among densely packed cells the
+    background is the rare class. Patches stay inside the image where it is large enough; beyond its border
+    image and target are mirrored.
+
+    Parameters
+    ----------
+    images : sequence of arrays (channels, height, width)
+        In any dtype; they are read window by window and never copied.
+    targets : sequence of uint8 arrays (height, width)
+        Class maps; IGNORE (255) is no class.
+    scales : sequence of Scale
+        Brings each image to the intensities of the network.
+    options : PatchOptions
+    augmentation : Augmentation
+    seed : int
+        At least 0.
+    device : str or torch.device
+        Where patches are warped, and where they are returned.
+
+    Raises
+    ------
+    BadOption
+        There are no images, or lengths or sizes do not agree, or the seed is negative.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        scales: Sequence[Scale],
+        options: PatchOptions,
+        augmentation: Augmentation,
+        seed: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        _check(images, targets, scales, seed)
+        self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
+        self._options, self._augmentation, self._seed = options, augmentation, seed
+        self._device = torch.device(device)
+        self._size = (options.height, options.width)
+        self._window = window_size(self._size, augmentation)
+        self._rare: list[Locations] = find_locations(self._targets, seed)
+
+    def batch(self, step: int) -> Batch:
+        """Draw the patches of one step."""
+        options = self._options
+        draws = [self._generator(step, place) for place in range(options.batch)]
+        windows = np.empty((options.batch, self._images[0].shape[0], *self._window), np.float32)
+        labels = np.empty((options.batch, *self._window), np.uint8)
+        samples: list[Sample] = []
+        forced_from = options.batch - round(options.foreground_share * options.batch)
+        for place, rng in enumerate(draws):
+            case, row, column = self._draw_place(rng, forced=place >= forced_from)
+            samples.append(Sample(step * options.batch + place, case, row, column))
+            self._read(case, row, column, windows[place], labels[place])
+        images, targets = augment(
+            torch.from_numpy(windows).to(self._device),
+            torch.from_numpy(labels).to(self._device),
+            self._size,
+            draws,
+            self._augmentation,
+        )
+        return Batch(images, targets, tuple(samples))
+
+    def _generator(self, step: int, place: int) -> np.random.Generator:
+        # the lower words of the counter are left to the generator: 2**128 numbers per sample
+        return np.random.Generator(np.random.Philox(key=[self._seed, PURPOSE], counter=[0, 0, place, step]))
+
+    def _draw_place(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
+        """Return a case and the top left corner of the patch in it."""
+        if forced and self._rare:
+            found = self._rare[rng.integers(len(self._rare))]
+            pixels = found.pixels[rng.integers(len(found.pixels))]
+            centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[found.case].shape[1])
+            case, wanted = found.case, [c - side // 2 for c, side in zip(centre, self._size, strict=True)]
+        else:
+            case, wanted = int(rng.integers(len(self._images))), None
+        corner: list[int] = []
+        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, self._size, strict=True)):
+            low, high = (
+                min(0, whole - side),
+                max(0, whole - side),
+            )  # small images lie anywhere inside the patch
+            corner.append(
+                int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high)
+            )
+        return case, corner[0], corner[1]
+
+    def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
+        """Fill `window` (channels, height, width) and `labels` (height, width) around a patch."""
+        image, target = self._images[case], self._targets[case]
+        spans: list[tuple[int, int]] = []
+        for start, side, wide in zip((row, column), self._size, self._window, strict=True):
+            first = start - (wide - side) // 2
+            spans.append((first, first + wide))
+        (top, bottom), (left, right) = spans
+        if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
+            window[:] = self._scales[case].apply(image[:, top:bottom, left:right])
+            labels[:] = target[top:bottom, left:right]
+            return
+        rows = mirror_indices(top, bottom, target.shape[0])
+        columns = mirror_indices(left, right, target.shape[1])
+        # rows first: whole rows are copied fast
+        window[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
+        labels[:] = target.take(rows, axis=0).take(columns, axis=1)
+
+
+def _check(
+    images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int
+) -> None:
+    if not images or not len(images) == len(targets) == len(scales):
+        raise BadOption(
+            "as many targets and scales as images, and at least one",
+            f"{len(images)} images, {len(targets)} targets, {len(scales)} scales",
+            "Give one of each per case.",
+        )
+    for number, (image, target) in enumerate(zip(images, targets, strict=True)):
+        if image.ndim != 3 or image.shape[0] != images[0].shape[0] or image.shape[1:] != target.shape:
+            raise BadOption(
+                f"an image ({images[0].shape[0]}, height, width) and a target of its size",
+                f"shapes {image.shape} and {target.shape} in case {number}",
+                "Read all images with the same number of channels, and masks of their size.",
+            )
+    if seed < 0:
+        raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
+
+
+def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Iterator[Batch]:
+    """Yield the batches of steps `start` ... `stop` - 1 in order, drawn by a thread up to `ahead` steps early.
+
+    The thread ends when the last batch is drawn, when an error in a batch was raised here, or when the iterator
+    is closed or forgotten.
+
+    Notes
+    -----
+    Torch gives every thread that calls it a team of workers of its own. A second team as large as that of the
+    training would wait, spinning, on the same cores: so this thread computes alone (a batch costs it a few per
+    cent of one core). The number of threads does not change the bytes of a batch.
+    """
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
+    pending: deque[Future[Batch]] = deque()
+    try:
+        pool.submit(_compute_alone).result()
+        # what a thread sets also becomes the default of threads that start later: put that back
+        torch.set_num_threads(threads)
+        for step in range(start, stop):
+            pending.append(pool.submit(sampler.batch, step))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _compute_alone() -> None:
+    torch.get_num_threads()  # a thread's first call takes over the default, undoing what was set before it
+    torch.set_num_threads(1)

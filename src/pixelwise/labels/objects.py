@@ -3,28 +3,58 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Num
+from jaxtyping import Bool, Int, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import regionprops
 
 EIGHT = np.ones((3, 3), bool)
+# Up to this label a table of all numbers is quicker than sorting the pixels.
+TABLE = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRow:
     """A row of the object table; positions in pixels from the top left corner, `area` in pixels.
 
-    `box` is (top, left, bottom, right), the last two exclusive. `mean_intensity` is the mean over channels and
-    pixels, None without an image.
+    `class_index` is the class the object belongs to. `box` is (top, left, bottom, right), the last two exclusive.
+    `mean_intensity` is the mean over channels and pixels, None without an image.
     """
 
     id: int
+    class_index: int
     area: int
     centroid_row: float
     centroid_column: float
     box: tuple[int, int, int, int]
     perimeter: float
     mean_intensity: float | None
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """How the objects of two label images overlap; only pairs that share pixels are listed.
+
+    Attributes
+    ----------
+    truth_areas, predicted_areas : int64 array
+        Pixels of each object, in the order of the labels.
+    truth, predicted : int64 array (pairs,)
+        Places in the arrays above.
+    pixels : int64 array (pairs,)
+        Shared pixels of each pair, at least 1.
+    """
+
+    truth_areas: Int64[np.ndarray, " truths"]
+    predicted_areas: Int64[np.ndarray, " predictions"]
+    truth: Int64[np.ndarray, " pairs"]
+    predicted: Int64[np.ndarray, " pairs"]
+    pixels: Int64[np.ndarray, " pairs"]
+
+    @property
+    def ious(self) -> np.ndarray:
+        """Shared pixels over joined pixels, per pair."""
+        joined = self.truth_areas[self.truth] + self.predicted_areas[self.predicted] - self.pixels
+        return self.pixels / joined
 
 
 def components(mask: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
@@ -35,22 +65,27 @@ def components(mask: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "hei
 
 def renumber(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Give the objects the numbers 1...N in the order of their old numbers; 0 stays, negative values become 0."""
-    values, inverse = np.unique(np.maximum(labels, 0), return_inverse=True)
-    start = 0 if values[0] == 0 else 1
+    top = int(labels.max(initial=0))
+    values = np.maximum(labels, 0)
+    if top < TABLE:
+        present = np.bincount(values.ravel(), minlength=top + 1) > 0
+        present[0] = False
+        return np.cumsum(present).astype(np.int32)[values] * (values > 0)
+    unique, inverse = np.unique(values, return_inverse=True)
+    start = 0 if unique[0] == 0 else 1
     return (inverse.reshape(labels.shape) + start).astype(np.int32)
 
 
 def remove_small(labels: Int[np.ndarray, "height width"], area: int) -> Int32[np.ndarray, "height width"]:
     """Drop objects of fewer than `area` pixels and renumber the rest."""
-    sizes = np.bincount(np.maximum(labels, 0).ravel())
-    small = sizes < area
-    small[0] = True
-    return renumber(np.where(small[np.maximum(labels, 0)], 0, labels))
+    labels = renumber(labels)
+    small = np.bincount(labels.ravel(), minlength=1) < area
+    return renumber(np.where(small[labels], 0, labels))
 
 
 def fill_holes(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Fill background that lies wholly inside one object; other objects inside it stay."""
-    filled = labels.astype(np.int32).copy()
+    filled = labels.astype(np.int32)
     for index, window in enumerate(ndimage.find_objects(filled), start=1):
         if window is None:
             continue
@@ -62,12 +97,15 @@ def fill_holes(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
 
 def overlap_table(
     truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"]
-) -> Int[np.ndarray, "truths predictions"]:
-    """Count shared pixels: entry (i, j) belongs to truth object i and predicted object j; row and column 0 are
-    background. Labels need not be consecutive, but the table has as many rows as the largest label."""
-    rows, columns = int(truth.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1
-    flat = truth.ravel().astype(np.int64) * columns + predicted.ravel()
-    return np.bincount(flat, minlength=rows * columns).reshape(rows, columns)
+) -> Overlaps:
+    """Count the pixels that objects share; values of 0 and below are background. Labels may have gaps."""
+    rows, columns = renumber(truth), renumber(predicted)
+    truth_areas = np.bincount(rows.ravel(), minlength=1)[1:].astype(np.int64)
+    predicted_areas = np.bincount(columns.ravel(), minlength=1)[1:].astype(np.int64)
+    both = (rows > 0) & (columns > 0)
+    wide = max(1, len(predicted_areas))
+    keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * wide + columns[both] - 1, return_counts=True)
+    return Overlaps(truth_areas, predicted_areas, keys // wide, keys % wide, pixels.astype(np.int64))
 
 
 def touching_share(labels: Int[np.ndarray, "height width"], distance: int = 2) -> float:
@@ -88,9 +126,11 @@ def touching_share(labels: Int[np.ndarray, "height width"], distance: int = 2) -
 
 
 def measure(
-    labels: Int[np.ndarray, "height width"], image: Num[np.ndarray, "channels height width"] | None = None
+    labels: Int[np.ndarray, "height width"],
+    image: Num[np.ndarray, "channels height width"] | None = None,
+    class_index: int = 1,
 ) -> list[ObjectRow]:
-    """Measure every object, in the order of their numbers."""
+    """Measure every object, in the order of their numbers; all belong to the class `class_index`."""
     rows: list[ObjectRow] = []
     for region in regionprops(labels.astype(np.int32)):
         top, left, bottom, right = (int(v) for v in region.bbox)
@@ -100,6 +140,7 @@ def measure(
         rows.append(
             ObjectRow(
                 id=int(region.label),
+                class_index=class_index,
                 area=int(region.area),
                 centroid_row=float(region.centroid[0]),
                 centroid_column=float(region.centroid[1]),

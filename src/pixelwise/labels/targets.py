@@ -16,7 +16,7 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries, watershed
 
 from pixelwise.errors import BadOption
-from pixelwise.labels.objects import components, fill_holes, remove_small
+from pixelwise.labels.objects import components, fill_holes, remove_small, renumber
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
 
@@ -90,28 +90,31 @@ def border_weights(
     d1 and d2 are the distances to the nearest and second nearest object. Ronneberger et al. 2015, equation 2. With
     fewer than two objects the map is 0.
     """
-    numbers = [int(n) for n in np.unique(labels) if n > 0]
-    if len(numbers) < 2:
-        return np.zeros(labels.shape, np.float32)
+    numbered = renumber(labels)
     nearest = np.full((2, *labels.shape), np.inf, np.float32)
-    for number in numbers:
-        distance = ndimage.distance_transform_edt(labels != number).astype(np.float32)
-        second = np.minimum(nearest[1], np.maximum(nearest[0], distance))
-        nearest[0] = np.minimum(nearest[0], distance)
-        nearest[1] = second
+    reach = int(np.ceil(6 * sigma))  # beyond it the term is below w0 exp(-18)
+    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
+        rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in window)
+        distance = ndimage.distance_transform_edt(numbered[rows, columns] != number).astype(np.float32)
+        first, second = nearest[0, rows, columns], nearest[1, rows, columns]
+        np.minimum(second, np.maximum(first, distance), out=second)
+        np.minimum(first, distance, out=first)
     weights = w0 * np.exp(-((nearest[0] + nearest[1]) ** 2) / (2 * sigma**2))
     return np.where(labels > 0, 0, weights).astype(np.float32)
 
 
 def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Int[np.ndarray, "height width"]) -> None:
     """Objects so thin that all of them is boundary would have no seed: their middle stays interior, in place."""
-    count = int(labels.max(initial=0)) + 1
-    present = np.bincount(np.maximum(labels, 0).ravel(), minlength=count) > 0
-    seeded = np.bincount(labels[target == 1].ravel(), minlength=count) > 0
-    lost = np.flatnonzero(present & ~seeded)
-    if lost[lost > 0].size:
-        thin = np.isin(labels, lost[lost > 0])
-        depth = ndimage.distance_transform_edt(np.pad(thin, 1))[1:-1, 1:-1]
-        for number in lost[lost > 0]:
-            inside = labels == number
-            target[inside & (depth == depth[inside].max())] = 1
+    numbered = renumber(labels)
+    seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0
+    seeded[0] = True
+    thin = ~seeded[numbered]
+    if not thin.any():
+        return
+    # the distance to whatever is not this object: a thin neighbour counts as outside
+    joined = np.pad(np.where(thin, numbered, 0), 1)
+    depth = ndimage.distance_transform_edt((joined > 0) & ~find_boundaries(joined, mode="inner"))[1:-1, 1:-1]
+    lost = np.flatnonzero(~seeded)
+    deepest = np.zeros(len(seeded))
+    deepest[lost] = ndimage.maximum(depth, numbered, lost)
+    target[thin & (depth == deepest[numbered])] = 1

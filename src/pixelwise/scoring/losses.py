@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from pixelwise.errors import BadOption
+from pixelwise.labels.targets import IGNORE
 
-IGNORE = 255
 SMOOTHING = 1e-5
 
 

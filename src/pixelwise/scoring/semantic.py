@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int64
 
-IGNORE = 255
+from pixelwise.labels.targets import IGNORE
 
 
 @dataclass(frozen=True)

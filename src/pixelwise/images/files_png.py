@@ -1,0 +1,97 @@
+"""PNG: its header read by hand, its samples through libpng (8 and 16 bits) or Pillow (palettes, fewer bits).
+
+Pillow alone will not do: it returns 16-bit colour as 8-bit, and decodes the picture to look for an EXIF chunk.
+Source of the layout: Portable Network Graphics (PNG) Specification, third edition, sections 5 and 11.
+"""
+
+import mmap
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from jaxtyping import Shaped
+
+from pixelwise.errors import BadImage
+from pixelwise.images.files_door import Header, truncated
+from pixelwise.images.files_pillow import decode_pillow, orientation_of
+
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_KEPT = {b"IHDR", b"PLTE", b"eXIf", b"acTL"}
+_LARGEST_KEPT = 1 << 20  # no honest header, palette or EXIF record is longer
+_DEFLATE = 1032  # deflate never shrinks further than 1032 : 1 (zlib technical notes)
+
+
+def look_png(file: BinaryIO, path: Path) -> Header:
+    """Read the chunks that describe the picture; the samples are skipped, not decoded."""
+    chunks, whole = _walk(file)
+    header = chunks.get(b"IHDR", b"")
+    if len(header) != 13:
+        raise BadImage("a whole PNG image", "one without a header", "Fetch or export the file again.", path)
+    width, height, bits, colour, *_ = struct.unpack(">IIBBBBB", header)
+    if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
+        came = f"colour type {colour} with {bits} bits, which PNG does not have"
+        raise BadImage("a PNG image", came, "The file is damaged; export it again.", path)
+    channels = _CHANNELS[colour]
+    _check_length(file, path, needed=height * width * channels * bits // 8, whole=whole)
+    orientation, warnings = orientation_of(chunks.get(b"eXIf"))
+    if b"acTL" in chunks:
+        warnings += ("animated PNG: only its first picture is used",)
+    palette = np.frombuffer(chunks.get(b"PLTE", b""), np.uint8)
+    return Header(
+        format="PNG",
+        height=height,
+        width=width,
+        channels=channels,
+        dtype="uint16" if bits == 16 else "uint8",
+        alpha=colour in (4, 6),
+        orientation=orientation,
+        palette=palette[: len(palette) // 3 * 3].reshape(-1, 3) if colour == 3 else None,
+        gray_step=255 // (2**bits - 1) if colour == 0 and bits in (2, 4) else 1,
+        warnings=warnings,
+    )
+
+
+def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
+    """Decode the samples. A gray picture lies in memory once; 16 bits stay 16 bits."""
+    depth_and_colour = _read_at(file, 24, 2)
+    if depth_and_colour[0] < 8 or depth_and_colour[1] == 3:
+        return decode_pillow(file, "PNG", path)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        samples = imagecodecs.png_decode(content)
+    if samples.ndim == 2:
+        return samples[None]
+    # A transparent colour (tRNS) makes libpng add an alpha channel that the header does not count.
+    return np.ascontiguousarray(samples[:, :, : header.channels].transpose(2, 0, 1))
+
+
+def _walk(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
+    """Collect the describing chunks, and whether the end chunk was reached."""
+    length_of_file = file.seek(0, 2)
+    at = file.seek(8)
+    chunks: dict[bytes, bytes] = {}
+    while at + 12 <= length_of_file:
+        file.seek(at)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if at + 12 + length > length_of_file:
+            break
+        if name == b"IEND":
+            return chunks, True
+        if name in _KEPT and length <= _LARGEST_KEPT:
+            chunks.setdefault(name, file.read(length))
+        at += 12 + length
+    return chunks, False
+
+
+def _check_length(file: BinaryIO, path: Path, *, needed: int, whole: bool) -> None:
+    length = file.seek(0, 2)
+    if not whole and needed:
+        raise truncated(path, "PNG", f"it ends after {length} bytes without its end mark")
+    if needed > length * _DEFLATE:
+        raise truncated(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples that its header tells")
+
+
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)

@@ -1,0 +1,200 @@
+"""The built-in demo set: textured, touching cells in uneven light, with known truth.
+
+The pictures resemble differential interference contrast: surfaces are lit from one side, so that each cell
+has a bright and a dark flank and is, on average, about as bright as its surroundings. A threshold cannot find the cells;
+relief, texture and the dark seams where cells touch can.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+from scipy import ndimage
+
+from pixelwise.errors import BadOption, OutputFailed
+from pixelwise.images.files import write_image, write_labels
+
+SMALLEST = 64  # pixels a side: room for some cells
+RADII = (7.0, 19.0)  # pixels, before neighbours push in: cells of about 12 to 36 pixels across
+AREA_PER_CELL = 2000.0  # pixels; about 30 cells in 256 x 256
+SIDES = 3  # how many waves the outline of a cell has at most besides its ellipse
+
+
+class _Outline(NamedTuple):
+    """A cell before neighbours push in: an ellipse whose radius waves with the angle."""
+
+    row: float
+    column: float
+    radius: float
+    stretch: float
+    angle: float
+    waves: tuple[tuple[float, float], ...]
+
+
+def draw_cells(
+    seed: int, size: int = 256
+) -> tuple[UInt8[np.ndarray, "1 height width"], Int32[np.ndarray, "height width"]]:
+    """Draw one picture of cells and its truth.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0; the same picture for the same seed and size.
+    size : int
+        Pixels a side, at least 64.
+
+    Returns
+    -------
+    image : uint8 array (1, size, size)
+    labels : int32 array (size, size)
+        0 background, 1...N cells. Each cell is one connected area; most touch another one.
+
+    Raises
+    ------
+    BadOption
+        The size or the seed is too small.
+    """
+    if size < SMALLEST or seed < 0:
+        raise BadOption(
+            f"a size of at least {SMALLEST} and a seed of at least 0",
+            f"size {size}, seed {seed}",
+            "Raise them.",
+        )
+    rng = np.random.default_rng(seed)
+    labels = _tidy(_fill(_place(rng, size), size))
+    return _light(labels, rng), labels
+
+
+def write_demo(
+    folder: Path, train: int = 24, val: int = 6, test: int = 6, size: int = 256, seed: int = 0
+) -> None:
+    """Write the demo set: `train`, `val` and `test`, each with `images/` (8 bit) and `masks/` (16-bit labels).
+
+    Files of an earlier demo are replaced.
+
+    Raises
+    ------
+    OutputFailed
+        The folder holds files that the demo did not write, or cannot be written.
+    """
+    parts = {"train": train, "val": val, "test": test}
+    names = {part: [f"cells_{number:02d}.png" for number in range(count)] for part, count in parts.items()}
+    ours = {Path(part, kind, name) for part in names for kind in ("images", "masks") for name in names[part]}
+    for found in sorted(folder.rglob("*")) if folder.is_dir() else []:
+        if found.is_file() and found.relative_to(folder) not in ours:
+            raise OutputFailed(
+                "an empty folder for the demo set",
+                f"the file {found.name} in it",
+                "Choose another folder.",
+                folder,
+            )
+    # one generator seed per picture, the same however many pictures the other parts have
+    for place, part in enumerate(names):
+        for number, name in enumerate(names[part]):
+            image, labels = draw_cells((seed * len(parts) + place) * 100_000 + number, size)
+            for kind in ("images", "masks"):
+                (folder / part / kind).mkdir(parents=True, exist_ok=True)
+            write_image(folder / part / "images" / name, image)
+            write_labels(folder / part / "masks" / name, labels)
+
+
+def _place(rng: np.random.Generator, size: int) -> list[_Outline]:
+    """Draw outlines: clusters of cells that overlap a little, wherever there is room."""
+    wanted = max(3, round(size * size / AREA_PER_CELL * rng.uniform(0.75, 1.2)))
+    cells: list[_Outline] = []
+    for _ in range(60 * wanted):
+        if len(cells) == wanted:
+            break
+        radius = float(np.clip(rng.lognormal(np.log(12.5), 0.3), *RADII))
+        if cells and rng.random() < 0.7:  # beside an earlier cell, so that they touch
+            host = cells[rng.integers(len(cells))]
+            turn, gap = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 0.98) * (host.radius + radius)
+            row, column = host.row + gap * np.sin(turn), host.column + gap * np.cos(turn)
+        else:
+            row, column = rng.uniform(-0.02 * size, 1.02 * size, 2)
+        inside = -4 < row < size + 4 and -4 < column < size + 4
+        free = all(np.hypot(row - c.row, column - c.column) > 0.78 * (radius + c.radius) for c in cells)
+        if inside and free:
+            waves = tuple((rng.normal(0, 0.07 / k), rng.uniform(0, 2 * np.pi)) for k in range(1, SIDES + 1))
+            cells.append(_Outline(row, column, radius, rng.uniform(1.0, 1.45), rng.uniform(0, np.pi), waves))
+    return cells
+
+
+def _fill(cells: list[_Outline], size: int) -> Int32[np.ndarray, "size size"]:
+    """Give each pixel to the cell whose middle it is nearest to, in units of that cell's radius."""
+    nearest = np.ones((size, size), np.float32)
+    labels = np.zeros((size, size), np.int32)
+    for number, cell in enumerate(cells, start=1):
+        reach = int(1.8 * cell.radius) + 2
+        top, left = max(0, int(cell.row) - reach), max(0, int(cell.column) - reach)
+        bottom, right = min(size, int(cell.row) + reach), min(size, int(cell.column) + reach)
+        rows, columns = np.ogrid[top:bottom, left:right]
+        down, across = rows - cell.row, columns - cell.column
+        along = (down * np.sin(cell.angle) + across * np.cos(cell.angle)) / np.sqrt(cell.stretch)
+        beside = (down * np.cos(cell.angle) - across * np.sin(cell.angle)) * np.sqrt(cell.stretch)
+        theta = np.arctan2(beside, along)
+        radius = cell.radius * (1 + sum(a * np.cos(k * theta + p) for k, (a, p) in enumerate(cell.waves, 2)))
+        distance = (np.hypot(along, beside) / radius).astype(np.float32)
+        box = np.s_[top:bottom, left:right]
+        closer = distance < nearest[box]
+        nearest[box][closer] = distance[closer]
+        labels[box][closer] = number
+    return labels
+
+
+def _tidy(labels: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+    """Keep the largest connected piece of each cell, drop slivers, number the rest 1...N."""
+    tidy = np.zeros_like(labels)
+    count = 0
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        pieces, found = ndimage.label(labels[box] == number)
+        sizes = np.bincount(pieces.ravel(), minlength=found + 1)
+        sizes[0] = 0
+        if sizes.max() >= 60:
+            count += 1
+            tidy[box][pieces == sizes.argmax()] = count
+    return tidy
+
+
+def _light(
+    labels: Int32[np.ndarray, "height width"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "1 height width"]:
+    """Light the surface of the cells from one side and photograph it."""
+    size = labels.shape[0]
+    inside = labels > 0
+    seam = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        seam |= inside & (np.roll(labels, 1, axis) != labels) | inside & (np.roll(labels, -1, axis) != labels)
+    seam[[0, -1]] = seam[:, [0, -1]] = False
+    depth = np.asarray(ndimage.distance_transform_edt(inside & ~seam), np.float32)
+    count = int(labels.max())
+    # a dome that rises steeply at the rim and flattens inside, with grains and a nucleus-like bump
+    dome = 7.0 * (1.0 - np.exp(-depth / 4.0))
+    grains = _cloud(rng, size, 1.3) * 0.55 + _cloud(rng, size, 2.6) * 0.9
+    own = np.concatenate([[0.0], rng.uniform(0.7, 1.3, count)]).astype(np.float32)[labels]
+    surface = ndimage.gaussian_filter(dome * own + grains * np.where(inside, own, 0.25), 0.8)
+    angle = np.pi * 1.25 + rng.normal(0, 0.15)
+    slope_rows, slope_columns = np.gradient(surface)
+    relief = np.sin(angle) * slope_rows + np.cos(angle) * slope_columns
+    shade = np.concatenate([[0.0], rng.normal(0, 5.0, count)]).astype(np.float32)[labels]
+    dark = ndimage.gaussian_filter(seam.astype(np.float32), 0.7)
+    ground = 122.0 + 16.0 * _cloud(rng, size, size / 5) + 7.0 * _cloud(rng, size, 9.0)
+    picture = ground + 36.0 * relief + shade - 30.0 * dark + rng.normal(0, 6.5, labels.shape)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)[None]
+
+
+def _cloud(rng: np.random.Generator, size: int, grain: float) -> Float32[np.ndarray, "size size"]:
+    """Return smooth noise with mean 0 and deviation 1, blurred by `grain` pixels."""
+    # coarse noise is drawn small and enlarged: blurring by many pixels is slow
+    shrink = max(1, int(grain / 2))
+    small = -(-size // shrink) + 2
+    noise = ndimage.gaussian_filter(
+        rng.standard_normal((small, small), np.float32), grain / shrink, mode="wrap"
+    )
+    if shrink > 1:
+        noise = ndimage.zoom(noise, shrink, order=1)
+    noise = noise[:size, :size]
+    return (noise - noise.mean()) / noise.std()
