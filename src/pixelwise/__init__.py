@@ -1,1 +1,61 @@
-"""pixelwise."""
+"""pixelwise: from a folder of images and masks to a segmentation model that can be trusted.
+
+Each verb is one function; they are loaded on first use, so that `import pixelwise` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pixelwise.errors import PixelwiseError
+    from pixelwise.images.cases import DataOptions
+    from pixelwise.workflow.demo import demo
+    from pixelwise.workflow.evaluate import evaluate
+    from pixelwise.workflow.inspect import inspect
+    from pixelwise.workflow.predict import load, predict
+    from pixelwise.workflow.report import report
+    from pixelwise.workflow.run import Run
+    from pixelwise.workflow.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataOptions",
+    "PixelwiseError",
+    "Run",
+    "__version__",
+    "demo",
+    "evaluate",
+    "inspect",
+    "load",
+    "predict",
+    "report",
+    "train",
+]
+
+_PLACES = {
+    "DataOptions": "pixelwise.images.cases",
+    "PixelwiseError": "pixelwise.errors",
+    "Run": "pixelwise.workflow.run",
+    "demo": "pixelwise.workflow.demo",
+    "evaluate": "pixelwise.workflow.evaluate",
+    "inspect": "pixelwise.workflow.inspect",
+    "load": "pixelwise.workflow.predict",
+    "predict": "pixelwise.workflow.predict",
+    "report": "pixelwise.workflow.report",
+    "train": "pixelwise.workflow.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of the public face on first use."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'pixelwise' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public face."""
+    return __all__

@@ -4,12 +4,15 @@ Verbs take a `Progress` and talk to it; `Progress` itself is silent, `Console` s
 that standard output carries results alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Advance = Callable[[int, str], None]
+
+PATIENCE = 1.0  # seconds before a bar appears: shorter work needs none
 
 
 class Progress:
@@ -19,7 +22,7 @@ class Progress:
         """Say plain sentences, a line each."""
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
         """Show a bar while the block runs; it gets `advance(count, note)`."""
         yield lambda count, note: None
 
@@ -45,19 +48,30 @@ class Console(Progress):
             self._console.print(sentence, markup=False)
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        """Show a bar with the share done, the time used and the time left."""
+    def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
+        """Show a bar with the share done, the time used and the time left, once the work has taken a second."""
         from rich import progress as rich_progress
 
-        with rich_progress.Progress(
+        bars = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
-            rich_progress.BarColumn(),
-            rich_progress.MofNCompleteColumn(),
+            rich_progress.BarColumn(bar_width=24),
+            rich_progress.TaskProgressColumn(),
             rich_progress.TimeElapsedColumn(),
             rich_progress.TextColumn("left"),
             rich_progress.TimeRemainingColumn(),
             rich_progress.TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
-        ) as bars:
-            task = bars.add_task(label, total=total, note="")
-            yield lambda count, note: bars.update(task, advance=count, note=note)
+        )
+        task = bars.add_task(label, total=total, note="")
+        began = time.monotonic()
+
+        def advance(count: int, note: str) -> None:
+            if not bars.live.is_started and time.monotonic() - began > PATIENCE:
+                bars.start()
+            bars.update(task, advance=count, note=note)
+
+        try:
+            yield advance
+        finally:
+            if bars.live.is_started:
+                bars.stop()

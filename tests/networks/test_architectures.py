@@ -58,7 +58,9 @@ def test_he_initialisation() -> None:
     network = build(NetworkOptions(name="unet2015", base=32))
     kernel = network.encoder.stages[1].layers[2].weight  # 64 -> 64 channels: N = 9 x 64 = 576
     assert float(kernel.detach().std()) == pytest.approx((2 / 576) ** 0.5, rel=0.02)
-    assert all(float(p.detach().abs().max()) == 0 for n, p in network.named_parameters() if n.endswith("bias"))
+    assert all(
+        float(p.detach().abs().max()) == 0 for n, p in network.named_parameters() if n.endswith("bias")
+    )
 
 
 SMALL = {"base": 4, "depth": 3}
@@ -99,16 +101,18 @@ def test_every_parameter_learns_and_the_state_goes_round(options: dict[str, obje
 
 
 def test_unknown_names_and_sizes_are_refused() -> None:
-    with pytest.raises(BadOption, match="got `unett`. Did you mean `unet`"):
+    with pytest.raises(BadOption, match=r"got `unett`\. Did you mean `unet"):
         build(NetworkOptions(name="unett"))
     with pytest.raises(BadOption, match=r"expected network.depth in 1...8; got 99"):
         NetworkOptions(depth=99)
-    with pytest.raises(BadOption, match="got 100. The nearest larger one is 112"):
+    with pytest.raises(BadOption, match=r"got 100\. The nearest larger one is 112"):
         on_meta(base=4)(torch.zeros(1, 1, 112, 100, device="meta"))
 
 
 def test_only_networks_that_look_locally_are_exact() -> None:
-    exact = {n: on_meta(base=4, normalisation=n).geometry().exact for n in ("batch", "none", "group", "instance")}
+    exact = {
+        n: on_meta(base=4, normalisation=n).geometry().exact for n in ("batch", "none", "group", "instance")
+    }
     assert exact == {"batch": True, "none": True, "group": False, "instance": False}
 
 

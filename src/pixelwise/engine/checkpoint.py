@@ -1,8 +1,8 @@
 """Checkpoints: folders whose manifest is written last, so that a half-written one does not exist.
 
-    checkpoints/step-00000123/
-        weights.safetensors  average.safetensors  optimiser.safetensors   state.json
-        MANIFEST.json         sizes and SHA-256 of the others, written last
+checkpoints/step-00000123/
+    weights.safetensors  average.safetensors  optimiser.safetensors   state.json
+    MANIFEST.json         sizes and SHA-256 of the others, written last
 """
 
 import hashlib

@@ -28,7 +28,13 @@ VERSION = 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
 TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
-_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ Every random draw of a step is a function of (seed, step): the learner holds no 
 weights, averages, optimiser moments and counters (Lightning Fabric brings devices and precision).
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from copy import deepcopy
@@ -77,7 +78,9 @@ class Schedule:
         done = min(1.0, self.progress(step) + 0.5 / max(1, self.steps))
         if done < self.warmup_share:
             return self.peak * done / self.warmup_share
-        return self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
+        return (
+            self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
+        )
 
     def stretched(self, step: int, steps: int) -> "Schedule":
         """Return the schedule that goes on from `step` and ends at `steps` instead."""
@@ -86,6 +89,7 @@ class Schedule:
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """Return the Fabric for one device ("cpu", "cuda", "mps") and "float32" or "bfloat16" arithmetic."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the plan tells the precision already
     kind = "bf16-mixed" if precision == "bfloat16" else "32-true"
     return Fabric(accelerator=device, devices=1, precision=kind)
 
@@ -111,7 +115,9 @@ class Learner:
         Device and precision.
     """
 
-    def __init__(self, network: nn.Module, options: TrainingOptions, loss: LossOptions, fabric: Fabric) -> None:
+    def __init__(
+        self, network: nn.Module, options: TrainingOptions, loss: LossOptions, fabric: Fabric
+    ) -> None:
         self.options, self.loss, self.fabric = options, loss, fabric
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(
@@ -122,8 +128,11 @@ class Learner:
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.schedule = Schedule(options.steps, options.learning_rate, options.warmup_share)
         self.skipped = 0
-        self._buffers = [b for b in self.network.buffers()]
+        self._buffers = list(self.network.buffers())
         self._before = [b.clone() for b in self._buffers]
+        # state_dict() shares memory with the network, so these lists stay true while it learns
+        self._averaged = [v for v in self.average.state_dict().values() if v.is_floating_point()]
+        self._followed = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
     def step(self, index: int, images: Tensor, targets: Tensor) -> StepResult:
         """Learn from one batch.
@@ -143,9 +152,7 @@ class Learner:
         self._remember_buffers()
         images = images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._module(images)
-        loss = segmentation_loss(
-            logits.float(), centre(targets.to(self.fabric.device), logits), self.loss
-        )
+        loss = segmentation_loss(logits.float(), centre(targets.to(self.fabric.device), logits), self.loss)
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)
@@ -185,23 +192,24 @@ class Learner:
     def _skip(self, loss: float) -> StepResult:
         """Leave weights, moments and batch statistics as they were before the step."""
         self.optimiser.zero_grad(set_to_none=True)
-        if self._buffers:
-            torch._foreach_copy_(self._buffers, self._before)
+        with torch.no_grad():
+            for buffer, before in zip(self._buffers, self._before, strict=True):
+                buffer.copy_(before)
         self.skipped += 1
         return StepResult(loss, applied=False)
 
     def _remember_buffers(self) -> None:
-        if self._buffers:
-            torch._foreach_copy_(self._before, self._buffers)
+        with torch.no_grad():
+            for buffer, before in zip(self._buffers, self._before, strict=True):
+                before.copy_(buffer)
 
     @torch.no_grad()
     def _average(self, index: int) -> None:
         window = AVERAGE_SHARE * self.options.steps
         # young averages look back over fewer steps, so that the first weights are soon forgotten
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
-        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
-        floating = [(a, n) for a, n in pairs if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floating], [n for _, n in floating], 1 - decay)
+        for mine, theirs in zip(self._averaged, self._followed, strict=True):
+            mine.lerp_(theirs, 1 - decay)
 
 
 def centre(targets: Tensor, logits: Tensor) -> Tensor:

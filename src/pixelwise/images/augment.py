@@ -86,13 +86,9 @@ class Augmentation:
             elif field.name.endswith("_share") and not 0.0 <= value <= 1.0:
                 raise BadOption(f"{name} between 0 and 1", str(value), "Give a share, such as 0.2.")
             elif not 0.0 <= value < math.inf:
-                raise BadOption(
-                    f"{name} of at least 0", str(value), "Give a finite number, 0 to switch it off."
-                )
+                raise BadOption(f"{name} of at least 0", str(value), "Give a finite number, 0 to switch it off.")
         if self.rotation > 180.0:
-            raise BadOption(
-                "augmentation.rotation up to 180 degrees", str(self.rotation), "180 allows every angle."
-            )
+            raise BadOption("augmentation.rotation up to 180 degrees", str(self.rotation), "180 allows every angle.")
 
 
 UNCHANGED = Augmentation(

@@ -1,19 +1,35 @@
 """The one door for picture files: readers that interpret by metadata, never by shape alone; writers by suffix.
 
-No other module opens pictures. Every failure is a `BadImage` with the file's name, what is wrong and the mend.
+No other module opens pictures. Every failure is a `BadImage` with the file's name, what is wrong and the mend. A file's
+first bytes decide what it is, not its ending. PNG stands in `files_png`, TIFF in `files_tiff`, the rest in
+`files_pillow`; what happens before them in `files_door`; the writers in `files_write`.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.images.files_read import MAX_PIXELS, Decoded, Header, decode, read_header
+from pixelwise.images.files_door import (
+    EXACT_IN_FLOAT32,
+    MAX_PIXELS,
+    Header,
+    broken,
+    check_size,
+    open_picture,
+    turned,
+)
+from pixelwise.images.files_pillow import decode_jpeg, decode_pillow, look_pillow
+from pixelwise.images.files_png import decode_png, look_png
+from pixelwise.images.files_tiff import decode_tiff, look_tiff
 from pixelwise.images.files_write import png_bytes, write_gif, write_image, write_labels, write_mask
 
 __all__ = [
+    "MAX_PIXELS",
     "SUFFIXES",
     "Image",
     "ImageInfo",
@@ -29,7 +45,6 @@ __all__ = [
 ]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-_EXACT_INTEGER = 2**24  # float32 holds every whole number up to here
 
 
 @dataclass(frozen=True)
@@ -39,11 +54,11 @@ class Image:
     Attributes
     ----------
     pixels : (channels, height, width) array
-        In the file's own type: 8, 16 or 32 bits, integer or float.
+        In the file's own type: 8, 16 or 32 bits, integer or float (64-bit values come as 32-bit ones, which hold them).
     spacing : (float, float) or None
         Micrometres per pixel, (y, x), where the file says so.
     warnings : tuple of str
-        What was decided on the way (alpha dropped, first frame used), in sentences.
+        What was decided on the way (alpha dropped, broken EXIF ignored), in sentences.
     """
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -53,7 +68,11 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInfo:
-    """What a header says; height and width are those after the EXIF turn. `pages` above 1: a stack."""
+    """What a header says of the picture that `read_image` will give: upright, without alpha, palette as RGB.
+
+    `dtype` is that of the stored samples. `pages` above 1 is a stack. `turned` says that EXIF (or TIFF's orientation)
+    turns or mirrors the stored samples.
+    """
 
     format: str
     channels: int
@@ -72,15 +91,19 @@ class MaskImage:
     Attributes
     ----------
     values : (height, width) integers, or (height, width, 3) uint8 colours
+        Palette files give their indices. Colours that are all gray give one value per pixel.
     palette : dict or None
         Colour of each index in a palette file.
     lossy : bool
-        The format smears values (JPEG).
+        The format smears values (JPEG, lossy WebP, JPEG inside TIFF).
+    warnings : tuple of str
+        What was decided on the way.
     """
 
-    values: np.ndarray
+    values: Integer[np.ndarray, "height width"] | Integer[np.ndarray, "height width 3"]
     palette: dict[int, tuple[int, int, int]] | None
     lossy: bool
+    warnings: tuple[str, ...] = ()
 
 
 def probe(path: Path) -> ImageInfo:
@@ -89,139 +112,184 @@ def probe(path: Path) -> ImageInfo:
     Raises
     ------
     BadImage
-        The file is no picture that pixelwise reads.
+        The file is no picture that pixelwise reads. Damage behind the header is not found here.
     """
-    header = read_header(path)
-    pages, channels, height, width = _layout(header)
-    if header.orientation in (5, 6, 7, 8):
+    file, kind = open_picture(path)
+    with closing(file):
+        header = _look(file, kind, path)
+    height, width = header.height, header.width
+    if header.orientation >= 5:
         height, width = width, height
     return ImageInfo(
         format=header.format,
-        channels=3 if header.palette else channels,
+        channels=3 if header.palette is not None else header.channels - header.alpha,
         height=height,
         width=width,
         dtype=header.dtype,
-        pages=pages,
-        palette=header.palette,
+        pages=header.pages,
+        palette=header.palette is not None,
         turned=header.orientation != 1,
     )
 
 
-def read_image(path: Path, *, pages: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read a picture: EXIF turn applied, palette resolved to RGB, alpha dropped (told in `warnings`).
+def read_image(path: Path, *, pages: int | None = None, max_pixels: int | None = None) -> Image:
+    """Read a picture: turned upright, palette resolved to RGB, alpha dropped (told in `warnings`).
+
+    One-bit pictures give 0 and 1; TIFF samples that store white as 0 are inverted, as TIFF 6.0 asks.
 
     Parameters
     ----------
     path : Path
     pages : int, optional
         Take a stack of this many pages as that many channels.
-    max_pixels : int
-        Larger pictures are refused from their header alone.
+    max_pixels : int, optional
+        Larger pictures (height × width) are refused from their header alone; default `MAX_PIXELS`.
 
     Raises
     ------
     BadImage
-        Not a readable picture; a stack of pages without `pages`; complex, NaN or infinite values.
+        Not a readable picture; a stack of pages without `pages`; complex, NaN or infinite values; whole numbers that
+        float32 does not hold exactly.
     """
-    decoded = decode(path, max_pixels)
-    array = _by_axes(decoded, path, pages)
-    notes = list(decoded.warnings)
-    if decoded.palette and array.ndim == 2:
-        array = np.array(decoded.palette, np.uint8)[array]
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if decoded.header.mode in ("LA", "RGBA", "PA", "RGBa", "La"):
-        if (array[:, :, -1] != array[:, :, -1].max(initial=0)).any():
-            notes.append(f"{path.name}: has transparent areas; transparency was dropped.")
-        array = array[:, :, :-1]
-    pixels = np.ascontiguousarray(np.moveaxis(array, -1, 0))
-    return Image(_checked(pixels, path), decoded.spacing, tuple(notes))
+    samples, header, told = _read(path, pages, max_pixels)
+    if header.palette is not None:
+        colours = np.zeros((max(256, len(header.palette)), 3), np.uint8)
+        colours[: len(header.palette)] = header.palette
+        samples = np.ascontiguousarray(colours[samples[0]].transpose(2, 0, 1))
+    elif header.inverted and samples.dtype.kind in "bu":
+        samples = np.iinfo(samples.dtype).max - samples if samples.dtype.kind == "u" else ~samples
+    if header.alpha:
+        transparent = bool((samples[-1] != samples[-1].max()).any())
+        told += ("transparent areas were taken as opaque" if transparent else "the alpha channel was dropped",)
+        samples = samples[:-1]
+    pixels = _usable(samples, path)
+    if pixels.size > 1 and pixels.min() == pixels.max():
+        told += (f"all pixels have the same value ({pixels.flat[0]})",)
+    return Image(pixels, header.spacing, told)
 
 
-def read_mask(path: Path) -> MaskImage:
-    """Read a mask: palette files as their indices, colours as colours, EXIF turn applied.
+def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
+    """Read a mask: palette files as their indices, colours as colours, turned upright like images.
+
+    Grays of 2 or 4 bits come as they are stored (0..3, 0..15), one-bit masks as 0 and 1.
 
     Raises
     ------
     BadImage
-        Not a readable picture, several pages, or values that are no whole numbers.
+        Not a readable picture, several pages, channels that are neither one value nor RGB, or no whole numbers.
     """
-    decoded = decode(path)
-    array = _by_axes(decoded, path, None)
-    if array.ndim == 3:
-        array = _without_alpha(array)
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        array = _whole_numbers(array, path)
-    if np.issubdtype(array.dtype, np.complexfloating):
-        raise BadImage("whole numbers in a mask", "complex numbers", "Save class numbers.", path)
-    palette = dict(enumerate(decoded.palette)) if decoded.palette else None
-    return MaskImage(array, palette, decoded.header.format == "JPEG")
+    samples, header, told = _read(path, None, max_pixels)
+    values = _whole_numbers(samples[:-1] if header.alpha else samples, path)
+    if header.palette is not None:
+        palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(header.palette)}
+        return MaskImage(values[0], palette, header.lossy, told)
+    if len(values) == 3 and all(np.array_equal(values[0], other) for other in values[1:]):
+        values = values[:1]
+    if len(values) == 1:
+        return MaskImage(values[0] // values.dtype.type(header.gray_step), None, header.lossy, told)
+    if len(values) != 3:
+        mend = "Save class numbers in one channel, or colours as RGB."
+        raise BadImage("a mask of 1 channel or RGB colours", f"{len(values)} channels", mend, path)
+    if values.min() < 0 or values.max() > 255:
+        mend = "Save the colours with 8 bits."
+        raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", mend, path)
+    return MaskImage(np.moveaxis(values.astype(np.uint8), 0, -1), None, header.lossy, told)
 
 
-def _layout(header: Header) -> tuple[int, int, int, int]:
-    """Return pages, channels, height and width from the named axes."""
-    sizes = dict(zip(header.axes, header.shape, strict=True))
-    height, width = sizes.pop("Y", 1), sizes.pop("X", 1)
-    channels = sizes.pop("S", 1) * sizes.pop("C", 1)
-    pages = 1
-    for size in sizes.values():
-        pages *= size
-    return pages, channels, height, width
+def _look(file: BinaryIO, kind: str, path: Path) -> Header:
+    try:
+        if kind == "PNG":
+            return look_png(file, path)
+        return look_tiff(file, path) if kind == "TIFF" else look_pillow(file, kind, path)
+    except BadImage:
+        raise
+    # Decoders meet hostile bytes and raise whatever they stumble over (OSError, SyntaxError, struct.error, MemoryError,
+    # RuntimeError ...): here, and in `_decode`, all of it becomes the one error that names the file.
+    except Exception as error:
+        raise broken(path, kind, error) from error
 
 
-def _by_axes(decoded: Decoded, path: Path, pages: int | None) -> np.ndarray:
-    """Order the axes as (height, width[, channels])."""
-    array, header = decoded.array, decoded.header
-    if header.format != "TIFF":
-        return array
-    axes = "".join(a for a, n in zip(header.axes, header.shape, strict=True) if n != 1 or a in "YX")
-    array = array.reshape([n for a, n in zip(header.axes, header.shape, strict=True) if n != 1 or a in "YX"])
-    stacks = [a for a in axes if a not in "YXSC"]
-    if stacks:
-        count = int(np.prod([array.shape[axes.index(a)] for a in stacks]))
-        if pages != count or len(stacks) > 1 or array.ndim != 3:
-            mend = f"Split it, or take its pages as channels with --pages {count}."
-            raise BadImage("one picture", f"a stack of {count} pages", mend, path)
-        axes = axes.replace(stacks[0], "C")
-    order = [axes.index("Y"), axes.index("X"), *(i for i, a in enumerate(axes) if a in "SC")]
-    array = array.transpose(order)
-    return array if array.ndim <= 3 else array.reshape(*array.shape[:2], -1)
+def _decode(
+    file: BinaryIO, path: Path, header: Header
+) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
+    try:
+        match header.format:
+            case "PNG":
+                return decode_png(file, path, header), ()
+            case "TIFF":
+                return decode_tiff(file, path, header), ()
+            case "JPEG":
+                return decode_jpeg(file, path)
+            case kind:
+                return decode_pillow(file, kind, path), ()
+    except BadImage:
+        raise
+    except Exception as error:
+        raise broken(path, header.format, error) from error
 
 
-def _without_alpha(array: np.ndarray) -> np.ndarray:
-    """Reduce colours that are gray to one channel, and drop an alpha channel."""
-    colours = array[:, :, :3] if array.shape[2] in (3, 4) else array[:, :, :1]
-    if colours.shape[2] == 3 and (colours[:, :, :1] == colours).all():
-        colours = colours[:, :, :1]
-    return colours[:, :, 0] if colours.shape[2] == 1 else colours
-
-
-def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
-    mend = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
-    if not np.isfinite(array).all():
-        raise BadImage("whole numbers in a mask", f"{int((~np.isfinite(array)).sum())} pixels of NaN or Inf", mend, path)
-    if (array != np.round(array)).any():
-        raise BadImage("whole numbers in a mask", f"float values such as {array[array != np.round(array)][0]:g}", mend, path)
-    return array.astype(np.int64)
-
-
-def _checked(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Refuse values that training and prediction cannot work with."""
-    if np.issubdtype(pixels.dtype, np.complexfloating):
+def _read(
+    path: Path, pages: int | None, max_pixels: int | None
+) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]]:
+    """Read the samples upright, before their meaning is settled."""
+    file, kind = open_picture(path)
+    with closing(file):
+        header = _look(file, kind, path)
+        _check_pages(header, path, pages)
+        check_size(header, path, max_pixels)
+        samples, told = _decode(file, path, header)
+    if np.issubdtype(samples.dtype, np.complexfloating):
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
-    if np.issubdtype(pixels.dtype, np.floating):
-        bad = int(pixels.size - np.isfinite(pixels).sum())
-        if bad:
-            raise BadImage("finite numbers", f"{bad} values of NaN or Inf", "Fill or crop them first.", path)
-        return pixels.astype(np.float32) if pixels.dtype != np.float32 else pixels
+    return turned(samples, header.orientation), header, header.warnings + told
+
+
+def _check_pages(header: Header, path: Path, pages: int | None) -> None:
+    if header.pages == 1 or (header.pages == pages and header.stackable):
+        return
+    mend = "Split it into one file per page."
+    if header.stackable:
+        mend = f"Split it, or take its pages as channels with --pages {header.pages}."
+    raise BadImage("one picture", f"a stack of {header.pages} pages", mend, path)
+
+
+def _usable(pixels: Shaped[np.ndarray, "c h w"], path: Path) -> Num[np.ndarray, "c h w"]:
+    """Refuse values that training and prediction cannot work with."""
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32, copy=False)
+        _check_finite(pixels, path)
+        return pixels
     if pixels.dtype.itemsize > 2:
-        largest = max(abs(int(pixels.min())), abs(int(pixels.max())))
-        if largest > _EXACT_INTEGER:
-            came = f"{pixels.dtype} values up to {largest:,}"
-            raise BadImage("whole numbers up to 16,777,216", came, "Scale them to 16 bits.", path)
-        return pixels.astype(np.int32)
-    return pixels.astype(pixels.dtype.newbyteorder("="))
+        low, high = int(pixels.min()), int(pixels.max())
+        if max(-low, high) > EXACT_IN_FLOAT32:
+            came = f"{pixels.dtype} values from {low} to {high}"
+            mend = "Scale the image to 16 bits."
+            raise BadImage(f"whole numbers up to {EXACT_IN_FLOAT32}", came, mend, path)
+        return pixels.astype(np.int32, copy=False)
+    return pixels
+
+
+def _whole_numbers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.ndarray, "c h w"]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind != "f":
+        return values
+    _check_finite(values, path)
+    odd = values[values != np.round(values)]
+    if odd.size:
+        mend = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
+        raise BadImage("whole numbers in a mask", f"float values such as {odd[0]:g}", mend, path)
+    if np.abs(values).max() > 2**53:
+        raise BadImage("class or object numbers", f"values up to {values.max():g}", "Renumber them.", path)
+    return values.astype(np.int64)
+
+
+def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path) -> None:
+    """Count channel by channel: the flags of a whole image would take a quarter of its memory again."""
+    missing = sum(int(np.isnan(channel).sum()) for channel in values)
+    infinite = sum(int(np.isinf(channel).sum()) for channel in values)
+    if missing or infinite:
+        came = f"{missing} NaN and {infinite} infinite values"
+        raise BadImage("finite numbers", came, "Fill these pixels or crop them away.", path)

@@ -1,4 +1,4 @@
-"""What happens before any decoder sees a file: is it a file, is it a picture, is it small enough?
+"""What is settled before any decoder sees a file: that it is one, what it holds, and that it is small enough.
 
 A path is opened without waiting (a pipe must not hang the program), its first bytes say what it is whatever its
 ending claims, and its header says how many pixels it holds before room for one of them is asked for.
@@ -22,6 +22,7 @@ MAX_PIXELS = 2_000_000_000
 
 PICTURES = "a PNG, JPEG, BMP, TIFF or WebP image"
 EXACT_IN_FLOAT32 = 2**24
+_SAMPLES_PER_PIXEL = 4  # the pixel limit is meant for RGBA; more channels leave room for fewer pixels
 
 _HEAD = 1024
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -61,9 +62,10 @@ _STRANGERS: tuple[tuple[int, bytes, str, str], ...] = (
 class Header:
     """What a file says about its samples before they are decoded; sizes are as stored, before any turn.
 
-    `channels` counts the stored samples per pixel, `alpha` says that the last one is transparency. `palette` holds one
-    (red, green, blue) row per index. `gray_step` is the factor by which a decoder stretched samples of fewer than 8
-    bits. `inverted` says that zero is white. `orientation` is the EXIF number 1..8.
+    `channels` counts the stored samples per pixel, `alpha` says that the last one is transparency. `palette` holds
+    one (red, green, blue) row per index. `gray_step` is the factor by which a decoder stretched samples of fewer than
+    8 bits. `stackable` says that the pages are plain samples of one size, so that they can be taken as channels.
+    `inverted` says that zero is white. `orientation` is the EXIF number 1..8.
     """
 
     format: str
@@ -73,6 +75,7 @@ class Header:
     dtype: str
     alpha: bool = False
     pages: int = 1
+    stackable: bool = True
     orientation: int = 1
     palette: Shaped[np.ndarray, "entries 3"] | None = None
     lossy: bool = False
@@ -109,6 +112,10 @@ def check_size(header: Header, path: Path, max_pixels: int | None) -> None:
     if header.height * header.width > limit:
         mend = "Cut the image into parts, or raise the limit if the size is right."
         raise BadImage(f"at most {limit} pixels (height × width)", size, mend, path)
+    if header.height * header.width * header.channels * header.pages > limit * _SAMPLES_PER_PIXEL:
+        came = f"{size} with {header.channels * header.pages} samples each"
+        mend = "Cut the image into parts, or save fewer channels."
+        raise BadImage(f"at most {limit * _SAMPLES_PER_PIXEL} samples", came, mend, path)
 
 
 def broken(path: Path, kind: str, error: Exception) -> BadImage:
@@ -120,9 +127,7 @@ def broken(path: Path, kind: str, error: Exception) -> BadImage:
 
 def truncated(path: Path, kind: str, detail: str) -> BadImage:
     """Say that the file ends before its picture does."""
-    return BadImage(
-        f"a whole {kind} image", f"a truncated file ({detail})", "Fetch or export the file again.", path
-    )
+    return BadImage(f"a whole {kind} image", f"a truncated file ({detail})", "Fetch or export the file again.", path)
 
 
 def turned(

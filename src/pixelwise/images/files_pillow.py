@@ -7,7 +7,7 @@ import io
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +29,7 @@ _TAILS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\x33" * 64, b"\xcc" *
 
 
 @contextmanager
-def opened(file: BinaryIO, kind: str) -> Iterator[tuple[Pillow.Image, tuple[str, ...]]]:
+def opened(file: BinaryIO, kind: str) -> Generator[tuple[Pillow.Image, tuple[str, ...]], None, None]:
     """Open `file` as `kind` and nothing else; yields the lazy picture and what Pillow warned about.
 
     Pillow's own pixel limit is switched off while the header is read, because `files_door.check_size` sets ours before
@@ -43,10 +43,8 @@ def opened(file: BinaryIO, kind: str) -> Iterator[tuple[Pillow.Image, tuple[str,
             picture = Pillow.open(file, formats=(kind,))
         finally:
             Pillow.MAX_IMAGE_PIXELS = limit
-    try:
-        yield picture, tuple(dict.fromkeys(str(w.message) for w in heard))
-    finally:
-        picture.close()
+    # Not closed here: that would close the file, which belongs to the caller.
+    yield picture, tuple(dict.fromkeys(str(w.message) for w in heard))
 
 
 def look_pillow(file: BinaryIO, kind: str, path: Path) -> Header:
@@ -82,9 +80,7 @@ def decode_pillow(file: BinaryIO, kind: str, path: Path) -> Shaped[np.ndarray, "
         return _samples(picture)
 
 
-def decode_jpeg(
-    file: BinaryIO, path: Path
-) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
+def decode_jpeg(file: BinaryIO, path: Path) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
     """Decode a JPEG; one that lacks nothing but its end marker is mended, with a warning.
 
     A decoder fills the missing rest of a cut file with whatever follows it. So the file is decoded with several
@@ -99,9 +95,7 @@ def decode_jpeg(
             raise
         stem = content.removesuffix(b"\xff")
         try:
-            first, *others = (
-                decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG", path) for tail in _TAILS
-            )
+            first, *others = (decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG", path) for tail in _TAILS)
         except OSError:
             raise error from None
         if any(not np.array_equal(first, other) for other in others):

@@ -4,21 +4,38 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from jaxtyping import Int, Num, UInt8
 from PIL import Image
 
 from pixelwise.commit import commit, commit_bytes
+from pixelwise.errors import BadOption
 
 Colour = tuple[int, int, int]
 _SIXTEEN_BITS = 65_535
+_TIFF = (".tif", ".tiff")
 
 
 def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour]) -> None:
-    """Write class indices as an indexed PNG: any viewer shows the palette, any program reads the indices."""
+    """Write class indices as an indexed PNG: any viewer shows the palette, any program reads the indices.
+
+    Indices beyond the palette are kept and drawn black.
+
+    Raises
+    ------
+    BadOption
+        A palette of more than 256 colours.
+    OutputFailed
+        The place cannot be written.
+    """
+    if len(palette) > 256:
+        raise BadOption("at most 256 colours", f"{len(palette)}", "PNG has no larger palettes.", path)
     picture = Image.fromarray(mask)
-    picture.putpalette([value for colour in palette for value in colour])
+    entries = [value for colour in palette for value in colour]
+    # A decoder may refuse an index that has no colour.
+    picture.putpalette(entries + [0] * 3 * max(0, int(mask.max(initial=0)) + 1 - len(palette)))
     commit(path, lambda file: picture.save(file, "PNG"))
 
 
@@ -27,19 +44,34 @@ def write_labels(
 ) -> Path:
     """Write object numbers: 16-bit PNG when `path` ends in .png and they fit, else deflated TIFF of 16 or 32 bits.
 
+    Parameters
+    ----------
+    path : Path
+    labels : (height, width) array of numbers from 0
+    spacing : (float, float), optional
+        Micrometres per pixel, (y, x); kept in TIFF only.
+
     Returns
     -------
     Path
         The file that was written; its suffix is .tif when 16 bits did not hold the numbers.
+
+    Raises
+    ------
+    BadOption
+        Negative numbers, or numbers beyond 32 bits.
+    OutputFailed
+        The place cannot be written.
     """
-    fits = int(labels.max(initial=0)) <= _SIXTEEN_BITS
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high >= 2**32:
+        raise BadOption("object numbers from 0 to 2^32 - 1", f"{low} to {high}", "Renumber the objects.", path)
+    fits = high <= _SIXTEEN_BITS
     if path.suffix.lower() == ".png" and fits:
-        picture = Image.fromarray(labels.astype(np.uint16))
-        commit(path, lambda file: picture.save(file, "PNG"))
+        commit_bytes(path, png_bytes(labels[None].astype(np.uint16)))
         return path
-    path = path.with_suffix(".tif")
+    path = path if path.suffix.lower() in _TIFF else path.with_suffix(".tif")
     array = labels.astype(np.uint16 if fits else np.uint32)
-    resolution = (1e4 / spacing[1], 1e4 / spacing[0]) if spacing else None
     commit(
         path,
         lambda file: tifffile.imwrite(
@@ -48,19 +80,30 @@ def write_labels(
             compression="zlib",
             photometric="minisblack",
             metadata={"axes": "YX"},
-            resolution=resolution,
-            resolutionunit="CENTIMETER" if resolution else None,
+            resolution=(1e4 / spacing[1], 1e4 / spacing[0]) if spacing else None,
+            resolutionunit="CENTIMETER" if spacing else None,
         ),
     )
     return path
 
 
 def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) -> None:
-    """Write a picture by suffix: PNG for 8 bits of 1 or 3 channels, else TIFF with channels named as such."""
-    if path.suffix.lower() == ".png":
+    """Write a picture by suffix: PNG (8 or 16 bits, 1 or 3 channels) or TIFF (any type, any number of channels).
+
+    Raises
+    ------
+    BadOption
+        Another suffix, or a picture that PNG cannot hold.
+    OutputFailed
+        The place cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
         commit_bytes(path, png_bytes(pixels))
         return
-    colour = pixels.shape[0] == 3 and pixels.dtype == np.uint8
+    if suffix not in _TIFF:
+        raise BadOption("a name ending in .png, .tif or .tiff", path.name, "Choose one of them.", path)
+    colour = pixels.shape[0] == 3 and pixels.dtype.name in ("uint8", "uint16")
     array = np.moveaxis(pixels, 0, -1) if colour else pixels
     commit(
         path,
@@ -75,7 +118,9 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
 
 
 def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
-    """Write an endless animation; the last frame stays three times as long."""
+    """Write an endless animation of at least one frame; the last frame stays three times as long."""
+    if not frames:
+        raise BadOption("at least one frame", "none", "Draw a frame first.", path)
     pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [3 * milliseconds]
     commit(
@@ -87,8 +132,19 @@ def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]],
 
 
 def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
-    """Return a picture of 1 or 3 channels as the bytes of a PNG; 8 bits, or 16 bits for one channel of uint16."""
+    """Return a picture as the bytes of a PNG.
+
+    Raises
+    ------
+    BadOption
+        Not 8 or 16 bits (uint8, uint16) with 1 or 3 channels.
+    """
+    if pixels.dtype.name not in ("uint8", "uint16") or pixels.shape[0] not in (1, 3):
+        came = f"{pixels.shape[0]} channels of {pixels.dtype}"
+        raise BadOption("1 or 3 channels of uint8 or uint16 for a PNG", came, "Write a TIFF instead.")
+    array = np.ascontiguousarray(pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1))
+    if array.ndim == 3 and array.dtype == np.uint16:
+        return bytes(imagecodecs.png_encode(array))  # Pillow has no 16-bit colour
     buffer = BytesIO()
-    array = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, "PNG")
+    Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()

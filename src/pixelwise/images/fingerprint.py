@@ -123,9 +123,7 @@ def measure_fingerprint(
 
 def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:
     pixels = read_pixels(case.image, channels).pixels
-    labels = (
-        read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
-    )
+    labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
     instances = labelling.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
     labels = np.where(ignored, 0, labels)
@@ -148,9 +146,7 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
     )
 
 
-def _sample(
-    pixels: Num[np.ndarray, "channels height width"], count: int
-) -> Float32[np.ndarray, "channels count"]:
+def _sample(pixels: Num[np.ndarray, "channels height width"], count: int) -> Float32[np.ndarray, "channels count"]:
     """Return values at `count` places, drawn with replacement, the same ones for images of the same size."""
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, count) for side in pixels.shape[1:])
@@ -160,8 +156,8 @@ def _sample(
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
     """Return the width of the foreground at each pixel of its middle lines.
 
-    Middle lines are the local maxima of the distance to the edge; an edge is any pixel with another value beside it,
-    so that touching objects and neighbouring classes are parted too. The border of the image is no edge.
+    Middle lines are the local maxima of the distance to the edge; an edge is any pixel with another value
+    beside it, so that touching objects and neighbouring classes are parted too. The image border is no edge.
     """
     top, left = (max(0, (side - MIDDLE) // 2) for side in labels.shape)
     labels = labels[top : top + MIDDLE, left : left + MIDDLE]

@@ -42,13 +42,9 @@ class PatchOptions:
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
             if getattr(self, name) < 1:
-                raise BadOption(
-                    f"patches.{name} of at least 1", str(getattr(self, name)), "Give a larger number."
-                )
+                raise BadOption(f"patches.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
         if not 0.0 <= self.foreground_share <= 1.0:
-            raise BadOption(
-                "patches.foreground_share between 0 and 1", str(self.foreground_share), "Give a share."
-            )
+            raise BadOption("patches.foreground_share between 0 and 1", str(self.foreground_share), "Give a share.")
 
 
 class Sample(NamedTuple):
@@ -71,8 +67,8 @@ class Batch(NamedTuple):
 class PatchSampler:
     """Batches of random patches of images that are kept in memory.
 
-    A batch is a pure function of (seed, step): each sample has a generator of its own, Philox with the seed as key
-    and (step, place in the batch) as counter. No state is kept, so that any step can be drawn again.
+    A batch is a pure function of (seed, step): each sample has a generator of its own, Philox with the seed
+    as key and (step, place in the batch) as counter. No state is kept, so that any step can be drawn again.
 
     Cases are drawn evenly, whatever their size. The last round(share * batch) samples are centred on a pixel
     of a rare class (all classes but the most frequent one of the set): a case that holds such a class, one of
@@ -160,9 +156,7 @@ class PatchSampler:
                 min(0, whole - side),
                 max(0, whole - side),
             )  # small images lie anywhere inside the patch
-            corner.append(
-                int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high)
-            )
+            corner.append(int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high))
         return case, corner[0], corner[1]
 
     def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
@@ -184,9 +178,7 @@ class PatchSampler:
         labels[:] = target.take(rows, axis=0).take(columns, axis=1)
 
 
-def _check(
-    images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int
-) -> None:
+def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int) -> None:
     if not images or not len(images) == len(targets) == len(scales):
         raise BadOption(
             "as many targets and scales as images, and at least one",
@@ -205,16 +197,16 @@ def _check(
 
 
 def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Iterator[Batch]:
-    """Yield the batches of steps `start` ... `stop` - 1 in order, drawn by a thread up to `ahead` steps early.
+    """Yield the batches of steps `start` ... `stop` - 1 in order, drawn ahead of time by a thread.
 
-    The thread ends when the last batch is drawn, when an error in a batch was raised here, or when the iterator
-    is closed or forgotten.
+    At most `ahead` + 1 batches wait. The thread ends when the last batch is drawn, when an error in a batch
+    was raised here, or when the iterator is closed or forgotten.
 
     Notes
     -----
-    Torch gives every thread that calls it a team of workers of its own. A second team as large as that of the
-    training would wait, spinning, on the same cores: so this thread computes alone (a batch costs it a few per
-    cent of one core). The number of threads does not change the bytes of a batch.
+    Torch gives every thread that calls it a team of workers of its own. A second team as large as that of
+    the training would wait, spinning, on the same cores: so this thread computes alone, and a batch costs it
+    a few per cent of one core. The number of threads does not change the bytes of a batch.
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")

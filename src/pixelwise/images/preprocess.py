@@ -70,9 +70,7 @@ class Scale:
     factor: Float64[np.ndarray, " channels"]
     shift: Float64[np.ndarray, " channels"]
 
-    def apply(
-        self, pixels: Num[np.ndarray, "channels height width"]
-    ) -> Float32[np.ndarray, "channels height width"]:
+    def apply(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels height width"]:
         """Return `pixels` (of any dtype) on the scale of the network, as float32."""
         # 8 and 16 bit values, and float32, are exact in float32 or as good as their file; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64

@@ -1,8 +1,8 @@
 """The built-in demo set: textured, touching cells in uneven light, with known truth.
 
 The pictures resemble differential interference contrast: surfaces are lit from one side, so that each cell
-has a bright and a dark flank and is, on average, about as bright as its surroundings. A threshold cannot find the cells;
-relief, texture and the dark seams where cells touch can.
+has a bright and a dark flank and is, on average, about as bright as its surroundings. A threshold cannot find
+the cells; relief, texture and the dark seams where cells touch can.
 """
 
 from pathlib import Path
@@ -66,10 +66,8 @@ def draw_cells(
     return _light(labels, rng), labels
 
 
-def write_demo(
-    folder: Path, train: int = 24, val: int = 6, test: int = 6, size: int = 256, seed: int = 0
-) -> None:
-    """Write the demo set: `train`, `val` and `test`, each with `images/` (8 bit) and `masks/` (16-bit labels).
+def write_demo(folder: Path, train: int = 24, val: int = 6, test: int = 6, size: int = 256, seed: int = 0) -> None:
+    """Write the demo set: `train`, `val` and `test`, each with `images/` (8 bit) and `masks/` (16 bit).
 
     Files of an earlier demo are replaced.
 
@@ -159,9 +157,7 @@ def _tidy(labels: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "heigh
     return tidy
 
 
-def _light(
-    labels: Int32[np.ndarray, "height width"], rng: np.random.Generator
-) -> UInt8[np.ndarray, "1 height width"]:
+def _light(labels: Int32[np.ndarray, "height width"], rng: np.random.Generator) -> UInt8[np.ndarray, "1 height width"]:
     """Light the surface of the cells from one side and photograph it."""
     size = labels.shape[0]
     inside = labels > 0
@@ -177,8 +173,7 @@ def _light(
     own = np.concatenate([[0.0], rng.uniform(0.7, 1.3, count)]).astype(np.float32)[labels]
     surface = ndimage.gaussian_filter(dome * own + grains * np.where(inside, own, 0.25), 0.8)
     angle = np.pi * 1.25 + rng.normal(0, 0.15)
-    slope_rows, slope_columns = np.gradient(surface)
-    relief = np.sin(angle) * slope_rows + np.cos(angle) * slope_columns
+    relief = np.sin(angle) * np.gradient(surface, axis=0) + np.cos(angle) * np.gradient(surface, axis=1)
     shade = np.concatenate([[0.0], rng.normal(0, 5.0, count)]).astype(np.float32)[labels]
     dark = ndimage.gaussian_filter(seam.astype(np.float32), 0.7)
     ground = 122.0 + 16.0 * _cloud(rng, size, size / 5) + 7.0 * _cloud(rng, size, 9.0)
@@ -191,10 +186,8 @@ def _cloud(rng: np.random.Generator, size: int, grain: float) -> Float32[np.ndar
     # coarse noise is drawn small and enlarged: blurring by many pixels is slow
     shrink = max(1, int(grain / 2))
     small = -(-size // shrink) + 2
-    noise = ndimage.gaussian_filter(
-        rng.standard_normal((small, small), np.float32), grain / shrink, mode="wrap"
-    )
+    noise = ndimage.gaussian_filter(rng.standard_normal((small, small), np.float32), grain / shrink, mode="wrap")
     if shrink > 1:
         noise = ndimage.zoom(noise, shrink, order=1)
-    noise = noise[:size, :size]
+    noise = np.asarray(noise)[:size, :size]
     return (noise - noise.mean()) / noise.std()

@@ -88,9 +88,7 @@ def _bicubic_weights(length: int) -> Tensor:
 def read_bilinear(windows: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return the values of (batch, channels, height, width) at the positions, between four neighbours."""
     height, width = windows.shape[2:]
-    grid = torch.stack(
-        [columns * (2.0 / max(width - 1, 1)) - 1.0, rows * (2.0 / max(height - 1, 1)) - 1.0], dim=1
-    )
+    grid = torch.stack([columns * (2.0 / max(width - 1, 1)) - 1.0, rows * (2.0 / max(height - 1, 1)) - 1.0], dim=1)
     # the planar layout (x apart from y) is read by torch as fast as the usual one, and is cheaper to fill
     return functional.grid_sample(windows, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
 

@@ -1,9 +1,10 @@
 """Label images: one integer per object, 0 is background. Pure functions on numpy arrays."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Int64, Num
+from jaxtyping import Bool, Float32, Int, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import regionprops
 
@@ -57,10 +58,19 @@ class Overlaps:
         return self.pixels / joined
 
 
-def components(mask: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
-    """Number the connected areas of `mask` 1...N; pixels that touch at a corner are connected."""
-    labels, _ = ndimage.label(mask, structure=EIGHT)
-    return labels.astype(np.int32)
+def components(mask: Bool[np.ndarray, "height width"], *, corners: bool = True) -> Int32[np.ndarray, "height width"]:
+    """Return the connected areas of `mask`, numbered 1...N; pixels that touch at a corner belong together or not."""
+    found: Any = ndimage.label(mask, structure=EIGHT if corners else None)
+    return found[0].astype(np.int32)
+
+
+def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+    """Return for each pixel of `mask` the Euclidean distance to the nearest pixel outside; 0 outside.
+
+    The mask must leave something outside: beyond the array there is nothing to measure to.
+    """
+    found: Any = ndimage.distance_transform_edt(mask)
+    return found.astype(np.float32)
 
 
 def renumber(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
@@ -95,9 +105,7 @@ def fill_holes(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
     return filled
 
 
-def overlap_table(
-    truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"]
-) -> Overlaps:
+def overlap_table(truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"]) -> Overlaps:
     """Count the pixels that objects share; values of 0 and below are background. Labels may have gaps."""
     rows, columns = renumber(truth), renumber(predicted)
     truth_areas = np.bincount(rows.ravel(), minlength=1)[1:].astype(np.int64)

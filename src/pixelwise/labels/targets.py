@@ -16,7 +16,7 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries, watershed
 
 from pixelwise.errors import BadOption
-from pixelwise.labels.objects import components, fill_holes, remove_small, renumber
+from pixelwise.labels.objects import components, depth, fill_holes, remove_small, renumber
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
 
@@ -76,7 +76,7 @@ def decode(
     if options.kind == "components":
         return remove_small(components(foreground), options.min_area)
     interior = probabilities[1]
-    seeds, _ = ndimage.label(interior > options.seed_threshold)
+    seeds = components(interior > options.seed_threshold, corners=False)
     smooth = ndimage.gaussian_filter(interior.astype(np.float32), 1.0)
     labels = watershed(-smooth, seeds, mask=foreground)
     return remove_small(fill_holes(labels), options.min_area)
@@ -95,7 +95,7 @@ def border_weights(
     reach = int(np.ceil(6 * sigma))  # beyond it the term is below w0 exp(-18)
     for number, window in enumerate(ndimage.find_objects(numbered), start=1):
         rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in window)
-        distance = ndimage.distance_transform_edt(numbered[rows, columns] != number).astype(np.float32)
+        distance = depth(numbered[rows, columns] != number)
         first, second = nearest[0, rows, columns], nearest[1, rows, columns]
         np.minimum(second, np.maximum(first, distance), out=second)
         np.minimum(first, distance, out=first)
@@ -107,14 +107,8 @@ def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Int[np.
     """Objects so thin that all of them is boundary would have no seed: their middle stays interior, in place."""
     numbered = renumber(labels)
     seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0
-    seeded[0] = True
-    thin = ~seeded[numbered]
-    if not thin.any():
-        return
-    # the distance to whatever is not this object: a thin neighbour counts as outside
-    joined = np.pad(np.where(thin, numbered, 0), 1)
-    depth = ndimage.distance_transform_edt((joined > 0) & ~find_boundaries(joined, mode="inner"))[1:-1, 1:-1]
-    lost = np.flatnonzero(~seeded)
-    deepest = np.zeros(len(seeded))
-    deepest[lost] = ndimage.maximum(depth, numbered, lost)
-    target[thin & (depth == deepest[numbered])] = 1
+    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
+        if not seeded[number]:
+            inside = numbered[window] == number
+            depths = depth(np.pad(inside, 1))[1:-1, 1:-1]
+            target[window][inside & (depths == depths.max())] = 1

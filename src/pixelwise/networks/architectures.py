@@ -33,7 +33,11 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         """Refuse numbers that make no network."""
         for name, least, most in (
-            ("in_channels", 1, 4096), ("classes", 1, 4096), ("depth", 1, 8), ("base", 1, 1024), ("max_width", 1, 8192)
+            ("in_channels", 1, 4096),
+            ("classes", 1, 4096),
+            ("depth", 1, 8),
+            ("base", 1, 1024),
+            ("max_width", 1, 8192),
         ):
             if not least <= getattr(self, name) <= most:
                 came = f"{getattr(self, name)}"
@@ -53,7 +57,11 @@ def unet2015(options: NetworkOptions) -> Segmenter:
     widths = [options.base * 2**stage for stage in range(5)]
     dropout = options.dropout or 0.5
     encoder = PlainEncoder(
-        options.in_channels, widths, padding=0, normalisation="none", dropouts=[0.0, 0.0, 0.0, dropout, dropout]
+        options.in_channels,
+        widths,
+        padding=0,
+        normalisation="none",
+        dropouts=[0.0, 0.0, 0.0, dropout, dropout],
     )
     decoder = UNetDecoder(widths, widths[:-1], padding=0, normalisation="none", upsampling="transposed")
     return _finish(Segmenter(encoder, decoder, Head(decoder.channels, options.classes), exact=True))
@@ -99,10 +107,10 @@ def build(options: NetworkOptions) -> Segmenter:
         The name is not registered; the nearest one is named.
     """
     if options.name not in ARCHITECTURES:
-        raise BadOption("a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES)))
+        raise BadOption(
+            "a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES))
+        )
     return ARCHITECTURES[options.name](options)
-
-
 
 
 def _finish(network: Segmenter) -> Segmenter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.geometry.sizes import Geometry, Join, Skip, Step, Trail, derive_geometry, sizes_along
+from pixelwise.geometry.sizes import Geometry, Step, Trail, derive_geometry, sizes_along
 from pixelwise.networks.blocks import Head
 
 
@@ -77,8 +77,6 @@ class Segmenter(nn.Module):
         for element, before, after in zip(trail, [size, *sizes[:-1]], sizes, strict=True):
             if isinstance(element, Step):
                 rows.append(_row(element, before, after))
-            elif isinstance(element, Skip | Join):
-                continue
         return tuple(rows)
 
 

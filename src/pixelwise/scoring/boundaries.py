@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int32
-from scipy import ndimage
 from skimage.segmentation import watershed
 
-from pixelwise.labels.objects import overlap_table
+from pixelwise.labels.objects import components, overlap_table
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,10 @@ NOTHING = BoundaryScores(None, None, None, None, None, None)
 
 
 def rand_information(
-    truth: Bool[np.ndarray, "height width"], predicted: Bool[np.ndarray, "height width"], *, thinned: bool = True
+    truth: Bool[np.ndarray, "height width"],
+    predicted: Bool[np.ndarray, "height width"],
+    *,
+    thinned: bool = True,
 ) -> BoundaryScores:
     """Compare how two masks of cells (True) and boundaries (False) part one image.
 
@@ -46,11 +48,11 @@ def rand_information(
     thinned : bool
         Thin the predicted boundaries first, as the challenge's final board does.
     """
-    cells = _cells(truth)
+    cells = components(truth, corners=False)
     total = int(np.count_nonzero(cells))
     if total == 0:
         return NOTHING
-    regions = thin(predicted) if thinned else _cells(predicted)
+    regions = thin(predicted) if thinned else components(predicted, corners=False)
     table = overlap_table(cells, np.where(truth, regions, 0))
     a, b, joint = (counts / total for counts in (table.truth_areas, table.predicted_areas, table.pixels))
     lost = 1.0 - float(joint.sum())  # share of cell pixels on predicted boundaries, each an object of its own
@@ -76,13 +78,8 @@ def thin(cells: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "height w
 
     A 4-connected watershed of the inverted mask; regions are numbered 1...N. Without a cell all is 0.
     """
-    seeds = _cells(cells)
+    seeds = components(cells, corners=False)
     return watershed((~cells).astype(np.uint8), seeds, connectivity=1, watershed_line=True).astype(np.int32)
-
-
-def _cells(mask: np.ndarray) -> np.ndarray:
-    """Number the 4-connected areas."""
-    return ndimage.label(mask)[0].astype(np.int32)
 
 
 def _entropy(shares: np.ndarray) -> float:

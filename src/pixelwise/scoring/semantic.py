@@ -10,8 +10,11 @@ from pixelwise.labels.targets import IGNORE
 
 @dataclass(frozen=True)
 class ClassScores:
-    """A value per class; None where the ratio is 0 / 0 (the class is in neither mask; for precision, it was never
-    predicted; for recall, it is not in the truth)."""
+    """A value per class.
+
+    None where the ratio is 0 / 0: the class is in neither mask; for precision, it was never predicted; for recall, it
+    is not in the truth.
+    """
 
     iou: tuple[float | None, ...]
     dice: tuple[float | None, ...]

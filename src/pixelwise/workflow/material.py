@@ -27,7 +27,11 @@ class Piece:
 
 
 def read_material(
-    dataset: Dataset, cases: Sequence[Case], normalisation: Normalisation, target: TargetOptions, progress: Progress
+    dataset: Dataset,
+    cases: Sequence[Case],
+    normalisation: Normalisation,
+    target: TargetOptions,
+    progress: Progress,
 ) -> list[Piece]:
     """Read `cases`, in order; decoding runs in threads, because image libraries release Python's lock."""
 
@@ -72,4 +76,3 @@ def _read_piece(
         raise ValueError(f"{case.name} has no mask")  # the door lets no such case into training
     labels = read_labels(case.mask, labelling)
     return Piece(case.name, pixels, encode(labels, target), intensity_scale(pixels, normalisation))
-

@@ -119,8 +119,10 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
     if labels.task == "instance":
         touching = print_.touching_share
         kind, classes = ("boundary", 3) if touching > 0.01 else ("components", 2)
-        decoding = "a boundary class and a seeded watershed separate them" if kind == "boundary" else (
-            "connected components are enough"
+        decoding = (
+            "a boundary class and a seeded watershed separate them"
+            if kind == "boundary"
+            else ("connected components are enough")
         )
         why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
     smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
@@ -130,8 +132,14 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
         "network.name": ("unet", "A padded U-Net: as many pixels out as in."),
         "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
         "network.classes": (classes, f"Channels of the target `{kind}`."),
-        "network.normalisation": ("batch", "Can be folded away after training and keeps tiled prediction exact."),
-        "normalisation.kind": ("image", "Each image is brought to mean 0 and deviation 1, whatever its exposure."),
+        "network.normalisation": (
+            "batch",
+            "Can be folded away after training and keeps tiled prediction exact.",
+        ),
+        "normalisation.kind": (
+            "image",
+            "Each image is brought to mean 0 and deviation 1, whatever its exposure.",
+        ),
     }
 
 
@@ -152,7 +160,10 @@ def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
         "patches.width": (width, f"Median image {median[0]} x {median[1]}, at most {most} here."),
         "patches.batch": (batch, f"About {batch * height * width / 1e6:.2f} megapixels a step."),
         "patches.foreground_share": (share, f"The rarest class holds {rare:.2%} of the pixels."),
-        "network.depth": (depth, f"{min(height, width)} pixels halved {depth} times leave {min(height, width) >> depth}."),
+        "network.depth": (
+            depth,
+            f"{min(height, width)} pixels halved {depth} times leave {min(height, width) >> depth}.",
+        ),
     }
 
 
@@ -168,7 +179,10 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
         why = f"Square roots of the inverse shares, between 0.5 and 3; shares {', '.join(f'{s:.2%}' for s in shares)}."
     return {
         "loss.class_weights": (weights, why),
-        "loss.cross_entropy": (1.0, "Cross-entropy and Dice together are the most robust choice over data sets."),
+        "loss.cross_entropy": (
+            1.0,
+            "Cross-entropy and Dice together are the most robust choice over data sets.",
+        ),
         "loss.dice": (1.0, "See cross_entropy."),
     }
 
@@ -184,10 +198,14 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
 def _precision(ground: Ground, limit: Limit, config: Config) -> Choices:
     gain = ground.machine.bfloat16_gain
     name = "bfloat16" if ground.machine.bfloat16 else "float32"
-    return {"training.precision": (name, f"Convolutions in bfloat16 were measured {gain:.2f} times as fast here.")}
+    return {
+        "training.precision": (name, f"Convolutions in bfloat16 were measured {gain:.2f} times as fast here.")
+    }
 
 
-def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
+def _fill_time(
+    config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe
+) -> Config:
     """Choose width, learning rate and the number of steps."""
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
@@ -197,8 +215,14 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     choices: Choices = {"network.base": (width, why)}
     if seconds is not None:
         left = seconds - ground.seconds_used
-        steps, why = steps_for(left, measured), f"{left:.0f} s are left, at {measured:.3f} s a step, measured."
-        choices["training.budget"] = (seconds, "The time given." if limit.seconds else "Proposed: none was given.")
+        steps, why = (
+            steps_for(left, measured),
+            f"{left:.0f} s are left, at {measured:.3f} s a step, measured.",
+        )
+        choices["training.budget"] = (
+            seconds,
+            "The time given." if limit.seconds else "Proposed: none was given.",
+        )
     elif limit.steps is not None:
         steps, why = limit.steps, "The number given."
     else:
@@ -212,7 +236,10 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
     rest: Choices = {
         "training.validate_every": (every, f"{VALIDATIONS} looks at the validation images."),
-        "training.checkpoint_every": (saved, f"A stopped run loses at most about {saved * measured:.0f} s of work."),
+        "training.checkpoint_every": (
+            saved,
+            f"A stopped run loses at most about {saved * measured:.0f} s of work.",
+        ),
     }
     return _put(config, rest, fixed)
 

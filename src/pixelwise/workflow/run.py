@@ -4,7 +4,7 @@ Everything in the folder is written through `pixelwise.commit`, so it can be kil
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,12 @@ class Run:
         if not run.folder.exists():
             raise BadRun("a run folder", "nothing at this path", mend, folder)
         if not run.config_path.is_file():
-            raise BadRun("a run folder", "a folder without config.yaml" if run.folder.is_dir() else "a file", mend, folder)
+            raise BadRun(
+                "a run folder",
+                "a folder without config.yaml" if run.folder.is_dir() else "a file",
+                mend,
+                folder,
+            )
         return run
 
     @classmethod
@@ -118,7 +123,9 @@ class Run:
         """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             mend = "Continue it with --resume, or choose another --out."
-            raise OutputFailed("a new or empty folder for the run", "one that is already there", mend, self.folder)
+            raise OutputFailed(
+                "a new or empty folder for the run", "one that is already there", mend, self.folder
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
@@ -154,7 +161,7 @@ class Run:
         commit_text(self.metrics_path, "\n".join(lines) + "\n")
 
     @contextmanager
-    def only_one(self) -> Iterator[None]:
+    def only_one(self) -> Generator[None, None, None]:
         """Keep a second training out of the folder while this one runs; the lock dies with its process."""
         handle = (self.folder / ".lock").open("w")
         try:
@@ -173,4 +180,6 @@ def _lock(handle: Any, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         mend = "Wait for it, or choose another --out."
-        raise OutputFailed("a run that nobody is training", "one that is being trained now", mend, folder) from error
+        raise OutputFailed(
+            "a run that nobody is training", "one that is being trained now", mend, folder
+        ) from error

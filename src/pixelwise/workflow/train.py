@@ -97,7 +97,9 @@ def train(
         dataset = understand(root, options, seed, progress)
         progress.tell(*dataset.told)
         machine = look_at_machine(device)
-        fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress)
+        fingerprint = measure_fingerprint(
+            dataset.part("train"), dataset.labelling, dataset.channels, progress
+        )
         if given is None:
             left = _time_left(propose_seconds(limit), started)
             ground = Ground(
@@ -108,8 +110,11 @@ def train(
                 oriented=measure_orientation(dataset),
                 seconds_used=time.monotonic() - started,
             )
-            progress.tell(f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left." if left else
-                          "Measuring how fast this machine learns.")
+            progress.tell(
+                f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
+                if left
+                else "Measuring how fast this machine learns."
+            )
             settled = make_plan(ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device))
         else:
             settled = override(replace(given, data=options), overrides)
@@ -122,10 +127,14 @@ def train(
 
 def seconds_per_step(config: Config, device: str) -> float:
     """Measure a training step of `config` on random patches: the median after two steps of warming up."""
-    learner = Learner(build(config.network), config.training, config.loss, make_fabric(device, config.training.precision))
+    learner = Learner(
+        build(config.network), config.training, config.loss, make_fabric(device, config.training.precision)
+    )
     patches = config.patches
     images = torch.randn(patches.batch, config.network.in_channels, patches.height, patches.width)
-    targets = torch.randint(config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8)
+    targets = torch.randint(
+        config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8
+    )
     seconds: list[float] = []
     for index in range(2 + PROBE_STEPS):
         start = time.perf_counter()
@@ -168,8 +177,10 @@ def _records(dataset: Dataset, fingerprint: Fingerprint, machine: Machine, confi
 def _announce(config: Config, machine: Machine, run: Run) -> list[str]:
     """Say what will happen."""
     network, patches, training = config.network, config.patches, config.training
-    time_ = f"about {training.budget / 60:.0f} min" if training.budget and training.budget >= 120 else (
-        f"about {training.budget:.0f} s" if training.budget else "until the last step"
+    time_ = (
+        f"about {training.budget / 60:.0f} min"
+        if training.budget and training.budget >= 120
+        else (f"about {training.budget:.0f} s" if training.budget else "until the last step")
     )
     return [
         f"Plan: {network.name} of depth {network.depth} and base width {network.base}, {training.steps} steps of "
@@ -189,8 +200,12 @@ def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]
         now = [case.name for case in dataset.part(part)]
         if now != known[part]:
             changed = sorted(set(now) ^ set(known[part]))
-            came = f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
-            raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
+            came = (
+                f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
+            )
+            raise BadRun(
+                f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root
+            )
     threads = int(run.environment.get("threads", torch.get_num_threads()))
     torch.set_num_threads(threads)
     progress.tell(f"Continuing {folder} with {threads} threads, as it began.")

@@ -91,7 +91,9 @@ def _some(pieces: Sequence[Piece], most_pixels: int) -> list[Piece]:
 def _cut(piece: Piece, pixels: float) -> Piece:
     shrink = (pixels / piece.target.size) ** 0.5
     height, width = (max(64, int(side * shrink)) for side in piece.target.shape)
-    return _window(piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width)
+    return _window(
+        piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width
+    )
 
 
 def _window(piece: Piece, top: int, left: int, height: int, width: int) -> Piece:
@@ -119,5 +121,3 @@ def make_palette(kind: str, colours: Sequence[tuple[int, int, int]]) -> list[tup
     if kind == "classes":
         return list(colours)
     return [(0, 0, 0), (90, 160, 220), (255, 200, 60)]
-
-

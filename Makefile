@@ -1,0 +1,44 @@
+# make demo: set up, train on drawn cells, score, show a report.   make test: set up, run every check.
+PYTHON ?= python3
+BIN := .venv/bin
+# more torch threads than cores only make the parallel test processes wait for each other
+TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+
+.PHONY: demo test setup lint types layers tests package clean
+
+demo: setup
+	$(BIN)/pixelwise demo
+
+test: setup lint types layers tests package
+	@echo "all checks passed"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"expected Python 3.11 to 3.13; got {v[0]}.{v[1]}. Run: make PYTHON=python3.12 setup")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch .venv/ready
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/pyright
+
+layers:
+	$(BIN)/lint-imports
+
+tests:
+	$(TEST_ENV) $(BIN)/pytest --numprocesses auto
+
+package:
+	rm -rf dist build/bare
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	$(PYTHON) -m venv build/bare
+	build/bare/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	build/bare/bin/pixelwise --help
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

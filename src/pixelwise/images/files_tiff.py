@@ -1,0 +1,211 @@
+"""TIFF through tifffile: any depth, any number of channels; pages told from channels by the file's own axes.
+
+An axis named S (samples of a pixel) or C (channels) is colour; every other axis beside Y and X (I, Q, Z, T) is a stack
+of pages, whatever its length: three gray pages are never red, green and blue. Source: TIFF 6.0 (Adobe, 1992).
+"""
+
+import logging
+import math
+import re
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from jaxtyping import Shaped
+
+from pixelwise.errors import BadImage
+from pixelwise.images.files_door import Header, truncated
+
+_MOST_DIRECTORIES = 100_000  # no microscope writes more pages into one file; each costs time to walk
+_GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
+_JPEG = {6, 7, 33007, 34892}
+_LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
+_ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
+_MICROMETRES = {
+    "micron": 1.0,
+    "microns": 1.0,
+    "um": 1.0,
+    "\u00b5m": 1.0,
+    "\u03bcm": 1.0,
+    "\\u00B5m": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+}
+# tifffile logs what it finds odd; without a handler Python would print that to the user's terminal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def look_tiff(file: BinaryIO, path: Path) -> Header:
+    """Read the tags of a TIFF; no samples are decoded.
+
+    Raises
+    ------
+    BadImage
+        Colours that are neither gray, palette, RGB nor JPEG's YCbCr, an unknown compression or sample type, data that
+        the tags place outside the file, or too many directories.
+    """
+    warnings = _check_chain(file, path)
+    with _opened(file) as tiff:
+        series, page = _main(tiff)
+        _check_page(page, path)
+        _check_data_is_there(series, file, path)
+        axes, shape = str(series.axes), tuple(int(n) for n in series.shape)
+        sizes = dict(zip(axes, shape, strict=True))
+        extra = tuple(int(e) for e in page.extrasamples)
+        samples = sizes.get("S", 1)
+        alpha = bool(extra) and extra[-1] in _ALPHA and samples - len(extra) in (1, 3)
+        palette = _palette(page)
+        stacked = math.prod(n for axis, n in sizes.items() if axis not in "YXSC")
+        pages = stacked + _further_pages(tiff)
+        return Header(
+            format="TIFF",
+            height=sizes.get("Y", 1),
+            width=sizes.get("X", 1),
+            channels=samples * sizes.get("C", 1),
+            dtype=str(np.dtype(series.dtype).newbyteorder("=")),
+            alpha=alpha,
+            pages=pages,
+            stackable=pages == stacked and palette is None and not alpha,
+            orientation=_orientation(page),
+            palette=palette,
+            lossy=int(page.compression) in _LOSSY,
+            inverted=_name(page.photometric) == "MINISWHITE",
+            spacing=_spacing(tiff, page),
+            warnings=warnings,
+        )
+
+
+def decode_tiff(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
+    """Decode the samples as (pages × channels, height, width); `header` has said how many pages there are."""
+    with _opened(file) as tiff:
+        series, _ = _main(tiff)
+        samples: np.ndarray = np.asarray(series.asarray())
+        axes = str(series.axes)
+    stack = [i for i, axis in enumerate(axes) if axis not in "YXSC"]
+    colour = [axes.index(axis) for axis in "CS" if axis in axes]
+    plane = [axes.index("Y"), axes.index("X")]
+    ordered = samples.transpose(*stack, *colour, *plane).reshape(-1, header.height, header.width)
+    return ordered.astype(ordered.dtype.newbyteorder("="), order="C", copy=False)
+
+
+def _opened(file: BinaryIO) -> Any:
+    file.seek(0)
+    # An OME header may name other files as part of this image: they are left alone.
+    return tifffile.TiffFile(file, name="image", _multifile=False)
+
+
+def _main(tiff: Any) -> tuple[Any, Any]:
+    """Return the first series (the full picture of a pyramid or slide) and its first page."""
+    series = tiff.series[0]
+    return series, series.keyframe
+
+
+def _further_pages(tiff: Any) -> int:
+    """Count the pages of other sizes or types; reduced copies of the picture are none."""
+    if tiff.series[0].kind not in ("generic", "uniform", "shaped", "ome", "imagej"):
+        return 0  # slides hold a label and a thumbnail beside the picture
+    return sum(max(1, len(s.pages)) for s in tiff.series[1:] if not s.keyframe.is_reduced)
+
+
+def _check_page(page: Any, path: Path) -> None:
+    colours = _name(page.photometric)
+    if colours not in _GRAY_OR_COLOUR and not (colours == "YCBCR" and int(page.compression) in _JPEG):
+        raise BadImage("gray, palette or RGB colours", f"{colours} colours", "Save the image as RGB.", path)
+    if page.dtype is None:
+        came = f"samples of {page.bitspersample} bits in a format that is not known"
+        raise BadImage("8, 16 or 32 bits per sample", came, "Save the image again with 8 or 16 bits.", path)
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        came = f"compression {_name(page.compression)}"
+        mend = "Save it with deflate or LZW, or update the package imagecodecs."
+        raise BadImage("a compression that can be read", came, mend, path)
+
+
+def _check_data_is_there(series: Any, file: BinaryIO, path: Path) -> None:
+    length = file.seek(0, 2)
+    for page in series.pages:
+        if page is None:
+            continue
+        ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+        missing = max(ends, default=0) - length
+        if missing > 0:
+            raise truncated(path, "TIFF", f"{length} bytes, {missing} more are missing")
+
+
+def _check_chain(file: BinaryIO, path: Path) -> tuple[str, ...]:
+    """Walk the directories by hand: bounded, and a chain that bites its own tail is told."""
+    length = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
+    count_of, size, entry, link = (f"{order}Q", 8, 20, f"{order}Q") if big else (f"{order}H", 2, 12, f"{order}I")
+    at = struct.unpack(link, head[8:16] if big else head[4:8])[0] if len(head) == 16 else 0
+    seen: set[int] = set()
+    while 0 < at < length:
+        if at in seen:
+            return ("the chain of TIFF directories is damaged (it runs in a circle): only its start is used",)
+        seen.add(at)
+        if len(seen) > _MOST_DIRECTORIES:
+            came = f"more than {_MOST_DIRECTORIES} directories"
+            raise BadImage("an image of few pages", came, "The file is damaged; export it again.", path)
+        file.seek(at)
+        entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
+        file.seek(at + size + entries * entry)
+        at = struct.unpack(link, file.read(struct.calcsize(link)).ljust(struct.calcsize(link), b"\0"))[0]
+    if not seen:
+        raise truncated(path, "TIFF", f"{length} bytes without a directory")
+    return ()
+
+
+def _palette(page: Any) -> Shaped[np.ndarray, "entries 3"] | None:
+    if _name(page.photometric) != "PALETTE" or page.colormap is None:
+        return None
+    return (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get("Orientation")
+    value = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _spacing(tiff: Any, page: Any) -> tuple[float, float] | None:
+    """Return micrometres per pixel (y, x) as OME, ImageJ, or a resolution in centimetres tell them.
+
+    A resolution in inches is that of a printer and says nothing about the object.
+    """
+    if tiff.is_ome:
+        return _ome_spacing(tiff.ome_metadata or "")
+    unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+    scale = _MICROMETRES.get(unit)
+    resolution_unit = page.tags.get("ResolutionUnit")
+    if scale is None and resolution_unit is not None and int(resolution_unit.value) == 3:
+        scale = 1e4
+    x, y = page.tags.get("XResolution"), page.tags.get("YResolution")
+    if scale is None or x is None or y is None:
+        return None
+    (xn, xd), (yn, yd) = x.value, y.value
+    return (scale * yd / yn, scale * xd / xn) if xn and yn and xd and yd else None
+
+
+def _ome_spacing(xml: str) -> tuple[float, float] | None:
+    found: list[float] = []
+    for axis in "YX":
+        size = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', xml)
+        unit = re.search(rf'PhysicalSize{axis}Unit="([^"]*)"', xml)
+        scale = _MICROMETRES.get(unit.group(1)) if unit else 1.0  # OME: micrometres when no unit is named
+        try:
+            value = float(size.group(1)) * scale if size and scale else 0.0
+        except ValueError:
+            return None
+        if not 0 < value < math.inf:
+            return None
+        found.append(value)
+    return found[0], found[1]
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value))

@@ -1,0 +1,279 @@
+"""A folder becomes pairs of image and mask, by name and never by sort order.
+
+Every picture file gets a place: the folders on its way, without the words for part and role. Images and masks
+of one place and part are paired by name. Layouts known: ``images/`` + ``masks/`` under their usual names, with
+``train/``, ``val/``, ``test/`` above or below; masks beside images, told by suffix or by ending; two folders
+whose names say nothing but whose files have the same names (StarDist, SegNet and Cellpose folders among them).
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pixelwise.errors import BadDataset, printable
+from pixelwise.images.files import SUFFIXES
+from pixelwise.images.names import (
+    Role,
+    looks_like_masks,
+    natural,
+    pairing_name,
+    read_folder_name,
+)
+from pixelwise.images.pairing import pair_place, part_by_suffix
+from pixelwise.images.records import DataOptions, Part, Problem
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """An image and its mask, with the part that folders gave (None when they gave none)."""
+
+    name: str
+    image: Path
+    mask: Path
+    part: Part | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What the names in a folder say."""
+
+    pairs: tuple[Pair, ...]
+    told: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(kw_only=True)
+class _Folder:
+    """One folder that holds picture files, and what its way from the root says."""
+
+    way: Place
+    files: list[Path]
+    part: Part | None = None
+    role: Role | None = None
+    extra: bool = False  # looks like masks, but is not the plain name
+    place: Place = ()
+
+
+@dataclass
+class _Notes:
+    told: list[str] = field(default_factory=list[str])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+
+def check_folder(root: Path) -> None:
+    """Refuse what is no folder: a URL, an archive, a file, nothing at all."""
+    text = str(root)
+    if text.startswith(("http:/", "https:/", "s3:/", "gs:/", "ftp:/")):
+        raise BadDataset("a folder", "a URL", "Nothing is fetched: download it first.", text)
+    if not root.exists():
+        raise BadDataset("a folder of images and masks", "nothing at this place", "Check the path.", root)
+    if root.is_file():
+        archive = root.suffix.casefold() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+        came, mend = ("an archive", "Unpack it first.") if archive else ("a file", "Give its folder.")
+        raise BadDataset("a folder of images and masks", came, mend, root)
+
+
+def read_layout(root: Path, options: DataOptions) -> Layout:
+    """Find the pairs of image and mask in a folder.
+
+    Parameters
+    ----------
+    root : Path
+    options : DataOptions
+        `images`, `masks` and `allow_missing` are used.
+
+    Raises
+    ------
+    BadDataset
+        `root` is no folder, or holds no picture.
+    """
+    check_folder(root)
+    folders, files = _scan(root)
+    if not folders:
+        endings = ", ".join(sorted(set(SUFFIXES)))
+        raise BadDataset(
+            f"images (files ending in {endings})", f"none among {files} files", "Check the path.", root
+        )
+    notes = _Notes()
+    for folder in folders:
+        _read_way(folder, options)
+    _settle(root, folders, options, notes)
+    pairs: list[Pair] = []
+    for (part, place), images, masks in _places(root, folders, options, notes):
+        found = pair_place(root, images, masks, options.allow_missing)
+        notes.told += found.told
+        notes.problems += found.problems
+        prefix = ((part,) if part else ()) + place
+        pairs += [
+            Pair(name="/".join((*prefix, name)), image=image, mask=mask, part=part)
+            for name, image, mask in found.pairs
+        ]
+    pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.part or "train"), natural(pair.name)))
+    return Layout(pairs=tuple(pairs), told=tuple(dict.fromkeys(notes.told)), problems=tuple(notes.problems))
+
+
+def _scan(root: Path) -> tuple[list[_Folder], int]:
+    """List the folders that hold pictures, each real folder once; hidden things are passed over."""
+    folders: list[_Folder] = []
+    seen: set[str] = set()
+    count = 0
+    for here, inner, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(here)
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        count += len(names)
+        files = [Path(here, name) for name in names if is_picture(name)]
+        if files:
+            files.sort(key=lambda path: natural(path.name))
+            folders.append(_Folder(way=Path(here).relative_to(root).parts, files=files))
+    return folders, count
+
+
+def is_picture(name: str) -> bool:
+    """Say whether a file name ends like a picture and is not hidden."""
+    return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
+
+
+def _read_way(folder: _Folder, options: DataOptions) -> None:
+    """Read part and role from the folders on the way; what is left is the place."""
+    place: list[str] = []
+    for index, name in enumerate(folder.way):
+        part, role = read_folder_name(name)
+        path = "/".join(folder.way[: index + 1])
+        if (told := _named(name, path, options)) is not None:
+            role = told
+        elif role is not None and (options.masks if role == "mask" else options.images) and _is_folder(options):
+            # another folder was named for this role: this one is left aside
+            role = None
+        if part is not None and folder.part is None:
+            folder.part = part
+        if role is not None:
+            folder.role = role
+        elif part is None:
+            folder.extra = folder.extra or looks_like_masks(name)
+            place.append(name)
+    folder.place = tuple(place)
+    if folder.role is not None:
+        folder.extra = False if not place else folder.extra
+    if folder.extra and folder.role is None:
+        folder.place = tuple(name for name in place if not looks_like_masks(name))
+
+
+def _is_folder(options: DataOptions) -> bool:
+    return not (options.masks or "").startswith(("_", "-", "."))
+
+
+def _named(name: str, path: str, options: DataOptions) -> Role | None:
+    """Return the role that the user gave a folder by name or path."""
+    known = {name.casefold(), path.casefold()}
+    if options.masks is not None and options.masks.strip("/").casefold() in known:
+        return "mask"
+    if options.images is not None and options.images.strip("/").casefold() in known:
+        return "image"
+    return None
+
+
+def _settle(root: Path, folders: list[_Folder], options: DataOptions, notes: _Notes) -> None:
+    """Decide on folders whose name is not plain: spare mask folders, and images beside a mask folder."""
+    with_masks = {(folder.part, folder.place) for folder in folders if folder.role == "mask"}
+    spare = [folder for folder in folders if folder.extra and folder.role is None]
+    aside: dict[str, int] = defaultdict(int)
+    for folder in spare:
+        here = [other for other in spare if (other.part, other.place) == (folder.part, folder.place)]
+        if (folder.part, folder.place) in with_masks:
+            aside[folder.way[-1]] += len(folder.files)
+        elif len(here) > 1:
+            names = ", ".join("/".join(other.way) for other in here)
+            if folder is here[0]:
+                notes.problems.append(
+                    Problem(file=names, kind="ambiguous folders", text=f"{len(here)} folders look like masks")
+                )
+        else:
+            folder.role = "mask"
+            notes.told.append(f"Masks are taken from {printable('/'.join(folder.way))} (--masks).")
+    for name, count in aside.items():
+        notes.told.append(
+            f"{printable(name)} also looks like masks ({count} files); it was left aside (--masks {printable(name)})."
+        )
+    folders[:] = [folder for folder in folders if not (folder.extra and folder.role is None)]
+    _settle_plain(folders, options, notes)
+
+
+def _settle_plain(folders: list[_Folder], options: DataOptions, notes: _Notes) -> None:
+    """Give folders without a role the one that their neighbour lacks, when their files have the same names."""
+    for folder in folders:
+        if folder.role is not None:
+            continue
+        others = [other for other in folders if other is not folder and other.part == folder.part]
+        roles = {other.role for other in others if _siblings(folder, other)}
+        if roles == {"mask"}:
+            folder.role = "image"
+        elif roles == {"image"} and folder.way:
+            folder.role = "mask"
+        else:
+            continue
+        folder.place = next(o.place for o in others if o.role is not None and _siblings(folder, o))
+        named = printable("/".join(folder.way) or "this folder")
+        notes.told.append(f"{named} is taken as {folder.role}s (--{folder.role}s).")
+
+
+def _siblings(folder: _Folder, other: _Folder) -> bool:
+    """Say whether two folders stand side by side or in one another and share most names of files."""
+    ways = (folder.way[:-1] == other.way[:-1]) or other.way[:-1] == folder.way or folder.place == other.place
+    if not ways:
+        return False
+    names = {pairing_name(path) for path in folder.files}
+    return 2 * len(names & {pairing_name(path) for path in other.files}) >= len(names)
+
+
+def _places(
+    root: Path, folders: Sequence[_Folder], options: DataOptions, notes: _Notes
+) -> Iterator[tuple[tuple[Part | None, Place], list[Path], list[Path]]]:
+    """Yield images and masks for each part and place."""
+    by_place: dict[tuple[Part | None, Place], list[_Folder]] = defaultdict(list)
+    for folder in _twins(root, folders, notes):
+        by_place[folder.part, folder.place].append(folder)
+    parts_with_masks = {part for (part, _), group in by_place.items() if any(f.role != "image" for f in group)}
+    for (part, place), group in by_place.items():
+        held = {role: [f for f in group if f.role == role] for role in ("image", "mask")}
+        for role, several in held.items():
+            if len({f.way for f in several}) > 1 and len({f.way[: len(f.way)] for f in several}) > 1:
+                names = ", ".join(printable("/".join(f.way)) for f in several)
+                text = f"{len(several)} folders of {role}s for the same files"
+                notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
+        images = [path for f in held["image"] for path in f.files]
+        masks = [path for f in held["mask"] for path in f.files]
+        for folder in (f for f in group if f.role is None):
+            beside = part_by_suffix(folder.files, options)
+            notes.told += [f"{printable('/'.join(folder.way) or root.name)}: {text}" for text in beside.told]
+            images += beside.images
+            masks += beside.masks
+        if part == "test" and images and not masks and part not in parts_with_masks:
+            notes.told.append(f"test has {len(images)} images without masks: left aside (use predict on them).")
+            continue
+        yield (part, place), images, masks
+
+
+def _twins(root: Path, folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
+    """Tell images from masks for two folders whose names say nothing, by their files' contents."""
+    from pixelwise.images.pairing import fewer_values
+
+    unknown = [folder for folder in folders if folder.role is None]
+    counts = Counter((folder.part, folder.way[:-1]) for folder in unknown if folder.way)
+    for key in (key for key, count in counts.items() if count == 2):
+        first, second = (f for f in unknown if f.way and (f.part, f.way[:-1]) == key)
+        if not _siblings(first, second):
+            continue
+        masks, images = (first, second) if fewer_values(first.files, second.files) else (second, first)
+        masks.role, images.role = "mask", "image"
+        masks.place = images.place = tuple(name for name in masks.place if name != masks.way[-1])
+        names = printable("/".join(images.way)), printable("/".join(masks.way))
+        notes.told.append(f"{names[0]} is taken as images and {names[1]} as masks (--images, --masks).")
+    return list(folders)

@@ -1,0 +1,169 @@
+"""What a data set says about its classes: ``classes.txt`` and its relatives, and ``dataset.json``.
+
+Lines understood, in any of ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv``, ``classes.csv``:
+``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); ``name,r,g,b`` under a header (CamVid).
+"""
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pixelwise.images.records import Colour, Problem
+
+TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv")
+NAMES_OF_IGNORE = frozenset("ignore ignored void unlabelled unlabeled unlabled".split())
+_LARGEST = 1 << 20  # a larger description is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A class as a file names it; what the file leaves open is None."""
+
+    name: str
+    value: int | None = None
+    colour: Colour | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legend:
+    """All that descriptions in the folder say."""
+
+    entries: tuple[Entry, ...] = ()
+    source: str = ""
+    task: str | None = None
+    ignore_value: int | None = None
+    ignore_source: str = ""
+    foreground: int | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether the table gives a colour to every class."""
+        return bool(self.entries) and all(entry.colour is not None for entry in self.entries)
+
+
+def read_legend(root: Path) -> Legend:
+    """Read the descriptions that lie in `root`; a file that cannot be read is a problem, not an error."""
+    problems: list[Problem] = []
+    by_name = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_file()}
+    entries, source = _read_tables(by_name, problems)
+    description = _read_json(by_name.get("dataset.json"), problems)
+    task = description.get("task")
+    if not entries:
+        entries = _entries_of_json(description)
+        source = "dataset.json" if entries else ""
+    ignore_value, ignore_source = _whole(description.get("ignore_index")), "dataset.json"
+    if ignore_value is None:
+        named = [e for e in entries if e.name.casefold() in NAMES_OF_IGNORE and e.value is not None]
+        ignore_value, ignore_source = (named[0].value, source) if len(named) == 1 else (None, "")
+    return Legend(
+        entries=entries,
+        source=source,
+        task=task if task in ("binary", "multiclass", "instance") else None,
+        ignore_value=ignore_value,
+        ignore_source=ignore_source,
+        foreground=_whole(description.get("foreground_value")),
+        problems=tuple(problems),
+    )
+
+
+def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tuple[Entry, ...], str]:
+    for name in TABLES:
+        if (path := by_name.get(name)) is None:
+            continue
+        try:
+            entries = parse_table(_text(path))
+        except ValueError as error:
+            problems.append(Problem(file=path.name, kind="unreadable description", text=str(error), fatal=False))
+            continue
+        if entries:
+            return entries, path.name
+    return (), ""
+
+
+def parse_table(text: str) -> tuple[Entry, ...]:
+    """Read a class table.
+
+    Raises
+    ------
+    ValueError
+        A line that cannot be understood, or a name or value given twice.
+    """
+    entries: list[Entry] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#") or _is_header(line):
+            continue
+        entry = _parse_line(line)
+        if entry is None:
+            raise ValueError(f"line {number} was not understood: {line[:60]!r}")
+        entries.append(entry)
+    for what in ("name", "value", "colour"):
+        given = [getattr(entry, what) for entry in entries if getattr(entry, what) is not None]
+        if len(set(given)) != len(given):
+            raise ValueError(f"a {what} stands in two lines")
+    return tuple(entries)
+
+
+def _is_header(line: str) -> bool:
+    words = [word.strip().casefold() for word in re.split(r"[,:;\s]+", line)]
+    return words[0] in ("name", "index", "label", "id", "class", "class_name") and len(words) > 1 and not any(
+        word.isdecimal() for word in words
+    )
+
+
+def _parse_line(line: str) -> Entry | None:
+    value, rest = None, line
+    if found := re.match(r"^(-?\d+)\s*[\s,:;=]\s*(\D.*)$", line):
+        value, rest = int(found[1]), found[2]
+    cvat = re.match(r"^(.+?):(\d+),(\d+),(\d+):", rest)
+    plain = re.match(r"^(.+?)[\s,;:]+\(?(\d+)\s*[,;\s]\s*(\d+)\s*[,;\s]\s*(\d+)\)?$", rest)
+    if found := cvat or plain:
+        colour = (int(found[2]), int(found[3]), int(found[4]))
+        return Entry(name=found[1].strip(), value=value, colour=colour) if max(colour) < 256 else None
+    if value is None and (found := re.match(r"^(\D.*?)\s*[,:;=]\s*(\d+)$", rest)):
+        return Entry(name=found[1].strip(), value=int(found[2]))
+    name = next(iter(next(csv.reader([rest]), [])), "").strip()
+    return Entry(name=name, value=value) if name and not name.isdecimal() else None
+
+
+def _read_json(path: Path | None, problems: list[Problem]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        read: Any = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        problems.append(Problem(file=path.name, kind="unreadable description", text=str(error), fatal=False))
+        return {}
+    return cast(dict[str, Any], read) if isinstance(read, dict) else {}
+
+
+def _entries_of_json(description: dict[str, Any]) -> tuple[Entry, ...]:
+    """Read ``classes`` as a list of names, or ``classes`` or ``labels`` as name -> value or value -> name."""
+    given: Any = description.get("classes", description.get("labels"))
+    entries: list[Entry] = []
+    if isinstance(given, list):
+        entries = [Entry(name=str(name)) for name in cast(list[Any], given)]
+    elif isinstance(given, dict):
+        for key, other in cast(dict[str, Any], given).items():
+            turned = key.isdecimal() and isinstance(other, str)
+            name, value = (str(other), int(key)) if turned else (key, _whole(other))
+            if value is not None:
+                entries.append(Entry(name=name, value=value))
+    return tuple(entries) if len({entry.name for entry in entries}) == len(entries) else ()
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("larger than 1 MB")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error

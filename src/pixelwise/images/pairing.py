@@ -1,0 +1,154 @@
+"""Images and masks of one place are paired by name; masks lying beside images are told from them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.errors import BadImage, printable
+from pixelwise.images.files import read_mask
+from pixelwise.images.names import SUFFIXES_OF_MASKS, pairing_name, without_role
+from pixelwise.images.records import DataOptions, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Pairs as (name, image, mask), and what was seen on the way."""
+
+    pairs: tuple[tuple[str, Path, Path], ...]
+    told: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Files of one folder, parted into images and masks."""
+
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    told: tuple[str, ...] = ()
+
+
+def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], allow_missing: bool) -> Found:
+    """Pair by name: the whole name first, then without what says "image" or "mask"."""
+    problems: list[Problem] = []
+    by_name = _unique(root, images, problems)
+    masks_by_name = _unique(root, masks, problems)
+    chosen: dict[str, Path] = {name: masks_by_name[name] for name in by_name if name in masks_by_name}
+    loose = _by_core(name for name in by_name if name not in chosen)
+    orphans: list[Path] = []
+    rest = _by_core(name for name in masks_by_name if name not in chosen)
+    for core, names in rest.items():
+        wanted = loose.get(core, [])
+        if len(names) == 1 and len(wanted) == 1:
+            chosen[wanted[0]] = masks_by_name[names[0]]
+        elif wanted:
+            text = "could be the mask of the same image as " + printable(masks_by_name[names[0]].name)
+            problems += [_problem(root, masks_by_name[n], "duplicate name", text) for n in names[1:] or names]
+        else:
+            orphans += [masks_by_name[name] for name in names]
+    missing = [by_name[name] for name in by_name if name not in chosen]
+    told: list[str] = []
+    if allow_missing and (missing or orphans):
+        told.append(
+            f"{len(missing)} images without mask and {len(orphans)} masks without image were left aside."
+        )
+    elif not allow_missing:
+        problems += [_problem(root, path, "missing mask", "no mask of this name") for path in missing]
+        problems += [_problem(root, path, "orphan mask", "no image of this name") for path in orphans]
+    pairs = tuple((by_name[name].stem, by_name[name], mask) for name, mask in chosen.items())
+    return Found(pairs=pairs, told=tuple(told), problems=tuple(problems))
+
+
+def part_by_suffix(files: Sequence[Path], options: DataOptions) -> Beside:
+    """Tell masks from images in one folder: by the user's suffix, the usual suffixes, or the ending."""
+    names = {path: pairing_name(path) for path in files}
+    known = set(names.values())
+    given = options.masks.casefold() if options.masks else None
+    marks = (given,) if given else tuple(s + end for s in SUFFIXES_OF_MASKS for end in ("",))
+    by_mark: dict[str, list[Path]] = defaultdict(list)
+    for path, name in names.items():
+        mark = next((m for m in marks if _ends(name, m) and (given or _base(name, m, known))), None)
+        if mark is not None:
+            by_mark[mark].append(path)
+    if by_mark:
+        return _beside_by_mark(files, by_mark)
+    return _beside_by_ending(files)
+
+
+def _beside_by_mark(files: Sequence[Path], by_mark: dict[str, list[Path]]) -> Beside:
+    best = max(by_mark, key=lambda mark: len(by_mark[mark]))
+    masks = [path for path in files if _ends(pairing_name(path), best)]
+    spare = [path for mark, paths in by_mark.items() if mark != best for path in paths]
+    aside = {*masks, *spare}
+    images = tuple(path for path in files if path not in aside)
+    told = [f"files ending in {best} are the masks of the images beside them (--masks {best})."]
+    if spare:
+        others = ", ".join(sorted(mark for mark in by_mark if mark != best))
+        told.append(f"files ending in {others} were left aside (--masks).")
+    return Beside(images=images, masks=tuple(masks), told=tuple(told))
+
+
+def _beside_by_ending(files: Sequence[Path]) -> Beside:
+    """Pair ``a.jpg`` with ``a.png``: pictures in a lossy format with masks in an exact one."""
+    names = Counter(pairing_name(path) for path in files)
+    endings = Counter(path.suffix.casefold() for path in files)
+    lossy = {".jpg", ".jpeg"} & set(endings)
+    exact = {ending for ending in endings if ending in (".png", ".tif", ".tiff", ".bmp")}
+    if set(names.values()) == {2} and lossy and exact and lossy | exact == set(endings):
+        images = tuple(path for path in files if path.suffix.casefold() in lossy)
+        if len({pairing_name(path) for path in images}) == len(images) == len(names):
+            masks = tuple(path for path in files if path not in set(images))
+            told = f"files ending in {', '.join(sorted(exact))} are the masks of those beside them (--masks)."
+            return Beside(images=images, masks=masks, told=(told,))
+    return Beside(images=tuple(files), masks=())
+
+
+def fewer_values(first: Sequence[Path], second: Sequence[Path]) -> bool:
+    """Say whether the files of `first` hold fewer different values than those of `second`, on a few files."""
+    return _values(first) < _values(second)
+
+
+def _values(files: Sequence[Path]) -> float:
+    counts: list[int] = []
+    for path in files[:3]:
+        try:
+            values = read_mask(path).values
+        except BadImage:
+            return float("inf")
+        counts.append(len(np.unique(values)) if values.ndim == 2 else 3 * len(np.unique(values)))
+    return float(np.mean(counts))
+
+
+def _ends(name: str, mark: str) -> bool:
+    return len(name) > len(mark) and (name.endswith(mark) or name.endswith(mark.replace("_", "-")))
+
+
+def _base(name: str, mark: str, known: set[str]) -> bool:
+    core = name[: -len(mark)]
+    return any(core + end in known for end in ("", "_img", "-img", "_image", "-image", "_raw"))
+
+
+def _by_core(names: Iterable[str]) -> dict[str, list[str]]:
+    cores: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        cores[without_role(name)].append(name)
+    return cores
+
+
+def _unique(root: Path, files: Sequence[Path], problems: list[Problem]) -> dict[str, Path]:
+    """Index files by their pairing name; the first of several keeps it."""
+    by_name: dict[str, Path] = {}
+    for path in files:
+        other = by_name.setdefault(pairing_name(path), path)
+        if other is not path:
+            problems.append(
+                _problem(root, path, "duplicate name", f"same name as {printable(other.relative_to(root))}")
+            )
+    return by_name
+
+
+def _problem(root: Path, path: Path, kind: str, text: str) -> Problem:
+    return Problem(file=printable(path.relative_to(root)), kind=kind, text=text)

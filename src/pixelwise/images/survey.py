@@ -1,0 +1,193 @@
+"""What one image and its mask hold, measured once, in a process of its own: sizes, values, geometry, likeness.
+
+The likeness of two images is the correlation of their *sketches*: 32 x 32 area means without the coarse light
+(the mean of each neighbourhood is taken off), scaled to length 1. Re-encoding and resizing keep it near 1;
+neighbouring slices and video frames, which are different pictures of one thing, stay clearly below.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64, Num
+from scipy import ndimage
+
+from pixelwise.errors import BadImage
+from pixelwise.images.files import MaskImage, probe, read_image, read_mask
+from pixelwise.images.layouts import Pair
+from pixelwise.images.records import Colour
+
+SKETCH = 32
+MANY = 20  # values beyond which a mask is looked at for being a picture
+_MOST_VALUES = 70_000  # kept per file: more than 16 bits hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A kind of `records.KINDS` with what came."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the pixels of one mask hold.
+
+    Attributes
+    ----------
+    values, counts : tuple of int
+        Each value and its number of pixels, rising; colours are packed as ``r << 16 | g << 8 | b``.
+    regions : tuple of int
+        Connected areas of each value (8 neighbours); 0 where they were not counted.
+    coloured, lossy : bool
+    palette : tuple of (int, (int, int, int))
+        Colours of the values that occur, where the file has a palette.
+    """
+
+    values: tuple[int, ...]
+    counts: tuple[int, ...]
+    regions: tuple[int, ...]
+    coloured: bool
+    lossy: bool
+    palette: tuple[tuple[int, Colour], ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What was measured on one pair; parts that could not be read are None and stand among the faults."""
+
+    channels: int = 0
+    dtype: str = ""
+    digest: str = ""
+    sketch: bytes = b""
+    mask: Values | None = None
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def survey(task: tuple[Pair, int | None]) -> Survey:
+    """Measure one pair; `task` is the pair and how many pages of a TIFF are channels."""
+    pair, pages = task
+    faults: list[Fault] = []
+    pixels: np.ndarray | None = None
+    mask: MaskImage | None = None
+    notes: tuple[str, ...] = ()
+    try:
+        image = read_image(pair.image, pages=pages)
+        pixels, notes = image.pixels, image.warnings
+    except BadImage as error:
+        faults.append(Fault(kind="unreadable image", text=f"{error.came}; {error.mend}"))
+    try:
+        mask = read_mask(pair.mask)
+    except BadImage as error:
+        kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
+        faults.append(Fault(kind=kind, text=f"its mask {pair.mask.name} holds {error.came}"))
+    if pixels is not None and mask is not None:
+        faults += _compare(pair, pixels, mask)
+    return Survey(
+        channels=0 if pixels is None else pixels.shape[0],
+        dtype="" if pixels is None else str(pixels.dtype),
+        digest="" if pixels is None else digest(pixels),
+        sketch=b"" if pixels is None else sketch(pixels).tobytes(),
+        mask=None if mask is None else measure_values(mask),
+        faults=tuple(faults),
+        notes=notes,
+    )
+
+
+def digest(array: Num[np.ndarray, "..."]) -> str:
+    """Return the SHA-256 of an array's shape, type and values."""
+    mark = hashlib.sha256(f"{array.shape}{array.dtype}".encode())
+    mark.update(np.ascontiguousarray(array).data)
+    return mark.hexdigest()
+
+
+def sketch(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
+    """Return the picture's fine light and dark on 32 x 32 fields, of length 1; zeros for a flat picture."""
+    _, height, width = pixels.shape
+    gray = pixels.mean(0, dtype=np.float32)
+    rows = np.linspace(0, height, SKETCH + 1).astype(int)
+    columns = np.linspace(0, width, SKETCH + 1).astype(int)
+    # an image with a side below 32 repeats rows: reduceat returns the element itself for an empty span
+    fields = np.add.reduceat(np.add.reduceat(gray, np.minimum(rows[:-1], height - 1), 0),
+                             np.minimum(columns[:-1], width - 1), 1)
+    fields /= np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(columns), 1)[None, :]
+    fine = fields - ndimage.uniform_filter(fields, 5, mode="reflect")
+    length = float(np.linalg.norm(fine))
+    flat = length <= 1e-3 * float(np.abs(fields).max(initial=0)) or length == 0
+    return np.zeros((SKETCH, SKETCH), np.float32) if flat else (fine / length).astype(np.float32)
+
+
+def measure_values(mask: MaskImage) -> Values:
+    """List the values of a mask with their pixels and connected areas."""
+    values = pack(mask.values)
+    found, counts = np.unique_counts(values) if values.size > 1 << 26 else _count(values)
+    found, counts = found[:_MOST_VALUES], counts[:_MOST_VALUES]
+    palette = mask.palette or {}
+    return Values(
+        values=tuple(found.tolist()),
+        counts=tuple(counts.tolist()),
+        regions=tuple(count_regions(values, found).tolist()) if len(found) > 2 else (0,) * len(found),
+        coloured=mask.values.ndim == 3,
+        lossy=mask.lossy,
+        palette=tuple((value, palette[value]) for value in found.tolist() if value in palette),
+        digest=digest(values),
+    )
+
+
+def pack(values: Num[np.ndarray, "height width *colours"]) -> Int64[np.ndarray, "height width"]:
+    """Return mask values as one integer per pixel, colours packed as ``r << 16 | g << 8 | b``."""
+    wide = values.astype(np.int64)
+    return wide if wide.ndim == 2 else wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def count_regions(
+    values: Int64[np.ndarray, "height width"], found: Int64[np.ndarray, " values"]
+) -> Int64[np.ndarray, " values"]:
+    """Count the connected areas (8 neighbours) of each value, 0 left out: it is the ground."""
+    from skimage.measure import label
+
+    dense = np.searchsorted(found, values).astype(np.int32) + 1
+    if found[0] == 0:
+        dense[values == 0] = 0
+    regions = np.asarray(label(dense, background=0, connectivity=2))
+    first = np.zeros(int(regions.max()) + 1, np.int64)
+    first[regions.ravel()] = dense.ravel()
+    return np.bincount(first[1:], minlength=len(found) + 1)[1:].astype(np.int64)
+
+
+def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
+    """Count values without sorting where they are small."""
+    if values.size and 0 <= int(values.min()) and int(values.max()) < 1 << 20:
+        counts = np.bincount(values.ravel())
+        found = np.flatnonzero(counts).astype(np.int64)
+        return found, counts[found]
+    return np.unique(values, return_counts=True)
+
+
+def _compare(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Fault]:
+    size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
+    if size != size_of_mask:
+        return [Fault(kind="size mismatch", text=_why_sizes_differ(pair, size, size_of_mask))]
+    other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
+    same = pixels[0] if other.ndim == 2 else pixels
+    if other.shape == same.shape and np.array_equal(other, same) and (other != other.flat[0]).any():
+        return [Fault(kind="mask is the image", text=f"{pair.mask.name} holds the same pixels as the image")]
+    return []
+
+
+def _why_sizes_differ(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """Say both sizes and the cause, where it can be seen."""
+    text = f"image {size[0]} x {size[1]}, mask {mask[0]} x {mask[1]} (height x width)"
+    if mask == size[::-1]:
+        turned = probe(pair.image).turned or probe(pair.mask).turned
+        cause = "an EXIF turn was applied to only one of them" if turned else "one of them is transposed"
+        return f"{text}: {cause}"
+    larger, smaller = max(size, mask), min(size, mask)
+    if all(smaller) and larger[0] % smaller[0] == 0 and larger[0] // smaller[0] == larger[1] / smaller[1]:
+        where = "the image" if size == larger else "the mask"
+        return f"{text}: {where} is larger by {larger[0] // smaller[0]}"
+    return text

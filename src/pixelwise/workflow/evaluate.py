@@ -1,0 +1,123 @@
+"""evaluate: labelled images and a run become scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelwise.commit import commit_json
+from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.engine.modelfile import Recipe
+from pixelwise.errors import BadDataset, BadOption
+from pixelwise.images.cases import Case, DataOptions, Dataset, Labelling, read_labels, read_pixels, understand
+from pixelwise.progress import Progress
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.scores import CaseResult, score_case, summarise
+
+PARTS = ("train", "val", "test")
+OBJECTS = ("background", "object")
+
+
+def evaluate(
+    run: Path | str,
+    data: Path | str,
+    *,
+    part: str | None = None,
+    device: str = "auto",
+    options: DataOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a run on labelled images, and write `scores.json` into its folder.
+
+    Parameters
+    ----------
+    run : path
+        A run folder that `train` made.
+    data : path
+        A folder of images and masks.
+    part : {"train", "val", "test"}, optional
+        By default the test part, or the validation part where there is no test part. In a folder without parts,
+        "val" means the images that the run was not trained on.
+    device : {"auto", "cpu", "cuda", "mps"}
+    options : DataOptions, optional
+        Answers to what would otherwise be guessed from the folder; by default those of the training.
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        JSON-ready: part, data, task, headline, scores, classes, confusion, cases, empty. Undefined values are None.
+
+    Raises
+    ------
+    BadRun, BadModel, BadDataset, BadOption, OutputFailed
+    """
+    progress = progress or Progress()
+    if part is not None and part not in PARTS:
+        raise BadOption("a part: train, val or test", f"`{part}`", "Leave --part out to score test, or else val.")
+    opened, root = Run.open(run), Path(data)
+    model = load_model_for_prediction(opened.folder, device=device)
+    config = opened.config
+    dataset = understand(root, options or config.data, config.training.seed, progress)
+    _check_labelling(model.recipe, dataset.labelling, root)
+    chosen, cases = _choose(dataset, part, opened)
+    instances = dataset.labelling.task == "instance"
+    names = OBJECTS if instances else model.recipe.classes
+    results: list[CaseResult] = []
+    warnings: dict[str, int] = {}
+    for case, mask in progress.track(cases, "evaluating", len(cases)):
+        truth = read_labels(mask, dataset.labelling)
+        pixels = read_pixels(case.image, model.recipe.channels, config.data.pages).pixels
+        prediction = model.predict_pixels(pixels)
+        for warning in prediction.warnings:
+            warnings[warning] = warnings.get(warning, 0) + 1
+        labels = prediction.labels
+        if not instances and model.recipe.target.kind != "classes":
+            labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
+        results.append(score_case(case.name, truth, labels, dataset.labelling.task, len(names)))
+    progress.tell(*(f"{text} ({count} images)" for text, count in warnings.items()))
+    scores = {
+        "part": chosen,
+        "data": root.resolve().name,
+        "task": dataset.labelling.task,
+        **summarise(results, names, config.training.seed),
+    }
+    commit_json(opened.scores_path, scores)
+    return scores
+
+
+def _check_labelling(recipe: Recipe, labelling: Labelling, root: Path) -> None:
+    """Refuse data whose task or classes are not those the model learned."""
+    if labelling.task != recipe.task:
+        mend = f"Say what the masks are with --task {recipe.task}, or use another run."
+        raise BadDataset(f"masks for the task {recipe.task}, as the model learned", labelling.task, mend, root)
+    if labelling.task != "instance" and labelling.classes != recipe.classes:
+        mend = "Name the classes of the data with --classes in the model's order, or use another run."
+        raise BadDataset(
+            f"the model's classes ({', '.join(recipe.classes)})", f"{', '.join(labelling.classes)}", mend, root
+        )
+
+
+def _choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[tuple[Case, Path]]]:
+    """Return the part to score and its cases, each with its mask.
+
+    A split that pixelwise drew belongs to the run: what the run was trained on is never scored as validation.
+    """
+    trained: set[str] = set()
+    if dataset.split_made:
+        trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
+    parts = {
+        "test": dataset.part("test"),
+        "val": dataset.part("val"),
+        "train": dataset.part("train"),
+    }
+    if dataset.split_made:
+        rest = [case for case in dataset.cases if case.part != "test"]
+        parts["val"] = tuple(case for case in rest if case.name not in trained)
+        parts["train"] = tuple(case for case in rest if case.name in trained)
+    chosen = part or ("test" if parts["test"] else "val")
+    cases = [(case, case.mask) for case in parts[chosen] if case.mask is not None]
+    if not cases:
+        held = ", ".join(f"{name} {len(found)}" for name, found in parts.items())
+        mend = "Choose another --part, or give a folder with images that were not trained on."
+        raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", mend, dataset.root)
+    return chosen, cases

@@ -1,0 +1,123 @@
+"""One step of training: the schedule, updates that are left out, averages, and an exact continuation."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pixelwise.engine.task import Learner, Schedule, TrainingOptions, centre, make_fabric
+from pixelwise.errors import BadOption
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.scoring.losses import LossOptions
+
+
+def make_learner(**options: object) -> Learner:
+    torch.manual_seed(0)
+    network = build(NetworkOptions(base=4, depth=2, dropout=0.2))
+    training = TrainingOptions(steps=20, **options)
+    return Learner(network, training, LossOptions(), make_fabric("cpu", training.precision))
+
+
+def batch(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(2, 1, 32, 32, generator=generator)
+    return images, (images[:, 0] > 0).to(torch.uint8)
+
+
+def state(learner: Learner) -> dict[str, Tensor]:
+    return {f"{g}.{n}": v.clone() for g, group in learner.tensors().items() for n, v in group.items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
+    rates = [schedule.rate(step) for step in range(1000)]
+    assert max(rates) == pytest.approx(1.0, abs=1e-3)
+    assert 0 < rates[0] < 0.01
+    assert rates.index(max(rates)) == pytest.approx(100, abs=1)
+    assert 0 <= rates[-1] < 1e-5
+    # the cosine stands at half its height in the middle: 1/2 (1 + cos(pi / 2)) = 1/2
+    assert schedule.rate(549) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_stretched_schedule_goes_on_where_it_was_and_still_ends_at_zero() -> None:
+    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
+    longer = schedule.stretched(400, 1600)
+    assert longer.rate(400) == pytest.approx(schedule.rate(400), abs=1e-3)
+    assert longer.progress(1000) == pytest.approx(0.7)
+    assert longer.rate(1599) < 1e-5
+
+
+def test_learning_lowers_the_loss_and_the_average_follows() -> None:
+    learner = make_learner(learning_rate=1e-2)
+    losses = [learner.step(i, *batch(0)).loss for i in range(20)]
+    assert losses[-1] < 0.6 * losses[0]
+    average, weights = learner.average.state_dict(), learner.network.state_dict()
+    assert any(not torch.equal(average[k], weights[k]) for k in weights)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_batch_that_is_not_finite_changes_nothing(bad: float) -> None:
+    learner = make_learner()
+    learner.step(0, *batch(0))
+    before = state(learner)
+    images, targets = batch(1)
+    images[0, 0, 3, 3] = bad
+    result = learner.step(1, images, targets)
+    assert not result.applied
+    assert not math.isfinite(result.loss)
+    assert same(before, state(learner))
+    assert learner.skipped == 1
+    assert learner.step(2, *batch(2)).applied
+    assert learner.skipped == 0
+
+
+def test_control_without_the_protection_such_a_batch_ruins_the_statistics() -> None:
+    learner = make_learner()
+    images, _ = batch(1)
+    images[0, 0, 3, 3] = float("nan")
+    learner.network.train()(images)
+    norms = [m for m in learner.network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not all(bool(torch.isfinite(m.running_mean).all()) for m in norms if m.running_mean is not None)
+
+
+def test_a_continued_learner_ends_in_the_same_bits() -> None:
+    straight = make_learner()
+    for i in range(6):
+        straight.step(i, *batch(i))
+    first = make_learner()
+    for i in range(3):
+        first.step(i, *batch(i))
+    torch.manual_seed(12345)  # whatever else has drawn numbers in between
+    second = make_learner()
+    second.load_tensors({g: {n: v.clone() for n, v in t.items()} for g, t in first.tensors().items()})
+    for i in range(3, 6):
+        second.step(i, *batch(i))
+    assert same(state(straight), state(second))
+
+
+def test_control_without_the_moments_the_bits_differ() -> None:
+    straight, other = make_learner(), make_learner()
+    for i in range(3):
+        straight.step(i, *batch(i))
+    other.network.load_state_dict(straight.network.state_dict())
+    other.average.load_state_dict(straight.average.state_dict())
+    straight.step(3, *batch(3))
+    other.step(3, *batch(3))
+    assert not same(state(straight), state(other))
+
+
+def test_targets_are_cut_to_what_a_valid_network_puts_out() -> None:
+    targets = torch.arange(36).reshape(1, 6, 6)
+    assert centre(targets, torch.zeros(1, 2, 2, 4)).tolist() == [[[13, 14, 15, 16], [19, 20, 21, 22]]]
+
+
+def test_impossible_options_are_refused() -> None:
+    with pytest.raises(BadOption, match="expected training.steps above 0; got 0"):
+        TrainingOptions(steps=0)
+    with pytest.raises(BadOption, match=r"training.warmup_share in \[0, 1\); got 1"):
+        TrainingOptions(warmup_share=1.0)

@@ -1,0 +1,272 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from pixelwise.errors import BadOption
+from pixelwise.images import intensity
+from pixelwise.images.augment import UNCHANGED, Augmentation, augment, draw_warp, window_size
+from pixelwise.images.warp import Warp, positions, read_bilinear, read_nearest
+
+EVERYTHING = Augmentation(
+    rotation_share=1.0,
+    scale_share=1.0,
+    elastic_share=1.0,
+    brightness_share=1.0,
+    contrast_share=1.0,
+    gamma_share=1.0,
+    noise_share=1.0,
+    blur_share=1.0,
+)
+
+
+def generators(count, seed=0):
+    return [np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, i, 0])) for i in range(count)]
+
+
+def ramp(count, height, width):
+    """Windows whose two channels hold the row and the column of each pixel."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([rows, columns]).float().expand(count, 2, height, width).contiguous()
+
+
+def test_unchanged_cuts_the_centre():
+    windows, labels = ramp(2, 8, 10), torch.arange(160, dtype=torch.uint8).view(2, 8, 10)
+    images, targets = augment(windows, labels, (4, 4), generators(2), UNCHANGED)
+    torch.testing.assert_close(images, windows[:, :, 2:6, 3:7])
+    torch.testing.assert_close(targets, labels[:, 2:6, 3:7])
+
+
+def test_flips_and_turns_reach_the_eight_symmetries_and_no_more():
+    options = replace(UNCHANGED, flip=True, upside_down=True)
+    square = torch.tensor([[1, 2], [3, 4]], dtype=torch.uint8)
+    _, targets = augment(
+        square.float().expand(200, 1, 2, 2), square.expand(200, 2, 2), (2, 2), generators(200), options
+    )
+    seen = {tuple(target.flatten().tolist()) for target in targets}
+    expected = set()
+    for mirrored in (square.numpy(), square.numpy()[:, ::-1]):
+        expected |= {tuple(np.rot90(mirrored, turns).ravel().tolist()) for turns in range(4)}
+    assert seen == expected
+    for flags, count in (({"flip": True}, 2), ({"upside_down": True}, 2)):
+        _, few = augment(
+            square.float().expand(60, 1, 2, 2),
+            square.expand(60, 2, 2),
+            (2, 2),
+            generators(60),
+            replace(UNCHANGED, **flags),
+        )
+        assert len({tuple(target.flatten().tolist()) for target in few}) == count
+
+
+@pytest.mark.parametrize("size", [(7, 7), (6, 6), (5, 9)])
+def test_exact_moves_agree_with_the_interpolated_path(size):
+    options = replace(UNCHANGED, flip=True, upside_down=True)
+    window = window_size(size, options)
+    images, labels = ramp(24, *window), torch.randint(0, 255, (24, *window), dtype=torch.uint8)
+    moved, targets = augment(images, labels, size, generators(24), options)
+    warps = [draw_warp(size, rng, options) for rng in generators(24)]
+    rows, columns = positions(warps, window, size, images.device)
+    torch.testing.assert_close(moved, read_bilinear(images, rows, columns), atol=1e-4, rtol=0)
+    torch.testing.assert_close(targets, read_nearest(labels, rows, columns))
+
+
+def test_rotation_against_scipy(rng):
+    """Turned by 30 degrees, a smooth picture is what scipy's affine map with the same matrix gives."""
+    smooth = ndimage.gaussian_filter(rng.standard_normal((61, 61)), 3).astype(np.float32)
+    turn = np.deg2rad(30)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    warp = Warp(0, False, matrix, None, exact=False)
+    rows, columns = positions([warp], (61, 61), (31, 31), torch.device("cpu"))
+    ours = read_bilinear(torch.from_numpy(smooth)[None, None], rows, columns)[0, 0].numpy()
+    offset = np.array([30.0, 30.0]) - matrix @ np.array([15.0, 15.0])
+    theirs = ndimage.affine_transform(smooth, matrix, offset, (31, 31), order=1)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_images_and_labels_move_together():
+    """The image holds the label's value in a large disc, so that both must agree wherever nothing is near its rim."""
+    size = (64, 64)
+    options = replace(EVERYTHING, brightness_share=0.0, contrast_share=0.0, gamma_share=0.0)
+    options = replace(options, noise_share=0.0, blur_share=0.0)
+    window = window_size(size, options)
+    rows, columns = np.ogrid[: window[0], : window[1]]
+    disc = ((rows - window[0] * 0.45) ** 2 + (columns - window[1] * 0.55) ** 2 < 18**2).astype(np.uint8)
+    labels = torch.from_numpy(disc).expand(8, *window).contiguous()
+    images, targets = augment(labels[:, None].float(), labels, size, generators(8), options)
+    sure = (images[:, 0] < 0.01) | (images[:, 0] > 0.99)
+    assert sure.float().mean() > 0.8
+    assert torch.equal((images[:, 0] > 0.5)[sure], targets.bool()[sure])
+    assert targets.float().mean() > 0.05
+
+
+def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points():
+    bends = np.zeros((2, 3, 3))
+    bends[0, 1, 1], bends[1, 0, 2] = 4.0, -3.0
+    warp = Warp(0, False, np.eye(2), bends, exact=False)
+    rows, columns = positions([warp], (65, 65), (33, 33), torch.device("cpu"))
+    assert rows[0, 16, 16] == pytest.approx(32 + 4.0, abs=1e-4)
+    assert columns[0, 0, 32] == pytest.approx(48 - 3.0, abs=1e-4)
+    assert rows[0, 0, 0] == pytest.approx(16.0, abs=1e-4)
+    # bicubic: between the points the displacement is smooth, without corners
+    bend = (rows[0, :, 16] - torch.arange(16, 49)).numpy()
+    assert np.abs(np.diff(bend, 2)).max() < 0.2
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 64), (256, 192)])
+def test_elastic_never_folds(size):
+    options = replace(UNCHANGED, elastic_share=1.0, elastic_sd=50.0)
+    warps = [draw_warp(size, rng, options) for rng in generators(30)]
+    rows, columns = positions(warps, (4096, 4096), size, torch.device("cpu"))
+    down = torch.stack([rows, columns]).diff(dim=-2)[..., :-1]
+    right = torch.stack([rows, columns]).diff(dim=-1)[..., :-1, :]
+    assert (down[0] * right[1] - down[1] * right[0] > 0).all()
+
+
+def test_beyond_the_window_pixels_are_mirrored():
+    warp = Warp(0, False, np.eye(2) * 2.0, None, exact=False)
+    rows, _ = positions([warp], (5, 5), (5, 5), torch.device("cpu"))
+    assert rows[0, :, 0].tolist() == [2.0, 0.0, 2.0, 4.0, 2.0]  # -2, 0, 2, 4, 6 mirrored in 0...4
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 48), (33, 20)])
+@pytest.mark.parametrize("rotation", [0.0, 20.0, 180.0])
+def test_the_window_covers_every_turned_and_shrunk_patch(size, rotation):
+    options = replace(UNCHANGED, rotation=rotation, rotation_share=1.0, scale_share=1.0, flip=True, upside_down=True)
+    window = window_size(size, options)
+    assert all((w - s) % 2 == 0 for w, s in zip(window, size, strict=True))
+    centre = (np.array(window) - 1) / 2
+    corners = np.array([[r, c] for r in (-1, 1) for c in (-1, 1)]) * (np.array(size) - 1) / 2
+    for rng in generators(200):
+        reached = corners @ draw_warp(size, rng, options).matrix.T + centre
+        if rotation or size[0] == size[1]:
+            assert reached.min() > -0.5
+            assert (reached.max(0) < np.array(window) - 0.5).all()
+
+
+def test_a_pure_function_of_the_generators():
+    window = window_size((32, 32), EVERYTHING)
+    torch.manual_seed(0)
+    windows, labels = torch.randn(4, 3, *window), torch.randint(0, 5, (4, *window), dtype=torch.uint8)
+    before = windows.clone()
+    first = augment(windows, labels, (32, 32), generators(4), EVERYTHING)
+    torch.rand(10)  # other draws in between do not matter
+    again = augment(windows, labels, (32, 32), generators(4), EVERYTHING)
+    assert torch.equal(windows, before)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    # neither do the other samples of the batch
+    alone = augment(windows[2:3], labels[2:3], (32, 32), generators(4)[2:3], EVERYTHING)
+    torch.testing.assert_close(alone[0], first[0][2:3])
+    assert torch.equal(alone[1], first[1][2:3])
+    other = augment(windows, labels, (32, 32), generators(4, seed=1), EVERYTHING)
+    assert not torch.equal(first[0], other[0])
+
+
+def test_the_number_of_threads_does_not_change_the_bytes():
+    window = window_size((64, 64), EVERYTHING)
+    windows, labels = torch.randn(4, 1, *window), torch.zeros((4, *window), dtype=torch.uint8)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(augment(windows, labels, (64, 64), generators(4), replace(EVERYTHING, gamma_share=0.0))[0])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0], found[1])
+
+
+def test_labels_keep_their_values():
+    window = window_size((32, 32), EVERYTHING)
+    labels = torch.from_numpy(np.random.default_rng(0).choice([0, 3, 255], (4, *window)).astype(np.uint8))
+    _, targets = augment(torch.zeros(4, 1, *window), labels, (32, 32), generators(4), EVERYTHING)
+    assert set(targets.unique().tolist()) == {0, 3, 255}
+
+
+def test_constant_images_stay_finite():
+    window = window_size((16, 16), EVERYTHING)
+    labels = torch.zeros((3, *window), dtype=torch.uint8)
+    images, _ = augment(torch.zeros(3, 2, *window), labels, (16, 16), generators(3), EVERYTHING)
+    assert images.isfinite().all()
+    assert images.abs().max() < 2.0
+
+
+def test_a_patch_of_one_pixel():
+    window = window_size((1, 1), EVERYTHING)
+    images, targets = augment(
+        torch.ones(2, 1, *window), torch.ones((2, *window), dtype=torch.uint8), (1, 1), generators(2), EVERYTHING
+    )
+    assert images.isfinite().all()
+    assert targets.tolist() == [[[1]], [[1]]]
+
+
+def test_gamma_keeps_mean_and_deviation(rng):
+    for inverted in (False, True):
+        image = torch.from_numpy(rng.standard_normal((3, 40, 40)).astype(np.float32) * 2 + 1)
+        before = image.clone()
+        intensity.bend(image, 1.4, inverted=inverted)
+        torch.testing.assert_close(image.mean((1, 2)), before.mean((1, 2)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(image.std((1, 2)), before.std((1, 2)), atol=1e-4, rtol=0)
+        assert torch.equal(image[0].flatten().argsort(stable=True), before[0].flatten().argsort(stable=True))
+        assert (image - before).abs().max() > 0.1
+
+
+def test_contrast_keeps_the_mean_and_brightness_the_deviation(rng):
+    image = torch.from_numpy(rng.standard_normal((2, 30, 30)).astype(np.float32))
+    before = image.clone()
+    intensity.stretch(image, np.array([0.5, 2.0]))
+    torch.testing.assert_close(image.mean((1, 2)), before.mean((1, 2)))
+    torch.testing.assert_close(image.std((1, 2)) / before.std((1, 2)), torch.tensor([0.5, 2.0]))
+    intensity.brighten(image, np.array([1.0, -1.0]))
+    torch.testing.assert_close(image.mean((1, 2)), before.mean((1, 2)) + torch.tensor([1.0, -1.0]))
+
+
+def test_blur_against_scipy(rng):
+    picture = rng.standard_normal((1, 30, 40)).astype(np.float32)
+    image = torch.from_numpy(picture.copy())
+    intensity.blur(image, 0.9)
+    theirs = ndimage.gaussian_filter(picture[0], 0.9, mode="mirror", radius=3)
+    np.testing.assert_allclose(image[0].numpy(), theirs, atol=1e-5)
+
+
+def test_noise_has_the_asked_deviation(rng):
+    image = torch.zeros(1, 200, 200)
+    intensity.add_noise(image, 0.3, rng)
+    assert image.std().item() == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"flip": True, "noise_share": 1.5}, "augmentation.noise_share between 0 and 1; got 1.5"),
+        ({"scale": (1.4, 0.7)}, "augmentation.scale as two positive numbers, the smaller first"),
+        ({"scale": (0.0, 1.0)}, "two positive numbers"),
+        ({"elastic_sd": -1.0}, "augmentation.elastic_sd of at least 0; got -1.0"),
+        ({"noise": float("nan")}, "augmentation.noise of at least 0"),
+        ({"rotation": 270.0}, "up to 180 degrees; got 270.0"),
+    ],
+)
+def test_bad_options_are_refused(options, text):
+    with pytest.raises(BadOption, match=text):
+        Augmentation(**options)
+
+
+def test_too_small_windows_are_refused():
+    with pytest.raises(BadOption, match=r"at least 8 x 8 pixels; got 8 x 7"):
+        augment(torch.zeros(1, 1, 8, 7), torch.zeros((1, 8, 7), dtype=torch.uint8), (8, 8), generators(1), UNCHANGED)
+
+
+def test_cheap():
+    """Well under a tenth of a training step (about 250 ms); the best of several, as the machine is shared."""
+    options = Augmentation()
+    window = window_size((256, 256), options)
+    windows, labels = torch.randn(4, 1, *window), torch.zeros((4, *window), dtype=torch.uint8)
+    seconds = []
+    for seed in range(8):
+        begin = time.perf_counter()
+        augment(windows, labels, (256, 256), generators(4, seed), options)
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < 0.025

@@ -1,0 +1,124 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelwise.errors import BadDataset
+from pixelwise.images import fingerprint
+from pixelwise.images.cases import Case, Labelling
+from pixelwise.images.files import Image
+from pixelwise.images.fingerprint import measure_fingerprint
+from pixelwise.progress import Progress
+
+
+def labelling(task, classes):
+    return Labelling(
+        task=task,
+        classes=classes,
+        values=() if task == "instance" else tuple(range(len(classes))),
+        colours=((0, 0, 0),) * len(classes),
+        coded_by_colour=False,
+        ignore_value=None,
+    )
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    """Measure drawn arrays instead of files."""
+
+    def go(pairs, task, classes):
+        images = {Path(f"{i}.png"): image for i, (image, _) in enumerate(pairs)}
+        masks = {Path(f"{i}_mask.png"): mask for i, (_, mask) in enumerate(pairs)}
+        monkeypatch.setattr(fingerprint, "read_pixels", lambda path, channels: Image(images[path], None, ()))
+        monkeypatch.setattr(fingerprint, "read_labels", lambda path, labelling: masks[path].astype(np.int32))
+        cases = [
+            Case(name=str(i), image=image, mask=mask, part="train")
+            for i, (image, mask) in enumerate(zip(images, masks, strict=True))
+        ]
+        return measure_fingerprint(cases, labelling(task, classes), pairs[0][0].shape[0], Progress())
+
+    return go
+
+
+def test_two_drawn_cases_by_hand(measure):
+    first, second = np.zeros((1, 10, 20), np.uint8), np.full((1, 30, 20), 4, np.uint8)
+    first[0, :, 10:] = 8
+    mask_one, mask_two = np.zeros((10, 20), int), np.zeros((30, 20), int)
+    mask_one[2:6, 2:6] = 1  # 16 pixels
+    mask_one[9] = 255
+    found = measure([(first, mask_one), (second, mask_two)], "multiclass", ("ground", "thing", "rarity"))
+    assert (found.cases, found.channels, found.pixels, found.dtype) == (2, 1, 800, "uint8")
+    assert found.heights == (10, 20, 30)
+    assert found.widths == (20, 20, 20)
+    assert found.intensity_mean == (4.0,)
+    assert found.intensity_std == pytest.approx((np.sqrt(16 / 2),))  # variances 16 and 0, equal means
+    assert found.intensity_range == ((0.0, 8.0),)
+    assert found.class_shares == pytest.approx((764 / 780, 16 / 780, 0.0))
+    assert found.class_cases == (2, 1, 0)
+    assert found.empty_share == 0.5
+    assert found.ignored_share == 20 / 800
+    assert found.objects_per_case == (0, 0, 1)
+    assert found.object_diameter == pytest.approx((np.sqrt(64 / np.pi),) * 3)
+    assert found.touching_share == 0.0
+
+
+def test_json_round_trip(measure, rng):
+    image = rng.integers(0, 2**16, (3, 12, 14)).astype(np.uint16)
+    found = measure([(image, np.zeros((12, 14), int))], "binary", ("ground", "thing"))
+    told = json.loads(json.dumps(asdict(found)))
+    assert told["intensity_mean"] == list(found.intensity_mean)
+    assert told["heights"] == [12, 12, 12]
+    assert len(told["intensity_range"]) == 3
+
+
+def test_percentiles_agree_with_numpy(measure, rng):
+    images = [rng.normal(100, 10, (1, 200, 200)).astype(np.float32) for _ in range(3)]
+    found = measure([(i, np.zeros((200, 200), int)) for i in images], "binary", ("ground", "thing"))
+    everything = np.stack(images)
+    np.testing.assert_allclose(found.intensity_range[0], np.percentile(everything, (0.5, 99.5)), atol=1.0)
+    assert found.intensity_mean[0] == pytest.approx(everything.mean(), rel=1e-5)
+    assert found.intensity_std[0] == pytest.approx(everything.std(), rel=1e-5)
+
+
+def test_instances_are_counted_by_their_numbers_and_touch(measure):
+    labels = np.zeros((40, 40), int)
+    labels[2:10, 2:10], labels[2:10, 10:18] = 5, 9  # side by side
+    labels[30:36, 30:36] = 300
+    labels[0] = -1  # ignored
+    found = measure([(np.zeros((1, 40, 40), np.uint8), labels)], "instance", ("background", "object"))
+    assert found.objects_per_case == (3, 3, 3)
+    assert found.touching_share == pytest.approx(2 / 3)
+    assert found.class_shares == pytest.approx(((1560 - 164) / 1560, 164 / 1560))
+    assert found.ignored_share == 40 / 1600
+    assert found.object_diameter[1] == pytest.approx(np.sqrt(64 * 4 / np.pi))
+
+
+def test_regions_of_different_classes_are_different_objects(measure):
+    mask = np.zeros((20, 20), int)
+    mask[5:10, 2:8], mask[5:10, 8:14] = 1, 2
+    found = measure([(np.zeros((1, 20, 20), np.uint8), mask)], "multiclass", ("ground", "a", "b"))
+    assert found.objects_per_case == (2, 2, 2)
+
+
+@pytest.mark.parametrize("width", [1, 3, 7, 15])
+def test_the_width_of_thin_structures(measure, width):
+    mask = np.zeros((120, 200), int)
+    mask[50 : 50 + width] = 1
+    found = measure([(np.zeros((1, 120, 200), np.uint8), mask)], "binary", ("ground", "vessel"))
+    assert found.structure_width == width
+    assert found.object_diameter[1] > width  # the diameter alone would not tell
+
+
+def test_no_foreground_at_all(measure):
+    found = measure([(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 8), int))], "binary", ("ground", "thing"))
+    assert found.empty_share == 1.0
+    assert found.object_diameter == (0.0, 0.0, 0.0)
+    assert found.structure_width == 0.0
+
+
+def test_without_masks_there_is_nothing_to_measure():
+    case = Case(name="a", image=Path("a.png"), mask=None, part="train")
+    with pytest.raises(BadDataset, match="training images with masks; got none"):
+        measure_fingerprint([case], labelling("binary", ("a", "b")), 1)

@@ -1,0 +1,245 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.errors import BadOption
+from pixelwise.images import locations
+from pixelwise.images.augment import UNCHANGED, Augmentation
+from pixelwise.images.locations import find_locations
+from pixelwise.images.patches import PatchOptions, PatchSampler, prefetch
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+
+AS_THEY_ARE = Normalisation(kind="none")
+
+
+def sampler(images, targets, options, augmentation=UNCHANGED, seed=0, normalisation=AS_THEY_ARE):
+    return PatchSampler(
+        images, targets, [intensity_scale(i, normalisation) for i in images], options, augmentation, seed
+    )
+
+
+def numbered(height, width, start=0):
+    """An image whose pixels tell where they are: row * width + column."""
+    return (np.arange(height * width, dtype=np.uint16) + start).reshape(1, height, width)
+
+
+def world():
+    """Three cases; class 2 in the second only (one pixel), class 1 in the first and the second."""
+    images = [numbered(20, 24), numbered(9, 30, 1000), numbered(16, 16, 2000)]
+    targets = [np.zeros(image.shape[1:], np.uint8) for image in images]
+    targets[0][3:6, 4:9] = 1
+    targets[1][8, 29] = 2
+    targets[1][0, :4] = 1
+    targets[2][5:7] = 255
+    return images, targets
+
+
+def test_patches_are_where_their_samples_say():
+    images, targets = world()
+    batch = sampler(images, targets, PatchOptions(height=8, width=6, batch=12)).batch(3)
+    assert batch.images.shape == (12, 1, 8, 6)
+    assert batch.images.dtype == torch.float32
+    assert batch.targets.dtype == torch.uint8
+    assert [sample.number for sample in batch.samples] == list(range(36, 48))
+    for image, target, sample in zip(batch.images, batch.targets, batch.samples, strict=True):
+        box = np.s_[sample.row : sample.row + 8, sample.column : sample.column + 6]
+        np.testing.assert_array_equal(image[0], images[sample.case][0][box])
+        np.testing.assert_array_equal(target, targets[sample.case][box])
+
+
+def test_small_images_are_mirrored_as_numpy_does():
+    image, target = numbered(5, 7), np.arange(35, dtype=np.uint8).reshape(5, 7)
+    batch = sampler([image], [target], PatchOptions(height=16, width=32, batch=6)).batch(0)
+    padded = np.pad(image[0], ((40, 40), (40, 40)), mode="reflect")
+    for number, sample in enumerate(batch.samples):
+        assert -11 <= sample.row <= 0
+        assert -25 <= sample.column <= 0
+        box = np.s_[40 + sample.row : 56 + sample.row, 40 + sample.column : 72 + sample.column]
+        np.testing.assert_array_equal(batch.images[number, 0], padded[box])
+        np.testing.assert_array_equal(batch.targets[number], padded[box])
+
+
+def test_an_image_of_one_pixel():
+    batch = sampler(
+        [np.full((2, 1, 1), 7, np.uint8)], [np.ones((1, 1), np.uint8)], PatchOptions(height=4, width=4, batch=2)
+    ).batch(0)
+    assert (batch.images == 7).all()
+    assert (batch.targets == 1).all()
+
+
+@pytest.mark.parametrize(("share", "batch", "forced"), [(0.33, 2, 1), (0.33, 12, 4), (0.0, 4, 0), (1.0, 3, 3)])
+def test_the_last_samples_hold_rare_classes(share, batch, forced):
+    """One pixel of class 2 in 20,000: chance would practically never find it."""
+    target = np.zeros((100, 200), np.uint8)
+    target[50, 77] = 2
+    options = PatchOptions(height=8, width=8, batch=batch, foreground_share=share)
+    drawn = sampler([numbered(100, 200), numbered(100, 200)], [target, np.zeros_like(target)], options)
+    hits = np.array([(drawn.batch(step).targets == 2).any((1, 2)).tolist() for step in range(20)])
+    assert hits[:, batch - forced :].all()
+    assert hits[:, : batch - forced].mean() < 0.1 if forced < batch else True
+
+
+def test_classes_of_a_case_are_drawn_evenly_whatever_their_size():
+    target = np.zeros((60, 60), np.uint8)
+    target[:2, :2], target[30:, :20], target[30:, 40:] = 1, 2, 3
+    options = PatchOptions(height=1, width=1, batch=50, foreground_share=1.0)
+    drawn = sampler([numbered(60, 60)], [target], options)
+    counts = np.bincount(np.concatenate([drawn.batch(step).targets.flatten() for step in range(24)]), minlength=4)
+    assert counts[0] == 0
+    assert (np.abs(counts[1:] - 400) < 80).all()
+
+
+def test_cases_are_drawn_evenly_whatever_their_size():
+    images = [numbered(10, 10), numbered(100, 100), numbered(10, 200)]
+    targets = [np.zeros(image.shape[1:], np.uint8) for image in images]
+    drawn = sampler(images, targets, PatchOptions(height=4, width=4, batch=60))
+    cases = [sample.case for step in range(10) for sample in drawn.batch(step).samples]
+    assert (np.abs(np.bincount(cases) - 200) < 50).all()
+
+
+def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare():
+    tissue = np.ones((20, 20), np.uint8)
+    tissue[0, :3], tissue[10:] = 0, 255
+    (found,) = find_locations([np.ones((20, 20), np.uint8), tissue], seed=0)
+    assert found.case == 1
+    assert [pixels.tolist() for pixels in found.pixels] == [[0, 1, 2]]
+
+
+def test_locations_are_bounded_repeatable_and_right(monkeypatch, rng):
+    monkeypatch.setattr(locations, "MOST", 100)
+    monkeypatch.setattr(locations, "BLOCK", 64)
+    target = (rng.random((60, 70)) < 0.3).astype(np.uint8)
+    (found,) = find_locations([target], seed=5)
+    (pixels,) = found.pixels
+    assert 80 < pixels.size <= 100
+    assert (target.ravel()[pixels] == 1).all()
+    assert pixels.max() > 3000
+    np.testing.assert_array_equal(pixels, find_locations([target], seed=5)[0].pixels[0])
+    assert not np.array_equal(pixels, find_locations([target], seed=6)[0].pixels[0])
+
+
+def test_a_pure_function_of_seed_and_step():
+    images, targets = world()
+    options = PatchOptions(height=8, width=8, batch=4)
+    one, two = (sampler(images, targets, options, Augmentation(), seed=3) for _ in range(2))
+    one.batch(0)
+    one.batch(9)
+    np.random.default_rng().random()
+    assert torch.equal(one.batch(7).images, two.batch(7).images)
+    assert torch.equal(one.batch(7).targets, two.batch(7).targets)
+    assert one.batch(7).samples == two.batch(7).samples
+    assert not torch.equal(one.batch(7).images, one.batch(8).images)
+    other = sampler(images, targets, options, Augmentation(), seed=4)
+    assert not torch.equal(one.batch(7).images, other.batch(7).images)
+
+
+def test_images_keep_their_type_and_are_scaled_each_in_its_way(rng):
+    dark = rng.integers(0, 20, (3, 40, 40), dtype=np.uint8)
+    bright = rng.integers(30_000, 60_000, (3, 40, 40), dtype=np.uint16)
+    targets = [np.zeros((40, 40), np.uint8)] * 2
+    options = PatchOptions(height=40, width=40, batch=6)
+    batch = sampler([dark, bright], targets, options, normalisation=Normalisation()).batch(0)
+    assert {sample.case for sample in batch.samples} == {0, 1}
+    torch.testing.assert_close(batch.images.mean((2, 3)), torch.zeros(6, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch.images.std((2, 3), correction=0), torch.ones(6, 3), atol=1e-4, rtol=0)
+
+
+def test_prefetch_gives_the_same_batches_in_order():
+    images, targets = world()
+    drawn = sampler(images, targets, PatchOptions(height=8, width=8, batch=2), Augmentation())
+    ahead = list(prefetch(drawn, 3, 12, ahead=2))
+    assert [batch.samples[0].number // 2 for batch in ahead] == list(range(3, 12))
+    for step, batch in enumerate(ahead, start=3):
+        assert torch.equal(batch.images, drawn.batch(step).images)
+
+
+class Watched(PatchSampler):
+    """Notes the steps asked for, the threads torch may use there, and fails at `bad`."""
+
+    bad = -1
+
+    def batch(self, step):
+        self.asked = [*getattr(self, "asked", []), step]
+        self.threads = torch.get_num_threads()
+        if step == self.bad:
+            raise ValueError("a bad step")
+        return super().batch(step)
+
+
+def watched():
+    images, targets = world()
+    scales = [intensity_scale(image, AS_THEY_ARE) for image in images]
+    return Watched(images, targets, scales, PatchOptions(height=8, width=8, batch=2), UNCHANGED, 0)
+
+
+def alive():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("patches")]
+
+
+def test_prefetch_is_bounded_and_stops_when_the_consumer_stops():
+    drawn = watched()
+    batches = prefetch(drawn, 0, 2**40, ahead=3)
+    assert not alive()  # nothing starts before the first batch is wanted
+    next(batches)
+    next(batches)
+    assert len(alive()) == 1
+    batches.close()
+    assert not alive()
+    assert max(drawn.asked) <= 5
+
+
+def test_a_forgotten_iterator_stops_too():
+    batches = prefetch(watched(), 0, 2**40)
+    next(batches)
+    del batches
+    assert not alive()
+
+
+def test_errors_come_through_at_their_step():
+    drawn = watched()
+    drawn.bad = 2
+    batches = prefetch(drawn, 0, 10)
+    next(batches)
+    next(batches)
+    with pytest.raises(ValueError, match="a bad step"):
+        next(batches)
+    assert not alive()
+
+
+def test_the_thread_computes_alone_and_leaves_the_others_their_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        drawn = watched()
+        batches = prefetch(drawn, 0, 100)
+        next(batches)
+        assert drawn.threads == 1
+        assert torch.get_num_threads() == 3
+        later = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [3]
+        batches.close()
+        drawn.batch(0)
+        assert drawn.threads == 3  # the control: without the thread nothing is held back
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_contradictions_are_refused():
+    images, targets = world()
+    options = PatchOptions()
+    with pytest.raises(BadOption, match="3 images, 2 targets, 3 scales"):
+        PatchSampler(images, targets[:2], [intensity_scale(i, AS_THEY_ARE) for i in images], options, UNCHANGED, 0)
+    with pytest.raises(BadOption, match=r"shapes \(1, 9, 30\) and \(16, 16\) in case 1"):
+        sampler(images, [targets[0], targets[2], targets[1]], options)
+    with pytest.raises(BadOption, match="a seed of at least 0; got -1"):
+        sampler(images, targets, options, seed=-1)
+    with pytest.raises(BadOption, match=r"patches\.batch of at least 1; got 0"):
+        PatchOptions(batch=0)
+    with pytest.raises(BadOption, match=r"patches\.foreground_share between 0 and 1; got 1.5"):
+        replace(options, foreground_share=1.5)

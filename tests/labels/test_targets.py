@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from skimage.segmentation import watershed
+
+from pixelwise.errors import BadOption
+from pixelwise.labels.objects import renumber
+from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, decode, encode, target_classes
+
+BOUNDARY = TargetOptions(kind="boundary")
+
+
+def certain(target: np.ndarray, classes: int) -> np.ndarray:
+    """What a perfect network would say of a target."""
+    return np.eye(classes, dtype=np.float32)[target].transpose(2, 0, 1)
+
+
+def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
+    """Equal up to the numbers of the objects."""
+    pairs = np.unique(np.stack([first.ravel(), second.ravel()]), axis=1)
+    zero = pairs[0][pairs[1] == 0].tolist() in ([], [0])
+    return zero and len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+
+
+@st.composite
+def tilings(draw):
+    """Rectangles of at least 5 x 5 that touch all around, some of them left out."""
+    heights = draw(st.lists(st.integers(5, 12), min_size=1, max_size=4))
+    widths = draw(st.lists(st.integers(5, 12), min_size=1, max_size=4))
+    labels = np.zeros((sum(heights), sum(widths)), np.int32)
+    number, top = 0, 0
+    for height in heights:
+        left = 0
+        for width in widths:
+            if draw(st.booleans()):
+                number += 1
+                labels[top : top + height, left : left + width] = number
+            left += width
+        top += height
+    return labels
+
+
+def touching_cells(seed: int) -> np.ndarray:
+    """Twelve convex cells that touch, in a disk."""
+    rng = np.random.default_rng(seed)
+    points = np.array([(r, c) for r in (25, 50, 75) for c in (20, 40, 60, 80)]) + rng.integers(-4, 5, (12, 2))
+    grid = np.indices((100, 100)).reshape(2, -1).T
+    distance = cdist(grid, points)
+    labels = (distance.argmin(1) + 1) * (distance.min(1) < 16)
+    return labels.reshape(100, 100).astype(np.int32)
+
+
+@given(tilings())
+def test_boundary_round_trip_of_touching_rectangles(labels):
+    decoded = decode(certain(encode(labels, BOUNDARY), 3), BOUNDARY)
+    assert same_objects(decoded, labels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_boundary_round_trip_of_touching_cells(seed):
+    labels = touching_cells(seed)
+    decoded = decode(certain(encode(labels, BOUNDARY), 3), BOUNDARY)
+    assert decoded.max() == 12
+    np.testing.assert_array_equal(decoded > 0, labels > 0)
+    best = [np.bincount(decoded[labels == n]).max() for n in range(1, 13)]
+    assert sum(best) / (labels > 0).sum() > 0.995  # at corners a pixel may go to the neighbour
+    # control: without the boundary class touching cells are one
+    joined = TargetOptions(kind="components")
+    assert decode(certain(encode(labels, joined), 2), joined).max() == 1
+
+
+@given(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(2, 5))
+def test_components_round_trip_of_separate_objects(present, side):
+    labels = np.zeros((3 * side + 3, 3 * side + 3), np.int32)
+    for place, there in enumerate(present):
+        row, column = divmod(place, 3)
+        top, left = row * (side + 1), column * (side + 1)
+        labels[top : top + side, left : left + side] = (place + 1) * there
+    options = TargetOptions(kind="components")
+    np.testing.assert_array_equal(decode(certain(encode(labels, options), 2), options), renumber(labels))
+
+
+def test_classes_pass_through_with_what_is_ignored():
+    mask = np.array([[0, 3], [IGNORE, 1]])
+    target = encode(mask, TargetOptions())
+    np.testing.assert_array_equal(target, mask)
+    decoded = decode(certain(np.where(target == IGNORE, 0, target), 4), TargetOptions())
+    np.testing.assert_array_equal(decoded, [[0, 3], [0, 1]])
+
+
+def test_boundary_of_a_drawn_world():
+    labels = np.zeros((5, 8), np.int32)
+    labels[:, 1:4], labels[:, 4:8] = 1, 2
+    labels[0, 7] = -1
+    expected = np.array([[0, 2, 1, 2, 2, 1, 2, 255]] + [[0, 2, 1, 2, 2, 1, 1, 1]] * 4)
+    expected[1, 7] = 2  # what lies beside ignored pixels is boundary as well
+    np.testing.assert_array_equal(encode(labels, BOUNDARY), expected)
+
+
+def test_wide_boundaries_reach_deeper():
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:11, 1:11] = 1
+    for width in (1, 2, 3):
+        target = encode(labels, TargetOptions(kind="boundary", boundary_width=width))
+        expected = np.zeros((12, 12), bool)
+        expected[1 + width : 11 - width, 1 + width : 11 - width] = True
+        np.testing.assert_array_equal(target == 1, expected)
+
+
+def test_thin_objects_keep_a_seed():
+    labels = np.zeros((9, 9), np.int32)
+    labels[4, 1:8] = 5
+    labels[7:9, 7:9] = 2000
+    target = encode(labels, BOUNDARY)
+    assert (target[labels == 5] == 1).any()
+    assert same_objects(decode(certain(target, 3), BOUNDARY), labels)
+
+
+def test_small_objects_are_dropped_in_decoding():
+    labels = np.zeros((20, 20), np.int32)
+    labels[1:4, 1:4], labels[8:18, 8:18] = 1, 2
+    options = TargetOptions(kind="boundary", min_area=10)
+    assert decode(certain(encode(labels, options), 3), options).max() == 1
+
+
+def test_holes_inside_an_object_are_filled():
+    probabilities = np.zeros((3, 15, 15), np.float32)
+    probabilities[1, 2:13, 2:13] = 1
+    probabilities[1, 7, 7] = 0
+    probabilities[0] = 1 - probabilities[1]
+    assert decode(probabilities, BOUNDARY)[7, 7] == 1
+
+
+def test_empty_images_have_no_objects():
+    for kind, classes in (("components", 2), ("boundary", 3)):
+        options = TargetOptions(kind=kind)
+        empty = np.zeros((6, 6), np.int32)
+        assert decode(certain(encode(empty, options), classes), options).max() == 0
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("classes", 7), ("components", 2), ("boundary", 3)])
+def test_target_classes(kind, expected):
+    assert target_classes(TargetOptions(kind=kind), 7) == expected
+
+
+@pytest.mark.parametrize("wrong", [{"seed_threshold": 1.0}, {"foreground_threshold": 0.0}, {"boundary_width": 0}])
+def test_impossible_options_are_refused(wrong):
+    with pytest.raises(BadOption, match=next(iter(wrong))):
+        TargetOptions(**wrong)
+
+
+def test_border_weights_are_equation_2_of_the_paper():
+    labels = watershed(np.zeros((30, 34)), np.eye(30, 34, k=2, dtype=int) * np.repeat([[9], [4], [7]], 10, axis=0))
+    labels[:, 10:16] = labels[12:20] = 0
+    found = border_weights(labels)
+    row_column = np.indices(labels.shape).reshape(2, -1).T
+    distances = np.stack([cdist(row_column, np.argwhere(labels == n)).min(1) for n in np.unique(labels)[1:]])
+    nearest = np.sort(distances, 0)[:2].sum(0).reshape(labels.shape)
+    expected = np.where(labels > 0, 0, 10 * np.exp(-(nearest**2) / 50))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.max() > 5
+
+
+def test_border_weights_need_two_objects():
+    assert border_weights(np.eye(5, dtype=np.int32)).max() == 0

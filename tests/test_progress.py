@@ -1,0 +1,31 @@
+"""What long work says: nothing by default, sentences and bars on standard error when asked."""
+
+import pytest
+
+from pixelwise import progress
+from pixelwise.progress import Console, Progress
+
+
+def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    quiet = Progress()
+    quiet.tell("a", "b")
+    assert list(quiet.track([1, 2], "label", 2)) == [1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_console_speaks_on_standard_error_and_takes_brackets_as_text(capfd: pytest.CaptureFixture[str]) -> None:
+    Console().tell("a [b] c")
+    assert capfd.readouterr() == ("", "a [b] c\n")
+
+
+def test_a_bar_appears_only_when_the_work_takes_a_while(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(Console().track([1, 2], "short work", 2)) == [1, 2]
+    assert "short work" not in capfd.readouterr().err
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    assert list(Console().track([1, 2], "long work", 2)) == [1, 2]
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "long work" in err
+    assert "100%" in err
