@@ -1,16 +1,16 @@
-"""The same pure function over many items: here or in processes."""
+"""The same pure function over many items: here, or in threads.
+
+Threads, not processes: decoding, numpy and scipy release Python's lock, nothing has to be sent between processes, and
+a user's script needs no `if __name__ == "__main__"`.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-# Starting a process imports numpy and scipy: about half a second, worth it from about this many items on.
-WORTH_PROCESSES = 64
 
 
 def cores() -> int:
@@ -19,22 +19,21 @@ def cores() -> int:
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Sequence[Item], processes: int | None = None
+    function: Callable[[Item], Result], items: Sequence[Item], threads: int | None = None
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order.
 
     Parameters
     ----------
     function : callable
-        Pure, and importable by name (no lambda, no local function).
+        Pure, and slow in code that releases Python's lock.
     items : sequence
-    processes : int, optional
-        1 runs here. By default a process per core when there are at least `WORTH_PROCESSES` items.
+    threads : int, optional
+        1 runs here; by default one per core.
     """
-    count = processes or (cores() if len(items) >= WORTH_PROCESSES else 1)
-    if count == 1:
+    count = threads or cores()
+    if count == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    # spawn: forking a process that holds torch's or BLAS's threads can deadlock
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, items, chunksize=max(1, len(items) // (8 * count)))
+    with ThreadPoolExecutor(count) as pool:
+        yield from pool.map(function, items)

@@ -1,5 +1,6 @@
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,24 +24,24 @@ EVERYTHING = Augmentation(
 )
 
 
-def generators(count, seed=0):
+def generators(count: int, seed: int = 0):
     return [np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, i, 0])) for i in range(count)]
 
 
-def ramp(count, height, width):
+def ramp(count: int, height: int, width: int):
     """Windows whose two channels hold the row and the column of each pixel."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([rows, columns]).float().expand(count, 2, height, width).contiguous()
 
 
-def test_unchanged_cuts_the_centre():
+def test_unchanged_cuts_the_centre() -> None:
     windows, labels = ramp(2, 8, 10), torch.arange(160, dtype=torch.uint8).view(2, 8, 10)
     images, targets = augment(windows, labels, (4, 4), generators(2), UNCHANGED)
     torch.testing.assert_close(images, windows[:, :, 2:6, 3:7])
     torch.testing.assert_close(targets, labels[:, 2:6, 3:7])
 
 
-def test_flips_and_turns_reach_the_eight_symmetries_and_no_more():
+def test_flips_and_turns_reach_the_eight_symmetries_and_no_more() -> None:
     options = replace(UNCHANGED, flip=True, upside_down=True)
     square = torch.tensor([[1, 2], [3, 4]], dtype=torch.uint8)
     _, targets = augment(
@@ -63,7 +64,7 @@ def test_flips_and_turns_reach_the_eight_symmetries_and_no_more():
 
 
 @pytest.mark.parametrize("size", [(7, 7), (6, 6), (5, 9)])
-def test_exact_moves_agree_with_the_interpolated_path(size):
+def test_exact_moves_agree_with_the_interpolated_path(size: tuple[int, int]) -> None:
     options = replace(UNCHANGED, flip=True, upside_down=True)
     window = window_size(size, options)
     images, labels = ramp(24, *window), torch.randint(0, 255, (24, *window), dtype=torch.uint8)
@@ -74,7 +75,7 @@ def test_exact_moves_agree_with_the_interpolated_path(size):
     torch.testing.assert_close(targets, read_nearest(labels, rows, columns))
 
 
-def test_rotation_against_scipy(rng):
+def test_rotation_against_scipy(rng: np.random.Generator) -> None:
     """Turned by 30 degrees, a smooth picture is what scipy's affine map with the same matrix gives."""
     smooth = ndimage.gaussian_filter(rng.standard_normal((61, 61)), 3).astype(np.float32)
     turn = np.deg2rad(30)
@@ -87,7 +88,7 @@ def test_rotation_against_scipy(rng):
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_images_and_labels_move_together():
+def test_images_and_labels_move_together() -> None:
     """The image holds the label's value in a large disc, so that both must agree wherever nothing is near its rim."""
     size = (64, 64)
     options = replace(EVERYTHING, brightness_share=0.0, contrast_share=0.0, gamma_share=0.0)
@@ -103,7 +104,7 @@ def test_images_and_labels_move_together():
     assert targets.float().mean() > 0.05
 
 
-def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points():
+def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points() -> None:
     bends = np.zeros((2, 3, 3))
     bends[0, 1, 1], bends[1, 0, 2] = 4.0, -3.0
     warp = Warp(0, False, np.eye(2), bends, exact=False)
@@ -117,7 +118,7 @@ def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 64), (256, 192)])
-def test_elastic_never_folds(size):
+def test_elastic_never_folds(size: tuple[int, int]) -> None:
     options = replace(UNCHANGED, elastic_share=1.0, elastic_sd=50.0)
     warps = [draw_warp(size, rng, options) for rng in generators(30)]
     rows, columns = positions(warps, (4096, 4096), size, torch.device("cpu"))
@@ -126,7 +127,7 @@ def test_elastic_never_folds(size):
     assert (down[0] * right[1] - down[1] * right[0] > 0).all()
 
 
-def test_beyond_the_window_pixels_are_mirrored():
+def test_beyond_the_window_pixels_are_mirrored() -> None:
     warp = Warp(0, False, np.eye(2) * 2.0, None, exact=False)
     rows, _ = positions([warp], (5, 5), (5, 5), torch.device("cpu"))
     assert rows[0, :, 0].tolist() == [2.0, 0.0, 2.0, 4.0, 2.0]  # -2, 0, 2, 4, 6 mirrored in 0...4
@@ -134,7 +135,7 @@ def test_beyond_the_window_pixels_are_mirrored():
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 48), (33, 20)])
 @pytest.mark.parametrize("rotation", [0.0, 20.0, 180.0])
-def test_the_window_covers_every_turned_and_shrunk_patch(size, rotation):
+def test_the_window_covers_every_turned_and_shrunk_patch(size: tuple[int, int], rotation: float) -> None:
     options = replace(UNCHANGED, rotation=rotation, rotation_share=1.0, scale_share=1.0, flip=True, upside_down=True)
     window = window_size(size, options)
     assert all((w - s) % 2 == 0 for w, s in zip(window, size, strict=True))
@@ -147,7 +148,7 @@ def test_the_window_covers_every_turned_and_shrunk_patch(size, rotation):
             assert (reached.max(0) < np.array(window) - 0.5).all()
 
 
-def test_a_pure_function_of_the_generators():
+def test_a_pure_function_of_the_generators() -> None:
     window = window_size((32, 32), EVERYTHING)
     torch.manual_seed(0)
     windows, labels = torch.randn(4, 3, *window), torch.randint(0, 5, (4, *window), dtype=torch.uint8)
@@ -166,7 +167,7 @@ def test_a_pure_function_of_the_generators():
     assert not torch.equal(first[0], other[0])
 
 
-def test_the_number_of_threads_does_not_change_the_bytes():
+def test_the_number_of_threads_does_not_change_the_bytes() -> None:
     window = window_size((64, 64), EVERYTHING)
     windows, labels = torch.randn(4, 1, *window), torch.zeros((4, *window), dtype=torch.uint8)
     threads, found = torch.get_num_threads(), []
@@ -179,14 +180,14 @@ def test_the_number_of_threads_does_not_change_the_bytes():
     assert torch.equal(found[0], found[1])
 
 
-def test_labels_keep_their_values():
+def test_labels_keep_their_values() -> None:
     window = window_size((32, 32), EVERYTHING)
     labels = torch.from_numpy(np.random.default_rng(0).choice([0, 3, 255], (4, *window)).astype(np.uint8))
     _, targets = augment(torch.zeros(4, 1, *window), labels, (32, 32), generators(4), EVERYTHING)
     assert set(targets.unique().tolist()) == {0, 3, 255}
 
 
-def test_constant_images_stay_finite():
+def test_constant_images_stay_finite() -> None:
     window = window_size((16, 16), EVERYTHING)
     labels = torch.zeros((3, *window), dtype=torch.uint8)
     images, _ = augment(torch.zeros(3, 2, *window), labels, (16, 16), generators(3), EVERYTHING)
@@ -194,7 +195,7 @@ def test_constant_images_stay_finite():
     assert images.abs().max() < 2.0
 
 
-def test_a_patch_of_one_pixel():
+def test_a_patch_of_one_pixel() -> None:
     window = window_size((1, 1), EVERYTHING)
     images, targets = augment(
         torch.ones(2, 1, *window), torch.ones((2, *window), dtype=torch.uint8), (1, 1), generators(2), EVERYTHING
@@ -203,7 +204,7 @@ def test_a_patch_of_one_pixel():
     assert targets.tolist() == [[[1]], [[1]]]
 
 
-def test_gamma_keeps_mean_and_deviation(rng):
+def test_gamma_keeps_mean_and_deviation(rng: np.random.Generator) -> None:
     for inverted in (False, True):
         image = torch.from_numpy(rng.standard_normal((3, 40, 40)).astype(np.float32) * 2 + 1)
         before = image.clone()
@@ -214,7 +215,7 @@ def test_gamma_keeps_mean_and_deviation(rng):
         assert (image - before).abs().max() > 0.1
 
 
-def test_contrast_keeps_the_mean_and_brightness_the_deviation(rng):
+def test_contrast_keeps_the_mean_and_brightness_the_deviation(rng: np.random.Generator) -> None:
     image = torch.from_numpy(rng.standard_normal((2, 30, 30)).astype(np.float32))
     before = image.clone()
     intensity.stretch(image, np.array([0.5, 2.0]))
@@ -224,7 +225,7 @@ def test_contrast_keeps_the_mean_and_brightness_the_deviation(rng):
     torch.testing.assert_close(image.mean((1, 2)), before.mean((1, 2)) + torch.tensor([1.0, -1.0]))
 
 
-def test_blur_against_scipy(rng):
+def test_blur_against_scipy(rng: np.random.Generator) -> None:
     picture = rng.standard_normal((1, 30, 40)).astype(np.float32)
     image = torch.from_numpy(picture.copy())
     intensity.blur(image, 0.9)
@@ -232,7 +233,7 @@ def test_blur_against_scipy(rng):
     np.testing.assert_allclose(image[0].numpy(), theirs, atol=1e-5)
 
 
-def test_noise_has_the_asked_deviation(rng):
+def test_noise_has_the_asked_deviation(rng: np.random.Generator) -> None:
     image = torch.zeros(1, 200, 200)
     intensity.add_noise(image, 0.3, rng)
     assert image.std().item() == pytest.approx(0.3, rel=0.02)
@@ -249,17 +250,17 @@ def test_noise_has_the_asked_deviation(rng):
         ({"rotation": 270.0}, "up to 180 degrees; got 270.0"),
     ],
 )
-def test_bad_options_are_refused(options, text):
+def test_bad_options_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         Augmentation(**options)
 
 
-def test_too_small_windows_are_refused():
+def test_too_small_windows_are_refused() -> None:
     with pytest.raises(BadOption, match=r"at least 8 x 8 pixels; got 8 x 7"):
         augment(torch.zeros(1, 1, 8, 7), torch.zeros((1, 8, 7), dtype=torch.uint8), (8, 8), generators(1), UNCHANGED)
 
 
-def test_cheap():
+def test_cheap() -> None:
     """Well under a tenth of a training step (about 250 ms); the best of several, as the machine is shared."""
     options = Augmentation()
     window = window_size((256, 256), options)

@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +11,14 @@ from pixelwise.errors import BadDataset
 from pixelwise.images import fingerprint
 from pixelwise.images.cases import Case, Labelling
 from pixelwise.images.files import Image
-from pixelwise.images.fingerprint import measure_fingerprint
+from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
 from pixelwise.progress import Progress
 
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+Measure = Callable[[Pairs, str, tuple[str, ...]], Fingerprint]
 
-def labelling(task, classes):
+
+def labelling(task: Any, classes: tuple[str, ...]) -> Labelling:
     return Labelling(
         task=task,
         classes=classes,
@@ -25,14 +30,21 @@ def labelling(task, classes):
 
 
 @pytest.fixture
-def measure(monkeypatch):
+def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
     """Measure drawn arrays instead of files."""
 
-    def go(pairs, task, classes):
+    def go(pairs: Pairs, task: Any, classes: tuple[str, ...]) -> Fingerprint:
         images = {Path(f"{i}.png"): image for i, (image, _) in enumerate(pairs)}
         masks = {Path(f"{i}_mask.png"): mask for i, (_, mask) in enumerate(pairs)}
-        monkeypatch.setattr(fingerprint, "read_pixels", lambda path, channels: Image(images[path], None, ()))
-        monkeypatch.setattr(fingerprint, "read_labels", lambda path, labelling: masks[path].astype(np.int32))
+
+        def read_pixels(path: Path, channels: int) -> Image:
+            return Image(images[path], None, ())
+
+        def read_labels(path: Path, labelling: Labelling) -> np.ndarray:
+            return masks[path].astype(np.int32)
+
+        monkeypatch.setattr(fingerprint, "read_pixels", read_pixels)
+        monkeypatch.setattr(fingerprint, "read_labels", read_labels)
         cases = [
             Case(name=str(i), image=image, mask=mask, part="train")
             for i, (image, mask) in enumerate(zip(images, masks, strict=True))
@@ -42,7 +54,7 @@ def measure(monkeypatch):
     return go
 
 
-def test_two_drawn_cases_by_hand(measure):
+def test_two_drawn_cases_by_hand(measure: Measure) -> None:
     first, second = np.zeros((1, 10, 20), np.uint8), np.full((1, 30, 20), 4, np.uint8)
     first[0, :, 10:] = 8
     mask_one, mask_two = np.zeros((10, 20), int), np.zeros((30, 20), int)
@@ -64,7 +76,7 @@ def test_two_drawn_cases_by_hand(measure):
     assert found.touching_share == 0.0
 
 
-def test_json_round_trip(measure, rng):
+def test_json_round_trip(measure: Measure, rng: np.random.Generator) -> None:
     image = rng.integers(0, 2**16, (3, 12, 14)).astype(np.uint16)
     found = measure([(image, np.zeros((12, 14), int))], "binary", ("ground", "thing"))
     told = json.loads(json.dumps(asdict(found)))
@@ -73,7 +85,7 @@ def test_json_round_trip(measure, rng):
     assert len(told["intensity_range"]) == 3
 
 
-def test_percentiles_agree_with_numpy(measure, rng):
+def test_percentiles_agree_with_numpy(measure: Measure, rng: np.random.Generator) -> None:
     images = [rng.normal(100, 10, (1, 200, 200)).astype(np.float32) for _ in range(3)]
     found = measure([(i, np.zeros((200, 200), int)) for i in images], "binary", ("ground", "thing"))
     everything = np.stack(images)
@@ -82,7 +94,7 @@ def test_percentiles_agree_with_numpy(measure, rng):
     assert found.intensity_std[0] == pytest.approx(everything.std(), rel=1e-5)
 
 
-def test_instances_are_counted_by_their_numbers_and_touch(measure):
+def test_instances_are_counted_by_their_numbers_and_touch(measure: Measure) -> None:
     labels = np.zeros((40, 40), int)
     labels[2:10, 2:10], labels[2:10, 10:18] = 5, 9  # side by side
     labels[30:36, 30:36] = 300
@@ -95,7 +107,7 @@ def test_instances_are_counted_by_their_numbers_and_touch(measure):
     assert found.object_diameter[1] == pytest.approx(np.sqrt(64 * 4 / np.pi))
 
 
-def test_regions_of_different_classes_are_different_objects(measure):
+def test_regions_of_different_classes_are_different_objects(measure: Measure) -> None:
     mask = np.zeros((20, 20), int)
     mask[5:10, 2:8], mask[5:10, 8:14] = 1, 2
     found = measure([(np.zeros((1, 20, 20), np.uint8), mask)], "multiclass", ("ground", "a", "b"))
@@ -103,7 +115,7 @@ def test_regions_of_different_classes_are_different_objects(measure):
 
 
 @pytest.mark.parametrize("width", [1, 3, 7, 15])
-def test_the_width_of_thin_structures(measure, width):
+def test_the_width_of_thin_structures(measure: Measure, width: int) -> None:
     mask = np.zeros((120, 200), int)
     mask[50 : 50 + width] = 1
     found = measure([(np.zeros((1, 120, 200), np.uint8), mask)], "binary", ("ground", "vessel"))
@@ -111,14 +123,14 @@ def test_the_width_of_thin_structures(measure, width):
     assert found.object_diameter[1] > width  # the diameter alone would not tell
 
 
-def test_no_foreground_at_all(measure):
+def test_no_foreground_at_all(measure: Measure) -> None:
     found = measure([(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 8), int))], "binary", ("ground", "thing"))
     assert found.empty_share == 1.0
     assert found.object_diameter == (0.0, 0.0, 0.0)
     assert found.structure_width == 0.0
 
 
-def test_without_masks_there_is_nothing_to_measure():
+def test_without_masks_there_is_nothing_to_measure() -> None:
     case = Case(name="a", image=Path("a.png"), mask=None, part="train")
     with pytest.raises(BadDataset, match="training images with masks; got none"):
         measure_fingerprint([case], labelling("binary", ("a", "b")), 1)

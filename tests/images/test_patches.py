@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,19 +10,26 @@ from pixelwise.errors import BadOption
 from pixelwise.images import locations
 from pixelwise.images.augment import UNCHANGED, Augmentation
 from pixelwise.images.locations import find_locations
-from pixelwise.images.patches import PatchOptions, PatchSampler, prefetch
+from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, prefetch
 from pixelwise.images.preprocess import Normalisation, intensity_scale
 
 AS_THEY_ARE = Normalisation(kind="none")
 
 
-def sampler(images, targets, options, augmentation=UNCHANGED, seed=0, normalisation=AS_THEY_ARE):
+def sampler(
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    options: PatchOptions,
+    augmentation: Augmentation = UNCHANGED,
+    seed: int = 0,
+    normalisation: Normalisation = AS_THEY_ARE,
+):
     return PatchSampler(
         images, targets, [intensity_scale(i, normalisation) for i in images], options, augmentation, seed
     )
 
 
-def numbered(height, width, start=0):
+def numbered(height: int, width: int, start: int = 0):
     """An image whose pixels tell where they are: row * width + column."""
     return (np.arange(height * width, dtype=np.uint16) + start).reshape(1, height, width)
 
@@ -37,7 +45,7 @@ def world():
     return images, targets
 
 
-def test_patches_are_where_their_samples_say():
+def test_patches_are_where_their_samples_say() -> None:
     images, targets = world()
     batch = sampler(images, targets, PatchOptions(height=8, width=6, batch=12)).batch(3)
     assert batch.images.shape == (12, 1, 8, 6)
@@ -50,7 +58,7 @@ def test_patches_are_where_their_samples_say():
         np.testing.assert_array_equal(target, targets[sample.case][box])
 
 
-def test_small_images_are_mirrored_as_numpy_does():
+def test_small_images_are_mirrored_as_numpy_does() -> None:
     image, target = numbered(5, 7), np.arange(35, dtype=np.uint8).reshape(5, 7)
     batch = sampler([image], [target], PatchOptions(height=16, width=32, batch=6)).batch(0)
     padded = np.pad(image[0], ((40, 40), (40, 40)), mode="reflect")
@@ -62,7 +70,7 @@ def test_small_images_are_mirrored_as_numpy_does():
         np.testing.assert_array_equal(batch.targets[number], padded[box])
 
 
-def test_an_image_of_one_pixel():
+def test_an_image_of_one_pixel() -> None:
     batch = sampler(
         [np.full((2, 1, 1), 7, np.uint8)], [np.ones((1, 1), np.uint8)], PatchOptions(height=4, width=4, batch=2)
     ).batch(0)
@@ -71,7 +79,7 @@ def test_an_image_of_one_pixel():
 
 
 @pytest.mark.parametrize(("share", "batch", "forced"), [(0.33, 2, 1), (0.33, 12, 4), (0.0, 4, 0), (1.0, 3, 3)])
-def test_the_last_samples_hold_rare_classes(share, batch, forced):
+def test_the_last_samples_hold_rare_classes(share: float, batch: int, forced: int) -> None:
     """One pixel of class 2 in 20,000: chance would practically never find it."""
     target = np.zeros((100, 200), np.uint8)
     target[50, 77] = 2
@@ -82,7 +90,7 @@ def test_the_last_samples_hold_rare_classes(share, batch, forced):
     assert hits[:, : batch - forced].mean() < 0.1 if forced < batch else True
 
 
-def test_classes_of_a_case_are_drawn_evenly_whatever_their_size():
+def test_classes_of_a_case_are_drawn_evenly_whatever_their_size() -> None:
     target = np.zeros((60, 60), np.uint8)
     target[:2, :2], target[30:, :20], target[30:, 40:] = 1, 2, 3
     options = PatchOptions(height=1, width=1, batch=50, foreground_share=1.0)
@@ -92,7 +100,7 @@ def test_classes_of_a_case_are_drawn_evenly_whatever_their_size():
     assert (np.abs(counts[1:] - 400) < 80).all()
 
 
-def test_cases_are_drawn_evenly_whatever_their_size():
+def test_cases_are_drawn_evenly_whatever_their_size() -> None:
     images = [numbered(10, 10), numbered(100, 100), numbered(10, 200)]
     targets = [np.zeros(image.shape[1:], np.uint8) for image in images]
     drawn = sampler(images, targets, PatchOptions(height=4, width=4, batch=60))
@@ -100,7 +108,7 @@ def test_cases_are_drawn_evenly_whatever_their_size():
     assert (np.abs(np.bincount(cases) - 200) < 50).all()
 
 
-def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare():
+def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare() -> None:
     tissue = np.ones((20, 20), np.uint8)
     tissue[0, :3], tissue[10:] = 0, 255
     (found,) = find_locations([np.ones((20, 20), np.uint8), tissue], seed=0)
@@ -108,7 +116,7 @@ def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare():
     assert [pixels.tolist() for pixels in found.pixels] == [[0, 1, 2]]
 
 
-def test_locations_are_bounded_repeatable_and_right(monkeypatch, rng):
+def test_locations_are_bounded_repeatable_and_right(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     monkeypatch.setattr(locations, "MOST", 100)
     monkeypatch.setattr(locations, "BLOCK", 64)
     target = (rng.random((60, 70)) < 0.3).astype(np.uint8)
@@ -121,7 +129,7 @@ def test_locations_are_bounded_repeatable_and_right(monkeypatch, rng):
     assert not np.array_equal(pixels, find_locations([target], seed=6)[0].pixels[0])
 
 
-def test_a_pure_function_of_seed_and_step():
+def test_a_pure_function_of_seed_and_step() -> None:
     images, targets = world()
     options = PatchOptions(height=8, width=8, batch=4)
     one, two = (sampler(images, targets, options, Augmentation(), seed=3) for _ in range(2))
@@ -136,7 +144,7 @@ def test_a_pure_function_of_seed_and_step():
     assert not torch.equal(one.batch(7).images, other.batch(7).images)
 
 
-def test_images_keep_their_type_and_are_scaled_each_in_its_way(rng):
+def test_images_keep_their_type_and_are_scaled_each_in_its_way(rng: np.random.Generator) -> None:
     dark = rng.integers(0, 20, (3, 40, 40), dtype=np.uint8)
     bright = rng.integers(30_000, 60_000, (3, 40, 40), dtype=np.uint16)
     targets = [np.zeros((40, 40), np.uint8)] * 2
@@ -147,7 +155,7 @@ def test_images_keep_their_type_and_are_scaled_each_in_its_way(rng):
     torch.testing.assert_close(batch.images.std((2, 3), correction=0), torch.ones(6, 3), atol=1e-4, rtol=0)
 
 
-def test_prefetch_gives_the_same_batches_in_order():
+def test_prefetch_gives_the_same_batches_in_order() -> None:
     images, targets = world()
     drawn = sampler(images, targets, PatchOptions(height=8, width=8, batch=2), Augmentation())
     ahead = list(prefetch(drawn, 3, 12, ahead=2))
@@ -160,9 +168,11 @@ class Watched(PatchSampler):
     """Notes the steps asked for, the threads torch may use there, and fails at `bad`."""
 
     bad = -1
+    threads = 0
+    asked: tuple[int, ...] = ()
 
-    def batch(self, step):
-        self.asked = [*getattr(self, "asked", []), step]
+    def batch(self, step: int) -> Batch:
+        self.asked = (*self.asked, step)
         self.threads = torch.get_num_threads()
         if step == self.bad:
             raise ValueError("a bad step")
@@ -179,7 +189,7 @@ def alive():
     return [thread for thread in threading.enumerate() if thread.name.startswith("patches")]
 
 
-def test_prefetch_is_bounded_and_stops_when_the_consumer_stops():
+def test_prefetch_is_bounded_and_stops_when_the_consumer_stops() -> None:
     drawn = watched()
     batches = prefetch(drawn, 0, 2**40, ahead=3)
     assert not alive()  # nothing starts before the first batch is wanted
@@ -191,14 +201,14 @@ def test_prefetch_is_bounded_and_stops_when_the_consumer_stops():
     assert max(drawn.asked) <= 5
 
 
-def test_a_forgotten_iterator_stops_too():
+def test_a_forgotten_iterator_stops_too() -> None:
     batches = prefetch(watched(), 0, 2**40)
     next(batches)
     del batches
     assert not alive()
 
 
-def test_errors_come_through_at_their_step():
+def test_errors_come_through_at_their_step() -> None:
     drawn = watched()
     drawn.bad = 2
     batches = prefetch(drawn, 0, 10)
@@ -209,7 +219,7 @@ def test_errors_come_through_at_their_step():
     assert not alive()
 
 
-def test_the_thread_computes_alone_and_leaves_the_others_their_threads():
+def test_the_thread_computes_alone_and_leaves_the_others_their_threads() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -218,7 +228,7 @@ def test_the_thread_computes_alone_and_leaves_the_others_their_threads():
         next(batches)
         assert drawn.threads == 1
         assert torch.get_num_threads() == 3
-        later = []
+        later: list[int] = []
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
         thread.join()
@@ -230,7 +240,7 @@ def test_the_thread_computes_alone_and_leaves_the_others_their_threads():
         torch.set_num_threads(before)
 
 
-def test_contradictions_are_refused():
+def test_contradictions_are_refused() -> None:
     images, targets = world()
     options = PatchOptions()
     with pytest.raises(BadOption, match="3 images, 2 targets, 3 scales"):

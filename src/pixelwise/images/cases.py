@@ -3,17 +3,30 @@
 `understand` is what verbs call; `examine` is the same without the refusal, for showing what is wrong.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.errors import BadDataset
-from pixelwise.images.files import Image
-from pixelwise.images.records import Case, DataOptions, Dataset, Labelling, Problem
+from pixelwise.errors import BadDataset, BadImage, printable
+from pixelwise.images.divide import divide, part_problems
+from pixelwise.images.duplicates import find_copies
+from pixelwise.images.files import SUFFIXES, Image, read_image, read_mask
+from pixelwise.images.labelling import read_meaning
+from pixelwise.images.layouts import check_folder, is_picture, read_layout
+from pixelwise.images.legend import read_legend
+from pixelwise.images.names import natural
+from pixelwise.images.records import KINDS, Case, DataOptions, Dataset, Labelling, Problem
+from pixelwise.images.survey import Survey, pack, survey
+from pixelwise.images.value_table import name_of
+from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 
 __all__ = [
+    "KINDS",
     "Case",
     "DataOptions",
     "Dataset",
@@ -23,34 +36,222 @@ __all__ = [
     "find_images",
     "read_labels",
     "read_pixels",
+    "refuse",
     "understand",
 ]
+
+LISTED = 20  # problems shown in an error
+IGNORE = 255  # in class maps
+IGNORE_OBJECT = -1  # in label images
 
 
 def understand(
     root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Dataset:
-    """Turn a folder into a data set that can be trained on, or refuse it with all its problems at once."""
-    raise BadDataset("a", "b", "c")
+    """Turn a folder into a data set that can be trained on.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; nothing is ever written into it.
+    options : DataOptions, optional
+        What the user says; it wins over what is found.
+    seed : int
+        Draws the validation part where none is given.
+    progress : Progress, optional
+
+    Raises
+    ------
+    BadDataset
+        One line for a single fault; otherwise the first 20 faults and the number of each kind.
+    """
+    dataset = examine(root, options, seed, progress)
+    refuse(dataset)
+    return dataset
 
 
-def examine(
-    root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
-) -> Dataset:
-    """Turn a folder into a data set, with its problems listed instead of raised."""
-    raise BadDataset("a", "b", "c")
+def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None) -> Dataset:
+    """Turn a folder into a data set, with its problems listed instead of raised.
+
+    Raises
+    ------
+    BadDataset
+        There is no folder, no picture in it, or no pair of image and mask that can be read.
+    """
+    options, progress = options or DataOptions(), progress or Progress()
+    layout = read_layout(root, options)
+    problems, told = list(layout.problems), list(layout.told)
+    if not layout.pairs:
+        raise _error(root, problems or [Problem(file=".", kind="no images", text="pictures, but no masks")])
+    tasks = [(pair, options.pages) for pair in layout.pairs]
+    surveys = list(progress.track(parallel_map(survey, tasks), "Looking at images and masks", len(tasks)))
+    files = [printable(pair.image.relative_to(root)) for pair in layout.pairs]
+    for name, seen in zip(files, surveys, strict=True):
+        problems += [Problem(file=name, kind=fault.kind, text=fault.text) for fault in seen.faults]
+    masks = {
+        printable(pair.mask.relative_to(root)): seen.mask
+        for pair, seen in zip(layout.pairs, surveys, strict=True)
+        if seen.mask is not None and not any(fault.kind == "mask is the image" for fault in seen.faults)
+    }
+    if not masks:
+        raise _error(root, problems)
+    legend = read_legend(root)
+    meaning = read_meaning(masks, legend, options)
+    problems += [*legend.problems, *meaning.problems]
+    told += meaning.told
+    channels = _channels(files, surveys, problems, told)
+    family, copies, said = find_copies(layout.pairs, surveys, options)
+    problems += copies
+    told += said
+    division = divide(layout.pairs, surveys, family, meaning.labelling, options, seed)
+    told += division.told
+    problems += division.problems
+    problems += part_problems(division.cases, surveys, meaning.labelling)
+    warned = sum(bool(seen.notes) for seen in surveys)
+    if warned:
+        first = next(note for seen in surveys for note in seen.notes)
+        told.append(f"{warned} images were read with a note, such as: {first}")
+    order = sorted(range(len(surveys)), key=lambda i: ("train", "val", "test").index(division.cases[i].part))
+    return Dataset(
+        root=root,
+        cases=tuple(division.cases[index] for index in order),
+        labelling=meaning.labelling,
+        channels=channels,
+        told=tuple(told),
+        problems=tuple(problems),
+        split_made=division.made,
+    )
+
+
+def refuse(dataset: Dataset, *, but: Sequence[str] = ()) -> None:
+    """Raise `BadDataset` when a data set has a fatal problem of a kind that is not named in `but`."""
+    fatal = [problem for problem in dataset.problems if problem.fatal and problem.kind not in but]
+    if fatal:
+        raise _error(dataset.root, fatal)
 
 
 def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
-    """Read a mask as class indices, or as object numbers for instances."""
-    raise BadDataset("a", "b", "c")
+    """Read a mask as the data set understands it.
+
+    Returns
+    -------
+    (height, width) int32
+        Class indices 0 ... k-1 with 255 where nothing is known; for instances the object numbers of the file,
+        0 for background and -1 where nothing is known.
+
+    Raises
+    ------
+    BadImage
+        The file cannot be read, or holds a value that no class has.
+    """
+    mask = read_mask(path)
+    values = pack(mask.values)
+    if labelling.coded_by_colour and mask.values.ndim == 2:
+        values = _as_colours(values, mask.palette or {})
+    elif mask.values.ndim == 3 and not labelling.coded_by_colour:
+        raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
+    if labelling.task == "instance":
+        labels = values.astype(np.int32)
+        if labelling.ignore_value is not None:
+            labels[values == labelling.ignore_value] = IGNORE_OBJECT
+        return labels
+    order = np.argsort(labelling.values)
+    known = np.array(labelling.values, np.int64)[order]
+    slots = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    classes = order[slots].astype(np.int32)
+    strange = known[slots] != values
+    if labelling.ignore_value is not None:
+        classes[values == labelling.ignore_value] = IGNORE
+        strange &= values != labelling.ignore_value
+    if strange.any():
+        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[strange])[:8].tolist())
+        wanted = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
+        raise BadImage(f"mask values {wanted}", shown, KINDS["unknown values"][1], path)
+    return classes
 
 
 def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
-    """Read an image with the wanted number of channels."""
-    raise BadDataset("a", "b", "c")
+    """Read an image with the wanted number of channels; a gray one is repeated where three are wanted.
+
+    Raises
+    ------
+    BadImage
+        The file cannot be read, or has another number of channels.
+    """
+    image = read_image(path, pages=pages)
+    if image.pixels.shape[0] == 1 and channels == 3:
+        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0))
+    if image.pixels.shape[0] != channels:
+        names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
+        wanted = names.get(channels, f"{channels} channels")
+        raise BadImage(wanted, f"{image.pixels.shape[0]}", "Convert it as the training images were.", path)
+    return image
 
 
 def find_images(path: Path) -> list[Path]:
-    """List the images that a path stands for."""
-    raise BadDataset("a", "b", "c")
+    """List the images that a path stands for: itself, or those in the folder, in natural order.
+
+    Folders inside are looked at only when the folder itself holds no picture.
+
+    Raises
+    ------
+    BadDataset
+        Nothing there, or no picture.
+    """
+    if path.is_file() and is_picture(path.name):
+        return [path]
+    check_folder(path)
+    found = [inner for inner in path.iterdir() if is_picture(inner.name) and inner.is_file()]
+    found = found or [
+        inner
+        for inner in path.rglob("*")
+        if is_picture(inner.name)
+        and inner.is_file()
+        and not any(name.startswith(".") for name in inner.relative_to(path).parts)
+    ]
+    if not found:
+        raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
+    return sorted(found, key=lambda inner: natural(str(inner.relative_to(path))))
+
+
+def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> np.ndarray:
+    """Return packed colours for the indices of a palette file, or for gray values."""
+    found, inverse = np.unique(values, return_inverse=True)
+    colours = np.array([palette.get(v, (v & 255,) * 3) for v in found.tolist()], np.int64)
+    return pack(colours[None])[0][inverse].reshape(values.shape)
+
+
+def _channels(files: Sequence[str], surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> int:
+    """Return the channels that all images get; report images that cannot be given them."""
+    counts = Counter(seen.channels for seen in surveys if seen.channels)
+    depths = Counter(seen.dtype for seen in surveys if seen.dtype)
+    if len(depths) > 1:
+        shown = ", ".join(f"{count} {kind}" for kind, count in depths.most_common())
+        problems.append(Problem(file="images", kind="mixed depths", text=shown, fatal=False))
+    if not counts:
+        return 1
+    usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
+    if set(counts) == {1, 3}:
+        told.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
+        return usual
+    for name, seen in zip(files, surveys, strict=True):
+        if seen.channels not in (0, usual):
+            text = f"{seen.channels} channels where most have {usual}"
+            problems.append(Problem(file=name, kind="mixed channels", text=text))
+    return usual
+
+
+def _error(root: Path, problems: Sequence[Problem]) -> BadDataset:
+    """Put all problems into one error: a line for one, a list with counts for several."""
+    if len(problems) == 1:
+        (problem,) = problems
+        where = root / problem.file if problem.file not in ("", ".") else root
+        return BadDataset(problem.expected, problem.text, problem.mend, where)
+    kinds = Counter(problem.kind for problem in problems)
+    counted = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
+    lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
+    if len(problems) > LISTED:
+        lines.append(f"\n  and {len(problems) - LISTED} more")
+    mends = " ".join(dict.fromkeys(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds))
+    came = f"{len(problems)} problems ({counted}):{''.join(lines)}\nWhat to do"
+    return BadDataset("images and masks that fit together", came, mends.strip(), root)

@@ -219,9 +219,9 @@ def _decode(
             case "TIFF":
                 return decode_tiff(file, path, header), ()
             case "JPEG":
-                return decode_jpeg(file, path)
+                return decode_jpeg(file)
             case kind:
-                return decode_pillow(file, kind, path), ()
+                return decode_pillow(file, kind), ()
     except BadImage:
         raise
     except Exception as error:

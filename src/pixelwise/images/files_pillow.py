@@ -29,7 +29,7 @@ _TAILS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\x33" * 64, b"\xcc" *
 
 
 @contextmanager
-def opened(file: BinaryIO, kind: str) -> Generator[tuple[Pillow.Image, tuple[str, ...]], None, None]:
+def opened(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillow.Image, tuple[str, ...]], None, None]:
     """Open `file` as `kind` and nothing else; yields the lazy picture and what Pillow warned about.
 
     Pillow's own pixel limit is switched off while the header is read, because `files_door.check_size` sets ours before
@@ -74,20 +74,20 @@ def look_pillow(file: BinaryIO, kind: str, path: Path) -> Header:
         )
 
 
-def decode_pillow(file: BinaryIO, kind: str, path: Path) -> Shaped[np.ndarray, "channels height width"]:
+def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, "channels height width"]:
     """Decode the samples: palette indices stay indices, one-bit pictures become 0 and 1, CMYK becomes RGB."""
     with opened(file, kind) as (picture, _):
         return _samples(picture)
 
 
-def decode_jpeg(file: BinaryIO, path: Path) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
+def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
     """Decode a JPEG; one that lacks nothing but its end marker is mended, with a warning.
 
     A decoder fills the missing rest of a cut file with whatever follows it. So the file is decoded with several
     different tails in place of the marker: only when all give the same picture was nothing of it missing.
     """
     try:
-        return decode_pillow(file, "JPEG", path), ()
+        return decode_pillow(file, "JPEG"), ()
     except OSError as error:
         file.seek(0)
         content = file.read()
@@ -95,7 +95,7 @@ def decode_jpeg(file: BinaryIO, path: Path) -> tuple[Shaped[np.ndarray, "channel
             raise
         stem = content.removesuffix(b"\xff")
         try:
-            first, *others = (decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG", path) for tail in _TAILS)
+            first, *others = (decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG") for tail in _TAILS)
         except OSError:
             raise error from None
         if any(not np.array_equal(first, other) for other in others):

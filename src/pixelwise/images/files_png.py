@@ -6,6 +6,7 @@ Source of the layout: Portable Network Graphics (PNG) Specification, third editi
 
 import mmap
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,14 +28,14 @@ def look_png(file: BinaryIO, path: Path) -> Header:
     """Read the chunks that describe the picture; the samples are skipped, not decoded."""
     chunks, whole = _walk(file)
     header = chunks.get(b"IHDR", b"")
-    if len(header) != 13:
-        raise BadImage("a whole PNG image", "one without a header", "Fetch or export the file again.", path)
+    if len(header) != 13 or _read_at(file, 29, 4) != struct.pack(">I", zlib.crc32(b"IHDR" + header)):
+        raise BadImage("a whole PNG image", "a damaged header", "Fetch or export the file again.", path)
     width, height, bits, colour, *_ = struct.unpack(">IIBBBBB", header)
     if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
         came = f"colour type {colour} with {bits} bits, which PNG does not have"
         raise BadImage("a PNG image", came, "The file is damaged; export it again.", path)
-    channels = _CHANNELS[colour]
-    _check_length(file, path, needed=height * width * channels * bits // 8, whole=whole)
+    if not whole and height * width:
+        raise truncated(path, "PNG", f"{file.seek(0, 2)} bytes without the end mark")
     orientation, warnings = orientation_of(chunks.get(b"eXIf"))
     if b"acTL" in chunks:
         warnings += ("animated PNG: only its first picture is used",)
@@ -43,7 +44,7 @@ def look_png(file: BinaryIO, path: Path) -> Header:
         format="PNG",
         height=height,
         width=width,
-        channels=channels,
+        channels=_CHANNELS[colour],
         dtype="uint16" if bits == 16 else "uint8",
         alpha=colour in (4, 6),
         orientation=orientation,
@@ -55,9 +56,12 @@ def look_png(file: BinaryIO, path: Path) -> Header:
 
 def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
     """Decode the samples. A gray picture lies in memory once; 16 bits stay 16 bits."""
-    depth_and_colour = _read_at(file, 24, 2)
-    if depth_and_colour[0] < 8 or depth_and_colour[1] == 3:
-        return decode_pillow(file, "PNG", path)
+    bits, colour = _read_at(file, 24, 2)
+    needed, length = header.height * header.width * header.channels * bits // 8, file.seek(0, 2)
+    if needed > length * _DEFLATE:
+        raise truncated(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples it tells of")
+    if bits < 8 or colour == 3:
+        return decode_pillow(file, "PNG")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         samples = imagecodecs.png_decode(content)
     if samples.ndim == 2:
@@ -82,14 +86,6 @@ def _walk(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
             chunks.setdefault(name, file.read(length))
         at += 12 + length
     return chunks, False
-
-
-def _check_length(file: BinaryIO, path: Path, *, needed: int, whole: bool) -> None:
-    length = file.seek(0, 2)
-    if not whole and needed:
-        raise truncated(path, "PNG", f"it ends after {length} bytes without its end mark")
-    if needed > length * _DEFLATE:
-        raise truncated(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples that its header tells")
 
 
 def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:

@@ -21,7 +21,7 @@ from pixelwise.images.names import (
     pairing_name,
     read_folder_name,
 )
-from pixelwise.images.pairing import pair_place, part_by_suffix
+from pixelwise.images.pairing import fewer_values, pair_place, part_by_suffix
 from pixelwise.images.records import DataOptions, Part, Problem
 
 Place = tuple[str, ...]
@@ -55,6 +55,7 @@ class _Folder:
     part: Part | None = None
     role: Role | None = None
     extra: bool = False  # looks like masks, but is not the plain name
+    aside: bool = False  # the user named another folder for its role
     place: Place = ()
 
 
@@ -95,13 +96,15 @@ def read_layout(root: Path, options: DataOptions) -> Layout:
     folders, files = _scan(root)
     if not folders:
         endings = ", ".join(sorted(set(SUFFIXES)))
-        raise BadDataset(
-            f"images (files ending in {endings})", f"none among {files} files", "Check the path.", root
-        )
+        raise BadDataset(f"images (files ending in {endings})", f"none among {files} files", "Check the path.", root)
     notes = _Notes()
+    _check_named(root, folders, options)
     for folder in folders:
         _read_way(folder, options)
-    _settle(root, folders, options, notes)
+    for folder in (f for f in folders if f.aside):
+        notes.told.append(f"{printable('/'.join(folder.way))} was left aside, as another folder was named.")
+    folders = [folder for folder in folders if not folder.aside]
+    _settle(folders, notes)
     pairs: list[Pair] = []
     for (part, place), images, masks in _places(root, folders, options, notes):
         found = pair_place(root, images, masks, options.allow_missing)
@@ -109,8 +112,7 @@ def read_layout(root: Path, options: DataOptions) -> Layout:
         notes.problems += found.problems
         prefix = ((part,) if part else ()) + place
         pairs += [
-            Pair(name="/".join((*prefix, name)), image=image, mask=mask, part=part)
-            for name, image, mask in found.pairs
+            Pair(name="/".join((*prefix, name)), image=image, mask=mask, part=part) for name, image, mask in found.pairs
         ]
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.part or "train"), natural(pair.name)))
     return Layout(pairs=tuple(pairs), told=tuple(dict.fromkeys(notes.told)), problems=tuple(notes.problems))
@@ -143,44 +145,54 @@ def is_picture(name: str) -> bool:
 
 def _read_way(folder: _Folder, options: DataOptions) -> None:
     """Read part and role from the folders on the way; what is left is the place."""
+    wanted = {"image": options.images, "mask": None if _is_suffix(options.masks) else options.masks}
     place: list[str] = []
     for index, name in enumerate(folder.way):
-        part, role = read_folder_name(name)
         path = "/".join(folder.way[: index + 1])
-        if (told := _named(name, path, options)) is not None:
-            role = told
-        elif role is not None and (options.masks if role == "mask" else options.images) and _is_folder(options):
-            # another folder was named for this role: this one is left aside
+        part, role = read_folder_name(name)
+        given = next((r for r, folders in _roles(wanted) if _is_named(folders, name, path)), None)
+        if given is None and role is not None and wanted[role] is not None:
+            # another folder was named for this role
+            folder.aside = folder.role is None
             role = None
-        if part is not None and folder.part is None:
-            folder.part = part
+        role = given or role
+        folder.part = folder.part or part
         if role is not None:
-            folder.role = role
+            folder.role, folder.aside = role, False
         elif part is None:
             folder.extra = folder.extra or looks_like_masks(name)
             place.append(name)
-    folder.place = tuple(place)
-    if folder.role is not None:
-        folder.extra = False if not place else folder.extra
-    if folder.extra and folder.role is None:
-        folder.place = tuple(name for name in place if not looks_like_masks(name))
+    folder.extra = folder.extra and folder.role is None
+    folder.place = tuple(name for name in place if not (folder.extra and looks_like_masks(name)))
 
 
-def _is_folder(options: DataOptions) -> bool:
-    return not (options.masks or "").startswith(("_", "-", "."))
+def _roles(wanted: dict[Role, str | None]) -> Iterator[tuple[Role, str]]:
+    yield from ((role, name) for role, name in wanted.items() if name is not None)
 
 
-def _named(name: str, path: str, options: DataOptions) -> Role | None:
-    """Return the role that the user gave a folder by name or path."""
-    known = {name.casefold(), path.casefold()}
-    if options.masks is not None and options.masks.strip("/").casefold() in known:
-        return "mask"
-    if options.images is not None and options.images.strip("/").casefold() in known:
-        return "image"
-    return None
+def _is_suffix(masks: str | None) -> bool:
+    """Say whether --masks names the end of file names rather than a folder."""
+    return masks is not None and masks.startswith(("_", "-", "."))
 
 
-def _settle(root: Path, folders: list[_Folder], options: DataOptions, notes: _Notes) -> None:
+def _is_named(wanted: str, name: str, path: str) -> bool:
+    return wanted.strip("/").casefold() in (name.casefold(), path.casefold())
+
+
+def _check_named(root: Path, folders: Sequence[_Folder], options: DataOptions) -> None:
+    """Refuse --images or --masks when no folder is called so."""
+    for flag, wanted in (("--images", options.images), ("--masks", options.masks)):
+        if wanted is None or (flag == "--masks" and _is_suffix(wanted)):
+            continue
+        ways = [folder.way for folder in folders]
+        if not any(_is_named(wanted, way[i], "/".join(way[: i + 1])) for way in ways for i in range(len(way))):
+            found = ", ".join(printable("/".join(way)) for way in ways[:10]) or "none"
+            raise BadDataset(
+                f"a folder of pictures called {wanted} ({flag})", f"the folders {found}", "Name one of them.", root
+            )
+
+
+def _settle(folders: list[_Folder], notes: _Notes) -> None:
     """Decide on folders whose name is not plain: spare mask folders, and images beside a mask folder."""
     with_masks = {(folder.part, folder.place) for folder in folders if folder.role == "mask"}
     spare = [folder for folder in folders if folder.extra and folder.role is None]
@@ -203,10 +215,10 @@ def _settle(root: Path, folders: list[_Folder], options: DataOptions, notes: _No
             f"{printable(name)} also looks like masks ({count} files); it was left aside (--masks {printable(name)})."
         )
     folders[:] = [folder for folder in folders if not (folder.extra and folder.role is None)]
-    _settle_plain(folders, options, notes)
+    _settle_plain(folders, notes)
 
 
-def _settle_plain(folders: list[_Folder], options: DataOptions, notes: _Notes) -> None:
+def _settle_plain(folders: list[_Folder], notes: _Notes) -> None:
     """Give folders without a role the one that their neighbour lacks, when their files have the same names."""
     for folder in folders:
         if folder.role is not None:
@@ -238,13 +250,13 @@ def _places(
 ) -> Iterator[tuple[tuple[Part | None, Place], list[Path], list[Path]]]:
     """Yield images and masks for each part and place."""
     by_place: dict[tuple[Part | None, Place], list[_Folder]] = defaultdict(list)
-    for folder in _twins(root, folders, notes):
+    for folder in _twins(folders, notes):
         by_place[folder.part, folder.place].append(folder)
     parts_with_masks = {part for (part, _), group in by_place.items() if any(f.role != "image" for f in group)}
     for (part, place), group in by_place.items():
         held = {role: [f for f in group if f.role == role] for role in ("image", "mask")}
         for role, several in held.items():
-            if len({f.way for f in several}) > 1 and len({f.way[: len(f.way)] for f in several}) > 1:
+            if len(several) > 1 and _overlap(several):
                 names = ", ".join(printable("/".join(f.way)) for f in several)
                 text = f"{len(several)} folders of {role}s for the same files"
                 notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
@@ -261,10 +273,15 @@ def _places(
         yield (part, place), images, masks
 
 
-def _twins(root: Path, folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
-    """Tell images from masks for two folders whose names say nothing, by their files' contents."""
-    from pixelwise.images.pairing import fewer_values
+def _overlap(folders: Sequence[_Folder]) -> bool:
+    """Say whether two folders hold files of the same name; otherwise they simply add up."""
+    names = [pairing_name(path) for folder in folders for path in folder.files]
+    own = sum(len({pairing_name(path) for path in folder.files}) for folder in folders)
+    return len(set(names)) < own
 
+
+def _twins(folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
+    """Tell images from masks for two folders whose names say nothing, by their files' contents."""
     unknown = [folder for folder in folders if folder.role is None]
     counts = Counter((folder.part, folder.way[:-1]) for folder in unknown if folder.way)
     for key in (key for key, count in counts.items() if count == 2):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pixelwise.images.records import Colour, Problem
+from pixelwise.images.records import Colour, Problem, Task
 
 TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv")
-NAMES_OF_IGNORE = frozenset("ignore ignored void unlabelled unlabeled unlabled".split())
+NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])
 _LARGEST = 1 << 20  # a larger description is none
 
 
@@ -33,7 +33,7 @@ class Legend:
 
     entries: tuple[Entry, ...] = ()
     source: str = ""
-    task: str | None = None
+    task: Task | None = None
     ignore_value: int | None = None
     ignore_source: str = ""
     foreground: int | None = None
@@ -110,8 +110,10 @@ def parse_table(text: str) -> tuple[Entry, ...]:
 
 def _is_header(line: str) -> bool:
     words = [word.strip().casefold() for word in re.split(r"[,:;\s]+", line)]
-    return words[0] in ("name", "index", "label", "id", "class", "class_name") and len(words) > 1 and not any(
-        word.isdecimal() for word in words
+    return (
+        words[0] in ("name", "index", "label", "id", "class", "class_name")
+        and len(words) > 1
+        and not any(word.isdecimal() for word in words)
     )
 
 

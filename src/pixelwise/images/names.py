@@ -14,17 +14,20 @@ PARTS: dict[str, Part] = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
-IMAGES = frozenset(
-    "image images img imgs raw raws x input inputs picture pictures photo photos original originals "
-    "jpegimages scan scans frame frames".split()
-)
-MASKS = frozenset(
-    "mask masks label labels gt gts y annotation annotations annot annots target targets truth groundtruth "
-    "ground_truth seg segs segmentation segmentations segmentationclass mattes labelling labeling".split()
-)
-SUFFIXES_OF_MASKS = tuple(
-    "_segmentation _annotation _masks _labels _matte _mask _label _seg _gt _l".split()
-)  # longest first, lower case: names are compared without case
+IMAGES = frozenset((
+    "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
+    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames",
+))  # fmt: skip
+MASKS = frozenset((
+    "mask", "masks", "label", "labels", "gt", "gts", "y", "annotation", "annotations", "annot",
+    "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs",
+    "segmentation", "segmentations", "segmentationclass", "mattes", "labelling", "labeling",
+))  # fmt: skip
+# longest first, lower case: names are compared without case
+SUFFIXES_OF_MASKS = (
+    "_segmentation", "_annotation", "_masks", "_labels", "_matte", "_mask", "_label", "_seg", "_gt",
+    "_l",
+)  # fmt: skip
 _PREFIX = re.compile(r"^(?:masks?|labels?|gt|seg|images?|imgs?)[_-](?=.)")
 _SUFFIX_OF_IMAGES = re.compile(r"(?<=.)[_-](?:images?|imgs?|raw)$")
 

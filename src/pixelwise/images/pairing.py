@@ -52,9 +52,7 @@ def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], allow_
     missing = [by_name[name] for name in by_name if name not in chosen]
     told: list[str] = []
     if allow_missing and (missing or orphans):
-        told.append(
-            f"{len(missing)} images without mask and {len(orphans)} masks without image were left aside."
-        )
+        told.append(f"{len(missing)} images without mask and {len(orphans)} masks without image were left aside.")
     elif not allow_missing:
         problems += [_problem(root, path, "missing mask", "no mask of this name") for path in missing]
         problems += [_problem(root, path, "orphan mask", "no image of this name") for path in orphans]
@@ -67,7 +65,7 @@ def part_by_suffix(files: Sequence[Path], options: DataOptions) -> Beside:
     names = {path: pairing_name(path) for path in files}
     known = set(names.values())
     given = options.masks.casefold() if options.masks else None
-    marks = (given,) if given else tuple(s + end for s in SUFFIXES_OF_MASKS for end in ("",))
+    marks = (given,) if given else SUFFIXES_OF_MASKS
     by_mark: dict[str, list[Path]] = defaultdict(list)
     for path, name in names.items():
         mark = next((m for m in marks if _ends(name, m) and (given or _base(name, m, known))), None)

@@ -1,7 +1,7 @@
 """Random patches for training: where they are cut, and a thread that cuts them ahead of time."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -196,7 +196,7 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
         raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
 
 
-def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Iterator[Batch]:
+def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Generator[Batch, None, None]:
     """Yield the batches of steps `start` ... `stop` - 1 in order, drawn ahead of time by a thread.
 
     At most `ahead` + 1 batches wait. The thread ends when the last batch is drawn, when an error in a batch

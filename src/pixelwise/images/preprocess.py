@@ -74,8 +74,12 @@ class Scale:
         """Return `pixels` (of any dtype) on the scale of the network, as float32."""
         # 8 and 16 bit values, and float32, are exact in float32 or as good as their file; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-        scaled = np.subtract(pixels, self.shift.astype(exact)[:, None, None], dtype=exact)
+        shift = self.shift.astype(exact)
+        scaled = np.subtract(pixels, shift[:, None, None], dtype=exact)
         np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
+        rest = (shift - self.shift) * self.factor  # what rounding the shift to float32 left over
+        if np.abs(rest).max(initial=0.0) > 1e-7:
+            np.add(scaled, rest.astype(exact)[:, None, None], out=scaled)
         return scaled.astype(np.float32, copy=False)
 
     def invert(

@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "duplicate image": ("different images", "The copies stay together in one part; remove one if unwanted."),
     "conflicting masks": ("one mask per image", "The same image has different masks: keep the right one."),
     "unreadable description": ("a description that can be read", "Mend or remove the file; it was left aside."),
+    "group across parts": ("each group in one part", "Move its images into one part, or mend --group-by."),
     "groups too large": ("groups small enough to split", "Give parts as folders train/ and val/."),
 }
 
@@ -116,9 +117,7 @@ class DataOptions:
         if self.foreground is not None and self.task not in ("auto", "binary"):
             raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
         if self.group_by is not None and _groups(self.group_by) != 1:
-            raise BadOption(
-                "a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'."
-            )
+            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
 
 
 @dataclass(frozen=True, kw_only=True)

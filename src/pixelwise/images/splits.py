@@ -14,9 +14,7 @@ NEAR = 0.97  # correlation of sketches from which on two images are taken as cop
 _BLOCK = 512  # rows of the comparison held at once
 
 
-def near_pairs(
-    sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR
-) -> Iterator[tuple[int, int]]:
+def near_pairs(sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR) -> Iterator[tuple[int, int]]:
     """Yield the pairs (i < j) of images that are near-equal, also flipped or turned.
 
     Parameters

@@ -7,7 +7,6 @@ neighbouring slices and video frames, which are different pictures of one thing,
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64, Num
@@ -112,8 +111,9 @@ def sketch(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarr
     rows = np.linspace(0, height, SKETCH + 1).astype(int)
     columns = np.linspace(0, width, SKETCH + 1).astype(int)
     # an image with a side below 32 repeats rows: reduceat returns the element itself for an empty span
-    fields = np.add.reduceat(np.add.reduceat(gray, np.minimum(rows[:-1], height - 1), 0),
-                             np.minimum(columns[:-1], width - 1), 1)
+    fields = np.add.reduceat(
+        np.add.reduceat(gray, np.minimum(rows[:-1], height - 1), 0), np.minimum(columns[:-1], width - 1), 1
+    )
     fields /= np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(columns), 1)[None, :]
     fine = fields - ndimage.uniform_filter(fields, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -161,7 +161,7 @@ def count_regions(
 
 def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
     """Count values without sorting where they are small."""
-    if values.size and 0 <= int(values.min()) and int(values.max()) < 1 << 20:
+    if values.size and int(values.min()) >= 0 and int(values.max()) < 1 << 20:
         counts = np.bincount(values.ravel())
         found = np.flatnonzero(counts).astype(np.int64)
         return found, counts[found]

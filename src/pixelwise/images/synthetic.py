@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.images.files import write_image, write_labels
+from pixelwise.labels.objects import components
 
 SMALLEST = 64  # pixels a side: room for some cells
 RADII = (7.0, 19.0)  # pixels, before neighbours push in: cells of about 12 to 36 pixels across
@@ -148,8 +149,8 @@ def _tidy(labels: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "heigh
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        pieces, found = ndimage.label(labels[box] == number)
-        sizes = np.bincount(pieces.ravel(), minlength=found + 1)
+        pieces = components(labels[box] == number)
+        sizes = np.bincount(pieces.ravel())
         sizes[0] = 0
         if sizes.max() >= 60:
             count += 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int32, Int64, Num
+from jaxtyping import Bool, Float32, Int32, Int64, Integer, Num
 from scipy import ndimage
 from skimage.measure import regionprops
 
@@ -73,7 +73,7 @@ def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height
     return found.astype(np.float32)
 
 
-def renumber(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+def renumber(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Give the objects the numbers 1...N in the order of their old numbers; 0 stays, negative values become 0."""
     top = int(labels.max(initial=0))
     values = np.maximum(labels, 0)
@@ -86,14 +86,14 @@ def renumber(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "heig
     return (inverse.reshape(labels.shape) + start).astype(np.int32)
 
 
-def remove_small(labels: Int[np.ndarray, "height width"], area: int) -> Int32[np.ndarray, "height width"]:
+def remove_small(labels: Integer[np.ndarray, "height width"], area: int) -> Int32[np.ndarray, "height width"]:
     """Drop objects of fewer than `area` pixels and renumber the rest."""
     labels = renumber(labels)
     small = np.bincount(labels.ravel(), minlength=1) < area
     return renumber(np.where(small[labels], 0, labels))
 
 
-def fill_holes(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+def fill_holes(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Fill background that lies wholly inside one object; other objects inside it stay."""
     filled = labels.astype(np.int32)
     for index, window in enumerate(ndimage.find_objects(filled), start=1):
@@ -105,7 +105,9 @@ def fill_holes(labels: Int[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
     return filled
 
 
-def overlap_table(truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"]) -> Overlaps:
+def overlap_table(
+    truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]
+) -> Overlaps:
     """Count the pixels that objects share; values of 0 and below are background. Labels may have gaps."""
     rows, columns = renumber(truth), renumber(predicted)
     truth_areas = np.bincount(rows.ravel(), minlength=1)[1:].astype(np.int64)
@@ -116,7 +118,7 @@ def overlap_table(truth: Int[np.ndarray, "height width"], predicted: Int[np.ndar
     return Overlaps(truth_areas, predicted_areas, keys // wide, keys % wide, pixels.astype(np.int64))
 
 
-def touching_share(labels: Int[np.ndarray, "height width"], distance: int = 2) -> float:
+def touching_share(labels: Integer[np.ndarray, "height width"], distance: int = 2) -> float:
     """Return the share of objects that have another object at most `distance` pixels away; 0 without objects.
 
     Distance is measured along rows, columns and diagonals (Chebyshev).
@@ -134,7 +136,7 @@ def touching_share(labels: Int[np.ndarray, "height width"], distance: int = 2) -
 
 
 def measure(
-    labels: Int[np.ndarray, "height width"],
+    labels: Integer[np.ndarray, "height width"],
     image: Num[np.ndarray, "channels height width"] | None = None,
     class_index: int = 1,
 ) -> list[ObjectRow]:

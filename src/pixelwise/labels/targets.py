@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, Integer, UInt8
 from scipy import ndimage
 from skimage.segmentation import find_boundaries, watershed
 
@@ -51,7 +51,7 @@ def target_classes(options: TargetOptions, classes: int) -> int:
     return {"classes": classes, "components": 2, "boundary": 3}[options.kind]
 
 
-def encode(labels: Int[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
+def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
     """Turn a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) into a class map."""
     if options.kind == "classes":
         return labels.astype(np.uint8)
@@ -59,7 +59,7 @@ def encode(labels: Int[np.ndarray, "height width"], options: TargetOptions) -> U
     if options.kind == "boundary":
         edge = find_boundaries(labels, mode="inner")
         for _ in range(options.boundary_width - 1):
-            edge |= find_boundaries(np.where(edge, 0, labels), mode="outer") & (labels > 0)
+            edge |= find_boundaries(np.where(edge, 0, labels), mode="inner") & (labels > 0)
         target[edge & (labels > 0)] = 2
         _keep_an_interior(target, labels)
     target[labels < 0] = IGNORE
@@ -83,7 +83,7 @@ def decode(
 
 
 def border_weights(
-    labels: Int[np.ndarray, "height width"], w0: float = 10.0, sigma: float = 5.0
+    labels: Integer[np.ndarray, "height width"], w0: float = 10.0, sigma: float = 5.0
 ) -> Float32[np.ndarray, "height width"]:
     """Return the border term of the weight map: w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on background, 0 on objects.
 
@@ -103,7 +103,7 @@ def border_weights(
     return np.where(labels > 0, 0, weights).astype(np.float32)
 
 
-def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Int[np.ndarray, "height width"]) -> None:
+def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
     """Objects so thin that all of them is boundary would have no seed: their middle stays interior, in place."""
     numbered = renumber(labels)
     seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0

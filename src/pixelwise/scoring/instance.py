@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float64, Integer
 
 from pixelwise.labels.objects import overlap_table
 
@@ -49,7 +49,7 @@ class PanopticQuality:
     rq: float | None
 
 
-def match(truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"]) -> Matching:
+def match(truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]) -> Matching:
     """Compare two label images.
 
     Parameters

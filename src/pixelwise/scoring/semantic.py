@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Int64, Integer
 
 from pixelwise.labels.targets import IGNORE
 
@@ -23,7 +23,7 @@ class ClassScores:
 
 
 def confusion(
-    truth: Int[np.ndarray, "height width"], predicted: Int[np.ndarray, "height width"], classes: int
+    truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"], classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
     """Count pixels: entry (i, j) is truth class i, predicted class j. Truth 255 is left out before counting."""
     valid = truth != IGNORE

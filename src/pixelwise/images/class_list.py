@@ -1,0 +1,152 @@
+"""The classes of a set coded by value or colour: values, names and colours, each mask checked against them."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pixelwise.images.legend import Entry
+from pixelwise.images.mask_faults import smoothed, unexpected
+from pixelwise.images.records import Colour, Labelling, Task
+from pixelwise.images.value_table import MOST_GUESSED, Table, name_of
+
+MOST_CLASSES = 254  # 255 is "ignore" in every class map inside
+# Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can tell apart
+COLOURS: tuple[Colour, ...] = (
+    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+    (204, 121, 167), (153, 153, 153),
+)  # fmt: skip
+
+
+def list_classes(table: Table, task: Task, entries: Sequence[Entry], ignore: int | None) -> Labelling:
+    """List the classes, background first, and check every mask against them."""
+    known = {entry.value: entry for entry in entries if entry.value is not None and entry.value != ignore}
+    values = sorted(known) if known else [value for value in table.values if value != ignore]
+    values = _checked_values(table, task, values, known, ignore)
+    if task == "binary" and len(values) == 2:
+        values = _foreground_last(table, values)
+    if len(values) < 2:
+        kind = "all background" if values == [0] else "one class only"
+        only = name_of(values[0], table.coloured) if values else "nothing"
+        table.fault(kind, f"every mask holds {only} alone")
+        values = sorted({*values, 0, 1})[:2]
+    names = _names(table, task, values, known)
+    return Labelling(
+        task=task,
+        classes=names,
+        values=tuple(values),
+        colours=_colours(table, values, known),
+        coded_by_colour=table.coloured,
+        ignore_value=ignore,
+    )
+
+
+def _checked_values(
+    table: Table, task: Task, values: list[int], known: dict[int, Entry], ignore: int | None
+) -> list[int]:
+    """Report masks with values that no class has; return the values of the classes."""
+    if table.coloured and not known:
+        return values[:MOST_CLASSES]
+    values = _with_background(table, values, known, ignore) if known else _plain_values(table, task, values)
+    allowed = {*values, ignore}
+    for name, counts in table.counts.items():
+        strange = {value: count for value, count in counts.items() if value not in allowed}
+        if strange:
+            _report(table, name, strange, len(values))
+    if not known and task == "multiclass" and len(values) > MOST_CLASSES:
+        for name, mask in table.masks.items():
+            if (text := unexpected(mask, MOST_GUESSED)) is not None:
+                table.fault("too many values", text, name)
+        if not table.problems:
+            table.fault("too many values", f"{len(values)} values, not one connected area each")
+        return values[:MOST_CLASSES]
+    return values
+
+
+def _with_background(table: Table, values: list[int], known: dict[int, Entry], ignore: int | None) -> list[int]:
+    """Add 0 as the background when masks hold it, the description is silent on it and names no other."""
+    named = any(entry.name.casefold() == "background" for entry in known.values())
+    if 0 not in table.values or 0 in values or ignore == 0 or named:
+        return values
+    table.told.append(f"{'Black' if table.coloured else '0'} is not described: taken as background.")
+    return [0, *values]
+
+
+def _plain_values(table: Table, task: Task, values: list[int]) -> list[int]:
+    """Without a description: in a binary set the two values that most pixels hold are the classes."""
+    if task != "binary" or len(values) <= 2:
+        return values
+    clean = {v for mask in table.masks.values() if len(mask.values) <= 2 for v in mask.values}
+    if len(clean) == 2:
+        return sorted(clean)
+    total: Counter[int] = Counter()
+    for counts in table.counts.values():
+        total.update(counts)
+    return sorted(value for value, _ in total.most_common(2))
+
+
+def _report(table: Table, name: str, strange: dict[int, int], expected: int) -> None:
+    """Say which values of a mask are unknown, and the cause where it can be seen."""
+    mask = table.masks[name]
+    most = sorted(strange, key=lambda value: -strange[value])[:8]
+    listed = ", ".join(f"{name_of(value, table.coloured)} ({strange[value]} px)" for value in most)
+    more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
+    if mask.lossy:
+        text = f"{len(mask.values)} values, {expected} expected, in a lossy format"
+        table.fault("lossy mask", text, name)
+    elif table.coloured:
+        table.fault("unknown colours", listed + more, name)
+    elif (text := unexpected(mask, MOST_GUESSED)) is not None and not smoothed(mask):
+        table.fault("too many values", text, name)
+    else:
+        kind = "anti-aliased mask" if smoothed(mask) else "unknown values"
+        table.fault(kind, f"unexpected values {listed}{more}", name)
+
+
+def _foreground_last(table: Table, values: list[int]) -> list[int]:
+    """Put the foreground of a binary mask second."""
+    given = table.options.foreground if table.options.foreground is not None else table.legend.foreground
+    if given is not None and given in values:
+        return [value for value in values if value != given] + [given]
+    if table.options.foreground is not None:
+        shown = " and ".join(map(str, values))
+        table.fault("unknown values", f"--foreground {given}, but the masks hold {shown}")
+    shown = name_of(values[1], table.coloured)
+    table.told.append(f"{shown} is taken as the foreground (--foreground).")
+    return values
+
+
+def _names(table: Table, task: Task, values: list[int], known: dict[int, Entry]) -> tuple[str, ...]:
+    """Name the classes: as the user says, else the description, else by value."""
+    given = table.options.classes
+    if len(given) == len(values):
+        return given
+    if given and len(given) == len(values) - 1:
+        return ("background", *given)
+    if given:
+        shown = ", ".join(name_of(value, table.coloured) for value in values[:20])
+        table.fault("names do not fit", f"{len(given)} names for {len(values)} values ({shown})")
+    if known:
+        return tuple(known[v].name if v in known else "background" for v in values)
+    if task == "binary":
+        return ("background", "foreground")
+    table.told.append("The classes have no names: they are named by their values (--classes).")
+    return tuple("background" if value == 0 else f"class_{name_of(value, table.coloured)}" for value in values)
+
+
+def _colours(table: Table, values: list[int], known: dict[int, Entry]) -> tuple[Colour, ...]:
+    """Colour the classes: as described, else by the masks' own palette, else by a fixed one."""
+    if table.coloured:
+        return tuple((value >> 16, value >> 8 & 255, value & 255) for value in values)
+    palette = {v: colour for mask in table.masks.values() for v, colour in mask.palette}
+    described = {value: entry.colour for value, entry in known.items() if entry.colour is not None}
+    for source in (described, palette):
+        colours = [source[value] for value in values if value in source]
+        if len(set(colours)) == len(values):
+            return tuple(colours)
+    return tuple(_colour(index) for index in range(len(values)))
+
+
+def _colour(index: int) -> Colour:
+    """Return the fixed colour of a class: nine hand-picked ones, then steps that never repeat soon."""
+    if index < len(COLOURS):
+        return COLOURS[index]
+    return (37 * index % 206 + 50, 91 * index % 206 + 50, 151 * index % 206 + 50)

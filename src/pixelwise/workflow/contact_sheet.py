@@ -1,0 +1,76 @@
+"""A contact sheet: some images, each beside its mask, with the classes named."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from pixelwise.commit import commit_bytes
+from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.labels.targets import IGNORE
+
+ROWS, PAIRS = 3, 3
+IGNORED_COLOUR = (1.0, 0.0, 1.0)
+
+
+def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
+    """Draw up to nine training cases, evenly spaced, image and mask side by side, into a PNG."""
+    cases = [case for case in dataset.part("train") if case.mask is not None]
+    chosen = [cases[i * len(cases) // min(ROWS * PAIRS, len(cases))] for i in range(min(ROWS * PAIRS, len(cases)))]
+    rows = -(-len(chosen) // PAIRS)
+    figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, case in enumerate(chosen):
+        row, column = divmod(index, PAIRS)
+        view, mask = picture_pair(case, dataset)
+        axes[row][2 * column].imshow(view)
+        axes[row][2 * column].set_title(case.name.split("/")[-1][:24], fontsize=7, loc="left")
+        axes[row][2 * column + 1].imshow(mask, interpolation="nearest")
+        axes[row][2 * column + 1].set_title(f"{view.shape[1]} x {view.shape[0]}", fontsize=7, loc="right", color="0.4")
+    labelling = dataset.labelling
+    if labelling.task == "instance":
+        title = "each object in its own colour"
+    else:
+        title = ""
+        handles = [
+            Patch(facecolor=np.array(colour) / 255, edgecolor="0.5", label=name)
+            for name, colour in zip(labelling.classes, labelling.colours, strict=False)
+        ]
+        if labelling.ignore_value is not None:
+            handles.append(Patch(facecolor=IGNORED_COLOUR, label="ignored"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
+    counts = ", ".join(f"{len(dataset.part(p))} {p}" for p in ("train", "val", "test"))
+    figure.suptitle(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}", fontsize=11)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    commit_bytes(path, buffer.getvalue())
+
+
+def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return (height, width, 3) pictures in [0, 1] of the image and of its mask."""
+    pixels = read_pixels(case.image, dataset.channels).pixels.astype(np.float32)
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
+    view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)
+    if case.mask is None:
+        return view, np.zeros_like(view)
+    labels = read_labels(case.mask, dataset.labelling)
+    if dataset.labelling.task == "instance":
+        return view, object_colours(labels)
+    table = np.zeros((256, 3))
+    table[: len(dataset.labelling.colours)] = np.array(dataset.labelling.colours) / 255
+    table[IGNORE] = IGNORED_COLOUR
+    return view, table[labels]
+
+
+def object_colours(labels: np.ndarray) -> np.ndarray:
+    """Return a bright random colour per object, the same for the same number; background is black."""
+    table = np.random.default_rng(7).uniform(0.35, 1.0, (int(labels.max(initial=0)) + 1, 3))
+    table[0] = 0
+    return table[np.maximum(labels, 0)]

@@ -1,0 +1,84 @@
+"""One test over the catalogue of bad inputs: what a reader refuses, mends with a warning, or reads rightly."""
+
+import os
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from badfiles import CLASSES, PALETTE, ROWS, Row
+from pixelwise.errors import BadImage
+from pixelwise.images.files import MaskImage, probe, read_image, read_mask
+
+BY_NAME = {row.name: row for row in ROWS}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.number}-{row.name}")
+def test_row(row: Row, tmp_path: Path) -> None:
+    path = row.make(tmp_path)
+    if row.number == 9 and os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    before = sorted(tmp_path.iterdir())
+    read = read_mask if row.kind == "mask" else read_image
+    started = time.monotonic()
+    tracemalloc.start()
+    try:
+        if row.outcome == "refuse":
+            with pytest.raises(BadImage) as caught:
+                read(path)
+            _check_error(caught.value, path, row.words)
+        else:
+            found = read(path)
+            assert row.check(found), "something else was read"
+            told = " ".join(found.warnings)
+            assert (row.outcome == "warn") == bool(told), told
+            assert all(word in told for word in row.words), told
+            _check_probe(path, found)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 2**20
+    assert time.monotonic() - started < 5
+    assert sorted(tmp_path.iterdir()) == before, "something was written beside the user's images"
+
+
+def test_rows_cover_the_catalogue() -> None:
+    assert len({row.number for row in ROWS}) >= 40
+    assert len(BY_NAME) == len(ROWS)
+
+
+def test_control_truncated_files_switched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With this switch Pillow hands out half a picture as a whole one: the row must notice.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(pytest.fail.Exception):
+        test_row(BY_NAME["half a JPEG"], tmp_path)
+
+
+def test_control_palette_through_convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def convert(path: Path) -> MaskImage:
+        with Image.open(path) as picture:
+            return MaskImage(np.asarray(picture.convert("L")), dict(enumerate(PALETTE)), False)
+
+    path = BY_NAME["palette mask"].make(tmp_path)
+    assert not BY_NAME["palette mask"].check(convert(path))
+    assert set(np.unique(convert(path).values)) != set(np.unique(CLASSES))
+
+
+def _check_error(error: BadImage, path: Path, words: tuple[str, ...]) -> None:
+    text = str(error)
+    assert text.startswith(f"{path}: expected ")
+    assert "\n" not in text
+    assert all(word in text for word in words), text
+    assert error.exit_code == 2
+
+
+def _check_probe(path: Path, found: object) -> None:
+    info = probe(path)
+    if isinstance(found, MaskImage):
+        assert found.values.shape[:2] == (info.height, info.width)
+        assert (found.palette is not None) == info.palette
+    else:
+        assert found.pixels.shape == (info.channels, info.height, info.width)

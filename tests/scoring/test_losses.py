@@ -1,0 +1,147 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.segmentation import dice_score
+
+from pixelwise.errors import BadOption
+from pixelwise.scoring.losses import SMOOTHING, LossOptions, segmentation_loss
+
+ENTROPY = LossOptions(dice=0.0)
+DICE = LossOptions(cross_entropy=0.0)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 4, 6, 7, generator=generator)
+    target = torch.randint(0, 4, (3, 6, 7), generator=generator, dtype=torch.uint8)
+    return logits, target
+
+
+def soft_dice(logits, target, per_image=False):
+    """The definition, pixel by pixel, in numpy."""
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    groups = [slice(i, i + 1) for i in range(len(p))] if per_image else [slice(None)]
+    losses = []
+    for group in groups:
+        valid = target[group] != 255
+        for c in range(1, p.shape[1]):
+            chance, truth = p[group][:, c][valid], (target[group] == c)[valid]
+            if truth.any():
+                overlap = 2 * chance[truth].sum() + SMOOTHING
+                losses.append(1 - overlap / (chance.sum() + truth.sum() + SMOOTHING))
+    return float(np.mean(losses))
+
+
+def test_cross_entropy_is_that_of_torch(batch):
+    logits, target = batch
+    target[0, :2] = 255
+    weights = (0.5, 1.0, 2.0, 4.0)
+    reference = torch.nn.functional.cross_entropy
+    expected = reference(logits, target.long(), ignore_index=255)
+    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY), expected)
+    weighted = LossOptions(dice=0.0, class_weights=weights)
+    expected = reference(logits, target.long(), torch.tensor(weights), ignore_index=255)
+    torch.testing.assert_close(segmentation_loss(logits, target, weighted), expected)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_dice_is_its_definition(batch, pooled, order):
+    logits, target = batch
+    target[1, 3:] = 255
+    target[2][target[2] == 2] = 1  # class 2 is absent in the last image
+    options = LossOptions(cross_entropy=0.0, batch_dice=pooled)
+    found = segmentation_loss(logits.contiguous(memory_format=order), target, options)
+    assert float(found) == pytest.approx(soft_dice(logits.numpy(), target.numpy(), not pooled), abs=1e-6)
+
+
+def test_hard_dice_is_that_of_torchmetrics(batch):
+    logits, target = batch
+    prediction = logits.argmax(1)
+    certain = 100.0 * torch.nn.functional.one_hot(prediction, 4).movedim(3, 1).float()
+    expected = dice_score(
+        prediction, target.long(), 4, include_background=False, average="macro", input_format="index",
+        aggregation_level="global",
+    )  # fmt: skip
+    assert float(segmentation_loss(certain, target, DICE)) == pytest.approx(1 - float(expected.mean()), abs=1e-5)
+
+
+def test_ignored_pixels_change_nothing(batch):
+    logits, target = batch
+    target[:, 2:4] = 255
+    before = segmentation_loss(logits, target, LossOptions())
+    logits[:, :, 2:4] += 50 * torch.randn(3, 4, 2, 7)
+    torch.testing.assert_close(segmentation_loss(logits, target, LossOptions()), before)
+    target[:, 2:4] = 1  # control: not ignored, they count
+    assert float(segmentation_loss(logits, target, LossOptions())) > float(before) + 1
+
+
+def test_ignored_pixels_get_no_gradient(batch):
+    logits, target = batch
+    target[:, 2:4] = 255
+    logits.requires_grad_()
+    segmentation_loss(logits, target, LossOptions()).backward()
+    assert float(logits.grad[:, :, 2:4].abs().max()) == 0
+    assert float(logits.grad[:, :, :2].abs().min()) > 0
+
+
+def test_all_ignored_is_zero_with_a_gradient_of_zero(batch):
+    logits, target = batch
+    logits.requires_grad_()
+    loss = segmentation_loss(logits, torch.full_like(target, 255), LossOptions())
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_classes_absent_in_the_batch_do_not_pull(batch):
+    logits, target = batch
+    target[target == 3] = 0
+    logits.requires_grad_()
+    segmentation_loss(logits, target, DICE).backward()
+    without = logits.detach().clone()
+    without[:, 3] = -100  # as if the class were impossible
+    assert float(segmentation_loss(without, target, DICE)) < 1
+    nothing = torch.zeros_like(target)
+    logits.grad = None
+    loss = segmentation_loss(logits, nothing, DICE)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().max()) == 0
+
+
+def test_a_perfect_answer_costs_nothing_and_the_opposite_much():
+    target = torch.tensor([[[0, 1], [1, 0]]], dtype=torch.uint8)
+    right = 30.0 * torch.stack([1.0 - target, target.float()], 1)
+    assert float(segmentation_loss(right, target, LossOptions())) == pytest.approx(0, abs=1e-5)
+    assert float(segmentation_loss(-right, target, LossOptions())) == pytest.approx(31, abs=1e-3)
+
+
+def test_value_by_hand():
+    logits = torch.zeros(1, 2, 1, 4)  # every chance is 1/2
+    target = torch.tensor([[[0, 1, 1, 255]]], dtype=torch.uint8)
+    expected = math.log(2) + 1 - 2 * 1.0 / (1.5 + 2)
+    assert float(segmentation_loss(logits, target, LossOptions())) == pytest.approx(expected, abs=1e-5)
+
+
+def test_classes_of_weight_zero_alone_stay_finite(batch):
+    logits, target = batch
+    options = LossOptions(dice=0.0, class_weights=(0.0, 1.0, 1.0, 1.0))
+    assert float(segmentation_loss(logits, torch.zeros_like(target), options)) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cross_entropy": -1.0}, {"cross_entropy": 0.0, "dice": 0.0}, {"class_weights": (1.0, -2.0)}]
+)
+def test_impossible_options_are_refused(wrong):
+    with pytest.raises(BadOption, match="weights of 0 or more"):
+        LossOptions(**wrong)
+
+
+def test_class_weights_must_fit_the_classes(batch):
+    with pytest.raises(BadOption, match="3 for 4 classes"):
+        segmentation_loss(*batch, LossOptions(class_weights=(1.0, 1.0, 1.0)))
