@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from badfiles import CLASSES, PALETTE, ROWS, Row
 from pixelwise.errors import BadImage
+from pixelwise.images.files import Image as Picture
 from pixelwise.images.files import MaskImage, probe, read_image, read_mask
 
 BY_NAME = {row.name: row for row in ROWS}
@@ -75,7 +76,7 @@ def _check_error(error: BadImage, path: Path, words: tuple[str, ...]) -> None:
     assert error.exit_code == 2
 
 
-def _check_probe(path: Path, found: object) -> None:
+def _check_probe(path: Path, found: Picture | MaskImage) -> None:
     info = probe(path)
     if isinstance(found, MaskImage):
         assert found.values.shape[:2] == (info.height, info.width)

@@ -18,6 +18,8 @@ from pixelwise.labels.objects import (
     touching_share,
 )
 
+World = tuple[np.ndarray, np.ndarray]
+
 small = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(-1, 5))
 pairs = st.tuples(st.integers(1, 10), st.integers(1, 10)).flatmap(
     lambda shape: st.tuples(
@@ -28,7 +30,7 @@ pairs = st.tuples(st.integers(1, 10), st.integers(1, 10)).flatmap(
 
 @given(small)
 @pytest.mark.parametrize(("corners", "connectivity"), [(True, 2), (False, 1)])
-def test_components_are_those_of_skimage(corners, connectivity, labels):
+def test_components_are_those_of_skimage(corners: bool, connectivity: int, labels: np.ndarray):
     expected = skimage_label(labels > 0, connectivity=connectivity)
     np.testing.assert_array_equal(components(labels > 0, corners=corners), expected)
 
@@ -41,7 +43,7 @@ def test_renumber_keeps_order_and_background():
 
 
 @pytest.mark.parametrize("value", [0, 4, 2**40])
-def test_renumber_of_one_value(value):
+def test_renumber_of_one_value(value: int):
     np.testing.assert_array_equal(renumber(np.full((2, 2), value)), np.full((2, 2), min(value, 1)))
 
 
@@ -74,7 +76,7 @@ def test_fill_holes_fills_background_but_no_objects():
 
 
 @given(pairs)
-def test_overlaps_are_the_contingency_table_of_sklearn(pair):
+def test_overlaps_are_the_contingency_table_of_sklearn(pair: World):
     truth, predicted = pair
     table = overlap_table(truth, predicted)
     dense = contingency_matrix(truth.ravel(), predicted.ravel())
@@ -96,7 +98,7 @@ def test_overlaps_with_huge_labels_stay_small():
 
 
 @given(small)
-def test_touching_share_is_that_of_all_pairs_of_pixels(labels):
+def test_touching_share_is_that_of_all_pairs_of_pixels(labels: np.ndarray):
     numbers = [n for n in np.unique(labels) if n > 0]
     places = {n: np.argwhere(labels == n) for n in numbers}
     near = [any(cdist(places[n], places[m], "chebyshev").min() <= 2 for m in numbers if m != n) for n in numbers]

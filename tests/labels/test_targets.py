@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 @st.composite
-def tilings(draw):
+def tilings(draw: st.DrawFn):
     """Rectangles of at least 5 x 5 that touch all around, some of them left out."""
     heights = draw(st.lists(st.integers(5, 12), min_size=1, max_size=4))
     widths = draw(st.lists(st.integers(5, 12), min_size=1, max_size=4))
@@ -53,13 +55,13 @@ def touching_cells(seed: int) -> np.ndarray:
 
 
 @given(tilings())
-def test_boundary_round_trip_of_touching_rectangles(labels):
+def test_boundary_round_trip_of_touching_rectangles(labels: np.ndarray):
     decoded = decode(certain(encode(labels, BOUNDARY), 3), BOUNDARY)
     assert same_objects(decoded, labels)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_boundary_round_trip_of_touching_cells(seed):
+def test_boundary_round_trip_of_touching_cells(seed: int):
     labels = touching_cells(seed)
     decoded = decode(certain(encode(labels, BOUNDARY), 3), BOUNDARY)
     assert decoded.max() == 12
@@ -72,7 +74,7 @@ def test_boundary_round_trip_of_touching_cells(seed):
 
 
 @given(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(2, 5))
-def test_components_round_trip_of_separate_objects(present, side):
+def test_components_round_trip_of_separate_objects(present: list[bool], side: int):
     labels = np.zeros((3 * side + 3, 3 * side + 3), np.int32)
     for place, there in enumerate(present):
         row, column = divmod(place, 3)
@@ -141,12 +143,12 @@ def test_empty_images_have_no_objects():
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("classes", 7), ("components", 2), ("boundary", 3)])
-def test_target_classes(kind, expected):
+def test_target_classes(kind: Any, expected: int):
     assert target_classes(TargetOptions(kind=kind), 7) == expected
 
 
 @pytest.mark.parametrize("wrong", [{"seed_threshold": 1.0}, {"foreground_threshold": 0.0}, {"boundary_width": 0}])
-def test_impossible_options_are_refused(wrong):
+def test_impossible_options_are_refused(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match=next(iter(wrong))):
         TargetOptions(**wrong)
 

@@ -18,6 +18,8 @@ from pixelwise.scoring.instance import (
     seg,
 )
 
+World = tuple[np.ndarray, np.ndarray]
+
 pictures = arrays(np.int32, (4, 6), elements=st.integers(0, 3))
 
 
@@ -31,7 +33,7 @@ def world():
     return truth, predicted
 
 
-def test_values_by_hand(world):
+def test_values_by_hand(world: World):
     matching = match(*world)
     assert (matching.truths, matching.predictions, matching.count_error) == (4, 4, 0)
     assert sorted(matching.ious) == [0.8, 1.0]
@@ -46,14 +48,14 @@ def test_values_by_hand(world):
 
 
 @pytest.mark.parametrize("shared", range(11, 20))
-def test_an_iou_at_a_threshold_is_not_above_it(shared):
+def test_an_iou_at_a_threshold_is_not_above_it(shared: int):
     truth, predicted = np.ones((1, 20), np.int32), np.zeros((1, 20), np.int32)
     predicted[0, :shared] = 1
     assert average_precision(match(truth, predicted), shared / 20) == 0
     assert mean_average_precision(match(truth, predicted)) == pytest.approx((shared - 10) / 10)
 
 
-def brute_iou(truth, predicted):
+def brute_iou(truth: np.ndarray, predicted: np.ndarray):
     t, p = np.unique(truth[truth > 0]), np.unique(predicted[predicted > 0])
     return np.array(
         [[((truth == i) & (predicted == j)).sum() / ((truth == i) | (predicted == j)).sum() for j in p] for i in t]
@@ -61,7 +63,7 @@ def brute_iou(truth, predicted):
 
 
 @given(pictures, pictures)
-def test_matches_are_those_of_the_best_assignment(truth, predicted):
+def test_matches_are_those_of_the_best_assignment(truth: np.ndarray, predicted: np.ndarray):
     iou = brute_iou(truth, predicted)
     matching = match(truth, predicted)
     for threshold in THRESHOLDS:
@@ -72,7 +74,7 @@ def test_matches_are_those_of_the_best_assignment(truth, predicted):
 
 
 @given(pictures, pictures)
-def test_seg_is_its_definition(truth, predicted):
+def test_seg_is_its_definition(truth: np.ndarray, predicted: np.ndarray):
     values = []
     for number in np.unique(truth[truth > 0]):
         inside = truth == number
@@ -86,7 +88,7 @@ def test_seg_is_its_definition(truth, predicted):
 
 
 @given(pictures, pictures)
-def test_panoptic_quality_is_that_of_torchmetrics(truth, predicted):
+def test_panoptic_quality_is_that_of_torchmetrics(truth: np.ndarray, predicted: np.ndarray):
     import torch
 
     quality = panoptic_quality(match(truth, predicted))
@@ -94,6 +96,7 @@ def test_panoptic_quality_is_that_of_torchmetrics(truth, predicted):
         assert not truth.any()
         assert not predicted.any()
         return
+    assert quality.rq is not None
     assert quality.pq == pytest.approx((quality.sq or 0) * quality.rq)
     pair = [
         torch.from_numpy(np.stack([(labels > 0).astype(np.int64), labels.astype(np.int64)], -1))[None]
@@ -104,7 +107,7 @@ def test_panoptic_quality_is_that_of_torchmetrics(truth, predicted):
     assert [quality.pq, quality.sq or 0.0, quality.rq] == pytest.approx(values, abs=1e-6)
 
 
-def test_empty_images_are_undefined_and_false_alarms_are_not(world):
+def test_empty_images_are_undefined_and_false_alarms_are_not(world: World):
     empty = np.zeros((9, 20), np.int32)
     both = match(empty, empty)
     assert average_precision(both, 0.5) is mean_average_precision(both) is seg(both) is None
@@ -115,7 +118,7 @@ def test_empty_images_are_undefined_and_false_alarms_are_not(world):
     assert (average_precision(missed, 0.5), seg(missed), panoptic_quality(missed).sq) == (0, 0, None)
 
 
-def test_what_lies_on_ignored_pixels_is_taken_away(world):
+def test_what_lies_on_ignored_pixels_is_taken_away(world: World):
     truth, predicted = world
     truth[8] = -1
     assert match(truth, predicted).predictions == 3
@@ -123,7 +126,7 @@ def test_what_lies_on_ignored_pixels_is_taken_away(world):
     assert match(truth, predicted).predictions == 4
 
 
-def test_pooling_joins_objects_not_images(world):
+def test_pooling_joins_objects_not_images(world: World):
     joined = pool([match(*world), match(world[0], world[0])])
     assert (joined.truths, joined.predictions) == (8, 8)
     assert average_precision(joined, 0.5) == 6 / 10
@@ -131,7 +134,7 @@ def test_pooling_joins_objects_not_images(world):
     assert pool([]).truths == 0
 
 
-def test_thresholds_below_a_half_are_refused(world):
+def test_thresholds_below_a_half_are_refused(world: World):
     with pytest.raises(ValueError, match="unique"):
         average_precision(match(*world), 0.3)
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from torchmetrics.functional.segmentation import dice_score
 
 from pixelwise.errors import BadOption
 from pixelwise.scoring.losses import SMOOTHING, LossOptions, segmentation_loss
+
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 ENTROPY = LossOptions(dice=0.0)
 DICE = LossOptions(cross_entropy=0.0)
@@ -20,7 +23,7 @@ def batch():
     return logits, target
 
 
-def soft_dice(logits, target, per_image=False):
+def soft_dice(logits: np.ndarray, target: np.ndarray, per_image: bool = False):
     """The definition, pixel by pixel, in numpy."""
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
@@ -36,7 +39,7 @@ def soft_dice(logits, target, per_image=False):
     return float(np.mean(losses))
 
 
-def test_cross_entropy_is_that_of_torch(batch):
+def test_cross_entropy_is_that_of_torch(batch: Batch):
     logits, target = batch
     target[0, :2] = 255
     weights = (0.5, 1.0, 2.0, 4.0)
@@ -50,7 +53,7 @@ def test_cross_entropy_is_that_of_torch(batch):
 
 @pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_dice_is_its_definition(batch, pooled, order):
+def test_dice_is_its_definition(batch: Batch, pooled: bool, order: torch.memory_format):
     logits, target = batch
     target[1, 3:] = 255
     target[2][target[2] == 2] = 1  # class 2 is absent in the last image
@@ -59,7 +62,7 @@ def test_dice_is_its_definition(batch, pooled, order):
     assert float(found) == pytest.approx(soft_dice(logits.numpy(), target.numpy(), not pooled), abs=1e-6)
 
 
-def test_hard_dice_is_that_of_torchmetrics(batch):
+def test_hard_dice_is_that_of_torchmetrics(batch: Batch):
     logits, target = batch
     prediction = logits.argmax(1)
     certain = 100.0 * torch.nn.functional.one_hot(prediction, 4).movedim(3, 1).float()
@@ -70,7 +73,7 @@ def test_hard_dice_is_that_of_torchmetrics(batch):
     assert float(segmentation_loss(certain, target, DICE)) == pytest.approx(1 - float(expected.mean()), abs=1e-5)
 
 
-def test_ignored_pixels_change_nothing(batch):
+def test_ignored_pixels_change_nothing(batch: Batch):
     logits, target = batch
     target[:, 2:4] = 255
     before = segmentation_loss(logits, target, LossOptions())
@@ -80,16 +83,17 @@ def test_ignored_pixels_change_nothing(batch):
     assert float(segmentation_loss(logits, target, LossOptions())) > float(before) + 1
 
 
-def test_ignored_pixels_get_no_gradient(batch):
+def test_ignored_pixels_get_no_gradient(batch: Batch):
     logits, target = batch
     target[:, 2:4] = 255
     logits.requires_grad_()
     segmentation_loss(logits, target, LossOptions()).backward()
+    assert logits.grad is not None
     assert float(logits.grad[:, :, 2:4].abs().max()) == 0
     assert float(logits.grad[:, :, :2].abs().min()) > 0
 
 
-def test_all_ignored_is_zero_with_a_gradient_of_zero(batch):
+def test_all_ignored_is_zero_with_a_gradient_of_zero(batch: Batch):
     logits, target = batch
     logits.requires_grad_()
     loss = segmentation_loss(logits, torch.full_like(target, 255), LossOptions())
@@ -98,7 +102,7 @@ def test_all_ignored_is_zero_with_a_gradient_of_zero(batch):
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_classes_absent_in_the_batch_do_not_pull(batch):
+def test_classes_absent_in_the_batch_do_not_pull(batch: Batch):
     logits, target = batch
     target[target == 3] = 0
     logits.requires_grad_()
@@ -111,6 +115,7 @@ def test_classes_absent_in_the_batch_do_not_pull(batch):
     loss = segmentation_loss(logits, nothing, DICE)
     loss.backward()
     assert float(loss.detach()) == 0
+    assert logits.grad is not None
     assert float(logits.grad.abs().max()) == 0
 
 
@@ -128,7 +133,7 @@ def test_value_by_hand():
     assert float(segmentation_loss(logits, target, LossOptions())) == pytest.approx(expected, abs=1e-5)
 
 
-def test_classes_of_weight_zero_alone_stay_finite(batch):
+def test_classes_of_weight_zero_alone_stay_finite(batch: Batch):
     logits, target = batch
     options = LossOptions(dice=0.0, class_weights=(0.0, 1.0, 1.0, 1.0))
     assert float(segmentation_loss(logits, torch.zeros_like(target), options)) == 0
@@ -137,11 +142,11 @@ def test_classes_of_weight_zero_alone_stay_finite(batch):
 @pytest.mark.parametrize(
     "wrong", [{"cross_entropy": -1.0}, {"cross_entropy": 0.0, "dice": 0.0}, {"class_weights": (1.0, -2.0)}]
 )
-def test_impossible_options_are_refused(wrong):
+def test_impossible_options_are_refused(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match="weights of 0 or more"):
         LossOptions(**wrong)
 
 
-def test_class_weights_must_fit_the_classes(batch):
+def test_class_weights_must_fit_the_classes(batch: Batch):
     with pytest.raises(BadOption, match="3 for 4 classes"):
-        segmentation_loss(*batch, LossOptions(class_weights=(1.0, 1.0, 1.0)))
+        segmentation_loss(batch[0], batch[1], LossOptions(class_weights=(1.0, 1.0, 1.0)))

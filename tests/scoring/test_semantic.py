@@ -12,7 +12,7 @@ truths = arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))
 
 
 @given(truths, maps)
-def test_confusion_is_that_of_sklearn(truth, predicted):
+def test_confusion_is_that_of_sklearn(truth: np.ndarray, predicted: np.ndarray):
     valid = truth != 255
     if not valid.any():
         assert confusion(truth, predicted, 4).sum() == 0
@@ -22,7 +22,7 @@ def test_confusion_is_that_of_sklearn(truth, predicted):
 
 
 @given(maps, maps)
-def test_scores_are_those_of_sklearn(truth, predicted):
+def test_scores_are_those_of_sklearn(truth: np.ndarray, predicted: np.ndarray):
     scores = class_scores(confusion(truth, predicted, 4))
     flat = truth.ravel(), predicted.ravel()
     both = {"labels": range(4), "average": None, "zero_division": 0.0}
@@ -37,7 +37,7 @@ def test_scores_are_those_of_sklearn(truth, predicted):
 
 
 @given(maps, maps)
-def test_dice_follows_from_iou(truth, predicted):
+def test_dice_follows_from_iou(truth: np.ndarray, predicted: np.ndarray):
     scores = class_scores(confusion(truth, predicted, 4))
     for iou, dice in zip(scores.iou, scores.dice, strict=True):
         assert (iou is None) == (dice is None)

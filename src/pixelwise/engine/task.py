@@ -89,7 +89,8 @@ class Schedule:
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """Return the Fabric for one device ("cpu", "cuda", "mps") and "float32" or "bfloat16" arithmetic."""
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the plan tells the precision already
+    for name in ("lightning.fabric", "lightning_fabric"):  # the plan tells the precision already
+        logging.getLogger(name).setLevel(logging.WARNING)
     kind = "bf16-mixed" if precision == "bfloat16" else "32-true"
     return Fabric(accelerator=device, devices=1, precision=kind)
 

@@ -15,7 +15,6 @@ from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.images.files_door import (
-    EXACT_IN_FLOAT32,
     MAX_PIXELS,
     Header,
     broken,
@@ -26,6 +25,7 @@ from pixelwise.images.files_door import (
 from pixelwise.images.files_pillow import decode_jpeg, decode_pillow, look_pillow
 from pixelwise.images.files_png import decode_png, look_png
 from pixelwise.images.files_tiff import decode_tiff, look_tiff
+from pixelwise.images.files_values import coloured, inverted, usable, whole_numbers
 from pixelwise.images.files_write import png_bytes, write_gif, write_image, write_labels, write_mask
 
 __all__ = [
@@ -153,19 +153,20 @@ def read_image(path: Path, *, pages: int | None = None, max_pixels: int | None =
     """
     samples, header, told = _read(path, pages, max_pixels)
     if header.palette is not None:
-        colours = np.zeros((max(256, len(header.palette)), 3), np.uint8)
-        colours[: len(header.palette)] = header.palette
-        samples = np.ascontiguousarray(colours[samples[0]].transpose(2, 0, 1))
-    elif header.inverted and samples.dtype.kind in "bu":
-        samples = np.iinfo(samples.dtype).max - samples if samples.dtype.kind == "u" else ~samples
+        samples = coloured(samples[0], header.palette)
+    elif header.inverted:
+        samples = inverted(samples)
     if header.alpha:
         transparent = bool((samples[-1] != samples[-1].max()).any())
         told += ("transparent areas were taken as opaque" if transparent else "the alpha channel was dropped",)
         samples = samples[:-1]
-    pixels = _usable(samples, path)
+    pixels = usable(samples, path)
     if pixels.size > 1 and pixels.min() == pixels.max():
         told += (f"all pixels have the same value ({pixels.flat[0]})",)
-    return Image(pixels, header.spacing, told)
+    spacing = header.spacing
+    if spacing is not None and header.orientation >= 5:
+        spacing = spacing[1], spacing[0]
+    return Image(pixels, spacing, told)
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
@@ -179,7 +180,7 @@ def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
         Not a readable picture, several pages, channels that are neither one value nor RGB, or no whole numbers.
     """
     samples, header, told = _read(path, None, max_pixels)
-    values = _whole_numbers(samples[:-1] if header.alpha else samples, path)
+    values = whole_numbers(samples[:-1] if header.alpha else samples, path)
     if header.palette is not None:
         palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(header.palette)}
         return MaskImage(values[0], palette, header.lossy, told)
@@ -250,46 +251,3 @@ def _check_pages(header: Header, path: Path, pages: int | None) -> None:
     if header.stackable:
         mend = f"Split it, or take its pages as channels with --pages {header.pages}."
     raise BadImage("one picture", f"a stack of {header.pages} pages", mend, path)
-
-
-def _usable(pixels: Shaped[np.ndarray, "c h w"], path: Path) -> Num[np.ndarray, "c h w"]:
-    """Refuse values that training and prediction cannot work with."""
-    if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8)
-    if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            pixels = pixels.astype(np.float32, copy=False)
-        _check_finite(pixels, path)
-        return pixels
-    if pixels.dtype.itemsize > 2:
-        low, high = int(pixels.min()), int(pixels.max())
-        if max(-low, high) > EXACT_IN_FLOAT32:
-            came = f"{pixels.dtype} values from {low} to {high}"
-            mend = "Scale the image to 16 bits."
-            raise BadImage(f"whole numbers up to {EXACT_IN_FLOAT32}", came, mend, path)
-        return pixels.astype(np.int32, copy=False)
-    return pixels
-
-
-def _whole_numbers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.ndarray, "c h w"]:
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    if values.dtype.kind != "f":
-        return values
-    _check_finite(values, path)
-    odd = values[values != np.round(values)]
-    if odd.size:
-        mend = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
-        raise BadImage("whole numbers in a mask", f"float values such as {odd[0]:g}", mend, path)
-    if np.abs(values).max() > 2**53:
-        raise BadImage("class or object numbers", f"values up to {values.max():g}", "Renumber them.", path)
-    return values.astype(np.int64)
-
-
-def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path) -> None:
-    """Count channel by channel: the flags of a whole image would take a quarter of its memory again."""
-    missing = sum(int(np.isnan(channel).sum()) for channel in values)
-    infinite = sum(int(np.isinf(channel).sum()) for channel in values)
-    if missing or infinite:
-        came = f"{missing} NaN and {infinite} infinite values"
-        raise BadImage("finite numbers", came, "Fill these pixels or crop them away.", path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from pixelwise.errors import BadImage, printable
 
@@ -21,7 +21,6 @@ MAX_PIXELS = 2_000_000_000
 """Pixels of one image that are read when the caller names no limit; the decoders' own limits are far smaller."""
 
 PICTURES = "a PNG, JPEG, BMP, TIFF or WebP image"
-EXACT_IN_FLOAT32 = 2**24
 _SAMPLES_PER_PIXEL = 4  # the pixel limit is meant for RGBA; more channels leave room for fewer pixels
 
 _HEAD = 1024
@@ -77,7 +76,7 @@ class Header:
     pages: int = 1
     stackable: bool = True
     orientation: int = 1
-    palette: Shaped[np.ndarray, "entries 3"] | None = None
+    palette: UInt8[np.ndarray, "entries 3"] | None = None
     lossy: bool = False
     gray_step: int = 1
     inverted: bool = False

@@ -95,10 +95,12 @@ def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height wid
             raise
         stem = content.removesuffix(b"\xff")
         try:
-            first, *others = (decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG") for tail in _TAILS)
+            pictures = (decode_pillow(io.BytesIO(stem + tail + b"\xff\xd9"), "JPEG") for tail in _TAILS)
+            first = next(pictures)
+            same = all(np.array_equal(first, other) for other in pictures)
         except OSError:
             raise error from None
-        if any(not np.array_equal(first, other) for other in others):
+        if not same:
             raise
         return first, ("the end marker of the JPEG is missing; all its pixels are there",)
 
@@ -117,9 +119,9 @@ def orientation_of(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
     # Pillow lets whatever its parser stumbles over escape; none of it is worth losing the picture.
     except Exception:
         return 1, ignored
-    if heard or not isinstance(value, int) or not 1 <= value <= 8:
+    if heard or not isinstance(value, int) or not 0 <= value <= 8:
         return 1, ignored
-    return value, ()
+    return max(value, 1), ()  # some cameras write 0 for "not known"
 
 
 def _exif_of(picture: Pillow.Image) -> bytes | None:

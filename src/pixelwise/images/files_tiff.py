@@ -22,6 +22,7 @@ _MOST_DIRECTORIES = 100_000  # no microscope writes more pages into one file; ea
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
 _JPEG = {6, 7, 33007, 34892}
 _LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
+_AGAIN = "The file is damaged; export it again."
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
 _MICROMETRES = {
     "micron": 1.0,
@@ -58,6 +59,8 @@ def look_tiff(file: BinaryIO, path: Path) -> Header:
         samples = sizes.get("S", 1)
         alpha = bool(extra) and extra[-1] in _ALPHA and samples - len(extra) in (1, 3)
         palette = _palette(page)
+        if palette is not None and (samples != 1 or np.dtype(series.dtype).kind not in "bu"):
+            raise BadImage("one index per pixel in a palette image", f"{samples} of {series.dtype}", _AGAIN, path)
         stacked = math.prod(n for axis, n in sizes.items() if axis not in "YXSC")
         pages = stacked + _further_pages(tiff)
         return Header(
@@ -150,7 +153,7 @@ def _check_chain(file: BinaryIO, path: Path) -> tuple[str, ...]:
         seen.add(at)
         if len(seen) > _MOST_DIRECTORIES:
             came = f"more than {_MOST_DIRECTORIES} directories"
-            raise BadImage("an image of few pages", came, "The file is damaged; export it again.", path)
+            raise BadImage("an image of few pages", came, _AGAIN, path)
         file.seek(at)
         entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
         file.seek(at + size + entries * entry)

@@ -142,7 +142,8 @@ def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
     if pixels.dtype.name not in ("uint8", "uint16") or pixels.shape[0] not in (1, 3):
         came = f"{pixels.shape[0]} channels of {pixels.dtype}"
         raise BadOption("1 or 3 channels of uint8 or uint16 for a PNG", came, "Write a TIFF instead.")
-    array = np.ascontiguousarray(pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1))
+    # A true copy: sides of length 1 keep odd strides otherwise, which libpng's wrapper refuses.
+    array = np.array(pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1), order="C")
     if array.ndim == 3 and array.dtype == np.uint16:
         return bytes(imagecodecs.png_encode(array))  # Pillow has no 16-bit colour
     buffer = BytesIO()

@@ -145,7 +145,10 @@ def is_picture(name: str) -> bool:
 
 def _read_way(folder: _Folder, options: DataOptions) -> None:
     """Read part and role from the folders on the way; what is left is the place."""
-    wanted = {"image": options.images, "mask": None if _is_suffix(options.masks) else options.masks}
+    wanted: dict[Role, str | None] = {
+        "image": options.images,
+        "mask": None if _is_suffix(options.masks) else options.masks,
+    }
     place: list[str] = []
     for index, name in enumerate(folder.way):
         path = "/".join(folder.way[: index + 1])
@@ -262,7 +265,10 @@ def _places(
                 notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
         images = [path for f in held["image"] for path in f.files]
         masks = [path for f in held["mask"] for path in f.files]
-        for folder in (f for f in group if f.role is None):
+        # a folder called images may hold the masks too, told by their suffix
+        mixed = held["image"] if images and not masks else []
+        images = [] if mixed else images
+        for folder in (*mixed, *(f for f in group if f.role is None)):
             beside = part_by_suffix(folder.files, options)
             notes.told += [f"{printable('/'.join(folder.way) or root.name)}: {text}" for text in beside.told]
             images += beside.images

@@ -108,17 +108,19 @@ def sketch(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarr
     """Return the picture's fine light and dark on 32 x 32 fields, of length 1; zeros for a flat picture."""
     _, height, width = pixels.shape
     gray = pixels.mean(0, dtype=np.float32)
-    rows = np.linspace(0, height, SKETCH + 1).astype(int)
-    columns = np.linspace(0, width, SKETCH + 1).astype(int)
-    # an image with a side below 32 repeats rows: reduceat returns the element itself for an empty span
-    fields = np.add.reduceat(
-        np.add.reduceat(gray, np.minimum(rows[:-1], height - 1), 0), np.minimum(columns[:-1], width - 1), 1
-    )
-    fields /= np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(columns), 1)[None, :]
+    fields = _area_weights(height) @ gray @ _area_weights(width).T
     fine = fields - ndimage.uniform_filter(fields, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
     flat = length <= 1e-3 * float(np.abs(fields).max(initial=0)) or length == 0
     return np.zeros((SKETCH, SKETCH), np.float32) if flat else (fine / length).astype(np.float32)
+
+
+def _area_weights(size: int) -> Float32[np.ndarray, "32 size"]:
+    """Return how much of each pixel lies in each of 32 equal fields: exact, so that flips and scales agree."""
+    edges = np.linspace(0, size, SKETCH + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(overlap, 0) * SKETCH / size).astype(np.float32)
 
 
 def measure_values(mask: MaskImage) -> Values:

@@ -50,4 +50,5 @@ def coded_values(mask: Values, coloured: bool) -> dict[int, int]:
 
 
 def packed(colour: Colour) -> int:
+    """Return a colour as one number, ``r << 16 | g << 8 | b``."""
     return colour[0] << 16 | colour[1] << 8 | colour[2]

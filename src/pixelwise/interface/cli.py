@@ -147,7 +147,7 @@ def evaluate(
 ) -> None:
     """Score a run on labelled images, with intervals."""
     from pixelwise.workflow.evaluate import evaluate as verb
-    from pixelwise.workflow.scores import describe_scores
+    from pixelwise.workflow.summary import describe_scores
 
     scores = verb(run, data, part=part, device=device, options=_options(locals()))
     _show(scores, as_json, describe_scores(scores))

@@ -1,20 +1,40 @@
 """evaluate: labelled images and a run become scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pixelwise.commit import commit_json
+from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.model import load_model_for_prediction
 from pixelwise.engine.modelfile import Recipe
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.cases import Case, DataOptions, Dataset, Labelling, read_labels, read_pixels, understand
-from pixelwise.progress import Progress
+from pixelwise.images.cases import (
+    Case,
+    DataOptions,
+    Dataset,
+    Labelling,
+    examine,
+    read_labels,
+    read_pixels,
+    refuse,
+)
+from pixelwise.progress import Console, Progress
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.scores import CaseResult, score_case, summarise
 
 PARTS = ("train", "val", "test")
 OBJECTS = ("background", "object")
+# What makes a folder unfit for training alone; it can be scored all the same.
+TRAINING_ONLY = (
+    "one image only",
+    "no training images",
+    "class missing in training",
+    "part without foreground",
+    "one class only",
+    "groups too large",
+)
 
 
 def evaluate(
@@ -41,6 +61,7 @@ def evaluate(
     options : DataOptions, optional
         Answers to what would otherwise be guessed from the folder; by default those of the training.
     progress : Progress, optional
+        Who is told; by default sentences and bars on standard error.
 
     Returns
     -------
@@ -49,52 +70,68 @@ def evaluate(
 
     Raises
     ------
-    BadRun, BadModel, BadDataset, BadOption, OutputFailed
+    BadRun, BadModel
+        There is no run, or it has no model yet.
+    BadDataset
+        The folder is not understood, has other classes than the model, or nothing to score in the part.
+    BadOption, OutputFailed
+        There is no such part or device; the scores cannot be written.
     """
-    progress = progress or Progress()
+    progress = progress or Console()
+    keep_large_blocks()
     if part is not None and part not in PARTS:
         raise BadOption("a part: train, val or test", f"`{part}`", "Leave --part out to score test, or else val.")
     opened, root = Run.open(run), Path(data)
     model = load_model_for_prediction(opened.folder, device=device)
     config = opened.config
-    dataset = understand(root, options or config.data, config.training.seed, progress)
-    _check_labelling(model.recipe, dataset.labelling, root)
+    options = options or config.data
+    dataset = examine(root, options, config.training.seed, progress)
+    refuse(dataset, but=TRAINING_ONLY)
+    labelling = _agree(model.recipe, dataset.labelling, root)
     chosen, cases = _choose(dataset, part, opened)
-    instances = dataset.labelling.task == "instance"
+    instances = labelling.task == "instance"
     names = OBJECTS if instances else model.recipe.classes
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
     for case, mask in progress.track(cases, "evaluating", len(cases)):
-        truth = read_labels(mask, dataset.labelling)
-        pixels = read_pixels(case.image, model.recipe.channels, config.data.pages).pixels
+        truth = read_labels(mask, labelling)
+        pixels = read_pixels(case.image, model.recipe.channels, options.pages).pixels
         prediction = model.predict_pixels(pixels)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
         labels = prediction.labels
         if not instances and model.recipe.target.kind != "classes":
             labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
-        results.append(score_case(case.name, truth, labels, dataset.labelling.task, len(names)))
+        results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.tell(*(f"{text} ({count} images)" for text, count in warnings.items()))
     scores = {
         "part": chosen,
         "data": root.resolve().name,
-        "task": dataset.labelling.task,
+        "task": labelling.task,
         **summarise(results, names, config.training.seed),
     }
     commit_json(opened.scores_path, scores)
     return scores
 
 
-def _check_labelling(recipe: Recipe, labelling: Labelling, root: Path) -> None:
-    """Refuse data whose task or classes are not those the model learned."""
-    if labelling.task != recipe.task:
+def _agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:
+    """Return how to read the masks in the model's classes; refuse another task or other classes.
+
+    Masks that do not show every class of the model are understood with fewer; they are read with all of them.
+    """
+    if (labelling.task == "instance") != (recipe.task == "instance"):
         mend = f"Say what the masks are with --task {recipe.task}, or use another run."
         raise BadDataset(f"masks for the task {recipe.task}, as the model learned", labelling.task, mend, root)
-    if labelling.task != "instance" and labelling.classes != recipe.classes:
+    if labelling.task == "instance" or labelling.classes == recipe.classes:
+        return labelling
+    known = dict(zip(recipe.classes, recipe.values, strict=True))
+    here = dict(zip(labelling.classes, labelling.values, strict=True))
+    if not here.items() <= known.items():
         mend = "Name the classes of the data with --classes in the model's order, or use another run."
-        raise BadDataset(
-            f"the model's classes ({', '.join(recipe.classes)})", f"{', '.join(labelling.classes)}", mend, root
-        )
+        expected = f"the model's classes ({', '.join(recipe.classes)})"
+        raise BadDataset(expected, ", ".join(labelling.classes), mend, root)
+    task = "binary" if len(recipe.classes) <= 2 else "multiclass"
+    return replace(labelling, task=task, classes=recipe.classes, values=recipe.values, colours=recipe.colours)
 
 
 def _choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[tuple[Case, Path]]]:

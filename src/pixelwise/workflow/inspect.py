@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pixelwise.engine.modelfile import read_recipe
-from pixelwise.errors import BadOption, nearest
+from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import DataOptions, Dataset, examine
 from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
@@ -42,7 +42,9 @@ class InspectedData:
             "channels": self.dataset.channels,
             "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
             "told": list(self.dataset.told),
-            "problems": [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in self.dataset.problems],
+            "problems": [
+                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in self.dataset.problems
+            ],
             "fingerprint": asdict(self.fingerprint) if self.fingerprint else None,
             "contact_sheet": str(self.sheet) if self.sheet else None,
         }
@@ -87,7 +89,11 @@ class InspectedRun:
         reasons = self.config.reasons
         width = max(len(key) for key in reasons) if reasons else 0
         lines = [f"Run {self.run.folder}"]
-        lines += [f"  {key:<{width}}  {value!s:<12}  {reasons[key]}" for key, value in settings(self.config).items() if key in reasons]
+        lines += [
+            f"  {key:<{width}}  {value!s:<12}  {reasons[key]}"
+            for key, value in settings(self.config).items()
+            if key in reasons
+        ]
         if self.run.model_path.is_file():
             recipe = read_recipe(self.run.model_path)
             lines.append(f"Model: {recipe.task}, classes {', '.join(recipe.classes)}; {_facts(recipe.trained)}.")
@@ -130,18 +136,18 @@ class InspectedNetwork:
         facts, geometry = self.to_json(), self.geometry
         lines = [f"{'layer':<14}{'channels':>14}  {'size':<28}{'parameters':>12}{'GFLOP':>9}"]
         for layer in self.layers:
-            channels = f"{layer.in_channels} -> {layer.channels}"
-            lines.append(
-                f"{layer.name:<14}{channels:>14}  {layer.arithmetic:<28}{layer.parameters:>12,}{layer.flops / 1e9:>9.2f}"
-            )
+            channels, work = f"{layer.in_channels} -> {layer.channels}", layer.flops / 1e9
+            sizes = f"{layer.arithmetic:<28}{layer.parameters:>12,}{work:>9.2f}"
+            lines.append(f"{layer.name:<14}{channels:>14}  {sizes}")
         lines += [
             "",
             f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP for {self.size} x {self.size} "
             f"(a multiply-add counts as two).",
             f"{self.size} -> {facts['output_size']}; legal sizes {geometry.legal_first} + k x {geometry.legal_step}; "
             f"total stride {geometry.total_stride}.",
-            f"An output pixel sees up to {geometry.receptive_field} input pixels a side, {geometry.reach} to the one side "
-            f"of it; exact tiles need a halo of {geometry.halo}" + (f" and a margin of {geometry.margin}." if geometry.margin else "."),
+            f"An output pixel sees up to {geometry.receptive_field} input pixels a side, {geometry.reach} to the one "
+            f"side of it; exact tiles need a halo of {geometry.halo}"
+            + (f" and a margin of {geometry.margin}." if geometry.margin else "."),
         ]
         return "\n".join(lines)
 
@@ -174,6 +180,8 @@ def inspect(
     ------
     BadOption
         The target is neither a folder nor a known network, or the size is not legal.
+    OutputFailed
+        `out` lies inside the data folder, or cannot be written.
     """
     path = Path(target)
     if str(target) in ARCHITECTURES and not path.exists():
@@ -198,14 +206,25 @@ def _inspect_network(name: str, size: int | None, overrides: Sequence[str]) -> I
 
 
 def _inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:
+    sheet = _place_of_sheet(root, out)
     dataset = examine(root, options, 0, progress)
     train = dataset.part("train")
     if any(problem.fatal for problem in dataset.problems) or not train:
         return InspectedData(dataset, None, None)
     fingerprint = measure_fingerprint(train, dataset.labelling, dataset.channels, progress)
-    sheet = Path(out) if out is not None else Path(f"inspect-{root.resolve().name}.png")
-    draw_contact_sheet(sheet, dataset)
+    if sheet is not None:
+        draw_contact_sheet(sheet, dataset)
     return InspectedData(dataset, fingerprint, sheet)
+
+
+def _place_of_sheet(root: Path, out: Path | str | None) -> Path | None:
+    """Return where the contact sheet goes; None where the current folder is the user's data."""
+    sheet = Path(out) if out is not None else Path(f"inspect-{root.resolve().name}.png")
+    if not sheet.resolve().is_relative_to(root.resolve()):
+        return sheet
+    if out is None:
+        return None
+    raise OutputFailed("a place outside the data", "one inside the data folder", "Give another --out.", sheet)
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -1,0 +1,392 @@
+"""Readers against other decoders, writers against readers, and the limits of memory and size."""
+
+import os
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+import badfiles
+from pixelwise.errors import BadImage, BadOption, OutputFailed
+from pixelwise.images import files_pillow
+from pixelwise.images.files import (
+    png_bytes,
+    probe,
+    read_image,
+    read_mask,
+    write_gif,
+    write_image,
+    write_labels,
+    write_mask,
+)
+
+PLANES = array_shapes(min_dims=2, max_dims=2, max_side=9)
+PALETTES = st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=256)
+
+
+def pixels(kinds: tuple[str, ...], channels: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    """Draw pictures of these types and channel counts."""
+    values = {"allow_nan": False, "allow_infinity": False, "width": 32}
+    return st.tuples(st.sampled_from(kinds), st.sampled_from(channels), PLANES).flatmap(
+        lambda drawn: arrays(
+            drawn[0], (drawn[1], *drawn[2]), elements=st.floats(**values) if drawn[0] == "float32" else None
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+class TestRoundTrips:
+    @given(picture=pixels(("uint8", "uint16"), (1, 3)))
+    def test_png(self, place: Path, picture: np.ndarray) -> None:
+        write_image(place / "a.png", picture)
+        _check_same(place / "a.png", picture)
+        assert (place / "a.png").read_bytes() == png_bytes(picture)
+
+    @given(picture=pixels(("uint8", "uint16", "float32"), (1, 2, 3, 4, 5)))
+    def test_tiff(self, place: Path, picture: np.ndarray) -> None:
+        write_image(place / "a.tif", picture)
+        _check_same(place / "a.tif", picture)
+
+    @given(mask=arrays(np.uint8, PLANES), palette=PALETTES)
+    def test_mask(self, place: Path, mask: np.ndarray, palette: list[tuple[int, int, int]]) -> None:
+        write_mask(place / "m.png", mask, palette)
+        found = read_mask(place / "m.png")
+        assert np.array_equal(found.values, mask)
+        assert found.palette is not None
+        assert [found.palette[i] for i in range(len(palette))] == palette
+        assert not found.lossy
+
+    @given(
+        labels=arrays(np.int64, PLANES, elements=st.integers(0, 2**32 - 1) | st.integers(0, 300)),
+        suffix=st.sampled_from([".png", ".tif", ".tiff"]),
+        spacing=st.none() | st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)),
+    )
+    def test_labels(self, place: Path, labels: np.ndarray, suffix: str, spacing: tuple[float, float] | None) -> None:
+        path = write_labels(place / f"l{suffix}", labels, spacing)
+        small = labels.max() < 2**16
+        assert path.suffix == (".tif" if suffix == ".png" and not small else suffix)
+        assert np.array_equal(read_mask(path).values, labels)
+        assert probe(path).dtype == ("uint16" if small else "uint32")
+        if path.suffix != ".png" and labels.max() <= 2**24:
+            found = read_image(path).spacing
+            assert (found is None) == (spacing is None)
+            assert found is None or found == pytest.approx(spacing, rel=1e-4)
+
+    def test_gif(self, tmp_path: Path) -> None:
+        frames = [np.full((8, 9, 3), value, np.uint8) for value in (0, 120, 250)]
+        write_gif(tmp_path / "film.gif", frames, 80)
+        with Pillow.open(tmp_path / "film.gif") as film:
+            assert getattr(film, "n_frames", 1) == 3
+            assert film.info["loop"] == 0
+            for number, frame in enumerate(frames):
+                film.seek(number)
+                assert film.info["duration"] == (240 if number == 2 else 80)
+                assert np.array_equal(film.convert("RGB"), frame)
+
+
+class TestWritersRefuse:
+    @pytest.mark.parametrize(
+        ("write", "words"),
+        [
+            (lambda p: write_image(p / "a.png", np.zeros((1, 2, 2), np.float32)), "1 channels of float32"),
+            (lambda p: write_image(p / "a.png", np.zeros((2, 2, 2), np.uint8)), "2 channels of uint8"),
+            (lambda p: write_image(p / "a.jpg", np.zeros((1, 2, 2), np.uint8)), "ending in .png"),
+            (lambda p: write_labels(p / "a.tif", np.array([[-1, 2]])), "-1 to 2"),
+            (lambda p: write_mask(p / "a.png", np.zeros((2, 2), np.uint8), [(0, 0, 0)] * 257), "257"),
+            (lambda p: write_gif(p / "a.gif", [], 80), "at least one frame"),
+        ],
+    )
+    def test_option(self, tmp_path: Path, write: Callable[[Path], object], words: str) -> None:
+        with pytest.raises(BadOption, match=words):
+            write(tmp_path)
+        assert not list(tmp_path.iterdir())
+
+    def test_place(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputFailed):
+            write_labels(tmp_path / "file" / "a.png", np.zeros((2, 2), np.int32))
+
+    def test_keeps_the_old_file_when_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.tif"
+        write_labels(path, np.ones((2, 2), np.int32))
+        before = path.read_bytes()
+
+        def fail(file: Any, *_: object, **__: object) -> None:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(tifffile, "imwrite", fail)
+        with pytest.raises(KeyboardInterrupt):
+            write_labels(path, np.zeros((2, 2), np.int32))
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+    def test_like_pillow(self, tmp_path: Path, orientation: int, suffix: str) -> None:
+        path = tmp_path / f"a{suffix}"
+        options = {".webp": {"lossless": True}, ".jpg": {"quality": 95}}.get(suffix, {})
+        Pillow.fromarray(badfiles.COLOUR).save(path, exif=badfiles.exif(orientation), **options)
+        with Pillow.open(path) as picture:
+            expected = np.asarray(ImageOps.exif_transpose(picture)).transpose(2, 0, 1)
+        found = read_image(path)
+        assert np.array_equal(found.pixels, expected)
+        assert np.array_equal(read_mask(path).values.transpose(2, 0, 1), expected)
+        info = probe(path)
+        assert info.turned == (orientation != 1)
+        assert (info.channels, info.height, info.width) == expected.shape
+        assert found.warnings == ()
+
+    def test_exif_behind_the_pixels(self, tmp_path: Path) -> None:
+        # PNG allows the record after the picture, where Pillow finds it only by decoding everything.
+        record = badfiles.exif(3).removeprefix(b"Exif\0\0")
+        rows = b"".join(b"\0" + bytes(row) for row in badfiles.GRAY)
+        chunks = (b"IDAT", zlib.compress(rows)), (b"eXIf", record), (b"IEND", b"")
+        (tmp_path / "a.png").write_bytes(badfiles.png(26, 21, *chunks))
+        assert np.array_equal(read_image(tmp_path / "a.png").pixels[0], badfiles.GRAY[::-1, ::-1])
+
+
+class TestDecodersAgree:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+    @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+    def test_with_pillow(self, tmp_path: Path, mode: str, suffix: str) -> None:
+        if (mode, suffix) == ("LA", ".bmp"):
+            pytest.skip("BMP has no gray with alpha")
+        path = tmp_path / f"a{suffix}"
+        Pillow.fromarray(badfiles.COLOUR).convert(mode).save(path)
+        with Pillow.open(path) as picture:
+            expected = np.asarray(picture.convert("L" if mode in ("1", "LA", "L") else "RGB"))
+        planes = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
+        assert np.array_equal(read_image(path).pixels, planes // 255 if mode == "1" else planes)
+
+    @pytest.mark.parametrize("colour", [False, True])
+    def test_sixteen_bit_png(self, tmp_path: Path, colour: bool) -> None:
+        array = (badfiles.COLOUR if colour else badfiles.GRAY).astype(np.uint16) * 201 + 5
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(array))
+        found = read_image(tmp_path / "a.png").pixels
+        assert np.array_equal(found, array.transpose(2, 0, 1) if colour else array[None])
+        assert found.max() > 255
+
+    def test_transparent_colour_is_no_channel(self, tmp_path: Path) -> None:
+        Pillow.fromarray(badfiles.COLOUR).save(tmp_path / "a.png", transparency=(0, 0, 255))
+        assert np.array_equal(read_image(tmp_path / "a.png").pixels, badfiles.COLOUR.transpose(2, 0, 1))
+
+    def test_lossless_webp(self, tmp_path: Path) -> None:
+        Pillow.fromarray(badfiles.COLOUR).save(tmp_path / "a.webp", lossless=True)
+        Pillow.fromarray(badfiles.COLOUR).save(tmp_path / "b.webp", quality=50)
+        assert np.array_equal(read_mask(tmp_path / "a.webp").values, badfiles.COLOUR)
+        assert not read_mask(tmp_path / "a.webp").lossy
+        assert read_mask(tmp_path / "b.webp").lossy
+
+    def test_white_is_zero(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, photometric="miniswhite")
+        with Pillow.open(tmp_path / "a.tif") as picture:
+            expected = np.asarray(picture)
+        assert np.array_equal(read_image(tmp_path / "a.tif").pixels[0], expected)
+        assert np.array_equal(read_mask(tmp_path / "a.tif").values, badfiles.GRAY)
+
+    def test_gray_colours_are_one_value(self, tmp_path: Path) -> None:
+        Pillow.fromarray(np.dstack([badfiles.GRAY] * 3)).save(tmp_path / "a.png")
+        assert np.array_equal(read_mask(tmp_path / "a.png").values, badfiles.GRAY)
+
+
+class TestPages:
+    STACK = np.stack([badfiles.GRAY, badfiles.GRAY // 2, badfiles.GRAY // 3])
+
+    @pytest.mark.parametrize("options", [{}, {"metadata": None}, {"imagej": True, "metadata": {"axes": "ZYX"}}])
+    def test_pages_as_channels_on_request(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, self.STACK, photometric="minisblack", **options)
+        assert probe(path).pages == 3
+        assert np.array_equal(read_image(path, pages=3).pixels, self.STACK)
+        with pytest.raises(BadImage, match=r"a stack of 3 pages.*--pages 3"):
+            read_image(path)
+        with pytest.raises(BadImage, match="a stack of 3 pages"):
+            read_image(path, pages=2)
+
+    @pytest.mark.parametrize("options", [{"ome": True}, {"imagej": True}, {}])
+    def test_channels_named_by_the_file(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, self.STACK, photometric="minisblack", metadata={"axes": "CYX"}, **options)
+        assert probe(path).pages == 1
+        assert np.array_equal(read_image(path).pixels, self.STACK)
+
+    def test_a_pyramid_is_one_picture(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            file.write(badfiles.GRAY, subifds=1, metadata={"axes": "YX"})
+            file.write(badfiles.GRAY[::2, ::2], subfiletype=1)
+        assert np.array_equal(read_image(tmp_path / "a.tif").pixels[0], badfiles.GRAY)
+
+    def test_other_files_named_by_ome_are_left_alone(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "secret.tif", np.full_like(badfiles.GRAY, 99))
+        plane = '<TiffData FirstT="{}" IFD="0"><UUID FileName="{}">urn:uuid:{}</UUID></TiffData>'
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYTZC" Type="uint8" SizeX="26" SizeY="21" '
+            'SizeT="2" SizeZ="1" SizeC="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+            f"{plane.format(0, 'a.tif', 0)}{plane.format(1, 'secret.tif', 1)}</Pixels></Image></OME>"
+        )
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, badfiles.GRAY, description=xml, metadata=None)
+        assert 99 in tifffile.imread(path)[1:]  # the control: a bare reader follows the name
+        found = read_image(path, pages=probe(path).pages).pixels
+        assert np.array_equal(found[0], badfiles.GRAY)
+        assert not (found[1:] == 99).all(axis=(1, 2)).any()
+
+
+class TestSpacing:
+    def test_imagej(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, badfiles.GRAY, imagej=True, resolution=(4, 2), metadata={"unit": "micron"})
+        assert read_image(path).spacing == (0.5, 0.25)
+
+    def test_ome(self, tmp_path: Path) -> None:
+        sizes = {"axes": "YX", "PhysicalSizeX": 325, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5}
+        tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, ome=True, metadata=sizes)
+        assert read_image(tmp_path / "a.tif").spacing == pytest.approx((0.5, 0.325))
+
+    def test_a_printers_resolution_is_none(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, resolution=(72, 72), resolutionunit="INCH")
+        assert read_image(tmp_path / "a.tif").spacing is None
+
+    def test_turns_with_the_image(self, tmp_path: Path) -> None:
+        turn = [(274, 3, 1, 6, True)]
+        tifffile.imwrite(
+            tmp_path / "a.tif", badfiles.GRAY, resolution=(1e4, 2e4), resolutionunit="CENTIMETER", extratags=turn
+        )
+        assert read_image(tmp_path / "a.tif").spacing == pytest.approx((1.0, 0.5))
+
+
+class TestLimits:
+    def test_pixel_limit(self, tmp_path: Path) -> None:
+        path = badfiles.picture("a.png", badfiles.GRAY)(tmp_path)
+        assert read_image(path, max_pixels=21 * 26).pixels.size == 21 * 26
+        with pytest.raises(BadImage, match=r"at most 545 pixels .*21 × 26"):
+            read_image(path, max_pixels=21 * 26 - 1)
+
+    def test_pillows_own_limit_is_restored(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = badfiles.picture("a.jpg", badfiles.GRAY, format="JPEG")(tmp_path)
+        monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 10)
+        assert read_image(path).pixels.shape == (1, 21, 26)
+        assert Pillow.MAX_IMAGE_PIXELS == 10
+        with pytest.raises(Pillow.DecompressionBombError):  # the control: this is what a bare open would do
+            Pillow.open(path)
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    def test_a_large_gray_image_lies_in_memory_once(self, tmp_path: Path, suffix: str) -> None:
+        side = 8000
+        path = tmp_path / f"large{suffix}"
+        write_large = np.broadcast_to(np.arange(side, dtype=np.uint8), (side, side))
+        if suffix == ".png":
+            path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(write_large), level=1))
+        else:
+            tifffile.imwrite(path, write_large, rowsperstrip=256, compression="zlib", compressionargs={"level": 1})
+        code = (
+            "import resource, sys; from pathlib import Path; from pixelwise.images.files import read_image\n"
+            "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "read_image(Path(sys.argv[2])); before = used(); image = read_image(Path(sys.argv[1]))\n"
+            "print(used() - before, image.pixels.shape, image.pixels.dtype)"
+        )
+        small = badfiles.picture("small.png", badfiles.GRAY)(tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(small)], capture_output=True, text=True, check=True
+        )
+        kilobytes, rest = done.stdout.split(" ", 1)
+        assert rest.strip() == f"(1, {side}, {side}) uint8"
+        assert int(kilobytes) * 1024 < 1.5 * side * side
+
+    def test_threads_do_not_disturb_each_other(self, tmp_path: Path) -> None:
+        path = badfiles.picture("a.jpg", badfiles.GRAY, format="JPEG", quality=95)(tmp_path)
+        limit, expected, wrong = Pillow.MAX_IMAGE_PIXELS, read_image(path).pixels, []
+
+        def read() -> None:
+            for _ in range(20):
+                if not np.array_equal(read_image(path).pixels, expected):
+                    wrong.append(1)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert limit == Pillow.MAX_IMAGE_PIXELS
+
+    def test_a_file_becomes_a_pipe_between_scan_and_read(self, tmp_path: Path) -> None:
+        path = badfiles.picture("a.png", badfiles.GRAY)(tmp_path)
+        probe(path)
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(BadImage, match="a pipe"):
+            read_image(path)
+
+
+class TestCutJpeg:
+    @pytest.mark.parametrize("cut", range(3, 40))
+    def test_no_lost_byte_goes_unnoticed(self, tmp_path: Path, cut: int) -> None:
+        data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
+        path = badfiles.content("a.jpg", data[:-cut])(tmp_path)
+        with pytest.raises(BadImage, match="truncated"):
+            read_image(path)
+
+    @pytest.mark.parametrize("cut", [1, 2])
+    def test_a_lost_end_marker_is_mended(self, tmp_path: Path, cut: int) -> None:
+        data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
+        whole = read_image(badfiles.content("b.jpg", data)(tmp_path)).pixels
+        found = read_image(badfiles.content("a.jpg", data[:-cut])(tmp_path))
+        assert np.array_equal(found.pixels, whole)
+
+    def test_a_progressive_file_is_not_mended(self, tmp_path: Path) -> None:
+        data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90, progressive=True)
+        with pytest.raises(BadImage, match="truncated"):
+            read_image(badfiles.content("a.jpg", data[:-2])(tmp_path))
+
+    def test_control_one_tail_hides_a_lost_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files_pillow, "_TAILS", (b"",))
+        data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
+        read_image(badfiles.content("a.jpg", data[: len(data) // 2])(tmp_path))
+
+
+@given(data=st.data())
+def test_damaged_bytes_raise_nothing_but_bad_image(place: Path, data: st.DataObject) -> None:
+    makers = [row.make for row in badfiles.ROWS if row.number in (12, 16, 26, 32, 33, 34, 37, 43, 54, 57, 58)]
+    folder = place / "fuzz"
+    folder.mkdir(exist_ok=True)
+    path = data.draw(st.sampled_from(makers))(folder)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    told: list[str] = []
+    for read in (probe, read_image, read_mask):
+        try:
+            read(path)
+        except BadImage as error:
+            told.append(str(error))
+    assert all(text.startswith(f"{path}: expected ") for text in told)
+
+
+def _check_same(path: Path, picture: np.ndarray) -> None:
+    found = read_image(path).pixels
+    assert found.dtype == picture.dtype
+    assert np.array_equal(found, picture)
+    assert probe(path).dtype == picture.dtype.name

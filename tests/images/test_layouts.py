@@ -1,0 +1,151 @@
+import unicodedata
+from pathlib import Path
+
+import pytest
+from drawn import image, mask, pairs, save
+
+from pixelwise.errors import BadDataset
+from pixelwise.images.layouts import Layout, read_layout
+from pixelwise.images.names import natural, pairing_name, read_folder_name, without_role
+from pixelwise.images.records import DataOptions
+
+PLAIN = DataOptions()
+
+
+def names(layout: Layout) -> list[str]:
+    assert not layout.problems, layout.problems
+    return [pair.name for pair in layout.pairs]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("images/{}.png", "masks/{}.png"),
+        ("IMG/{}.PNG", "Labels/{}.Png"),
+        ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"),
+        ("raw/{}.tif", "gt/{}.bmp"),
+        ("x/{}.png", "y/{}.png"),
+        ("images/{}.png", "masks/{}_mask.png"),
+        ("images/img_{}.png", "masks/mask_{}.png"),
+        ("{}.png", "{}_masks.png"),
+        ("{}_img.png", "{}_masks.png"),
+        ("{}.jpg", "{}_L.png"),
+        ("{}.jpg", "{}.png"),
+        ("{}.png", "masks/{}.png"),
+        ("photos/{}.png", "by_hand/{}.png"),
+        ("set/images/{}.png", "set/masks/{}.png"),
+        ("images/a/{}.png", "masks/a/{}.png"),
+        ("one/{}.png", "two/{}.png"),
+    ],
+)
+def test_usual_layouts_without_parts(tmp_path: Path, images: str, masks: str) -> None:
+    layout = read_layout(pairs(tmp_path, 3, images=images, masks=masks), PLAIN)
+    assert len(names(layout)) == 3
+    for index, pair in enumerate(layout.pairs):
+        assert f"case_{index}" in pair.image.name
+        assert pair.image == tmp_path / images.format(f"case_{index}")
+        assert pair.mask == tmp_path / masks.format(f"case_{index}")
+        assert pair.part is None
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("{part}/images/{{}}.png", "{part}/masks/{{}}.png"),
+        ("images/{part}/{{}}.png", "masks/{part}/{{}}.png"),
+        ("{part}_images/{{}}.png", "{part}_masks/{{}}.png"),
+        ("{part}/{{}}.png", "{part}annot/{{}}.png"),
+        ("{part}/{{}}.png", "{part}/{{}}_mask.png"),
+    ],
+)
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "validation", "TEST")])
+def test_parts_above_or_below(tmp_path: Path, images: str, masks: str, words: tuple[str, str, str]) -> None:
+    for index, part in enumerate(words):
+        pairs(tmp_path, 1, images=images.format(part=part), masks=masks.format(part=part), first=index)
+    layout = read_layout(tmp_path, PLAIN)
+    assert names(layout) == ["train/case_0", "val/case_1", "test/case_2"]
+
+
+def test_pairing_is_by_name_and_never_by_order_or_beginning(tmp_path: Path) -> None:
+    for name in ("train1", "train10", "train2"):
+        save(tmp_path / "images" / f"{name}.png", image(1))
+    for name in ("train10", "train2", "train1"):
+        save(tmp_path / "masks" / f"{name}_mask.png", mask(1))
+    layout = read_layout(tmp_path, PLAIN)
+    assert names(layout) == ["train1", "train2", "train10"]
+    assert all(pair.mask.name == f"{pair.image.stem}_mask.png" for pair in layout.pairs)
+
+
+def test_forms_of_unicode_and_odd_names_pair(tmp_path: Path) -> None:
+    for odd in ("zürich", "- a 'b'", "שלום", "🙂"):
+        save(tmp_path / "images" / (unicodedata.normalize("NFC", odd) + ".png"), image(1))
+        save(tmp_path / "masks" / (unicodedata.normalize("NFD", odd) + ".png"), mask(1))
+    assert len(names(read_layout(tmp_path, PLAIN))) == 4
+
+
+def test_spare_masks_are_named_and_left_aside(tmp_path: Path) -> None:
+    pairs(tmp_path, 3)
+    pairs(tmp_path, 3, masks="masks_2nd_observer/{}.png")
+    layout = read_layout(tmp_path, PLAIN)
+    assert {pair.mask.parent.name for pair in layout.pairs} == {"masks"}
+    assert any("masks_2nd_observer also looks like masks (3 files)" in text for text in layout.told)
+    chosen = read_layout(tmp_path, DataOptions(masks="masks_2nd_observer"))
+    assert {pair.mask.parent.name for pair in chosen.pairs} == {"masks_2nd_observer"}
+    assert names(chosen) == ["case_0", "case_1", "case_2"]
+
+
+def test_two_plain_folders_for_masks_ask_for_a_flag(tmp_path: Path) -> None:
+    pairs(tmp_path, 3)
+    pairs(tmp_path, 3, masks="labels/{}.png")
+    problems = read_layout(tmp_path, PLAIN).problems
+    assert any(p.kind == "ambiguous folders" and "--masks" in p.mend for p in problems)
+    assert names(read_layout(tmp_path, DataOptions(masks="labels"))) == ["case_0", "case_1", "case_2"]
+
+
+def test_flags_name_folders_and_suffixes(tmp_path: Path) -> None:
+    pairs(tmp_path / "a", 2, images="foo/{}.png", masks="bar/{}.png")
+    assert len(names(read_layout(tmp_path / "a", DataOptions(images="foo", masks="bar")))) == 2
+    pairs(tmp_path / "b", 2, masks="images/{}_truth.png")
+    assert len(names(read_layout(tmp_path / "b", DataOptions(masks="_truth")))) == 2
+    with pytest.raises(BadDataset, match=r"called nowhere \(--masks\)"):
+        read_layout(tmp_path / "a", DataOptions(masks="nowhere"))
+
+
+def test_other_suffixes_are_left_aside(tmp_path: Path) -> None:
+    pairs(tmp_path, 3, images="{}.png", masks="{}_mask.png")
+    pairs(tmp_path, 2, images="{}.png", masks="{}_seg.png")
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 3
+    assert any("_seg were left aside" in text for text in layout.told)
+
+
+def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
+    pairs(tmp_path / "train", 3)
+    save(tmp_path / "test" / "images" / "new.png", image(9))
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 3
+    assert any("1 images without masks" in text for text in layout.told)
+
+
+def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+    pairs(tmp_path, 2)
+    (tmp_path / "images" / ".case_0.png").write_bytes(b"x")
+    (tmp_path / "images" / "Thumbs.db").write_bytes(b"x")
+    save(tmp_path / "__MACOSX" / "images" / "case_9.png", image(9))
+    assert len(names(read_layout(tmp_path, PLAIN))) == 2
+
+
+def test_a_circle_of_links_ends(tmp_path: Path) -> None:
+    pairs(tmp_path, 2)
+    (tmp_path / "images" / "again").symlink_to(tmp_path)
+    assert len(names(read_layout(tmp_path, PLAIN))) == 2
+
+
+def test_words() -> None:
+    assert read_folder_name("Train") == ("train", None)
+    assert read_folder_name("val_masks") == ("val", "mask")
+    assert read_folder_name("trainannot") == ("train", "mask")
+    assert read_folder_name("masks_2nd_observer") == (None, None)
+    assert without_role("a_segmentation") == without_role("mask_a") == without_role("a_img") == "a"
+    assert pairing_name(Path("A.PNG")) == pairing_name(Path("a.tif"))
+    assert sorted(["s10", "s9", "s1"], key=natural) == ["s1", "s9", "s10"]

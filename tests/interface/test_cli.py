@@ -1,0 +1,225 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pixelwise.errors import BadOption, Diverged, Interrupted, OutputFailed
+from pixelwise.interface import cli
+from pixelwise.workflow.predict import Predictions
+
+VERBS = ("train", "evaluate", "predict", "report", "inspect", "demo")
+
+
+def pixelwise(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pixelwise", *words], capture_output=True, text=True, cwd=cwd)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command line in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["pixelwise", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, place: str, answer: object) -> dict[str, Any]:
+    """Put a stand-in for a verb that notes its arguments and answers or raises."""
+    seen: dict[str, Any] = {}
+
+    def verb(*args: Any, **kwargs: Any) -> object:
+        seen.update(kwargs, args=args)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(place, verb)
+    return seen
+
+
+def test_help_names_every_verb_and_is_quick() -> None:
+    times: list[float] = []
+    for _ in range(3):
+        start = time.perf_counter()
+        shown = pixelwise("--help")
+        times.append(time.perf_counter() - start)
+        assert shown.returncode == 0
+        assert [verb for verb in VERBS if verb not in shown.stdout] == []
+    assert min(times) < 0.4
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help_for_each_option(verb: str) -> None:
+    result = CliRunner().invoke(cli.app, [verb, "--help"])
+    assert result.exit_code == 0
+    command = next(item for item in cli.app.registered_commands if (item.callback or pixelwise).__name__ == verb)
+    assert command.callback is not None
+    assert command.callback.__doc__
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom pixelwise.interface import cli\nsys.argv = ['pixelwise', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'scipy', 'PIL', 'pydantic', 'matplotlib') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_version() -> None:
+    import pixelwise as package
+
+    assert pixelwise("--version").stdout.strip() == package.__version__
+
+
+def test_an_unknown_verb_and_a_missing_argument_end_with_2_and_no_traceback() -> None:
+    for words in (("trian",), ("train",), ("train", "x", "--no-such-option")):
+        result = pixelwise(*words)
+        assert result.returncode == 2
+        assert "Error" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_missing_folder_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
+    result = pixelwise("train", "nowhere", "--out", "run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("Error: nowhere")
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    for words in (("report", str(tmp_path)), ("evaluate", str(tmp_path), str(tmp_path))):
+        result = pixelwise(*words)
+        assert result.returncode == 2
+        assert "expected a run folder; got a folder without config.yaml" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "head"),
+    [
+        (BadOption("a", "b", "c"), 2, "Error: "),
+        (OutputFailed("a", "b", "c"), 2, "Error: "),
+        (Diverged("a", "b", "c"), 4, "Error: "),
+        (Interrupted("a", "b", "c"), 75, "Stopped: "),
+        (KeyboardInterrupt(), 75, "Stopped."),
+    ],
+)
+def test_each_error_has_its_exit_code_and_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    exit_code: int,
+    head: str,
+) -> None:
+    stand_in(monkeypatch, "pixelwise.workflow.report.report", error)
+    assert call(monkeypatch, "report", "runs/x") == exit_code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(head)
+    assert len(shown.err.strip().splitlines()) == 1
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "pixelwise.workflow.report.report", ZeroDivisionError("ours"))
+    monkeypatch.setattr(sys, "argv", ["pixelwise", "report", "runs/x"])
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        cli.main()
+
+
+def test_train_hands_on_limits_overrides_and_data_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pixelwise.images.records import DataOptions
+    from pixelwise.workflow.run import Run
+
+    seen = stand_in(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
+    words = "train DATA network.depth=5 network.base=8 --budget 10m --seed 3 --classes ground,cell --ignore-index 7"
+    assert call(monkeypatch, *words.split(), "--group-by", "^(..)", "--allow-missing") == 0
+    assert seen["args"] == (Path("DATA"),)
+    assert list(seen["overrides"]) == ["network.depth=5", "network.base=8"]
+    assert (seen["budget"], seen["seed"], seen["resume"]) == ("10m", 3, False)
+    expected = DataOptions(classes=("ground", "cell"), ignore_index=7, group_by="^(..)", allow_missing=True)
+    assert seen["data_options"] == expected
+
+
+def test_no_data_flag_means_the_options_of_the_plan_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pixelwise.workflow.run import Run
+
+    seen = stand_in(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
+    assert call(monkeypatch, "train", "DATA", "--config", "plan.yaml") == 0
+    assert seen["data_options"] is None
+    assert seen["config"] == Path("plan.yaml")
+
+
+def test_an_unknown_task_is_told_with_the_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "DATA", "--task", "semantics") == 2
+    assert (
+        "expected --task to be 'auto', 'binary', 'multiclass' or 'instance'; got `semantics`" in capsys.readouterr().err
+    )
+
+
+def test_predict_ends_with_3_when_some_files_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = Predictions((Path("o/a.png"),), ((Path("b.png"), "expected a picture; got text."),))
+    seen = stand_in(monkeypatch, "pixelwise.workflow.predict.predict", some)
+    assert call(monkeypatch, "predict", "runs/x", "a.png", "b.png", "--out", "o", "--json") == 3
+    assert json.loads(capsys.readouterr().out) == {
+        "outputs": [str(Path("o/a.png"))],
+        "failed": [{"file": "b.png", "text": "expected a picture; got text."}],
+    }
+    assert seen["args"] == (Path("runs/x"), [Path("a.png"), Path("b.png")], Path("o"))
+    stand_in(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.png"),), ()))
+    assert call(monkeypatch, "predict", "runs/x", "a.png", "--out", "o") == 0
+
+
+def test_predict_needs_a_place_for_its_results() -> None:
+    result = pixelwise("predict", "runs/x", "a.png")
+    assert result.returncode == 2
+    assert "--out" in result.stderr
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, rng: np.random.Generator) -> Callable[[], Path]:
+    """A folder of six drawn pairs with masks of 0 and 255."""
+    from pixelwise.images.files import write_image
+
+    def make() -> Path:
+        root = tmp_path / "data"
+        for index in range(6):
+            pixels = rng.integers(0, 200, (1, 32, 40), dtype=np.uint8)
+            mask = np.zeros((1, 32, 40), np.uint8)
+            mask[:, 8:20, 10 : 20 + index] = 255
+            write_image(root / "images" / f"case_{index}.png", np.where(mask, 255, pixels).astype(np.uint8))
+            write_image(root / "masks" / f"case_{index}.png", mask)
+        return root
+
+    return make
+
+
+def test_json_is_one_object_on_standard_output(pairs: Callable[[], Path], tmp_path: Path) -> None:
+    result = pixelwise("inspect", str(pairs()), "--json", "--out", str(tmp_path / "sheet.png"))
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["task"] == "binary"
+    assert found["channels"] == 1
+    assert sum(found["cases"].values()) == 6
+    assert found["ignore_index"] is None
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_a_network_that_does_not_exist_lists_the_known_ones() -> None:
+    result = pixelwise("inspect", "resunet")
+    assert result.returncode == 2
+    assert "`resunet`" in result.stderr
+    assert "unet2015, unet" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,134 @@
+"""The house rules that no other tool holds."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, TESTS = ROOT / "src" / "pixelwise", ROOT / "tests"
+FILES = sorted(SOURCE.rglob("*.py"))
+ROOMS = sorted(folder.parent for folder in SOURCE.rglob("__init__.py") if folder.parent != SOURCE)
+MOST_LINES = 300
+
+# what -> how it looks in code; each is a way to run foreign code, to fail without words, or an unfinished thought
+FORBIDDEN = {
+    "pickle": r"\bpickle\b",
+    "eval or exec": r"(?<![.\w])(eval|exec)\(",
+    "unsafe YAML": r"\byaml\.(load|unsafe_load|full_load)\(",
+    "torch's pickled files": r"\btorch\.(load|save)\(",
+    "numpy's pickled arrays": r"allow_pickle\s*=\s*True",
+    "a shell": r"shell\s*=\s*True|os\.system\(",
+    "print": r"(?<![.\w])print\(",
+    "assert": r"^\s*assert\b",
+    "unfinished work": r"\b(TODO|FIXME|XXX)\b|NotImplementedError",
+    "late annotations": r"from __future__ import annotations",
+}
+NETWORK = {"requests", "urllib", "http", "socket", "aiohttp", "httpx", "ftplib"}
+GUESTS = {  # heavy guest -> its doors
+    "lightning": {"engine/task.py", "workflow/train.py", "workflow/training.py"},
+    "PIL": {"images/files"},
+    "tifffile": {"images/files"},
+    "imagecodecs": {"images/files"},
+    "typer": {"interface/cli.py"},
+    "matplotlib": {"workflow/report", "workflow/inspect", "workflow/contact_sheet"},
+}
+
+
+def code(path: Path) -> str:
+    """The code without docstrings and comments: words may name what code may not do."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [item for item in body if not is_text(item)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_file_is_longer_than_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_forbidden_is_used(path: Path) -> None:
+    text = code(path)
+    found = [what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)]
+    assert found == []
+    assert {name.split(".")[0] for name in imported(path)} & NETWORK == set(), "no network access"
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("import pickle", "pickle"),
+        ("x = eval('1')", "eval or exec"),
+        ("yaml.load(text)", "unsafe YAML"),
+        ("torch.load(path)", "torch's pickled files"),
+        ("print(1)", "print"),
+        ("assert x", "assert"),
+        ("raise NotImplementedError", "unfinished work"),
+    ],
+)
+def test_the_search_finds_what_is_forbidden(line: str, what: str) -> None:
+    assert re.search(FORBIDDEN[what], line, re.MULTILINE)
+    assert not re.search(FORBIDDEN[what], "network.eval()\nblueprint(1)\nsafe_load(text)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_guests_come_in_by_their_doors(path: Path) -> None:
+    for guest, doors in GUESTS.items():
+        if any(name.split(".")[0].split("_")[0] == guest for name in imported(path)):
+            assert any(name_of(path).startswith(door) for door in doors), f"{guest} in {name_of(path)}"
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name_of)
+def test_a_room_holds_one_sentence_and_is_mirrored_by_tests(room: Path) -> None:
+    body = ast.parse((room / "__init__.py").read_text("utf-8")).body
+    assert [type(node) for node in body] == [ast.Expr], "a room's __init__ is one docstring"
+    assert is_text(body[0])
+    mirror = TESTS / room.relative_to(SOURCE)
+    assert list(mirror.glob("test_*.py")), f"no tests for {name_of(room)}"
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    assert [name_of(path) for path in FILES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import pixelwise
+
+    version = pixelwise.__version__
+    assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_every_verb_has_its_page() -> None:
+    for verb in ("train", "evaluate", "predict", "report", "inspect"):
+        assert (ROOT / "docs" / f"{verb}.md").is_file()
