@@ -157,6 +157,16 @@ def _many_directories() -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + chain.tobytes()
 
 
+def _bmp(offset: int, value: int) -> Make:
+    indexed = Image.fromarray(CLASSES)
+    indexed.putpalette([value for colour in PALETTE for value in colour])
+    buffer = io.BytesIO()
+    indexed.save(buffer, "BMP")
+    data = bytearray(buffer.getvalue())
+    data[offset : offset + 4] = struct.pack("<I", value)
+    return content("a.bmp", bytes(data))
+
+
 def _palette(name: str, **options: Any) -> Make:
     def make(folder: Path) -> Path:
         indexed = Image.fromarray(CLASSES)
@@ -278,6 +288,8 @@ ROWS: list[Row] = [
         ("7 × 0 pixels",),
     ),
     Row(20, "TIFF without height", content("a.tif", tiff_bytes(tags(5, 0))), "image", "refuse", ("TIFF",)),
+    Row(19, "BMP of 4e9 colours", _bmp(46, 2**32 - 1), "image", "refuse", ("4294967295 colours",)),
+    Row(19, "palette BMP of 10^10 pixels", _bmp(18, 500_000_000), "image", "refuse", ("21 × 500000000 pixels",)),
     Row(21, "one pixel", picture("a.png", GRAY[:1, 1:2]), "image", "accept", (), _same(GRAY[:1, 1:2])),
     Row(
         22,

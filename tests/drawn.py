@@ -64,3 +64,8 @@ def pairs(
         save(folder / images.format(f"case_{seed}"), image(seed))
         save(folder / masks.format(f"case_{seed}"), draw(seed))
     return folder
+
+
+def coloured(seed: int) -> np.ndarray:
+    """Two classes as red and blue on black."""
+    return np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)[several(1, 2)(seed)]

@@ -14,7 +14,7 @@ from pixelwise.scoring.losses import LossOptions
 
 def make_learner(**options: object) -> Learner:
     torch.manual_seed(0)
-    network = build(NetworkOptions(base=4, depth=2, dropout=0.2))
+    network = build(NetworkOptions(base=8, depth=2, dropout=0.2))
     training = TrainingOptions(steps=20, **options)
     return Learner(network, training, LossOptions(), make_fabric("cpu", training.precision))
 
@@ -94,7 +94,8 @@ def test_a_continued_learner_ends_in_the_same_bits() -> None:
         first.step(i, *batch(i))
     torch.manual_seed(12345)  # whatever else has drawn numbers in between
     second = make_learner()
-    second.load_tensors({g: {n: v.clone() for n, v in t.items()} for g, t in first.tensors().items()})
+    # as a checkpoint brings them: in plain memory order, not channels last
+    second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
     for i in range(3, 6):
         second.step(i, *batch(i))
     assert same(state(straight), state(second))

@@ -1,17 +1,18 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from drawn import SIZE, mask, objects, pairs, save, several
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn import SIZE, mask, objects, pairs, save, several
 from pixelwise.images.cases import DataOptions, examine, read_labels
+from pixelwise.images.files import MaskImage, read_mask
 from pixelwise.images.labelling import read_meaning
 from pixelwise.images.legend import Entry, Legend, parse_table, read_legend
 from pixelwise.images.records import Labelling
 from pixelwise.images.survey import measure_values, pack
-from pixelwise.images.files import MaskImage, read_mask
 
 
 def label(folder: Path, **options: object) -> Labelling:
@@ -137,7 +138,7 @@ def test_lines_of_class_tables(line: str, entry: Entry) -> None:
 
 @pytest.mark.parametrize("text", ["0 a\n0 b\n", "a\na\n", "12\n", "x 300,0,0\n"])
 def test_odd_tables_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="line|stands"):
+    with pytest.raises(ValueError, match=r"line|stands"):
         parse_table(text)
 
 
@@ -152,7 +153,8 @@ def test_a_broken_description_is_a_problem_and_left_aside(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ['{"labels": {"background": 0, "tree": 1}}', '{"classes": ["background", "tree"]}', '{"classes": {"0": "background", "1": "tree"}}'],
+    ['{"labels": {"background": 0, "tree": 1}}', '{"classes": ["background", "tree"]}',
+     '{"classes": {"0": "background", "1": "tree"}}'],
 )  # fmt: skip
 def test_names_from_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
@@ -184,7 +186,8 @@ def test_regions_agree_with_scipy(rng: np.random.Generator) -> None:
     assert measured.values == (0, 60, 120, 180)
     for value, count, regions in zip(measured.values[1:], measured.counts[1:], measured.regions[1:], strict=True):
         assert count == (drawn == value).sum()
-        assert regions == ndimage.label(drawn == value, np.ones((3, 3)))[1]
+        areas: Any = ndimage.label(drawn == value, np.ones((3, 3)))
+        assert regions == areas[1]
 
 
 def test_packing_colours(tmp_path: Path) -> None:

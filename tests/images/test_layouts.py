@@ -2,8 +2,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from drawn import image, mask, pairs, save
 
+from drawn import image, mask, pairs, save
 from pixelwise.errors import BadDataset
 from pixelwise.images.layouts import Layout, read_layout
 from pixelwise.images.names import natural, pairing_name, read_folder_name, without_role

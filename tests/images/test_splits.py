@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import image, mask, pairs, save
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
+from drawn import image, mask, pairs, save
 from pixelwise.images.cases import DataOptions, examine, understand
 from pixelwise.images.splits import choose_validation, join, near_pairs
 from pixelwise.images.survey import sketch
@@ -16,7 +16,7 @@ from pixelwise.images.survey import sketch
 def smooth(seed: int, size: tuple[int, int] = (120, 150)) -> np.ndarray:
     """A picture with structure on several scales, as photographs have."""
     noise = np.random.default_rng(seed).normal(size=size)
-    mixed = sum(ndimage.gaussian_filter(noise, sd) * sd for sd in (1, 3, 8))
+    mixed = np.sum([ndimage.gaussian_filter(noise, sd) * sd for sd in (1, 3, 8)], axis=0)
     scaled = (mixed - mixed.min()) / np.ptp(mixed) * 255
     return scaled.astype(np.uint8)
 
@@ -99,12 +99,16 @@ def test_blocks_of_the_comparison_join_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert whole == [(a, b) for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
 
 
-def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
+def write_copies(folder: Path) -> None:
     for seed in range(8):
         for copy, change in enumerate(("same", "noisy", "smaller")):
             picture = altered(smooth(seed))[change]
-            save(tmp_path / f"images/c{seed}_{copy}.png", picture)
-            save(tmp_path / f"masks/c{seed}_{copy}.png", mask(seed, size=picture.shape))
+            save(folder / f"images/c{seed}_{copy}.png", picture)
+            save(folder / f"masks/c{seed}_{copy}.png", mask(seed, size=picture.shape))
+
+
+def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
+    write_copies(tmp_path)
     for seed in range(5):
         dataset = understand(tmp_path, DataOptions(val_share=0.3), seed)
         sides: dict[str, set[str]] = {}
@@ -113,7 +117,15 @@ def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
         assert all(len(parts) == 1 for parts in sides.values())
         assert dataset.split_made
         assert dataset.part("val")
-    assert any("copies stay in one part" in text for text in dataset.told)
+        assert any("copies stay in one part" in text for text in dataset.told)
+
+
+def test_control_without_the_comparison_copies_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_copies(tmp_path)
+    monkeypatch.setattr("pixelwise.images.duplicates.near_pairs", lambda sketches: [])
+    dataset = understand(tmp_path, DataOptions(val_share=0.3))
+    sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
+    assert sides[0] & sides[1]
 
 
 def test_groups_of_the_user(tmp_path: Path) -> None:

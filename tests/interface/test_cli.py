@@ -93,7 +93,7 @@ def test_a_missing_folder_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("Error: nowhere")
-    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "nothing is left behind"
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
@@ -110,7 +110,6 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
         (OutputFailed("a", "b", "c"), 2, "Error: "),
         (Diverged("a", "b", "c"), 4, "Error: "),
         (Interrupted("a", "b", "c"), 75, "Stopped: "),
-        (KeyboardInterrupt(), 75, "Stopped."),
     ],
 )
 def test_each_error_has_its_exit_code_and_one_line(
@@ -120,17 +119,25 @@ def test_each_error_has_its_exit_code_and_one_line(
     exit_code: int,
     head: str,
 ) -> None:
-    stand_in(monkeypatch, "pixelwise.workflow.report.report", error)
-    assert call(monkeypatch, "report", "runs/x") == exit_code
+    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", error)
+    assert call(monkeypatch, "evaluate", "runs/x", "DATA") == exit_code
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(head)
     assert len(shown.err.strip().splitlines()) == 1
 
 
+def test_ctrl_c_with_nothing_to_save_is_130_without_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", KeyboardInterrupt())
+    assert call(monkeypatch, "evaluate", "runs/x", "DATA") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "pixelwise.workflow.report.report", ZeroDivisionError("ours"))
-    monkeypatch.setattr(sys, "argv", ["pixelwise", "report", "runs/x"])
+    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", ZeroDivisionError("ours"))
+    monkeypatch.setattr(sys, "argv", ["pixelwise", "evaluate", "runs/x", "DATA"])
     with pytest.raises(ZeroDivisionError, match="ours"):
         cli.main()
 

@@ -11,13 +11,14 @@ from pixelwise.engine.model import Model
 from pixelwise.engine.modelfile import Recipe, save_model
 from pixelwise.engine.predictor import Predictor
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
+from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.files import write_image, write_labels, write_mask
 from pixelwise.images.preprocess import Normalisation
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.scoring.instance import match
 from pixelwise.workflow import evaluate as verb
-from pixelwise.workflow.config import Config
+from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.scores import CaseResult, rounded, score_case, summarise
@@ -222,6 +223,24 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
 def test_another_task_is_refused(make_run: Callable[..., Run], binary_data: Path):
     with pytest.raises(BadDataset, match="masks for the task instance, as the model learned; got binary"):
         evaluate(make_run(OBJECTS).folder, binary_data)
+
+
+def test_answers_given_in_training_hold_until_others_are_given(
+    make_run: Callable[..., Run], binary_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = make_run(BINARY)
+    save_config(run.config_path, Config(data=DataOptions(val_share=0.4, allow_duplicates=True)))
+    asked: list[DataOptions] = []
+
+    def examine(root: Path, options: DataOptions, *rest: Any) -> Dataset:
+        asked.append(options)
+        return real(root, options, *rest)
+
+    real = verb.examine
+    monkeypatch.setattr(verb, "examine", examine)
+    evaluate(run.folder, binary_data)
+    evaluate(run.folder, binary_data, options=DataOptions(val_share=0.3))
+    assert asked == [DataOptions(val_share=share, allow_duplicates=True) for share in (0.4, 0.3)]
 
 
 def test_a_part_that_is_none_is_refused(make_run: Callable[..., Run], binary_data: Path):

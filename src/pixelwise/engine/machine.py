@@ -34,7 +34,7 @@ def look_at_machine(device: str = "auto") -> Machine:
         The device asked for is not there.
     """
     name = choose_device(device)
-    threads = cores()
+    threads = int(os.environ.get("OMP_NUM_THREADS", "") or cores())  # a limit the user has set is kept
     if name == "cpu":
         torch.set_num_threads(threads)
     return Machine(device=name, threads=threads, memory=_memory(name), bfloat16_gain=_bfloat16_gain(name))

@@ -175,7 +175,7 @@ def _recipe(header: dict[str, Any], path: Path) -> Recipe:
         raise _broken(path, f"a damaged recipe ({error})") from error
 
 
-def _adapter() -> TypeAdapter[Recipe]:
+def _adapter() -> Any:  # TypeAdapter[Recipe], which beartype cannot check
     """Validate against the records; unknown keys are refused on every level."""
     for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]

@@ -184,9 +184,13 @@ class Learner:
         """Put back what `tensors` returned."""
         self.network.load_state_dict(dict(tensors["weights"]))
         self.average.load_state_dict(dict(tensors["average"]))
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         state: dict[int, dict[str, Any]] = {}
         for key, value in tensors["optimiser"].items():
             index, name = key.split(".", 1)
+            if value.ndim:
+                # the fused update walks through memory: moments must lie there as their parameter does
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
             state.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 

@@ -22,6 +22,7 @@ from pixelwise.images.names import natural
 from pixelwise.images.records import KINDS, Case, DataOptions, Dataset, Labelling, Problem
 from pixelwise.images.survey import Survey, pack, survey
 from pixelwise.images.value_table import name_of
+from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 LISTED = 20  # problems shown in an error
-IGNORE = 255  # in class maps
 IGNORE_OBJECT = -1  # in label images
 
 
@@ -252,6 +252,6 @@ def _error(root: Path, problems: Sequence[Problem]) -> BadDataset:
     lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
     if len(problems) > LISTED:
         lines.append(f"\n  and {len(problems) - LISTED} more")
-    mends = " ".join(dict.fromkeys(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds))
-    came = f"{len(problems)} problems ({counted}):{''.join(lines)}\nWhat to do"
-    return BadDataset("images and masks that fit together", came, mends.strip(), root)
+    mends = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
+    came = f"{len(problems)} problems ({counted}):{''.join(lines)}"
+    return BadDataset("images and masks that fit together", came, f"To mend:{mends}", root)

@@ -51,11 +51,11 @@ def _checked_values(
         strange = {value: count for value, count in counts.items() if value not in allowed}
         if strange:
             _report(table, name, strange, len(values))
-    if not known and task == "multiclass" and len(values) > MOST_CLASSES:
+    if not known and task == "multiclass":
         for name, mask in table.masks.items():
             if (text := unexpected(mask, MOST_GUESSED)) is not None:
                 table.fault("too many values", text, name)
-        if not table.problems:
+        if len(values) > MOST_CLASSES and not table.problems:
             table.fault("too many values", f"{len(values)} values, not one connected area each")
         return values[:MOST_CLASSES]
     return values

@@ -49,6 +49,8 @@ def opened(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillow.Ima
 
 def look_pillow(file: BinaryIO, kind: str, path: Path) -> Header:
     """Read the header of a JPEG, BMP or WebP file."""
+    if kind == "BMP":
+        _check_bmp(file, path)
     with opened(file, kind) as (picture, heard):
         if picture.mode not in _CHANNELS:
             raise _strange_colours(path, picture.mode)
@@ -132,8 +134,11 @@ def _exif_of(picture: Pillow.Image) -> bytes | None:
 def _palette_of(picture: Pillow.Image) -> Shaped[np.ndarray, "entries 3"] | None:
     if picture.mode != "P" or picture.palette is None:
         return None
-    colours = picture.getpalette("RGB") or []
-    return np.array(colours, np.uint8).reshape(-1, 3)
+    # Not `picture.getpalette`: that decodes the whole picture, of whatever size the header tells.
+    order = picture.palette.rawmode or picture.palette.mode
+    entries = np.frombuffer(bytes(picture.palette.palette), np.uint8)
+    rows = entries[: len(entries) // len(order) * len(order)].reshape(-1, len(order))
+    return rows[:, 2::-1] if order.startswith("BGR") else rows[:, :3]
 
 
 def _samples(picture: Pillow.Image) -> Shaped[np.ndarray, "channels height width"]:
@@ -162,6 +167,15 @@ def _one_scan(jpeg: bytes) -> bool:
             return components > 0 and jpeg[at + 4] == components
         at += 2 + length
     return False
+
+
+def _check_bmp(file: BinaryIO, path: Path) -> None:
+    """Refuse a colour count beyond a palette's 256: Pillow would ask for room for all of them, up to 16 GB."""
+    file.seek(0)
+    head = file.read(50)
+    if len(head) == 50 and head[14] >= 40 and (count := struct.unpack("<I", head[46:50])[0]) > 256:
+        mend = "The file is damaged; export it again."
+        raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", mend, path)
 
 
 def _webp_is_lossy(file: BinaryIO) -> bool:

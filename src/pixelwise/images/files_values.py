@@ -32,7 +32,7 @@ def usable(pixels: Shaped[np.ndarray, "c h w"], path: Path) -> Num[np.ndarray, "
     if pixels.dtype.kind == "b":
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             pixels = pixels.astype(np.float32, copy=False)
         _check_finite(pixels, path)
         return pixels

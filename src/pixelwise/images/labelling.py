@@ -8,7 +8,7 @@ ignored only where the data or the user say so.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.images.class_list import COLOURS, list_classes
+from pixelwise.images.class_list import COLOURS, MOST_CLASSES, list_classes
 from pixelwise.images.legend import Entry, Legend
 from pixelwise.images.mask_faults import smoothed, unexpected
 from pixelwise.images.records import DataOptions, Labelling, Problem, Task
@@ -120,9 +120,9 @@ def _task(table: Table, entries: Sequence[Entry], ignore: int | None) -> Task:
 
 
 def _is_smoothed(table: Table) -> bool:
-    """Say whether most masks are two values with something between, which `class_list` then reports."""
+    """Say whether most masks are two values with smoothed or smeared ones between, as `class_list` then reports."""
     several = [mask for mask in table.masks.values() if len(mask.values) > 2]
-    return bool(several) and 2 * sum(smoothed(mask) for mask in several) > len(several)
+    return bool(several) and 2 * sum(mask.lossy or smoothed(mask) for mask in several) > len(several)
 
 
 def _are_objects(table: Table, ignore: int | None) -> bool:
@@ -141,7 +141,7 @@ def _are_objects(table: Table, ignore: int | None) -> bool:
         runs.append([value for value, _ in found] == list(range(1, len(found) + 1)))
     if not total or connected < _CONNECTED * total:
         return False
-    if len(table.values) > MOST_GUESSED:
+    if len(table.values) > MOST_GUESSED or max(table.values) > MOST_CLASSES + 1:
         return True
     numbered = sum(runs) >= _CONNECTED * len(runs)
     return numbered and len(set(largest)) > 1 and max(largest) >= 3

@@ -25,6 +25,7 @@ from pixelwise.images.pairing import fewer_values, pair_place, part_by_suffix
 from pixelwise.images.records import DataOptions, Part, Problem
 
 Place = tuple[str, ...]
+ROLES: tuple[Role, Role] = ("image", "mask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def read_layout(root: Path, options: DataOptions) -> Layout:
     _settle(folders, notes)
     pairs: list[Pair] = []
     for (part, place), images, masks in _places(root, folders, options, notes):
-        found = pair_place(root, images, masks, options.allow_missing)
+        found = pair_place(root, images, masks, options)
         notes.told += found.told
         notes.problems += found.problems
         prefix = ((part,) if part else ()) + place
@@ -153,7 +154,7 @@ def _read_way(folder: _Folder, options: DataOptions) -> None:
     for index, name in enumerate(folder.way):
         path = "/".join(folder.way[: index + 1])
         part, role = read_folder_name(name)
-        given = next((r for r, folders in _roles(wanted) if _is_named(folders, name, path)), None)
+        given: Role | None = next((r for r in ROLES if _is_named(wanted[r], name, path)), None)
         if given is None and role is not None and wanted[role] is not None:
             # another folder was named for this role
             folder.aside = folder.role is None
@@ -169,17 +170,13 @@ def _read_way(folder: _Folder, options: DataOptions) -> None:
     folder.place = tuple(name for name in place if not (folder.extra and looks_like_masks(name)))
 
 
-def _roles(wanted: dict[Role, str | None]) -> Iterator[tuple[Role, str]]:
-    yield from ((role, name) for role, name in wanted.items() if name is not None)
-
-
 def _is_suffix(masks: str | None) -> bool:
     """Say whether --masks names the end of file names rather than a folder."""
     return masks is not None and masks.startswith(("_", "-", "."))
 
 
-def _is_named(wanted: str, name: str, path: str) -> bool:
-    return wanted.strip("/").casefold() in (name.casefold(), path.casefold())
+def _is_named(wanted: str | None, name: str, path: str) -> bool:
+    return wanted is not None and wanted.strip("/").casefold() in (name.casefold(), path.casefold())
 
 
 def _check_named(root: Path, folders: Sequence[_Folder], options: DataOptions) -> None:

@@ -1,31 +1,28 @@
 """Masks whose values cannot be meant: smoothed edges, and pictures in the place of masks."""
 
-import numpy as np
-
 from pixelwise.images.survey import MANY, Values
 
-_DOMINANT = 0.75  # share of pixels that the two main values of a smoothed mask hold
+_MIXED = 0.4  # largest share of pixels that smoothing leaves between the two values
+_SHADES = 4  # values that smoothing leaves at least along straight edges
+_CORE = 0.02  # share of in-between pixels that may lie deep inside, where smoothed edges meet
 _SPECKS = 4  # mean pixels of an area, below which values are the noise of a picture or of smoothing
 
 
 def smoothed(mask: Values) -> bool:
     """Say whether a mask is two values with a thin mix of others between them.
 
-    Smoothing leaves values strictly between the two main ones, in areas of a few pixels along the edges; true
-    classes and objects are areas, and lie on either side.
+    Smoothing leaves values over the whole range between the two, in a band of a few pixels along the edges; true
+    classes and objects are wider, or numbered close together.
     """
     if len(mask.values) <= 2 or mask.coloured:
         return False
-    counts = np.array(mask.counts)
-    main = np.argsort(counts, kind="stable")[-2:]
-    low, high = sorted((mask.values[main[0]], mask.values[main[1]]))
-    rest = [i for i in range(len(counts)) if i not in main]
-    between = all(low < mask.values[i] < high for i in rest)
-    regions = sum(mask.regions[i] for i in rest)
-    pixels = int(counts[rest].sum())
-    thin = regions > 0 and pixels < _SPECKS * regions
-    far = high - low > max(len(rest), 16)
-    return between and thin and far and bool(counts[main].sum() >= _DOMINANT * counts.sum())
+    low, high = mask.values[0], mask.values[-1]
+    shades = mask.values[1:-1]
+    pixels = sum(mask.counts[1:-1])
+    thin = pixels < _SPECKS * sum(mask.regions[1:-1]) or (len(shades) >= _SHADES and mask.core <= _CORE * pixels)
+    spread = any(3 * low + high <= 4 * shade <= low + 3 * high for shade in shades)
+    far = high - low > max(len(shades), 16)
+    return thin and spread and far and pixels <= _MIXED * sum(mask.counts)
 
 
 def unexpected(mask: Values, most: int | None) -> str | None:
@@ -42,6 +39,6 @@ def unexpected(mask: Values, most: int | None) -> str | None:
     areas = [c for v, c in zip(mask.values, mask.counts, strict=True) if v != 0]
     if count <= max(MANY, most or 0) or not regions:
         return None
-    if regions < 5 * count or sum(areas) > 16 * regions:
+    if regions < 3 * count or sum(areas) > 16 * regions:
         return None
     return f"{count} values in {regions} areas: a picture rather than a mask"

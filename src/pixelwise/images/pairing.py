@@ -31,15 +31,15 @@ class Beside:
     told: tuple[str, ...] = ()
 
 
-def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], allow_missing: bool) -> Found:
+def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], options: DataOptions) -> Found:
     """Pair by name: the whole name first, then without what says "image" or "mask"."""
     problems: list[Problem] = []
     by_name = _unique(root, images, problems)
     masks_by_name = _unique(root, masks, problems)
     chosen: dict[str, Path] = {name: masks_by_name[name] for name in by_name if name in masks_by_name}
-    loose = _by_core(name for name in by_name if name not in chosen)
+    loose = _by_core((name for name in by_name if name not in chosen), "")
     orphans: list[Path] = []
-    rest = _by_core(name for name in masks_by_name if name not in chosen)
+    rest = _by_core((name for name in masks_by_name if name not in chosen), (options.masks or "").casefold())
     for core, names in rest.items():
         wanted = loose.get(core, [])
         if len(names) == 1 and len(wanted) == 1:
@@ -51,9 +51,9 @@ def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], allow_
             orphans += [masks_by_name[name] for name in names]
     missing = [by_name[name] for name in by_name if name not in chosen]
     told: list[str] = []
-    if allow_missing and (missing or orphans):
+    if options.allow_missing and (missing or orphans):
         told.append(f"{len(missing)} images without mask and {len(orphans)} masks without image were left aside.")
-    elif not allow_missing:
+    elif not options.allow_missing:
         problems += [_problem(root, path, "missing mask", "no mask of this name") for path in missing]
         problems += [_problem(root, path, "orphan mask", "no image of this name") for path in orphans]
     pairs = tuple((by_name[name].stem, by_name[name], mask) for name, mask in chosen.items())
@@ -129,10 +129,11 @@ def _base(name: str, mark: str, known: set[str]) -> bool:
     return any(core + end in known for end in ("", "_img", "-img", "_image", "-image", "_raw"))
 
 
-def _by_core(names: Iterable[str]) -> dict[str, list[str]]:
+def _by_core(names: Iterable[str], mark: str) -> dict[str, list[str]]:
+    """Gather names by what is left without the user's mark, or without what says "image" or "mask"."""
     cores: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        cores[without_role(name)].append(name)
+        cores[name[: -len(mark)] if mark and _ends(name, mark) else without_role(name)].append(name)
     return cores
 
 

@@ -2,7 +2,7 @@
 
 Results go to standard output, everything that is told on the way to standard error. Nothing heavy is imported before
 a command runs. Exit codes: 0 done, 2 an input or option cannot be used, 3 done but some files failed, 4 the training
-diverged, 75 interrupted with its state saved (run it again with --resume).
+diverged, 75 interrupted with its state saved (run it again with --resume), 130 interrupted with nothing to save.
 """
 
 import json
@@ -15,6 +15,7 @@ import typer
 from pixelwise.errors import Interrupted, PixelwiseError
 
 SOME_FAILED = 3
+STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
     name="pixelwise",
@@ -34,14 +35,10 @@ Classes = Annotated[str | None, typer.Option(help="Class names in the order of t
 IgnoreIndex = Annotated[int | None, typer.Option(help="Mask value left out of loss and scores; -1: none.")]
 Foreground = Annotated[int | None, typer.Option(help="Binary masks: the value of the interesting class.")]
 ValShare = Annotated[float, typer.Option(help="Share that validates when no validation part is given.")]
-GroupBy = Annotated[
-    str | None, typer.Option(help="Regular expression with one group: equal finds stay together.")
-]
+GroupBy = Annotated[str | None, typer.Option(help="Regular expression with one group: equal finds stay together.")]
 Pages = Annotated[int | None, typer.Option(help="Take TIFF stacks of this many pages as channels.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave images without mask aside.")]
-AllowDuplicates = Annotated[
-    bool, typer.Option("--allow-duplicates", help="Accept equal images in two parts.")
-]
+AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accept equal images in two parts.")]
 
 
 def main() -> None:
@@ -53,19 +50,20 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
-        sys.exit(Interrupted.exit_code)
+        sys.exit(STOPPED)
 
 
 def _headword(error: PixelwiseError) -> str:
     return "Stopped" if isinstance(error, Interrupted) else "Error"
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from pixelwise import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -183,9 +181,7 @@ def predict(
         pages=pages,
     )
     failed = [{"file": str(path), "text": text} for path, text in result.failed]
-    summary = f"{len(result.outputs)} files written to {out}" + (
-        f", {len(failed)} images failed." if failed else "."
-    )
+    summary = f"{len(result.outputs)} files written to {out}" + (f", {len(failed)} images failed." if failed else ".")
     _show({"outputs": [str(path) for path in result.outputs], "failed": failed}, as_json, summary)
     if failed:
         raise typer.Exit(SOME_FAILED)

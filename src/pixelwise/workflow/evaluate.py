@@ -1,7 +1,7 @@
 """evaluate: labelled images and a run become scores."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def evaluate(
         "val" means the images that the run was not trained on.
     device : {"auto", "cpu", "cuda", "mps"}
     options : DataOptions, optional
-        Answers to what would otherwise be guessed from the folder; by default those of the training.
+        Answers to what would otherwise be guessed from the folder; those left at their defaults are as in training.
     progress : Progress, optional
         Who is told; by default sentences and bars on standard error.
 
@@ -84,7 +84,7 @@ def evaluate(
     opened, root = Run.open(run), Path(data)
     model = load_model_for_prediction(opened.folder, device=device)
     config = opened.config
-    options = options or config.data
+    options = _joined(config.data, options or DataOptions())
     dataset = examine(root, options, config.training.seed, progress)
     refuse(dataset, but=TRAINING_ONLY)
     labelling = _agree(model.recipe, dataset.labelling, root)
@@ -112,6 +112,12 @@ def evaluate(
     }
     commit_json(opened.scores_path, scores)
     return scores
+
+
+def _joined(trained: DataOptions, given: DataOptions) -> DataOptions:
+    """Return the options of the training with what is given now put over them."""
+    now = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
+    return replace(trained, **now)
 
 
 def _agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:

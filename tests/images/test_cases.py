@@ -1,0 +1,154 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn import image, mask, objects, pairs, save, several
+from pixelwise.errors import BadDataset, BadImage, BadOption
+from pixelwise.images.cases import (
+    DataOptions,
+    Dataset,
+    Labelling,
+    examine,
+    find_images,
+    read_labels,
+    read_pixels,
+    refuse,
+    understand,
+)
+
+FIVE = {
+    "isbi2012_em": ("binary", ("membrane", "cell_interior"), (0, 255), None, 1, (18, 3, 3)),
+    "dsb2018_nuclei": ("instance", ("background", "object"), (), None, 3, (452, 56, 56)),
+    "camvid11": (
+        "multiclass",
+        ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian",
+         "Bicyclist"),
+        tuple(range(11)), 11, 3, (367, 101, 0),
+    ),
+    "magnetic_tile_defects": (
+        "multiclass", ("background", "blowhole", "break", "crack", "fray", "uneven"), tuple(range(6)),
+        None, 1, (359, 98, 65),
+    ),
+    "chase_db1": ("binary", ("background", "vessel"), (0, 255), None, 3, (14, 2, 4)),
+}  # fmt: skip
+
+
+def facts(dataset: Dataset) -> tuple[object, ...]:
+    found = dataset.labelling
+    counts = tuple(len(dataset.part(part)) for part in ("train", "val", "test"))
+    return found.task, found.classes, found.values, found.ignore_value, dataset.channels, counts
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_real_sets_are_understood_with_no_flag(shared_data: Path, name: str) -> None:
+    started = time.monotonic()
+    dataset = understand(shared_data / name)
+    assert time.monotonic() - started < 30  # 0.2 to 4 s alone; machines that run tests are busy
+    assert facts(dataset) == FIVE[name]
+    assert not dataset.split_made
+    assert len(dataset.problems) < 10
+    spare = any("masks_2nd_observer" in text and "left aside" in text for text in dataset.told)
+    assert spare == (name == "chase_db1")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("isbi2012_em", "binary"), ("dsb2018_nuclei", "instance"), ("camvid11", "multiclass"), ("chase_db1", "binary")],
+)
+def test_real_sets_without_their_descriptions(shared_data: Path, tmp_path: Path, name: str, task: str) -> None:
+    for part in ("train", "val", "test"):
+        if (shared_data / name / part).is_dir():
+            (tmp_path / part).symlink_to(shared_data / name / part)
+    dataset = understand(tmp_path)
+    assert dataset.labelling.task == task
+    assert any(f"task {task}" in text and "--task" in text for text in dataset.told)
+    if task == "binary":
+        assert any("--foreground" in text for text in dataset.told)
+    if task == "multiclass":
+        assert any("--classes" in text for text in dataset.told)
+        flagged = understand(tmp_path, DataOptions(ignore_index=11)).labelling
+        assert (len(flagged.classes), flagged.ignore_value) == (11, 11)
+
+
+def test_examine_lists_what_understand_refuses(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    (tmp_path / "masks/case_0.png").unlink()
+    dataset = examine(tmp_path)
+    assert [p.kind for p in dataset.problems] == ["missing mask"]
+    assert len(dataset.cases) == 5
+    with pytest.raises(BadDataset, match=r"case_0.png: expected a mask for every image; got no mask of this name"):
+        refuse(dataset)
+    refuse(dataset, but=("missing mask",))
+
+
+def test_names_are_unique_and_in_natural_order(tmp_path: Path) -> None:
+    pairs(tmp_path, 12)
+    dataset = understand(tmp_path)
+    names = [case.name for case in dataset.part("train")]
+    assert names == sorted(names, key=lambda name: int(name.split("_")[1]))
+    assert len({case.name for case in dataset.cases}) == 12
+
+
+def test_labels_are_exact(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", several(1, 7)(0))
+    found = Labelling(task="multiclass", classes=("a", "b"), values=(7, 0), colours=((0, 0, 0),) * 2, ignore_value=1)
+    labels = read_labels(path, found)
+    assert labels.dtype == np.int32
+    expected = np.select([several(1, 7)(0) == 7, several(1, 7)(0) == 1], [0, 255], 1)
+    np.testing.assert_array_equal(labels, expected)
+    strict = Labelling(task="binary", classes=("a", "b"), values=(0, 7), colours=((0, 0, 0),) * 2)
+    with pytest.raises(BadImage, match=r"m.png: expected mask values 0, 7; got 1"):
+        read_labels(path, strict)
+
+
+def test_ignored_pixels_of_label_images(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", objects(2))
+    found = Labelling(task="instance", classes=("a", "b"), values=(), colours=((0, 0, 0),) * 2, ignore_value=2)
+    np.testing.assert_array_equal(read_labels(path, found), np.where(objects(2) == 2, -1, objects(2).astype(int)))
+
+
+def test_pixels_get_the_wanted_channels(tmp_path: Path) -> None:
+    gray, colour = save(tmp_path / "g.png", image(0)), save(tmp_path / "c.png", image(0, (8, 9, 3)))
+    np.testing.assert_array_equal(read_pixels(gray, 3).pixels, np.stack([image(0)] * 3))
+    np.testing.assert_array_equal(read_pixels(colour, 3).pixels, np.moveaxis(image(0, (8, 9, 3)), -1, 0))
+    with pytest.raises(BadImage, match=r"expected 1 channel \(gray\); got 3"):
+        read_pixels(colour, 1)
+
+
+def test_images_of_a_file_or_folder(tmp_path: Path) -> None:
+    for name in ("s10.png", "s9.PNG", ".s1.png"):
+        save(tmp_path / "a" / name, image(0))
+    (tmp_path / "a/notes.txt").write_text("x")
+    assert [path.name for path in find_images(tmp_path / "a")] == ["s9.PNG", "s10.png"]
+    assert [path.name for path in find_images(tmp_path)] == ["s9.PNG", "s10.png"]
+    assert find_images(tmp_path / "a/s10.png") == [tmp_path / "a/s10.png"]
+    (tmp_path / "b").mkdir()
+    with pytest.raises(BadDataset, match=r"expected images .*; got none"):
+        find_images(tmp_path / "b")
+    with pytest.raises(BadDataset, match="nothing at this place"):
+        find_images(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"val_share": 0.0}, "between 0 and 1"),
+        ({"pages": 0}, "at least 1"),
+        ({"classes": ("a", "a")}, "different class names"),
+        ({"foreground": 3, "ignore_index": 3}, "unlike ignore_index"),
+        ({"foreground": 3, "task": "instance"}, "binary task"),
+        ({"group_by": "("}, "one group"),
+        ({"group_by": "abc"}, "one group"),
+    ],
+)
+def test_contradictions_are_refused(options: dict[str, object], text: str) -> None:
+    with pytest.raises(BadOption, match=text):
+        DataOptions(**options)
+
+
+def test_a_mask_of_one_value_is_told(tmp_path: Path) -> None:
+    pairs(tmp_path, draw=lambda seed: mask(seed) * 0 + 7)
+    with pytest.raises(BadDataset, match="at least two classes; got every mask holds 7 alone"):
+        understand(tmp_path)

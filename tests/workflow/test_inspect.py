@@ -1,0 +1,142 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.errors import BadOption, OutputFailed
+from pixelwise.images.files import read_image, write_image
+from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
+from pixelwise.progress import Progress
+from pixelwise.workflow.config import Config, save_config
+from pixelwise.workflow.inspect import inspect
+
+
+@pytest.fixture
+def three_classes(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Four pairs with a known share of each class: half 0, three eighths 1, an eighth 2."""
+    root = tmp_path / "data"
+    mask = np.zeros((1, 32, 40), np.uint8)
+    mask[:, 16:] = 1
+    mask[:, 16:, 30:] = 2
+    for index in range(4):
+        pixels = rng.integers(0, 255, (3, 32, 40), dtype=np.uint8)
+        write_image(root / "images" / f"case_{index}.png", pixels)
+        write_image(root / "masks" / f"case_{index}.png", mask)
+    (root / "classes.txt").write_text("ground\nroad\ncar\n", "utf-8")
+    return root
+
+
+def files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def test_data_is_told_with_classes_shares_and_a_contact_sheet(three_classes: Path, tmp_path: Path) -> None:
+    before = files(three_classes)
+    sheet = tmp_path / "sheet.png"
+    found = inspect(three_classes, out=sheet, progress=Progress())
+    value = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert value["task"] == "multiclass"
+    assert value["classes"] == ["ground", "road", "car"]
+    assert value["ignore_index"] is None
+    assert value["channels"] == 3
+    assert value["cases"] == {"train": 3, "val": 1, "test": 0}
+    assert value["fingerprint"]["class_shares"] == pytest.approx([0.5, 0.375, 0.125])
+    for problem in value["problems"]:
+        assert {"file", "kind", "text"} <= set(problem)
+    text = found.to_text()
+    for sentence in (*value["told"], "car", "12.50%", str(sheet)):
+        assert sentence in text
+    picture = read_image(sheet).pixels
+    assert min(picture.shape[1:]) > 300
+    assert picture.std() > 10, "something is drawn"
+    assert files(three_classes) == before, "nothing is written beside the user's images"
+
+
+def test_the_contact_sheet_never_lies_in_the_data(three_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(three_classes)
+    with pytest.raises(OutputFailed, match="expected a place outside the data; got one inside the data folder"):
+        inspect(three_classes, out=three_classes / "sheet.png", progress=Progress())
+    monkeypatch.chdir(three_classes)
+    assert inspect(".", progress=Progress()).to_json()["contact_sheet"] is None
+    assert files(three_classes) == before
+
+
+def test_all_problems_are_listed_in_one_pass(three_classes: Path) -> None:
+    (three_classes / "masks" / "case_1.png").unlink()
+    (three_classes / "images" / "case_2.png").write_bytes(b"")
+    found = inspect(three_classes, progress=Progress())
+    problems = {(problem["kind"], Path(problem["file"]).name) for problem in found.to_json()["problems"]}
+    assert ("unreadable image", "case_2.png") in problems
+    assert ("missing mask", "case_1.png") in problems
+    assert "case_2.png" in found.to_text()
+
+
+def test_the_network_of_2015_comes_out_as_published() -> None:
+    found = inspect("unet2015", size=572)
+    value = json.loads(json.dumps(found.to_json()))
+    # Ronneberger et al. 2015, figure 1; work counted by hand from the same figure (a multiply-add is two)
+    assert value["parameters"] == 31_030_658
+    assert (value["input_size"], value["output_size"], value["total_stride"]) == (572, 388, 16)
+    assert value["flops"] == pytest.approx(300.9e9, rel=1e-3)
+    assert value["legal_sizes"] == {"first": 188, "step": 16}
+    convolutions = [layer for layer in value["layers"] if layer["parameters"]]
+    assert len(convolutions) == 23
+    assert "(572 - 3 + 0) / 1 + 1 = 570" in found.to_text()
+    assert "31,030,658" in found.to_text()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_shown_is_what_runs(name: str) -> None:
+    value = inspect(name, overrides=["network.base=4"]).to_json()
+    network = build(NetworkOptions(name=name, base=4)).eval()
+    assert value["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    with torch.inference_mode():
+        out = network(torch.zeros(1, 1, value["input_size"], value["input_size"]))
+    assert out.shape[2:] == (value["output_size"], value["output_size"])
+
+
+def test_overrides_change_the_network() -> None:
+    shallow, deep = (inspect("unet", size=256, overrides=[f"network.depth={d}"]).to_json() for d in (2, 5))
+    assert (shallow["total_stride"], deep["total_stride"]) == (4, 32)
+    assert deep["receptive_field"] > shallow["receptive_field"]
+    with pytest.raises(BadOption, match=r"`network\.dept`. Did you mean `network\.depth`"):
+        inspect("unet", overrides=["network.dept=5"])
+
+
+def test_an_illegal_size_names_the_nearest_legal_one() -> None:
+    with pytest.raises(BadOption, match=r"got 570\. The nearest larger one is 572"):
+        inspect("unet2015", size=570)
+
+
+def test_an_unknown_name_lists_the_networks() -> None:
+    with pytest.raises(BadOption, match=r"got `unet2051`. Did you mean `unet2015`\? Known: unet2015, unet"):
+        inspect("unet2051")
+
+
+def test_a_run_without_model_yet_shows_its_plan_with_reasons(tmp_path: Path) -> None:
+    reasons = {"network.base": "The widest that fits the time."}
+    save_config(tmp_path / "run" / "config.yaml", Config(network=NetworkOptions(base=12), reasons=reasons))
+    found = inspect(tmp_path / "run")
+    value = json.loads(json.dumps(found.to_json()))
+    assert value["settings"]["network.base"] == 12
+    assert value["reasons"] == reasons
+    assert value["model"] is None
+    assert value["scores"] is None
+    assert "The widest that fits the time." in found.to_text()
+    assert "No model yet" in found.to_text()
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path], dict[str, object]]:
+    monkeypatch.chdir(tmp_path)
+    return lambda root: inspect(root, progress=Progress()).to_json()
+
+
+def test_real_membranes_are_understood_with_no_flag(
+    shared_data: Path, quiet: Callable[[Path], dict[str, object]]
+) -> None:
+    found = quiet(shared_data / "isbi2012_em")
+    assert (found["task"], found["channels"], found["ignore_index"]) == ("binary", 1, None)

@@ -1,0 +1,180 @@
+"""A run that is stopped at any moment and continued ends in the same bits as one that never was.
+
+Real processes are killed for real; without the checkpoints' tensors the test's comparison fails (control below).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from pixelwise.images.synthetic import write_demo
+
+STEPS = 40
+SETTINGS = (
+    "network.base=4",
+    "network.depth=2",
+    "network.dropout=0.3",
+    "patches.height=64",
+    "patches.width=64",
+    "patches.batch=4",
+    "training.precision=float32",
+    "training.validate_every=10",
+    "training.checkpoint_every=6",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cells")
+    write_demo(folder, train=4, val=2, test=1, size=96)
+    return folder
+
+
+def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pixelwise", "train", str(data), "--out", str(out), *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def first(data: Path, out: Path) -> subprocess.Popen[str]:
+    return start(data, out, *SETTINGS, "--steps", str(STEPS), "--seed", "3")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until something has happened in the run folder; the process must still be alive then."""
+    deadline = time.monotonic() + 90
+    while not found():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """Collect what a finished run has learned: the model, the last state, the curve without its clock."""
+    last = sorted((run / "checkpoints").glob("step-*"))[-1]
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
+    states = {f"{last.name}/{path.name}": path.read_bytes() for path in last.glob("*.safetensors")}
+    frames = {path.name: path.read_bytes() for path in (run / "film").glob("*.png")}
+    return {"model": (run / "model.safetensors").read_bytes(), "curve": curve, **states, **frames}
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("straight") / "run"
+    code, told = finish(first(data, out))
+    assert code == 0, told
+    return files(out)
+
+
+def checkpointed(run: Path, step: int) -> Callable[[], bool]:
+    return lambda: (run / "checkpoints" / f"step-{step:08d}" / "MANIFEST.json").exists()
+
+
+def partly_checkpointed(run: Path, step: int) -> Callable[[], bool]:
+    return lambda: (run / "checkpoints" / f"step-{step:08d}").exists()
+
+
+def filmed(run: Path, step: int) -> Callable[[], bool]:
+    return lambda: (run / "film" / f"step-{step:07d}.png").exists()
+
+
+MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
+    "before the first checkpoint": lambda run: lambda: (run / "config.yaml").exists(),
+    "while a checkpoint is written": lambda run: partly_checkpointed(run, 12),
+    "after a checkpoint": lambda run: checkpointed(run, 18),
+    "while validating": lambda run: filmed(run, 20),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_kill_minus_nine_and_go_on(data: Path, tmp_path: Path, straight: dict[str, bytes], moment: str) -> None:
+    out = tmp_path / "run"
+    process = first(data, out)
+    wait_for(MOMENTS[moment](out), process)
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
+    code, told = finish(start(data, out, "--resume"))
+    assert code == 0, told
+    assert files(out) == straight
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_request_to_stop_saves_and_says_how_to_go_on(
+    data: Path, tmp_path: Path, straight: dict[str, bytes], number: signal.Signals
+) -> None:
+    out = tmp_path / "run"
+    process = first(data, out)
+    wait_for(filmed(out, 10), process)
+    process.send_signal(number)
+    code, told = finish(process)
+    assert code == 75, told
+    assert "The state is saved and the best model so far is kept. Go on with: pixelwise train" in told
+    assert "Traceback" not in told
+    assert (out / "model.safetensors").exists()
+    code, told = finish(start(data, out, "--resume"))
+    assert code == 0, told
+    assert files(out) == straight
+
+
+def test_control_another_state_ends_in_other_bits(data: Path, tmp_path: Path, straight: dict[str, bytes]) -> None:
+    """With the moments of the optimiser lost, as in a resume that restores the weights alone, the bits differ."""
+    out = tmp_path / "run"
+    process = first(data, out)
+    wait_for(checkpointed(out, 18), process)
+    process.kill()
+    finish(process)
+    code = (
+        "import pixelwise.engine.task as t; load = t.Learner.load_tensors\n"
+        "t.Learner.load_tensors = lambda self, x: load(self, {**x, 'optimiser': "
+        "{k: v * 0.5 for k, v in x['optimiser'].items()}})\n"
+        f"import pixelwise; pixelwise.train({str(data)!r}, out={str(out)!r}, resume=True)"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, timeout=120)
+    assert files(out)["model"] != straight["model"]
+
+
+def test_the_model_holds_the_best_averaged_weights(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert finish(first(data, out))[0] == 0
+    rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()]
+    best = max(rows[1:], key=lambda row: float(row[rows[0].index("val_score")]))
+    if int(best[0]) == STEPS:
+        average = load_file(sorted((out / "checkpoints").glob("step-*"))[-1] / "average.safetensors")
+        model = load_file(out / "model.safetensors")
+        assert all((average[name] == model[name]).all() for name in model)
+
+
+def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = first(data, out)
+    wait_for(checkpointed(out, 6), process)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        code, told = finish(start(data, out, "--resume"))
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert code == 2
+    assert "expected a run that nobody is training; got one that is being trained now" in told
+    assert finish(process)[0] == 0
+
+
+def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    code, told = finish(first(data, tmp_path))
+    assert code == 2
+    assert "expected a new or empty folder for the run; got one that is already there" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
