@@ -4,6 +4,9 @@ BIN := .venv/bin
 # more torch threads than cores only make the parallel test processes wait for each other
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
+# one after the other, even under make -j: everything stands on setup
+.NOTPARALLEL:
+
 .PHONY: demo test setup lint types layers tests package clean
 
 demo: setup

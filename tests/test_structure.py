@@ -40,9 +40,8 @@ def code(path: Path) -> str:
     """The code without docstrings and comments: words may name what code may not do."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [item for item in body if not is_text(item)] or [ast.Pass()]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [item for item in node.body if not is_text(item)] or [ast.Pass()]
     return ast.unparse(tree)
 
 

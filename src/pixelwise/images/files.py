@@ -26,7 +26,7 @@ from pixelwise.images.files_pillow import decode_jpeg, decode_pillow, look_pillo
 from pixelwise.images.files_png import decode_png, look_png
 from pixelwise.images.files_tiff import decode_tiff, look_tiff
 from pixelwise.images.files_values import coloured, inverted, usable, whole_numbers
-from pixelwise.images.files_write import png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.images.files_write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
 
 __all__ = [
     "MAX_PIXELS",
@@ -34,6 +34,7 @@ __all__ = [
     "Image",
     "ImageInfo",
     "MaskImage",
+    "gif_bytes",
     "png_bytes",
     "probe",
     "read_image",

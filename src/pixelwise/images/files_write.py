@@ -117,18 +117,20 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
     )
 
 
-def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
-    """Write an endless animation of at least one frame; the last frame stays three times as long."""
+def gif_bytes(frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> bytes:
+    """Return an endless animation of at least one frame; the last frame stays three times as long."""
     if not frames:
-        raise BadOption("at least one frame", "none", "Draw a frame first.", path)
+        raise BadOption("at least one frame", "none", "Draw a frame first.")
     pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [3 * milliseconds]
-    commit(
-        path,
-        lambda file: pictures[0].save(
-            file, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
-        ),
-    )
+    buffer = BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
+    """Write the animation that `gif_bytes` returns."""
+    commit_bytes(path, gif_bytes(frames, milliseconds))
 
 
 def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:

@@ -110,6 +110,8 @@ def evaluate(
         "task": labelling.task,
         **summarise(results, names, config.training.seed),
     }
+    for row, (case, mask) in zip(scores["cases"], cases, strict=True):
+        row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # the report shows some of them
     commit_json(opened.scores_path, scores)
     return scores
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
 from pixelwise.labels.targets import IGNORE, TargetOptions, encode
 from pixelwise.parallel import cores
@@ -31,12 +32,13 @@ def read_material(
     cases: Sequence[Case],
     normalisation: Normalisation,
     target: TargetOptions,
+    pages: int | None,
     progress: Progress,
 ) -> list[Piece]:
     """Read `cases`, in order; decoding runs in threads, because image libraries release Python's lock."""
 
     def read(case: Case) -> Piece:
-        return _read_piece(case, dataset.labelling, dataset.channels, normalisation, target)
+        return _read_piece(case, dataset, normalisation, target, pages)
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(progress.track(pool.map(read, cases), "reading", len(cases)))
@@ -69,10 +71,10 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
 
 
 def _read_piece(
-    case: Case, labelling: Labelling, channels: int, normalisation: Normalisation, target: TargetOptions
+    case: Case, dataset: Dataset, normalisation: Normalisation, target: TargetOptions, pages: int | None
 ) -> Piece:
-    pixels = read_pixels(case.image, channels).pixels
+    pixels = read_pixels(case.image, dataset.channels, pages).pixels
     if case.mask is None:
-        raise ValueError(f"{case.name} has no mask")  # the door lets no such case into training
-    labels = read_labels(case.mask, labelling)
+        raise BadDataset("a mask", "none", "Add it, or leave the image aside with --allow-missing.", case.image)
+    labels = read_labels(case.mask, dataset.labelling)
     return Piece(case.name, pixels, encode(labels, target), intensity_scale(pixels, normalisation))

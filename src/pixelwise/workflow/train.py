@@ -170,6 +170,7 @@ def _records(dataset: Dataset, fingerprint: Fingerprint, machine: Machine, confi
             "classes": list(dataset.labelling.classes),
             "channels": dataset.channels,
             "ignore_index": dataset.labelling.ignore_value,
+            "coded_by_colour": dataset.labelling.coded_by_colour,
         },
     }
 

@@ -68,7 +68,7 @@ class Training:
     def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress, started: float) -> None:
         self._run, self._dataset, self._progress = run, dataset, progress
         self._config = config = run.config
-        read = config.normalisation, config.target, progress
+        read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read)
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)

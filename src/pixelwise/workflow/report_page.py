@@ -1,0 +1,79 @@
+"""The report's page: pieces of HTML, everything from the data escaped, nothing loaded from elsewhere."""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.9rem; margin-bottom: .2rem; } h2 { margin-top: 2.6rem; border-bottom: 1px solid var(--line); }
+.headline { font-size: 1.25rem; margin: .4rem 0 1.4rem; } .headline b { font-size: 2.4rem; color: var(--accent); }
+table { border-collapse: collapse; margin: .8rem 0; font-size: .92rem; } caption { text-align: left; font-weight: 600; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.case { display: grid; grid-template-columns: repeat(4, 1fr); gap: .5rem; margin: .3rem 0 1.2rem; }
+.case img, .film { width: 100%; image-rendering: auto; border-radius: 4px; background: #000; }
+figure { margin: 0; } figcaption { font-size: .8rem; opacity: .75; }
+.key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em; }
+.curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { width: 100%; }
+.scroll { overflow-x: auto; } code { background: var(--soft); padding: 0 .25em; border-radius: 3px; }
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return the whole page; `parts` are finished HTML."""
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    body = "\n".join(parts)
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+
+
+def heading(text: str) -> str:
+    """Return a section heading."""
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraphs(sentences: Sequence[str]) -> str:
+    """Return a paragraph per sentence."""
+    return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
+    """Return a table; numbers are aligned right, None is shown as a dash."""
+    numeric = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(names))]
+
+    def cells(tag: str, values: Sequence[Any]) -> str:
+        kinds = [' class="n"' if number else "" for number in numeric]
+        return "".join(f"<{tag}{k}>{escape(show(v))}</{tag}>" for k, v in zip(kinds, values, strict=True))
+
+    lines = [f"<tr>{cells('td', row)}</tr>" for row in rows]
+    label = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{label}<tr>{cells("th", names)}</tr>{"".join(lines)}</table></div>'
+
+
+def show(value: Any) -> str:
+    """Write a value for people: floats with four digits, None as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def picture(content: bytes, kind: str, caption: str = "", css: str = "") -> str:
+    """Return a figure with the picture inside the page; `kind` is png, gif or svg+xml."""
+    data = base64.b64encode(content).decode("ascii")
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    name = f' class="{escape(css)}"' if css else ""
+    return f'<figure><img{name} alt="{escape(caption)}" src="data:image/{kind};base64,{data}">{note}</figure>'
+
+
+def key(entries: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
+    """Return a legend of colours."""
+    spans = "".join(
+        f'<span style="background:rgb({r},{g},{b})"></span>{escape(name)}' for name, (r, g, b) in entries
+    )
+    return f'<p class="key">{spans}</p>'
