@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # more torch threads than cores only make the parallel test processes wait for each other
-TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 # one after the other, even under make -j: everything stands on setup
 .NOTPARALLEL:

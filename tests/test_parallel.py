@@ -1,10 +1,11 @@
 """The same function over many items gives the same results in the same order, however many threads work."""
 
+import os
 import threading
 
 import pytest
 
-from pixelwise.parallel import cores, parallel_map
+from pixelwise.parallel import cores, let_idle_threads_sleep, parallel_map
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
@@ -24,3 +25,12 @@ def test_an_error_comes_through() -> None:
 
 def test_there_is_a_core() -> None:
     assert cores() >= 1
+
+
+def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -69,13 +69,9 @@ def commit_json(path: Path, value: Any) -> None:
 def refused(path: Path, error: OSError) -> OutputFailed:
     """Say in one line why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputFailed(
-            "room on the disk", "a full disk", "Free some space and run the same command again.", path
-        )
+        return OutputFailed("room on the disk", "a full disk", "Free some space and run the same command again.", path)
     reason = error.strerror or str(error)
-    return OutputFailed(
-        "a place that can be written", reason.lower(), "Choose another folder with --out.", path
-    )
+    return OutputFailed("a place that can be written", reason.lower(), "Choose another folder with --out.", path)
 
 
 def _sync_folder(folder: Path) -> None:

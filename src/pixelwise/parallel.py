@@ -37,3 +37,12 @@ def parallel_map(
         return
     with ThreadPoolExecutor(count) as pool:
         yield from pool.map(function, items)
+
+
+def let_idle_threads_sleep() -> None:
+    """Ask OpenMP, before torch loads it, that threads which wait sleep instead of spinning.
+
+    On a machine with other work a spinning thread keeps the processor from the very thread it waits for: with two
+    trainings on two cores a step took 1.6 to 4.0 s spinning and 0.5 s sleeping. A wish that the user has set is kept.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,9 +11,7 @@ from pixelwise.errors import OutputFailed
 
 
 def state_of(step: int) -> Checkpoint:
-    return Checkpoint(
-        step=step, tensors={"weights": {"a": torch.full((2, 3), float(step))}}, state={"best": 0.5}
-    )
+    return Checkpoint(step=step, tensors={"weights": {"a": torch.full((2, 3), float(step))}}, state={"best": 0.5})
 
 
 def test_the_newest_whole_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -48,9 +46,7 @@ def test_a_flipped_bit_falls_back_to_the_one_before(tmp_path: Path) -> None:
     assert "step-00000020 is damaged" in complaints[0]
 
 
-def test_control_without_checksums_the_flipped_bit_is_not_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_without_checksums_the_flipped_bit_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = save_checkpoint(tmp_path, state_of(20)) / "weights.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -62,9 +58,7 @@ def test_control_without_checksums_the_flipped_bit_is_not_seen(
 
     import json
 
-    sha = json.loads((tmp_path / "step-00000020" / MANIFEST).read_text())["files"]["weights.safetensors"][
-        "sha256"
-    ]
+    sha = json.loads((tmp_path / "step-00000020" / MANIFEST).read_text())["files"]["weights.safetensors"]["sha256"]
     manifest = tmp_path / "step-00000020" / MANIFEST
     text = json.loads(manifest.read_text())
     text["files"]["state.json"]["sha256"] = sha

@@ -81,9 +81,7 @@ def test_control_less_halo_is_seen(depth: int, upsampling: str, lost: str) -> No
     network = positive(build(NetworkOptions(base=2, depth=depth, upsampling=upsampling)), torch.float64)
     geometry = network.geometry()
     stride = geometry.total_stride
-    halo = {"one stride": geometry.halo - stride, "half": geometry.halo // 2 // stride * stride, "all": 0}[
-        lost
-    ]
+    halo = {"one stride": geometry.halo - stride, "half": geometry.halo // 2 // stride * stride, "all": 0}[lost]
     assert difference(network, replace(geometry, halo=halo), (160, 160), 32) > 1e-9
     assert difference(network, geometry, (160, 160), 32) < 1e-12
 

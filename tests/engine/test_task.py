@@ -118,7 +118,7 @@ def test_targets_are_cut_to_what_a_valid_network_puts_out() -> None:
 
 
 def test_impossible_options_are_refused() -> None:
-    with pytest.raises(BadOption, match="expected training.steps above 0; got 0"):
+    with pytest.raises(BadOption, match=r"expected training\.steps above 0; got 0"):
         TrainingOptions(steps=0)
     with pytest.raises(BadOption, match=r"training.warmup_share in \[0, 1\); got 1"):
         TrainingOptions(warmup_share=1.0)

@@ -56,12 +56,8 @@ def test_reach_and_halo_of_padded_unets(depth: int, up: str, reach: int, halo: i
 
 
 def test_a_size_that_is_not_legal_names_the_next() -> None:
-    geometry = Geometry(
-        total_stride=16, reach=1, halo=16, margin=0, legal_first=16, legal_step=16, receptive_field=3
-    )
-    with pytest.raises(
-        BadOption, match=r"expected a side of 16 \+ k x 16; got 100. The nearest larger one is 112"
-    ):
+    geometry = Geometry(total_stride=16, reach=1, halo=16, margin=0, legal_first=16, legal_step=16, receptive_field=3)
+    with pytest.raises(BadOption, match=r"expected a side of 16 \+ k x 16; got 100. The nearest larger one is 112"):
         geometry.check(100)
 
 

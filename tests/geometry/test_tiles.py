@@ -9,19 +9,13 @@ from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import canvas_size, mirror_indices, tile_grid
 
-PADDED = Geometry(
-    total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90
-)
-VALID = Geometry(
-    total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204
-)
+PADDED = Geometry(total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90)
+VALID = Geometry(total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204)
 sides = st.integers(1, 300)
 
 
 @given(height=sides, width=sides, core=st.integers(1, 200), geometry=st.sampled_from([PADDED, VALID]))
-def test_every_pixel_is_written_once_from_a_legal_read(
-    height: int, width: int, core: int, geometry: Geometry
-) -> None:
+def test_every_pixel_is_written_once_from_a_legal_read(height: int, width: int, core: int, geometry: Geometry) -> None:
     covered = np.zeros((height, width), int)
     for tile in tile_grid((height, width), core, geometry):
         for (r0, r1), (k0, k1), (w0, w1) in zip(tile.read, tile.keep, tile.write, strict=True):

@@ -9,9 +9,11 @@ from torch import nn
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
 from pixelwise.networks.blocks import count_parameters
+from pixelwise.networks.encoders import PlainEncoder
+from pixelwise.networks.models import Segmenter
 
 
-def on_meta(**options: object) -> nn.Module:
+def on_meta(**options: object) -> Segmenter:
     with torch.device("meta"):
         return build(NetworkOptions(**options))
 
@@ -56,11 +58,10 @@ def test_flops_of_the_padded_network() -> None:
 def test_he_initialisation() -> None:
     torch.manual_seed(0)
     network = build(NetworkOptions(name="unet2015", base=32))
-    kernel = network.encoder.stages[1].layers[2].weight  # 64 -> 64 channels: N = 9 x 64 = 576
+    kernels = [p for name, p in network.named_parameters() if name == "encoder.stages.1.layers.2.weight"]
+    kernel = kernels[0]  # 64 -> 64 channels: N = 9 x 64 = 576
     assert float(kernel.detach().std()) == pytest.approx((2 / 576) ** 0.5, rel=0.02)
-    assert all(
-        float(p.detach().abs().max()) == 0 for n, p in network.named_parameters() if n.endswith("bias")
-    )
+    assert all(float(p.detach().abs().max()) == 0 for n, p in network.named_parameters() if n.endswith("bias"))
 
 
 SMALL = {"base": 4, "depth": 3}
@@ -110,9 +111,7 @@ def test_unknown_names_and_sizes_are_refused() -> None:
 
 
 def test_only_networks_that_look_locally_are_exact() -> None:
-    exact = {
-        n: on_meta(base=4, normalisation=n).geometry().exact for n in ("batch", "none", "group", "instance")
-    }
+    exact = {n: on_meta(base=4, normalisation=n).geometry().exact for n in ("batch", "none", "group", "instance")}
     assert exact == {"batch": True, "none": True, "group": False, "instance": False}
 
 
@@ -122,6 +121,7 @@ def test_reach_agrees_with_the_gradient(upsampling: str) -> None:
     network = build(NetworkOptions(base=2, depth=2, normalisation="none", upsampling=upsampling)).double()
     for parameter in network.parameters():
         nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
+    assert isinstance(network.encoder, PlainEncoder)
     network.encoder.pools = nn.ModuleList(nn.AvgPool2d(2) for _ in network.encoder.pools)
     seen = 0
     for phase in range(4):

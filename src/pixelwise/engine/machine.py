@@ -67,16 +67,12 @@ def _bfloat16_gain(device: str) -> float:
     """
     if device == "mps":
         return 0.0
-    seconds = [
-        min(_convolution_seconds(device, kind) for _ in range(3)) for kind in (torch.float32, torch.bfloat16)
-    ]
+    seconds = [min(_convolution_seconds(device, kind) for _ in range(3)) for kind in (torch.float32, torch.bfloat16)]
     return seconds[0] / seconds[1]
 
 
 def _convolution_seconds(device: str, kind: torch.dtype) -> float:
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1, device=device, dtype=kind).to(
-        memory_format=torch.channels_last
-    )  # type: ignore[call-overload]
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1, device=device, dtype=kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = torch.ones(2, 32, 96, 96, device=device, dtype=kind).to(memory_format=torch.channels_last)
     start = time.perf_counter()
     for _ in range(4):

@@ -27,8 +27,17 @@ def _nobody(count: int) -> None:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labels (height, width): class indices, or object numbers; probabilities (classes, height, width) if asked for;
-    warnings are sentences for the user."""
+    """What `Model` found in one image.
+
+    Attributes
+    ----------
+    labels : (height, width) integers
+        Class indices, or object numbers.
+    probabilities : (classes, height, width) float16, or None
+        If asked for.
+    warnings : tuple of str
+        Sentences for the user.
+    """
 
     labels: np.ndarray
     probabilities: np.ndarray | None

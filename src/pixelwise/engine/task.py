@@ -78,9 +78,7 @@ class Schedule:
         done = min(1.0, self.progress(step) + 0.5 / max(1, self.steps))
         if done < self.warmup_share:
             return self.peak * done / self.warmup_share
-        return (
-            self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
-        )
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
 
     def stretched(self, step: int, steps: int) -> "Schedule":
         """Return the schedule that goes on from `step` and ends at `steps` instead."""
@@ -116,9 +114,7 @@ class Learner:
         Device and precision.
     """
 
-    def __init__(
-        self, network: nn.Module, options: TrainingOptions, loss: LossOptions, fabric: Fabric
-    ) -> None:
+    def __init__(self, network: nn.Module, options: TrainingOptions, loss: LossOptions, fabric: Fabric) -> None:
         self.options, self.loss, self.fabric = options, loss, fabric
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(

@@ -57,9 +57,7 @@ class Step:
         """Tell whether the layer uses every pixel of `size`: a pooled map must have even sides."""
         if self.up:
             return size > 0
-        return (
-            size + 2 * self.padding >= self.span and (size - self.span + 2 * self.padding) % self.stride == 0
-        )
+        return size + 2 * self.padding >= self.span and (size - self.span + 2 * self.padding) % self.stride == 0
 
     def sees(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
@@ -196,9 +194,7 @@ def derive_geometry(trail: Trail, exact: bool = True) -> Geometry:
     large = first + 64 * stride  # far from all borders
     sizes = sizes_along(trail, large)
     if sizes is None:
-        raise BadOption(
-            "legal sizes that repeat with the total stride", f"{large} to be illegal", "Check the strides."
-        )
+        raise BadOption("legal sizes that repeat with the total stride", f"{large} to be illegal", "Check the strides.")
     margin = (large - sizes[-1]) // 2
     middle = sizes[-1] // 2 // stride * stride
     lefts: list[int] = []

@@ -65,9 +65,7 @@ def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile
         A side or the core is below 1.
     """
     if min(size) < 1 or core < 1:
-        raise BadOption(
-            "sides and a core of at least 1 pixel", f"sides {size}, core {core}", "Check the image."
-        )
+        raise BadOption("sides and a core of at least 1 pixel", f"sides {size}, core {core}", "Check the image.")
     axes = [_spans(side, core, geometry) for side in size]
     return [
         Tile(tuple(s[0] for s in spans), tuple(s[1] for s in spans), tuple(s[2] for s in spans))

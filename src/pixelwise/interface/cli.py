@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.parallel import let_idle_threads_sleep
 
 SOME_FAILED = 3
 STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
@@ -43,6 +44,7 @@ AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accep
 
 def main() -> None:
     """Run the command line; errors of pixelwise are one line and an exit code, never a traceback."""
+    let_idle_threads_sleep()
     try:
         app()
     except PixelwiseError as error:

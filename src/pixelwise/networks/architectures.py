@@ -107,9 +107,7 @@ def build(options: NetworkOptions) -> Segmenter:
         The name is not registered; the nearest one is named.
     """
     if options.name not in ARCHITECTURES:
-        raise BadOption(
-            "a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES))
-        )
+        raise BadOption("a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES)))
     return ARCHITECTURES[options.name](options)
 
 

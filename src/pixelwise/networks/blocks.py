@@ -80,9 +80,7 @@ class Pool(nn.MaxPool2d):
 
     def __init__(self, name: str, channels: int) -> None:
         super().__init__(2)
-        self._step = Step(
-            name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels
-        )
+        self._step = Step(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
 
     def trail(self) -> Trail:
         """Return the one step."""

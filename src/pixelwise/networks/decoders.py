@@ -56,7 +56,7 @@ class UNetDecoder(nn.Module):
         self.ups, self.blocks = nn.ModuleList(ups), nn.ModuleList(blocks)
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
-        """Maps of the encoder, fine to coarse -> (batch, channels, h, w)."""
+        """Turn maps of the encoder, fine to coarse, into features (batch, channels, h, w)."""
         features = skips[-1]
         for up, block, skip in zip(self.ups, self.blocks, reversed(skips[:-1]), strict=True):
             features = up(features)

@@ -33,9 +33,7 @@ class PlainEncoder(nn.Module):
         self.channels = tuple(widths)
         sources = [in_channels, *widths[:-1]]
         self.stages = nn.ModuleList(
-            ConvBlock(
-                f"enc{i + 1}", source, width, padding=padding, normalisation=normalisation, dropout=dropout
-            )
+            ConvBlock(f"enc{i + 1}", source, width, padding=padding, normalisation=normalisation, dropout=dropout)
             for i, (source, width, dropout) in enumerate(zip(sources, widths, dropouts, strict=True))
         )
         self.pools = nn.ModuleList(Pool(f"pool {i + 1}", width) for i, width in enumerate(widths[:-1]))

@@ -136,17 +136,13 @@ def load_config(path: Path) -> Config:
         raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
     content = _parse(text, str(path))
     if not isinstance(content, dict):
-        raise BadOption(
-            "sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path
-        )
+        raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
     parts: dict[str, Any] = {}
     for section, values in content.items():
         if section not in SECTIONS:
             raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
         if values is not None and not isinstance(values, dict):
-            raise BadOption(
-                f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path
-            )
+            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
         for name in values or {}:
             _split(f"{section}.{name}")
         parts[section] = _section(section, values or {})

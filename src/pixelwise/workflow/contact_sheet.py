@@ -39,7 +39,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     else:
         title = ""
         handles = [
-            Patch(facecolor=np.array(colour) / 255, edgecolor="0.5", label=name)
+            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=name)
             for name, colour in zip(labelling.classes, labelling.colours, strict=False)
         ]
         if labelling.ignore_value is not None:

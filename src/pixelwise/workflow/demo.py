@@ -38,12 +38,16 @@ def demo(out: Path | str = "demo", *, seed: int = 0, seconds: float = 90, progre
     progress.tell(f"1/5  Drawing 36 pictures of touching cells into {data}.")
     write_demo(data, seed=seed)
     place = _free(folder)
-    progress.tell(f"2/5  Training for about {seconds:.0f} s: pixelwise train {data} --out {place} --budget {seconds:.0f}s")
+    progress.tell(
+        f"2/5  Training for about {seconds:.0f} s: pixelwise train {data} --out {place} --budget {seconds:.0f}s"
+    )
     run = train(data, out=place, budget=seconds, seed=seed, progress=progress)
     progress.tell(f"3/5  Scoring on the test part: pixelwise evaluate {place} {data}")
     scores = evaluate(place, data, progress=progress)
     masks = place / "predictions" / "test"
-    progress.tell(f"4/5  Predicting the test images: pixelwise predict {place} {data / 'test' / 'images'} --out {masks}")
+    progress.tell(
+        f"4/5  Predicting the test images: pixelwise predict {place} {data / 'test' / 'images'} --out {masks}"
+    )
     predict(place, [data / "test" / "images"], masks, overlays=True, progress=progress)
     progress.tell(f"5/5  Writing the report: pixelwise report {place}")
     page = report(place, progress=progress)

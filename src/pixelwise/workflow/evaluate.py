@@ -104,7 +104,7 @@ def evaluate(
             labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.tell(*(f"{text} ({count} images)" for text, count in warnings.items()))
-    scores = {
+    scores: dict[str, Any] = {
         "part": chosen,
         "data": root.resolve().name,
         "task": labelling.task,

@@ -198,14 +198,10 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
 def _precision(ground: Ground, limit: Limit, config: Config) -> Choices:
     gain = ground.machine.bfloat16_gain
     name = "bfloat16" if ground.machine.bfloat16 else "float32"
-    return {
-        "training.precision": (name, f"Convolutions in bfloat16 were measured {gain:.2f} times as fast here.")
-    }
+    return {"training.precision": (name, f"Convolutions in bfloat16 were measured {gain:.2f} times as fast here.")}
 
 
-def _fill_time(
-    config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe
-) -> Config:
+def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
     """Choose width, learning rate and the number of steps."""
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)

@@ -149,9 +149,7 @@ def overlay(
     picture = np.repeat(grey[:1], 3, axis=0) if len(grey) < 3 else grey[:3]
     picture = (picture * 255).astype(np.uint8)
     edges = find_boundaries(labels, mode="inner")
-    tones = np.array(
-        [(255, 200, 0)] if objects else [c if any(c) else (255, 200, 0) for c in colours], np.uint8
-    )
+    tones = np.array([(255, 200, 0)] if objects else [c if any(c) else (255, 200, 0) for c in colours], np.uint8)
     index = np.zeros(labels.shape, int) if objects else labels
     picture[:, edges] = tones[index[edges]].T
     return picture
@@ -212,9 +210,7 @@ def _check_place(folder: Path, inputs: Sequence[Path], names: Sequence[str], ove
     there = sorted(_existing(folder, names))
     if there and not overwrite:
         mend = "Replace them with --overwrite, or choose another --out."
-        raise OutputFailed(
-            "a folder without these results", f"{len(there)}, such as {there[0]}", mend, folder
-        )
+        raise OutputFailed("a folder without these results", f"{len(there)}, such as {there[0]}", mend, folder)
 
 
 def _existing(folder: Path, names: Sequence[str]) -> Iterator[str]:

@@ -54,17 +54,22 @@ def report(run: Path | str, *, progress: Progress | None = None) -> Path:
 
 def _headline(scores: dict[str, Any] | None) -> list[str]:
     if scores is None:
-        return [html.paragraphs(["No scores yet: run `pixelwise evaluate RUN DATA`, then `pixelwise report RUN` again."])]
+        return [
+            html.paragraphs(["No scores yet: run `pixelwise evaluate RUN DATA`, then `pixelwise report RUN` again."])
+        ]
     head = scores["headline"]
     interval = "" if head["low"] is None else f", 95 % interval {html.show(head['low'])} to {html.show(head['high'])}"
-    what = html.escape(f"{_name(head['name'])} on {len(scores['cases'])} {scores['part']} images of {scores['data']}{interval}")
+    what = html.escape(
+        f"{_name(head['name'])} on {len(scores['cases'])} {scores['part']} images of {scores['data']}{interval}"
+    )
     return [f'<p class="headline"><b>{html.escape(html.show(head["value"]))}</b> {what}</p>']
 
 
 def _data(run: Run) -> list[str]:
     found = run.understood
     counts = ", ".join(f"{count} {part}" for part, count in found["cases"].items())
-    facts = f"Task: {found['task']}. Classes: {', '.join(found['classes'])}. Cases: {counts}. Channels: {found['channels']}."
+    classes = ", ".join(found["classes"])
+    facts = f"Task: {found['task']}. Classes: {classes}. Cases: {counts}. Channels: {found['channels']}."
     parts = [html.heading("What was understood of the data"), html.paragraphs([facts, *found["told"]])]
     if found["problems"]:
         rows = [(p["file"], p["kind"], p["text"]) for p in found["problems"][:20]]
@@ -125,7 +130,12 @@ def _cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str]:
         return []
     model = load_model_for_prediction(run.folder, device="cpu")
     recipe = model.recipe
-    legend = [("right", draw.RIGHT), ("missed", draw.MISSED), ("false alarm", draw.FALSE), ("other class", draw.CONFUSED)]
+    legend = [
+        ("right", draw.RIGHT),
+        ("missed", draw.MISSED),
+        ("false alarm", draw.FALSE),
+        ("other class", draw.CONFUSED),
+    ]
     parts = [html.heading("Best, middle and worst cases"), html.key(legend)]
     if recipe.task != "instance":
         parts.append(html.key(list(zip(recipe.classes, recipe.colours, strict=False))))

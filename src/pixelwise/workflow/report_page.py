@@ -26,7 +26,9 @@ def page(title: str, parts: Sequence[str]) -> str:
     """Return the whole page; `parts` are finished HTML."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    )
 
 
 def heading(text: str) -> str:
@@ -73,7 +75,5 @@ def picture(content: bytes, kind: str, caption: str = "", css: str = "") -> str:
 
 def key(entries: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
     """Return a legend of colours."""
-    spans = "".join(
-        f'<span style="background:rgb({r},{g},{b})"></span>{escape(name)}' for name, (r, g, b) in entries
-    )
+    spans = "".join(f'<span style="background:rgb({r},{g},{b})"></span>{escape(name)}' for name, (r, g, b) in entries)
     return f'<p class="key">{spans}</p>'

@@ -22,7 +22,11 @@ def draw_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
     """Draw loss, validation score and learning rate over the steps, as the bytes of an SVG."""
     figure = Figure(figsize=(11, 2.9), layout="constrained")
     FigureCanvasAgg(figure)
-    titles = {"train_loss": "training loss", "val_score": "validation score (mean Dice)", "learning_rate": "learning rate"}
+    titles = {
+        "train_loss": "training loss",
+        "val_score": "validation score (mean Dice)",
+        "learning_rate": "learning rate",
+    }
     steps = [row["step"] for row in rows]
     for axis, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         values = [row.get(name, float("nan")) for row in rows]

@@ -123,9 +123,7 @@ class Run:
         """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             mend = "Continue it with --resume, or choose another --out."
-            raise OutputFailed(
-                "a new or empty folder for the run", "one that is already there", mend, self.folder
-            )
+            raise OutputFailed("a new or empty folder for the run", "one that is already there", mend, self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
@@ -180,6 +178,4 @@ def _lock(handle: Any, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         mend = "Wait for it, or choose another --out."
-        raise OutputFailed(
-            "a run that nobody is training", "one that is being trained now", mend, folder
-        ) from error
+        raise OutputFailed("a run that nobody is training", "one that is being trained now", mend, folder) from error

@@ -97,9 +97,7 @@ def train(
         dataset = understand(root, options, seed, progress)
         progress.tell(*dataset.told)
         machine = look_at_machine(device)
-        fingerprint = measure_fingerprint(
-            dataset.part("train"), dataset.labelling, dataset.channels, progress
-        )
+        fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress)
         if given is None:
             left = _time_left(propose_seconds(limit), started)
             ground = Ground(
@@ -132,9 +130,7 @@ def seconds_per_step(config: Config, device: str) -> float:
     )
     patches = config.patches
     images = torch.randn(patches.batch, config.network.in_channels, patches.height, patches.width)
-    targets = torch.randint(
-        config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8
-    )
+    targets = torch.randint(config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8)
     seconds: list[float] = []
     for index in range(2 + PROBE_STEPS):
         start = time.perf_counter()
@@ -201,12 +197,8 @@ def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]
         now = [case.name for case in dataset.part(part)]
         if now != known[part]:
             changed = sorted(set(now) ^ set(known[part]))
-            came = (
-                f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
-            )
-            raise BadRun(
-                f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root
-            )
+            came = f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
+            raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
     threads = int(run.environment.get("threads", torch.get_num_threads()))
     torch.set_num_threads(threads)
     progress.tell(f"Continuing {folder} with {threads} threads, as it began.")

@@ -73,9 +73,7 @@ class Training:
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)
         self._geometry = network.geometry()
-        self._learner = Learner(
-            network, config.training, config.loss, make_fabric(device, config.training.precision)
-        )
+        self._learner = Learner(network, config.training, config.loss, make_fabric(device, config.training.precision))
         self._sampler = PatchSampler(
             [piece.pixels for piece in pieces],
             [piece.target for piece in pieces],
@@ -158,9 +156,7 @@ class Training:
 
     def _write_model(self) -> None:
         """Write the averaged weights as the run's model file."""
-        recipe = make_recipe(
-            self._run, self._dataset, self._geometry, self._state.best, self._state.best_step
-        )
+        recipe = make_recipe(self._run, self._dataset, self._geometry, self._state.best, self._state.best_step)
         save_model(self._run.model_path, self._learner.average, recipe)
 
     def _save(self) -> None:
@@ -268,7 +264,7 @@ def make_recipe(run: Run, dataset: Dataset, geometry: Geometry, score: float, st
 
 @contextmanager
 def _stop_on_signals() -> Generator[Callable[[], bool], None, None]:
-    """Turn the first Ctrl-C or SIGTERM into a request that the loop reads at the next step; a second one ends at once."""
+    """Turn a first Ctrl-C or SIGTERM into a request that the loop reads at the next step; a second ends at once."""
     requested: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from pixelwise.commit import commit_bytes
 from pixelwise.engine.predictor import Predictor
 from pixelwise.engine.runtimes import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.files import png_bytes, write_mask
-from pixelwise.commit import commit_bytes
 from pixelwise.labels.targets import IGNORE
 from pixelwise.scoring.semantic import class_scores, confusion
 from pixelwise.workflow.material import Piece
@@ -91,9 +91,7 @@ def _some(pieces: Sequence[Piece], most_pixels: int) -> list[Piece]:
 def _cut(piece: Piece, pixels: float) -> Piece:
     shrink = (pixels / piece.target.size) ** 0.5
     height, width = (max(64, int(side * shrink)) for side in piece.target.shape)
-    return _window(
-        piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width
-    )
+    return _window(piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width)
 
 
 def _window(piece: Piece, top: int, left: int, height: int, width: int) -> Piece:
