@@ -51,7 +51,7 @@ def unet2015(options: NetworkOptions) -> Segmenter:
 
     doi 10.1007/978-3-319-24574-4_28, figure 1 and section 2: five resolutions, two valid 3 x 3 convolutions with
     ReLU at each, 2 x 2 maximum between them, 2 x 2 up-convolutions that halve the channels, skips cut to their centre,
-    a 1 x 1 convolution at the end: 23 convolutional layers, 31,030,658 parameters for 1 -> 2, 572 -> 388. Dropout 0.5 at
+    a 1 x 1 convolution at the end: 23 convolutional layers, 31,030,658 parameters (1 -> 2), 572 -> 388. Dropout 0.5 at
     the end of the contracting path (section 3.1): after the last two of its stages, as in the released network.
     """
     widths = [options.base * 2**stage for stage in range(5)]
