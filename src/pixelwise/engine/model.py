@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int, Num
+from jaxtyping import Float32, Integer, Num
 from scipy.special import softmax
 
 from pixelwise.engine.machine import choose_device
@@ -56,7 +56,7 @@ class Model:
     def __init__(self, recipe: Recipe, predictor: Predictor) -> None:
         self.recipe, self._predictor = recipe, predictor
 
-    def predict(self, image: Num[np.ndarray, "..."]) -> Int[np.ndarray, "height width"]:
+    def predict(self, image: Num[np.ndarray, "..."]) -> Integer[np.ndarray, "height width"]:
         """Return the mask (class indices) or the label image (object numbers) of an image.
 
         Parameters

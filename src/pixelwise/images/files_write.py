@@ -7,7 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from jaxtyping import Int, Num, UInt8
+from jaxtyping import Integer, Num, UInt8
 from PIL import Image
 
 from pixelwise.commit import commit, commit_bytes
@@ -40,7 +40,7 @@ def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Seq
 
 
 def write_labels(
-    path: Path, labels: Int[np.ndarray, "height width"], spacing: tuple[float, float] | None = None
+    path: Path, labels: Integer[np.ndarray, "height width"], spacing: tuple[float, float] | None = None
 ) -> Path:
     """Write object numbers: 16-bit PNG when `path` ends in .png and they fit, else deflated TIFF of 16 or 32 bits.
 

@@ -1,0 +1,199 @@
+"""A model file describes itself, and nothing else is ever taken for one."""
+
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from tiny import as_json, make_recipe, write_model
+
+from pixelwise.engine.modelfile import load_model, read_recipe, save_model
+from pixelwise.errors import BadModel, OutputFailed
+from pixelwise.networks.architectures import build
+
+
+def test_a_model_goes_round(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    recipe = make_recipe("multiclass", channels=3)
+    network = build(recipe.network)
+    save_model(path, network, recipe)
+    again, read = load_model(path)
+    assert read == recipe == read_recipe(path)
+    assert not again.training
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in network.state_dict().items())
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], None], *, recipe: bool = True) -> Path:
+    """Change the header (or the recipe in it) and leave the tensors as they are."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    if recipe:
+        values = json.loads(header["__metadata__"]["pixelwise"])
+        change(values)
+        header["__metadata__"]["pixelwise"] = json.dumps(values)
+    else:
+        change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+    return path
+
+
+def put(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            values = values[key]
+        values[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put("_target_", value="os.system"), "a recipe whose _target_ is wrong"),
+        (put("network", "__class__", value="x"), "a recipe whose network.__class__ is wrong"),
+        (put("network", "name", value="resnet9000"), "expected a registered network; got `resnet9000`"),
+        (put("network", "depth", value=10**9), "network.depth"),
+        (put("network", "base", value="many"), "a recipe whose network.base is wrong"),
+        (put("network", "base", value=8), "of another shape"),
+        (put("network", "normalisation", value="none"), "unknown or missing tensors"),
+        (put("network", "depth", value=3), "a tile geometry that is not the network's"),
+        (put("geometry", "halo", value=0), "a tile geometry that is not the network's"),
+        (put("version", value=99), "recipe version 99, this pixelwise reads 1"),
+        (lambda values: values.pop("classes"), "a recipe whose classes is wrong"),
+    ],
+)
+def test_a_changed_recipe_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None], words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path)
+    rewritten(path, change)
+    with pytest.raises(BadModel, match="expected a model that pixelwise wrote") as caught:
+        load_model(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_shapes_are_compared_before_any_tensor_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path)
+    rewritten(path, put("network", "base", value=8))
+    monkeypatch.setattr("pixelwise.engine.modelfile.load_file", lambda _: pytest.fail("tensors were read"))
+    with pytest.raises(BadModel, match="of another shape"):
+        load_model(path)
+
+
+def never() -> None:
+    raise SystemExit("code ran")
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return never, ()
+
+
+def as_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Payload()))
+
+
+def as_torch_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Payload()))
+
+
+def as_long_header(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 2**63) + b"{}")
+
+
+def as_foreign_tensors(path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, path)
+
+
+def as_foreign_recipe(path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, path, {"format": "pt"})
+
+
+def as_doubled_key(path: Path) -> None:
+    text = b'{"__metadata__":{"pixelwise":"{}"},"__metadata__":{"pixelwise":"{}"}}'
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def as_deep_json(path: Path) -> None:
+    text = b"[" * 100_000
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (as_pickle, "a file of another kind"),
+        (as_torch_zip, "a file of another kind"),
+        (as_long_header, "a file of another kind"),
+        (as_foreign_tensors, "a safetensors file without a recipe"),
+        (as_foreign_recipe, "without a recipe of pixelwise"),
+        (as_doubled_key, "a file of another kind"),
+        (as_deep_json, "a file of another kind"),
+        (lambda path: path.write_bytes(b""), "an empty file"),
+        (lambda path: path.write_text("hello, I am no model"), "a file of another kind"),
+    ],
+)
+def test_foreign_files_are_refused_in_one_line(tmp_path: Path, write: Callable[[Path], Any], words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    write(path)
+    with pytest.raises(BadModel, match="expected a model that pixelwise wrote") as caught:
+        load_model(path)
+    assert words in str(caught.value)
+
+
+def test_missing_and_truncated_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(BadModel, match="No such file"):
+        load_model(path)
+    write_model(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadModel, match="damaged contents"):
+        load_model(path)
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    recipe = make_recipe()
+    network = build(recipe.network)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(BadModel, match="expected finite weights; got NaN or Inf in encoder"):
+        save_model(path, network, recipe)
+    assert not path.exists()
+    save_file(network.state_dict(), path, {"pixelwise": json.dumps(as_json(recipe))})
+    with pytest.raises(BadModel, match="got NaN or Inf in"):
+        load_model(path)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    recipe = make_recipe()
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+        save_model(tmp_path / "model.safetensors", build(recipe.network), recipe)
+
+
+@given(noise=st.binary(max_size=200), at=st.integers(0, 3000))
+def test_whatever_the_bytes_only_a_clear_refusal_comes(
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "model.safetensors"
+    write_model(path)
+    content = bytearray(path.read_bytes())
+    content[at : at + len(noise)] = noise
+    path.write_bytes(bytes(content))
+    try:
+        load_model(path)
+    except BadModel as error:
+        assert "\n" not in str(error)

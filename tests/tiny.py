@@ -1,0 +1,84 @@
+"""A tiny finished model and run, made by hand, for tests that need one but not its training."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelwise.engine.modelfile import Recipe, save_model
+from pixelwise.images.preprocess import Normalisation
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.run import Run
+
+GRAY = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
+
+
+def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Recipe:
+    """Return the recipe of a small U-Net; objects get a boundary target."""
+    kind = "boundary" if task == "instance" else "classes"
+    classes = {"binary": 2, "multiclass": 3, "instance": 3}[task]
+    options = NetworkOptions(**{"in_channels": channels, "classes": classes, "base": 4, "depth": 2, **network})
+    names = ("background", "object") if task != "multiclass" else ("sky", "road", "tree")
+    with torch.device("meta"):
+        geometry = build(options).geometry()
+    return Recipe(
+        network=options,
+        normalisation=Normalisation(),
+        target=TargetOptions(kind=kind),
+        geometry=geometry,
+        task=task,
+        classes=names,
+        values=() if task == "instance" else tuple(range(len(names))),
+        colours=GRAY[: len(names)],
+        channels=channels,
+        tile=64,
+        intensity_range=((0.0, 255.0),) * channels,
+        trained={"data": "drawn"},
+    )
+
+
+def write_model(path: Path, recipe: Recipe | None = None) -> Recipe:
+    """Write a model with random weights."""
+    recipe = recipe or make_recipe()
+    torch.manual_seed(0)
+    save_model(path, build(recipe.network), recipe)
+    return recipe
+
+
+def write_run(folder: Path, task: str = "binary") -> Run:
+    """Write a run folder as training leaves it, with two validations behind it."""
+    recipe = make_recipe(task)
+    understood = {
+        "data": "drawn",
+        "told": ["The masks are <b>drawn</b>."],
+        "problems": [],
+        "cases": {"train": 3, "val": 1, "test": 2},
+        "task": task,
+        "classes": list(recipe.classes),
+        "channels": 1,
+        "ignore_index": None,
+        "coded_by_colour": False,
+    }
+    records = {
+        "fingerprint": {"intensity_range": [[0, 255]]},
+        "splits": {"parts": {"train": ["train/a"], "val": ["val/b"], "test": []}, "groups": {}, "seed": 0},
+        "environment": {"seed": 0, "device": "cpu", "threads": 1, "versions": {"torch": "2"}},
+        "understood": understood,
+    }
+    config = Config(network=recipe.network, target=recipe.target, reasons={"network.depth": "Small & quick."})
+    run = Run.create(folder, config, records)
+    write_model(run.model_path, recipe)
+    rows = [
+        {"step": 1, "seconds": 0.5, "train_loss": 1.0, "val_score": 0.4, "learning_rate": 1e-3, "skipped": 0},
+        {"step": 2, "seconds": 1.0, "train_loss": 0.5, "val_score": 0.6, "learning_rate": 0.0, "skipped": 0},
+    ]
+    run.write_metrics(rows)
+    return run
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as its file holds it."""
+    return asdict(recipe)

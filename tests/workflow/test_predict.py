@@ -1,0 +1,129 @@
+"""Files in, masks out; nothing beside the user's images, nothing half written, nothing heavy loaded."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import make_recipe, write_model
+
+from pixelwise.errors import BadImage, OutputFailed
+from pixelwise.images.files import read_image, read_mask, write_image
+from pixelwise.progress import Progress
+from pixelwise.workflow.predict import Predictions, load, overlay, predict
+
+
+@pytest.fixture
+def images(tmp_path: Path, rng: np.random.Generator) -> Path:
+    folder = tmp_path / "images"
+    for name, shape in (("a.png", (40, 60)), ("b.tif", (33, 21)), ("c.png", (1, 1))):
+        write_image(folder / name, rng.integers(0, 256, (1, *shape)).astype(np.uint8))
+    return folder
+
+
+def run(tmp_path: Path, images: Path, task: str = "binary", **options: object) -> Predictions:
+    write_model(tmp_path / "model.safetensors", make_recipe(task))
+    return predict(tmp_path / "model.safetensors", [images], tmp_path / "out", progress=Progress(), **options)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_masks_are_indexed_pictures_of_the_original_size(tmp_path: Path, images: Path) -> None:
+    result = run(tmp_path, images)
+    assert result.failed == ()
+    assert listing(tmp_path / "out") == ["a.png", "b.png", "c.png", "classes.json"]
+    model = load(tmp_path / "model.safetensors")
+    for name, source in (("a.png", "a.png"), ("b.png", "b.tif"), ("c.png", "c.png")):
+        mask = read_mask(tmp_path / "out" / name)
+        pixels = read_image(images / source).pixels
+        assert mask.palette is not None
+        assert mask.palette[1] == (255, 255, 255)
+        assert np.array_equal(mask.values, model.predict(pixels[0]))
+    classes = json.loads((tmp_path / "out" / "classes.json").read_text())
+    assert [entry["name"] for entry in classes["classes"]] == ["background", "object"]
+    assert listing(images) == ["a.png", "b.tif", "c.png"]
+
+
+def test_objects_come_with_a_table(tmp_path: Path, images: Path) -> None:
+    run(tmp_path, images, "instance")
+    with (tmp_path / "out" / "objects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels = {name: read_mask(tmp_path / "out" / f"{name}.png").values for name in "abc"}
+    counted = {name: int(values.max()) for name, values in labels.items()}
+    assert len(rows) == sum(counted.values())
+    for row in rows:
+        values = labels[row["image"][0]]
+        assert int(row["area"]) == int((values == int(row["id"])).sum())
+
+
+def test_probabilities_and_overlays_on_request(tmp_path: Path, images: Path) -> None:
+    run(tmp_path, images, probabilities=True, overlays=True)
+    assert {"a.overlay.png", "a.probabilities.tif"} <= set(listing(tmp_path / "out"))
+    chances = read_image(tmp_path / "out" / "a.probabilities.tif").pixels
+    assert chances.shape == (2, 40, 60)
+    assert np.abs(chances.astype(int).sum(0) - 255).max() <= 2
+    assert read_image(tmp_path / "out" / "a.overlay.png").pixels.shape == (3, 40, 60)
+
+
+def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path, images: Path) -> None:
+    (images / "broken.png").write_text("hello")
+    result = run(tmp_path, images)
+    ((path, text),) = result.failed
+    assert path.name == "broken.png"
+    assert "broken.png: expected" in text
+    assert {"a.png", "b.png", "c.png"} <= set(listing(tmp_path / "out"))
+
+
+def test_nothing_is_written_beside_the_images(tmp_path: Path, images: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    with pytest.raises(OutputFailed, match="got the folder of the images. Choose another --out"):
+        predict(tmp_path / "model.safetensors", [images / "a.png"], images, progress=Progress())
+    assert listing(images) == ["a.png", "b.tif", "c.png"]
+
+
+def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Path) -> None:
+    run(tmp_path, images)
+    with pytest.raises(OutputFailed, match="got 3, such as a.png. Replace them with --overwrite"):
+        run(tmp_path, images)
+    assert len(run(tmp_path, images, overwrite=True).outputs) == 3
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+        run(tmp_path, images)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_equal_stems_get_different_names(tmp_path: Path, images: Path, rng: np.random.Generator) -> None:
+    write_image(images / "a.tif", rng.integers(0, 256, (1, 8, 8)).astype(np.uint8))
+    run(tmp_path, images)
+    assert {"images_a_png.png", "images_a_tif.png", "b.png"} <= set(listing(tmp_path / "out"))
+
+
+def test_the_same_image_twice_is_refused(tmp_path: Path, images: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    with pytest.raises(BadImage, match="expected a different name for every image"):
+        predict(tmp_path / "model.safetensors", [images, images], tmp_path / "out", progress=Progress())
+
+
+def test_outlines_are_drawn_in_the_class_colour() -> None:
+    labels = np.zeros((6, 6), np.uint8)
+    labels[1:5, 1:5] = 1
+    picture = overlay(np.zeros((1, 6, 6), np.uint8), labels, [(0, 0, 0), (10, 200, 30)], objects=False)
+    assert picture[:, 1, 1].tolist() == [10, 200, 30]
+    assert picture[:, 2, 2].tolist() == [0, 0, 0]
+
+
+def test_prediction_loads_neither_lightning_nor_matplotlib() -> None:
+    code = (
+        "import sys, pixelwise.workflow.predict; heavy = {'lightning_fabric', 'lightning', 'matplotlib', 'typer'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
