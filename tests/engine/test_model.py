@@ -35,7 +35,9 @@ def test_colour_in_both_orders_and_gray_for_a_colour_model(tmp_path: Path, rng: 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     model = load(tmp_path, channels=3)
-    with pytest.raises(BadImage, match=r"expected \(height, width\), \(3, height, width\) or .*; got shape \(5, 9, 9\)"):
+    with pytest.raises(
+        BadImage, match=r"expected \(height, width\), \(3, height, width\) or .*; got shape \(5, 9, 9\)"
+    ):
         model.predict(np.zeros((5, 9, 9), np.uint8))
     with pytest.raises(BadImage, match=r"got shape \(3, 9, 3\), where both ends could be"):
         model.predict(np.zeros((3, 9, 3), np.uint8))

@@ -13,7 +13,7 @@ from pixelwise.workflow.summary import describe_scores
 from pixelwise.workflow.train import train
 
 
-def demo(out: Path | str = "demo", *, seed: int = 0, seconds: float = 90, progress: Progress | None = None) -> Run:
+def demo(out: Path | str = "demo", *, seed: int = 0, seconds: float = 90.0, progress: Progress | None = None) -> Run:
     """Draw touching cells with known truth, train on them, score, predict and write the report.
 
     Parameters

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from pixelwise.engine.machine import Machine
 from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.networks.architectures import build
 from pixelwise.workflow.config import Config, parse_assignments, with_settings
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
@@ -90,6 +93,7 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     for choose in (_task, _patches, _loss, _augmentation, _precision):
         config = _put(config, choose(ground, limit, config), fixed)
     config = _put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
+    config = _put(config, _legal_patches(config), fixed)
     return _fill_time(config, ground, limit, fixed, probe)
 
 
@@ -165,6 +169,19 @@ def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
             f"{min(height, width)} pixels halved {depth} times leave {min(height, width) >> depth}.",
         ),
     }
+
+
+def _legal_patches(config: Config) -> Choices:
+    """Bring the patch to sizes that the network takes: valid ones need room for their margin."""
+    with torch.device("meta"):
+        geometry = build(config.network).geometry()
+    choices: Choices = {}
+    for name in ("height", "width"):
+        size = getattr(config.patches, name)
+        if not geometry.is_legal(size):
+            why = f"The next size after {size} that {config.network.name} takes."
+            choices[f"patches.{name}"] = (geometry.legal_size(size), why)
+    return choices
 
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:

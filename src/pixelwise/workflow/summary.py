@@ -31,7 +31,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or value is None
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
     if value is None:
         return "none"
     return str(value) if isinstance(value, int) else f"{value:.4f}"

@@ -1,0 +1,107 @@
+"""The config file can be read, edited and trained again; mistakes are named."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixelwise.engine.task import TrainingOptions
+from pixelwise.errors import BadOption
+from pixelwise.networks.architectures import NetworkOptions
+from pixelwise.workflow.config import SECTIONS, Config, load_config, override, save_config, settings, to_yaml
+
+sentence = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=40)
+configs = st.builds(
+    Config,
+    network=st.builds(
+        NetworkOptions,
+        depth=st.integers(1, 6),
+        base=st.integers(1, 128),
+        normalisation=st.sampled_from(["batch", "group", "instance", "none"]),
+        dropout=st.floats(0, 0.9),
+    ),
+    training=st.builds(
+        TrainingOptions,
+        steps=st.integers(1, 10**6),
+        budget=st.none() | st.floats(1, 1e5),
+        learning_rate=st.floats(1e-6, 1.0),
+    ),
+    reasons=st.dictionaries(st.sampled_from(sorted(settings(Config()))), sentence),
+)
+
+
+@given(config=configs)
+def test_what_is_saved_is_what_is_loaded(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    save_config(path, config)
+    assert load_config(path) == config
+
+
+def test_the_file_can_be_read_by_people() -> None:
+    text = to_yaml(Config(reasons={"network.depth": "16 pixels are left at the bottom."}))
+    assert "network:\n" in text
+    assert "  # 16 pixels are left at the bottom.\n  depth: 4\n" in text
+
+
+def test_every_section_stands_in_the_record() -> None:
+    assert list(SECTIONS) == [f.name for f in fields(Config) if f.name != "reasons"]
+
+
+def test_words_of_the_command_line() -> None:
+    config = override(Config(), ["network.depth=5", "network.base=8", "loss.class_weights=[1, 2.5]"])
+    assert (config.network.depth, config.network.base, config.loss.class_weights) == (5, 8, (1.0, 2.5))
+    assert config.reasons["network.depth"] == "Set by you."
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("network.dept=5", "got `network.dept`. Did you mean `network.depth`?"),
+        ("netwrk.depth=5", "got `netwrk.depth`. Did you mean `network.depth`?"),
+        ("network.depth", "expected section.setting=value; got `network.depth`"),
+        ("network.depth=deep", "expected network.depth to be a valid integer"),
+        ("network.depth=99", "expected network.depth in 1...8; got 99"),
+        ("network.normalisation=layer", "got `layer`. Change network.normalisation"),
+        ("training.steps=-1", "expected training.steps above 0; got -1"),
+        ("network.depth=[", "expected YAML; got"),
+    ],
+)
+def test_mistakes_are_named(word: str, told: str) -> None:
+    with pytest.raises(BadOption) as caught:
+        override(Config(), [word])
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("network:\n  dept: 5\n", "Did you mean `network.depth`?"),
+        ("netwrk:\n  depth: 5\n", "Did you mean `network`?"),
+        ("- 1\n- 2\n", "expected sections with settings; got list"),
+        ("network: 5\n", "expected settings below `network`; got `5`"),
+        ("a: &x [1]\nb: *x\n", "aliases (*name) are not used in plan files"),
+        ("network: !!python/object:os.system {}\n", "expected YAML; got"),
+        ("network: [\n", "expected YAML; got"),
+    ],
+)
+def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    with pytest.raises(BadOption) as caught:
+        load_config(path)
+    assert told in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="expected a plan file in YAML"):
+        load_config(tmp_path / "plan.yaml")
+
+
+def test_an_edited_value_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    save_config(path, Config())
+    path.write_text(path.read_text().replace("  depth: 4", "  depth: 3"))
+    assert load_config(path) == replace(Config(), network=NetworkOptions(depth=3))

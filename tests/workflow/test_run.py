@@ -1,0 +1,61 @@
+"""The run folder: made once, opened again, refused when it is something else."""
+
+from pathlib import Path
+
+import pytest
+from tiny import write_run
+
+from pixelwise.errors import BadRun, OutputFailed
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.run import Run
+
+
+def test_a_run_is_opened_as_it_was_made(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    again = Run.open(tmp_path / "run")
+    assert again.config == run.config
+    assert again.splits["parts"]["train"] == ["train/a"]
+    assert again.environment["threads"] == 1
+    assert again.fingerprint["intensity_range"] == [[0, 255]]
+    assert again.metrics_path.read_text().splitlines()[0] == "step,seconds,train_loss,val_score,learning_rate,skipped"
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRun, match="expected a run folder; got nothing at this path"):
+        Run.open(tmp_path / "nowhere")
+    with pytest.raises(BadRun, match=r"got a folder without config\.yaml"):
+        Run.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadRun, match="got a file"):
+        Run.open(tmp_path / "file")
+
+
+def test_damaged_records_are_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run.folder / "splits.json").write_text("{")
+    with pytest.raises(BadRun, match=r"splits\.json: expected splits\.json of a run"):
+        _ = run.splits
+    (run.folder / "splits.json").write_text("[]")
+    with pytest.raises(BadRun, match="got list"):
+        _ = run.splits
+
+
+def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputFailed, match="Continue it with --resume, or choose another --out"):
+        Run.create(tmp_path, Config(), {})
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_one_training_at_a_time(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    with run.only_one(), pytest.raises(OutputFailed, match="one that is being trained now"), run.only_one():
+        pass
+    with run.only_one():
+        pass  # free again
+
+
+def test_missing_numbers_leave_empty_fields(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.write_metrics([{"step": 1, "train_loss": None, "val_score": 0.25}])
+    assert run.metrics_path.read_text() == "step,train_loss,val_score\n1,,0.25\n"

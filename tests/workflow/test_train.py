@@ -1,0 +1,149 @@
+"""The main job in small: a folder becomes a run whose model predicts; what cannot be trained is refused."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.engine.task import Learner, StepResult
+from pixelwise.errors import BadDataset, BadOption, BadRun, Diverged
+from pixelwise.images.files import write_image
+from pixelwise.images.synthetic import write_demo
+from pixelwise.progress import Progress
+from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.predict import load
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.train import train
+
+SMALL = (
+    "network.base=4", "network.depth=2", "patches.height=64", "patches.width=64", "patches.batch=2",
+    "training.precision=float32", "training.validate_every=4",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "cells"
+    write_demo(folder, train=4, val=2, test=2, size=96)
+    return folder
+
+
+class Listener(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.told += sentences
+
+
+def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, **limits: object) -> Run:
+    return train(data, out=out, overrides=(*SMALL, *more), progress=progress or Progress(), **limits)
+
+
+def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
+    listener = Listener()
+    run = learn(data, tmp_path / "run", steps=8, progress=listener)
+    assert any("taken as objects, task instance (--task)" in told for told in listener.told)
+    assert any(told.startswith("Plan: unet of depth 2 and base width 4, 8 steps") for told in listener.told)
+    with run.metrics_path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "8"]
+    assert run.splits["parts"]["train"] == [f"train/cells_{i:02d}" for i in range(4)]
+    assert run.understood["classes"] == ["background", "object"]
+    assert {path.name for path in run.film.iterdir()} == {
+        "image.png", "truth.png", "step-0000004.png", "step-0000008.png",
+    }  # fmt: skip
+    assert load(run.folder).predict(np.zeros((50, 40), np.uint8)).shape == (50, 40)
+    scores = evaluate(run.folder, data, progress=Progress())
+    assert scores["part"] == "test"
+    assert run.scores_path.is_file()
+
+
+def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> None:
+    first = learn(data, tmp_path / "first", steps=2)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(first.config_path.read_text().replace("  steps: 2", "  steps: 3"))
+    second = train(data, out=tmp_path / "second", config=plan, progress=Progress())
+    assert second.config.training.steps == 3
+    assert second.config.network == first.config.network
+
+
+def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:
+    words = ("network.name=unet2015", "patches.height=188", "patches.width=204")
+    run = learn(data, tmp_path / "run", *words, steps=2)
+    assert load(run.folder).recipe.geometry.margin == 92
+
+
+def test_a_budget_is_kept(data: Path, tmp_path: Path) -> None:
+    run = learn(data, tmp_path / "run", budget="20s")
+    with run.metrics_path.open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert float(last["seconds"]) < 22  # the promise is 10 %
+    assert float(last["learning_rate"]) < 2e-3 / 4
+
+
+def test_a_diverging_training_stops_and_keeps_its_best(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Learner.step
+
+    def poisoned(self: Learner, index: int, images: torch.Tensor, targets: torch.Tensor) -> StepResult:
+        return step(self, index, images * float("nan") if index >= 4 else images, targets)
+
+    monkeypatch.setattr(Learner, "step", poisoned)
+    with pytest.raises(Diverged, match="expected a finite loss; got 51 steps in a row"):
+        learn(data, tmp_path / "run", steps=200)
+    model = load(tmp_path / "run")
+    assert model.recipe.trained["step"] == "4"
+
+
+def test_patience_ends_a_training_that_no_longer_improves(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelwise.workflow.validation.Validation.score", lambda self, network: 0.5)
+    run = learn(data, tmp_path / "run", "training.patience=2", "training.validate_every=1", steps=20)
+    assert run.metrics_path.read_text().splitlines()[-1].startswith("10,")
+
+
+def test_nothing_is_written_beside_the_images(data: Path, tmp_path: Path) -> None:
+    before = sorted(path for path in data.rglob("*"))
+    learn(data, tmp_path / "run", steps=1)
+    assert sorted(path for path in data.rglob("*")) == before
+
+
+def test_what_cannot_be_trained_is_refused_and_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(BadDataset, match="empty"):
+        learn(empty, tmp_path / "run", steps=1)
+    with pytest.raises(BadOption, match=r"got `network\.dpth`"):
+        learn(data, tmp_path / "run", "network.dpth=3", steps=1)
+    with pytest.raises(BadOption, match="expected a budget that leaves 10 s to learn"):
+        learn(data, tmp_path / "run", budget="5s")
+    with pytest.raises(BadOption, match="Give one of them"):
+        learn(data, tmp_path / "run", budget="60s", steps=3)
+    assert not any(path.is_file() for path in (tmp_path / "run").rglob("*"))
+
+
+def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) -> None:
+    learn(data, tmp_path / "run", steps=2)
+    other = tmp_path / "other"
+    write_demo(other, train=3, val=2, test=0, size=96)
+    with pytest.raises(BadRun, match="expected the train cases that the run began with; got 1 other cases"):
+        train(other, out=tmp_path / "run", resume=True, progress=Progress())
+    with pytest.raises(BadRun, match="got nothing at this path"):
+        train(data, out=tmp_path / "nowhere", resume=True, progress=Progress())
+
+
+def test_images_smaller_than_a_patch_are_trained_on(tmp_path: Path, rng: np.random.Generator) -> None:
+    for part, count in (("train", 3), ("val", 1)):
+        for index in range(count):
+            pixels = rng.integers(0, 256, (1, 20, 30 + index)).astype(np.uint8)
+            write_image(tmp_path / "data" / part / "images" / f"{part}{index}.png", pixels)
+            write_image(tmp_path / "data" / part / "masks" / f"{part}{index}.png", (pixels > 127).astype(np.uint8))
+    run = learn(tmp_path / "data", tmp_path / "run", steps=2)
+    assert load(run.folder).recipe.task == "binary"
