@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import make_recipe, write_model, write_run
 
 from pixelwise.engine.model import Model, load_model_for_prediction
 from pixelwise.errors import BadImage, BadModel, BadOption
+from tiny import make_recipe, write_model, write_run
 
 
 def load(tmp_path: Path, task: str = "binary", channels: int = 1, tile: int | None = None) -> Model:
@@ -81,7 +81,7 @@ def test_folders_and_devices(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     assert load_model_for_prediction(run.folder).recipe.task == "binary"
     run.model_path.unlink()
-    with pytest.raises(BadModel, match="got a folder without one. Give a run that `pixelwise train` has finished"):
+    with pytest.raises(BadModel, match=r"got a folder without one\. Give a run that `pixelwise train` has finished"):
         load_model_for_prediction(run.folder)
     write_model(run.model_path)
     with pytest.raises(BadOption, match="expected a device of this machine; got `tpu`"):

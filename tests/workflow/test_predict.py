@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import make_recipe, write_model
 
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import Predictions, load, overlay, predict
+from tiny import make_recipe, write_model
 
 
 @pytest.fixture
@@ -81,14 +81,14 @@ def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path, images: Path) 
 
 def test_nothing_is_written_beside_the_images(tmp_path: Path, images: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    with pytest.raises(OutputFailed, match="got the folder of the images. Choose another --out"):
+    with pytest.raises(OutputFailed, match=r"got the folder of the images\. Choose another --out"):
         predict(tmp_path / "model.safetensors", [images / "a.png"], images, progress=Progress())
     assert listing(images) == ["a.png", "b.tif", "c.png"]
 
 
 def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Path) -> None:
     run(tmp_path, images)
-    with pytest.raises(OutputFailed, match="got 3, such as a.png. Replace them with --overwrite"):
+    with pytest.raises(OutputFailed, match=r"got 3, such as a\.png\. Replace them with --overwrite"):
         run(tmp_path, images)
     assert len(run(tmp_path, images, overwrite=True).outputs) == 3
 

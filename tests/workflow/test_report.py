@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import write_run
 
 from pixelwise.commit import commit_json
 from pixelwise.errors import BadRun
@@ -17,6 +16,7 @@ from pixelwise.workflow.report_pictures import CONFUSED, FALSE, MISSED, RIGHT, e
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.scores import score_case, summarise
 from pixelwise.workflow.summary import describe_scores
+from tiny import write_run
 
 
 def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
         write_labels(mask, truth)
         results.append(score_case(f"test/{name}", truth, np.roll(truth, 3, 1), task, 2))
         files.append([str(image), str(mask)])
-    scores = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names)}
+    scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
     commit_json(run.scores_path, scores)

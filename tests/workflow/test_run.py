@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tiny import write_run
 
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
+from tiny import write_run
 
 
 def test_a_run_is_opened_as_it_was_made(tmp_path: Path) -> None:

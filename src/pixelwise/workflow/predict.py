@@ -15,9 +15,9 @@ from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.model import Model, load_model_for_prediction
 from pixelwise.errors import BadImage, OutputFailed, PixelwiseError
 from pixelwise.images.cases import find_images, read_pixels
-from pixelwise.images.files import write_image, write_labels, write_mask
+from pixelwise.images.files import probe, write_image, write_labels, write_mask
 from pixelwise.labels.objects import ObjectRow, measure
-from pixelwise.progress import Console, Progress
+from pixelwise.progress import Advance, Console, Progress
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
 _TABLE = (
@@ -115,10 +115,12 @@ def predict(
     outputs: list[Path] = []
     failed: list[tuple[Path, str]] = []
     rows: list[tuple[str, ObjectRow]] = []
-    with progress.bar("predicting", len(named)) as advance:
+    tiles = {name: _tiles(model, path) for name, path in named.items()}
+    with progress.bar("predicting", sum(tiles.values())) as advance:
         for name, path in named.items():
+            done = Steps(advance, path.name, tiles[name])
             try:
-                written, objects, notes = _predict_file(model, path, folder, name, extras)
+                written, objects, notes = _predict_file(model, path, folder, name, extras, done)
                 outputs += written
                 rows += [(path.name, row) for row in objects]
                 progress.tell(*notes)
@@ -127,7 +129,7 @@ def predict(
             except PixelwiseError as error:
                 failed.append((path, str(error)))
                 progress.tell(f"Left out: {error}")
-            advance(1, path.name)
+            done.finish()
     if model.recipe.task == "instance":
         _write_table(folder / "objects.csv", rows, model.recipe.classes)
         outputs.append(folder / "objects.csv")
@@ -155,11 +157,38 @@ def overlay(
     return picture
 
 
+@dataclass
+class Steps:
+    """The share of the bar that belongs to one image: a step per tile, all of it when the image is done or refused."""
+
+    advance: Advance
+    note: str
+    left: int
+
+    def take(self, count: int) -> None:
+        """Advance by finished tiles."""
+        self.left -= count
+        self.advance(count, self.note)
+
+    def finish(self) -> None:
+        """Advance by whatever is left."""
+        self.take(self.left)
+
+
+def _tiles(model: Model, path: Path) -> int:
+    """Count the tiles of an image from its header; an unreadable one counts as one and is told later."""
+    try:
+        info = probe(path)
+    except PixelwiseError:
+        return 1
+    return model.tiles((info.height, info.width))
+
+
 def _predict_file(
-    model: Model, path: Path, folder: Path, name: str, extras: Extras
+    model: Model, path: Path, folder: Path, name: str, extras: Extras, done: "Steps"
 ) -> tuple[list[Path], list[ObjectRow], tuple[str, ...]]:
     image = read_pixels(path, model.recipe.channels, extras.pages)
-    result = model.predict_pixels(image.pixels, probabilities=extras.probabilities)
+    result = model.predict_pixels(image.pixels, probabilities=extras.probabilities, advance=done.take)
     recipe = model.recipe
     objects: list[ObjectRow] = []
     if recipe.task == "instance":

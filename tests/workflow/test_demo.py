@@ -1,0 +1,30 @@
+"""The demo in small: drawn, trained, scored, predicted, reported, and honest."""
+
+from pathlib import Path
+
+import pytest
+
+from pixelwise.progress import Progress
+from pixelwise.workflow.demo import demo
+
+
+class Listener(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.told += sentences
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
+    listener = Listener()
+    run = demo(tmp_path / "demo", seconds=15.0, progress=listener)
+    text = "\n".join(listener.told)
+    assert "images, part test, 6 images: mean ap" in text
+    assert f"Look at   {run.report_path}" in text
+    assert run.report_path.stat().st_size > 100_000
+    assert (run.folder / "predictions" / "test" / "objects.csv").is_file()
+    assert len(list((run.folder / "predictions" / "test").glob("*.overlay.png"))) == 6
