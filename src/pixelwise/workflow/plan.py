@@ -185,17 +185,10 @@ def _legal_patches(config: Config) -> Choices:
 
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
-    shares = ground.fingerprint.class_shares
-    if config.target.kind != "classes" or len(shares) <= 2:
-        weights: tuple[float, ...] = ()
-        why = "The Dice term balances foreground and background already."
-    else:
-        roots = [max(s, 1e-4) ** -0.5 for s in shares]
-        middle = sorted(roots)[len(roots) // 2]
-        weights = tuple(round(min(3.0, max(0.5, r / middle)), 2) for r in roots)
-        why = f"Square roots of the inverse shares, between 0.5 and 3; shares {', '.join(f'{s:.2%}' for s in shares)}."
+    rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
+    why = f"None: Dice counts every class alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
     return {
-        "loss.class_weights": (weights, why),
+        "loss.class_weights": ((), why),
         "loss.cross_entropy": (
             1.0,
             "Cross-entropy and Dice together are the most robust choice over data sets.",
