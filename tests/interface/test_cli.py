@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pixelwise.errors import BadOption, Diverged, Interrupted, OutputFailed
+from pixelwise.images.files import write_image
 from pixelwise.interface import cli
 from pixelwise.workflow.predict import Predictions
 
@@ -93,7 +94,7 @@ def test_a_missing_folder_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("Error: nowhere")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "nothing is left behind"
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
@@ -230,3 +231,12 @@ def test_a_network_that_does_not_exist_lists_the_known_ones() -> None:
     assert "`resunet`" in result.stderr
     assert "unet2015, unet" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / "data" / "images" / f"{name}.png", np.full((1, 20, 20), 7, np.uint8))
+        write_image(tmp_path / "data" / "masks" / f"{name}.png", np.zeros((1, 20, 21), np.uint8))
+    result = pixelwise("inspect", str(tmp_path / "data"), "--json", cwd=tmp_path)
+    assert result.returncode == 2
+    assert {problem["kind"] for problem in json.loads(result.stdout)["problems"]} >= {"size mismatch"}

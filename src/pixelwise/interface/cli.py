@@ -222,6 +222,8 @@ def inspect(
 
     found = verb(target, size=size, options=_options(locals()), overrides=overrides or (), out=out)
     _show(found.to_json(), as_json, found.to_text())
+    if not getattr(found, "usable", True):
+        raise typer.Exit(PixelwiseError.exit_code)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from pixelwise.workflow.contact_sheet import draw_contact_sheet
 from pixelwise.workflow.run import Run
 
 PROBLEMS_SHOWN = 20
+LEGAL_SHOWN = 1024  # legal sizes are listed up to here
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class InspectedData:
     dataset: Dataset
     fingerprint: Fingerprint | None
     sheet: Path | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the folder can be trained on as it is."""
+        return not any(problem.fatal for problem in self.dataset.problems)
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object."""
@@ -127,7 +133,9 @@ class InspectedNetwork:
             "halo": geometry.halo,
             "margin": geometry.margin,
             "exact_tiles": geometry.exact,
-            "legal_sizes": {"first": geometry.legal_first, "step": geometry.legal_step},
+            "legal_first": geometry.legal_first,
+            "legal_step": geometry.legal_step,
+            "legal_sizes": list(range(geometry.legal_first, max(LEGAL_SHOWN, self.size) + 1, geometry.legal_step)),
             "layers": [asdict(layer) for layer in self.layers],
         }
 

@@ -186,7 +186,7 @@ def _legal_patches(config: Config) -> Choices:
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
     rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
-    why = f"None: Dice counts every class alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
+    why = f"None: Dice counts classes alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
     return {
         "loss.class_weights": ((), why),
         "loss.cross_entropy": (

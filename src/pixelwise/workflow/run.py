@@ -124,11 +124,14 @@ class Run:
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             mend = "Continue it with --resume, or choose another --out."
             raise OutputFailed("a new or empty folder for the run", "one that is already there", mend, self.folder)
+        new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
             probe.touch()
             probe.unlink()
+            if new:
+                self.folder.rmdir()  # if the data is refused next, nothing is left behind
         except OSError as error:
             raise refused(self.folder, error) from error
 
