@@ -130,9 +130,10 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
         )
         why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
     smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
+    area_why = "A tenth of the area of a small (5th percentile) training object." if smallest else "Nothing is dropped."
     return {
         "target.kind": (kind, why),
-        "target.min_area": (smallest, "A tenth of the area of a small (5th percentile) training object."),
+        "target.min_area": (smallest, area_why),
         "network.name": ("unet", "A padded U-Net: as many pixels out as in."),
         "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
         "network.classes": (classes, f"Channels of the target `{kind}`."),

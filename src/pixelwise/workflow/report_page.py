@@ -16,7 +16,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .case { display: grid; grid-template-columns: repeat(4, 1fr); gap: .5rem; margin: .3rem 0 1.2rem; }
 .case img, .film { width: 100%; image-rendering: auto; border-radius: 4px; background: #000; }
 figure { margin: 0; } figcaption { font-size: .8rem; opacity: .75; }
-.key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em; }
+.key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em;
+  outline: 1px solid var(--line); }
 .curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { width: 100%; }
 .scroll { overflow-x: auto; } code { background: var(--soft); padding: 0 .25em; border-radius: 3px; }
 """
