@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.errors import BadImage, OutputFailed
+from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import Predictions, load, overlay, predict
@@ -127,3 +127,10 @@ def test_prediction_loads_neither_lightning_nor_matplotlib() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_path_without_anything_is_told(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    with pytest.raises(BadDataset, match="expected an image or a folder of images; got nothing at this place"):
+        predict(tmp_path / "model.safetensors", [tmp_path / "a.png"], tmp_path / "out", progress=Progress())
+    assert not (tmp_path / "out").exists()

@@ -200,6 +200,8 @@ def find_images(path: Path) -> list[Path]:
     """
     if path.is_file() and is_picture(path.name):
         return [path]
+    if not path.exists():
+        raise BadDataset("an image or a folder of images", "nothing at this place", "Check the path.", path)
     check_folder(path)
     found = [inner for inner in path.iterdir() if is_picture(inner.name) and inner.is_file()]
     found = found or [

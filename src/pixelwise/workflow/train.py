@@ -16,7 +16,7 @@ from pixelwise.images.cases import DataOptions, Dataset, understand
 from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.config import Config, load_config, override
+from pixelwise.workflow.config import Config, load_config, override, parse_assignments
 from pixelwise.workflow.environment import describe_environment, parse_duration
 from pixelwise.workflow.material import measure_orientation
 from pixelwise.workflow.plan import Ground, Limit, make_plan, propose_seconds
@@ -84,6 +84,7 @@ def train(
     started = time.monotonic()
     progress = progress or Console()
     keep_large_blocks()
+    parse_assignments(overrides)  # a mistyped setting is refused before any work
     root = Path(data)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
     if resume:
