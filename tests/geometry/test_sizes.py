@@ -1,9 +1,13 @@
 """Golden sizes of the papers, worked out by hand."""
 
 import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.sizes import Geometry, Join, Skip, Step, derive_geometry, sizes_along
+from pixelwise.geometry.sizes import Geometry, Join, Skip, Step, _seen, derive_geometry, sizes_along
 
 
 def conv(padding: int) -> Step:
@@ -66,3 +70,105 @@ def test_arithmetic_is_written_out() -> None:
     up = Step(name="up", kind="transposed", kernel=2, stride=2)
     assert up.arithmetic(28) == "(28 - 1) x 2 - 0 + 2 = 56"
     assert Step(name="up", kind="bilinear", stride=2).arithmetic(28) == "28 x 2 = 56"
+
+
+def test_what_a_pixel_sees_in_2015_depends_on_its_place() -> None:
+    trail = unet(4, 0, "transposed")
+    sizes = sizes_along(trail, 572)
+    assert sizes is not None
+    seen = [_seen(trail, sizes, 572, 160 + phase) for phase in range(16)]
+    assert [high - low + 1 for low, high in seen] == [188] * 4 + [204] * 12
+    reaches = {(160 + p + 92 - low, high - 160 - p - 92) for p, (low, high) in enumerate(seen)}
+    assert {(107, 96), (96, 107)} & reaches  # uneven: far to one side, less far to the other
+    assert max(max(pair) for pair in reaches) == 107
+
+
+def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[Step | Skip | Join]:
+    """Lay out segmentation_models.pytorch's U-Net on ResNet; shortcuts see no more than the path beside them."""
+
+    def step(kernel: int, stride: int = 1) -> Step:
+        return Step(name="conv", kind="convolution", kernel=kernel, stride=stride, padding=kernel // 2)
+
+    trail: list[Step | Skip | Join] = [step(7, 2), Skip("2")]
+    trail.append(Step(name="pool", kind="pooling", kernel=3, stride=2, padding=1))
+    for stage, count in enumerate(blocks):
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            trail += [step(1), step(3, stride), step(1)] if bottleneck else [step(3, stride), step(3)]
+        if stage < 3:
+            trail.append(Skip(str(4 * 2**stage)))
+    for skip in ("16", "8", "4", "2", None):
+        trail.append(Step(name="up", kind=up, stride=2))  # type: ignore[arg-type]
+        trail += [Join(skip)] if skip else []
+        trail += [conv(1), conv(1)]
+    return [*trail, conv(1)]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "bottleneck", "up", "reach", "halo"),
+    [
+        ((2, 2, 2, 2), False, "nearest", 311, 288),
+        ((2, 2, 2, 2), False, "bilinear", 342, 320),
+        ((3, 4, 6, 3), False, "nearest", 543, 544),
+        ((3, 4, 6, 3), False, "bilinear", 574, 576),
+        ((3, 4, 6, 3), True, "nearest", 307, 288),
+        ((3, 4, 6, 3), True, "bilinear", 338, 320),
+    ],
+)
+def test_reach_on_strided_padded_encoders(
+    blocks: tuple[int, ...], bottleneck: bool, up: str, reach: int, halo: int
+) -> None:
+    geometry = derive_geometry(resnet_unet(blocks, bottleneck, up))
+    assert (geometry.reach, geometry.halo, geometry.margin) == (reach, halo, 0)
+    assert (geometry.total_stride, geometry.legal_first, geometry.legal_step) == (32, 32, 32)
+
+
+def test_a_least_side_of_maps_moves_the_first_legal_size() -> None:
+    geometry = derive_geometry(unet(3, 1, "nearest"), smallest=2)
+    assert (geometry.legal_first, geometry.legal_step, geometry.halo) == (16, 8, 48)
+
+
+def test_steps_that_suit_no_size_are_refused() -> None:
+    lost = [conv(1), Skip("0"), Step(name="pool", kind="pooling", kernel=2, stride=2), Join("0")]
+    up = Step(name="up", kind="nearest", stride=4)  # comes back twice as large as it went
+    with pytest.raises(BadOption, match="expected a network that takes some size below 4096; got none"):
+        derive_geometry([*lost, up])
+
+
+def layer(step: Step) -> nn.Module:
+    """Return torch's own layer of one axis, with weights of one."""
+    if step.kind == "pooling":  # the average, because a maximum sends its gradient to one pixel only
+        return nn.AvgPool1d(step.kernel, step.stride, step.padding)
+    if step.up and step.kind != "transposed":
+        return nn.Upsample(scale_factor=step.stride, mode="linear" if step.kind == "bilinear" else "nearest")
+    kind = nn.ConvTranspose1d if step.kind == "transposed" else nn.Conv1d
+    made = kind(1, 1, step.kernel, step.stride, step.padding, dilation=step.dilation, bias=False)
+    nn.init.ones_(made.weight)
+    return made
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> Step:
+    kind = draw(st.sampled_from(["convolution", "pooling", "transposed", "bilinear", "nearest"]))
+    if kind in ("bilinear", "nearest"):
+        return Step(name="up", kind=kind, stride=draw(st.sampled_from([2, 4])))
+    kernel, stride = draw(st.integers(1, 7)), draw(st.integers(1, 4))
+    padding = draw(st.integers(0, kernel // 2))
+    dilation = 1 if kind == "pooling" else draw(st.integers(1, 3))
+    return Step(name="step", kind=kind, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+
+
+@given(step=steps(), size=st.integers(24, 40))
+def test_a_step_agrees_with_torch(step: Step, size: int) -> None:
+    line = torch.ones(1, 1, size, dtype=torch.float64, requires_grad=True)
+    out = layer(step).double()(line)
+    assert out.shape[2] == step.output_size(size)
+    middle = out.shape[2] // 2
+    (gradient,) = torch.autograd.grad(out[0, 0, middle], line)
+    seen = gradient.ravel().nonzero().ravel()
+    assume(len(seen) > 0)  # a transposed kernel with gaps may miss every input
+    low, high = step.sees(middle, middle)
+    assert low <= int(seen[0])
+    assert int(seen[-1]) <= high
+    if step.kind != "transposed" or (step.dilation == 1 and step.kernel >= step.stride):
+        assert (max(0, low), min(size - 1, high)) == (int(seen[0]), int(seen[-1]))

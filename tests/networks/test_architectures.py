@@ -79,7 +79,7 @@ def test_sizes_are_as_predicted(options: dict[str, object], channels: int, class
     network = on_meta(**options, in_channels=channels, classes=classes).eval()
     geometry = network.geometry()
 
-    @given(k=st.integers(1, 6), j=st.integers(1, 6))
+    @given(k=st.integers(0, 6), j=st.integers(0, 6))
     def check(k: int, j: int) -> None:
         height, width = (geometry.legal_first + geometry.legal_step * n for n in (k, j))
         out = network(torch.zeros(2, channels, height, width, device="meta"))
@@ -115,19 +115,71 @@ def test_only_networks_that_look_locally_are_exact() -> None:
     assert exact == {"batch": True, "none": True, "group": False, "instance": False}
 
 
-@pytest.mark.parametrize("upsampling", ["transposed", "bilinear", "nearest"])
-def test_reach_agrees_with_the_gradient(upsampling: str) -> None:
+@pytest.mark.parametrize("options", CONTRACT, ids=str)
+def test_the_smallest_legal_size_works(options: dict[str, object]) -> None:
+    network = build(NetworkOptions(**options)).eval()
+    side = network.geometry().legal_first
+    assert bool(network(torch.randn(1, 1, side, side)).isfinite().all())
+
+
+# torch's instance normalisation always puts out NCHW; a group of one channel would not, but is far less precise there
+@pytest.mark.parametrize("options", [o for o in CONTRACT if o.get("normalisation") != "instance"], ids=str)
+def test_channels_stay_last_through_every_layer(options: dict[str, object]) -> None:
+    network = build(NetworkOptions(**options)).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side = network.geometry().legal_size(64)
+    moved: list[str] = []
+
+    def note(module: nn.Module, _: object, out: torch.Tensor) -> None:
+        if not out.is_contiguous(memory_format=torch.channels_last):
+            moved.append(str(module))
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(note)
+    network(torch.randn(2, 3, side, side)[:, :1].contiguous(memory_format=torch.channels_last))
+    assert not moved
+
+
+def test_shifts_that_a_normalisation_takes_out_are_not_learned() -> None:
+    biases = [n for n, _ in on_meta(base=4, depth=1, upsampling="nearest").named_parameters() if n.endswith("bias")]
+    without = on_meta(base=4, depth=1, upsampling="nearest", normalisation="none")
+    assert len(biases) == 6 + 1  # of six normalisations and the head
+    assert len([n for n, _ in without.named_parameters() if n.endswith("bias")]) == 6 + 1  # convolutions and head
+    assert not any(m.bias is not None for m in on_meta(base=4).encoder.modules() if isinstance(m, nn.Conv2d))
+    assert all(m.inplace for m in on_meta(base=4).modules() if isinstance(m, nn.ReLU))
+
+
+GRADIENT = [
+    *({"depth": 2, "upsampling": u} for u in ("transposed", "bilinear", "nearest")),
+    {"depth": 3, "upsampling": "bilinear"},
+    {"name": "unet2015"},
+]
+
+
+@pytest.mark.parametrize("options", GRADIENT, ids=str)
+def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]) -> None:
     """With positive weights and averages instead of maxima no path is cut: the gradient shows all that is seen."""
-    network = build(NetworkOptions(base=2, depth=2, normalisation="none", upsampling=upsampling)).double()
+    network = build(NetworkOptions(base=1, normalisation="none", **options)).double().eval()
     for parameter in network.parameters():
         nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
     assert isinstance(network.encoder, PlainEncoder)
     network.encoder.pools = nn.ModuleList(nn.AvgPool2d(2) for _ in network.encoder.pools)
-    seen = 0
-    for phase in range(4):
-        image = torch.ones(1, 1, 160, 160, dtype=torch.float64, requires_grad=True)
-        network(image)[0, 0, 80 + phase, 80].backward()
-        assert image.grad is not None
-        rows = image.grad[0, 0].abs().sum(1).nonzero().ravel()
-        seen = max(seen, 80 + phase - int(rows[0]), int(rows[-1]) - 80 - phase)
-    assert seen == network.geometry().reach
+    geometry = network.geometry()
+    stride, margin = geometry.total_stride, geometry.margin
+    reach = halo = field = 0
+    # the middle of an image so long that neither end is seen; narrow, because both axes are alike
+    side = geometry.legal_size(2 * geometry.reach + 3 * stride)
+    image = torch.ones(1, 1, side, geometry.legal_first, dtype=torch.float64, requires_grad=True)
+    out = network(image)
+    middle = out.shape[2] // 2 // stride * stride
+    for phase in range(stride):
+        (gradient,) = torch.autograd.grad(out[0, 0, middle + phase].sum(), image, retain_graph=True)
+        rows = gradient[0, 0].sum(1).nonzero().ravel()
+        place = middle + phase + margin
+        left, right = place - int(rows[0]), int(rows[-1]) - place
+        reach, field = max(reach, left, right), max(field, left + right + 1)
+        halo = max(halo, left - phase, right - (stride - 1 - phase))
+    assert (reach, field) == (geometry.reach, geometry.receptive_field)
+    if not margin:
+        assert -(-halo // stride) * stride == geometry.halo

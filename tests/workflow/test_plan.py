@@ -12,7 +12,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.plan import Ground, Limit, make_plan
 
-MACHINE = Machine(device="cpu", threads=4, memory=2**34, bfloat16_gain=0.3)
+MACHINE = Machine(device="cpu", threads=4, memory=2**34)
 PRINT = Fingerprint(
     cases=18,
     channels=1,
@@ -115,9 +115,16 @@ def test_small_images_make_small_patches() -> None:
 
 
 def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
-    assert plan(Limit(steps=10)).training.precision == "float32"
-    fast = replace(ground(), machine=replace(MACHINE, bfloat16_gain=1.9))
-    assert plan(Limit(steps=10), on=fast).training.precision == "bfloat16"
+    def with_units(config: Config) -> float:
+        return quick(config) / (1.9 if config.training.precision == "bfloat16" else 1.0)
+
+    def without(config: Config) -> float:
+        return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
+
+    assert make_plan(ground(), Limit(steps=10), 0, (), with_units).training.precision == "bfloat16"
+    plain = make_plan(ground(), Limit(steps=10), 0, (), without)
+    assert plain.training.precision == "float32"
+    assert "measured 0.33 times as fast" in plain.reasons["training.precision"]
 
 
 def test_a_valid_network_gets_patches_it_can_take() -> None:

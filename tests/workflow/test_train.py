@@ -78,12 +78,12 @@ def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:
     assert load(run.folder).recipe.geometry.margin == 92
 
 
-def test_a_budget_is_kept(data: Path, tmp_path: Path) -> None:
-    run = learn(data, tmp_path / "run", budget="20s")
-    with run.metrics_path.open() as file:
-        last = list(csv.DictReader(file))[-1]
-    assert float(last["seconds"]) < 22  # the promise is 10 %
-    assert float(last["learning_rate"]) < 2e-3 / 4
+def test_a_budget_decides_the_number_of_steps(data: Path, tmp_path: Path) -> None:
+    """How well it is kept is measured by benchmarks/five_sets.py: a test must not depend on the clock."""
+    run = learn(data, tmp_path / "run", budget="15s")
+    assert run.config.training.budget == 15.0
+    assert "s are left, at" in run.config.reasons["training.steps"]
+    assert run.model_path.is_file()
 
 
 def test_a_diverging_training_stops_and_keeps_its_best(

@@ -1,7 +1,6 @@
 """What this machine can do, measured rather than looked up in lists of names."""
 
 import os
-import time
 from dataclasses import dataclass
 
 import torch
@@ -17,16 +16,10 @@ class Machine:
     device: str
     threads: int
     memory: int
-    bfloat16_gain: float
-
-    @property
-    def bfloat16(self) -> bool:
-        """True where convolutions in bfloat16 were measured to be clearly faster than in float32."""
-        return self.bfloat16_gain > 1.3
 
 
 def look_at_machine(device: str = "auto") -> Machine:
-    """Find the device, its memory, the threads that this process really has, and whether bfloat16 pays.
+    """Find the device, its memory and the threads that this process really has.
 
     Raises
     ------
@@ -37,7 +30,7 @@ def look_at_machine(device: str = "auto") -> Machine:
     threads = int(os.environ.get("OMP_NUM_THREADS", "") or cores())  # a limit the user has set is kept
     if name == "cpu":
         torch.set_num_threads(threads)
-    return Machine(device=name, threads=threads, memory=_memory(name), bfloat16_gain=_bfloat16_gain(name))
+    return Machine(device=name, threads=threads, memory=_memory(name))
 
 
 def choose_device(device: str) -> str:
@@ -58,25 +51,3 @@ def _memory(device: str) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return 8 * 2**30  # no such question on this system; a common laptop
-
-
-def _bfloat16_gain(device: str) -> float:
-    """Time forward and backward of a common convolution in float32 over the same in bfloat16.
-
-    Processors without units for bfloat16 emulate it and come out several times slower.
-    """
-    if device == "mps":
-        return 0.0
-    seconds = [min(_convolution_seconds(device, kind) for _ in range(3)) for kind in (torch.float32, torch.bfloat16)]
-    return seconds[0] / seconds[1]
-
-
-def _convolution_seconds(device: str, kind: torch.dtype) -> float:
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1, device=device, dtype=kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch = torch.ones(2, 32, 96, 96, device=device, dtype=kind).to(memory_format=torch.channels_last)
-    start = time.perf_counter()
-    for _ in range(4):
-        layer(batch).sum().backward()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start

@@ -54,10 +54,14 @@ class Step:
         return (size - self.span + 2 * self.padding) // self.stride + 1
 
     def fits(self, size: int) -> bool:
-        """Tell whether the layer uses every pixel of `size`: a pooled map must have even sides."""
+        """Tell whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
+
+        What the stride leaves over at the end may be padding: 7 x 7 of stride 2 and padding 3 takes even sides too.
+        """
         if self.up:
             return size > 0
-        return size + 2 * self.padding >= self.span and (size - self.span + 2 * self.padding) % self.stride == 0
+        room = size - self.span + 2 * self.padding
+        return room >= 0 and room % self.stride <= self.padding
 
     def sees(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
@@ -161,8 +165,8 @@ class Geometry:
             )
 
 
-def sizes_along(trail: Trail, size: int) -> list[int] | None:
-    """Return the size after each element of `trail`, or None when `size` is not legal."""
+def sizes_along(trail: Trail, size: int, smallest: int = 1) -> list[int] | None:
+    """Return the size after each element of `trail`, or None when `size` is not legal or a map is below `smallest`."""
     kept: dict[str, int] = {}
     sizes: list[int] = []
     for element in trail:
@@ -170,7 +174,7 @@ def sizes_along(trail: Trail, size: int) -> list[int] | None:
             if not element.fits(size):
                 return None
             size = element.output_size(size)
-            if size < 1:
+            if size < smallest:
                 return None
         elif isinstance(element, Skip):
             kept[element.name] = size
@@ -180,7 +184,7 @@ def sizes_along(trail: Trail, size: int) -> list[int] | None:
     return sizes
 
 
-def derive_geometry(trail: Trail, exact: bool = True) -> Geometry:
+def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geometry:
     """Derive all sizes of a network from its trail by exact interval arithmetic.
 
     Parameters
@@ -188,9 +192,16 @@ def derive_geometry(trail: Trail, exact: bool = True) -> Geometry:
     trail : sequence of Step, Skip, Join
     exact : bool
         False when the network also looks at the whole image.
+    smallest : int
+        Least side of every map on the way; 2 for instance normalisation, which cannot normalise a single pixel.
+
+    Raises
+    ------
+    BadOption
+        No size below 4096 passes through, or legal sizes do not repeat with the total stride.
     """
     stride = total_stride(trail)
-    first = _first_legal(trail, stride)
+    first = _first_legal(trail, stride, smallest)
     large = first + 64 * stride  # far from all borders
     sizes = sizes_along(trail, large)
     if sizes is None:
@@ -226,9 +237,11 @@ def total_stride(trail: Trail) -> int:
     return most
 
 
-def _first_legal(trail: Trail, stride: int) -> int:
+def _first_legal(trail: Trail, stride: int, smallest: int) -> int:
     for size in range(1, 4096 + stride):
-        if sizes_along(trail, size) is not None:
+        sizes = sizes_along(trail, size, smallest)
+        # strided padded layers round odd sizes up; coming back larger, the output would not lie on the input
+        if sizes is not None and sizes[-1] <= size and (size - sizes[-1]) % 2 == 0:
             return size
     raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")
 

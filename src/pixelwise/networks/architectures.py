@@ -92,7 +92,10 @@ def unet(options: NetworkOptions) -> Segmenter:
         upsampling=options.upsampling,
     )
     exact = options.normalisation in ("batch", "none")
-    return _finish(Segmenter(encoder, decoder, Head(decoder.channels, options.classes), exact=exact))
+    # the coarsest map needs more than one pixel to have a deviation
+    smallest = 2 if options.normalisation == "instance" else 1
+    head = Head(decoder.channels, options.classes)
+    return _finish(Segmenter(encoder, decoder, head, exact=exact, smallest=smallest))
 
 
 ARCHITECTURES: dict[str, Callable[[NetworkOptions], Segmenter]] = {"unet2015": unet2015, "unet": unet}

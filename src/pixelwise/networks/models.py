@@ -33,12 +33,14 @@ class Segmenter(nn.Module):
         Finished parts that tell their steps (see `encoders`).
     exact : bool
         False when a layer looks at the whole image (instance or group normalisation).
+    smallest : int
+        Least side of every map; 2 where a layer cannot take a single pixel (instance normalisation).
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: Head, *, exact: bool) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: Head, *, exact: bool, smallest: int = 1) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
-        self._geometry = derive_geometry(self.trail(), exact)
+        self._geometry = derive_geometry(self.trail(), exact, smallest)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]

@@ -18,7 +18,6 @@ def describe_environment(machine: Machine, seed: int) -> dict[str, Any]:
         "seed": seed,
         "device": machine.device,
         "threads": machine.threads,
-        "bfloat16_gain": round(machine.bfloat16_gain, 2),
         "python": platform.python_version(),
         "system": platform.system(),
         "processor": platform.machine(),

@@ -22,6 +22,8 @@ from pixelwise.workflow.config import Config, parse_assignments, with_settings
 # every longer budget so goes into more steps and half into a wider network.
 STEPS_PER_ROOT_SECOND = 60
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
+GUESSED_WIDTH = 16  # measured first
+WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
 VALIDATIONS = 20
 VALIDATION_SHARE = 0.06  # of the training time
 CHECKPOINT_SECONDS = 60
@@ -90,10 +92,11 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     """
     fixed = parse_assignments(overrides)
     config = Config(data=ground.data)
-    for choose in (_task, _patches, _loss, _augmentation, _precision):
+    for choose in (_task, _patches, _loss, _augmentation):
         config = _put(config, choose(ground, limit, config), fixed)
     config = _put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
     config = _put(config, _legal_patches(config), fixed)
+    config = _put(config, _precision(config, ground, fixed, probe), fixed)
     return _fill_time(config, ground, limit, fixed, probe)
 
 
@@ -206,10 +209,16 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
     return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
 
 
-def _precision(ground: Ground, limit: Limit, config: Config) -> Choices:
-    gain = ground.machine.bfloat16_gain
-    name = "bfloat16" if ground.machine.bfloat16 else "float32"
-    return {"training.precision": (name, f"Convolutions in bfloat16 were measured {gain:.2f} times as fast here.")}
+def _precision(config: Config, ground: Ground, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+    """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly."""
+    if "training.precision" in fixed or ground.machine.device == "mps":
+        return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
+    width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
+    kinds = ("float32", "bfloat16")
+    seconds = [probe(with_settings(config, {**width, "training.precision": kind}, {})) for kind in kinds]
+    gain = seconds[0] / seconds[1]
+    name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
+    return {"training.precision": (name, f"A training step in bfloat16 was measured {gain:.2f} times as fast here.")}
 
 
 def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
@@ -255,7 +264,7 @@ def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: flo
     """Return the widest network whose step stays under `allowed` seconds, and its measured seconds per step."""
     if "network.base" in fixed:
         return fixed["network.base"], probe(config)
-    guess = 16
+    guess = GUESSED_WIDTH
     seconds = {guess: probe(with_settings(config, {"network.base": guess}, {}))}
     # between linear (memory-bound) and quadratic (arithmetic-bound) in the width
     fitting = [w for w in WIDTHS if seconds[guess] * (w / guess) ** 1.6 <= allowed] or [WIDTHS[0]]
