@@ -54,7 +54,7 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
     # 60 sqrt(600) = 1470 steps wanted, so 0.41 s a step: width 32 takes 0.4 s
     assert config.network.base == 32
     assert config.training.steps == int(600 * 0.94 / 0.4)
-    assert config.training.budget == 600
+    assert (config.training.budget, config.training.patience) == (600, 0)
     assert config.patches.height == config.patches.width == 256
     assert config.network.depth == 4
 

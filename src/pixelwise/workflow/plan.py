@@ -235,6 +235,7 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
             steps_for(left, measured),
             f"{left:.0f} s are left, at {measured:.3f} s a step, measured.",
         )
+        choices["training.patience"] = (0, "The time given is used to its end, where the learning rate reaches zero.")
         choices["training.budget"] = (
             seconds,
             "The time given." if limit.seconds else "Proposed: none was given.",
