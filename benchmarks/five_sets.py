@@ -2,7 +2,8 @@
 
     python benchmarks/five_sets.py --data ../shared/data --out runs/five --budget 10m [--sets isbi2012_em,chase_db1]
 
-Everything runs through the command line, as a user would. Sets that have their scores already are not run again.
+Everything runs through the command line, as a user would. Called again, it goes on where it was stopped: sets that have
+their scores are not run again, and a training that was cut short is continued. A set that fails leaves the others be.
 """
 
 import argparse
@@ -17,7 +18,7 @@ COMMAND = (sys.executable, "-m", "pixelwise")
 
 
 def main() -> None:
-    """Run what is missing, then print one row per set."""
+    """Run what is missing, then print one row per set; exit with 1 when a set failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -25,23 +26,39 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     chosen = parser.parse_args()
     names = chosen.sets.split(",")
-    for name in names:
-        run_set(chosen.data / name, chosen.out / name, chosen.budget)
+    failed = [name for name in names if not run_set(chosen.data / name, chosen.out / name, chosen.budget)]
     print("| set | part | images | seconds | headline | value | 95 % interval | other scores |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
-        print(row(name, chosen.out / name))
+        print(f"| {name} | failed |" if name in failed else row(name, chosen.out / name))
+    sys.exit(1 if failed else 0)
 
 
-def run_set(data: Path, run: Path, budget: str) -> None:
-    """Train and evaluate one set unless it was done before."""
+def run_set(data: Path, run: Path, budget: str) -> bool:
+    """Train and evaluate one set unless it was done before; say whether it is done."""
     if (run / "scores.json").exists():
-        return
+        return True
+    try:
+        if not (run / "seconds.txt").exists():
+            train_set(data, run, budget)
+        subprocess.run([*COMMAND, "evaluate", str(run), str(data)], check=True)
+    except subprocess.CalledProcessError:
+        return False  # the command has said why
+    return True
+
+
+def train_set(data: Path, run: Path, budget: str) -> None:
+    """Train one set, or continue its training; seconds.txt, the time of all attempts, appears when it is finished."""
+    so_far = run / "seconds_so_far.txt"
+    earlier = float(so_far.read_text()) if so_far.exists() else 0.0
+    how = ["--resume"] if (run / "config.yaml").exists() else ["--budget", budget]
     started = time.monotonic()
-    subprocess.run([*COMMAND, "train", str(data), "--out", str(run), "--budget", budget], check=True)
-    seconds = time.monotonic() - started
-    (run / "seconds.txt").write_text(f"{seconds:.1f}")
-    subprocess.run([*COMMAND, "evaluate", str(run), str(data)], check=True)
+    try:
+        subprocess.run([*COMMAND, "train", str(data), "--out", str(run), *how], check=True)
+    finally:
+        if (run / "config.yaml").exists():  # a refused training leaves no folder
+            so_far.write_text(f"{earlier + time.monotonic() - started:.1f}")
+    so_far.rename(run / "seconds.txt")
 
 
 def row(name: str, run: Path) -> str:

@@ -1,8 +1,9 @@
 """Peak memory and time of `pixelwise predict` on one large gray image.
 
-    python benchmarks/prediction_memory.py --side 10000 --base 16
+    python benchmarks/prediction_memory.py --side 10000 --base 16 [--target boundary]
 
 A model with random weights is as large and as fast as a trained one. The image is noise, an 8-bit TIFF.
+`--target boundary` predicts objects, which need the probabilities of the whole image; classes are decided tile by tile.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,10 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=10_000)
     parser.add_argument("--base", type=int, default=16)
+    parser.add_argument("--target", choices=["classes", "boundary"], default="classes")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_model(folder / "model.safetensors", chosen.base)
+        write_model(folder / "model.safetensors", chosen.base, chosen.target)
         pixels = np.random.default_rng(0).integers(0, 256, (1, chosen.side, chosen.side), np.uint8)
         write_image(folder / "images" / "large.tif", pixels)
         del pixels
@@ -39,23 +42,27 @@ def main() -> None:
         started = time.monotonic()
         subprocess.run(command, check=True)
         seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print("| image | network | seconds | peak memory, GB |")
-    print("|---|---|---|---|")
-    print(f"| {chosen.side} x {chosen.side} gray | unet, base {chosen.base} | {seconds:.0f} | {peak:.2f} |")
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9
+    print("| image | network | target | seconds | peak memory, GB |")
+    print("|---|---|---|---|---|")
+    image, network = f"{chosen.side} x {chosen.side} gray", f"unet, base {chosen.base}"
+    print(f"| {image} | {network} | {chosen.target} | {seconds:.0f} | {peak:.2f} |")
 
 
-def write_model(path: Path, base: int) -> None:
-    """Write a binary model with random weights."""
-    network = build(NetworkOptions(base=base))
+def write_model(path: Path, base: int, target: Literal["classes", "boundary"]) -> None:
+    """Write a model with random weights: of a mask, or of objects."""
+    objects = target == "boundary"
+    options = NetworkOptions(base=base, classes=3 if objects else 2)
+    network = build(options)
     recipe = Recipe(
-        network=NetworkOptions(base=base),
+        network=options,
         normalisation=Normalisation(),
-        target=TargetOptions(),
+        target=TargetOptions(kind=target),
         geometry=network.geometry(),
-        task="binary",
+        task="instance" if objects else "binary",
         classes=("background", "object"),
-        values=(0, 255),
+        values=() if objects else (0, 255),
         colours=((0, 0, 0), (255, 255, 255)),
         channels=1,
         tile=512,

@@ -1,5 +1,7 @@
 """Time to `pixelwise --help` and to `import pixelwise`, each as a process of its own: the median of eleven.
 
+Both are checked to load no torch.
+
 python benchmarks/startup.py
 """
 
@@ -8,9 +10,16 @@ import subprocess
 import sys
 import time
 
+HELP_WITHOUT_TORCH = """
+import contextlib, runpy, sys
+sys.argv = ["pixelwise", "--help"]
+with contextlib.suppress(SystemExit):
+    runpy.run_module("pixelwise", run_name="__main__")
+sys.exit("torch" in sys.modules)
+"""
 COMMANDS = {
     "pixelwise --help": [sys.executable, "-m", "pixelwise", "--help"],
-    "import pixelwise": [sys.executable, "-c", "import pixelwise, sys; assert 'torch' not in sys.modules"],
+    "import pixelwise": [sys.executable, "-c", "import pixelwise, sys; sys.exit('torch' in sys.modules)"],
     "python alone": [sys.executable, "-c", "pass"],
 }
 
@@ -23,6 +32,7 @@ def main() -> None:
             started = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)
             seconds[name].append(time.perf_counter() - started)
+    subprocess.run([sys.executable, "-c", HELP_WITHOUT_TORCH], check=True, capture_output=True)
     print("| command | median, s | slowest, s |")
     print("|---|---|---|")
     for name, values in seconds.items():

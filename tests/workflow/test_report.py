@@ -1,22 +1,38 @@
 """One page that needs nothing else; what is missing is told, and nothing from the data becomes HTML."""
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pixelwise.commit import commit_json
 from pixelwise.errors import BadRun
 from pixelwise.images.files import write_image, write_labels, write_mask
 from pixelwise.progress import Progress
 from pixelwise.workflow.report import report
-from pixelwise.workflow.report_pictures import CONFUSED, FALSE, MISSED, RIGHT, errors
+from pixelwise.workflow.report_pictures import (
+    CONFUSED,
+    FALSE,
+    FILM_BYTES,
+    MISSED,
+    RIGHT,
+    class_errors,
+    draw_curves,
+    film_bytes,
+    object_errors,
+    read_metrics,
+    shrink,
+)
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.scores import score_case, summarise
 from pixelwise.workflow.summary import describe_scores
-from tiny import write_run
+from tiny import make_recipe, write_model, write_run
 
 
 def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
@@ -55,6 +71,8 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
         "The plan, and why",
         "Small &amp; quick.",
         "The learning",
+        "The film of the learning",
+        "How empty classes and images were counted",
         "Scores on test",
         "Best, middle and worst cases",
         "Made with",
@@ -65,6 +83,7 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
     assert text.count("data:image/png;base64,") == 3 * 4
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "<script" not in text
+    assert "could not be shown" not in text
     assert "&lt;b&gt;drawn&lt;/b&gt;" in text
     assert "a&lt;script&gt;" in text
 
@@ -75,12 +94,108 @@ def test_without_scores_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     assert "No scores yet: run `pixelwise evaluate RUN DATA`" in text
 
 
+def test_scores_without_files_are_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    scores = add_scores(run, tmp_path, "binary")
+    for case in scores["cases"]:
+        del case["files"]
+    commit_json(run.scores_path, scores)
+    text = report(run, progress=Progress()).read_text("utf-8")
+    assert "No pictures: no case has both a score and the names of its files." in text
+
+
 def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    assert "The files are not where they were" in report(run.folder, progress=Progress()).read_text("utf-8")
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert text.count("This case could not be shown: ") == 3
+    assert "Made with" in text
+
+
+def empty(path: str) -> Callable[[Run], object]:
+    return lambda run: (run.folder / path).write_text("")
+
+
+def gone(path: str) -> Callable[[Run], object]:
+    return lambda run: (run.folder / path).unlink()
+
+
+def holds(path: str, text: str) -> Callable[[Run], object]:
+    return lambda run: (run.folder / path).write_text(text)
+
+
+SMALL_FRAME = np.zeros((20, 32), np.uint8)
+DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
+    "no understood": (gone("understood.json"), "What was understood of the data could not be shown"),
+    "understood is empty": (empty("understood.json"), "What was understood of the data could not be shown"),
+    "understood lacks keys": (holds("understood.json", "{}"), "a record is damaged (KeyError"),
+    "no environment": (gone("environment.json"), "Made with could not be shown"),
+    "config is empty": (empty("config.yaml"), "The plan, and why could not be shown"),
+    "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
+    "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
+    "no model": (gone("model.safetensors"), "No pictures: the run has no model"),
+    "model is empty": (empty("model.safetensors"), "Best, middle and worst cases could not be shown"),
+    "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frames could not be read."),
+    "frame of another size": (
+        lambda run: write_mask(run.film / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
+        "1 frames could not be read.",
+    ),
+    "mask of another size": (
+        lambda run: write_labels(run.folder.parent / "0_mask.png", np.zeros((7, 9), np.int32)),
+        "This case could not be shown",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_piece_costs_its_own_section(tmp_path: Path, name: str) -> None:
+    damage, told = DAMAGES[name]
+    run = write_run(tmp_path / "run")
+    add_scores(run, tmp_path, "binary")
+    add_film(run)
+    damage(run)
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert told in text
+    assert text.rstrip().endswith("</html>")
+    assert "validation score" in text or "data:image/svg+xml" in text
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    ["", "step,val_score\n", "step,val_score\n1,0.5\n2", "step,val_score\n1,nan\n2,abc\n", "epoch,val_score\n1,0.5\n"],
+)
+def test_odd_metrics_do_not_matter(tmp_path: Path, metrics: str) -> None:
+    run = write_run(tmp_path / "run")
+    run.metrics_path.write_text(metrics)
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "could not be shown" not in text
+    assert ("data:image/svg+xml" in text) == (metrics.count(".") == 1 and metrics.startswith("step"))
+
+
+def test_curves_show_the_columns_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,train_loss,val_loss,images_per_second\n1,0.5,0.6,\n2,0.4,,31\n")
+    rows = read_metrics(path)
+    assert rows == [
+        {"step": 1, "train_loss": 0.5, "val_loss": 0.6},
+        {"step": 2, "train_loss": 0.4, "images_per_second": 31},
+    ]
+    drawn = draw_curves(rows)
+    assert drawn == draw_curves(rows)
+    assert draw_curves([{"step": 1.0, "skipped": 0.0}]) is None
+
+
+def test_a_film_of_noise_is_thinned_out_to_its_size() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 256, 780, 3), np.uint8)
+    content = film_bytes(list(noise), most=FILM_BYTES // 4)
+    whole = film_bytes(list(noise), most=10**9)
+    assert len(content) <= FILM_BYTES // 4 < len(whole)  # the control: without a limit it is larger
+    shown = Image.open(BytesIO(content))
+    shown.seek(getattr(shown, "n_frames", 1) - 1)
+    last = np.asarray(shown.convert("RGB"), np.float64)
+    assert np.corrcoef(last.ravel(), noise[-1].ravel())[0, 1] > 0.9
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -91,9 +206,54 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_errors_are_painted_by_kind() -> None:
     truth = np.array([[0, 1, 1, 0, 1, 255]])
     predicted = np.array([[0, 1, 0, 1, 2, 1]])
-    painted = errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, objects=False)
-    expected = [(0, 0, 0), RIGHT, MISSED, FALSE, CONFUSED, (0, 0, 0)]
-    assert np.abs(painted[0] - 0.65 * np.array(expected)).max() <= 1
+    painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=True)
+    expect(painted, [None, RIGHT, MISSED, FALSE, CONFUSED, None])
+    painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=False)
+    expect(painted, [RIGHT, RIGHT, CONFUSED, CONFUSED, CONFUSED, None])
+
+
+def test_merged_objects_are_no_green_objects() -> None:
+    truth = np.array([[1, 1, 1, 1, 0, 2, 2, 0, 3, 3, -1, 0]])
+    predicted = np.array([[7, 7, 7, 0, 0, 5, 5, 5, 5, 5, 5, 4]])
+    painted = object_errors(np.zeros((1, 12, 3), np.uint8), truth, predicted)
+    # 7 and 1 share 3 of 4 pixels; 5 covers both 2 and 3 and shares 2 of 5 with each
+    merged = [CONFUSED, CONFUSED, FALSE, CONFUSED, CONFUSED]
+    expect(painted, [RIGHT, RIGHT, RIGHT, MISSED, None, *merged, None, FALSE])
+
+
+def expect(painted: np.ndarray, tones: list[tuple[int, int, int] | None]) -> None:
+    assert np.abs(painted[0] - 0.65 * np.array([tone or (0, 0, 0) for tone in tones])).max() <= 1
+
+
+def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path / "run")
+    add_scores(run, tmp_path, "binary")
+    recipe = make_recipe("binary")
+    write_model(run.model_path, replace(recipe, target=replace(recipe.target, kind="components")))
+    seen: list[np.ndarray] = []
+
+    def look(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, background: bool) -> np.ndarray:
+        seen.append(predicted)
+        return view
+
+    def many(chances: np.ndarray, options: object) -> np.ndarray:
+        return np.arange(chances[0].size, dtype=np.int32).reshape(chances[0].shape)  # more objects than colours
+
+    monkeypatch.setattr("pixelwise.workflow.report_pictures.class_errors", look)
+    monkeypatch.setattr("pixelwise.engine.model.decode", many)
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "could not be shown" not in text
+    assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3
+
+
+def test_shrinking_averages_and_keeps_small_pictures() -> None:
+    small = np.full((40, 50, 3), 9, np.uint8)
+    assert shrink(small) is small
+    stripes = np.zeros((641, 700, 3), np.uint8)
+    stripes[:, ::3] = 240  # thinner than a block: thinning out would lose it or show nothing else
+    thinned = shrink(stripes)
+    assert thinned.shape == (214, 234, 3)
+    assert set(np.unique(thinned[:, :-1])) == {80}
 
 
 @pytest.mark.parametrize("task", ["binary", "instance"])

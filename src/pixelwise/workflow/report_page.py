@@ -18,7 +18,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; } figcaption { font-size: .8rem; opacity: .75; }
 .key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em;
   outline: 1px solid var(--line); }
-.curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { width: 100%; }
+.curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { max-width: 100%; }
+details { margin: .6rem 0; font-size: .92rem; } summary { cursor: pointer; }
 .scroll { overflow-x: auto; } code { background: var(--soft); padding: 0 .25em; border-radius: 3px; }
 """
 
@@ -42,25 +43,30 @@ def paragraphs(sentences: Sequence[str]) -> str:
     return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
-    """Return a table; numbers are aligned right, None is shown as a dash."""
+def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", digits: int = 4) -> str:
+    """Return a table; numbers are aligned right, floats have `digits` decimals, None is shown as a dash."""
     numeric = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(names))]
 
     def cells(tag: str, values: Sequence[Any]) -> str:
         kinds = [' class="n"' if number else "" for number in numeric]
-        return "".join(f"<{tag}{k}>{escape(show(v))}</{tag}>" for k, v in zip(kinds, values, strict=True))
+        return "".join(f"<{tag}{k}>{escape(show(v, digits))}</{tag}>" for k, v in zip(kinds, values, strict=True))
 
     lines = [f"<tr>{cells('td', row)}</tr>" for row in rows]
     label = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f'<div class="scroll"><table>{label}<tr>{cells("th", names)}</tr>{"".join(lines)}</table></div>'
 
 
-def show(value: Any) -> str:
-    """Write a value for people: floats with four digits, None as a dash."""
+def folded(title: str, sentences: Sequence[str]) -> str:
+    """Return sentences that a click on `title` unfolds."""
+    return f"<details><summary>{escape(title)}</summary>{paragraphs(sentences)}</details>"
+
+
+def show(value: Any, digits: int = 4) -> str:
+    """Write a value for people: floats with `digits` decimals, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}"
+        return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
