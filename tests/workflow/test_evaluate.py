@@ -14,6 +14,7 @@ from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.files import write_image, write_labels, write_mask
 from pixelwise.images.preprocess import Normalisation
+from pixelwise.images.records import has_background
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.scoring.instance import match
@@ -214,6 +215,7 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
     scores = evaluate(run.folder, tmp_path / "data")
     assert [row["dice"] for row in scores["classes"]] == [1.0, 1.0, None, 1.0]
     assert scores["scores"]["pixels"]["classes_in_mean_iou"] == 3
+    assert scores["scores"]["pixels"]["classes_in_mean_dice"] == 2  # leaf and soil
     assert scores["empty"]["classes_nowhere"] == ["stem"]
     (tmp_path / "data" / "classes.txt").write_text(legend.replace("leaf", "car"))
     with pytest.raises(BadDataset, match=r"the model's classes \(background, leaf, stem, soil\); got background, car"):
@@ -267,12 +269,12 @@ def test_a_real_model_file_is_scored(tmp_path: Path, binary_data: Path):
 def test_nothing_at_all_gives_none_and_no_nan():
     ignored = np.full((4, 4), 255, np.int32)
     results = [score_case(name, ignored, np.ones((4, 4), np.uint8), "binary", 2) for name in "ab"]
-    record = summarise(results, ("background", "foreground"))
+    record = summarise(results, ("background", "foreground"), 1)
     json.dumps(record, allow_nan=False)
     assert record["headline"] == {"name": "mean_dice", "value": None, "low": None, "high": None}
     assert record["empty"]["images_all_ignored"] == 2
     objects = [score_case(name, np.full((4, 4), -1), np.ones((4, 4), np.int32), "instance", 2) for name in "ab"]
-    record = summarise(objects, ("background", "object"))
+    record = summarise(objects, ("background", "object"), 1)
     json.dumps(record, allow_nan=False)
     assert record["headline"]["value"] is None
     assert record["empty"]["images_without_objects"] == 2
@@ -284,10 +286,39 @@ def test_images_without_objects_are_left_out_of_the_mean():
         CaseResult(name, np.eye(2, dtype=np.int64), match(labels, labels))
         for name, labels in (("a", nothing), ("b", one))
     ]
-    objects = summarise(both, ("background", "object"))["scores"]["objects"]
+    objects = summarise(both, ("background", "object"), 1)["scores"]["objects"]
     assert objects["mean_ap"] == 1.0
     assert objects["pq"] == 1.0
 
 
 def test_rounding_takes_away_what_is_not_a_number():
     assert rounded({"a": [float("nan"), np.float64(1 / 3), 2, None, True]}) == {"a": [None, 0.333333, 2, None, True]}
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "background"),
+    [
+        ("binary", ("sky", "bird"), True),
+        ("instance", ("background", "nucleus"), True),
+        ("multiclass", ("Background", "leaf", "stem"), True),
+        ("multiclass", ("Unlabelled", "leaf", "stem"), True),
+        ("multiclass", ("Sky", "Building", "Pole"), False),
+    ],
+)
+def test_background_is_a_class_by_name_or_the_rest(task: str, classes: tuple[str, ...], background: bool) -> None:
+    assert has_background(task, classes) == background
+
+
+def test_mean_dice_leaves_out_a_background_and_nothing_else() -> None:
+    # truth: 8 sky, 4 road; predicted: 6 sky, 6 road, of which 4 right -> Dice sky 12/14, road 8/10
+    truth = np.array([[0] * 8 + [1] * 4])
+    predicted = np.array([[0] * 6 + [1] * 6])
+    results = [score_case(name, truth, predicted, "multiclass", 2) for name in "ab"]
+    with_sky = summarise(results, ("Sky", "Road"), 0)
+    assert with_sky["scores"]["pixels"]["mean_dice"] == pytest.approx((12 / 14 + 8 / 10) / 2, abs=1e-6)
+    assert with_sky["scores"]["pixels"]["classes_in_mean_dice"] == 2
+    assert with_sky["cases"][0]["mean_dice"] == with_sky["headline"]["value"]
+    low, high = with_sky["scores"]["intervals"]["mean_dice"]
+    assert low <= with_sky["headline"]["value"] <= high
+    without = summarise(results, ("background", "Road"), 1)
+    assert without["scores"]["pixels"]["mean_dice"] == pytest.approx(8 / 10, abs=1e-6)

@@ -47,7 +47,7 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
         write_labels(mask, truth)
         results.append(score_case(f"test/{name}", truth, np.roll(truth, 3, 1), task, 2))
         files.append([str(image), str(mask)])
-    scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names)}
+    scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
     commit_json(run.scores_path, scores)

@@ -1,6 +1,7 @@
 """What the door hands to the rest of the house: plain records of a data set that was understood."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from pixelwise.errors import BadOption
 Task = Literal["binary", "multiclass", "instance"]
 Part = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
+
+BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "void", "unlabelled", "unlabeled")
 
 # kind of problem -> (what was expected, the mend). One table, so that every file of a kind is told alike.
 KINDS: dict[str, tuple[str, str]] = {
@@ -167,6 +170,15 @@ class Labelling:
     colours: tuple[Colour, ...]
     coded_by_colour: bool = False
     ignore_value: int | None = None
+
+
+def has_background(task: str, classes: Sequence[str]) -> bool:
+    """Tell whether class 0 is a background, which means over classes leave out.
+
+    Two classes are one against the rest, and objects lie on a ground. Among more classes the first is a background
+    only where its name says so: in street scenes class 0 may be the sky.
+    """
+    return task != "multiclass" or classes[0].strip().casefold() in BACKGROUND_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from pixelwise.images.cases import (
     read_pixels,
     refuse,
 )
+from pixelwise.images.records import has_background
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.scores import CaseResult, score_case, summarise
@@ -108,7 +109,7 @@ def evaluate(
         "part": chosen,
         "data": root.resolve().name,
         "task": labelling.task,
-        **summarise(results, names, config.training.seed),
+        **summarise(results, names, int(has_background(labelling.task, names)), config.training.seed),
     }
     for row, (case, mask) in zip(scores["cases"], cases, strict=True):
         row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # the report shows some of them

@@ -12,6 +12,7 @@ from pixelwise.engine.model import Model, load_model_for_prediction
 from pixelwise.errors import BadRun, PixelwiseError
 from pixelwise.images.cases import Labelling, read_labels, read_pixels
 from pixelwise.images.files import png_bytes
+from pixelwise.images.records import has_background
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow import report_page as html
 from pixelwise.workflow import report_pictures as draw
@@ -230,7 +231,7 @@ def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
     if not objects and recipe.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a mask that was learned as objects
     view = draw.stretch(pixels)
-    background = len(recipe.classes) <= 2 or recipe.classes[0].casefold() == "background"
+    background = has_background(recipe.task, recipe.classes)
     panels = {
         "image": view,
         "truth": draw.colour(truth, recipe.colours, objects=objects),

@@ -66,22 +66,23 @@ def score_case(name: str, truth: np.ndarray, predicted: np.ndarray, task: str, c
     return CaseResult(name, matrix)
 
 
-def summarise(results: Sequence[CaseResult], classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def summarise(results: Sequence[CaseResult], classes: Sequence[str], first: int, seed: int = 0) -> dict[str, Any]:
     """Return the JSON-ready scores of a data set: headline, scores, classes, confusion, cases, empty.
 
-    Data-set numbers come from counts summed over all images; "per image" ones are means over images. Class 0 is the
-    background: it is in the mean IoU, and not in the mean Dice.
+    Data-set numbers come from counts summed over all images; "per image" ones are means over images. The mean IoU is
+    over all classes, the mean Dice over those from `first` on: 1 where class 0 is a background, else 0.
     """
     matrix = np.sum([result.matrix for result in results], axis=0)
     per_case = [class_scores(result.matrix) for result in results]
     total = class_scores(matrix)
     scores: dict[str, Any] = {
         "pixels": {
-            "mean_dice": mean_of(total.dice[1:]),
+            "mean_dice": mean_of(total.dice[first:]),
             "mean_iou": mean_of(total.iou),
+            "classes_in_mean_dice": sum(value is not None for value in total.dice[first:]),
             "classes_in_mean_iou": sum(value is not None for value in total.iou),
             "accuracy": _accuracy(matrix),
-            "mean_dice_per_image": mean_of(tuple(mean_of(scores.dice[1:]) for scores in per_case)),
+            "mean_dice_per_image": mean_of(tuple(mean_of(scores.dice[first:]) for scores in per_case)),
             "mean_iou_per_image": mean_of(tuple(mean_of(scores.iou) for scores in per_case)),
         }
     }
@@ -92,7 +93,7 @@ def summarise(results: Sequence[CaseResult], classes: Sequence[str], seed: int =
     if boundaries:
         names = ("v_rand", "rand_merge", "rand_split", "v_info", "info_merge", "info_split")
         scores["boundaries"] = {name: mean_of(_column(boundaries, name)) for name in names}
-    scores["intervals"] = _intervals(results, matchings, boundaries, seed)
+    scores["intervals"] = _intervals(results, matchings, boundaries, first, seed)
     rows = [
         {
             "name": name,
@@ -113,7 +114,7 @@ def summarise(results: Sequence[CaseResult], classes: Sequence[str], seed: int =
             "scores": scores,
             "classes": rows,
             "confusion": matrix.tolist(),
-            "cases": [_case(result, classes) for result in results],
+            "cases": [_case(result, classes, first) for result in results],
             "empty": _empty(results, matrix, classes, matchings, boundaries),
         }
     )
@@ -161,11 +162,11 @@ def _objects(matchings: Sequence[Matching]) -> dict[str, Any]:
     }
 
 
-def _case(result: CaseResult, classes: Sequence[str]) -> dict[str, Any]:
+def _case(result: CaseResult, classes: Sequence[str], first: int) -> dict[str, Any]:
     values = class_scores(result.matrix)
     row: dict[str, Any] = {
         "name": result.name,
-        "mean_dice": mean_of(values.dice[1:]),
+        "mean_dice": mean_of(values.dice[first:]),
         "mean_iou": mean_of(values.iou),
         "accuracy": _accuracy(result.matrix),
         "classes": {
@@ -226,6 +227,7 @@ def _intervals(
     results: Sequence[CaseResult],
     matchings: Sequence[Matching],
     boundaries: Sequence[BoundaryScores],
+    first: int,
     seed: int,
 ) -> dict[str, list[float] | None]:
     """Return the 95 % bootstrap interval over images of each score that is shown first."""
@@ -237,7 +239,7 @@ def _intervals(
         return list(interval) if interval else None
 
     found = {
-        "mean_dice": pixel(lambda matrix: mean_of(class_scores(matrix).dice[1:])),
+        "mean_dice": pixel(lambda matrix: mean_of(class_scores(matrix).dice[first:])),
         "mean_iou": pixel(lambda matrix: mean_of(class_scores(matrix).iou)),
         "accuracy": pixel(_accuracy),
     }

@@ -17,8 +17,9 @@ def describe_scores(scores: dict[str, Any]) -> str:
         lines.append(f"  {row['name']:<{width}}  {numbers}  {_number(row['recall']):>6}")
     pixels = found["pixels"]
     lines.append(
-        f"  pixels: mean Dice {_number(pixels['mean_dice'])}, mean IoU {_number(pixels['mean_iou'])} "
-        f"over {pixels['classes_in_mean_iou']} classes, accuracy {_number(pixels['accuracy'])}"
+        f"  pixels: mean Dice {_number(pixels['mean_dice'])} over {pixels['classes_in_mean_dice']} classes, "
+        f"mean IoU {_number(pixels['mean_iou'])} over {pixels['classes_in_mean_iou']}, "
+        f"accuracy {_number(pixels['accuracy'])}"
     )
     if objects := found.get("objects"):
         lines.append("  objects: " + ", ".join(f"{k} {_number(v)}" for k, v in objects.items() if _is_number(v)))

@@ -23,6 +23,7 @@ from pixelwise.errors import Diverged, Interrupted
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Dataset
 from pixelwise.images.patches import PatchSampler, prefetch
+from pixelwise.images.records import has_background
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.workflow.material import Piece, read_material
@@ -226,7 +227,8 @@ class Training:
         patches = self._config.patches
         steps = self._config.training.steps * VALIDATION_SHARE / VALIDATIONS
         pixels = int(steps * STEPS_PER_LOOK * patches.batch * patches.height * patches.width)
-        palette = make_palette(self._config.target.kind, self._dataset.labelling.colours)
+        labelling = self._dataset.labelling
+        palette = make_palette(self._config.target.kind, labelling.colours)
         return Validation(
             pieces,
             self._config.network.classes,
@@ -235,6 +237,7 @@ class Training:
             max(pixels, 64 * 1024),
             self._run.film,
             palette,
+            first=int(self._config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
         )
 
 

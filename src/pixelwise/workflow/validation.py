@@ -36,6 +36,8 @@ class Validation:
         The folder of the frames.
     palette : sequence of (red, green, blue)
         A colour per class of the target.
+    first : int
+        The first class that is scored: 1 where class 0 is a background, else 0.
     """
 
     def __init__(
@@ -47,18 +49,20 @@ class Validation:
         most_pixels: int,
         film: Path,
         palette: Sequence[tuple[int, int, int]],
+        first: int = 1,
     ) -> None:
+        self._first = first
         self._classes, self._geometry, self._device = classes, geometry, device
         self._film, self._palette = film, palette
         self._pieces = _some(pieces, most_pixels)
         self._frame = _busiest(self._pieces)
 
     def score(self, network: nn.Module) -> float:
-        """Return the mean Dice over the classes but the first, over all pixels looked at; empty classes left out."""
+        """Return the mean Dice over all pixels looked at; a background and empty classes are left out."""
         total = np.zeros((self._classes, self._classes), np.int64)
         for piece in self._pieces:
             total += confusion(piece.target, self._predict(network, piece), self._classes)
-        dice = [value for value in class_scores(total).dice[1:] if value is not None]
+        dice = [value for value in class_scores(total).dice[self._first :] if value is not None]
         return float(np.mean(dice)) if dice else 0.0
 
     def start_film(self) -> None:
