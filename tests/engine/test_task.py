@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.task import Learner, Schedule, TrainingOptions, centre, make_fabric
+from pixelwise.engine.task import Learner, TrainingOptions, centre, make_fabric
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.scoring.losses import LossOptions
@@ -31,25 +31,6 @@ def state(learner: Learner) -> dict[str, Tensor]:
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def test_the_rate_rises_then_falls_to_zero() -> None:
-    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
-    rates = [schedule.rate(step) for step in range(1000)]
-    assert max(rates) == pytest.approx(1.0, abs=1e-3)
-    assert 0 < rates[0] < 0.01
-    assert rates.index(max(rates)) == pytest.approx(100, abs=1)
-    assert 0 <= rates[-1] < 1e-5
-    # the cosine stands at half its height in the middle: 1/2 (1 + cos(pi / 2)) = 1/2
-    assert schedule.rate(549) == pytest.approx(0.5, abs=1e-3)
-
-
-def test_a_stretched_schedule_goes_on_where_it_was_and_still_ends_at_zero() -> None:
-    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
-    longer = schedule.stretched(400, 1600)
-    assert longer.rate(400) == pytest.approx(schedule.rate(400), abs=1e-3)
-    assert longer.progress(1000) == pytest.approx(0.7)
-    assert longer.rate(1599) < 1e-5
 
 
 def test_learning_lowers_the_loss_and_the_average_follows() -> None:
@@ -120,5 +101,35 @@ def test_targets_are_cut_to_what_a_valid_network_puts_out() -> None:
 def test_impossible_options_are_refused() -> None:
     with pytest.raises(BadOption, match=r"expected training\.steps above 0; got 0"):
         TrainingOptions(steps=0)
+    with pytest.raises(BadOption, match=r"training.momentum in \[0, 1\); got 1"):
+        TrainingOptions(momentum=1.0)
     with pytest.raises(BadOption, match=r"training.warmup_share in \[0, 1\); got 1"):
         TrainingOptions(warmup_share=1.0)
+
+
+def test_without_an_average_the_weights_of_the_last_step_count() -> None:
+    learner = make_learner(average_share=0.0)
+    for i in range(3):
+        learner.step(i, *batch(i))
+    average, weights = learner.average.state_dict(), learner.network.state_dict()
+    assert all(torch.equal(average[k], weights[k]) for k in weights if weights[k].is_floating_point())
+
+
+def test_the_weight_map_reaches_the_loss_cut_as_the_targets_are() -> None:
+    """Of a valid network's targets the centre counts: weights outside of it change nothing, inside they do."""
+
+    def after(border: Tensor | None) -> float:
+        torch.manual_seed(0)
+        network = build(NetworkOptions(name="unet2015", base=2))
+        options = TrainingOptions(steps=5)
+        learner = Learner(network, options, LossOptions(border_weight=10.0), make_fabric("cpu", "float32"))
+        image = torch.randn(1, 1, 188, 188, generator=torch.Generator().manual_seed(1))
+        return learner.step(0, image, (image[:, 0] > 0).to(torch.uint8), border).loss
+
+    border = torch.zeros(1, 188, 188)
+    plain = after(None)
+    assert after(border) == pytest.approx(plain, rel=1e-6)
+    border[:, :92] = 50.0
+    assert after(border) == pytest.approx(plain, rel=1e-6)
+    border[:, 92, 92] = 50.0
+    assert after(border) != pytest.approx(plain, rel=1e-3)

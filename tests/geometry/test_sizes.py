@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.sizes import Geometry, Join, Skip, Step, _seen, derive_geometry, sizes_along
+from pixelwise.geometry.sizes import Geometry, derive_geometry
+from pixelwise.geometry.trail import Join, Skip, Step, Take, seen, sizes_along
 
 
 def conv(padding: int) -> Step:
     return Step(name="conv", kind="convolution", kernel=3, padding=padding)
 
 
-def unet(depth: int, padding: int, up: str) -> list[Step | Skip | Join]:
-    trail: list[Step | Skip | Join] = []
+def unet(depth: int, padding: int, up: str) -> list[Step | Skip | Take | Join]:
+    trail: list[Step | Skip | Take | Join] = []
     for level in range(depth):
         trail += [conv(padding), conv(padding), Skip(str(level))]
         trail.append(Step(name="pool", kind="pooling", kernel=2, stride=2))
@@ -76,20 +77,20 @@ def test_what_a_pixel_sees_in_2015_depends_on_its_place() -> None:
     trail = unet(4, 0, "transposed")
     sizes = sizes_along(trail, 572)
     assert sizes is not None
-    seen = [_seen(trail, sizes, 572, 160 + phase) for phase in range(16)]
-    assert [high - low + 1 for low, high in seen] == [188] * 4 + [204] * 12
-    reaches = {(160 + p + 92 - low, high - 160 - p - 92) for p, (low, high) in enumerate(seen)}
+    found = [seen(trail, sizes, 572, 160 + phase) for phase in range(16)]
+    assert [high - low + 1 for low, high in found] == [188] * 4 + [204] * 12
+    reaches = {(160 + p + 92 - low, high - 160 - p - 92) for p, (low, high) in enumerate(found)}
     assert {(107, 96), (96, 107)} & reaches  # uneven: far to one side, less far to the other
     assert max(max(pair) for pair in reaches) == 107
 
 
-def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[Step | Skip | Join]:
+def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[Step | Skip | Take | Join]:
     """Lay out segmentation_models.pytorch's U-Net on ResNet; shortcuts see no more than the path beside them."""
 
     def step(kernel: int, stride: int = 1) -> Step:
         return Step(name="conv", kind="convolution", kernel=kernel, stride=stride, padding=kernel // 2)
 
-    trail: list[Step | Skip | Join] = [step(7, 2), Skip("2")]
+    trail: list[Step | Skip | Take | Join] = [step(7, 2), Skip("2")]
     trail.append(Step(name="pool", kind="pooling", kernel=3, stride=2, padding=1))
     for stage, count in enumerate(blocks):
         for block in range(count):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES, Symmetry
+from pixelwise.errors import BadOption
+from pixelwise.geometry.symmetries import FLIPS, IDENTITY, SYMMETRIES, TURNED, Symmetry, turned
 
 
 @pytest.mark.parametrize("symmetry", SYMMETRIES)
@@ -24,3 +25,13 @@ def test_all_eight_differ_and_flips_keep_the_shape() -> None:
 
 def test_a_quarter_turns_counter_clockwise() -> None:
     assert Symmetry(1, mirrored=False).apply(np.array([[1, 2], [3, 4]])).tolist() == [[2, 4], [1, 3]]
+
+
+def test_turned_inputs_are_as_many_as_asked_and_differ() -> None:
+    for count, found in TURNED.items():
+        assert turned(count) == found
+        assert len(set(found)) == count
+    assert set(turned(8)) == set(turned(7)) | {IDENTITY}
+    assert IDENTITY not in turned(7)
+    with pytest.raises(BadOption, match=r"expected turns of 1, 4, 7 or 8; got 5\. 1 is the input as it is"):
+        turned(5)

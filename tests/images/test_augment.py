@@ -271,3 +271,35 @@ def test_cheap() -> None:
         augment(windows, labels, (256, 256), generators(4, seed), options)
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 0.025
+
+
+def test_maps_are_warped_like_the_picture_and_keep_their_values(rng: np.random.Generator) -> None:
+    window = window_size((32, 32), EVERYTHING)
+    picture = torch.from_numpy(rng.standard_normal((4, 1, *window)).astype(np.float32))
+    labels = torch.zeros((4, *window), dtype=torch.uint8)
+    alone, _ = augment(picture, labels, (32, 32), generators(4), EVERYTHING)
+    both, _ = augment(picture.repeat(1, 2, 1, 1), labels, (32, 32), generators(4), EVERYTHING, maps=1)
+    geometry = replace(UNCHANGED, rotation_share=1.0, scale_share=1.0, elastic_share=1.0, flip=True, upside_down=True)
+    moved, _ = augment(picture, labels, (32, 32), generators(4), geometry)
+    torch.testing.assert_close(both[:, 1], moved[:, 0])
+    torch.testing.assert_close(both[:, :1], alone)
+    assert (both[:, 0] - both[:, 1]).abs().max() > 0.1  # control: the picture's values did change
+
+
+def test_the_elastic_deformation_of_2015_can_be_expressed() -> None:
+    """Displacements on a 3 x 3 grid, normal of deviation 10 pixels, bicubic in between, on the paper's tile of 572."""
+    options = replace(UNCHANGED, elastic_share=1.0, elastic_sd=10.0)
+    warps = [draw_warp((572, 572), rng, options) for rng in generators(300)]
+    bends = np.stack([drawn.bends for drawn in warps if drawn.bends is not None])
+    assert bends.shape == (300, 2, 3, 3)
+    assert bends.std() == pytest.approx(10.0, rel=0.03)
+    assert abs(bends.mean()) < 0.5
+    rows, columns = positions(warps[:1], (872, 872), (572, 572), torch.device("cpu"))
+    there = np.array([0, 571])
+    # at the corners of the tile the pixel moves by what was drawn there; 150 pixels of the window lie before it
+    moved = np.stack([rows[0].numpy(), columns[0].numpy()])[:, there[:, None], there]
+    still = np.stack(np.meshgrid(there + 150, there + 150, indexing="ij"))
+    np.testing.assert_allclose(moved - still, bends[0][:, ::2, ::2], atol=1e-3)
+    # control: on small patches the displacements are held back, so that the map does not fold
+    small = [draw_warp((64, 64), rng, options).bends for rng in generators(300)]
+    assert np.std([drawn for drawn in small if drawn is not None]) == pytest.approx(3.15, rel=0.05)

@@ -253,3 +253,48 @@ def test_contradictions_are_refused() -> None:
         PatchOptions(batch=0)
     with pytest.raises(BadOption, match=r"patches\.foreground_share between 0 and 1; got 1.5"):
         replace(options, foreground_share=1.5)
+
+
+def test_weights_come_with_their_targets() -> None:
+    images, targets = world()
+    maps = [np.where(target == 1, 7.5, 0.25).astype(np.float16) for target in targets]
+    scales = [intensity_scale(i, AS_THEY_ARE) for i in images]
+    options = PatchOptions(height=8, width=8, batch=12)
+    turned = replace(UNCHANGED, flip=True, upside_down=True)
+    with_maps = PatchSampler(images, targets, scales, options, turned, 0, weights=maps).batch(2)
+    plain = PatchSampler(images, targets, scales, options, turned, 0).batch(2)
+    assert with_maps.weights is not None
+    assert plain.weights is None
+    torch.testing.assert_close(with_maps.images, plain.images)
+    assert torch.equal(with_maps.targets, plain.targets)
+    assert (with_maps.targets == 1).any()
+    expected = torch.where(with_maps.targets == 1, 7.5, 0.25)
+    torch.testing.assert_close(with_maps.weights, expected)
+    with pytest.raises(BadOption, match="expected a weight map for each target"):
+        PatchSampler(images, targets, scales, options, turned, 0, weights=maps[:2])
+
+
+def test_a_valid_network_sees_every_pixel_of_the_image_and_no_mirrored_one_as_target() -> None:
+    """Of a patch of 12 a network with a margin of 3 puts out 6: their corners reach each place of the image."""
+    image, target = numbered(10, 14), np.zeros((10, 14), np.uint8)
+    options = PatchOptions(height=12, width=12, batch=64, foreground_share=0.0)
+    scales = [intensity_scale(image, AS_THEY_ARE)]
+    samples = [
+        sample
+        for step in range(8)
+        for sample in PatchSampler([image], [target], scales, options, UNCHANGED, 0, margin=3).batch(step).samples
+    ]
+    assert {sample.row + 3 for sample in samples} == set(range(5))
+    assert {sample.column + 3 for sample in samples} == set(range(9))
+    # control: without the margin the outputs stay away from the border
+    without = PatchSampler([image], [target], scales, options, UNCHANGED, 0).batch(0).samples
+    assert {sample.column + 3 for sample in without} == {3, 4, 5}
+
+
+def test_a_rare_pixel_is_in_what_a_valid_network_puts_out() -> None:
+    target = np.zeros((60, 60), np.uint8)
+    target[0, 59] = 1
+    options = PatchOptions(height=12, width=12, batch=4, foreground_share=1.0)
+    scales = [intensity_scale(numbered(60, 60), AS_THEY_ARE)]
+    drawn = PatchSampler([numbered(60, 60)], [target], scales, options, UNCHANGED, 0, margin=4).batch(0)
+    assert (drawn.targets[:, 4:8, 4:8] == 1).any((1, 2)).all()

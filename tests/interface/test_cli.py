@@ -171,7 +171,8 @@ def test_an_unknown_task_is_told_with_the_flag(
 ) -> None:
     assert call(monkeypatch, "train", "DATA", "--task", "semantics") == 2
     assert (
-        "expected --task to be 'auto', 'binary', 'multiclass' or 'instance'; got `semantics`" in capsys.readouterr().err
+        "expected --task to be 'auto', 'binary', 'multiclass', 'instance' or 'classification'; got `semantics`"
+        in capsys.readouterr().err
     )
 
 
@@ -226,9 +227,9 @@ def test_json_is_one_object_on_standard_output(pairs: Callable[[], Path], tmp_pa
 
 
 def test_a_network_that_does_not_exist_lists_the_known_ones() -> None:
-    result = pixelwise("inspect", "resunet")
+    result = pixelwise("inspect", "resunets")
     assert result.returncode == 2
-    assert "`resunet`" in result.stderr
+    assert "`resunets`" in result.stderr
     assert "unet2015, unet" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 

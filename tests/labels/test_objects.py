@@ -10,10 +10,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from pixelwise.labels.objects import (
     components,
     depth,
-    fill_holes,
-    measure,
     overlap_table,
-    remove_small,
     renumber,
     touching_share,
 )
@@ -49,30 +46,9 @@ def test_renumber_of_one_value(value: int):
 
 def test_nothing_fails_on_an_image_without_pixels():
     nothing = np.zeros((0, 5), np.int32)
-    assert renumber(nothing).shape == remove_small(nothing, 3).shape == (0, 5)
+    assert renumber(nothing).shape == (0, 5)
     assert touching_share(nothing) == 0
     assert len(overlap_table(nothing, nothing).pixels) == 0
-
-
-def test_remove_small_drops_below_the_area_and_renumbers():
-    labels = np.array([[5, 5, 0, 2], [5, 0, 0, 0], [0, 0, 9, 9]])
-    expected = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 2]])
-    np.testing.assert_array_equal(remove_small(labels, 2), expected)
-    np.testing.assert_array_equal(remove_small(labels, 0), renumber(labels))
-
-
-def test_fill_holes_fills_background_but_no_objects():
-    labels = np.full((7, 7), 3)
-    labels[0] = 0
-    labels[2:5, 2:5] = 0
-    labels[3, 3] = 1
-    filled = fill_holes(labels)
-    assert (filled[2:5, 2:5] != 0).all()
-    assert filled[3, 3] == 1
-    assert (filled[0] == 0).all()
-    open_ring = labels.copy()
-    open_ring[3, 5:] = 0  # control: a hole with a way out is no hole
-    assert fill_holes(open_ring)[3, 5] == 0
 
 
 @given(pairs)
@@ -110,19 +86,6 @@ def test_touching_share_of_a_drawn_world():
     world[0:4, 0:4], world[0:4, 5:9], world[10:14, 10:14], world[0:4, 12:15] = 1, 2, 3, 4
     assert touching_share(world) == 0.5
     assert touching_share(world, distance=1) == 0.0
-
-
-def test_measure_tells_place_size_and_brightness():
-    labels = np.zeros((6, 8), np.int32)
-    labels[1:4, 2:6] = 4
-    labels[5, 7] = 9
-    image = np.stack([np.arange(48).reshape(6, 8), np.zeros((6, 8))]).astype(np.float32)
-    first, second = measure(labels, image, class_index=3)
-    assert (first.id, first.class_index, first.area, first.box) == (4, 3, 12, (1, 2, 4, 6))
-    assert (first.centroid_row, first.centroid_column) == (2.0, 3.5)
-    assert first.mean_intensity == pytest.approx((2 * 8 + 3.5) / 2)
-    assert (second.area, second.box, second.perimeter) == (1, (5, 7, 6, 8), 0.0)
-    assert measure(labels)[0].mean_intensity is None
 
 
 def test_depth_counts_pixels_to_the_outside():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,17 @@ from scipy.spatial.distance import cdist
 from skimage.segmentation import watershed
 
 from pixelwise.errors import BadOption
+from pixelwise.labels.decoding import decode
 from pixelwise.labels.objects import renumber
-from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, decode, encode, target_classes
+from pixelwise.labels.targets import (
+    IGNORE,
+    TargetOptions,
+    border_weights,
+    encode,
+    separate,
+    target_classes,
+    target_objects,
+)
 
 BOUNDARY = TargetOptions(kind="boundary")
 
@@ -147,7 +157,9 @@ def test_target_classes(kind: Any, expected: int):
     assert target_classes(TargetOptions(kind=kind), 7) == expected
 
 
-@pytest.mark.parametrize("wrong", [{"seed_threshold": 1.0}, {"foreground_threshold": 0.0}, {"boundary_width": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"seed_threshold": 1.0}, {"foreground_threshold": 0.0}, {"boundary_width": 0}, {"separate": -1}]
+)
 def test_impossible_options_are_refused(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match=next(iter(wrong))):
         TargetOptions(**wrong)
@@ -167,3 +179,59 @@ def test_border_weights_are_equation_2_of_the_paper():
 
 def test_border_weights_need_two_objects():
     assert border_weights(np.eye(5, dtype=np.int32)).max() == 0
+
+
+def test_a_separation_border_of_a_drawn_world():
+    labels = np.zeros((4, 7), np.int32)
+    labels[:, :3], labels[:2, 3:6], labels[2:, 3:6] = 7, 2, 9
+    labels[0, 6] = -1
+    # the object of the higher number gives way, at corners too
+    expected = np.array([[7, 7, 0, 2, 2, 2, -1], [7, 7, 0, 2, 2, 2, 0], [7, 7, 0, 0, 0, 0, 0], [7, 7, 7, 0, 9, 9, 0]])
+    np.testing.assert_array_equal(separate(labels), expected)
+    target = encode(labels, TargetOptions(kind="components", separate=1))
+    np.testing.assert_array_equal(target, np.where(expected < 0, IGNORE, expected > 0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_separated_cells_come_back_one_by_one(seed: int):
+    labels = touching_cells(seed)
+    options = TargetOptions(kind="components", separate=1)
+    decoded = decode(certain(encode(labels, options), 2), options)
+    assert decoded.max() == 12
+    assert (decoded > 0).sum() > 0.85 * (labels > 0).sum()
+    # control: nothing cut, and they are one
+    joined = replace(options, separate=0)
+    assert decode(certain(encode(labels, joined), 2), joined).max() == 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_the_border_is_as_wide_as_asked(width: int):
+    labels = np.repeat([[1] * 8 + [2] * 8], 6, axis=0)
+    assert ((separate(labels, width) == 0).sum(1) == width).all()
+
+
+@given(tilings())
+def test_no_object_is_lost_by_separating(labels: np.ndarray):
+    cut = separate(labels)
+    assert set(np.unique(cut)) - {0} == set(np.unique(labels)) - {0}
+    assert ((cut == labels) | (cut == 0)).all()
+
+
+def test_an_object_of_one_pixel_keeps_it():
+    labels = np.ones((5, 5), np.int32)
+    labels[2, 2] = 2
+    assert (separate(labels) == 2).sum() == 1
+
+
+def test_objects_of_a_target():
+    mask = np.array([[0, 1, 1, 0, 1], [0, 0, 2, 2, IGNORE]])
+    plain = TargetOptions()
+    np.testing.assert_array_equal(target_objects(mask, encode(mask, plain), plain), [[0, 1, 1, 0, 2], [0, 0, 3, 3, 0]])
+    labels = np.repeat([[4, 4, 4, 9, 9, 9]], 6, axis=0)
+    options = TargetOptions(kind="components", separate=1)
+    objects = target_objects(labels, encode(labels, options), options)
+    np.testing.assert_array_equal(objects[0], [1, 1, 1, 0, 2, 2])
+    inner = target_objects(labels, encode(labels, BOUNDARY), BOUNDARY)
+    np.testing.assert_array_equal(inner[3], [1, 1, 0, 0, 2, 2])
+    # on the seam both objects are a pixel away: 10 exp(-(1 + 1)^2 / 50)
+    assert border_weights(objects)[3, 3] == pytest.approx(10 * np.exp(-4 / 50))

@@ -1,58 +1,35 @@
-"""Golden facts of the papers, and one contract for every registered network."""
+"""One contract for every registered network."""
+
+import json
+import subprocess
+import sys
+from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
-from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
-from pixelwise.networks.blocks import count_parameters
-from pixelwise.networks.encoders import PlainEncoder
+from pixelwise.networks.architectures import (
+    ARCHITECTURES,
+    CLASSIFIERS,
+    ENCODERS,
+    SEGMENTERS,
+    NetworkOptions,
+    build,
+    build_classifier,
+    build_segmenter,
+    published_options,
+    summary,
+)
 from pixelwise.networks.models import Segmenter
 
 
 def on_meta(**options: object) -> Segmenter:
     with torch.device("meta"):
-        return build(NetworkOptions(**options))
-
-
-@pytest.mark.parametrize(
-    ("options", "parameters"),
-    [
-        ({"name": "unet2015", "base": 64}, 31_030_658),
-        ({"name": "unet2015", "base": 64, "classes": 1}, 31_030_593),
-        ({"name": "unet2015", "base": 64, "in_channels": 3}, 31_031_810),
-        ({"name": "unet2015", "base": 32, "in_channels": 3, "classes": 1}, 7_760_097),
-        ({"base": 64}, 31_036_546),
-        ({"base": 64, "in_channels": 3}, 31_037_698),
-        ({"base": 64, "in_channels": 3, "upsampling": "bilinear"}, 17_263_042),
-        ({"base": 32, "in_channels": 3, "classes": 1}, 7_763_041),
-    ],
-)
-def test_published_parameter_counts(options: dict[str, object], parameters: int) -> None:
-    network = on_meta(**options)
-    assert count_parameters([network]) == parameters
-    assert sum(layer.parameters for layer in network.layers(network.geometry().legal_size(256))) == parameters
-
-
-def test_the_2015_network_layer_by_layer() -> None:
-    network = on_meta(name="unet2015", base=64)
-    rows = network.layers(572)
-    assert len([row for row in rows if row.kind != "pooling"]) == 23
-    assert [row.output_size for row in rows] == [
-        570, 568, 284, 282, 280, 140, 138, 136, 68, 66, 64, 32, 30, 28,
-        56, 54, 52, 104, 102, 100, 200, 198, 196, 392, 390, 388, 388,
-    ]  # fmt: skip
-    assert rows[0].arithmetic == "(572 - 3 + 0) / 1 + 1 = 570"
-    assert sum(row.flops for row in rows) / 1e9 == pytest.approx(300.9, abs=0.05)
-    assert network(torch.zeros(1, 1, 572, 572, device="meta")).shape == (1, 2, 388, 388)
-    assert len([m for m in network.modules() if isinstance(m, nn.Dropout)]) == 2
-
-
-def test_flops_of_the_padded_network() -> None:
-    assert sum(row.flops for row in on_meta(base=64).layers(512)) / 1e9 == pytest.approx(384.8, abs=0.05)
+        return build_segmenter(NetworkOptions(**options))
 
 
 def test_he_initialisation() -> None:
@@ -65,11 +42,29 @@ def test_he_initialisation() -> None:
 
 
 SMALL = {"base": 4, "depth": 3}
-CONTRACT = [
-    *({"name": name, **SMALL} for name in ARCHITECTURES),
+CONTRACT: list[dict[str, object]] = [
+    *({"name": name, **SMALL} for name in SEGMENTERS),
     *({"normalisation": n, **SMALL} for n in ("group", "instance", "none")),
     *({"upsampling": u, **SMALL} for u in ("bilinear", "nearest")),
     {"base": 4, "depth": 1},
+    {"name": "resunet", "normalisation": "none", **SMALL},
+    {"name": "unetplusplus", "deep_supervision": True, **SMALL},
+    {"name": "attention_unet", "gates": "aligned", **SMALL},
+    {"name": "vnet", "normalisation": "none", **SMALL},
+    {"encoder": "resnet18", "base": 4},
+    {"encoder": "resnet18", "base": 4, "full_resolution": True},
+    {"encoder": "resnet50", "base": 4, "stem": "deep", "shortcut": "D"},
+    {"encoder": "vgg11_bn", "base": 4},
+]
+VOLUMES = [{"name": name, "base": 2, "depth": 2, "dimensions": 3} for name in SEGMENTERS if name != "unet2015"]
+HEAVY = ("vgg", "resnet101", "resnet152")
+CLASSIFYING = [
+    pytest.param({"name": name, "classes": 5}, marks=[pytest.mark.slow] if name.startswith(HEAVY) else [], id=name)
+    for name in CLASSIFIERS
+] + [
+    {"name": "resnet18", "shortcut": "C", "zero_residuals": True},
+    {"name": "resnet18", "shortcut": "A", "stem": "3x3"},
+    {"name": "resnet50", "shortcut": "D", "stem": "deep", "stride_first": True},
 ]
 
 
@@ -79,6 +74,7 @@ def test_sizes_are_as_predicted(options: dict[str, object], channels: int, class
     network = on_meta(**options, in_channels=channels, classes=classes).eval()
     geometry = network.geometry()
 
+    @settings(max_examples=10)
     @given(k=st.integers(0, 6), j=st.integers(0, 6))
     def check(k: int, j: int) -> None:
         height, width = (geometry.legal_first + geometry.legal_step * n for n in (k, j))
@@ -88,13 +84,21 @@ def test_sizes_are_as_predicted(options: dict[str, object], channels: int, class
     check()
 
 
+def begins_as_shortcut(network: nn.Module, name: str) -> bool:
+    """Say whether a parameter lies before a normalisation that is zero at the start and so hears nothing yet."""
+    zeros = [n for n, p in network.named_parameters() if n.endswith("weight") and p.ndim == 1 and not bool(p.any())]
+    return any(name.startswith(zero.rsplit(".layers.", 1)[0] + ".layers.") and name != zero for zero in zeros)
+
+
 @pytest.mark.parametrize("options", CONTRACT, ids=str)
 def test_every_parameter_learns_and_the_state_goes_round(options: dict[str, object]) -> None:
     torch.manual_seed(1)
-    network = build(NetworkOptions(**options))
+    network = build_segmenter(NetworkOptions(**options))
     side = network.geometry().legal_size(32)
-    network(torch.randn(2, 1, side, side)).square().mean().backward()
-    assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in network.parameters())
+    heads = network.supervised(torch.randn(2, 1, side, side))
+    torch.stack([head.square().mean() for head in heads]).sum().backward()
+    dead = [n for n, p in network.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+    assert not [name for name in dead if not begins_as_shortcut(network, name)]
     again = build(NetworkOptions(**options))
     again.load_state_dict(network.state_dict())
     image = torch.randn(1, 1, side, side)
@@ -150,28 +154,43 @@ def test_shifts_that_a_normalisation_takes_out_are_not_learned() -> None:
     assert all(m.inplace for m in on_meta(base=4).modules() if isinstance(m, nn.ReLU))
 
 
-GRADIENT = [
+GRADIENT: list[dict[str, object]] = [
     *({"depth": 2, "upsampling": u} for u in ("transposed", "bilinear", "nearest")),
     {"depth": 3, "upsampling": "bilinear"},
     {"name": "unet2015"},
+    {"name": "resunet", "depth": 2},
+    {"name": "resencunet", "depth": 2},
+    {"name": "unetplusplus", "depth": 3},
+    {"name": "unetplusplus", "depth": 2, "deep_supervision": True},
+    {"name": "attention_unet", "depth": 3},
+    {"name": "attention_unet", "depth": 2, "gates": "aligned"},
+    {"name": "vnet", "depth": 2},
+    {"encoder": "resnet18"},
 ]
+
+
+def average_pooling(
+    features: Tensor, kernel_size: int, stride: int, padding: int = 0, *args: object, **kwargs: object
+) -> Tensor:
+    return nn.functional.avg_pool2d(features, kernel_size, stride, padding)
 
 
 @pytest.mark.parametrize("options", GRADIENT, ids=str)
 def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]) -> None:
     """With positive weights and averages instead of maxima no path is cut: the gradient shows all that is seen."""
-    network = build(NetworkOptions(base=1, normalisation="none", **options)).double().eval()
+    network = build_segmenter(NetworkOptions(base=1, normalisation="none", **options)).double().eval()
     for parameter in network.parameters():
         nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
-    assert isinstance(network.encoder, PlainEncoder)
-    network.encoder.pools = nn.ModuleList(nn.AvgPool2d(2) for _ in network.encoder.pools)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):  # of a ResNet encoder
+        nn.init.ones_(norm.weight)
     geometry = network.geometry()
     stride, margin = geometry.total_stride, geometry.margin
     reach = halo = field = 0
     # the middle of an image so long that neither end is seen; narrow, because both axes are alike
     side = geometry.legal_size(2 * geometry.reach + 3 * stride)
     image = torch.ones(1, 1, side, geometry.legal_first, dtype=torch.float64, requires_grad=True)
-    out = network(image)
+    with patch("torch.nn.functional.max_pool2d", average_pooling):
+        out = network(image)
     middle = out.shape[2] // 2 // stride * stride
     for phase in range(stride):
         (gradient,) = torch.autograd.grad(out[0, 0, middle + phase].sum(), image, retain_graph=True)
@@ -183,3 +202,148 @@ def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]
     assert (reach, field) == (geometry.reach, geometry.receptive_field)
     if not margin:
         assert -(-halo // stride) * stride == geometry.halo
+
+
+@pytest.mark.parametrize("options", VOLUMES, ids=str)
+def test_volumes_go_through_as_predicted(options: dict[str, object]) -> None:
+    network = build_segmenter(NetworkOptions(**options))
+    first, step = network.geometry().legal_first, network.geometry().legal_step
+    out = network(torch.randn(2, 1, first + step, first + 2 * step, first + step))
+    assert out.shape == (2, 2, first + step, first + 2 * step, first + step)
+    out.square().mean().backward()
+    layers = network.layers(first + step)
+    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("options", CLASSIFYING, ids=str)
+def test_classifiers_take_any_size_and_every_parameter_learns(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    network = build_classifier(NetworkOptions(in_channels=3, **options))
+    first = network.geometry().legal_first
+    classes = options.get("classes", 2)
+    network.eval()
+    assert network(torch.randn(1, 3, first, first + 5)).shape == (1, classes)
+    if first > 1:
+        with pytest.raises(BadOption, match=f"expected a side of {first}"):
+            network(torch.randn(1, 3, first - 1, first))
+    network.train()
+    network(torch.randn(2, 3, first + 40, first + 37)).square().mean().backward()
+    learned = {name: bool(p.grad is not None and p.grad.abs().sum() > 0) for name, p in network.named_parameters()}
+    if not options.get("zero_residuals"):
+        assert all(learned.values()), [name for name, learns in learned.items() if not learns]
+    again = build_classifier(NetworkOptions(in_channels=3, **options))
+    again.load_state_dict(network.state_dict())
+    image = torch.randn(1, 3, first + 8, first + 8)
+    assert torch.equal(again.eval()(image), network.eval()(image))
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_layers_of_classifiers_are_as_they_run(name: str) -> None:
+    with torch.device("meta"):
+        network = build_classifier(published_options(name))
+    sizes: list[int] = []
+    for module in network.encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            module.register_forward_hook(lambda _, __, out: sizes.append(out.shape[2]))
+    network.eval()(torch.zeros(1, 3, 75, 75, device="meta"))
+    rows = [row for row in network.layers(75) if row.kind in ("convolution", "pooling") and row.name != "maximum"]
+    assert sorted(row.output_size for row in rows) == sorted(sizes)
+    assert sum(row.parameters for row in network.layers(75)) == sum(p.numel() for p in network.parameters())
+
+
+CAPTURE = """
+import json, sys, torch
+from pixelwise.networks.architectures import NetworkOptions, build
+for options in json.loads(sys.argv[1]):
+    network = build(NetworkOptions(**options)).eval()
+    side = network.geometry().legal_size(16)
+    image = torch.randn(1, 1, side, side)
+    captured = torch.compile(network, backend="eager", fullgraph=True)
+    assert torch.equal(captured(image), network(image)), options
+    torch.compiler.reset()
+"""
+
+
+def test_one_graph_can_be_captured() -> None:
+    """In a process of its own: the checks of shapes that tests switch on are no part of the graph."""
+    every = [*CONTRACT, {"name": "resnet20", "base": 4}]
+    done = subprocess.run(
+        [sys.executable, "-c", CAPTURE, json.dumps(every)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_plain_twins_differ_in_their_shortcuts_alone() -> None:
+    torch.manual_seed(0)
+    plain, residual = (
+        build_classifier(NetworkOptions(name=f"{n}20", in_channels=3, base=4)) for n in ("plain", "resnet")
+    )
+    residual.load_state_dict(plain.state_dict())
+    image = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(plain.eval()(image), residual.eval()(image))
+
+
+def test_v1_and_v15_have_equal_shapes_and_different_answers() -> None:
+    torch.manual_seed(0)
+    later, first = (
+        build_classifier(NetworkOptions(name="resnet50", in_channels=3, stride_first=s)).eval() for s in (False, True)
+    )
+    first.load_state_dict(later.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    assert not torch.allclose(later(image), first(image))
+
+
+def test_zero_residuals_begin_as_shortcuts() -> None:
+    torch.manual_seed(0)
+    network = build_classifier(NetworkOptions(name="resnet20", in_channels=3, base=4, zero_residuals=True)).eval()
+    features = torch.rand(1, 4, 8, 8)
+    block = network.get_submodule("encoder.layer1.1")
+    assert torch.equal(block(features), features)
+    control = build_classifier(NetworkOptions(name="resnet20", in_channels=3, base=4)).eval()
+    assert not torch.equal(control.get_submodule("encoder.layer1.1")(features), features)
+
+
+def test_shallow_heads_of_a_nested_network_need_no_deeper_columns() -> None:
+    torch.manual_seed(0)
+    whole = build_segmenter(NetworkOptions(name="unetplusplus", deep_supervision=True, base=4, depth=3)).eval()
+    image = torch.randn(1, 1, 32, 32)
+    heads = whole.supervised(image)
+    assert len(heads) == 3
+    assert torch.allclose(whole(image), torch.stack(heads).mean(0), atol=1e-6)
+    for column, expected in enumerate(heads, 1):
+        pruned = whole.pruned(column)  # type: ignore[operator]
+        assert torch.allclose(pruned(image), expected, atol=1e-6)
+        assert sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in whole.parameters())
+        assert pruned.geometry().total_stride == 2**column
+    with pytest.raises(BadOption, match=r"a column in 1\.\.\.3; got 4"):
+        whole.pruned(4)  # type: ignore[operator]
+
+
+def test_full_resolution_skip_sees_single_pixels() -> None:
+    """Without it, an encoder that halves the size at once hands on nothing finer than two pixels."""
+    torch.manual_seed(0)
+    finest = [build_segmenter(NetworkOptions(encoder="resnet18", base=4, full_resolution=f)) for f in (False, True)]
+    out = [network.get_submodule("encoder")(torch.randn(1, 1, 64, 64))[0].shape[2] for network in finest]
+    assert out == [32, 64]
+
+
+def test_the_lists_of_names_are_what_is_promised() -> None:
+    promised = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
+    promised += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
+    promised += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
+    assert set(ARCHITECTURES) == set(promised.split())
+    assert all(20 < len(summary(name)) < 120 for name in ARCHITECTURES)
+    assert all(name in CLASSIFIERS for name in ENCODERS)
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(BadOption, match="expected encoder=plain; got `resnet18` for vnet"):
+        build(NetworkOptions(name="vnet", encoder="resnet18"))
+    with pytest.raises(BadOption, match=r"a registered encoder; got `resnet19`. Did you mean `resnet18"):
+        build(NetworkOptions(encoder="resnet19"))
+    with pytest.raises(BadOption, match=r"expected network\.dimensions=2 for an encoder; got 3"):
+        build(NetworkOptions(encoder="resnet18", dimensions=3))
+    with pytest.raises(BadOption, match="expected a network for masks; got `resnet18`"):
+        build_segmenter(NetworkOptions(name="resnet18"))
+    with pytest.raises(BadOption, match="expected a network for whole images; got `unet`"):
+        build_classifier(NetworkOptions())

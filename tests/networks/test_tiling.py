@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.architectures import NetworkOptions, build_segmenter
 from pixelwise.networks.models import Segmenter
 
 CORE = 64
@@ -15,11 +15,13 @@ CORE = 64
 
 def positive(**options: object) -> Segmenter:
     torch.manual_seed(0)
-    network = build(NetworkOptions(base=2, **options))
+    network = build_segmenter(NetworkOptions(base=2, **options))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             fan = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_channels
             nn.init.uniform_(module.weight, 0.5 / fan, 1.5 / fan)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # residual branches may begin at zero and would hide what they see
     return network.double().eval()
 
 
@@ -47,6 +49,12 @@ PADDED = [
     {"depth": 2, "upsampling": "transposed"},
     {"depth": 3, "upsampling": "bilinear"},
     {"depth": 3, "upsampling": "nearest", "normalisation": "none"},
+    {"name": "resunet", "depth": 2},
+    {"name": "resencunet", "depth": 2},
+    {"name": "unetplusplus", "depth": 2},
+    {"name": "attention_unet", "depth": 2},
+    {"name": "attention_unet", "depth": 2, "gates": "aligned"},
+    {"name": "vnet", "depth": 2},
 ]
 
 
@@ -56,7 +64,7 @@ def test_the_derived_halo_is_exact_and_no_smaller_one_is(options: dict[str, obje
     stride, halo = network.geometry().total_stride, network.geometry().halo
     assert error_of_padded_tiles(network, halo) < 1e-12
     for less in (halo - stride, halo // 2 // stride * stride, 0):
-        assert error_of_padded_tiles(network, less) > 1e-8
+        assert error_of_padded_tiles(network, less) > 1e-10  # far above the rounding of float64
 
 
 @pytest.mark.parametrize("normalisation", ["instance", "group"])

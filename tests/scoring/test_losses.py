@@ -7,7 +7,7 @@ import torch
 from torchmetrics.functional.segmentation import dice_score
 
 from pixelwise.errors import BadOption
-from pixelwise.scoring.losses import SMOOTHING, LossOptions, segmentation_loss
+from pixelwise.scoring.losses import SMOOTHING, LossOptions, balance, inverse_shares, segmentation_loss
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -150,3 +150,77 @@ def test_impossible_options_are_refused(wrong: dict[str, Any]):
 def test_class_weights_must_fit_the_classes(batch: Batch):
     with pytest.raises(BadOption, match="3 for 4 classes"):
         segmentation_loss(batch[0], batch[1], LossOptions(class_weights=(1.0, 1.0, 1.0)))
+
+
+def test_the_weighted_cross_entropy_is_equation_1_and_2_of_the_paper(batch: Batch):
+    """Sum of w(x) = wc + border over the pixels, in numpy, divided by the sum of the weights."""
+    logits, target = batch
+    target[1, :3] = 255
+    border = torch.rand(3, 6, 7, generator=torch.Generator().manual_seed(1)) * 10
+    balance_ = (0.5, 1.0, 2.0, 4.0)
+    logarithms = logits.double().numpy() - np.logaddexp.reduce(logits.double().numpy(), axis=1, keepdims=True)
+    energy = total = 0.0
+    for b, row, column in np.argwhere(target.numpy() != 255):
+        index = int(target[b, row, column])
+        weight = balance_[index] + float(border[b, row, column])
+        energy -= weight * logarithms[b, index, row, column]
+        total += weight
+    options = LossOptions(dice=0.0, class_weights=balance_)
+    found = segmentation_loss(logits, target, options, border)
+    assert float(found) == pytest.approx(energy / total, rel=1e-5)
+
+
+def test_weights_of_zero_change_nothing_and_a_heavy_pixel_rules(batch: Batch):
+    logits, target = batch
+    plain = segmentation_loss(logits, target, ENTROPY)
+    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, torch.zeros(3, 6, 7)), plain)
+    heavy = torch.zeros(3, 6, 7)
+    heavy[2, 4, 5] = 1e6
+    own = torch.nn.functional.cross_entropy(logits[2:, :, 4:5, 5:6], target[2:, 4:5, 5:6].long())
+    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, heavy), own, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(segmentation_loss(logits, target, DICE, heavy), segmentation_loss(logits, target, DICE))
+
+
+def test_ignored_pixels_have_no_weight(batch: Batch):
+    logits, target = batch
+    target[:, 2:4] = 255
+    border = torch.ones(3, 6, 7)
+    before = segmentation_loss(logits, target, ENTROPY, border)
+    border[:, 2:4] = 1e6
+    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, border), before)
+
+
+def test_dice_counts_the_first_class_where_it_is_no_background(batch: Batch):
+    logits, target = batch
+    certain = 100.0 * torch.nn.functional.one_hot(logits.argmax(1), 4).movedim(3, 1).float()
+    every = LossOptions(cross_entropy=0.0, dice_background=True)
+    expected = dice_score(
+        logits.argmax(1), target.long(), 4, include_background=True, average="macro", input_format="index",
+        aggregation_level="global",
+    )  # fmt: skip
+    found = float(segmentation_loss(certain, target, every))
+    assert found == pytest.approx(1 - float(expected.mean()), abs=1e-5)
+    assert found != pytest.approx(float(segmentation_loss(certain, target, DICE)), abs=1e-4)  # control
+
+
+def test_balanced_classes_weigh_alike_over_all_pixels():
+    weights = inverse_shares((20, 60, 0, 120))
+    # 200 pixels of three classes: 200 / (3 x 20), ...
+    assert weights == pytest.approx((200 / 60, 200 / 180, 1.0, 200 / 360))
+    assert sum(w * n for w, n in zip(weights, (20, 60, 0, 120), strict=True)) == pytest.approx(200)
+    options = balance(LossOptions(balanced=True), (20, 60, 0, 120))
+    assert (options.class_weights, options.balanced) == (weights, False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"border_weight": -1.0}, r"loss\.border_weight of 0 or more"),
+        ({"border_sigma": 0.0}, r"loss\.border_sigma above 0"),
+        ({"border_weight": 10.0, "cross_entropy": 0.0}, r"a cross-entropy that loss\.border_weight can weight"),
+        ({"balanced": True, "class_weights": (1.0, 2.0)}, r"loss\.balanced or loss\.class_weights; got both"),
+    ],
+)
+def test_impossible_weight_maps_are_refused(wrong: dict[str, Any], told: str):
+    with pytest.raises(BadOption, match=told):
+        LossOptions(**wrong)

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pixelwise.engine.task import TrainingOptions
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions
-from pixelwise.workflow.config import SECTIONS, Config, load_config, override, save_config, settings, to_yaml
+from pixelwise.workflow.config import (
+    ALIASES,
+    SECTIONS,
+    Config,
+    load_config,
+    override,
+    save_config,
+    settings,
+    to_yaml,
+)
 
 sentence = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=40)
 configs = st.builds(
@@ -46,7 +55,7 @@ def test_the_file_can_be_read_by_people() -> None:
 
 
 def test_every_section_stands_in_the_record() -> None:
-    assert list(SECTIONS) == [f.name for f in fields(Config) if f.name != "reasons"]
+    assert list(SECTIONS) == [f.name for f in fields(Config) if f.name not in ("reasons", "recipe")]
 
 
 def test_words_of_the_command_line() -> None:
@@ -58,6 +67,12 @@ def test_words_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("word", "told"),
     [
+        ("netwok=unet", "expected a known word or section.setting; got `netwok`. Did you mean `network`?"),
+        ("frozen=5ep", "got `frozen`. Did you mean `freeze`? Known: recipe, network,"),
+        ("encoder.weights=imagenet", "got `encoder.weights`. Did you mean `transfer.encoder_weights`?"),
+        ("recipe=unet2016", "expected a known recipe; got `unet2016`. Did you mean `unet2015`?"),
+        ("transfer.freeze=soon", "expected transfer.freeze as a number with ep, st or %; got `soon`"),
+        ("prediction.turns=5", "expected prediction.turns to be 1, 4, 7 or 8; got `5`"),
         ("network.dept=5", "got `network.dept`. Did you mean `network.depth`?"),
         ("netwrk.depth=5", "got `netwrk.depth`. Did you mean `network.depth`?"),
         ("network.depth", "expected section.setting=value; got `network.depth`"),
@@ -105,3 +120,35 @@ def test_an_edited_value_is_taken(tmp_path: Path) -> None:
     save_config(path, Config())
     path.write_text(path.read_text().replace("  depth: 4", "  depth: 3"))
     assert load_config(path) == replace(Config(), network=NetworkOptions(depth=3))
+
+
+def test_short_words_stand_for_settings() -> None:
+    config = override(Config(), ["network=unet2015", "encoder_weights=imagenet", "freeze=5ep"])
+    assert (config.network.name, config.transfer.encoder_weights, config.transfer.freeze) == (
+        "unet2015",
+        "imagenet",
+        "5ep",
+    )
+    assert config.reasons["network.name"] == "Set by you."
+    assert set(ALIASES.values()) <= set(settings(Config()))
+    assert not set(ALIASES) & {"recipe"}
+
+
+def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    config = override(Config(), ["recipe=unet2015", "network.base=16"])
+    save_config(path, config)
+    assert "recipe: unet2015\n" in path.read_text()
+    assert load_config(path) == config
+
+
+def test_what_a_file_leaves_out_comes_from_its_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("recipe: unet2015\nnetwork:\n  base: 16\n")
+    config = load_config(path)
+    assert (config.network.name, config.network.base, config.training.momentum) == ("unet2015", 16, 0.99)
+    assert "network.base" not in config.reasons
+    assert config.reasons["network.name"].startswith("recipe unet2015: ")
+    path.write_text("recipe: unet\n")
+    with pytest.raises(BadOption, match="expected a known recipe; got `unet`"):
+        load_config(path)

@@ -9,6 +9,7 @@ import torch
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.images.files import read_image, write_image
 from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
+from pixelwise.networks.models import Classifier
 from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.inspect import inspect
@@ -96,7 +97,10 @@ def test_what_is_shown_is_what_runs(name: str) -> None:
     assert value["parameters"] == sum(parameter.numel() for parameter in network.parameters())
     with torch.inference_mode():
         out = network(torch.zeros(1, 1, value["input_size"], value["input_size"]))
-    assert out.shape[2:] == (value["output_size"], value["output_size"])
+    if isinstance(network, Classifier):
+        assert out.shape == (1, 2)
+    else:
+        assert out.shape[2:] == (value["output_size"], value["output_size"])
 
 
 def test_overrides_change_the_network() -> None:

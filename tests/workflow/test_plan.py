@@ -8,9 +8,10 @@ from pixelwise.engine.machine import Machine
 from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.workflow.choices import Limit
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
-from pixelwise.workflow.plan import Ground, Limit, make_plan
+from pixelwise.workflow.plan import Ground, make_plan
 
 MACHINE = Machine(device="cpu", threads=4, memory=2**34)
 PRINT = Fingerprint(

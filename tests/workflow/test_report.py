@@ -236,11 +236,11 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
         seen.append(predicted)
         return view
 
-    def many(chances: np.ndarray, options: object) -> np.ndarray:
-        return np.arange(chances[0].size, dtype=np.int32).reshape(chances[0].shape)  # more objects than colours
+    def many(labels: np.ndarray, area: int) -> np.ndarray:
+        return np.arange(labels.size, dtype=np.int32).reshape(labels.shape)  # more objects than colours
 
     monkeypatch.setattr("pixelwise.workflow.report_pictures.class_errors", look)
-    monkeypatch.setattr("pixelwise.engine.model.decode", many)
+    monkeypatch.setattr("pixelwise.labels.decoding.drop_small", many)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3

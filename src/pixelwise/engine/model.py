@@ -1,6 +1,6 @@
 """Model: a model file made ready to predict arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from scipy.special import softmax
 
 from pixelwise.engine.machine import choose_device
 from pixelwise.engine.modelfile import Recipe, load_model
-from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.predictor import Part, Predictor
 from pixelwise.engine.runtimes import TorchRuntime
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.geometry.symmetries import FLIPS, IDENTITY
+from pixelwise.geometry.symmetries import turned
+from pixelwise.geometry.tiles import Span
 from pixelwise.images.preprocess import intensity_scale
-from pixelwise.labels.targets import decode
+from pixelwise.labels.decoding import start_decoding
 
 MODEL_NAME = "model.safetensors"
 Advance = Callable[[int], None]
@@ -25,6 +26,11 @@ def _nobody(count: int) -> None:
     """Tell nobody about a finished tile."""
 
 
+def _put(chances: np.ndarray, window: tuple[Span, ...], found: np.ndarray) -> None:
+    (top, bottom), (left, right) = window
+    chances[:, top:bottom, left:right] = found
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What `Model` found in one image.
@@ -32,7 +38,7 @@ class Prediction:
     Attributes
     ----------
     labels : (height, width) integers
-        Class indices, or object numbers.
+        Class indices (uint8), or object numbers (uint16, or int32 where there are more than 65,535).
     probabilities : (classes, height, width) float16, or None
         If asked for.
     warnings : tuple of str
@@ -74,7 +80,10 @@ class Model:
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
         """Return the probabilities of the target's classes for an image, as `predict` takes it."""
         pixels = self._channels_first(image)
-        return self._probabilities(pixels, _nobody).astype(np.float32)
+        chances = self._room(pixels)
+        for part in self._stream(pixels, _nobody):
+            _put(chances, part.write, softmax(part.logits, axis=0))
+        return chances.astype(np.float32)
 
     def predict_pixels(
         self,
@@ -85,37 +94,32 @@ class Model:
     ) -> Prediction:
         """Predict one image; `advance` is called with 1 after each tile.
 
-        Masks are decided tile by tile, so that the logits of the whole image never exist; objects need the
-        probabilities of the whole image, kept in 16 bits.
+        Every pixel is decided when its tile is done, so that the logits of the whole image never exist. Memory beside
+        the pixels and one tile, in bytes per pixel: 1 for masks, 5 for kind "components", 6 to 7 for "boundary" (see
+        `labels.decoding`); `probabilities` adds 2 per class.
         """
         warnings = self._check(pixels)
-        if self.recipe.target.kind == "classes" and not probabilities:
-            return Prediction(self._mask(pixels, advance), None, warnings)
-        chances = self._probabilities(pixels, advance)
-        labels = decode(chances.astype(np.float32), self.recipe.target)
-        if self.recipe.target.kind == "classes":
-            labels = labels.astype(np.uint8)
-        return Prediction(labels, chances if probabilities else None, warnings)
+        decoder = start_decoding(self.recipe.target, pixels.shape[1:])
+        chances = self._room(pixels) if probabilities else None
+        only_order_counts = self.recipe.target.kind == "classes" and not probabilities
+        for part in self._stream(pixels, advance):
+            found = part.logits if only_order_counts else softmax(part.logits, axis=0)
+            decoder.add(part.write, found)
+            if chances is not None:
+                _put(chances, part.write, found)
+        return Prediction(decoder.finish(), chances, warnings)
 
     def tiles(self, size: tuple[int, int]) -> int:
         """Return how many tiles an image of (height, width) takes."""
         return self._predictor.count(size)
 
-    def _mask(self, pixels: np.ndarray, advance: Advance) -> np.ndarray:
-        mask = np.empty(pixels.shape[1:], np.uint8)
+    def _stream(self, pixels: np.ndarray, advance: Advance) -> Iterator[Part]:
         for part in self._predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            (top, bottom), (left, right) = part.write
-            mask[top:bottom, left:right] = part.logits.argmax(0)
+            yield part
             advance(1)
-        return mask
 
-    def _probabilities(self, pixels: np.ndarray, advance: Advance) -> np.ndarray:
-        chances = np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
-        for part in self._predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            (top, bottom), (left, right) = part.write
-            chances[:, top:bottom, left:right] = softmax(part.logits, axis=0)
-            advance(1)
-        return chances
+    def _room(self, pixels: np.ndarray) -> np.ndarray:
+        return np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
 
     def _check(self, pixels: np.ndarray) -> tuple[str, ...]:
         """Refuse another number of channels; warn when the values lie far from those of the training images."""
@@ -147,7 +151,7 @@ class Model:
 
 
 def load_model_for_prediction(
-    path: Path | str, *, device: str = "auto", tile: int | None = None, symmetries: bool = False
+    path: Path | str, *, device: str = "auto", tile: int | None = None, turns: int | None = None
 ) -> Model:
     """Load a run folder or a model file.
 
@@ -158,13 +162,16 @@ def load_model_for_prediction(
     device : {"auto", "cpu", "cuda", "mps"}
     tile : int, optional
         Pixels a side that a tile keeps; by default what the model says.
-    symmetries : bool
-        Average over the four flips: four times the work, a little more accuracy.
+    turns : int, optional
+        Average over so many turned inputs (`geometry.symmetries.TURNED`), each of which costs one prediction; by
+        default what the model says.
 
     Raises
     ------
     BadModel
         There is no model, or it is not one of ours.
+    BadOption
+        No such number of turns.
     """
     path = Path(path)
     if path.is_dir():
@@ -174,6 +181,6 @@ def load_model_for_prediction(
         path = path / MODEL_NAME
     network, recipe = load_model(path)
     runtime = TorchRuntime(network, choose_device(device))
-    turns = FLIPS if symmetries else (IDENTITY,)
+    over = turned(recipe.turns if turns is None else turns)
     core = tile or recipe.tile
-    return Model(recipe, Predictor(runtime, recipe.geometry, recipe.network.classes, core, turns))
+    return Model(recipe, Predictor(runtime, recipe.geometry, recipe.network.classes, core, over))

@@ -19,10 +19,12 @@ from safetensors.torch import load_file, save
 from pixelwise.commit import commit_bytes
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.symmetries import Turns
+from pixelwise.images.photos import View
 from pixelwise.images.preprocess import Normalisation
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.networks.models import Segmenter
+from pixelwise.networks.models import Classifier, Network
 
 VERSION = 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
@@ -53,6 +55,10 @@ class Recipe:
         Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
     trained : dict
         Where the weights come from, for people: data, score, version.
+    view : View or None
+        What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
+    turns : int
+        Turned inputs that are averaged, unless the user says otherwise.
     """
 
     network: NetworkOptions
@@ -67,6 +73,8 @@ class Recipe:
     tile: int
     intensity_range: tuple[tuple[float, float], ...]
     trained: dict[str, str]
+    view: View | None = None
+    turns: Turns = 1
     version: int = VERSION
 
 
@@ -98,7 +106,7 @@ def read_recipe(path: Path) -> Recipe:
     return _recipe(_header(path), path)
 
 
-def load_model(path: Path) -> tuple[Segmenter, Recipe]:
+def load_model(path: Path) -> tuple[Network, Recipe]:
     """Build the network of a model file and load its weights, in evaluation mode.
 
     Raises
@@ -177,22 +185,24 @@ def _recipe(header: dict[str, Any], path: Path) -> Recipe:
 
 def _adapter() -> Any:  # TypeAdapter[Recipe], which beartype cannot check
     """Validate against the records; unknown keys are refused on every level."""
-    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry):
+    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return TypeAdapter(Recipe)
 
 
-def _build(recipe: Recipe, path: Path) -> Segmenter:
+def _build(recipe: Recipe, path: Path) -> Network:
     try:
         network = build(recipe.network)
     except PixelwiseError as error:
         raise _broken(path, str(error)) from error
     if network.geometry() != recipe.geometry:
         raise _broken(path, "a tile geometry that is not the network's")
+    if isinstance(network, Classifier) != (recipe.view is not None and recipe.task == "classification"):
+        raise _broken(path, f"a network {recipe.network.name} for the task {recipe.task}")
     return network
 
 
-def _compare(network: Segmenter, header: dict[str, Any], path: Path) -> None:
+def _compare(network: Network, header: dict[str, Any], path: Path) -> None:
     """Refuse unknown, missing and misshapen tensors by the header alone."""
     expected = network.state_dict()
     found = {name: facts for name, facts in header.items() if name != "__metadata__"}

@@ -1,6 +1,7 @@
 """Any array becomes logits: tiles, symmetries, bounded memory. Arrays only."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +9,19 @@ from jaxtyping import Float, Num
 
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.symmetries import IDENTITY, Symmetry
+from pixelwise.geometry.symmetries import IDENTITY, Symmetry, Turns
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
 from pixelwise.images.preprocess import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions:
+    """How images are predicted where the user does not say otherwise; it travels in the model file.
+
+    `turns` is the number of turned inputs that are averaged (`geometry.symmetries.TURNED`).
+    """
+
+    turns: Turns = 1
 
 
 class Part(NamedTuple):

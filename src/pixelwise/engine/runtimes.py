@@ -16,7 +16,7 @@ class Runtime(Protocol):
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
-    ) -> Float[np.ndarray, "batch classes output_height output_width"]:
+    ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating type the network computes in."""
         ...
 
@@ -40,7 +40,7 @@ class TorchRuntime:
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
-    ) -> Float[np.ndarray, "batch classes output_height output_width"]:
+    ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating type of the network's weights."""
         with torch.inference_mode():
             batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)

@@ -9,17 +9,25 @@ import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from pixelwise.engine.optimisers import (
+    OPTIMISERS,
+    OptimiserName,
+    load_state_tensors,
+    parameter_groups,
+    set_rate,
+    state_tensors,
+)
+from pixelwise.engine.schedule import Schedule, Shape
+from pixelwise.engine.transfer import hold_encoder, rate_factors
 from pixelwise.errors import BadOption
+from pixelwise.scoring.classification import classification_loss
 from pixelwise.scoring.losses import LossOptions, segmentation_loss
-
-# The averaged weights look back over this share of all steps (one time constant).
-AVERAGE_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +36,22 @@ class TrainingOptions:
 
     `budget` is in seconds of the whole command (None: `steps` alone decide); `validate_every`,
     `checkpoint_every` are in steps; `patience` is the number of validations without a better score after which
-    training stops (0: never), counted from the middle of the schedule on.
+    training stops (0: never), counted from the middle of the schedule on. `momentum` and `nesterov` are those of
+    "sgd"; "adamw" has its own. `average_share` is the share of all steps over which the averaged weights look back
+    (one time constant); with 0 they are the weights of the last step.
     """
 
     steps: int = 1000
     budget: float | None = None
     seed: int = 0
+    optimiser: OptimiserName = "adamw"
+    momentum: float = 0.99
+    nesterov: bool = True
+    schedule: Shape = "cosine"
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_share: float = 0.05
+    average_share: float = 0.02
     clip: float = 5.0
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = 100
@@ -49,40 +64,9 @@ class TrainingOptions:
             value = getattr(self, name)
             if not value > 0:
                 raise BadOption(f"training.{name} above 0", f"{value}", f"Change training.{name}.")
-        if not 0 <= self.warmup_share < 1:
-            raise BadOption("training.warmup_share in [0, 1)", f"{self.warmup_share}", "Try 0.05.")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up, then a cosine that reaches zero at the last step.
-
-    A schedule can be stretched on the way: progress runs linearly from `anchor_progress` at step `anchor` to 1 at
-    step `steps`, so that the rate stays continuous and still ends at zero.
-    """
-
-    steps: int
-    peak: float
-    warmup_share: float
-    anchor: int = 0
-    anchor_progress: float = 0.0
-
-    def progress(self, step: int) -> float:
-        """Return the share of the schedule done before `step`, in [0, 1]."""
-        share = (step - self.anchor) / max(1, self.steps - self.anchor)
-        return min(1.0, self.anchor_progress + (1 - self.anchor_progress) * share)
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of `step` (0-based)."""
-        # the half step keeps the first rate above zero and the last one close to it
-        done = min(1.0, self.progress(step) + 0.5 / max(1, self.steps))
-        if done < self.warmup_share:
-            return self.peak * done / self.warmup_share
-        return self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
-
-    def stretched(self, step: int, steps: int) -> "Schedule":
-        """Return the schedule that goes on from `step` and ends at `steps` instead."""
-        return Schedule(steps, self.peak, self.warmup_share, step, self.progress(step))
+        for name, usual in (("warmup_share", 0.05), ("momentum", 0.99), ("average_share", 0.02)):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {usual}.")
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -112,18 +96,33 @@ class Learner:
     loss : LossOptions
     fabric : Fabric
         Device and precision.
+    lower_rate : float
+        Factor of the learning rate per stage of the encoder (`TransferOptions`).
+    frozen_steps : int
+        The first step in which the encoder learns.
     """
 
-    def __init__(self, network: nn.Module, options: TrainingOptions, loss: LossOptions, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        options: TrainingOptions,
+        loss: LossOptions,
+        fabric: Fabric,
+        *,
+        lower_rate: float = 1.0,
+        frozen_steps: int = 0,
+    ) -> None:
         self.options, self.loss, self.fabric = options, loss, fabric
+        self._frozen_steps = frozen_steps
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.AdamW(
-            _decay_groups(network, options.weight_decay), lr=options.learning_rate, fused=True
+        groups = parameter_groups(network, options.weight_decay, rate_factors(network, lower_rate))
+        optimiser = OPTIMISERS[options.optimiser](
+            groups, options.learning_rate, momentum=options.momentum, nesterov=options.nesterov
         )
         self.network = network.to(fabric.device)
         self._module, self.optimiser = fabric.setup(self.network, optimiser)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
-        self.schedule = Schedule(options.steps, options.learning_rate, options.warmup_share)
+        self.schedule = Schedule(options.steps, options.learning_rate, options.warmup_share, shape=options.schedule)
         self.skipped = 0
         self._buffers = list(self.network.buffers())
         self._before = [b.clone() for b in self._buffers]
@@ -131,25 +130,29 @@ class Learner:
         self._averaged = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         self._followed = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
-    def step(self, index: int, images: Tensor, targets: Tensor) -> StepResult:
+    def step(self, index: int, images: Tensor, targets: Tensor, weights: Tensor | None = None) -> StepResult:
         """Learn from one batch.
 
         Parameters
         ----------
         index : int
-            The number of the step, from 0; it decides the learning rate and the dropout mask.
+            The number of the step, from 0; it decides the learning rate, the dropout mask, and whether the encoder
+            learns.
         images : (batch, channels, height, width) float32
         targets : (batch, height', width') class map; 255 is ignored. A valid network's smaller output is
-            compared with the centre of the targets.
+            compared with the centre of the targets. For logits (batch, classes) of whole images: (batch,) classes.
+        weights : (batch, height', width') float32, optional
+            Border term of the loss at each target pixel.
         """
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(index)
+        set_rate(self.optimiser, self.schedule.rate(index))
         torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout: a function of (seed, step)
         self.network.train()
+        if self._frozen_steps:
+            hold_encoder(self.network, frozen=index < self._frozen_steps)
         self._remember_buffers()
         images = images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._module(images)
-        loss = segmentation_loss(logits.float(), centre(targets.to(self.fabric.device), logits), self.loss)
+        loss = self._measure(logits.float(), targets.to(self.fabric.device), weights)
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)
@@ -165,30 +168,23 @@ class Learner:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return everything that changes while learning, as named groups of tensors."""
-        moments = {
-            f"{index}.{name}": value
-            for index, state in self.optimiser.state_dict()["state"].items()
-            for name, value in state.items()
-        }
         return {
             "weights": dict(self.network.state_dict()),
             "average": dict(self.average.state_dict()),
-            "optimiser": moments,
+            "optimiser": state_tensors(self.optimiser),
         }
 
     def load_tensors(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Put back what `tensors` returned."""
         self.network.load_state_dict(dict(tensors["weights"]))
         self.average.load_state_dict(dict(tensors["average"]))
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in tensors["optimiser"].items():
-            index, name = key.split(".", 1)
-            if value.ndim:
-                # the fused update walks through memory: moments must lie there as their parameter does
-                value = torch.empty_like(parameters[int(index)]).copy_(value)
-            state.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        load_state_tensors(self.optimiser, tensors["optimiser"])
+
+    def _measure(self, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        if logits.ndim == 2:
+            return classification_loss(logits, targets, self.loss.label_smoothing)
+        border = None if weights is None else centre(weights.to(logits.device), logits)
+        return segmentation_loss(logits, centre(targets, logits), self.loss, border)
 
     def _skip(self, loss: float) -> StepResult:
         """Leave weights, moments and batch statistics as they were before the step."""
@@ -206,7 +202,7 @@ class Learner:
 
     @torch.no_grad()
     def _average(self, index: int) -> None:
-        window = AVERAGE_SHARE * self.options.steps
+        window = self.options.average_share * self.options.steps
         # young averages look back over fewer steps, so that the first weights are soon forgotten
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
         for mine, theirs in zip(self._averaged, self._followed, strict=True):
@@ -218,10 +214,3 @@ def centre(targets: Tensor, logits: Tensor) -> Tensor:
     top = (targets.shape[1] - logits.shape[2]) // 2
     left = (targets.shape[2] - logits.shape[3]) // 2
     return targets[:, top : top + logits.shape[2], left : left + logits.shape[3]]
-
-
-def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Decay the kernels alone: shrinking biases and normalisation scales does not regularise anything."""
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,106 +1,12 @@
 """Sizes are derived, not guessed: what comes out of a chain of layers, and what an output pixel has seen.
 
-A network tells its `Trail`: the steps in the order of computing, with a mark where a skip is taken and one where it is
-joined. Convolution, pooling and up-sampling treat rows and columns alike and apart, so one axis is enough.
-
-References: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14;
-Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1, whose 572 -> 388 comes out of here.
+References: Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1, whose 572 -> 388 comes out of here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pixelwise.errors import BadOption
-
-Kind = Literal["convolution", "pooling", "transposed", "bilinear", "nearest"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One layer along one axis.
-
-    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1 going down, and
-    (n - 1) stride - 2 padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest"
-    multiply by `stride`. Channels and parameters are carried along for tables.
-    """
-
-    name: str
-    kind: Kind
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-    in_channels: int = 0
-    channels: int = 0
-    parameters: int = 0
-
-    @property
-    def up(self) -> bool:
-        """True for layers that enlarge."""
-        return self.kind in ("transposed", "bilinear", "nearest")
-
-    @property
-    def span(self) -> int:
-        """Pixels from the first to the last one under the kernel."""
-        return self.dilation * (self.kernel - 1) + 1
-
-    def output_size(self, size: int) -> int:
-        """Return the size of the output for an input of `size`; 0 or less when the input is too small."""
-        if self.kind == "transposed":
-            return (size - 1) * self.stride - 2 * self.padding + self.span
-        if self.up:
-            return size * self.stride
-        return (size - self.span + 2 * self.padding) // self.stride + 1
-
-    def fits(self, size: int) -> bool:
-        """Tell whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
-
-        What the stride leaves over at the end may be padding: 7 x 7 of stride 2 and padding 3 takes even sides too.
-        """
-        if self.up:
-            return size > 0
-        room = size - self.span + 2 * self.padding
-        return room >= 0 and room % self.stride <= self.padding
-
-    def sees(self, first: int, last: int) -> tuple[int, int]:
-        """Return the input pixels that the output pixels `first`...`last` depend on."""
-        if self.kind == "nearest":
-            return first // self.stride, last // self.stride
-        if self.kind == "bilinear":  # align_corners=False: the source of o is (o + 1/2) / s - 1/2
-            low = (2 * first + 1 - self.stride) // (2 * self.stride)
-            high = (2 * last + 1 - self.stride) // (2 * self.stride) + 1
-            return low, high
-        if self.kind == "transposed":
-            low = -((-(first + self.padding - self.span + 1)) // self.stride)
-            return low, (last + self.padding) // self.stride
-        return first * self.stride - self.padding, last * self.stride - self.padding + self.span - 1
-
-    def arithmetic(self, size: int) -> str:
-        """Write the sum behind `output_size(size)`, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
-        out = self.output_size(size)
-        if self.kind == "transposed":
-            return f"({size} - 1) x {self.stride} - {2 * self.padding} + {self.span} = {out}"
-        if self.up:
-            return f"{size} x {self.stride} = {out}"
-        return f"({size} - {self.span} + {2 * self.padding}) / {self.stride} + 1 = {out}"
-
-
-@dataclass(frozen=True)
-class Skip:
-    """Here the map is kept for later under `name`."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Join:
-    """Here the map kept under `name` comes in again, cut to its centre when it is larger."""
-
-    name: str
-
-
-Trail = Sequence[Step | Skip | Join]
+from pixelwise.geometry.trail import GLOBAL, Step, Trail, seen, sizes_along, sizes_with_rest, total_stride
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,31 +71,12 @@ class Geometry:
             )
 
 
-def sizes_along(trail: Trail, size: int, smallest: int = 1) -> list[int] | None:
-    """Return the size after each element of `trail`, or None when `size` is not legal or a map is below `smallest`."""
-    kept: dict[str, int] = {}
-    sizes: list[int] = []
-    for element in trail:
-        if isinstance(element, Step):
-            if not element.fits(size):
-                return None
-            size = element.output_size(size)
-            if size < smallest:
-                return None
-        elif isinstance(element, Skip):
-            kept[element.name] = size
-        elif kept[element.name] < size or (kept[element.name] - size) % 2:
-            return None
-        sizes.append(size)
-    return sizes
-
-
 def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geometry:
     """Derive all sizes of a network from its trail by exact interval arithmetic.
 
     Parameters
     ----------
-    trail : sequence of Step, Skip, Join
+    trail : Trail
     exact : bool
         False when the network also looks at the whole image.
     smallest : int
@@ -211,7 +98,7 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
     lefts: list[int] = []
     rights: list[int] = []
     for phase in range(stride):
-        low, high = _seen(trail, sizes, large, middle + phase)
+        low, high = seen(trail, sizes, large, middle + phase)
         lefts.append(middle + phase + margin - low)
         rights.append(high - (middle + phase + margin))
     need = max(max(a - p, b - (stride - 1 - p)) for p, (a, b) in enumerate(zip(lefts, rights, strict=True)))
@@ -227,14 +114,28 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
     )
 
 
-def total_stride(trail: Trail) -> int:
-    """Return the largest product of strides on the way down."""
-    now = most = 1
-    for element in trail:
-        if isinstance(element, Step):
-            now = now // element.stride if element.up else now * element.stride
-            most = max(most, now)
-    return most
+def derive_classifier_geometry(trail: Trail) -> Geometry:
+    """Derive what is known of a network that ends in one value per class: it takes any size that leaves a pixel.
+
+    `reach` and `receptive_field` are those of the last map before the global average.
+    """
+    features = [e for e in trail if not (isinstance(e, Step) and e.kind in GLOBAL)]
+    stride = total_stride(features)
+    size = 64 * stride
+    sizes = sizes_along(features, size)
+    if sizes is None:
+        raise BadOption("a network that takes multiples of its total stride", f"{size} to be illegal", "Check it.")
+    low, high = seen(features, sizes, size, 0)
+    return Geometry(
+        total_stride=stride,
+        reach=max(-low, high),
+        halo=0,
+        margin=0,
+        legal_first=_first_without_rest(features),
+        legal_step=1,
+        receptive_field=high - low + 1,
+        exact=False,
+    )
 
 
 def _first_legal(trail: Trail, stride: int, smallest: int) -> int:
@@ -246,19 +147,9 @@ def _first_legal(trail: Trail, stride: int, smallest: int) -> int:
     raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")
 
 
-def _seen(trail: Trail, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
-    """Walk back from one output pixel to the input pixels it depends on."""
-    low = high = pixel
-    pending: dict[str, tuple[int, int]] = {}
-    before = [size, *sizes[:-1]]
-    kept = {e.name: s for e, s in zip(trail, sizes, strict=True) if isinstance(e, Skip)}
-    for element, here in zip(reversed(trail), reversed(before), strict=True):
-        if isinstance(element, Step):
-            low, high = element.sees(low, high)
-        elif isinstance(element, Join):
-            crop = (kept[element.name] - here) // 2
-            pending[element.name] = (low + crop, high + crop)
-        elif element.name in pending:
-            first, last = pending.pop(element.name)
-            low, high = min(low, first), max(high, last)
-    return low, high
+def _first_without_rest(trail: Trail) -> int:
+    """Return the least size from which on every map of a classifier has a pixel."""
+    for size in range(1, 4096):
+        if sizes_with_rest(trail, size) is not None:
+            return size
+    raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")

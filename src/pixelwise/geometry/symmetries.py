@@ -4,11 +4,14 @@ Training (augmentation) and prediction (averaging over turned inputs) share them
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
+from pixelwise.errors import BadOption
+
+Turns = Literal[1, 4, 7, 8]
 Picture = TypeVar("Picture", np.ndarray, torch.Tensor)
 
 
@@ -31,6 +34,25 @@ class Symmetry:
 IDENTITY = Symmetry(0, mirrored=False)
 FLIPS = (IDENTITY, Symmetry(0, mirrored=True), Symmetry(2, mirrored=False), Symmetry(2, mirrored=True))
 SYMMETRIES = tuple(Symmetry(quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+# How many turned inputs prediction averages over. Ronneberger et al. 2015 (section 4) averaged seven rotated versions
+# of the input and do not say which ones. Quarter turns alone make four at most; our reading takes the seven symmetries
+# of the square that turn or mirror the input. The straight input is no turned version of itself; with it they are
+# eight.
+TURNED = {1: (IDENTITY,), 4: FLIPS, 7: SYMMETRIES[1:], 8: SYMMETRIES}
+
+
+def turned(count: int) -> tuple[Symmetry, ...]:
+    """Return the symmetries of an average over `count` turned inputs.
+
+    Raises
+    ------
+    BadOption
+        `TURNED` holds no such number.
+    """
+    if count not in TURNED:
+        mend = "1 is the input as it is, 4 its flips, 7 the turned versions of 2015, 8 all symmetries."
+        raise BadOption("turns of 1, 4, 7 or 8", f"{count}", mend)
+    return TURNED[count]
 
 
 def _turn(picture: Picture, quarters: int) -> Picture:

@@ -34,8 +34,9 @@ class Augmentation:
         Top and bottom may be swapped, and (when `flip` holds too) quarter turns happen: all eight symmetries
         of the square. For pictures without an up, such as microscopy or aerial views.
     elastic_sd, elastic_share : float
-        Standard deviation, in pixels, of displacements on a 3 x 3 grid, bicubic in between (U-Net paper).
-        Never more than a tenth of the distance between grid points, so that the map does not fold.
+        Standard deviation, in pixels, of displacements on a 3 x 3 grid, bicubic in between (U-Net paper, which
+        has 10 pixels on 572). Never more than a tenth of the distance between grid points, so that the map does
+        not fold: the paper's 10 pixels hold as they are for patches of 201 pixels or more.
     brightness, brightness_share : float
         Largest offset, both ways, in standard deviations of the image (patches are normalised).
     contrast, contrast_share : (float, float), float
@@ -131,6 +132,7 @@ def augment(
     size: tuple[int, int],
     draws: Sequence[np.random.Generator],
     options: Augmentation,
+    maps: int = 0,
 ) -> tuple[Float32[Tensor, "batch channels rows columns"], UInt8[Tensor, "batch rows columns"]]:
     """Warp windows and labels alike into patches of `size`, then change the intensities of the images.
 
@@ -145,6 +147,8 @@ def augment(
     draws : sequence of numpy.random.Generator
         One per sample; the result depends on nothing else.
     options : Augmentation
+    maps : int
+        The last `maps` channels are no picture (weight maps): warped like one, their values left alone.
 
     Returns
     -------
@@ -162,20 +166,20 @@ def augment(
             f"{windows.shape[2]} x {windows.shape[3]}",
             "Read windows of `window_size(size, options)`.",
         )
-    maps = [draw_warp(size, rng, options) for rng in draws]
+    warps = [draw_warp(size, rng, options) for rng in draws]
     images = windows.new_empty((*windows.shape[:2], *size))
     targets = labels.new_empty((labels.shape[0], *size))
-    bent = [i for i, drawn in enumerate(maps) if not drawn.exact]
+    bent = [i for i, drawn in enumerate(warps) if not drawn.exact]
     if bent:
-        rows, columns = warp.positions([maps[i] for i in bent], windows.shape[2:], size, windows.device)
-        whole = len(bent) == len(maps)
+        rows, columns = warp.positions([warps[i] for i in bent], windows.shape[2:], size, windows.device)
+        whole = len(bent) == len(warps)
         images[bent] = warp.read_bilinear(windows if whole else windows[bent], rows, columns)
         targets[bent] = warp.read_nearest(labels if whole else labels[bent], rows, columns)
-    for i, drawn in enumerate(maps):
+    for i, drawn in enumerate(warps):
         if drawn.exact:
             images[i] = warp.move(windows[i], drawn, size)
             targets[i] = warp.move(labels[i], drawn, size)
-    for image, rng in zip(images, draws, strict=True):
+    for image, rng in zip(images[:, : images.shape[1] - maps], draws, strict=True):
         _change_intensities(image, rng, options)
     return images, targets
 

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from pixelwise.errors import BadDataset, BadImage, printable
+from pixelwise.images.class_cases import examine_classes
+from pixelwise.images.class_folders import read_class_folders
 from pixelwise.images.divide import divide, part_problems
 from pixelwise.images.duplicates import find_copies
 from pixelwise.images.files import SUFFIXES, Image, read_image, read_mask
@@ -20,7 +22,7 @@ from pixelwise.images.layouts import check_folder, is_picture, read_layout
 from pixelwise.images.legend import read_legend
 from pixelwise.images.names import natural
 from pixelwise.images.records import KINDS, Case, DataOptions, Dataset, Labelling, Problem
-from pixelwise.images.survey import Survey, pack, survey
+from pixelwise.images.survey import agree_on_channels, pack, survey
 from pixelwise.images.value_table import name_of
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
@@ -76,9 +78,13 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     Raises
     ------
     BadDataset
-        There is no folder, no picture in it, or no pair of image and mask that can be read.
+        There is no folder, no picture in it, or neither a pair of image and mask that can be read nor a folder of
+        images per class.
     """
     options, progress = options or DataOptions(), progress or Progress()
+    classes = read_class_folders(root, options)
+    if classes is not None:
+        return examine_classes(root, classes, options, seed, progress)
     layout = read_layout(root, options)
     problems, told = list(layout.problems), list(layout.told)
     if not layout.pairs:
@@ -99,7 +105,7 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     meaning = read_meaning(masks, legend, options)
     problems += [*legend.problems, *meaning.problems]
     told += meaning.told
-    channels = _channels(files, surveys, problems, told)
+    channels = agree_on_channels(files, surveys, problems, told)
     family, copies, said = find_copies(layout.pairs, surveys, options)
     problems += copies
     told += said
@@ -221,26 +227,6 @@ def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) ->
     found, inverse = np.unique(values, return_inverse=True)
     colours = np.array([palette.get(v, (v & 255,) * 3) for v in found.tolist()], np.int64)
     return pack(colours[None])[0][inverse].reshape(values.shape)
-
-
-def _channels(files: Sequence[str], surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> int:
-    """Return the channels that all images get; report images that cannot be given them."""
-    counts = Counter(seen.channels for seen in surveys if seen.channels)
-    depths = Counter(seen.dtype for seen in surveys if seen.dtype)
-    if len(depths) > 1:
-        shown = ", ".join(f"{count} {kind}" for kind, count in depths.most_common())
-        problems.append(Problem(file="images", kind="mixed depths", text=shown, fatal=False))
-    if not counts:
-        return 1
-    usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
-    if set(counts) == {1, 3}:
-        told.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
-        return usual
-    for name, seen in zip(files, surveys, strict=True):
-        if seen.channels not in (0, usual):
-            text = f"{seen.channels} channels where most have {usual}"
-            problems.append(Problem(file=name, kind="mixed channels", text=text))
-    return usual
 
 
 def _error(root: Path, problems: Sequence[Problem]) -> BadDataset:

@@ -109,6 +109,12 @@ def fewer_values(first: Sequence[Path], second: Sequence[Path]) -> bool:
     return _values(first) < _values(second)
 
 
+def alike_in_values(first: Sequence[Path], second: Sequence[Path], factor: float = 4.0) -> bool:
+    """Say whether two folders hold about as many different values per file, on a few files: pictures of one kind."""
+    low, high = sorted((_values(first), _values(second)))
+    return low == high or low * factor >= high
+
+
 def _values(files: Sequence[Path]) -> float:
     counts: list[int] = []
     for path in files[:3]:

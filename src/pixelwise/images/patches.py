@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,11 +57,15 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and where they come from."""
+    """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and where they come from.
+
+    `weights` float32 (b, h, w) is the border term of the loss, where the training has one.
+    """
 
     images: Float32[Tensor, "batch channels height width"]
     targets: UInt8[Tensor, "batch height width"]
     samples: tuple[Sample, ...]
+    weights: Float32[Tensor, "batch height width"] | None = None
 
 
 class PatchSampler:
@@ -74,8 +78,8 @@ class PatchSampler:
     of a rare class (all classes but the most frequent one of the set): a case that holds such a class, one of
     the rare classes it holds, one of that class's pixels, evenly each time. This is nnU-Net's foreground
     sampling with the background replaced by whatever is most frequent: among densely packed cells the
-    background is the rare class. Patches stay inside the image where it is large enough; beyond its border
-    image and target are mirrored.
+    background is the rare class. What the network puts out (the patch without `margin`) stays inside the image
+    where it is large enough; beyond the border image and target are mirrored, as in prediction.
 
     Parameters
     ----------
@@ -91,6 +95,10 @@ class PatchSampler:
         At least 0.
     device : str or torch.device
         Where patches are warped, and where they are returned.
+    margin : int
+        Pixels per side of a patch that the network reads but does not put out (valid convolutions).
+    weights : sequence of float arrays (height, width)
+        Weight maps of the loss, one per case, or none.
 
     Raises
     ------
@@ -107,11 +115,17 @@ class PatchSampler:
         augmentation: Augmentation,
         seed: int,
         device: str | torch.device = "cpu",
+        *,
+        margin: int = 0,
+        weights: Sequence[np.ndarray] = (),
     ) -> None:
         _check(images, targets, scales, seed)
+        if weights and [w.shape for w in weights] != [t.shape for t in targets]:
+            mend = "Give one of the target's size per case, or none."
+            raise BadOption("a weight map for each target", f"{len(weights)} maps of other sizes", mend)
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
         self._options, self._augmentation, self._seed = options, augmentation, seed
-        self._device = torch.device(device)
+        self._device, self._margin, self._weights = torch.device(device), margin, tuple(weights)
         self._size = (options.height, options.width)
         self._window = window_size(self._size, augmentation)
         self._rare: list[Locations] = find_locations(self._targets, seed)
@@ -120,7 +134,9 @@ class PatchSampler:
         """Draw the patches of one step."""
         options = self._options
         draws = [self._generator(step, place) for place in range(options.batch)]
-        windows = np.empty((options.batch, self._images[0].shape[0], *self._window), np.float32)
+        # the weight map travels as one more channel, so that it is warped with the picture
+        channels, maps = self._images[0].shape[0], int(bool(self._weights))
+        windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
         labels = np.empty((options.batch, *self._window), np.uint8)
         samples: list[Sample] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
@@ -134,8 +150,9 @@ class PatchSampler:
             self._size,
             draws,
             self._augmentation,
+            maps,
         )
-        return Batch(images, targets, tuple(samples))
+        return Batch(images[:, :channels], targets, tuple(samples), images[:, channels] if maps else None)
 
     def _generator(self, step: int, place: int) -> np.random.Generator:
         # the lower words of the counter are left to the generator: 2**128 numbers per sample
@@ -143,39 +160,45 @@ class PatchSampler:
 
     def _draw_place(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
         """Return a case and the top left corner of the patch in it."""
+        kept = [side - 2 * self._margin for side in self._size]
         if forced and self._rare:
             found = self._rare[rng.integers(len(self._rare))]
             pixels = found.pixels[rng.integers(len(found.pixels))]
             centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[found.case].shape[1])
-            case, wanted = found.case, [c - side // 2 for c, side in zip(centre, self._size, strict=True)]
+            case, wanted = found.case, [c - side // 2 for c, side in zip(centre, kept, strict=True)]
         else:
             case, wanted = int(rng.integers(len(self._images))), None
         corner: list[int] = []
-        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, self._size, strict=True)):
+        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, kept, strict=True)):
             low, high = (
                 min(0, whole - side),
                 max(0, whole - side),
             )  # small images lie anywhere inside the patch
             corner.append(int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high))
-        return case, corner[0], corner[1]
+        return case, corner[0] - self._margin, corner[1] - self._margin
 
     def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
-        """Fill `window` (channels, height, width) and `labels` (height, width) around a patch."""
+        """Fill `window` (channels and maps, height, width) and `labels` (height, width) around a patch."""
         image, target = self._images[case], self._targets[case]
         spans: list[tuple[int, int]] = []
         for start, side, wide in zip((row, column), self._size, self._window, strict=True):
             first = start - (wide - side) // 2
             spans.append((first, first + wide))
         (top, bottom), (left, right) = spans
+        picture = window[: image.shape[0]]
         if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
-            window[:] = self._scales[case].apply(image[:, top:bottom, left:right])
+            picture[:] = self._scales[case].apply(image[:, top:bottom, left:right])
             labels[:] = target[top:bottom, left:right]
+            if self._weights:
+                window[-1] = self._weights[case][top:bottom, left:right]
             return
         rows = mirror_indices(top, bottom, target.shape[0])
         columns = mirror_indices(left, right, target.shape[1])
         # rows first: whole rows are copied fast
-        window[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
+        picture[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
         labels[:] = target.take(rows, axis=0).take(columns, axis=1)
+        if self._weights:
+            window[-1] = self._weights[case].take(rows, axis=0).take(columns, axis=1)
 
 
 def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int) -> None:
@@ -196,7 +219,19 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
         raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
 
 
-def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Generator[Batch, None, None]:
+Drawn = TypeVar("Drawn", covariant=True)
+
+
+@runtime_checkable
+class Sampler(Protocol[Drawn]):
+    """Draws the batch of a step as a pure function of its number."""
+
+    def batch(self, step: int) -> Drawn:
+        """Return the batch of one step."""
+        ...
+
+
+def prefetch(sampler: Sampler[Drawn], start: int, stop: int, ahead: int = 4) -> Generator[Drawn, None, None]:
     """Yield the batches of steps `start` ... `stop` - 1 in order, drawn ahead of time by a thread.
 
     At most `ahead` + 1 batches wait. The thread ends when the last batch is drawn, when an error in a batch
@@ -210,7 +245,7 @@ def prefetch(sampler: PatchSampler, start: int, stop: int, ahead: int = 4) -> Ge
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-    pending: deque[Future[Batch]] = deque()
+    pending: deque[Future[Drawn]] = deque()
     try:
         pool.submit(_compute_alone).result()
         # what a thread sets also becomes the default of threads that start later: put that back

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 
-Task = Literal["binary", "multiclass", "instance"]
+Task = Literal["binary", "multiclass", "instance", "classification"]
 Part = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
 
@@ -63,6 +63,14 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "duplicate image": ("different images", "The copies stay together in one part; remove one if unwanted."),
     "conflicting masks": ("one mask per image", "The same image has different masks: keep the right one."),
+    "empty class folder": ("images in every class folder", "Fill the folder, or remove it."),
+    "image outside a class": ("every image in the folder of its class", "Move it into the folder of its class."),
+    "one class folder only": ("at least two class folders", "Add a folder of images of another class."),
+    "class missing in a part": ("every class in every part", "Its scores are unknown there: move some images."),
+    "image in two classes": (
+        "one class per image",
+        "Keep the right one, or accept a contradiction with --allow-duplicates.",
+    ),
     "unreadable description": ("a description that can be read", "Mend or remove the file; it was left aside."),
     "group across parts": ("each group in one part", "Move its images into one part, or mend --group-by."),
     "groups too large": ("groups small enough to split", "Give parts as folders train/ and val/."),
@@ -78,7 +86,7 @@ class DataOptions:
     images, masks : str or None
         Folder name, path inside the data set, or (for files side by side) the suffix such as ``_mask``.
     task : str
-        "auto" decides from the values and the geometry of the masks.
+        "auto" decides from the folders, and from the values and the geometry of the masks.
     classes : tuple of str
         Names in the order of their values, with or without the background.
     ignore_index : int or None
@@ -97,7 +105,7 @@ class DataOptions:
 
     images: str | None = None
     masks: str | None = None
-    task: Literal["auto", "binary", "multiclass", "instance"] = "auto"
+    task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
     classes: tuple[str, ...] = ()
     ignore_index: int | None = None
     foreground: int | None = None
@@ -125,7 +133,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """An image with its mask.
+    """An image with its mask, or with its class.
 
     Attributes
     ----------
@@ -136,6 +144,8 @@ class Case:
     part : str
     group : str
         Cases of one group are never parted by a split that pixelwise makes.
+    class_index : int or None
+        Class of the whole image, for task "classification".
     """
 
     name: str
@@ -143,6 +153,7 @@ class Case:
     mask: Path | None
     part: Part
     group: str = ""
+    class_index: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +167,9 @@ class Labelling:
         In index order, background (where there is one) first.
     values : tuple of int
         File value of each class, in the same order; packed as ``r << 16 | g << 8 | b`` when coded by colour.
-        Empty for instances, where every value but 0 is an object.
+        Empty for instances, where every value but 0 is an object, and for classes of whole images.
     colours : tuple of (int, int, int)
-        For drawing, one per class.
+        For drawing, one per class; empty for classes of whole images.
     coded_by_colour : bool
     ignore_value : int or None
         File value that is left out of loss and scores.

@@ -14,7 +14,9 @@ NEAR = 0.97  # correlation of sketches from which on two images are taken as cop
 _BLOCK = 512  # rows of the comparison held at once
 
 
-def near_pairs(sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR) -> Iterator[tuple[int, int]]:
+def near_pairs(
+    sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
+) -> Iterator[tuple[int, int]]:
     """Yield the pairs (i < j) of images that are near-equal, also flipped or turned.
 
     Parameters
@@ -23,10 +25,13 @@ def near_pairs(sketches: Float32[np.ndarray, "images fields"], threshold: float 
         As made by `survey.sketch`, flattened; zeros (flat pictures) are near to nothing.
     threshold : float
         Correlation from which on a pair is near.
+    upright : bool
+        Compare with the image and its mirror image alone, a quarter of the work: photographs keep their up.
     """
     count = len(sketches)
     squares = sketches.reshape(count, SKETCH, SKETCH)
-    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in range(4)]
+    turns = range(1) if upright else range(4)
+    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in turns]
     flat = [np.ascontiguousarray(t).reshape(count, -1) for t in turned]
     for start in range(0, count, _BLOCK):
         block = sketches[start : start + _BLOCK]
@@ -95,6 +100,39 @@ def choose_validation(
             chosen.update(cases)
         if chosen:
             break
+    return [index in chosen for index in range(len(groups))]
+
+
+def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float, seed: int) -> list[bool]:
+    """Choose the cases that validate so that each class gives the same share of its cases.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each case; a group validates as a whole or not at all.
+    classes : sequence of int
+        Class of each case.
+    share : float
+        Wanted share of each class; at least one case of a class validates and at least one trains, where it has two.
+    seed : int
+        The order in which groups are tried follows from it and their names.
+
+    Returns
+    -------
+    list of bool
+        True for cases that validate.
+    """
+    sizes = Counter(classes)
+    room = {name: min(max(1, math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()}
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        members[group].append(index)
+    chosen: set[int] = set()
+    for group in sorted(members, key=lambda group: (_draw(seed, group), group)):
+        wanted = Counter(classes[index] for index in members[group])
+        if all(room[name] >= count for name, count in wanted.items()):
+            room = {name: left - wanted[name] for name, left in room.items()}
+            chosen.update(members[group])
     return [index in chosen for index in range(len(groups))]
 
 

@@ -6,7 +6,10 @@ neighbouring slices and video frames, which are different pictures of one thing,
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Num
@@ -15,7 +18,7 @@ from scipy import ndimage
 from pixelwise.errors import BadImage
 from pixelwise.images.files import MaskImage, probe, read_image, read_mask
 from pixelwise.images.layouts import Pair
-from pixelwise.images.records import Colour
+from pixelwise.images.records import Colour, Problem
 
 SKETCH = 32
 MANY = 20  # values beyond which a mask is looked at for being a picture
@@ -59,7 +62,7 @@ class Values:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What was measured on one pair; parts that could not be read are None and stand among the faults."""
+    """What was measured on one pair, or on one image; what could not be read is None and stands among the faults."""
 
     channels: int = 0
     dtype: str = ""
@@ -98,6 +101,43 @@ def survey(task: tuple[Pair, int | None]) -> Survey:
         faults=tuple(faults),
         notes=notes,
     )
+
+
+def survey_photo(task: tuple[Path, int | None]) -> Survey:
+    """Measure one image without a mask; `task` is its path and how many pages of a TIFF are channels."""
+    path, pages = task
+    try:
+        image = read_image(path, pages=pages)
+    except BadImage as error:
+        return Survey(faults=(Fault(kind="unreadable image", text=f"{error.came}; {error.mend}"),))
+    pixels = image.pixels
+    return Survey(
+        channels=pixels.shape[0],
+        dtype=str(pixels.dtype),
+        digest=digest(pixels),
+        sketch=sketch(pixels).tobytes(),
+        notes=image.warnings,
+    )
+
+
+def agree_on_channels(files: Sequence[str], surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> int:
+    """Return the channels that all images get; report images that cannot be given them."""
+    counts = Counter(seen.channels for seen in surveys if seen.channels)
+    depths = Counter(seen.dtype for seen in surveys if seen.dtype)
+    if len(depths) > 1:
+        shown = ", ".join(f"{count} {kind}" for kind, count in depths.most_common())
+        problems.append(Problem(file="images", kind="mixed depths", text=shown, fatal=False))
+    if not counts:
+        return 1
+    usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
+    if set(counts) == {1, 3}:
+        told.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
+        return usual
+    for name, seen in zip(files, surveys, strict=True):
+        if seen.channels not in (0, usual):
+            text = f"{seen.channels} channels where most have {usual}"
+            problems.append(Problem(file=name, kind="mixed channels", text=text))
+    return usual
 
 
 def digest(array: Num[np.ndarray, "..."]) -> str:

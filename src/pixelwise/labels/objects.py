@@ -4,31 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, Integer, Num
+from jaxtyping import Bool, Float32, Int32, Int64, Integer
 from scipy import ndimage
-from skimage.measure import regionprops
+
+from pixelwise.labels.runs import areas, row_strips
 
 EIGHT = np.ones((3, 3), bool)
 # Up to this label a table of all numbers is quicker than sorting the pixels.
 TABLE = 1 << 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectRow:
-    """A row of the object table; positions in pixels from the top left corner, `area` in pixels.
-
-    `class_index` is the class the object belongs to. `box` is (top, left, bottom, right), the last two exclusive.
-    `mean_intensity` is the mean over channels and pixels, None without an image.
-    """
-
-    id: int
-    class_index: int
-    area: int
-    centroid_row: float
-    centroid_column: float
-    box: tuple[int, int, int, int]
-    perimeter: float
-    mean_intensity: float | None
 
 
 @dataclass(frozen=True)
@@ -59,9 +42,13 @@ class Overlaps:
 
 
 def components(mask: Bool[np.ndarray, "height width"], *, corners: bool = True) -> Int32[np.ndarray, "height width"]:
-    """Return the connected areas of `mask`, numbered 1...N; pixels that touch at a corner belong together or not."""
-    found: Any = ndimage.label(mask, structure=EIGHT if corners else None)
-    return found[0].astype(np.int32)
+    """Return the connected areas of `mask`, numbered 1...N in the order in which rows meet them.
+
+    Pixels that touch at a corner belong together or not. Memory: 4 bytes per pixel, the result.
+    """
+    found = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, structure=EIGHT if corners else None, output=found)
+    return found
 
 
 def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
@@ -75,34 +62,17 @@ def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height
 
 def renumber(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Give the objects the numbers 1...N in the order of their old numbers; 0 stays, negative values become 0."""
-    top = int(labels.max(initial=0))
-    values = np.maximum(labels, 0)
-    if top < TABLE:
-        present = np.bincount(values.ravel(), minlength=top + 1) > 0
-        present[0] = False
-        return np.cumsum(present).astype(np.int32)[values] * (values > 0)
-    unique, inverse = np.unique(values, return_inverse=True)
-    start = 0 if unique[0] == 0 else 1
-    return (inverse.reshape(labels.shape) + start).astype(np.int32)
-
-
-def remove_small(labels: Integer[np.ndarray, "height width"], area: int) -> Int32[np.ndarray, "height width"]:
-    """Drop objects of fewer than `area` pixels and renumber the rest."""
-    labels = renumber(labels)
-    small = np.bincount(labels.ravel(), minlength=1) < area
-    return renumber(np.where(small[labels], 0, labels))
-
-
-def fill_holes(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
-    """Fill background that lies wholly inside one object; other objects inside it stay."""
-    filled = labels.astype(np.int32)
-    for index, window in enumerate(ndimage.find_objects(filled), start=1):
-        if window is None:
-            continue
-        view = filled[window]
-        hole = ndimage.binary_fill_holes(view == index) & (view == 0)
-        view[hole] = index
-    return filled
+    if int(labels.max(initial=0)) >= TABLE:
+        unique, inverse = np.unique(np.maximum(labels, 0), return_inverse=True)
+        start = 0 if unique[0] == 0 else 1
+        return (inverse.reshape(labels.shape) + start).astype(np.int32)
+    present = areas(labels) > 0
+    present[0] = False
+    numbers = np.cumsum(present).astype(np.int32)
+    result = np.empty(labels.shape, np.int32)
+    for rows in row_strips(labels.shape):
+        result[rows] = numbers[np.maximum(labels[rows], 0)]
+    return result
 
 
 def overlap_table(
@@ -110,8 +80,7 @@ def overlap_table(
 ) -> Overlaps:
     """Count the pixels that objects share; values of 0 and below are background. Labels may have gaps."""
     rows, columns = renumber(truth), renumber(predicted)
-    truth_areas = np.bincount(rows.ravel(), minlength=1)[1:].astype(np.int64)
-    predicted_areas = np.bincount(columns.ravel(), minlength=1)[1:].astype(np.int64)
+    truth_areas, predicted_areas = areas(rows)[1:], areas(columns)[1:]
     both = (rows > 0) & (columns > 0)
     wide = max(1, len(predicted_areas))
     keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * wide + columns[both] - 1, return_counts=True)
@@ -133,30 +102,3 @@ def touching_share(labels: Integer[np.ndarray, "height width"], distance: int = 
     lowest = count + 1 - ndimage.maximum_filter(np.where(labels > 0, count + 1 - labels, 0), size)
     touched = (labels > 0) & ((highest != labels) | (lowest != labels))
     return len(np.unique(labels[touched])) / count
-
-
-def measure(
-    labels: Integer[np.ndarray, "height width"],
-    image: Num[np.ndarray, "channels height width"] | None = None,
-    class_index: int = 1,
-) -> list[ObjectRow]:
-    """Measure every object, in the order of their numbers; all belong to the class `class_index`."""
-    rows: list[ObjectRow] = []
-    for region in regionprops(labels.astype(np.int32)):
-        top, left, bottom, right = (int(v) for v in region.bbox)
-        intensity = None
-        if image is not None:
-            intensity = float(image[:, top:bottom, left:right][:, region.image].mean())
-        rows.append(
-            ObjectRow(
-                id=int(region.label),
-                class_index=class_index,
-                area=int(region.area),
-                centroid_row=float(region.centroid[0]),
-                centroid_column=float(region.centroid[1]),
-                box=(top, left, bottom, right),
-                perimeter=float(region.perimeter),
-                mean_intensity=intensity,
-            )
-        )
-    return rows

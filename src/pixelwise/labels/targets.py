@@ -1,22 +1,22 @@
-"""Targets: what the network is asked for, and the way back, in pairs.
+"""Targets: what the network is asked for. The way back stands in `decoding`.
 
 | kind | target classes | decoding |
 |---|---|---|
 | classes | the classes of the mask | the most probable class |
 | components | background, object | connected components |
-| boundary | background, interior, boundary | watershed from seeds in the interiors |
+| boundary | background, interior, boundary | flooding from seeds in the interiors |
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32, Integer, UInt8
+from jaxtyping import Float32, Int32, Integer, UInt8
 from scipy import ndimage
-from skimage.segmentation import find_boundaries, watershed
+from skimage.segmentation import find_boundaries
 
 from pixelwise.errors import BadOption
-from pixelwise.labels.objects import components, depth, fill_holes, remove_small, renumber
+from pixelwise.labels.objects import components, depth, renumber
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
 
@@ -27,7 +27,9 @@ class TargetOptions:
 
     `boundary_width` is the width, in pixels, of the boundary inside each object. Seeds are connected areas whose
     interior probability is above `seed_threshold`; objects end where background is more probable than
-    1 - `foreground_threshold`; objects below `min_area` pixels are dropped.
+    1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width, in pixels, of the
+    background that is cut between touching objects; kind "components" alone reads it, because "boundary" parts
+    objects by a class of its own.
     """
 
     kind: Literal["classes", "components", "boundary"] = "classes"
@@ -35,6 +37,7 @@ class TargetOptions:
     seed_threshold: float = 0.5
     foreground_threshold: float = 0.5
     min_area: int = 0
+    separate: int = 0
 
     def __post_init__(self) -> None:
         """Refuse thresholds that are no probabilities, and boundaries without width."""
@@ -44,6 +47,8 @@ class TargetOptions:
         if self.boundary_width < 1 or self.min_area < 0:
             came = f"boundary_width {self.boundary_width}, min_area {self.min_area}"
             raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", came, "Change them.")
+        if self.separate < 0:
+            raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 to cut nothing.")
 
 
 def target_classes(options: TargetOptions, classes: int) -> int:
@@ -56,6 +61,8 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
     if options.kind == "classes":
         return labels.astype(np.uint8)
     target = (labels > 0).astype(np.uint8)
+    if options.kind == "components" and options.separate:
+        target[(labels > 0) & (separate(labels, options.separate) <= 0)] = 0
     if options.kind == "boundary":
         edge = find_boundaries(labels, mode="inner")
         for _ in range(options.boundary_width - 1):
@@ -66,20 +73,42 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
     return target
 
 
-def decode(
-    probabilities: Float[np.ndarray, "channels height width"], options: TargetOptions
+def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Integer[np.ndarray, "height width"]:
+    """Cut background of `width` pixels between touching objects; the rest of `labels` stays as it is.
+
+    Ronneberger et al. 2015, section 3, ask for such a border (about a pixel wide). The seam lies in the object of the
+    higher number and is widened to both sides; after it, objects do not touch at corners either. An object that would
+    be gone keeps its middle.
+    """
+    numbered = renumber(labels)
+    count = int(numbered.max(initial=0))
+    # the lowest object number around each pixel is the maximum of the reversed numbering
+    reversed_ = np.where(numbered > 0, count + 1 - numbered, 0)
+    lowest = count + 1 - ndimage.maximum_filter(reversed_, 3)
+    seam = (numbered > 0) & (lowest < numbered)
+    if width > 1:
+        seam = np.asarray(ndimage.binary_dilation(seam, np.ones((width, width), bool)), bool)
+    kept = ((numbered > 0) & ~seam).astype(np.uint8)
+    _keep_an_interior(kept, numbered)
+    return np.where((numbered > 0) & (kept == 0), 0, labels)
+
+
+def target_objects(
+    labels: Integer[np.ndarray, "height width"], target: UInt8[np.ndarray, "height width"], options: TargetOptions
 ) -> Int32[np.ndarray, "height width"]:
-    """Turn probabilities into a mask of class indices (kind "classes") or a label image 1...N (others)."""
-    if options.kind == "classes":
-        return probabilities.argmax(0).astype(np.int32)
-    foreground = probabilities[0] < 1 - options.foreground_threshold
-    if options.kind == "components":
-        return remove_small(components(foreground), options.min_area)
-    interior = probabilities[1]
-    seeds = components(interior > options.seed_threshold, corners=False)
-    smooth = ndimage.gaussian_filter(interior.astype(np.float32), 1.0)
-    labels = watershed(-smooth, seeds, mask=foreground)
-    return remove_small(fill_holes(labels), options.min_area)
+    """Return the objects that a target shows, numbered 1...N: what `border_weights` measures distances to.
+
+    Kind "classes": the connected areas of every class but the first. Others: the objects of `labels` as far as they
+    are interior, so that a seam or a boundary class between two of them counts as border.
+    """
+    if options.kind != "classes":
+        return renumber(np.where(target == 1, labels, 0))
+    found = np.zeros(labels.shape, np.int32)
+    for index in np.unique(target).tolist():
+        if index not in (0, IGNORE):
+            areas = components(target == index)
+            found[areas > 0] = areas[areas > 0] + found.max()
+    return found
 
 
 def border_weights(

@@ -1,26 +1,36 @@
 """Decoders: skips, fine to coarse, become features at the finest resolution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.sizes import Join, Skip, Step, Trail
-from pixelwise.networks.blocks import ConvBlock, NormalisationName, Up, Upsampling
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.attention import AlignedGate, GridGate
+from pixelwise.networks.blocks import Up
+
+Gate = GridGate | AlignedGate
+MakeUp = Callable[[str, int, int], Up]
+MakeBlock = Callable[[str, int, int], nn.Module]
 
 
 class UNetDecoder(nn.Module):
-    """The expanding path of the U-Net: up, join the skip (cut to its centre when it is larger), two convolutions.
+    """The expanding path of the U-Net: up, join the skip (cut to its centre when it is larger), a block.
 
     Parameters
     ----------
     skip_channels : sequence of int
-        Of the encoder, fine to coarse; the last one is the map that comes up.
+        Of the encoder, fine to coarse; the last one is the map that comes up. 0 stands for a level without a skip.
     widths : sequence of int
-        Channels after each level, fine to coarse.
-    padding : int
-        0 for valid convolutions.
-    normalisation, upsampling : str
+        Channels after each level, fine to coarse; one less than `skip_channels`.
+    make_up : callable
+        (name, in_channels, channels of the skip) -> `Up`.
+    make_block : callable
+        (name, in_channels, channels) -> module that tells its steps.
+    gates : sequence of gate or None, optional
+        A gate per level, fine to coarse; it weights the skip before it is joined.
+    centre : nn.Module, optional
+        A block on the coarsest map, for encoders that end on pooling.
     """
 
     def __init__(
@@ -28,9 +38,10 @@ class UNetDecoder(nn.Module):
         skip_channels: Sequence[int],
         widths: Sequence[int],
         *,
-        padding: int,
-        normalisation: NormalisationName,
-        upsampling: Upsampling,
+        make_up: MakeUp,
+        make_block: MakeBlock,
+        gates: Sequence[Gate | None] = (),
+        centre: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.channels = widths[0]
@@ -39,43 +50,122 @@ class UNetDecoder(nn.Module):
         source = skip_channels[-1]
         for level in reversed(range(len(widths))):
             skip = skip_channels[level]
-            up = Up(f"up {level + 1}", source, skip, upsampling)
+            up = make_up(f"up {level + 1}", source, skip or source)
             ups.append(up)
-            blocks.append(
-                ConvBlock(
-                    f"dec{level + 1}",
-                    up.channels + skip,
-                    widths[level],
-                    # interpolation keeps all channels; the first convolution then halves them
-                    middle=None if upsampling == "transposed" else (up.channels + skip) // 2,
-                    padding=padding,
-                    normalisation=normalisation,
-                )
-            )
+            blocks.append(make_block(f"dec{level + 1}", up.channels + skip, widths[level]))
             source = widths[level]
         self.ups, self.blocks = nn.ModuleList(ups), nn.ModuleList(blocks)
+        coarse_first: list[Gate | None] = list(reversed(gates)) or [None] * len(widths)
+        self.gates = nn.ModuleList(gate if gate is not None else nn.Identity() for gate in coarse_first)
+        self.centre = centre
+        self._skipped = [skip > 0 for skip in reversed(skip_channels[:-1])]
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
         """Turn maps of the encoder, fine to coarse, into features (batch, channels, h, w)."""
-        features = skips[-1]
-        for up, block, skip in zip(self.ups, self.blocks, reversed(skips[:-1]), strict=True):
+        features = skips[-1] if self.centre is None else self.centre(skips[-1])
+        waiting = list(reversed(skips[:-1]))
+        for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
+            signal = features
             features = up(features)
-            features = block(torch.cat([cut_to(skip, features), features], dim=1))
+            if skipped:
+                skip = cut_to(waiting.pop(0), features)
+                if isinstance(gate, GridGate):
+                    skip = gate(skip, signal)
+                elif isinstance(gate, AlignedGate):
+                    skip = gate(skip, features)
+                features = torch.cat([skip, features], dim=1)
+            features = block(features)
         return features
 
     def trail(self) -> Trail:
         """Return the steps, with a mark where a skip is joined."""
-        trail: list[Step | Skip | Join] = []
-        for index, (up, block) in enumerate(zip(self.ups, self.blocks, strict=True)):
-            level = len(self.ups) - 1 - index
-            trail += [*up.trail(), Join(str(level)), *block.trail()]  # type: ignore[operator]
+        trail: list[Step | Skip | Take | Join] = []
+        trail += self.centre.trail() if self.centre is not None else []  # type: ignore[operator]
+        level = sum(self._skipped)
+        for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
+            level -= int(skipped)
+            gated = isinstance(gate, GridGate | AlignedGate)
+            trail += gate.trail() if isinstance(gate, GridGate) else []
+            trail += up.trail()  # type: ignore[operator]
+            trail += gate.trail() if isinstance(gate, AlignedGate) else []
+            if skipped:
+                trail.append(Join(f"{level} gated" if gated else str(level)))
+            trail += block.trail()  # type: ignore[operator]
+        return trail
+
+
+class NestedDecoder(nn.Module):
+    """The nested skips of U-Net++: each is a chain of blocks that see all maps before them at their resolution.
+
+    Zhou et al. 2018 (arXiv 1807.10165), equation 1: X(i, j) = H([X(i, 0), ..., X(i, j - 1), up(X(i + 1, j - 1))]).
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of each resolution, fine to coarse.
+    make_up, make_block : callable
+        As for `UNetDecoder`.
+
+    Notes
+    -----
+    The nodes of column j need those of the columns before alone: the sub-network that ends at X(0, j) can be cut out
+    (`columns`), which is the paper's pruning.
+    """
+
+    def __init__(self, widths: Sequence[int], *, make_up: MakeUp, make_block: MakeBlock) -> None:
+        super().__init__()
+        self._widths = tuple(widths)
+        self.channels = widths[0]
+        self.columns = len(widths) - 1
+        self.ups, self.blocks = nn.ModuleDict(), nn.ModuleDict()
+        for j in range(1, len(widths)):
+            for i in range(len(widths) - j):
+                up = make_up(f"up {i},{j}", widths[i + 1], widths[i])
+                self.ups[f"{i}_{j}"] = up
+                self.blocks[f"{i}_{j}"] = make_block(f"x{i},{j}", j * widths[i] + up.channels, widths[i])
+
+    def cut(self, columns: int) -> "NestedDecoder":
+        """Return the decoder of the first `columns` columns; it shares its weights with this one."""
+        nodes = iter([f"{i}_{j}" for j in range(1, columns + 1) for i in range(columns + 1 - j)])
+        kept = [(self.ups[node], self.blocks[node]) for node in nodes]
+        ups, blocks = iter([up for up, _ in kept]), iter([block for _, block in kept])
+        return NestedDecoder(
+            self._widths[: columns + 1],
+            make_up=lambda name, source, skip: next(ups),  # type: ignore[arg-type,return-value]
+            make_block=lambda name, source, width: next(blocks),
+        )
+
+    def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """Turn maps of the encoder, fine to coarse, into the features of X(0, 1), X(0, 2), ..., X(0, columns)."""
+        rows = [[skip] for skip in skips]
+        for j in range(1, self.columns + 1):
+            for i in range(len(skips) - j):
+                up = self.ups[f"{i}_{j}"](rows[i + 1][j - 1])
+                rows[i].append(self.blocks[f"{i}_{j}"](torch.cat([*rows[i][:j], up], dim=1)))
+        return rows[0][1:]
+
+    def trail(self) -> Trail:
+        """Return the steps; the features of X(0, j) are kept as "0,j"."""
+        trail: list[Step | Skip | Take | Join] = []
+        last = self.columns
+        trail.append(Skip(f"{last},0"))
+        for j in range(1, self.columns + 1):
+            for i in range(last + 1 - j):
+                trail += [Take(_node(i + 1, j - 1, last)), *self.ups[f"{i}_{j}"].trail()]  # type: ignore[operator]
+                trail += [Join(_node(i, k, last)) for k in range(j)]
+                trail += [*self.blocks[f"{i}_{j}"].trail(), Skip(f"{i},{j}")]  # type: ignore[operator]
         return trail
 
 
 def cut_to(skip: Tensor, features: Tensor) -> Tensor:
-    """Cut the centre of `skip` to the height and width of `features`; the same size passes untouched."""
-    top = (skip.shape[2] - features.shape[2]) // 2
-    left = (skip.shape[3] - features.shape[3]) // 2
-    if top == 0 and left == 0:
-        return skip
-    return skip[:, :, top : top + features.shape[2], left : left + features.shape[3]]
+    """Cut the centre of `skip` to the sides of `features`; the same size passes untouched."""
+    for axis in range(2, skip.ndim):
+        surplus = skip.shape[axis] - features.shape[axis]
+        if surplus:
+            skip = skip.narrow(axis, surplus // 2, features.shape[axis])
+    return skip
+
+
+def _node(i: int, j: int, last: int) -> str:
+    """Name a node in the trail: the encoder keeps its maps as "0", "1", ..., the coarsest is kept here."""
+    return str(i) if j == 0 and i < last else f"{i},{j}"

@@ -3,53 +3,156 @@
 The contract of every encoder (write a new one by keeping it):
 
 * `channels`: a tuple of ints, the channels of each skip, fine to coarse;
+* `strides`: a tuple of ints, pixels of the image per pixel of each skip; each is twice the one before;
+* `ends_on_pooling`: True when no convolution follows the last pooling;
 * `forward(image (batch, in_channels, h, w))` returns as many maps; map i has `channels[i]` channels, and each is half
   as large as the one before (after the losses of valid convolutions);
 * `trail()` tells its steps, with `Skip("0")`, `Skip("1")`, ... behind each map but the last, which goes on into the
-  decoder.
+  decoder;
+* `parts()`: its modules in groups, coarse stages last: what learns at one rate in transfer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.sizes import Join, Skip, Step, Trail
-from pixelwise.networks.blocks import ConvBlock, NormalisationName, Pool
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.residual import Shortcut
+from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
+from pixelwise.networks.vgg import VGGEncoder
+
+RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+VGG_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
-class PlainEncoder(nn.Module):
-    """The contracting path of the U-Net: two convolutions per stage, 2 x 2 maximum between stages."""
+@runtime_checkable
+class Encoder(Protocol):
+    """What decoders and classifiers need of an encoder."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    ends_on_pooling: bool
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """Return the maps, fine to coarse."""
+        ...
+
+    def trail(self) -> Trail:
+        """Return the steps."""
+        ...
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Return the modules that learn at one rate."""
+        ...
+
+
+class StagedEncoder(nn.Module):
+    """The contracting path of a U-Net: a block per stage, and between stages what halves the size.
+
+    Parameters
+    ----------
+    stages : sequence of nn.Module
+        Finished blocks that tell their steps.
+    widths : sequence of int
+        Channels of each.
+    make_down : callable, optional
+        Index of the stage before, and its channels -> module that halves; None where the blocks do it themselves.
+    """
 
     def __init__(
         self,
-        in_channels: int,
+        stages: Sequence[nn.Module],
         widths: Sequence[int],
-        *,
-        padding: int,
-        normalisation: NormalisationName,
-        dropouts: Sequence[float],
+        make_down: Callable[[int, int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.channels = tuple(widths)
-        sources = [in_channels, *widths[:-1]]
-        self.stages = nn.ModuleList(
-            ConvBlock(f"enc{i + 1}", source, width, padding=padding, normalisation=normalisation, dropout=dropout)
-            for i, (source, width, dropout) in enumerate(zip(sources, widths, dropouts, strict=True))
-        )
-        self.pools = nn.ModuleList(Pool(f"pool {i + 1}", width) for i, width in enumerate(widths[:-1]))
+        self.strides = tuple(2**i for i in range(len(widths)))
+        self.ends_on_pooling = False
+        self.stages = nn.ModuleList(stages)
+        self.downs = nn.ModuleList(make_down(i, width) for i, width in enumerate(widths[:-1]) if make_down is not None)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(batch, in_channels, h, w) -> one map per stage, fine to coarse."""
         skips = [self.stages[0](image)]
-        for pool, stage in zip(self.pools, list(self.stages)[1:], strict=True):
-            skips.append(stage(pool(skips[-1])))
+        for index, stage in enumerate(list(self.stages)[1:]):
+            features = self.downs[index](skips[-1]) if len(self.downs) else skips[-1]
+            skips.append(stage(features))
         return skips
+
+    def cut(self, stages: int) -> "StagedEncoder":
+        """Return the encoder of the first `stages` stages; it shares its weights with this one."""
+        downs = list(self.downs)
+        make_down = (lambda index, width: downs[index]) if downs else None
+        return StagedEncoder(list(self.stages)[:stages], self.channels[:stages], make_down)
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        downs = [[], *([down] for down in self.downs)] if len(self.downs) else [[] for _ in self.stages]
+        return [[*down, stage] for down, stage in zip(downs, self.stages, strict=True)]
 
     def trail(self) -> Trail:
         """Return the steps, with a mark where a skip is taken."""
-        trail: list[Step | Skip | Join] = []
+        trail: list[Step | Skip | Take | Join] = []
         for index, stage in enumerate(self.stages):
             trail += stage.trail()  # type: ignore[operator]
-            if index < len(self.pools):
-                trail += [Skip(str(index)), *self.pools[index].trail()]  # type: ignore[operator]
+            if index < len(self.stages) - 1:
+                trail.append(Skip(str(index)))
+                trail += self.downs[index].trail() if len(self.downs) else []  # type: ignore[operator]
         return trail
+
+
+class FullResolutionEncoder(nn.Module):
+    """An encoder with one more skip in front, at the size of the image: a block on the image itself.
+
+    For encoders whose first stage already halves the size, so that thin things are not lost.
+    """
+
+    def __init__(self, block: nn.Module, channels: int, encoder: Encoder) -> None:
+        super().__init__()
+        self.block, self.inner = block, encoder
+        self.channels, self.strides = (channels, *encoder.channels), (1, *encoder.strides)
+        self.ends_on_pooling = encoder.ends_on_pooling
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(batch, in_channels, h, w) -> one map per skip, fine to coarse."""
+        return [self.block(image), *self.inner(image)]
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Return the modules, coarse stages last; the block on the image is new and belongs to none of them."""
+        return self.inner.parts()
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths; the names of the inner skips move up by one."""
+        trail: list[Step | Skip | Take | Join] = [Skip("image"), *self.block.trail(), Skip("0"), Take("image")]  # type: ignore[operator]
+        for element in self.inner.trail():
+            moved = isinstance(element, Skip) and element.name.isdecimal()
+            trail.append(Skip(str(int(element.name) + 1)) if moved else element)  # type: ignore[union-attr]
+        return trail
+
+
+def make_resnet_encoder(
+    in_channels: int, depth: int, *, stem: Stem = "7x7", shortcut: Shortcut = "B", stride_first: bool = False
+) -> ResNetEncoder:
+    """ResNet-18, 34, 50, 101 or 152 without its classifier: He et al. 2015 (arXiv 1512.03385), table 1.
+
+    As published weights have it (V1.5, shortcut B), or with the stride in the first 1 x 1 (`stride_first`, V1), the
+    deep stem (C) and averaging shortcuts (D).
+    """
+    bottleneck = depth >= 50
+    widths = (256, 512, 1024, 2048) if bottleneck else (64, 128, 256, 512)
+    block = make_block_of(bottleneck, shortcut, stride_first=stride_first)
+    return ResNetEncoder(in_channels, block, widths, RESNET_BLOCKS[depth], stem=stem)
+
+
+def make_cifar_encoder(in_channels: int, depth: int, *, shortcut: Shortcut = "A", base: int = 16) -> ResNetEncoder:
+    """ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2."""
+    block = make_block_of(False, shortcut, stride_first=False)
+    count, widths = (depth - 2) // 6, (base, 2 * base, 4 * base)
+    return ResNetEncoder(in_channels, block, widths, (count,) * 3, stem="3x3", stem_channels=base)
+
+
+def make_vgg_encoder(in_channels: int, depth: int, *, normalised: bool) -> VGGEncoder:
+    """VGG-11, 13, 16 or 19 without its classifier: Simonyan & Zisserman 2015 (arXiv 1409.1556), table 1."""
+    return VGGEncoder(in_channels, VGG_COUNTS[depth], normalised=normalised)

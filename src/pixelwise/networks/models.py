@@ -1,17 +1,27 @@
 """Whole networks, put together from finished parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.geometry.sizes import Geometry, Step, Trail, derive_geometry, sizes_along
+from pixelwise.errors import BadOption
+from pixelwise.geometry.sizes import Geometry, derive_classifier_geometry, derive_geometry
+from pixelwise.geometry.trail import Step, Take, Trail, sizes_along, sizes_with_rest
 from pixelwise.networks.blocks import Head
+from pixelwise.networks.decoders import NestedDecoder
+from pixelwise.networks.encoders import Encoder
+
+WEIGHTED = ("convolution", "transposed", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A row of the table that `inspect` shows, for a square input; `flops` counts a multiply-add as two."""
+    """A row of the table that `inspect` shows, for a square input; `flops` counts a multiply-add as two.
+
+    `values` are the numbers in the output map of one image.
+    """
 
     name: str
     kind: str
@@ -22,6 +32,7 @@ class Layer:
     arithmetic: str
     parameters: int
     flops: int
+    values: int
 
 
 class Segmenter(nn.Module):
@@ -35,16 +46,26 @@ class Segmenter(nn.Module):
         False when a layer looks at the whole image (instance or group normalisation).
     smallest : int
         Least side of every map; 2 where a layer cannot take a single pixel (instance normalisation).
+    dimensions : {2, 3}
+        Of the images.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: Head, *, exact: bool, smallest: int = 1) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        head: nn.Module,
+        *,
+        exact: bool,
+        smallest: int = 1,
+        dimensions: int = 2,
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
+        self.dimensions = dimensions
         self._geometry = derive_geometry(self.trail(), exact, smallest)
 
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes output_height output_width"]:
+    def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
         """Images of a legal size -> logits, smaller by the margin for valid networks.
 
         Raises
@@ -52,9 +73,13 @@ class Segmenter(nn.Module):
         BadOption
             A side is not legal; the nearest legal one is named.
         """
-        self._geometry.check(image.shape[2])
-        self._geometry.check(image.shape[3])
+        for side in image.shape[2:]:
+            self._geometry.check(side)
         return self.head(self.decoder(self.encoder(image)))
+
+    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+        """Return every map of logits that the loss looks at: one, or several for deep supervision."""
+        return [self(image)]
 
     def trail(self) -> Trail:
         """Return all steps in the order of computing."""
@@ -65,7 +90,7 @@ class Segmenter(nn.Module):
         return self._geometry
 
     def layers(self, size: int) -> tuple[Layer, ...]:
-        """Return a row per layer for a square input of a legal `size`.
+        """Return a row per layer for an input of a legal `size` along each axis.
 
         Raises
         ------
@@ -73,20 +98,139 @@ class Segmenter(nn.Module):
             The size is not legal.
         """
         self._geometry.check(size)
-        trail = self.trail()
-        sizes = sizes_along(trail, size) or []
-        rows: list[Layer] = []
-        for element, before, after in zip(trail, [size, *sizes[:-1]], sizes, strict=True):
-            if isinstance(element, Step):
-                rows.append(_row(element, before, after))
-        return tuple(rows)
+        return _rows(self.trail(), size, sizes_along(self.trail(), size) or [], self.dimensions)
 
 
-def _row(step: Step, before: int, after: int) -> Layer:
+class NestedSegmenter(Segmenter):
+    """U-Net++: heads on X(0, 1), X(0, 2), ...; the logits are those of the last, or their mean with deep supervision.
+
+    Zhou et al. 2018 (arXiv 1807.10165), section 3.2: trained with a loss per head, the network predicts with the mean
+    of all heads ("accurate"), or with one of them and without what lies behind it ("fast", `pruned`).
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: NestedDecoder,
+        heads: Sequence[Head],
+        *,
+        exact: bool,
+        smallest: int = 1,
+        dimensions: int = 2,
+    ) -> None:
+        super().__init__(encoder, decoder, nn.ModuleList(heads), exact=exact, smallest=smallest, dimensions=dimensions)
+
+    def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
+        """Images of a legal size -> logits: the mean over the heads."""
+        heads = self.supervised(image)
+        return heads[0] if len(heads) == 1 else sum(heads[1:], heads[0]) / len(heads)
+
+    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+        """Return the logits of each head, shallow ones first."""
+        for side in image.shape[2:]:
+            self._geometry.check(side)
+        maps = self.decoder(self.encoder(image))
+        heads: nn.ModuleList = self.head  # type: ignore[assignment]
+        return [head(features) for head, features in zip(heads, maps[-len(heads) :], strict=True)]
+
+    def pruned(self, column: int) -> "NestedSegmenter":
+        """Return the sub-network that ends at X(0, column); it shares its weights with this one.
+
+        Raises
+        ------
+        BadOption
+            There is no such column, or no head on it.
+        """
+        heads: nn.ModuleList = self.head  # type: ignore[assignment]
+        columns: int = self.decoder.columns  # type: ignore[assignment]
+        if not 1 <= column <= columns:
+            raise BadOption(f"a column in 1...{columns}", f"{column}", "Choose one of them.")
+        place = column - 1 - (columns - len(heads))
+        if place < 0:
+            raise BadOption("a head on the column", f"none on {column}", "Train with network.deep_supervision=true.")
+        encoder, decoder = self.encoder.cut(column + 1), self.decoder.cut(column)  # type: ignore[operator]
+        how = {"exact": self._geometry.exact, "dimensions": self.dimensions}
+        return NestedSegmenter(encoder, decoder, [heads[place]], **how).train(self.training)  # type: ignore[arg-type]
+
+    def trail(self) -> Trail:
+        """Return all steps; each head begins at its node."""
+        trail = [*self.encoder.trail(), *self.decoder.trail()]  # type: ignore[operator]
+        first = self.decoder.columns - len(self.head) + 1  # type: ignore[operator]
+        for j, head in enumerate(self.head, first):  # type: ignore[arg-type]
+            trail += [Take(f"0,{j}"), *head.trail()]
+        return trail
+
+
+class Classifier(nn.Module):
+    """encoder -> coarsest map -> head -> one logit per class.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+    head : nn.Module
+        (batch, channels, h, w) -> (batch, classes); tells its steps.
+    """
+
+    dimensions = 2
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self._geometry = derive_classifier_geometry(self.trail())
+
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Images of any size from the least one on -> logits.
+
+        Raises
+        ------
+        BadOption
+            A side is too small.
+        """
+        for side in image.shape[2:]:
+            self._geometry.check(side)
+        return self.head(self.encoder(image)[-1])
+
+    def trail(self) -> Trail:
+        """Return all steps in the order of computing."""
+        return [*self.encoder.trail(), *self.head.trail()]  # type: ignore[operator]
+
+    def geometry(self) -> Geometry:
+        """Return stride, reach and receptive field of the last map, and the least size."""
+        return self._geometry
+
+    def layers(self, size: int) -> tuple[Layer, ...]:
+        """Return a row per layer for a square input of `size`."""
+        self._geometry.check(size)
+        return _rows(self.trail(), size, sizes_with_rest(self.trail(), size) or [], 2)
+
+
+Network = Segmenter | Classifier
+
+
+def make_segmenter(
+    encoder: Encoder, decoder: nn.Module, head: nn.Module, *, normalisation: str, dimensions: int = 2
+) -> Segmenter:
+    """Put a segmenter together; what the normalisation means for tiles and smallest sizes is decided here."""
+    exact = normalisation in ("batch", "none")
+    # the coarsest map needs more than one pixel to have a deviation
+    smallest = 2 if normalisation == "instance" else 1
+    parts: tuple[nn.Module, nn.Module, nn.Module] = (encoder, decoder, head)  # type: ignore[assignment]
+    return Segmenter(*parts, exact=exact, smallest=smallest, dimensions=dimensions)
+
+
+def _rows(trail: Trail, size: int, sizes: Sequence[int], dimensions: int) -> tuple[Layer, ...]:
+    return tuple(
+        _row(element, before, after, dimensions)
+        for element, before, after in zip(trail, [size, *sizes[:-1]], sizes, strict=True)
+        if isinstance(element, Step)
+    )
+
+
+def _row(step: Step, before: int, after: int, dimensions: int) -> Layer:
     # a transposed convolution spreads each input pixel, the others gather for each output pixel
-    places = before if step.kind == "transposed" else after
-    weighted = step.kind in ("convolution", "transposed")
-    flops = 2 * step.kernel**2 * step.in_channels * step.channels * places**2 if weighted else 0
+    places = (before if step.kind == "transposed" else after) ** dimensions
+    weighted = step.kind in WEIGHTED
+    flops = 2 * step.kernel**dimensions * step.in_channels * step.channels * places if weighted else 0
     return Layer(
         name=step.name,
         kind=step.kind,
@@ -97,4 +241,5 @@ def _row(step: Step, before: int, after: int) -> Layer:
         arithmetic=step.arithmetic(before),
         parameters=step.parameters,
         flops=flops,
+        values=step.channels * after**dimensions,
     )

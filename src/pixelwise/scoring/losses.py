@@ -1,6 +1,7 @@
 """Losses on logits; pixels whose target is 255 count nowhere."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -17,31 +18,85 @@ SMOOTHING = 1e-5
 class LossOptions:
     """A weighted sum of cross-entropy and soft Dice.
 
-    `class_weights` (one per class, or none) weight the cross-entropy; `batch_dice` pools the Dice counts over the
-    batch instead of averaging over its images.
+    Attributes
+    ----------
+    cross_entropy, dice : float
+        Shares of the two.
+    batch_dice : bool
+        Dice counts are pooled over the batch instead of averaged over its images.
+    dice_background : bool
+        Class 0 counts in the mean Dice too: for masks whose first class is no background.
+    class_weights : tuple of float
+        Weights of the classes in the cross-entropy, one per class, or none.
+    balanced : bool
+        The class weights are found from the training targets (`inverse_shares`).
+    border_weight, border_sigma : float
+        w0 and sigma (pixels) of the weight map of Ronneberger et al. 2015, equation 2, which raises the cross-entropy
+        of pixels between near objects. A weight of 0 leaves the map out.
+    label_smoothing : float
+        For classes of whole images alone (`classification_loss`).
     """
 
     cross_entropy: float = 1.0
     dice: float = 1.0
     batch_dice: bool = True
+    dice_background: bool = False
     class_weights: tuple[float, ...] = ()
+    balanced: bool = False
+    border_weight: float = 0.0
+    border_sigma: float = 5.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, and a loss of nothing."""
+        """Refuse negative weights, a loss of nothing, and weights of a cross-entropy that is not there."""
         if min(self.cross_entropy, self.dice, *self.class_weights, 0.0) < 0 or self.cross_entropy + self.dice <= 0:
             came = f"cross_entropy {self.cross_entropy}, dice {self.dice}, class_weights {self.class_weights}"
             raise BadOption("weights of 0 or more, not all 0, in loss", came, "Change them.")
+        if self.border_weight < 0 or self.border_sigma <= 0:
+            came = f"border_weight {self.border_weight}, border_sigma {self.border_sigma}"
+            raise BadOption("loss.border_weight of 0 or more, loss.border_sigma above 0", came, "Try 10 and 5.")
+        if not 0 <= self.label_smoothing < 1:
+            raise BadOption("loss.label_smoothing in [0, 1)", f"{self.label_smoothing}", "Try 0.1.")
+        if self.border_weight and not self.cross_entropy:
+            mend = "Set loss.cross_entropy=1, or loss.border_weight=0."
+            raise BadOption("a cross-entropy that loss.border_weight can weight", "loss.cross_entropy 0", mend)
+        if self.balanced and self.class_weights:
+            came = f"both balanced and class_weights {self.class_weights}"
+            raise BadOption("loss.balanced or loss.class_weights", came, "Leave one of them out.")
+
+
+def balance(options: LossOptions, counts: Sequence[int]) -> LossOptions:
+    """Return `options` with the class weights that `balanced` asks for.
+
+    Parameters
+    ----------
+    options : LossOptions
+    counts : sequence of int
+        Training pixels of each class.
+    """
+    return replace(options, balanced=False, class_weights=inverse_shares(counts))
+
+
+def inverse_shares(counts: Sequence[int]) -> tuple[float, ...]:
+    """Return weights that give each class the same sum over all pixels; their mean over the pixels is 1.
+
+    The w_c of Ronneberger et al. 2015, equation 2, "to balance the class frequencies". Classes without a pixel get 1.
+    """
+    there = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (there * count) if count else 1.0 for count in counts)
 
 
 def segmentation_loss(
     logits: Float[Tensor, "batch classes height width"],
     target: UInt8[Tensor, "batch height width"] | Int64[Tensor, "batch height width"],
     options: LossOptions,
+    weights: Float[Tensor, "batch height width"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the loss of logits against a class map.
 
-    Cross-entropy is the (weighted) mean over the valid pixels. Without a single valid pixel the loss is 0, with a
-    gradient of 0.
+    Cross-entropy is the weighted mean over the valid pixels: sum w(x) l(x) / sum w(x), where w(x) is the weight of the
+    pixel's class plus `weights` at the pixel (the border term of the weight map). Dice is not weighted. Without a
+    single valid pixel the loss is 0, with a gradient of 0.
 
     Raises
     ------
@@ -59,28 +114,36 @@ def segmentation_loss(
     logarithms = functional.log_softmax(logits, dim=1)
     total = logits.new_zeros(())
     if options.cross_entropy:
-        total = total + options.cross_entropy * _cross_entropy(logarithms, index, valid, options.class_weights)
+        total = total + options.cross_entropy * _cross_entropy(logarithms, index, valid, options.class_weights, weights)
     if options.dice:
-        total = total + options.dice * _dice_loss(logarithms.exp(), index, valid, options.batch_dice)
+        first = 0 if options.dice_background or classes == 1 else 1
+        total = total + options.dice * _dice_loss(logarithms.exp(), index, valid, options.batch_dice, first)
     return total
 
 
-def _cross_entropy(logarithms: Tensor, index: Tensor, valid: Tensor, class_weights: tuple[float, ...]) -> Tensor:
-    if not class_weights:
+def _cross_entropy(
+    logarithms: Tensor, index: Tensor, valid: Tensor, class_weights: tuple[float, ...], border: Tensor | None
+) -> Tensor:
+    if not class_weights and border is None:
         return functional.nll_loss(logarithms, index, ignore_index=IGNORE)
-    weights = logarithms.new_tensor(class_weights)
-    total = functional.nll_loss(logarithms, index, weight=weights, ignore_index=IGNORE, reduction="sum")
+    each = functional.nll_loss(logarithms, index, ignore_index=IGNORE, reduction="none")
+    weights = torch.ones_like(each)
+    if class_weights:
+        table = logarithms.new_tensor(class_weights)
+        weights = table[torch.where(valid, index, 0)]
+    if border is not None:
+        weights = weights + border
+    weights = weights * valid
     # a batch that shows only classes of weight 0 has nothing to say, and must not become 0 / 0
-    return total / weights[index[valid]].sum().clamp_min(1e-12)
+    return (each * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
-def _dice_loss(probabilities: Tensor, index: Tensor, valid: Tensor, pooled: bool) -> Tensor:
-    """1 - mean soft Dice over the classes but the first that occur in the batch (each class when there is one)."""
+def _dice_loss(probabilities: Tensor, index: Tensor, valid: Tensor, pooled: bool, first: int) -> Tensor:
+    """1 - mean soft Dice over the classes from `first` on that occur in the batch."""
     classes = probabilities.shape[1]
     mask = valid.unsqueeze(1).to(probabilities.dtype)
     # zeros_like keeps the memory order (channels last), and scattering the mask leaves ignored pixels 0
     truth = torch.zeros_like(probabilities).scatter_(1, index.clamp(max=classes - 1).unsqueeze(1), mask)
-    first = 1 if classes > 1 else 0
     predicted = probabilities if bool(valid.all()) else probabilities * mask
     predicted, truth = predicted[:, first:], truth[:, first:]
     axes = (0, 2, 3) if pooled else (2, 3)

@@ -1,6 +1,7 @@
 """Config: every option of a run in one record, as a YAML file that people can read, edit and train again.
 
-The file has two levels, section and setting. A comment line above a setting is its reason; both are read back.
+The file has two levels, section and setting. A comment line above a setting is its reason; both are read back. On top
+may stand a recipe: the settings that are left out below come from it.
 """
 
 import re
@@ -13,15 +14,19 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from pixelwise.commit import commit_text
+from pixelwise.engine.predictor import PredictionOptions
 from pixelwise.engine.task import TrainingOptions
+from pixelwise.engine.transfer import TransferOptions
 from pixelwise.errors import BadOption, nearest
 from pixelwise.images.augment import Augmentation
 from pixelwise.images.cases import DataOptions
 from pixelwise.images.patches import PatchOptions
+from pixelwise.images.photos import PhotoOptions
 from pixelwise.images.preprocess import Normalisation
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.scoring.losses import LossOptions
+from pixelwise.workflow.recipes import Choices, recipe_choices
 
 _HEADER = """\
 # The plan of a pixelwise run. Every setting can be changed here and trained again:
@@ -34,17 +39,22 @@ _HEADER = """\
 class Config:
     """All options of a run; each section belongs to the module that reads it.
 
-    `reasons` maps "section.setting" to the sentence that says why the setting has its value.
+    `reasons` maps "section.setting" to the sentence that says why the setting has its value. `recipe` names the
+    recipe that was followed, if any.
     """
 
     data: DataOptions = DataOptions()
     network: NetworkOptions = NetworkOptions()
     normalisation: Normalisation = Normalisation()
     patches: PatchOptions = PatchOptions()
+    photos: PhotoOptions = PhotoOptions()
     augmentation: Augmentation = Augmentation()
     target: TargetOptions = TargetOptions()
     loss: LossOptions = LossOptions()
     training: TrainingOptions = TrainingOptions()
+    transfer: TransferOptions = TransferOptions()
+    prediction: PredictionOptions = PredictionOptions()
+    recipe: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -53,15 +63,27 @@ SECTIONS: dict[str, type] = {
     "network": NetworkOptions,
     "normalisation": Normalisation,
     "patches": PatchOptions,
+    "photos": PhotoOptions,
     "augmentation": Augmentation,
     "target": TargetOptions,
     "loss": LossOptions,
     "training": TrainingOptions,
+    "transfer": TransferOptions,
+    "prediction": PredictionOptions,
+}
+
+RECIPE = "recipe"  # the one setting that stands in no section
+# Short words of the command line, and the settings they stand for.
+ALIASES = {
+    "network": "network.name",
+    "encoder": "network.encoder",
+    "encoder_weights": "transfer.encoder_weights",
+    "freeze": "transfer.freeze",
 }
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Return every setting as "section.setting" -> value, in the order of the file."""
+    """Return every setting of the sections as "section.setting" -> value, in the order of the file."""
     return {
         f"{section}.{f.name}": getattr(getattr(config, section), f.name)
         for section, kind in SECTIONS.items()
@@ -78,29 +100,49 @@ def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[st
         A key is unknown (the nearest known one is named), or a value does not fit.
     """
     changed: dict[str, dict[str, Any]] = {}
+    parts: dict[str, Any] = {RECIPE: values[RECIPE]} if RECIPE in values else {}
     for key, value in values.items():
+        if key == RECIPE:
+            continue
         section, name = _split(key)
         changed.setdefault(section, {})[name] = value
-    parts = {s: _section(s, _as_dict(getattr(config, s)) | values) for s, values in changed.items()}
-    return replace(config, **parts, reasons={**config.reasons, **reasons})
+    parts |= {s: _section(s, _as_dict(getattr(config, s)) | values) for s, values in changed.items()}
+    noted = {key: reason for key, reason in reasons.items() if key != RECIPE}
+    return replace(config, **parts, reasons={**config.reasons, **noted})
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Apply `section.setting=value` words from the command line; values are read as YAML."""
-    values = parse_assignments(assignments)
-    return with_settings(config, values, dict.fromkeys(values, "Set by you."))
+    """Apply words of the command line (`parse_assignments`) to a config."""
+    return explain(with_settings(config, parse_assignments(assignments), {}), assignments)
+
+
+def explain(config: Config, assignments: Sequence[str]) -> Config:
+    """Note of each setting that words of the command line made whether it is the user's own or a recipe's."""
+    return with_settings(config, {}, {key: reason for key, (_, reason) in _read_words(assignments).items()})
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read `section.setting=value` words into a dict; keys are checked, values are read as YAML."""
-    values: dict[str, Any] = {}
+    """Read words of the command line: `section.setting=value`, a short word (`ALIASES`), or `recipe=name`.
+
+    Keys are checked, values are read as YAML. A recipe brings all its settings; words beside it stand above them.
+
+    Raises
+    ------
+    BadOption
+        A word is no assignment, or its key or recipe is unknown (the nearest known one is named).
+    """
+    return {key: value for key, (value, _) in _read_words(assignments).items()}
+
+
+def _read_words(assignments: Sequence[str]) -> Choices:
+    own: Choices = {}
     for assignment in assignments:
-        key, equals, text = assignment.partition("=")
+        word, equals, text = assignment.partition("=")
         if not equals:
             raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
-        _split(key)
-        values[key] = _parse(text, f"the value of {key}")
-    return values
+        key = RECIPE if word == RECIPE else ".".join(_split(word))
+        own[key] = _parse(text, f"the value of {word}"), "Set by you."
+    return (recipe_choices(str(own[RECIPE][0])) if RECIPE in own else {}) | own
 
 
 def save_config(path: Path, config: Config) -> None:
@@ -111,6 +153,8 @@ def save_config(path: Path, config: Config) -> None:
 def to_yaml(config: Config) -> str:
     """Return the text of the config file."""
     lines = [_HEADER]
+    if config.recipe:
+        lines.append(f"# Settings that are left out below come from this recipe.\n{RECIPE}: {config.recipe}\n")
     for section, kind in SECTIONS.items():
         lines.append(f"{section}:")
         for f in fields(kind):
@@ -123,12 +167,12 @@ def to_yaml(config: Config) -> str:
 
 
 def load_config(path: Path) -> Config:
-    """Read a config file; settings that are left out keep their defaults.
+    """Read a config file; settings that are left out are those of the file's recipe, or keep their defaults.
 
     Raises
     ------
     BadOption
-        The file is no YAML mapping, a key is unknown, or a value does not fit its setting.
+        The file is no YAML mapping, a key or the recipe is unknown, or a value does not fit its setting.
     """
     try:
         text = path.read_text("utf-8")
@@ -137,7 +181,10 @@ def load_config(path: Path) -> Config:
     content = _parse(text, str(path))
     if not isinstance(content, dict):
         raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
+    recipe = content.pop(RECIPE, None) or ""
+    settled = override(Config(), [f"{RECIPE}={recipe}"]) if recipe else Config()
     parts: dict[str, Any] = {}
+    given: set[str] = set()
     for section, values in content.items():
         if section not in SECTIONS:
             raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
@@ -145,8 +192,10 @@ def load_config(path: Path) -> Config:
             raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
         for name in values or {}:
             _split(f"{section}.{name}")
-        parts[section] = _section(section, values or {})
-    return Config(**parts, reasons=_reasons(text))
+        parts[section] = _section(section, _as_dict(getattr(settled, section)) | (values or {}))
+        given |= {f"{section}.{name}" for name in values or {}}
+    reasons = {key: why for key, why in settled.reasons.items() if key not in given}
+    return replace(settled, **parts, reasons={**reasons, **_reasons(text)})
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -170,9 +219,12 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _split(key: str) -> tuple[str, str]:
-    section, _, name = key.partition(".")
+    """Return section and setting of a key or of a short word."""
+    section, dot, name = ALIASES.get(key, key).partition(".")
+    if not dot:
+        raise BadOption("a known word or section.setting", f"`{key}`", nearest(key, [RECIPE, *ALIASES]))
     known = [f"{s}.{f.name}" for s, kind in SECTIONS.items() for f in fields(kind)]
-    if key not in known:
+    if f"{section}.{name}" not in known:
         near = known if section not in SECTIONS else [k for k in known if k.startswith(section + ".")]
         raise BadOption("a known setting", f"`{key}`", nearest(key, near))
     return section, name

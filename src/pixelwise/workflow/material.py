@@ -12,19 +12,24 @@ import numpy as np
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
-from pixelwise.labels.targets import IGNORE, TargetOptions, encode
+from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, encode, target_objects
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
+from pixelwise.scoring.losses import LossOptions
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One case in memory: pixels (channels, height, width), target class map (height, width) uint8."""
+    """One case in memory: pixels (channels, height, width), target class map (height, width) uint8.
+
+    `weights` (height, width) float16 is the border term of the loss, where there is one.
+    """
 
     name: str
     pixels: np.ndarray
     target: np.ndarray
     scale: Scale
+    weights: np.ndarray | None = None
 
 
 def read_material(
@@ -34,14 +39,26 @@ def read_material(
     target: TargetOptions,
     pages: int | None,
     progress: Progress,
+    loss: LossOptions | None = None,
 ) -> list[Piece]:
-    """Read `cases`, in order; decoding runs in threads, because image libraries release Python's lock."""
+    """Read `cases`, in order, with the weight map that `loss` asks for.
+
+    Decoding runs in threads, because image libraries release Python's lock.
+    """
 
     def read(case: Case) -> Piece:
-        return _read_piece(case, dataset, normalisation, target, pages)
+        return _read_piece(case, dataset, normalisation, target, pages, loss or LossOptions())
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(progress.track(pool.map(read, cases), "reading", len(cases)))
+
+
+def count_classes(targets: Sequence[np.ndarray], classes: int) -> list[int]:
+    """Count the pixels of each class over all targets; ignored pixels count nowhere."""
+    total = np.zeros(256, np.int64)
+    for target in targets:
+        total += np.bincount(target.ravel(), minlength=256)
+    return total[:classes].tolist()
 
 
 def measure_orientation(dataset: Dataset, most: int = 64) -> float:
@@ -71,10 +88,20 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
 
 
 def _read_piece(
-    case: Case, dataset: Dataset, normalisation: Normalisation, target: TargetOptions, pages: int | None
+    case: Case,
+    dataset: Dataset,
+    normalisation: Normalisation,
+    target: TargetOptions,
+    pages: int | None,
+    loss: LossOptions,
 ) -> Piece:
     pixels = read_pixels(case.image, dataset.channels, pages).pixels
     if case.mask is None:
         raise BadDataset("a mask", "none", "Add it, or leave the image aside with --allow-missing.", case.image)
     labels = read_labels(case.mask, dataset.labelling)
-    return Piece(case.name, pixels, encode(labels, target), intensity_scale(pixels, normalisation))
+    wanted = encode(labels, target)
+    weights: np.ndarray | None = None
+    if loss.border_weight:
+        objects = target_objects(labels, wanted, target)
+        weights = border_weights(objects, loss.border_weight, loss.border_sigma).astype(np.float16)
+    return Piece(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights)

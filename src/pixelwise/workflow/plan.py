@@ -5,51 +5,36 @@ two changes: width and number of steps come from a time budget, and the speed is
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from pixelwise.engine.machine import Machine
-from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.images.records import has_background
 from pixelwise.networks.architectures import build
-from pixelwise.workflow.config import Config, parse_assignments, with_settings
+from pixelwise.workflow.choices import (
+    DEFAULT_BUDGET,
+    Choices,
+    Limit,
+    Probe,
+    choose_precision,
+    fill_time,
+    propose_seconds,
+    put,
+)
+from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
 STEPS_PER_ROOT_SECOND = 60
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 GUESSED_WIDTH = 16  # measured first
-WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
-VALIDATIONS = 20
-VALIDATION_SHARE = 0.06  # of the training time
-CHECKPOINT_SECONDS = 60
-DEFAULT_BUDGET = 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """How long to train: at most one of the three is given; none of them means a proposed budget.
-
-    `seconds` is wall-clock time of the whole command, `epochs` are passes over as many pixels as the training
-    images have.
-    """
-
-    seconds: float | None = None
-    steps: int | None = None
-    epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse two limits at once, and empty ones."""
-        given = {n: v for n in ("seconds", "steps", "epochs") if (v := getattr(self, n)) is not None}
-        if len(given) > 1:
-            raise BadOption("one of --budget, --steps, --epochs", " and ".join(given), "Give one of them.")
-        for name, value in given.items():
-            if not value > 0:
-                raise BadOption(f"{name} above 0", f"{value}", "Give a larger number.")
+SGD_RATE = 1e-2
+LOWER_RATE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +51,6 @@ class Ground:
     machine: Machine
     oriented: float
     seconds_used: float = 0.0
-
-
-Choices = dict[str, tuple[Any, str]]
-Probe = Callable[[Config], float]
 
 
 def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
@@ -91,33 +72,13 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
     fixed = parse_assignments(overrides)
-    config = Config(data=ground.data)
-    for choose in (_task, _patches, _loss, _augmentation):
-        config = _put(config, choose(ground, limit, config), fixed)
-    config = _put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    config = _put(config, _legal_patches(config), fixed)
-    config = _put(config, _precision(config, ground, fixed, probe), fixed)
-    return _fill_time(config, ground, limit, fixed, probe)
-
-
-def propose_seconds(limit: Limit) -> float | None:
-    """Return the budget in seconds; None when steps or epochs decide."""
-    if limit.steps is not None or limit.epochs is not None:
-        return None
-    return limit.seconds or DEFAULT_BUDGET
-
-
-def steps_for(seconds: float, seconds_per_step: float) -> int:
-    """Return the steps that fit into `seconds` with their validations."""
-    return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
-
-
-def _put(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:
-    """Note choices, the user's own ones above ours."""
-    values = {key: fixed.get(key, value) for key, (value, _) in choices.items()}
-    reasons = {key: "Set by you." if key in fixed else reason for key, (_, reason) in choices.items()}
-    rest = {key: value for key, value in fixed.items() if key not in values}
-    return with_settings(config, {**values, **rest}, {**reasons, **dict.fromkeys(rest, "Set by you.")})
+    config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
+    for choose in (_task, _patches, _loss, _augmentation, _learning):
+        config = put(config, choose(ground, limit, config), fixed)
+    config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
+    config = put(config, _legal_patches(config), fixed)
+    config = put(config, _precision(config, ground, fixed, probe), fixed)
+    return explain(_fill_time(config, ground, limit, fixed, probe), overrides)
 
 
 def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
@@ -131,6 +92,9 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
             if kind == "boundary"
             else ("connected components are enough")
         )
+        if config.target.separate:
+            kind, classes = "components", 2
+            decoding = f"{config.target.separate} pixels of background are cut between them"
         why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
     smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
     area_why = "A tenth of the area of a small (5th percentile) training object." if smallest else "Nothing is dropped."
@@ -189,6 +153,10 @@ def _legal_patches(config: Config) -> Choices:
 
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
+    labels = ground.labelling
+    background = config.target.kind != "classes" or has_background(labels.task, labels.classes)
+    ground_name = labels.classes[0] if labels.classes else "the first class"
+    why_background = "Class 0 is the background." if background else f"`{ground_name}` is a class like the others."
     rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
     why = f"None: Dice counts classes alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
     return {
@@ -198,7 +166,20 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
             "Cross-entropy and Dice together are the most robust choice over data sets.",
         ),
         "loss.dice": (1.0, "See cross_entropy."),
+        "loss.dice_background": (not background, why_background),
     }
+
+
+def _learning(ground: Ground, limit: Limit, config: Config) -> Choices:
+    """Fit the learning rates to the optimiser and to what the encoder brings along."""
+    choices: Choices = {}
+    if config.training.optimiser == "sgd":
+        why = "What nnU-Net gives gradient descent with momentum 0.99."
+        choices["training.learning_rate"] = (SGD_RATE, why)
+    if config.transfer.encoder_weights:
+        why = "The encoder has learned already: its stages learn more slowly, the finest ones most."
+        choices["transfer.lower_rate"] = (LOWER_RATE, why)
+    return choices
 
 
 def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
@@ -210,55 +191,21 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
 
 
 def _precision(config: Config, ground: Ground, fixed: Mapping[str, Any], probe: Probe) -> Choices:
-    """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly."""
-    if "training.precision" in fixed or ground.machine.device == "mps":
-        return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
     width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
-    kinds = ("float32", "bfloat16")
-    seconds = [probe(with_settings(config, {**width, "training.precision": kind}, {})) for kind in kinds]
-    gain = seconds[0] / seconds[1]
-    name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
-    return {"training.precision": (name, f"A training step in bfloat16 was measured {gain:.2f} times as fast here.")}
+    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
 
 
 def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
-    """Choose width, learning rate and the number of steps."""
+    """Choose the width and the number of steps."""
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
     allowed = (seconds or DEFAULT_BUDGET) / wanted
     width, measured = _widest(config, fixed, probe, allowed)
     why = f"The widest of {WIDTHS} with a step under {allowed:.2f} s; measured {measured:.3f} s."
-    choices: Choices = {"network.base": (width, why)}
-    if seconds is not None:
-        left = seconds - ground.seconds_used
-        steps, why = (
-            steps_for(left, measured),
-            f"{left:.0f} s are left, at {measured:.3f} s a step, measured.",
-        )
-        choices["training.patience"] = (0, "The time given is used to its end, where the learning rate reaches zero.")
-        choices["training.budget"] = (
-            seconds,
-            "The time given." if limit.seconds else "Proposed: none was given.",
-        )
-    elif limit.steps is not None:
-        steps, why = limit.steps, "The number given."
-    else:
-        area = config.patches.batch * config.patches.height * config.patches.width
-        epoch = max(1, math.ceil(ground.fingerprint.pixels / area))
-        steps, why = (limit.epochs or 1) * epoch, f"{limit.epochs} epochs of {epoch} steps of {area} pixels."
-    choices["training.steps"] = (steps, why)
-    config = _put(config, choices, fixed)
-    steps = config.training.steps
-    every = max(1, math.ceil(steps / VALIDATIONS))
-    saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
-    rest: Choices = {
-        "training.validate_every": (every, f"{VALIDATIONS} looks at the validation images."),
-        "training.checkpoint_every": (
-            saved,
-            f"A stopped run loses at most about {saved * measured:.0f} s of work.",
-        ),
-    }
-    return _put(config, rest, fixed)
+    config = put(config, {"network.base": (width, why)}, fixed)
+    area = config.patches.batch * config.patches.height * config.patches.width
+    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), f"{area} pixels"
+    return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
 
 
 def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:

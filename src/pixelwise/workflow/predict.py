@@ -5,18 +5,19 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
-from pixelwise.commit import commit_json, commit_text, refused
+from pixelwise.commit import commit, commit_json, refused
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.errors import BadImage, OutputFailed, PixelwiseError
+from pixelwise.errors import BadImage, BadOption, OutputFailed, PixelwiseError
 from pixelwise.images.cases import find_images, read_pixels
 from pixelwise.images.files import probe, write_image, write_labels, write_mask
-from pixelwise.labels.objects import ObjectRow, measure
+from pixelwise.labels.measuring import ObjectRow, ObjectTable, measure
 from pixelwise.progress import Advance, Console, Progress
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
@@ -64,6 +65,7 @@ def predict(
     probabilities: bool = False,
     overlays: bool = False,
     symmetries: bool = False,
+    turns: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
     tile: int | None = None,
@@ -83,7 +85,9 @@ def predict(
     probabilities, overlays : bool
         Also write 8-bit probabilities (a TIFF channel per class), or pictures with outlines.
     symmetries : bool
-        Average over the four flips.
+        Average over the four flips: `turns=4`.
+    turns : int, optional
+        Average over 1, 4, 7 or 8 turned inputs; 7 is the average of the 2015 paper. By default what the model says.
     device, tile : optional
         As in `load_model_for_prediction`.
     overwrite : bool
@@ -101,20 +105,22 @@ def predict(
     ------
     OutputFailed
         `out` cannot be written, is where the images lie, or holds results already.
-    BadModel, BadImage
-        The model or the inputs cannot be used at all.
+    BadModel, BadImage, BadOption
+        The model, the inputs or the options cannot be used at all.
     """
     progress = progress or Console()
     keep_large_blocks()
+    if symmetries and turns not in (None, 4):
+        raise BadOption("--symmetries or --turns", f"both, with {turns} turns", "Leave one of them out.")
     folder = Path(out)
     named = _name([image for path in inputs for image in find_images(Path(path))])
     _check_place(folder, [Path(path) for path in inputs], list(named), overwrite)
-    model = load_model_for_prediction(run, device=device, tile=tile, symmetries=symmetries)
+    model = load_model_for_prediction(run, device=device, tile=tile, turns=4 if symmetries else turns)
     extras = Extras(probabilities=probabilities, overlays=overlays, overwrite=overwrite, pages=pages)
     _write_classes(folder, model)
     outputs: list[Path] = []
     failed: list[tuple[Path, str]] = []
-    rows: list[tuple[str, ObjectRow]] = []
+    tables: list[tuple[str, ObjectTable]] = []
     tiles = {name: _tiles(model, path) for name, path in named.items()}
     with progress.bar("predicting", sum(tiles.values())) as advance:
         for name, path in named.items():
@@ -122,7 +128,7 @@ def predict(
             try:
                 written, objects, notes = _predict_file(model, path, folder, name, extras, done)
                 outputs += written
-                rows += [(path.name, row) for row in objects]
+                tables += [(path.name, table) for table in objects]
                 progress.tell(*notes)
             except OutputFailed:
                 raise
@@ -131,7 +137,7 @@ def predict(
                 progress.tell(f"Left out: {error}")
             done.finish()
     if model.recipe.task == "instance":
-        _write_table(folder / "objects.csv", rows, model.recipe.classes)
+        _write_table(folder / "objects.csv", tables, model.recipe.classes)
         outputs.append(folder / "objects.csv")
     return Predictions(tuple(outputs), tuple(failed))
 
@@ -186,14 +192,14 @@ def _tiles(model: Model, path: Path) -> int:
 
 def _predict_file(
     model: Model, path: Path, folder: Path, name: str, extras: Extras, done: "Steps"
-) -> tuple[list[Path], list[ObjectRow], tuple[str, ...]]:
+) -> tuple[list[Path], list[ObjectTable], tuple[str, ...]]:
     image = read_pixels(path, model.recipe.channels, extras.pages)
     result = model.predict_pixels(image.pixels, probabilities=extras.probabilities, advance=done.take)
     recipe = model.recipe
-    objects: list[ObjectRow] = []
+    objects: list[ObjectTable] = []
     if recipe.task == "instance":
         written = [write_labels(folder / f"{name}.png", result.labels, image.spacing)]
-        objects = measure(result.labels, image.pixels)
+        objects = [measure(result.labels, image.pixels)]
     else:
         written = [folder / f"{name}.png"]
         write_mask(written[0], result.labels.astype(np.uint8), recipe.colours)
@@ -261,15 +267,23 @@ def _write_classes(folder: Path, model: Model) -> None:
     commit_json(folder / "classes.json", {"pixels_hold": kind, "classes": entries})
 
 
-def _write_table(path: Path, rows: Sequence[tuple[str, ObjectRow]], classes: Sequence[str]) -> None:
+def _write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
     """Write a row per object; areas in pixels, positions (row, column) from the top left corner."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_TABLE)
     name = classes[-1] if classes else "object"
-    for image, row in rows:
-        box = " ".join(str(value) for value in row.box)
-        intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
-        centroid = f"{row.centroid_row:.2f}", f"{row.centroid_column:.2f}"
-        writer.writerow([image, row.id, name, row.area, *centroid, box, f"{row.perimeter:.2f}", intensity])
-    commit_text(path, text.getvalue())
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_TABLE)
+        for image, table in tables:
+            writer.writerows(_cells(image, name, row) for row in table)
+        text.detach()  # flushes, and leaves the file open for its keeper
+
+    commit(path, write)
+
+
+def _cells(image: str, name: str, row: ObjectRow) -> tuple[str | int, ...]:
+    box = " ".join(str(value) for value in row.box)
+    intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
+    centroid = f"{row.centroid_row:.2f}", f"{row.centroid_column:.2f}"
+    return image, row.id, name, row.area, *centroid, box, f"{row.perimeter:.2f}", intensity

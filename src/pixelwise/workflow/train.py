@@ -1,4 +1,4 @@
-"""Train: from a folder of images and masks to a run folder with a model file."""
+"""Train: from a folder of images with masks, or of images in class folders, to a run folder with a model file."""
 
 import time
 from collections.abc import Sequence
@@ -10,20 +10,15 @@ import torch
 
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.machine import Machine, choose_device, look_at_machine
-from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.images.cases import DataOptions, Dataset, understand
-from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
-from pixelwise.networks.architectures import build
 from pixelwise.progress import Console, Progress
+from pixelwise.workflow.choices import Limit, propose_seconds
 from pixelwise.workflow.config import Config, load_config, override, parse_assignments
 from pixelwise.workflow.environment import describe_environment, parse_duration
-from pixelwise.workflow.material import measure_orientation
-from pixelwise.workflow.plan import Ground, Limit, make_plan, propose_seconds
+from pixelwise.workflow.preparation import preparation_of
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.training import Training
-
-PROBE_STEPS = 5
 
 
 def train(
@@ -41,7 +36,7 @@ def train(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Run:
-    """Train a segmentation model on a folder of images and masks.
+    """Train a model on a folder: of masks for images and masks, of whole-image classes for a folder per class.
 
     Parameters
     ----------
@@ -98,46 +93,23 @@ def train(
         dataset = understand(root, options, seed, progress)
         progress.tell(*dataset.told)
         machine = look_at_machine(device)
-        fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress)
+        preparation = preparation_of(dataset.labelling.task)
+        fingerprint = preparation.measure(dataset, options, progress)
         if given is None:
             left = _time_left(propose_seconds(limit), started)
-            ground = Ground(
-                fingerprint=fingerprint,
-                labelling=dataset.labelling,
-                data=options,
-                machine=machine,
-                oriented=measure_orientation(dataset),
-                seconds_used=time.monotonic() - started,
-            )
             progress.tell(
                 f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
                 if left
                 else "Measuring how fast this machine learns."
             )
-            settled = make_plan(ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device))
+            settled = preparation.plan(dataset, fingerprint, options, machine, limit, seed, overrides, started)
         else:
             settled = override(replace(given, data=options), overrides)
         run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled))
-        progress.tell(*_announce(settled, machine, run))
+        progress.tell(*_announce(preparation.describe(settled), settled, machine, run))
     with run.only_one():
         Training(run, dataset, choose_device(device), progress, started).go()
     return run
-
-
-def seconds_per_step(config: Config, device: str) -> float:
-    """Measure a training step of `config` on random patches: the median after two steps of warming up."""
-    learner = Learner(
-        build(config.network), config.training, config.loss, make_fabric(device, config.training.precision)
-    )
-    patches = config.patches
-    images = torch.randn(patches.batch, config.network.in_channels, patches.height, patches.width)
-    targets = torch.randint(config.network.classes, (patches.batch, patches.height, patches.width), dtype=torch.uint8)
-    seconds: list[float] = []
-    for index in range(2 + PROBE_STEPS):
-        start = time.perf_counter()
-        learner.step(index, images, targets)
-        seconds.append(time.perf_counter() - start)
-    return sorted(seconds[2:])[PROBE_STEPS // 2]
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:
@@ -150,7 +122,7 @@ def _time_left(seconds: float | None, started: float) -> float | None:
     return left
 
 
-def _records(dataset: Dataset, fingerprint: Fingerprint, machine: Machine, config: Config) -> dict[str, Any]:
+def _records(dataset: Dataset, fingerprint: Any, machine: Machine, config: Config) -> dict[str, Any]:
     """Return the JSON records of a new run folder."""
     parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
     groups = {case.name: case.group for case in dataset.cases if case.group}
@@ -172,18 +144,16 @@ def _records(dataset: Dataset, fingerprint: Fingerprint, machine: Machine, confi
     }
 
 
-def _announce(config: Config, machine: Machine, run: Run) -> list[str]:
+def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:
     """Say what will happen."""
-    network, patches, training = config.network, config.patches, config.training
+    training = config.training
     time_ = (
         f"about {training.budget / 60:.0f} min"
         if training.budget and training.budget >= 120
         else (f"about {training.budget:.0f} s" if training.budget else "until the last step")
     )
     return [
-        f"Plan: {network.name} of depth {network.depth} and base width {network.base}, {training.steps} steps of "
-        f"{patches.batch} patches of {patches.height} x {patches.width}, {training.precision} on "
-        f"{machine.device} with {machine.threads} threads, {time_}.",
+        f"Plan: {what}, {training.precision} on {machine.device} with {machine.threads} threads, {time_}.",
         f"Every choice and its reason stands in {run.config_path}.",
     ]
 

@@ -10,32 +10,28 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from types import FrameType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.engine.task import Learner, Schedule, make_fabric
+from pixelwise.engine.modelfile import save_model
+from pixelwise.engine.schedule import Schedule
+from pixelwise.engine.task import Learner, make_fabric
+from pixelwise.engine.transfer import frozen_steps
 from pixelwise.errors import Diverged, Interrupted
-from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Dataset
-from pixelwise.images.patches import PatchSampler, prefetch
-from pixelwise.images.records import has_background
+from pixelwise.images.patches import prefetch
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
-from pixelwise.workflow.material import Piece, read_material
-from pixelwise.workflow.plan import VALIDATION_SHARE, VALIDATIONS
+from pixelwise.workflow.course import Lesson
+from pixelwise.workflow.courses import open_course
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.validation import Validation, make_palette
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up
 DRIFT = 0.02  # a budget that would be missed by more than this share gets another number of steps
 FINISH_SECONDS = 1.5  # kept free at the end of a budget for the last files
-# A forward pass in inference costs about a third of a training step on the same pixels.
-STEPS_PER_LOOK = 3.0
 PER_MILLE = 1000
 NO_END = 2**40  # the schedule decides where the batches end; it may be stretched on the way
 
@@ -67,23 +63,20 @@ class Training:
     """
 
     def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress, started: float) -> None:
-        self._run, self._dataset, self._progress = run, dataset, progress
+        self._run, self._progress = run, progress
         self._config = config = run.config
-        read = config.normalisation, config.target, config.data.pages, progress
-        pieces = read_material(dataset, dataset.part("train"), *read)
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)
-        self._geometry = network.geometry()
-        self._learner = Learner(network, config.training, config.loss, make_fabric(device, config.training.precision))
-        self._sampler = PatchSampler(
-            [piece.pixels for piece in pieces],
-            [piece.target for piece in pieces],
-            [piece.scale for piece in pieces],
-            config.patches,
-            config.augmentation,
-            config.training.seed,
+        self._course = open_course(run, dataset, network.geometry(), device, progress)
+        fabric = make_fabric(device, config.training.precision)
+        self._learner = Learner(
+            network,
+            config.training,
+            self._course.loss,
+            fabric,
+            lower_rate=config.transfer.lower_rate,
+            frozen_steps=frozen_steps(config.transfer, config.training.steps, self._course.pass_steps),
         )
-        self._validation = self._make_validation(read_material(dataset, dataset.part("val"), *read), device)
         self._state = State()
         self._restore()
         # on a continuation the time of the earlier part counts too
@@ -92,13 +85,13 @@ class Training:
 
     def go(self) -> None:
         """Train to the end of the schedule, or until patience, a signal or a diverging loss ends it."""
-        self._validation.start_film()
+        self._course.begin()
         with _stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
             shown = 0
-            batches = prefetch(self._sampler, self._state.step, NO_END)
+            batches = prefetch(self._course.sampler, self._state.step, NO_END)
             while self._state.step < self._learner.schedule.steps:
                 batch = next(batches)
-                self._one_step(batch.images, batch.targets)
+                self._one_step(batch)
                 now = int(PER_MILLE * self._learner.schedule.progress(self._state.step))
                 advance(now - shown, self._note())
                 shown = now
@@ -115,12 +108,12 @@ class Training:
             self._validate()
         self._save()
         self._progress.tell(
-            f"Best validation score {self._state.best:.4f} (mean Dice) at step {self._state.best_step}; "
-            f"model: {self._run.model_path}"
+            f"Best validation score {self._state.best:.4f} ({self._course.score_name}) at step "
+            f"{self._state.best_step}; model: {self._run.model_path}"
         )
 
-    def _one_step(self, images: Tensor, targets: Tensor) -> None:
-        result = self._learner.step(self._state.step, images, targets)
+    def _one_step(self, batch: Lesson) -> None:
+        result = self._learner.step(self._state.step, batch.images, batch.targets, batch.weights)
         self._state.step += 1
         if result.applied:
             self._state.losses.append(result.loss)
@@ -137,7 +130,7 @@ class Training:
     def _validate(self) -> None:
         """Score the averaged weights, keep them when they are the best, and write the row and the frame."""
         state, average = self._state, self._learner.average
-        score = self._validation.score(average)
+        score = self._course.score(average)
         losses = state.losses
         row: dict[str, float | int | None] = {
             "step": state.step,
@@ -153,11 +146,11 @@ class Training:
             state.best, state.best_step = score, state.step
             self._write_model()
         self._run.write_metrics(state.rows)
-        self._validation.film(average, state.step)
+        self._course.picture(average, state.step)
 
     def _write_model(self) -> None:
         """Write the averaged weights as the run's model file."""
-        recipe = make_recipe(self._run, self._dataset, self._geometry, self._state.best, self._state.best_step)
+        recipe = self._course.recipe(self._state.best, self._state.best_step)
         save_model(self._run.model_path, self._learner.average, recipe)
 
     def _save(self) -> None:
@@ -221,48 +214,6 @@ class Training:
         loss = f"loss {sum(losses[-20:]) / len(losses[-20:]):.3f}" if losses else ""
         score = f"val {rows[-1]['val_score']:.3f}" if rows else ""
         return f"step {self._state.step}/{self._learner.schedule.steps} {loss} {score}"
-
-    def _make_validation(self, pieces: list[Piece], device: str) -> Validation:
-        """Let the looks at the validation images cost their share of the training time, and no more."""
-        patches = self._config.patches
-        steps = self._config.training.steps * VALIDATION_SHARE / VALIDATIONS
-        pixels = int(steps * STEPS_PER_LOOK * patches.batch * patches.height * patches.width)
-        labelling = self._dataset.labelling
-        palette = make_palette(self._config.target.kind, labelling.colours)
-        return Validation(
-            pieces,
-            self._config.network.classes,
-            self._geometry,
-            device,
-            max(pixels, 64 * 1024),
-            self._run.film,
-            palette,
-            first=int(self._config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
-        )
-
-
-def make_recipe(run: Run, dataset: Dataset, geometry: Geometry, score: float, step: int) -> Recipe:
-    """Return everything that prediction needs besides the weights."""
-    config, labelling = run.config, dataset.labelling
-    return Recipe(
-        network=config.network,
-        normalisation=config.normalisation,
-        target=config.target,
-        geometry=geometry,
-        task=labelling.task,
-        classes=labelling.classes,
-        values=labelling.values,
-        colours=labelling.colours,
-        channels=dataset.channels,
-        tile=512,
-        intensity_range=tuple((float(low), float(high)) for low, high in run.fingerprint["intensity_range"]),
-        trained={
-            "pixelwise": version("pixelwise"),
-            "data": dataset.root.name,
-            "validation_dice": f"{score:.4f}",
-            "step": str(step),
-        },
-    )
 
 
 @contextmanager

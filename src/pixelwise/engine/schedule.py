@@ -1,0 +1,42 @@
+"""How fast to learn at each step."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Shape = Literal["cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then a cosine that reaches zero at the last step, or a constant rate.
+
+    A schedule can be stretched on the way: progress runs linearly from `anchor_progress` at step `anchor` to 1 at
+    step `steps`, so that the rate stays continuous and (as a cosine) still ends at zero.
+    """
+
+    steps: int
+    peak: float
+    warmup_share: float
+    anchor: int = 0
+    anchor_progress: float = 0.0
+    shape: Shape = "cosine"
+
+    def progress(self, step: int) -> float:
+        """Return the share of the schedule done before `step`, in [0, 1]."""
+        share = (step - self.anchor) / max(1, self.steps - self.anchor)
+        return min(1.0, self.anchor_progress + (1 - self.anchor_progress) * share)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of `step` (0-based)."""
+        # the half step keeps the first rate above zero and the last one close to it
+        done = min(1.0, self.progress(step) + 0.5 / max(1, self.steps))
+        if done < self.warmup_share:
+            return self.peak * done / self.warmup_share
+        if self.shape == "constant":
+            return self.peak
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
+
+    def stretched(self, step: int, steps: int) -> "Schedule":
+        """Return the schedule that goes on from `step` and ends at `steps` instead."""
+        return replace(self, steps=steps, anchor=step, anchor_progress=self.progress(step))

@@ -1,0 +1,230 @@
+"""A network as a trail: its layers in the order of computing, with marks where paths part and meet.
+
+A layer is a `Step`. `Skip` keeps the present map under a name, `Take` begins another path from a kept map, `Join` lets
+a kept map come in again: with these three, any graph is told in one line. Convolution, pooling and up-sampling treat
+rows, columns and planes alike and apart, so one axis is enough.
+
+Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "convolution", "pooling", "average", "subsampling", "transposed", "bilinear", "nearest", "global average", "linear"
+]
+How = Literal["concatenated", "added", "multiplied"]
+GLOBAL = ("global average", "linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One layer along one axis.
+
+    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1 going down, rounded down, or up where `ceil` says
+    so; (n - 1) stride - 2 padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest"
+    multiply by `stride`; "global average" and "linear" leave one value. "pooling" is the maximum, "average" the mean,
+    "subsampling" keeps one pixel of each stride. Channels and parameters are carried along for tables.
+    """
+
+    name: str
+    kind: Kind
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    in_channels: int = 0
+    channels: int = 0
+    parameters: int = 0
+    ceil: bool = False
+
+    @property
+    def up(self) -> bool:
+        """True for layers that enlarge."""
+        return self.kind in ("transposed", "bilinear", "nearest")
+
+    @property
+    def span(self) -> int:
+        """Pixels from the first to the last one under the kernel."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def output_size(self, size: int) -> int:
+        """Return the size of the output for an input of `size`; 0 or less when the input is too small."""
+        if self.kind == "transposed":
+            return (size - 1) * self.stride - 2 * self.padding + self.span
+        if self.up:
+            return size * self.stride
+        if self.kind in GLOBAL:
+            return min(size, 1)
+        room = size - self.span + 2 * self.padding
+        return -(-room // self.stride) + 1 if self.ceil else room // self.stride + 1
+
+    def fits(self, size: int) -> bool:
+        """Tell whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
+
+        What the stride leaves over at the end may be padding (7 x 7 of stride 2 and padding 3 takes even sides too) or
+        lie between the kernels (1 x 1 of stride 2).
+        """
+        if self.up or self.kind in GLOBAL:
+            return size > 0
+        room = size - self.span + 2 * self.padding
+        return room >= 0 and (self.ceil or room % self.stride <= self.padding + max(0, self.stride - self.span))
+
+    def sees(self, first: int, last: int) -> tuple[int, int]:
+        """Return the input pixels that the output pixels `first`...`last` depend on."""
+        if self.kind == "nearest":
+            return first // self.stride, last // self.stride
+        if self.kind == "bilinear":  # align_corners=False: the source of o is (o + 1/2) / s - 1/2
+            low = (2 * first + 1 - self.stride) // (2 * self.stride)
+            high = (2 * last + 1 - self.stride) // (2 * self.stride) + 1
+            return low, high
+        if self.kind == "transposed":
+            low = -((-(first + self.padding - self.span + 1)) // self.stride)
+            return low, (last + self.padding) // self.stride
+        return first * self.stride - self.padding, last * self.stride - self.padding + self.span - 1
+
+    def arithmetic(self, size: int) -> str:
+        """Write the sum behind `output_size(size)`, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
+        out = self.output_size(size)
+        if self.kind == "transposed":
+            return f"({size} - 1) x {self.stride} - {2 * self.padding} + {self.span} = {out}"
+        if self.up:
+            return f"{size} x {self.stride} = {out}"
+        if self.kind in GLOBAL:
+            return f"{size} -> {out}"
+        return f"({size} - {self.span} + {2 * self.padding}) / {self.stride} + 1 = {out}"
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Here the map is kept for later under `name`; a name may be used again."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Take:
+    """Here another path begins: the map kept under `name` is taken up in the place of the present one."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """Here the map kept under `name` comes in again.
+
+    A concatenated map may be larger by an even number of pixels, and is then cut to its centre; maps that are added or
+    multiplied have one size.
+    """
+
+    name: str
+    how: How = "concatenated"
+
+
+Trail = Sequence[Step | Skip | Take | Join]
+
+
+def sizes_along(trail: Trail, size: int, smallest: int = 1) -> list[int] | None:
+    """Return the size after each element of `trail`, or None when `size` is not legal or a map is below `smallest`."""
+    kept: dict[str, int] = {}
+    sizes: list[int] = []
+    for element in trail:
+        if isinstance(element, Step):
+            if not element.fits(size):
+                return None
+            size = element.output_size(size)
+            if size < smallest and element.kind not in GLOBAL:
+                return None
+        elif isinstance(element, Skip):
+            kept[element.name] = size
+        elif isinstance(element, Take):
+            size = kept[element.name]
+        elif not _joins(kept[element.name] - size, element.how):
+            return None
+        sizes.append(size)
+    return sizes
+
+
+def sizes_with_rest(trail: Trail, size: int) -> list[int] | None:
+    """Return the size after each element, where strides may leave pixels over; None when a map vanishes."""
+    kept: dict[str, int] = {}
+    sizes: list[int] = []
+    for element in trail:
+        if isinstance(element, Step):
+            size = element.output_size(size)
+        elif isinstance(element, Take):
+            size = kept[element.name]
+        elif isinstance(element, Skip):
+            kept[element.name] = size
+        if size < 1:
+            return None
+        sizes.append(size)
+    return sizes
+
+
+def _joins(surplus: int, how: How) -> bool:
+    return surplus == 0 or (how == "concatenated" and surplus > 0 and surplus % 2 == 0)
+
+
+def total_stride(trail: Trail) -> int:
+    """Return the largest product of strides on the way down."""
+    now = most = 1
+    kept: dict[str, int] = {}
+    for element in trail:
+        if isinstance(element, Step):
+            now = max(1, now // element.stride) if element.up else now * element.stride
+            most = max(most, now)
+        elif isinstance(element, Skip):
+            kept[element.name] = now
+        elif isinstance(element, Take):
+            now = kept[element.name]
+    return most
+
+
+def seen(trail: Trail, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
+    """Walk back from one output pixel to the first and last input pixel that it depends on.
+
+    Parameters
+    ----------
+    trail : Trail
+    sizes : sequence of int
+        What `sizes_along(trail, size)` returned.
+    size : int
+    pixel : int
+        Index in the output; it need not lie inside.
+    """
+    crops = _crops(trail, sizes)
+    span: tuple[int, int] | None = (pixel, pixel)
+    pending: dict[str, tuple[int, int] | None] = {}
+    for index in reversed(range(len(trail))):
+        element = trail[index]
+        if isinstance(element, Step):
+            span = element.sees(*span) if span else None
+        elif isinstance(element, Skip):
+            span = _hull(span, pending.pop(element.name, None))
+        elif isinstance(element, Take):
+            pending[element.name] = _hull(pending.get(element.name), span)
+            span = None
+        elif span:
+            crop = crops[index]
+            pending[element.name] = _hull(pending.get(element.name), (span[0] + crop, span[1] + crop))
+    return span or (0, size - 1)
+
+
+def _crops(trail: Trail, sizes: Sequence[int]) -> dict[int, int]:
+    """Return, for each joint, how many pixels are cut off each side of what comes in."""
+    kept: dict[str, int] = {}
+    crops: dict[int, int] = {}
+    for index, (element, here) in enumerate(zip(trail, sizes, strict=True)):
+        if isinstance(element, Skip):
+            kept[element.name] = here
+        elif isinstance(element, Join):
+            crops[index] = (kept[element.name] - here) // 2
+    return crops
+
+
+def _hull(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0]), max(one[1], other[1])

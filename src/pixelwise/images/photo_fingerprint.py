@@ -1,0 +1,119 @@
+"""What the training photos of a classification look like, in numbers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, read_pixels
+from pixelwise.images.preprocess import mean_and_std
+from pixelwise.parallel import parallel_map
+from pixelwise.progress import Progress
+
+MEASURED = 2000  # photos that are measured, evenly spaced: means over more of them do not move
+SAMPLED = 500  # pixels of each photo from which percentiles are taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFingerprint:
+    """Measurements over the training photos; plain values, so that `asdict` is JSON.
+
+    Attributes
+    ----------
+    cases, measured, channels : int
+        Training photos, how many of them were measured, channels of each.
+    dtype : str
+        Of the files, such as "uint8"; several are joined by ", ".
+    heights, widths : (int, int, int)
+        Smallest, median, largest.
+    intensity_mean, intensity_std : tuple of float
+        Per channel, in file values, over the pixels of all photos, every photo counting the same.
+    intensity_range : tuple of (float, float)
+        Percentiles 0.5 and 99.5 per channel.
+    class_cases : tuple of int
+        Training photos of each class.
+    class_shares : tuple of float
+    """
+
+    cases: int
+    measured: int
+    channels: int
+    dtype: str
+    heights: tuple[int, int, int]
+    widths: tuple[int, int, int]
+    intensity_mean: tuple[float, ...]
+    intensity_std: tuple[float, ...]
+    intensity_range: tuple[tuple[float, float], ...]
+    class_cases: tuple[int, ...]
+    class_shares: tuple[float, ...]
+
+
+class _Facts(NamedTuple):
+    """What one photo tells."""
+
+    size: tuple[int, int]
+    dtype: str
+    mean: Float64[np.ndarray, " channels"]
+    std: Float64[np.ndarray, " channels"]
+    values: Float32[np.ndarray, "channels sampled"]
+
+
+def measure_photos(
+    cases: Sequence[Case],
+    classes: int,
+    channels: int,
+    pages: int | None = None,
+    progress: Progress | None = None,
+) -> PhotoFingerprint:
+    """Measure the training photos, at most `MEASURED` of them, in threads.
+
+    Raises
+    ------
+    BadDataset
+        There is no photo.
+    BadImage
+        A file cannot be read.
+    """
+    if not cases:
+        raise BadDataset("training images", "none", "Add images to the class folders.")
+    count = min(MEASURED, len(cases))
+    chosen = [cases[index * len(cases) // count] for index in range(count)]
+    measure = partial(_measure, channels=channels, pages=pages)
+    found = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
+    means, spread = np.array([facts.mean for facts in found]), np.array([facts.std for facts in found])
+    mean = means.mean(0)
+    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
+    counts = Counter(case.class_index for case in cases)
+    shares = [counts[index] for index in range(classes)]
+    return PhotoFingerprint(
+        cases=len(cases),
+        measured=count,
+        channels=channels,
+        dtype=", ".join(sorted({facts.dtype for facts in found})),
+        heights=_low_middle_high([facts.size[0] for facts in found]),
+        widths=_low_middle_high([facts.size[1] for facts in found]),
+        intensity_mean=tuple(mean.tolist()),
+        # of all photos together: spread inside them and between them
+        intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
+        intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        class_cases=tuple(shares),
+        class_shares=tuple(share / len(cases) for share in shares),
+    )
+
+
+def _measure(case: Case, *, channels: int, pages: int | None) -> _Facts:
+    pixels = read_pixels(case.image, channels, pages).pixels
+    mean, std = mean_and_std(pixels)
+    rng = np.random.Generator(np.random.Philox(key=0))
+    rows, columns = (rng.integers(0, side, SAMPLED) for side in pixels.shape[1:])
+    values = pixels[:, rows, columns].astype(np.float32)
+    return _Facts((pixels.shape[1], pixels.shape[2]), pixels.dtype.name, mean, std, values)
+
+
+def _low_middle_high(values: Sequence[int]) -> tuple[int, int, int]:
+    return min(values), int(np.median(values)), max(values)

@@ -1,0 +1,207 @@
+"""Whole photographs for classification: brought to one size, and random batches as a function of (seed, step)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, Num
+from torch import Tensor
+from torch.nn import functional
+
+from pixelwise.errors import BadOption
+from pixelwise.images.preprocess import Scale
+
+ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 belongs to patches
+LONGEST = 2  # a photo keeps at most this many times its shorter side; the rest is cut off on both ends
+MOST_SIDE = 8192
+TRIES = 10  # for a random window that fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions:
+    """How photographs become batches, and what of a photograph is predicted.
+
+    Attributes
+    ----------
+    side : int
+        Pixels a side that the network sees.
+    shorter : int
+        Photos are brought to this shorter side when they are read; prediction takes the middle `side` x `side` of it.
+    batch : int
+        Photos per step.
+    padding : int
+        In training the square is cut at random out of the photo with this border of mean colour around it
+        (4 pixels at 32 x 32: He et al. 2016, section 4.2).
+    smallest_area : float
+        Below 1 a random window of at least this share of the photo's area is cut instead, 3:4 to 4:3 in shape, and
+        resized (Szegedy et al. 2015, section 6).
+    flip : bool
+        Half of the photos are mirrored, left to right.
+    """
+
+    side: int = 224
+    shorter: int = 256
+    batch: int = 64
+    padding: int = 0
+    smallest_area: float = 1.0
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that leave nothing to cut."""
+        for name in ("side", "batch"):
+            if getattr(self, name) < 1:
+                raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
+        if not self.side <= self.shorter <= MOST_SIDE:
+            came = f"{self.shorter} with side {self.side}"
+            raise BadOption(f"photos.shorter from photos.side to {MOST_SIDE}", came, "Raise shorter, or lower side.")
+        if self.padding < 0:
+            raise BadOption("photos.padding of at least 0", str(self.padding), "Give 0 or more.")
+        if not 0 < self.smallest_area <= 1:
+            raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 cuts without resizing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What of a photo is predicted: it is brought to a shorter side, and the middle `side` x `side` is seen."""
+
+    side: int
+    shorter: int
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that leave nothing to see, or more than any memory holds."""
+        if not 1 <= self.side <= self.shorter <= MOST_SIDE:
+            came = f"side {self.side}, shorter {self.shorter}"
+            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for the view of a photo", came, "Change them.")
+
+
+class PhotoBatch(NamedTuple):
+    """Photos of one step: images float32 (b, c, side, side), targets (b,), and which photos they are."""
+
+    images: Float32[Tensor, "batch channels side side"]
+    targets: Int64[Tensor, " batch"]
+    samples: tuple[int, ...]
+    weights: None = None
+
+
+def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
+    """Bring a photo to a shorter side, its shape kept, in its own type; very long ones lose their ends.
+
+    Shrinking averages (bilinear with antialiasing), so that fine patterns leave no false ones behind.
+    """
+    height, width = pixels.shape[1:]
+    least = min(height, width)
+    rows, columns = (min(side, LONGEST * least) for side in (height, width))
+    pixels = middle(pixels, rows, columns)
+    if least == shorter:
+        return pixels
+    size = tuple(max(shorter, round(side * shorter / least)) for side in (rows, columns))
+    return _resized(pixels, size)
+
+
+def middle(
+    pixels: Num[np.ndarray, "channels height width"], rows: int, columns: int
+) -> Num[np.ndarray, "channels rows columns"]:
+    """Cut the middle out of a photo that is at least as large."""
+    top, left = (pixels.shape[1] - rows) // 2, (pixels.shape[2] - columns) // 2
+    return pixels[:, top : top + rows, left : left + columns]
+
+
+class PhotoSampler:
+    """Batches of photos that are kept in memory.
+
+    A batch is a pure function of (seed, step). Every photo comes once per epoch, in an order that is drawn anew for
+    each: the i-th photo of the training is the (i mod n)-th of the permutation of epoch i div n. No state is kept.
+
+    Parameters
+    ----------
+    photos : sequence of arrays (channels, rows, columns)
+        Fitted (see `fit`), of any type.
+    classes : sequence of int
+    scales : sequence of Scale
+    options : PhotoOptions
+    seed : int
+        At least 0.
+
+    Raises
+    ------
+    BadOption
+        There are no photos, or the numbers of photos, classes and scales differ, or the seed is negative.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[np.ndarray],
+        classes: Sequence[int],
+        scales: Sequence[Scale],
+        options: PhotoOptions,
+        seed: int,
+    ) -> None:
+        if not photos or not len(photos) == len(classes) == len(scales):
+            came = f"{len(photos)} photos, {len(classes)} classes, {len(scales)} scales"
+            raise BadOption("as many classes and scales as photos, and at least one", came, "Give one of each.")
+        if seed < 0:
+            raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
+        self._photos, self._scales, self._options, self._seed = tuple(photos), tuple(scales), options, seed
+        self._classes = np.asarray(classes, np.int64)
+
+    def batch(self, step: int) -> PhotoBatch:
+        """Draw the photos of one step."""
+        options = self._options
+        rng = np.random.Generator(np.random.Philox(key=[self._seed, DRAWS], counter=[0, 0, 0, step]))
+        chosen = [self._photo(step * options.batch + place) for place in range(options.batch)]
+        flips = rng.random(options.batch) < 0.5
+        images = np.zeros((options.batch, self._photos[0].shape[0], options.side, options.side), np.float32)
+        for image, photo, flip in zip(images, chosen, flips, strict=True):
+            self._cut(photo, rng, image)
+            if flip and options.flip:
+                image[:] = image[:, :, ::-1].copy()
+        return PhotoBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
+
+    def _photo(self, number: int) -> int:
+        epoch, place = divmod(number, len(self._photos))
+        return int(_permutation(self._seed, epoch, len(self._photos))[place])
+
+    def _cut(self, photo: int, rng: np.random.Generator, image: np.ndarray) -> None:
+        """Fill `image` (channels, side, side) with a random part of a photo; what lies beyond it stays 0, the mean."""
+        pixels, scale, options = self._photos[photo], self._scales[photo], self._options
+        if options.smallest_area < 1:
+            rows, columns = _window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
+            image[:] = _resized(scale.apply(pixels[:, rows, columns]), image.shape[1:])
+            return
+        spans: list[tuple[slice, slice]] = []
+        for whole in pixels.shape[1:]:
+            start = int(rng.integers(-options.padding, whole + options.padding - options.side + 1))
+            low, high = max(0, start), min(whole, start + options.side)
+            spans.append((slice(low, high), slice(low - start, high - start)))
+        (top, top_in), (left, left_in) = spans
+        image[:, top_in, left_in] = scale.apply(pixels[:, top, left])
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " count"]:
+    rng = np.random.Generator(np.random.Philox(key=[seed, ORDER], counter=[0, 0, 0, epoch]))
+    return rng.permutation(count).astype(np.int64)
+
+
+def _window(height: int, width: int, smallest: float, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Draw a window by its share of the area and its shape; where none fits, the largest square in the middle."""
+    for _ in range(TRIES):
+        area = height * width * rng.uniform(smallest, 1)
+        shape = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        rows, columns = round(float(np.sqrt(area / shape))), round(float(np.sqrt(area * shape)))
+        if 1 <= rows <= height and 1 <= columns <= width:
+            top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+            return slice(top, top + rows), slice(left, left + columns)
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return slice(top, top + side), slice(left, left + side)
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Resize with antialiasing and return the same type; whole numbers are rounded."""
+    exact = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
+    scaled = functional.interpolate(exact, size=size, mode="bilinear", antialias=True, align_corners=False)[0].numpy()
+    return np.rint(scaled).astype(pixels.dtype) if pixels.dtype.kind in "iu" else scaled.astype(pixels.dtype)

@@ -1,0 +1,140 @@
+"""Decoding: probabilities become masks or objects. The way back from `targets.encode`, for images of any size.
+
+Probabilities come window by window, as tiles are predicted, and are decided at once: what is kept of them is one to
+three bytes per pixel. Objects are then found on the whole image, so that none of them knows where a tile ended.
+
+Memory in bytes per pixel, with the result:
+
+| kind | while probabilities come | while objects are found |
+|---|---|---|
+| classes | 1 | 1 |
+| components | 1 | 5 (foreground 1, numbers 4) |
+| boundary | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
+
+Numbers of at most 16 bits are handed out as such: while they are copied 6 bytes, afterwards 2. Holes are filled object
+by object; the largest object that is not convex takes about 5 bytes per pixel of its box, after 2 have become free.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+from scipy import ndimage
+
+from pixelwise.geometry.tiles import Span
+from pixelwise.labels.flooding import TAKEN, flood
+from pixelwise.labels.objects import components
+from pixelwise.labels.runs import row_strips
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.tidying import drop_small, fill_holes
+
+_REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Collects what one image's probabilities say, and makes a mask or a label image of it."""
+
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+        """Decide the pixels of `window`, ((top, bottom), (left, right))."""
+        ...
+
+    def finish(self) -> Integer[np.ndarray, "height width"]:
+        """Return the result, once all windows have come; the memory is used again, so that it can be asked once."""
+        ...
+
+
+def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
+    """Return what decodes an image of `size`, (height, width).
+
+    Its result is a mask of class indices (uint8) for kind "classes"; for the others a label image 1...N, uint16 when
+    that holds N, else int32.
+    """
+    if options.kind == "classes":
+        return _Classes(size)
+    if options.kind == "components":
+        return _Components(options, size)
+    return _Boundary(options, size)
+
+
+def decode(
+    probabilities: Float[np.ndarray, "channels height width"], options: TargetOptions
+) -> Integer[np.ndarray, "height width"]:
+    """Turn the probabilities of a whole image into a mask or a label image, as `start_decoding` has it."""
+    height, width = probabilities.shape[1:]
+    decoder = start_decoding(options, (height, width))
+    decoder.add(((0, height), (0, width)), probabilities)
+    return decoder.finish()
+
+
+class _Classes:
+    """The most probable class; logits, which have the same order, will do as well."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._mask = np.zeros(size, np.uint8)
+
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+        self._mask[_slices(window)] = probabilities.argmax(0)
+
+    def finish(self) -> UInt8[np.ndarray, "height width"]:
+        return self._mask
+
+
+class _Components:
+    """Connected areas of the foreground."""
+
+    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+        self._options = options
+        self._foreground = np.zeros(size, bool)
+
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+        self._foreground[_slices(window)] = probabilities[0] < 1 - self._options.foreground_threshold
+
+    def finish(self) -> Integer[np.ndarray, "height width"]:
+        labels = components(self._foreground)
+        del self._foreground
+        return drop_small(labels, self._options.min_area)
+
+
+class _Boundary:
+    """Areas of clear interior are seeds, which spread over the foreground and meet where interior is least probable."""
+
+    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+        self._options = options
+        self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
+        self._interior = np.zeros(size, np.uint8)
+
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+        # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
+        place, interior = _slices(window), probabilities[1]
+        foreground = probabilities[0] < 1 - self._options.foreground_threshold
+        self._foreground[place] = foreground
+        self._seeds[place] = foreground & (interior > self._options.seed_threshold)
+        self._interior[place] = np.rint(interior * 255)
+
+    def finish(self) -> Integer[np.ndarray, "height width"]:
+        _interior_to_heights(self._interior, self._foreground)
+        del self._foreground
+        labels = components(self._seeds, corners=False)
+        del self._seeds
+        flood(self._interior, labels)
+        del self._interior
+        fill_holes(labels)
+        return drop_small(labels, self._options.min_area)
+
+
+def _interior_to_heights(
+    interior: UInt8[np.ndarray, "height width"], foreground: Bool[np.ndarray, "height width"]
+) -> None:
+    """Smooth the interior and turn it upside down, 0 to 254 and 255 outside the foreground; in place."""
+    above = interior[:0]
+    for rows in row_strips(interior.shape):
+        block = np.concatenate([above, interior[rows.start : rows.stop + _REACH]]).astype(np.float32)
+        smooth = np.asarray(ndimage.gaussian_filter(block, 1.0, radius=_REACH))[len(above) :][: rows.stop - rows.start]
+        above = interior[max(0, rows.stop - _REACH) : rows.stop].copy()  # as it was, for the rows below
+        heights = (TAKEN - 1) - np.rint(smooth * ((TAKEN - 1) / 255))
+        interior[rows] = np.where(foreground[rows], heights, TAKEN)
+
+
+def _slices(window: tuple[Span, ...]) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) for start, stop in window)

@@ -1,0 +1,156 @@
+"""Measuring: one row of numbers per object, found in strips of rows, so that large images are never copied."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, Integer, Num
+
+from pixelwise.labels.runs import Extents, extents, find_runs, row_strips
+
+# Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
+# border runs straight, sqrt 2 where it runs diagonally, and their mean between the two. Which it is follows from its
+# neighbours in the border: the index is 2 for each beside it plus 10 for each at a corner.
+_STRAIGHT, _DIAGONAL, _BETWEEN = (4, 6, 14, 16, 24, 26), (20, 32), (12, 22)
+_LENGTHS = np.zeros(49)
+_LENGTHS[list(_STRAIGHT)] = 1
+_LENGTHS[list(_DIAGONAL)] = np.sqrt(2)
+_LENGTHS[list(_BETWEEN)] = (1 + np.sqrt(2)) / 2
+_BESIDE = ((-1, 0), (0, -1), (0, 1), (1, 0))
+_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectRow:
+    """A row of the object table; positions in pixels from the top left corner, `area` in pixels.
+
+    `class_index` is the class the object belongs to. `box` is (top, left, bottom, right), the last two exclusive.
+    `mean_intensity` is the mean over channels and pixels, None without an image.
+    """
+
+    id: int
+    class_index: int
+    area: int
+    centroid_row: float
+    centroid_column: float
+    box: tuple[int, int, int, int]
+    perimeter: float
+    mean_intensity: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectTable:
+    """The measurements of all objects of an image, a column each; iterating makes `ObjectRow`s of them.
+
+    Memory: about 90 bytes per object.
+    """
+
+    ids: Int64[np.ndarray, " objects"]
+    class_index: int
+    area: Int64[np.ndarray, " objects"]
+    centroid: Float64[np.ndarray, "objects 2"]
+    box: Int64[np.ndarray, "objects 4"]
+    perimeter: Float64[np.ndarray, " objects"]
+    mean_intensity: Float64[np.ndarray, " objects"] | None
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[ObjectRow]:
+        """Yield a row per object, in the order of their numbers."""
+        for place, number in enumerate(self.ids.tolist()):
+            top, left, bottom, right = self.box[place].tolist()
+            yield ObjectRow(
+                id=number,
+                class_index=self.class_index,
+                area=int(self.area[place]),
+                centroid_row=float(self.centroid[place, 0]),
+                centroid_column=float(self.centroid[place, 1]),
+                box=(top, left, bottom, right),
+                perimeter=float(self.perimeter[place]),
+                mean_intensity=None if self.mean_intensity is None else float(self.mean_intensity[place]),
+            )
+
+
+def measure(
+    labels: Integer[np.ndarray, "height width"],
+    image: Num[np.ndarray, "channels height width"] | None = None,
+    class_index: int = 1,
+) -> ObjectTable:
+    """Measure every object, in the order of their numbers, which may have gaps; all belong to `class_index`."""
+    found = extents(labels)
+    present = np.flatnonzero(found.area)
+    area = found.area[present]
+    intensity = None
+    if image is not None:
+        intensity = _intensity(labels, image, len(found.area))[present] / (area * len(image))
+    return ObjectTable(
+        ids=present,
+        class_index=class_index,
+        area=area,
+        centroid=_centroids(labels, found)[present],
+        box=found.box[present],
+        perimeter=_perimeters(labels, len(found.area))[present],
+        mean_intensity=intensity,
+    )
+
+
+def _centroids(labels: Integer[np.ndarray, "height width"], found: Extents) -> Float64[np.ndarray, "numbers 2"]:
+    total = np.zeros((len(found.area), 2))
+    for rows in row_strips(labels.shape):
+        runs = find_runs(labels[rows], rows.start)
+        number, length = np.maximum(runs.number, 0), runs.stop - runs.start
+        np.add.at(total[:, 0], number, runs.row * length)
+        np.add.at(total[:, 1], number, (runs.start + runs.stop - 1) * length / 2)
+    return total / np.maximum(found.area, 1)[:, None]
+
+
+def _intensity(
+    labels: Integer[np.ndarray, "height width"], image: Num[np.ndarray, "channels height width"], numbers: int
+) -> Float64[np.ndarray, " numbers"]:
+    """Return the sum over the pixels and channels of each object."""
+    total = np.zeros(numbers)
+    for rows in row_strips(labels.shape):
+        runs = find_runs(labels[rows])
+        begins = runs.row * labels.shape[1] + runs.start
+        for channel in image:
+            values = channel[rows].astype(np.float64).ravel()
+            np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, begins))
+    return total
+
+
+def _perimeters(labels: Integer[np.ndarray, "height width"], numbers: int) -> Float64[np.ndarray, " numbers"]:
+    total = np.zeros(numbers)
+    for rows in row_strips(labels.shape):
+        # two rows and columns more on every side: a neighbour's neighbours decide whether it is border
+        block = np.zeros((rows.stop - rows.start + 4, labels.shape[1] + 4), labels.dtype)
+        near = slice(max(0, rows.start - 2), rows.stop + 2)
+        part = labels[near]
+        block[near.start - rows.start + 2 :, 2:-2][: len(part)] = part
+        number, length = _border_lengths(block)
+        np.add.at(total, number, length)
+    return total
+
+
+def _border_lengths(
+    block: Integer[np.ndarray, "rows columns"],
+) -> tuple[Int64[np.ndarray, " pixels"], Float64[np.ndarray, " pixels"]]:
+    """Return the objects of the border pixels of a block, without its two outer rows and columns, and their lengths.
+
+    A pixel is border when one of the four beside it belongs to something else.
+    """
+    middle = block[1:-1, 1:-1]
+    border = np.zeros(block.shape, bool)
+    inside = middle > 0
+    for row, column in _BESIDE:
+        beside = block[1 + row : block.shape[0] - 1 + row, 1 + column : block.shape[1] - 1 + column]
+        border[1:-1, 1:-1] |= inside & (beside != middle)
+    rows, columns = (place + 2 for place in np.nonzero(border[2:-2, 2:-2]))
+    number = block[rows, columns]
+    index = np.zeros(len(number), np.int64)
+    for steps, weight in ((_BESIDE, 2), (_CORNERS, 10)):
+        for row, column in steps:
+            there = rows + row, columns + column
+            index += weight * (border[there] & (block[there] == number))
+    return number.astype(np.int64), _LENGTHS[index]

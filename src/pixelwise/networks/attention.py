@@ -1,0 +1,134 @@
+"""Attention gates: Oktay et al. 2018, "Attention U-Net: learning where to look for the pancreas" (arXiv 1804.03999)."""
+
+from torch import Tensor, nn
+
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.blocks import CONVOLUTIONS, ConvLayer, NormalisationName, make_interpolation
+
+
+class GridGate(nn.Module):
+    """The gate as published: a skip is weighted by what the coarser map beside it says.
+
+    Equations 1 and 2 and figure 2, additive attention on the coarser grid: theta is a 2 x 2 convolution of stride 2
+    without bias on the skip, phi a 1 x 1 convolution on the gating signal; ReLU of their sum, psi 1 x 1, sigmoid; the
+    coefficients are interpolated to the skip's size and multiplied with it; then 1 x 1 and normalisation.
+
+    Parameters
+    ----------
+    name : str
+        The name of the skip in the trail.
+    skip_channels, gate_channels : int
+    normalisation : str
+    dimensions : {2, 3}
+    with_signal : bool
+        Prepare the gating signal by 1 x 1, normalisation and ReLU, as is done with the coarsest map.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        skip_channels: int,
+        gate_channels: int,
+        normalisation: NormalisationName,
+        dimensions: int = 2,
+        *,
+        with_signal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.signal: ConvLayer | None = None
+        if with_signal:
+            wide = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
+            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **wide)  # type: ignore[arg-type]
+        conv = CONVOLUTIONS[dimensions]
+        self.theta = conv(skip_channels, skip_channels, 2, stride=2, bias=False)
+        self.phi = conv(gate_channels, skip_channels, 1)
+        self.psi = conv(skip_channels, 1, 1)
+        self.up = make_interpolation("bilinear", dimensions)
+        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
+        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **how)  # type: ignore[arg-type]
+        self._name, self._channels = name, (skip_channels, gate_channels)
+
+    def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """Return the attention (batch, 1, h, w) in 0...1 on the skip's grid; `gate` is half as large."""
+        gate = gate if self.signal is None else self.signal(gate)
+        return self.up(self.psi((self.theta(skip) + self.phi(gate)).relu()).sigmoid())
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """Return the weighted skip, of its shape."""
+        return self.out(self.coefficients(skip, gate) * skip)
+
+    def trail(self) -> Trail:
+        """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
+        skip, gate = self._channels
+        name = self._name
+        theta = Step(
+            name=f"gate {name} theta",
+            kind="convolution",
+            kernel=2,
+            stride=2,
+            in_channels=skip,
+            channels=skip,
+            parameters=self.theta.weight.numel(),
+        )
+        phi = _one_by_one(f"gate {name} phi", gate, skip)
+        psi = _one_by_one(f"gate {name} psi", skip, 1)
+        up = Step(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
+        signal, seen = f"gate {name} signal", f"gate {name} skip"
+        first = [Skip(signal), Take(name), theta, Skip(seen), Take(signal)]
+        prepare = [] if self.signal is None else self.signal.trail()
+        return [
+            *first,
+            *prepare,
+            phi,
+            Join(seen, "added"),
+            psi,
+            up,
+            Join(name, "multiplied"),
+            *self.out.trail(),
+            Skip(f"{name} gated"),
+            Take(signal),
+        ]
+
+
+class AlignedGate(nn.Module):
+    """The gate of the popular port, on the skip's own grid: 1 x 1 with normalisation on both sides, half as wide.
+
+    The gating signal is the up-sampled map, as large as the skip.
+    """
+
+    def __init__(
+        self, name: str, skip_channels: int, gate_channels: int, normalisation: NormalisationName, dimensions: int = 2
+    ) -> None:
+        super().__init__()
+        inner = max(1, skip_channels // 2)
+        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
+        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **how)  # type: ignore[arg-type]
+        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **how)  # type: ignore[arg-type]
+        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **how)  # type: ignore[arg-type]
+        self._name = name
+
+    def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """Return the attention (batch, 1, h, w) in 0...1; `gate` is as large as `skip`."""
+        return self.psi((self.theta(skip) + self.phi(gate)).relu()).sigmoid()
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """Return the weighted skip, of its shape."""
+        return skip * self.coefficients(skip, gate)
+
+    def trail(self) -> Trail:
+        """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
+        name = self._name
+        signal, seen = f"gate {name} signal", f"gate {name} skip"
+        first = [Skip(signal), Take(name), *self.theta.trail(), Skip(seen), Take(signal), *self.phi.trail()]
+        last = [Join(seen, "added"), *self.psi.trail(), Join(name, "multiplied"), Skip(f"{name} gated"), Take(signal)]
+        return [*first, *last]
+
+
+def _one_by_one(name: str, in_channels: int, channels: int) -> Step:
+    return Step(
+        name=name,
+        kind="convolution",
+        in_channels=in_channels,
+        channels=channels,
+        parameters=in_channels * channels + channels,
+    )

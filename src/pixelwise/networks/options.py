@@ -1,0 +1,81 @@
+"""What can be chosen of a network."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pixelwise.errors import BadOption
+from pixelwise.networks.blocks import NormalisationName
+
+LIMITS = (
+    ("in_channels", 1, 4096),
+    ("classes", 1, 100_000),
+    ("depth", 1, 8),
+    ("base", 1, 1024),
+    ("max_width", 1, 8192),
+    ("dimensions", 2, 3),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What can be chosen of a network; each builder tells what it reads, the rest leaves it as it is.
+
+    Attributes
+    ----------
+    name : str
+        A key of `ARCHITECTURES`.
+    in_channels, classes : int
+    depth : int
+        How often the size is halved (4 in the paper of 2015).
+    base : int
+        Channels of the finest stage, which double at each halving up to `max_width`.
+    normalisation : {"batch", "group", "instance", "none"}
+    upsampling : {"auto", "transposed", "bilinear", "nearest"}
+        "auto" is what the network was published with.
+    dropout : float
+        At the end of the contracting path.
+    encoder : str
+        "plain", or a ResNet or VGG in the place of the contracting path of `unet`.
+    full_resolution : bool
+        One more skip at the size of the image, for encoders whose first stage halves it.
+    deep_supervision : bool
+        Heads on all of U-Net++'s columns.
+    gates : {"published", "aligned"}
+        Of the Attention U-Net: on the coarser grid as published, or on the skip's own as in the popular port.
+    dimensions : {2, 3}
+        Of the images.
+    stem : {"auto", "7x7", "deep", "3x3"}
+    shortcut : {"auto", "A", "B", "C", "D"}
+    stride_first : bool
+        Of ResNets: True is the paper's V1, False the V1.5 of published weights.
+    zero_residuals : bool
+        Of ResNets: each block begins as its shortcut.
+    """
+
+    name: str = "unet"
+    in_channels: int = 1
+    classes: int = 2
+    depth: int = 4
+    base: int = 32
+    max_width: int = 1024
+    normalisation: NormalisationName = "batch"
+    upsampling: Literal["auto", "transposed", "bilinear", "nearest"] = "auto"
+    dropout: float = 0.0
+    encoder: str = "plain"
+    full_resolution: bool = False
+    deep_supervision: bool = False
+    gates: Literal["published", "aligned"] = "published"
+    dimensions: int = 2
+    stem: Literal["auto", "7x7", "deep", "3x3"] = "auto"
+    shortcut: Literal["auto", "A", "B", "C", "D"] = "auto"
+    stride_first: bool = False
+    zero_residuals: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no network."""
+        for name, least, most in LIMITS:
+            if not least <= getattr(self, name) <= most:
+                came = f"{getattr(self, name)}"
+                raise BadOption(f"network.{name} in {least}...{most}", came, f"Change network.{name}.")
+        if not 0 <= self.dropout < 1:
+            raise BadOption("network.dropout in [0, 1)", f"{self.dropout}", "Change network.dropout.")

@@ -1,0 +1,180 @@
+"""Residual blocks of classifiers: He et al. 2015 (arXiv 1512.03385)."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.geometry.trail import Step, Trail
+from pixelwise.networks.blocks import (
+    count_parameters,
+    side_by_side,
+)
+
+Shortcut = Literal["A", "B", "C", "D", "none"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; keys as published by torchvision.
+
+    He et al. 2015, figure 2 and figure 5 left: conv-norm-ReLU, conv-norm, add, ReLU.
+
+    Parameters
+    ----------
+    name : str
+    in_channels, channels : int
+    stride : int
+    shortcut : {"A", "B", "C", "D", "none"}
+        See `make_shortcut`; "none" is the plain twin without a shortcut.
+    """
+
+    expansion = 1
+
+    def __init__(self, name: str, in_channels: int, channels: int, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, channels, 3, stride)
+        self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
+        self.plain = shortcut == "none"
+        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut)
+        self._trail = [*first, *second] if self.plain else side_by_side(name, [*first, *second], beside)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The normalisation that is zero at the start where residuals begin as identities."""
+        return self.bn2
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
+        inner = functional.relu(self.bn1(self.conv1(features)), inplace=True)
+        inner = self.bn2(self.conv2(inner))
+        if not self.plain:
+            inner += features if self.downsample is None else self.downsample(features)
+        return functional.relu(inner, inplace=True)
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths."""
+        return self._trail
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 to a quarter, 3 x 3, 1 x 1 back, beside a shortcut; keys as published by torchvision.
+
+    He et al. 2015, figure 5 right. `stride_first` puts the stride into the first 1 x 1 (the paper, V1); without it, it
+    is in the 3 x 3 (V1.5, as in torchvision): weights have equal shapes and must not be interchanged.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        shortcut: Shortcut,
+        *,
+        stride_first: bool = False,
+    ) -> None:
+        super().__init__()
+        width = channels // self.expansion
+        early, late = (stride, 1) if stride_first else (1, stride)
+        self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, width, 1, early)
+        self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
+        self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
+        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut)
+        self._trail = side_by_side(name, [*first, *second, *third], beside)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The normalisation that is zero at the start where residuals begin as identities."""
+        return self.bn3
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
+        inner = functional.relu(self.bn1(self.conv1(features)), inplace=True)
+        inner = functional.relu(self.bn2(self.conv2(inner)), inplace=True)
+        inner = self.bn3(self.conv3(inner))
+        inner += features if self.downsample is None else self.downsample(features)
+        return functional.relu(inner, inplace=True)
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths."""
+        return self._trail
+
+
+class PaddedIdentity(nn.Module):
+    """Shortcut A: every `stride`-th pixel, new channels filled with zeros; no weights."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
+        thinned = features[:, :, :: self.stride, :: self.stride]
+        return functional.pad(thinned, (0, 0, 0, 0, 0, self.channels - features.shape[1]))
+
+
+def make_shortcut(
+    name: str, in_channels: int, channels: int, stride: int, shortcut: Shortcut
+) -> tuple[nn.Module | None, Trail]:
+    """Return the shortcut of a residual block (None: the identity) and its steps.
+
+    He et al. 2015, section 4.1: A pads with zeros, B projects (1 x 1) where the size changes, C projects always; D
+    averages 2 x 2 before a projection without stride (He et al. 2019, "Bag of tricks", figure 2c).
+    """
+    changes = stride != 1 or in_channels != channels
+    if shortcut == "none" or not (changes or shortcut == "C"):
+        return None, []
+    if shortcut == "A":
+        step = Step(
+            name=f"{name} shortcut", kind="subsampling", stride=stride, in_channels=in_channels, channels=channels
+        )
+        return PaddedIdentity(channels, stride), [step]
+    layers: list[nn.Module] = []
+    steps: list[Step] = []
+    if shortcut == "D":
+        # at odd sizes the last average is over the pixels there are, as the strided convolution beside it rounds up
+        averages = stride != 1
+        layers.append(nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False) if averages else nn.Identity())
+        if averages:
+            steps.append(average_step(name, in_channels, stride))
+        stride = 1
+    conv, norm, trail = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
+    return nn.Sequential(*layers, conv, norm), [*steps, *trail]
+
+
+def _pair(
+    name: str, in_channels: int, channels: int, kernel: int, stride: int
+) -> tuple[nn.Conv2d, nn.BatchNorm2d, list[Step]]:
+    """Return a convolution without bias, its batch normalisation, and their step."""
+    conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+    norm = nn.BatchNorm2d(channels)
+    return conv, norm, [convolution_step(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
+
+
+def convolution_step(name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int) -> Step:
+    """Return the step of a convolution padded by half its kernel."""
+    return Step(
+        name=name,
+        kind="convolution",
+        kernel=kernel,
+        stride=stride,
+        padding=kernel // 2,
+        in_channels=in_channels,
+        channels=channels,
+        parameters=parameters,
+    )
+
+
+def average_step(name: str, channels: int, stride: int) -> Step:
+    """Return the step of the average that makes a shortcut smaller (ResNet-D); a last half window counts."""
+    return Step(
+        name=f"{name} average",
+        kind="average",
+        kernel=stride,
+        stride=stride,
+        in_channels=channels,
+        channels=channels,
+        ceil=True,
+    )

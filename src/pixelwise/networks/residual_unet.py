@@ -1,0 +1,177 @@
+"""Residual blocks of U-Nets: before activation (ResUNet), of nnU-Net (ResEnc), and of V-Net."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pixelwise.geometry.trail import Step, Trail
+from pixelwise.networks.blocks import (
+    CONVOLUTIONS,
+    ConvLayer,
+    NormalisationName,
+    count_parameters,
+    make_normalisation,
+    side_by_side,
+)
+from pixelwise.networks.residual import average_step, convolution_step
+
+
+class PreActivationUnit(nn.Module):
+    """norm-ReLU-conv, norm-ReLU-conv, beside a 1 x 1 projection where the size changes.
+
+    He et al. 2016 (arXiv 1603.05027), figure 4e, as in the Deep ResUNet (Zhang et al. 2018, figure 1b). The first
+    unit of that network has no activation before its first convolution (`first`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int = 1,
+        normalisation: NormalisationName = "batch",
+        first: bool = False,
+        dimensions: int = 2,
+    ) -> None:
+        super().__init__()
+        conv = CONVOLUTIONS[dimensions]
+        before = [] if first else [*make_normalisation(normalisation, in_channels, dimensions), nn.ReLU()]
+        one = [*before, conv(in_channels, channels, 3, stride, 1)]
+        two = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU(), conv(channels, channels, 3, 1, 1)]
+        self.layers = nn.Sequential(*one, *two)
+        main = [
+            convolution_step(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
+            convolution_step(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
+        ]
+        beside: Trail = []
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != channels:
+            self.shortcut = conv(in_channels, channels, 1, stride)
+            parameters = count_parameters([self.shortcut])
+            beside = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
+        self._trail = side_by_side(name, main, beside)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
+        return self.layers(features) + self.shortcut(features)
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths."""
+        return self._trail
+
+
+class ResEncBlock(nn.Module):
+    """conv-norm-act, conv-norm, add, act; the shortcut averages by the stride and projects where channels change.
+
+    The residual encoder of nnU-Net (Isensee et al. 2024, arXiv 2404.09556): ResNet-D's basic block. Its last
+    normalisation starts at zero, so that each block begins as its shortcut.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int = 1,
+        normalisation: NormalisationName = "batch",
+        activation: Callable[[int], nn.Module],
+        dimensions: int = 2,
+    ) -> None:
+        super().__init__()
+        how = {"normalisation": normalisation, "dimensions": dimensions, "bias": True}
+        first = ConvLayer(f"{name} conv a", in_channels, channels, stride=stride, activation=activation, **how)  # type: ignore[arg-type]
+        second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **how)  # type: ignore[arg-type]
+        self.layers = nn.Sequential(first, second)
+        self.activation = activation(channels)
+        beside: list[Step] = []
+        shortcut: list[nn.Module] = []
+        if stride != 1:
+            shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
+            beside.append(average_step(name, in_channels, stride))
+        if in_channels != channels:
+            projection = ConvLayer(
+                f"{name} shortcut",
+                in_channels,
+                channels,
+                kernel=1,
+                activation=None,
+                **{**how, "bias": False},  # type: ignore[arg-type]
+            )
+            shortcut.append(projection)
+            beside += projection.trail()  # type: ignore[arg-type]
+        self.shortcut = nn.Sequential(*shortcut)
+        self._trail = side_by_side(name, [*first.trail(), *second.trail()], beside)
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The normalisation that is zero at the start."""
+        return self.layers[1][-1]  # type: ignore[index,return-value]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
+        return self.activation(self.layers(features) + self.shortcut(features))
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths."""
+        return self._trail
+
+
+class VNetStage(nn.Module):
+    """`count` convolutions of 5 x 5, PReLU behind each; the stage's input is added before the last one's.
+
+    Milletari et al. 2016 (arXiv 1606.04797), section 2 and figure 2. An input of fewer channels is repeated to the
+    stage's width, as a single volume is before the first sum.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        channels: int,
+        *,
+        count: int,
+        normalisation: NormalisationName = "none",
+        dimensions: int = 2,
+    ) -> None:
+        super().__init__()
+        self._in, self._channels = in_channels, channels
+        layers: list[nn.Module] = []
+        steps: list[Step] = []
+        for index in range(count):
+            source = in_channels if index == 0 else channels
+            last = index == count - 1
+            layer = ConvLayer(
+                f"{name} conv {'abc'[index]}",
+                source,
+                channels,
+                kernel=5,
+                normalisation=normalisation,
+                activation=None if last else nn.PReLU,
+                bias=True,
+                dimensions=dimensions,
+            )
+            layers.append(layer)
+            steps += layer.trail()  # type: ignore[arg-type]
+        self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
+        steps[-1] = _with_parameters(steps[-1], channels)
+        self._trail = side_by_side(name, steps, [])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, h, w) -> (batch, channels, h, w)."""
+        shortcut = features
+        if self._in != self._channels:
+            times = -(-self._channels // self._in)
+            shortcut = torch.cat([features] * times, dim=1)[:, : self._channels]
+        return self.activation(self.layers(features) + shortcut)
+
+    def trail(self) -> Trail:
+        """Return the steps of both paths."""
+        return self._trail
+
+
+def _with_parameters(step: Step, more: int) -> Step:
+    return replace(step, parameters=step.parameters + more)

@@ -1,0 +1,164 @@
+"""Residual networks as encoders: He et al. 2015, "Deep residual learning for image recognition" (arXiv 1512.03385)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.blocks import count_parameters
+from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
+
+Stem = Literal["7x7", "deep", "3x3"]
+Block = BasicBlock | Bottleneck
+
+
+class ResNetEncoder(nn.Module):
+    """A stem and stages of residual blocks; parameters have torchvision's key names.
+
+    Parameters
+    ----------
+    in_channels : int
+    make_block : callable
+        (name, in_channels, channels, stride) -> block.
+    widths : sequence of int
+        Channels of each stage; those after the first halve the size.
+    blocks : sequence of int
+        Blocks of each stage.
+    stem : {"7x7", "deep", "3x3"}
+        7x7 of stride 2 and a maximum of stride 2 (the paper); three 3x3 in its place (variant C of He et al. 2019); one
+        3x3 of stride 1 and no maximum (the paper's nets for CIFAR-10, section 4.2).
+    stem_channels : int
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Of the skips. For the small images of "3x3" the first skip is the first stage, at full resolution; otherwise it
+        is the stem, at half of it.
+    strides : tuple of int
+        Pixels of the image per pixel of each skip.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        make_block: Callable[[str, int, int, int], Block],
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        *,
+        stem: Stem = "7x7",
+        stem_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        self._small = stem == "3x3"
+        self.conv1, steps = _make_stem(stem, in_channels, stem_channels)
+        self.bn1 = nn.BatchNorm2d(stem_channels)
+        self._stem_trail = _with_norm(steps, self.bn1)
+        self.stages: list[str] = []
+        source = stem_channels
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            name = f"layer{index + 1}"
+            stage: list[nn.Module] = []
+            for place in range(count):
+                stride = 2 if index > 0 and place == 0 else 1
+                stage.append(make_block(f"{name}.{place}", source, width, stride))
+                source = width
+            setattr(self, name, nn.Sequential(*stage))
+            self.stages.append(name)
+        self.channels = tuple(widths) if self._small else (stem_channels, *widths)
+        self.strides = tuple((1 if self._small else 2) * 2**i for i in range(len(self.channels)))
+        self.ends_on_pooling = False
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(batch, in_channels, h, w) -> one map per skip, fine to coarse."""
+        features = functional.relu(self.bn1(self.conv1(image)), inplace=True)
+        skips: list[Tensor] = [] if self._small else [features]
+        if not self._small:
+            features = functional.max_pool2d(features, 3, 2, 1)
+        for name in self.stages:
+            features = getattr(self, name)(features)
+            skips.append(features)
+        return skips
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        return [[self.conv1, self.bn1], *([getattr(self, name)] for name in self.stages)]
+
+    def trail(self) -> Trail:
+        """Return the steps, with a mark where a skip is taken."""
+        trail: list[Step | Skip | Take | Join] = [*self._stem_trail]
+        skip = 0
+        if not self._small:
+            width = trail[-1].channels  # type: ignore[union-attr]
+            pool = {"kernel": 3, "stride": 2, "padding": 1, "in_channels": width, "channels": width}
+            trail += [Skip("0"), Step(name="maximum", kind="pooling", **pool)]  # type: ignore[arg-type]
+            skip = 1
+        for index, name in enumerate(self.stages):
+            for block in getattr(self, name):
+                trail += block.trail()
+            if index < len(self.stages) - 1:
+                trail.append(Skip(str(index + skip)))
+        return trail
+
+
+def initialise_resnet(network: nn.Module, *, zero_residuals: bool) -> None:
+    """Draw convolutions as Kaiming normal over the outputs (fan-out, ReLU); normalisations are 1 and 0.
+
+    He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_residuals` the last normalisation of each
+    block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, BasicBlock | Bottleneck) and zero_residuals:
+            nn.init.zeros_(module.last_norm.weight)
+
+
+def make_block_of(bottleneck: bool, shortcut: Shortcut, *, stride_first: bool) -> Callable[[str, int, int, int], Block]:
+    """Return what `ResNetEncoder` calls to make its blocks."""
+
+    def make(name: str, in_channels: int, channels: int, stride: int) -> Block:
+        if bottleneck:
+            return Bottleneck(name, in_channels, channels, stride, shortcut, stride_first=stride_first)
+        return BasicBlock(name, in_channels, channels, stride, shortcut)
+
+    return make
+
+
+def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[Step]]:
+    """Return the stem's convolutions, without the last normalisation, and their steps."""
+    if stem != "deep":
+        kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
+        conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+        return conv, [_stem_step("stem", conv)]
+    half = channels // 2
+    one = nn.Conv2d(in_channels, half, 3, 2, 1, bias=False)
+    two = nn.Conv2d(half, half, 3, 1, 1, bias=False)
+    three = nn.Conv2d(half, channels, 3, 1, 1, bias=False)
+    norms = nn.BatchNorm2d(half), nn.BatchNorm2d(half)
+    layers = nn.Sequential(one, norms[0], nn.ReLU(inplace=True), two, norms[1], nn.ReLU(inplace=True), three)
+    steps = [_stem_step("stem a", one, norms[0]), _stem_step("stem b", two, norms[1]), _stem_step("stem c", three)]
+    return layers, steps
+
+
+def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> Step:
+    return Step(
+        name=name,
+        kind="convolution",
+        kernel=conv.kernel_size[0],
+        stride=conv.stride[0],
+        padding=conv.kernel_size[0] // 2,
+        in_channels=conv.in_channels,
+        channels=conv.out_channels,
+        parameters=count_parameters([conv, *norm]),
+    )
+
+
+def _with_norm(steps: list[Step], norm: nn.Module) -> list[Step]:
+    """Count the stem's own normalisation with its last convolution."""
+    last = replace(steps[-1], parameters=steps[-1].parameters + count_parameters([norm]))
+    return [*steps[:-1], last]

@@ -1,0 +1,293 @@
+"""Segmentation networks: one function per paper, all its numbers in one place."""
+
+from functools import partial
+from itertools import pairwise
+
+from torch import nn
+
+from pixelwise.networks.attention import AlignedGate, GridGate
+from pixelwise.networks.blocks import (
+    Chain,
+    ConvBlock,
+    ConvLayer,
+    Head,
+    NormalisationName,
+    Pool,
+    Up,
+    Upsampling,
+    initialise,
+)
+from pixelwise.networks.decoders import Gate, MakeBlock, MakeUp, NestedDecoder, UNetDecoder
+from pixelwise.networks.encoders import (
+    StagedEncoder,
+)
+from pixelwise.networks.models import NestedSegmenter, Segmenter, make_segmenter
+from pixelwise.networks.options import NetworkOptions
+from pixelwise.networks.residual_unet import PreActivationUnit, ResEncBlock, VNetStage
+from pixelwise.networks.unet_on_encoder import unet_on_encoder
+
+
+def unet2015(options: NetworkOptions) -> Segmenter:
+    """U-Net of 2015: valid convolutions, cropped skips, 572 -> 388.
+
+    Ronneberger, Fischer, Brox 2015, "U-Net: convolutional networks for biomedical image segmentation", doi
+    10.1007/978-3-319-24574-4_28, figure 1 and section 2: five resolutions, two valid 3 x 3 convolutions with ReLU at
+    each, 2 x 2 maximum between them, 2 x 2 up-convolutions that halve the channels, skips cut to their centre, a 1 x 1
+    convolution at the end: 23 convolutional layers, 31,030,658 parameters (1 -> 2). Dropout 0.5 at the end of the
+    contracting path (section 3.1): after the last two of its stages, as in the released network.
+
+    Reads in_channels, classes, base, dropout (0: the paper's 0.5), dimensions.
+    """
+    widths = [options.base * 2**stage for stage in range(5)]
+    dropout = options.dropout or 0.5
+    dropouts = [0.0, 0.0, 0.0, dropout, dropout]
+    encoder = _plain_encoder(options, widths, dropouts, padding=0, normalisation="none")
+    decoder = UNetDecoder(
+        widths,
+        widths[:-1],
+        make_up=_ups(options, "transposed"),
+        make_block=_blocks(options, padding=0, normalisation="none"),
+    )
+    return _finish(options, encoder, decoder, normalisation="none")
+
+
+def unet(options: NetworkOptions) -> Segmenter:
+    """U-Net with padding: logits are as large as the image; with encoder=resnet34 and the like, on a ResNet or VGG.
+
+    The common open form of Ronneberger et al. 2015: 3 x 3 convolutions with padding 1, normalisation, ReLU. With
+    interpolation instead of transposed convolutions the channels must shrink elsewhere: the coarsest stage and the
+    decoder's outputs are half as wide (17,263,042 parameters for 3 -> 2 at base 64 against 31,037,698).
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dropout, dimensions; with an encoder
+    see `_unet_on`.
+    """
+    if options.encoder != "plain":
+        return unet_on_encoder(options)
+    upsampling = _upsampling(options, "transposed")
+    widths = _widths(options)
+    outputs = widths[:-1]
+    if upsampling != "transposed":
+        widths[-1] = max(1, widths[-1] // 2)
+        outputs = [max(1, width // 2) for width in outputs]
+        outputs[:1] = widths[:1]
+    encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
+    make_block = _blocks(options)
+    decoder = UNetDecoder(
+        widths,
+        outputs,
+        make_up=_ups(options, upsampling),
+        make_block=make_block if upsampling == "transposed" else partial(_halving_block, make_block),
+    )
+    return _finish(options, encoder, decoder)
+
+
+def resunet(options: NetworkOptions) -> Segmenter:
+    """Deep ResUNet: pre-activation residual units, strides in place of pooling, nearest up-sampling.
+
+    Zhang, Liu, Wang 2018, "Road extraction by deep residual U-Net", doi 10.1109/LGRS.2018.2802944, table 1: depth 3,
+    base 64. The 3 x 3 convolutions and the head have 7,780,096 parameters of its 8,220,993 (3 -> 1).
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dimensions.
+    """
+    widths = _widths(options)
+    unit = partial(PreActivationUnit, normalisation=options.normalisation, dimensions=options.dimensions)
+    stages = [unit("enc1", options.in_channels, widths[0], first=True)]
+    stages += [unit(f"enc{i + 1}", low, high, stride=2) for i, (low, high) in enumerate(pairwise(widths), 1)]
+    decoder = UNetDecoder(widths, widths[:-1], make_up=_ups(options, _upsampling(options, "nearest")), make_block=unit)
+    return _finish(options, StagedEncoder(stages, widths), decoder)
+
+
+def resencunet(options: NetworkOptions) -> Segmenter:
+    """Residual-encoder U-Net: a deep residual encoder and a thin decoder.
+
+    The ResEnc form of nnU-Net (Isensee et al. 2024, "nnU-Net revisited", arXiv 2404.09556): a stem, 1, 3, 4, 6, 6, ...
+    basic blocks of ResNet-D per stage, widths that double up to 512, transposed convolutions to the skip's channels,
+    one convolution per level of the decoder, LeakyReLU of slope 0.01. Published with instance normalisation.
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, dimensions.
+    """
+    widths = _widths(options)
+    counts = [(1, 3, 4)[stage] if stage < 3 else 6 for stage in range(len(widths))]
+    how = {"normalisation": options.normalisation, "activation": _leaky, "dimensions": options.dimensions}
+    stages: list[nn.Module] = []
+    source = widths[0]
+    for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
+        parts: list[nn.Module] = []
+        if stage == 0:
+            parts.append(ConvLayer("stem", options.in_channels, width, bias=True, **how))  # type: ignore[arg-type]
+        for place in range(count):
+            stride = 2 if stage > 0 and place == 0 else 1
+            parts.append(ResEncBlock(f"enc{stage + 1}.{place}", source, width, stride=stride, **how))  # type: ignore[arg-type]
+            source = width
+        stages.append(Chain(*parts))
+
+    def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
+        return ConvLayer(f"{name} conv", in_channels, channels, bias=True, **how)  # type: ignore[arg-type]
+
+    decoder = UNetDecoder(widths, widths[:-1], make_up=_ups(options, "transposed"), make_block=make_block)
+    network = _finish(options, StagedEncoder(stages, widths), decoder)
+    for module in network.modules():
+        if isinstance(module, ResEncBlock) and options.normalisation != "none":
+            nn.init.zeros_(module.last_norm.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(module.last_norm.bias)  # type: ignore[arg-type]
+    return network
+
+
+def unetplusplus(options: NetworkOptions) -> Segmenter:
+    """U-Net++: nested, dense skips; with deep supervision a head on each column.
+
+    Zhou et al. 2018, "UNet++: a nested U-Net architecture", arXiv 1807.10165: base 32, 2 x 2 transposed convolutions,
+    two 3 x 3 convolutions per node; 9,042,177 parameters (3 -> 1, one head, without normalisation; 9.04 M in table 2).
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dropout, deep_supervision,
+    dimensions.
+    """
+    widths = _widths(options)
+    encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
+    make_up = _ups(options, _upsampling(options, "transposed"))
+    decoder = NestedDecoder(widths, make_up=make_up, make_block=_blocks(options))
+    first = 1 if options.deep_supervision else options.depth
+    heads = [
+        Head(widths[0], options.classes, dimensions=options.dimensions, name=f"head {j}")
+        for j in range(first, options.depth + 1)
+    ]
+    network = NestedSegmenter(
+        encoder,
+        decoder,
+        heads,
+        exact=options.normalisation in ("batch", "none"),
+        smallest=2 if options.normalisation == "instance" else 1,
+        dimensions=options.dimensions,
+    )
+    initialise(network)
+    return network
+
+
+def attention_unet(options: NetworkOptions) -> Segmenter:
+    """Attention U-Net: gates weight the skips by what the coarser map says.
+
+    Oktay et al. 2018, "Attention U-Net: learning where to look for the pancreas", arXiv 1804.03999: gates on all skips
+    but the finest, on the coarser grid. With gates=aligned the popular two-dimensional port: gates on all skips, on
+    their own grid (31,389,230 parameters for 3 -> 2 at base 64).
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, dropout, gates, dimensions.
+    """
+    widths = _widths(options)
+    encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
+    gates: list[Gate | None] = []
+    for level in range(options.depth):
+        skip, norm, axes = widths[level], options.normalisation, options.dimensions
+        if options.gates == "aligned":
+            gates.append(AlignedGate(str(level), skip, skip, norm, axes))
+        elif level > 0 or options.depth == 1:
+            last = level == options.depth - 1
+            gates.append(GridGate(str(level), skip, widths[level + 1], norm, axes, with_signal=last))
+        else:
+            gates.append(None)
+    decoder = UNetDecoder(
+        widths, widths[:-1], make_up=_ups(options, "transposed"), make_block=_blocks(options), gates=gates
+    )
+    return _finish(options, encoder, decoder)
+
+
+def vnet(options: NetworkOptions) -> Segmenter:
+    """V-Net: residual stages of 5 x 5 convolutions, strides in place of pooling, PReLU.
+
+    Milletari, Navab, Ahmadi 2016, "V-Net: fully convolutional neural networks for volumetric medical image
+    segmentation", arXiv 1606.04797, figure 2: 1, 2, 3, 3, 3 convolutions going down, 3, 3, 2, 1 going up, 16 channels
+    at first; 65,175,314 parameters in three dimensions (1 -> 2, without normalisation, as published).
+
+    Reads in_channels, classes, depth, base, max_width, normalisation, dimensions.
+    """
+    widths, norm, axes = _widths(options), options.normalisation, options.dimensions
+    counts = [min(3, stage + 1) for stage in range(len(widths))]
+    stages = [
+        VNetStage(
+            f"enc{i + 1}", options.in_channels if i == 0 else width, width, count=n, normalisation=norm, dimensions=axes
+        )
+        for i, (width, n) in enumerate(zip(widths, counts, strict=True))
+    ]
+
+    def make_down(index: int, width: int) -> nn.Module:
+        how = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes}
+        return ConvLayer(f"down {index + 1}", width, widths[index + 1], kernel=2, stride=2, padding=0, **how)  # type: ignore[arg-type]
+
+    def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
+        count = counts[int(name.removeprefix("dec")) - 1]
+        return VNetStage(name, in_channels, channels, count=count, normalisation=norm, dimensions=axes)
+
+    decoder = UNetDecoder(
+        widths,
+        [2 * width for width in widths[:-1]],
+        make_up=lambda name, source, skip: Up(name, source, skip, "transposed", axes, nn.PReLU),
+        make_block=make_block,
+    )
+    return _finish(options, StagedEncoder(stages, widths, make_down), decoder)
+
+
+def _plain_encoder(
+    options: NetworkOptions,
+    widths: list[int],
+    dropouts: list[float],
+    *,
+    padding: int = 1,
+    normalisation: NormalisationName | None = None,
+) -> StagedEncoder:
+    """Build the contracting path of 2015: two convolutions per stage, 2 x 2 maximum between stages."""
+    sources = [options.in_channels, *widths[:-1]]
+    stages = [
+        ConvBlock(
+            f"enc{i + 1}",
+            source,
+            width,
+            padding=padding,
+            normalisation=normalisation or options.normalisation,
+            dropout=dropout,
+            dimensions=options.dimensions,
+        )
+        for i, (source, width, dropout) in enumerate(zip(sources, widths, dropouts, strict=True))
+    ]
+    return StagedEncoder(stages, widths, lambda i, width: Pool(f"pool {i + 1}", width, options.dimensions))
+
+
+def _blocks(options: NetworkOptions, *, padding: int = 1, normalisation: NormalisationName | None = None) -> MakeBlock:
+    """Return what makes a block of two convolutions."""
+    norm = normalisation or options.normalisation
+    return partial(ConvBlock, padding=padding, normalisation=norm, dimensions=options.dimensions)
+
+
+def _halving_block(make_block: MakeBlock, name: str, in_channels: int, channels: int) -> nn.Module:
+    """Interpolation keeps all channels; the first convolution then halves them."""
+    return make_block(name, in_channels, channels, middle=in_channels // 2)  # type: ignore[call-arg]
+
+
+def _ups(options: NetworkOptions, upsampling: Upsampling) -> MakeUp:
+    """Return what makes the layers that double the size."""
+    return partial(Up, upsampling=upsampling, dimensions=options.dimensions)
+
+
+def _upsampling(options: NetworkOptions, published: Upsampling) -> Upsampling:
+    return published if options.upsampling == "auto" else options.upsampling
+
+
+def _widths(options: NetworkOptions) -> list[int]:
+    return [min(options.base * 2**stage, options.max_width) for stage in range(options.depth + 1)]
+
+
+def _leaky(channels: int) -> nn.Module:
+    return nn.LeakyReLU(0.01, inplace=True)
+
+
+def _finish(
+    options: NetworkOptions,
+    encoder: StagedEncoder,
+    decoder: UNetDecoder,
+    *,
+    normalisation: NormalisationName | None = None,
+) -> Segmenter:
+    """Add the 1 x 1 head, put the network together and draw its weights."""
+    head = Head(decoder.channels, options.classes, dimensions=options.dimensions)
+    norm = normalisation or options.normalisation
+    network = make_segmenter(encoder, decoder, head, normalisation=norm, dimensions=options.dimensions)
+    initialise(network)
+    return network

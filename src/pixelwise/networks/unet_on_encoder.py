@@ -1,0 +1,84 @@
+"""U-Nets whose contracting path is a ResNet or a VGG."""
+
+from functools import partial
+
+from pixelwise.errors import BadOption, nearest
+from pixelwise.networks.blocks import ConvBlock, Head, Up, initialise
+from pixelwise.networks.decoders import UNetDecoder
+from pixelwise.networks.encoders import (
+    RESNET_BLOCKS,
+    VGG_COUNTS,
+    Encoder,
+    FullResolutionEncoder,
+    make_resnet_encoder,
+    make_vgg_encoder,
+)
+from pixelwise.networks.models import Segmenter, make_segmenter
+from pixelwise.networks.options import NetworkOptions
+from pixelwise.networks.resnet import initialise_resnet
+from pixelwise.networks.vgg import initialise_vgg
+
+ENCODERS = (
+    *(f"resnet{depth}" for depth in RESNET_BLOCKS),
+    *(f"vgg{depth}{norm}" for depth in VGG_COUNTS for norm in ("", "_bn")),
+)
+
+
+def unet_on_encoder(options: NetworkOptions) -> Segmenter:
+    """Build a U-Net on a ResNet or VGG encoder, in the form that segmentation_models.pytorch made common.
+
+    Five levels of up-sampling x 2 (nearest), the skip, two 3 x 3 convolutions with normalisation; widths 16, 8, 4, 2, 1
+    times `base` (16 there); a 3 x 3 head. The last level of a ResNet has no skip unless `full_resolution`.
+
+    Reads in_channels, classes, base, normalisation (of the decoder), upsampling, encoder, full_resolution, stem,
+    shortcut, stride_first, zero_residuals.
+    """
+    if options.dimensions != 2:
+        raise BadOption("network.dimensions=2 for an encoder", f"{options.dimensions}", "Use encoder=plain.")
+    encoder = make_encoder(options)
+    if options.full_resolution and encoder.strides[0] > 1:
+        block = ConvBlock("full", options.in_channels, options.base, normalisation=options.normalisation)
+        encoder = FullResolutionEncoder(block, options.base, encoder)
+    skips = [0] * (encoder.strides[0] > 1) + list(encoder.channels)
+    widths = [options.base * 2**level for level in range(len(skips) - 1)]
+    make_block = partial(ConvBlock, normalisation=options.normalisation)
+    deepest = encoder.channels[-1]
+    centre = make_block("centre", deepest, deepest) if encoder.ends_on_pooling else None
+    decoder = UNetDecoder(
+        skips,
+        widths,
+        make_up=partial(Up, upsampling="nearest" if options.upsampling == "auto" else options.upsampling),
+        make_block=make_block,
+        centre=centre,
+    )
+    head = Head(widths[0], options.classes, kernel=3)
+    initialise(decoder)
+    initialise(head)
+    return make_segmenter(encoder, decoder, head, normalisation=options.normalisation)
+
+
+def make_encoder(options: NetworkOptions) -> Encoder:
+    """Build the ResNet or VGG encoder that `options.encoder` names.
+
+    Raises
+    ------
+    BadOption
+        There is no such encoder; the nearest one is named.
+    """
+    name = options.encoder
+    if name not in ENCODERS:
+        raise BadOption("a registered encoder", f"`{name}`", nearest(name, ["plain", *ENCODERS]))
+    if name.startswith("resnet"):
+        encoder = make_resnet_encoder(
+            options.in_channels,
+            int(name.removeprefix("resnet")),
+            stem="deep" if options.stem == "deep" else "7x7",
+            shortcut="B" if options.shortcut == "auto" else options.shortcut,
+            stride_first=options.stride_first,
+        )
+        initialise_resnet(encoder, zero_residuals=options.zero_residuals)
+        return encoder
+    depth = int(name.removeprefix("vgg").removesuffix("_bn"))
+    vgg = make_vgg_encoder(options.in_channels, depth, normalised=name.endswith("_bn"))
+    initialise_vgg(vgg)
+    return vgg

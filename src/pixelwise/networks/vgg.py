@@ -1,0 +1,96 @@
+"""VGG as an encoder: Simonyan & Zisserman 2015, "Very deep convolutional networks" (arXiv 1409.1556), table 1."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.blocks import count_parameters
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class VGGEncoder(nn.Module):
+    """Five stages of 3 x 3 convolutions, a 2 x 2 maximum behind each; keys `features.{i}` as published by torchvision.
+
+    Parameters
+    ----------
+    in_channels : int
+    counts : sequence of int
+        Convolutions per stage: 2 2 3 3 3 for VGG-16.
+    normalised : bool
+        Batch normalisation behind each convolution.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        The maps before each maximum, and the one behind the last: 64, 128, 256, 512, 512, 512.
+    strides : tuple of int
+        1, 2, 4, 8, 16, 32.
+    ends_on_pooling : bool
+        True: nothing has looked at the last map yet, so a decoder begins with convolutions of its own on it.
+    """
+
+    def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self._steps: list[Step | Skip | Take | Join] = []
+        self._stages: list[int] = []  # where each stage's maximum stands
+        source = in_channels
+        for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
+            for place in range(count):
+                conv = nn.Conv2d(source, width, 3, padding=1)
+                norm = [nn.BatchNorm2d(width)] if normalised else []
+                layers += [conv, *norm, nn.ReLU(inplace=True)]
+                self._steps.append(
+                    Step(
+                        name=f"conv{stage + 1}_{place + 1}",
+                        kind="convolution",
+                        kernel=3,
+                        padding=1,
+                        in_channels=source,
+                        channels=width,
+                        parameters=count_parameters([conv, *norm]),
+                    )
+                )
+                source = width
+            self._stages.append(len(layers))
+            layers.append(nn.MaxPool2d(2, 2))
+            pool = Step(name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width)
+            self._steps += [Skip(str(stage)), pool]
+        self.features = nn.Sequential(*layers)
+        self.channels, self.strides = (*WIDTHS, WIDTHS[-1]), (1, 2, 4, 8, 16, 32)
+        self.ends_on_pooling = True
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(batch, in_channels, h, w) -> one map per skip, fine to coarse."""
+        skips: list[Tensor] = []
+        features = image
+        for index, layer in enumerate(self.features):
+            if index in self._stages:
+                skips.append(features)
+            features = layer(features)
+        return [*skips, features]
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        edges = [0, *self._stages]
+        return [[*self.features][low:high] for low, high in pairwise(edges)]
+
+    def trail(self) -> Trail:
+        """Return the steps, with a mark where a skip is taken."""
+        return self._steps
+
+
+def initialise_vgg(network: nn.Module) -> None:
+    """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,32 @@
+"""Rates: warm-up, cosine or constant, and another end on the way."""
+
+import pytest
+
+from pixelwise.engine.schedule import Schedule
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
+    rates = [schedule.rate(step) for step in range(1000)]
+    assert max(rates) == pytest.approx(1.0, abs=1e-3)
+    assert 0 < rates[0] < 0.01
+    assert rates.index(max(rates)) == pytest.approx(100, abs=1)
+    assert 0 <= rates[-1] < 1e-5
+    # the cosine stands at half its height in the middle: 1/2 (1 + cos(pi / 2)) = 1/2
+    assert schedule.rate(549) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_stretched_schedule_goes_on_where_it_was_and_still_ends_at_zero() -> None:
+    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
+    longer = schedule.stretched(400, 1600)
+    assert longer.rate(400) == pytest.approx(schedule.rate(400), abs=1e-3)
+    assert longer.progress(1000) == pytest.approx(0.7)
+    assert longer.rate(1599) < 1e-5
+
+
+def test_a_constant_rate_stays_after_its_warm_up() -> None:
+    schedule = Schedule(steps=100, peak=0.5, warmup_share=0.1, shape="constant")
+    assert schedule.rate(0) < 0.05
+    assert [schedule.rate(step) for step in range(10, 100)] == [0.5] * 90
+    assert Schedule(steps=100, peak=0.5, warmup_share=0.0, shape="constant").rate(0) == 0.5
+    assert schedule.stretched(50, 200).rate(199) == 0.5

@@ -1,0 +1,78 @@
+"""Flooding against scikit-image where heights leave no choice, and against the rule written down pixel by pixel."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.segmentation import watershed
+
+from pixelwise.labels.flooding import TAKEN, flood
+
+World = tuple[np.ndarray, np.ndarray]
+
+
+def pixel_by_pixel(heights: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """The rule of `flood` without arrays of places: levels, waves, four directions one after the other."""
+    labels, free = seeds.copy(), (heights != TAKEN) & (seeds == 0)
+    inside = [tuple(place) for place in np.argwhere((seeds > 0) & (heights != TAKEN)).tolist()]
+    waiting = {level: [p for p in inside if heights[p] == level] for level in range(TAKEN)}
+    for level in range(TAKEN):
+        wave = waiting[level]
+        while wave:
+            following: list[tuple[int, ...]] = []
+            for down, right in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+                for row, column in wave:
+                    place = row + down, column + right
+                    if min(place) >= 0 and place[0] < len(heights) and place[1] < len(heights[0]) and free[place]:
+                        free[place], labels[place] = False, labels[row, column]
+                        (following if heights[place] <= level else waiting[int(heights[place])]).append(place)
+            wave = following
+    return labels
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Few heights, so that nearly everything is a tie, and seeds anywhere, outside too."""
+    shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    heights = draw(arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 254, TAKEN])))
+    return heights, draw(arrays(np.int32, shape, elements=st.sampled_from([0, 0, 0, 1, 2, 7])))
+
+
+@given(worlds(), st.sampled_from([1, 3, 1 << 18]), st.sampled_from([1, 7, 1 << 20]))
+def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, block: int, strip: int):
+    heights, seeds = world
+    expected = pixel_by_pixel(heights, seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelwise.labels.flooding._BLOCK", block)
+        patch.setattr("pixelwise.labels.runs.STRIP", strip)
+        labels = seeds.copy()
+        flood(heights.copy(), labels)
+    np.testing.assert_array_equal(labels, expected)
+
+
+@given(st.integers(1, 15), st.integers(1, 16), st.integers(0, 2**32 - 1), st.floats(0, 0.5))
+def test_different_heights_leave_no_choice(height: int, width: int, seed: int, outside: float):
+    rng = np.random.default_rng(seed)
+    heights = rng.permutation(TAKEN)[: height * width].reshape(height, width).astype(np.uint8)
+    mask = rng.random((height, width)) >= outside
+    seeds = np.where(rng.random((height, width)) < 0.1, rng.integers(1, 9, (height, width)), 0) * mask
+    expected = watershed(heights, seeds, connectivity=1, mask=mask) if mask.any() else seeds
+    labels = seeds.astype(np.int32)
+    flood(np.where(mask, heights, TAKEN).astype(np.uint8), labels)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_ridge_goes_to_the_lower_side_and_labels_do_not_cross_what_is_outside():
+    heights = np.array([[0, 1, 5, 3, 2, 0, TAKEN, 0]], np.uint8)
+    labels = np.array([[4, 0, 0, 0, 0, 9, 0, 0]], np.int32)
+    flood(heights, labels)
+    np.testing.assert_array_equal(labels, [[4, 4, 4, 9, 9, 9, 0, 0]])
+    assert (heights[0, :7] == TAKEN).all()
+
+
+def test_nothing_to_flood():
+    for shape in ((0, 5), (5, 0), (3, 3)):
+        labels = np.zeros(shape, np.int32)
+        flood(np.zeros(shape, np.uint8), labels)
+        assert labels.sum() == 0

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
+
+from pixelwise.labels.objects import components
+from pixelwise.labels.tidying import drop_small, fill_holes
+
+masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
+
+
+def ring() -> np.ndarray:
+    """A ring of 3 around a lone pixel of 1."""
+    labels = np.full((7, 7), 3, np.int32)
+    labels[0] = 0
+    labels[2:5, 2:5] = 0
+    labels[3, 3] = 1
+    return labels
+
+
+def test_background_is_filled_but_no_objects():
+    labels = ring()
+    fill_holes(labels)
+    assert (labels[2:5, 2:5] != 0).all()
+    assert labels[3, 3] == 1
+    assert (labels[0] == 0).all()
+    opened = ring()
+    opened[3, 5:] = 0  # control: a hole with a way out is no hole
+    fill_holes(opened)
+    assert opened[3, 5] == 0
+
+
+@given(masks)
+def test_every_hole_is_found(mask: np.ndarray):
+    labels = components(mask, corners=False)
+    expected = labels.copy()
+    for number in range(1, labels.max(initial=0) + 1):
+        hole = ndimage.binary_fill_holes(expected == number) & (expected == 0)
+        expected[hole] = number
+    fill_holes(labels)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_small_ones_are_dropped_and_the_rest_is_numbered_again():
+    labels = np.array([[5, 5, 0, 2], [5, 0, 0, 0], [0, 0, 9, 9]], np.int32)
+    np.testing.assert_array_equal(drop_small(labels.copy(), 2), [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 2]])
+    np.testing.assert_array_equal(drop_small(labels.copy(), 0), [[2, 2, 0, 1], [2, 0, 0, 0], [0, 0, 3, 3]])
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(0, np.uint16), (65_535, np.uint16), (65_536, np.int32)])
+def test_numbers_take_as_many_bits_as_they_need(count: int, dtype: type):
+    labels = np.arange(count + 1, dtype=np.int32)[:, None] * 2
+    found = drop_small(labels, 0)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found[:, 0], np.arange(count + 1))
+
+
+def test_images_without_pixels():
+    for shape in ((0, 4), (4, 0)):
+        nothing = np.zeros(shape, np.int32)
+        fill_holes(nothing)
+        assert drop_small(nothing, 3).shape == shape
