@@ -24,6 +24,7 @@ from pixelwise.networks.architectures import (
     published_options,
     summary,
 )
+from pixelwise.networks.convolutions import StridedPointwise2d
 from pixelwise.networks.models import Segmenter
 
 
@@ -249,6 +250,16 @@ def test_layers_of_classifiers_are_as_they_run(name: str) -> None:
     rows = [row for row in network.layers(75) if row.kind in ("convolution", "pooling") and row.name != "maximum"]
     assert sorted(row.output_size for row in rows) == sorted(sizes)
     assert sum(row.parameters for row in network.layers(75)) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("options", [*CONTRACT, *({"name": name} for name in CLASSIFIERS)], ids=str)
+def test_no_pointwise_convolution_strides_by_itself(options: dict[str, object]) -> None:
+    """With bfloat16 and few channels its backward pass writes outside its memory (`networks.convolutions`)."""
+    with torch.device("meta"):
+        network = build(NetworkOptions(**options))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
+            assert isinstance(module, StridedPointwise2d)
 
 
 CAPTURE = """

@@ -29,7 +29,9 @@ __all__ = [
     "build",
     "build_classifier",
     "build_segmenter",
+    "paper",
     "published_options",
+    "published_size",
     "summary",
 ]
 
@@ -62,6 +64,32 @@ _PUBLISHED: dict[Callable[[NetworkOptions], Network], dict[str, Any]] = {
     cifar_resnet: {"in_channels": 3, "classes": 10, "base": 16},
     plain: {"in_channels": 3, "classes": 10, "base": 16},
     vgg: {"in_channels": 3, "classes": 1000},
+}
+_ENCODER_FORM: dict[str, Any] = {"in_channels": 3, "base": 16}  # of U-Nets on an encoder
+
+# Sides of the images that the papers show; 256 for the others.
+_SIZES: dict[Callable[[NetworkOptions], Network], int] = {
+    unet2015: 572,
+    resunet: 224,
+    vnet: 128,
+    resnet: 224,
+    cifar_resnet: 32,
+    plain: 32,
+    vgg: 224,
+}
+_HE = "He, Zhang, Ren, Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
+_PAPERS: dict[Callable[[NetworkOptions], Network], str] = {
+    unet2015: "Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
+    unet: "after Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
+    resunet: "Zhang, Liu, Wang 2018, Road extraction by deep residual U-Net, doi 10.1109/LGRS.2018.2802944",
+    resencunet: "Isensee et al. 2024, nnU-Net revisited, arXiv 2404.09556",
+    unetplusplus: "Zhou et al. 2018, UNet++: a nested U-Net architecture, arXiv 1807.10165",
+    attention_unet: "Oktay et al. 2018, Attention U-Net, arXiv 1804.03999",
+    vnet: "Milletari, Navab, Ahmadi 2016, V-Net, arXiv 1606.04797",
+    resnet: _HE,
+    cifar_resnet: _HE,
+    plain: _HE,
+    vgg: "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1556",
 }
 
 
@@ -108,9 +136,20 @@ def build_classifier(options: NetworkOptions) -> Classifier:
     return network
 
 
-def published_options(name: str) -> NetworkOptions:
-    """Return the options with which a registered network is as in its paper."""
-    return replace(NetworkOptions(name=name), **_PUBLISHED.get(ARCHITECTURES[name], {}))
+def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
+    """Return the options with which a registered network, on an encoder if one is named, is as published."""
+    changes = _PUBLISHED.get(ARCHITECTURES[name], {}) if encoder == "plain" else _ENCODER_FORM
+    return replace(NetworkOptions(name=name, encoder=encoder), **changes)
+
+
+def published_size(name: str) -> int:
+    """Return a side of the image that goes with a registered network."""
+    return _SIZES.get(ARCHITECTURES[name], 256)
+
+
+def paper(name: str) -> str:
+    """Return where a registered network is described."""
+    return _PAPERS[ARCHITECTURES[name]]
 
 
 def summary(name: str) -> str:

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
-from pixelwise.networks.blocks import CONVOLUTIONS, ConvLayer, NormalisationName, make_interpolation
+from pixelwise.networks.blocks import ConvLayer, NormalisationName, make_interpolation
+from pixelwise.networks.convolutions import CONVOLUTIONS
 
 
 class GridGate(nn.Module):

@@ -10,12 +10,12 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.convolutions import CONVOLUTIONS
 
 NormalisationName = Literal["batch", "group", "instance", "none"]
 Upsampling = Literal["transposed", "bilinear", "nearest"]
 
 GROUP_CHANNELS = 8  # channels per group: many small groups come close to instance normalisation (Zhou & Yang)
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAXIMA = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

@@ -190,6 +190,10 @@ class Classifier(nn.Module):
             self._geometry.check(side)
         return self.head(self.encoder(image)[-1])
 
+    def supervised(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+        """Return every map of logits that the loss looks at: one."""
+        return [self(image)]
+
     def trail(self) -> Trail:
         """Return all steps in the order of computing."""
         return [*self.encoder.trail(), *self.head.trail()]  # type: ignore[operator]

@@ -10,6 +10,7 @@ from pixelwise.networks.blocks import (
     count_parameters,
     side_by_side,
 )
+from pixelwise.networks.convolutions import make_convolution
 
 Shortcut = Literal["A", "B", "C", "D", "none"]
 
@@ -146,9 +147,9 @@ def make_shortcut(
 
 def _pair(
     name: str, in_channels: int, channels: int, kernel: int, stride: int
-) -> tuple[nn.Conv2d, nn.BatchNorm2d, list[Step]]:
+) -> tuple[nn.Module, nn.BatchNorm2d, list[Step]]:
     """Return a convolution without bias, its batch normalisation, and their step."""
-    conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+    conv = make_convolution(in_channels, channels, kernel, stride, bias=False)
     norm = nn.BatchNorm2d(channels)
     return conv, norm, [convolution_step(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Step, Trail
 from pixelwise.networks.blocks import (
-    CONVOLUTIONS,
     ConvLayer,
     NormalisationName,
     count_parameters,
     make_normalisation,
     side_by_side,
 )
+from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
 from pixelwise.networks.residual import average_step, convolution_step
 
 
@@ -49,7 +49,7 @@ class PreActivationUnit(nn.Module):
         beside: Trail = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
-            self.shortcut = conv(in_channels, channels, 1, stride)
+            self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
             parameters = count_parameters([self.shortcut])
             beside = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
         self._trail = side_by_side(name, main, beside)

@@ -1,0 +1,123 @@
+"""The ledger of published weights: where each file lies, how it is known again, whose it is, what images it expects.
+
+Nothing here touches the network. Names of files and sizes are torchvision's (`torchvision.models.*_Weights`); the
+first eight hexadecimal digits of a file's SHA-256 stand in its name. A full digest is written down here where two
+independent public records agree on it; otherwise the eight digits are checked, and the full digest is recorded at the
+first download.
+"""
+
+from dataclasses import dataclass
+
+from pixelwise.errors import BadOption
+
+ROOT = "https://download.pytorch.org/models/"
+VERSIONS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LICENCE = (
+    "BSD-3-Clause, as torchvision; learned from ImageNet, whose photos are for non-commercial research: "
+    "whether your use is allowed is yours to settle"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published file.
+
+    Attributes
+    ----------
+    word : str
+        What `encoder_weights=` calls it.
+    url : str
+    sha256 : str
+        Of the file, 64 hexadecimal digits, or its first eight where no more is known.
+    mebibytes : float
+        Size of the file.
+    source, licence : str
+        For people.
+    mean, std : tuple of float
+        Of red, green and blue in 0...1: what the images were normalised with.
+    """
+
+    word: str
+    url: str
+    sha256: str
+    mebibytes: float
+    source: str
+    licence: str = LICENCE
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return self.url.rsplit("/", 1)[-1].removesuffix(".pth")
+
+    @property
+    def whole_digest(self) -> bool:
+        """Whether all of the SHA-256 is known beforehand."""
+        return len(self.sha256) == 64
+
+
+def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> Published:
+    return Published(
+        word=word,
+        url=f"{ROOT}{encoder}-{sha256[:8]}.pth",
+        sha256=sha256,
+        mebibytes=mebibytes,
+        source=f"torchvision {encoder}, {VERSIONS[word]}",
+    )
+
+
+def _ledger(word: str, *rows: tuple[str, str, float]) -> dict[str, Published]:
+    return {encoder: _torchvision(word, encoder, sha256, mebibytes) for encoder, sha256, mebibytes in rows}
+
+
+# The word of `encoder_weights=`, and the file for each encoder.
+LEDGER: dict[str, dict[str, Published]] = {
+    "imagenet": _ledger(
+        "imagenet",
+        ("resnet18", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 44.661),
+        ("resnet34", "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", 83.275),
+        ("resnet50", "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", 97.781),
+        ("resnet101", "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a", 170.511),
+        ("resnet152", "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58", 230.434),
+        ("vgg11", "8a719046", 506.84),
+        ("vgg11_bn", "6002323d", 506.881),
+        ("vgg13", "19584684", 507.545),
+        ("vgg13_bn", "abd245e5", 507.59),
+        ("vgg16", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 527.796),
+        ("vgg16_bn", "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a", 527.866),
+        ("vgg19", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 548.051),
+        ("vgg19_bn", "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6", 548.143),
+    ),
+    "imagenet-v2": _ledger(
+        "imagenet-v2",
+        ("resnet50", "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca", 97.79),
+        ("resnet101", "cd907fc2a0de2292b2ba2b27d2216bc672d84632d1cf20058d01c0c03b5e020e", 170.53),
+        ("resnet152", "f82ba261", 230.474),
+    ),
+}
+
+
+def find_published(word: str, encoder: str) -> Published:
+    """Return the file that a word of `encoder_weights=` names for an encoder.
+
+    Raises
+    ------
+    BadOption
+        There is none for this encoder; those that have one are listed.
+    """
+    files = LEDGER[word]
+    if encoder not in files:
+        mend = f"Published are {', '.join(files)}: set encoder= for masks, or network= for whole images."
+        raise BadOption(f"an encoder with published weights for encoder_weights={word}", f"`{encoder}`", mend)
+    return files[encoder]
+
+
+def recognise(sha256: str) -> Published | None:
+    """Return the published file with this digest, if it is one; eight digits suffice where no more is known."""
+    for files in LEDGER.values():
+        for published in files.values():
+            if sha256.startswith(published.sha256):
+                return published
+    return None

@@ -1,0 +1,104 @@
+"""Other people's names for our layers, there and back.
+
+Known are torchvision's ResNet and VGG, timm's ResNet (with the deep stem too) and the U-Nets of
+segmentation_models.pytorch; below `encoder.` ours are the same.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelwise.errors import BadWeights
+from pixelwise.networks.models import Network, Segmenter
+
+Tensors = Mapping[str, Tensor]
+
+# Other people's names, and ours; # stands for a number, * for the rest. Names of ours match none on the left.
+_CLASSIFIERS = (  # torchvision's ResNet and VGG, timm's ResNet
+    ("conv1.*", "encoder.conv1.*"),
+    ("bn1.*", "encoder.bn1.*"),
+    ("layer#.*", "encoder.layer#.*"),
+    ("features.*", "encoder.features.*"),
+    ("fc.*", "head.linear.*"),
+    ("classifier.#.*", "head.classifier.#.*"),
+)
+_SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; their encoders have our names
+    ("decoder.blocks.#.conv1.0.*", "decoder.blocks.#.layers.0.*"),
+    ("decoder.blocks.#.conv1.1.*", "decoder.blocks.#.layers.1.*"),
+    ("decoder.blocks.#.conv2.0.*", "decoder.blocks.#.layers.3.*"),
+    ("decoder.blocks.#.conv2.1.*", "decoder.blocks.#.layers.4.*"),
+    ("decoder.center.0.0.*", "decoder.centre.layers.0.*"),
+    ("decoder.center.0.1.*", "decoder.centre.layers.1.*"),
+    ("decoder.center.1.0.*", "decoder.centre.layers.3.*"),
+    ("decoder.center.1.1.*", "decoder.centre.layers.4.*"),
+    ("segmentation_head.0.*", "head.layer.*"),
+)
+
+
+def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors as `network` names them; names of nobody known stay as they are.
+
+    A decoder of segmentation_models.pytorch puts what comes up before the skip, ours puts it behind: the channels of
+    those kernels change places.
+    """
+    named = {_renamed(name, (*_CLASSIFIERS, *_SEGMENTERS), 0, 1) or name: value for name, value in tensors.items()}
+    if any(name.startswith("segmentation_head.") for name in tensors):
+        encoder: Any = network.encoder
+        return _skips_moved(named, encoder.channels[-1], skip_first=False)
+    return named
+
+
+def published_names(network: Network) -> dict[str, Tensor]:
+    """Return the weights of a network of ours under the names that others read.
+
+    A U-Net on a ResNet or VGG gets those of segmentation_models.pytorch, a classifier those of torchvision.
+
+    Raises
+    ------
+    BadWeights
+        A layer has no counterpart there (a full-resolution skip, another network).
+    """
+    tensors: dict[str, Tensor] = network.state_dict()
+    segmenter = isinstance(network, Segmenter)
+    if segmenter:
+        encoder: Any = network.encoder
+        tensors = _skips_moved(tensors, encoder.channels[-1], skip_first=True)
+    found: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        bare = _renamed(name, _CLASSIFIERS, 1, 0)
+        theirs = (_renamed(name, _SEGMENTERS, 1, 0) or (bare and name)) if segmenter else bare
+        if theirs is None:
+            mend = "Others read ResNets, VGGs, and U-Nets on them without full_resolution."
+            raise BadWeights("layers that other libraries have too", f"the layer {name}", mend)
+        found[theirs] = value
+    return found
+
+
+def _skips_moved(tensors: Tensors, deepest: int, *, skip_first: bool) -> dict[str, Tensor]:
+    """Swap skip and what comes up in the first kernel of each decoder block, in names of ours.
+
+    `deepest` are the channels that come up into the first block; later ones get what the block before has put out.
+    """
+    found, up = dict(tensors), deepest
+    for level in range(len(tensors)):
+        first, last = (tensors.get(f"decoder.blocks.{level}.layers.{place}.weight") for place in (0, 3))
+        if first is None or last is None:
+            break
+        cut = first.shape[1] - up if skip_first else up
+        if 0 < cut < first.shape[1]:
+            found[f"decoder.blocks.{level}.layers.0.weight"] = torch.cat([first[:, cut:], first[:, :cut]], dim=1)
+        up = last.shape[0]
+    return found
+
+
+def _renamed(name: str, pairs: Sequence[tuple[str, str]], here: int, there: int) -> str | None:
+    """Return the name on the other side of the first pair that it matches, or None."""
+    for pair in pairs:
+        pattern = re.escape(pair[here]).replace(r"\#", r"(?P<number>\d+)").replace(r"\*", r"(?P<rest>.+)")
+        if match := re.fullmatch(pattern, name):
+            parts = match.groupdict()
+            return pair[there].replace("#", parts.get("number", "")).replace("*", parts["rest"])
+    return None
