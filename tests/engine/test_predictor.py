@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.engine.predictor import Predictor, read_mirrored
-from pixelwise.engine.runtimes import TorchRuntime, fold_batch_norm
+from pixelwise.engine.runtimes import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.images.preprocess import Scale
@@ -111,15 +111,6 @@ def test_averaging_over_the_symmetries_follows_a_turned_input() -> None:
     for symmetry in SYMMETRIES:
         turned = predictor.logits(symmetry.apply(pixels).copy(), Float(torch.float64))
         assert np.allclose(symmetry.invert(turned), straight, atol=1e-12)
-
-
-def test_folding_changes_nothing_and_leaves_no_batch_norm() -> None:
-    network = positive(build(NetworkOptions(base=4, depth=2)), torch.float64)
-    image = torch.rand(1, 1, 32, 32, dtype=torch.float64)
-    before = network(image).detach()
-    folded = fold_batch_norm(network)
-    assert torch.allclose(folded(image), before, atol=1e-12)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
 
 
 def test_a_window_is_read_as_numpy_reflects() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pixelwise.engine.folding import fold_batch_norm
 
 
 @runtime_checkable
@@ -45,19 +46,3 @@ class TorchRuntime:
         with torch.inference_mode():
             batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)
             return self._network(batch.contiguous(memory_format=torch.channels_last)).cpu().numpy()
-
-
-def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold each batch normalisation behind a convolution into it; `network` must be in evaluation mode.
-
-    y = gamma (W x + b - mean) / sqrt(var + eps) + beta is a convolution with other W and b.
-    """
-    for parent in list(network.modules()):
-        if not isinstance(parent, nn.Sequential):
-            continue
-        for index in range(len(parent) - 1):
-            conv, norm = parent[index], parent[index + 1]
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                parent[index] = fuse_conv_bn_eval(conv, norm)
-                parent[index + 1] = nn.Identity()
-    return network

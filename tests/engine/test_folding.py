@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch import nn
+
+from pixelwise.engine.folding import fold_batch_norm
+from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
+
+NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+# Here normalisation comes before the convolution (He et al. 2016), so that some of it has nothing to vanish into.
+BEFORE = {"resunet"}
+CASES: list[dict[str, object]] = [
+    *({"name": name, "base": 4} for name in ARCHITECTURES if not name.startswith("vgg")),
+    {"name": "vgg11_bn", "base": 64},
+    {"encoder": "resnet18", "base": 4},
+    {"encoder": "vgg11_bn", "base": 4},
+    {"name": "resnet50", "stem": "deep", "shortcut": "D"},
+    {"encoder": "resnet50", "stem": "deep", "base": 4},
+    {"base": 4, "depth": 2, "dimensions": 3},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_folding_changes_nothing_and_leaves_no_batch_norm(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    network = build(NetworkOptions(**options)).double()
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            for values, low, high in (
+                (module.weight, 0.8, 1.2),
+                (module.bias, -0.1, 0.1),
+                (module.running_mean, -0.1, 0.1),
+                (module.running_var, 0.8, 1.2),
+            ):
+                nn.init.uniform_(values, low, high)
+    side = network.geometry().legal_size(33)
+    image = torch.randn(2, 1, *[side] * network.dimensions, dtype=torch.float64)
+    network.eval()
+    before = network(image).detach()
+    folded = fold_batch_norm(network)
+    assert torch.allclose(folded(image), before, rtol=1e-9, atol=1e-9 * float(before.abs().max()))
+    left = sum(isinstance(module, NORMS) for module in folded.modules())
+    assert (left > 0) == (options.get("name") in BEFORE)
