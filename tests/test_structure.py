@@ -26,13 +26,15 @@ FORBIDDEN = {
     "late annotations": r"from __future__ import annotations",
 }
 NETWORK = {"requests", "urllib", "http", "socket", "aiohttp", "httpx", "ftplib"}
+DOORS = {"engine/pickled.py": {"torch's pickled files"}}  # what one file alone may do
+NETWORK_DOORS = {"workflow/download.py"}
 GUESTS = {  # heavy guest -> its doors
     "lightning": {"engine/task.py", "workflow/train.py", "workflow/training.py"},
     "PIL": {"images/files"},
     "tifffile": {"images/files"},
     "imagecodecs": {"images/files"},
     "typer": {"interface/cli.py"},
-    "matplotlib": {"workflow/report", "workflow/inspect", "workflow/contact_sheet"},
+    "matplotlib": {"workflow/report", "workflow/inspect", "workflow/contact_sheet", "workflow/drawing"},
 }
 
 
@@ -71,9 +73,10 @@ def test_no_file_is_longer_than_can_be_read_in_one_sitting(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_forbidden_is_used(path: Path) -> None:
     text = code(path)
-    found = [what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)]
-    assert found == []
-    assert {name.split(".")[0] for name in imported(path)} & NETWORK == set(), "no network access"
+    found = {what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)}
+    assert found <= DOORS.get(name_of(path), set())
+    if name_of(path) not in NETWORK_DOORS:
+        assert {name.split(".")[0] for name in imported(path)} & NETWORK == set(), "no network access"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,11 @@ def test_nothing_forbidden_is_used(path: Path) -> None:
 def test_the_search_finds_what_is_forbidden(line: str, what: str) -> None:
     assert re.search(FORBIDDEN[what], line, re.MULTILINE)
     assert not re.search(FORBIDDEN[what], "network.eval()\nblueprint(1)\nsafe_load(text)", re.MULTILINE)
+
+
+def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
+    lines = [line for line in code(SOURCE / "engine" / "pickled.py").splitlines() if "torch.load" in line]
+    assert [line.strip() for line in lines] == ["content = torch.load(path, map_location='cpu', weights_only=True)"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pixelwise.engine.modelfile import Recipe, save_model
+from pixelwise.images.photos import View
 from pixelwise.images.preprocess import Normalisation
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
@@ -37,6 +38,28 @@ def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Reci
         tile=64,
         intensity_range=((0.0, 255.0),) * channels,
         trained={"data": "drawn"},
+    )
+
+
+def make_photo_recipe() -> Recipe:
+    """Return the recipe of a narrow ResNet-20 that tells three classes of colour photos of 16 x 16."""
+    options = NetworkOptions(name="resnet20", in_channels=3, classes=3, base=4)
+    with torch.device("meta"):
+        geometry = build(options).geometry()
+    return Recipe(
+        network=options,
+        normalisation=Normalisation(kind="dataset", mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0)),
+        target=TargetOptions(),
+        geometry=geometry,
+        task="classification",
+        classes=("disc", "square", "stripes"),
+        values=(),
+        colours=(),
+        channels=3,
+        tile=16,
+        intensity_range=((0.0, 255.0),) * 3,
+        trained={"data": "drawn"},
+        view=View(side=16, shorter=16),
     )
 
 

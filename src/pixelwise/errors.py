@@ -5,6 +5,7 @@ PixelwiseError               expected, came, mend; the command line prints it as
 ├── BadDataset               a folder cannot be understood; carries every problem found in it
 ├── BadOption                an unknown option, or a value outside its range
 ├── BadModel                 a file is not a model that pixelwise wrote
+├── BadWeights               a file of weights cannot be trusted, or does not fit the network
 ├── BadRun                   a folder is not a run
 ├── OutputFailed             a place cannot be written: no permission, disk full, already taken
 ├── Diverged                 the loss stayed non-finite although bad batches were left out
@@ -53,6 +54,10 @@ class BadOption(PixelwiseError):
 
 class BadModel(PixelwiseError):
     """A file is not a model that pixelwise wrote."""
+
+
+class BadWeights(PixelwiseError):
+    """A file of weights cannot be trusted, or does not fit the network."""
 
 
 class BadRun(PixelwiseError):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from pixelwise.engine.task import Learner, TrainingOptions, centre, make_fabric
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.scoring.losses import LossOptions
+from pixelwise.networks.models import Segmenter
+from pixelwise.scoring.losses import LossOptions, segmentation_loss
 
 
 def make_learner(**options: object) -> Learner:
@@ -133,3 +134,77 @@ def test_the_weight_map_reaches_the_loss_cut_as_the_targets_are() -> None:
     assert after(border) == pytest.approx(plain, rel=1e-6)
     border[:, 92, 92] = 50.0
     assert after(border) != pytest.approx(plain, rel=1e-3)
+
+
+def nested(precision: str = "float32", *, deep: bool = True, frozen: int = 0) -> Learner:
+    torch.manual_seed(0)
+    network = build(NetworkOptions(name="unetplusplus", base=4, depth=3, deep_supervision=deep))
+    options = TrainingOptions(steps=5)
+    return Learner(network, options, LossOptions(), make_fabric("cpu", precision), frozen_steps=frozen)
+
+
+def head_gradients(learner: Learner) -> list[float]:
+    """Step once and return the largest gradient of each head's weight, as the update finds it."""
+    network = learner.network
+    assert isinstance(network, Segmenter)
+    heads = [p for name, p in network.head.named_parameters() if name.endswith("weight")]
+    found = [0.0] * len(heads)
+    for place, weight in enumerate(heads):
+        weight.register_hook(lambda g, place=place: found.__setitem__(place, float(g.abs().max())))
+    assert learner.step(0, *batch(0)).applied
+    return found
+
+
+def test_deep_supervision_learns_from_the_mean_of_the_losses_of_all_heads() -> None:
+    learner = nested()
+    images, targets = batch(0)
+    with torch.no_grad():
+        heads = nested().network.train().supervised(images)  # no dropout here: the same logits as in the step
+    alone = [float(segmentation_loss(logits, targets, LossOptions())) for logits in heads]
+    assert len(alone) == 3
+    assert learner.step(0, images, targets).loss == pytest.approx(sum(alone) / 3, rel=1e-5)
+    # control: neither the loss of the mean of the logits, which prediction uses, nor that of the last head
+    mean = float(segmentation_loss(sum(heads[1:], heads[0]) / 3, targets, LossOptions()))
+    assert all(other != pytest.approx(sum(alone) / 3, rel=1e-3) for other in (mean, alone[-1]))
+
+
+def test_every_head_gets_a_gradient() -> None:
+    found = head_gradients(nested())
+    assert len(found) == 3
+    assert all(value > 0 for value in found)
+
+
+@pytest.mark.parametrize("network", [{"name": "unetplusplus"}, {"name": "unet"}, {"name": "attention_unet"}])
+def test_with_one_head_the_loss_is_that_of_the_logits(network: dict[str, str]) -> None:
+    torch.manual_seed(0)
+    options = NetworkOptions(base=4, depth=2, **network)
+    learner = Learner(build(options), TrainingOptions(steps=5), LossOptions(), make_fabric("cpu", "float32"))
+    images, targets = batch(0)
+    with torch.no_grad():
+        logits = learner.average.train()(images)  # a copy of the network before the step
+    assert learner.step(0, images, targets).loss == float(segmentation_loss(logits, targets, LossOptions()))
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_all_heads_compute_in_the_precision_asked_for(precision: str, kind: torch.dtype) -> None:
+    learner = nested(precision)
+    kinds: list[torch.dtype] = []
+    network = learner.network
+    assert isinstance(network, Segmenter)
+    for module in network.head.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda module, given, logits: kinds.append(logits.dtype))
+    assert learner.step(0, *batch(0)).applied
+    assert kinds == [kind] * 3
+
+
+def test_deep_supervision_goes_on_in_the_same_bits_with_a_frozen_encoder() -> None:
+    straight, first, second = (nested(frozen=2) for _ in range(3))
+    for i in range(4):
+        straight.step(i, *batch(i))
+    for i in range(2):
+        first.step(i, *batch(i))
+    second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
+    for i in range(2, 4):
+        second.step(i, *batch(i))
+    assert same(state(straight), state(second))

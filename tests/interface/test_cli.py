@@ -14,6 +14,7 @@ from pixelwise.errors import BadOption, Diverged, Interrupted, OutputFailed
 from pixelwise.images.files import write_image
 from pixelwise.interface import cli
 from pixelwise.workflow.predict import Predictions
+from tiny import write_run
 
 VERBS = ("train", "evaluate", "predict", "report", "inspect", "demo")
 
@@ -234,6 +235,19 @@ def test_a_network_that_does_not_exist_lists_the_known_ones() -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_networks_are_listed_and_drawn(tmp_path: Path) -> None:
+    listed = pixelwise("inspect", "--list", "--json")
+    assert "unetplusplus" in [network["name"] for network in json.loads(listed.stdout)["networks"]]
+    drawn = pixelwise("inspect", "unet", "depth=2", "--size", "64", "--out", str(tmp_path / "u.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "u.svg").is_file()
+    assert (tmp_path / "u.png").is_file()
+    for words, came in ((("inspect",), "neither"), (("inspect", "unet", "--list"), "both")):
+        refused = pixelwise(*words, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert f"expected a data folder, a run folder or a network, or --list; got {came}." in refused.stderr
+
+
 def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "data" / "images" / f"{name}.png", np.full((1, 20, 20), 7, np.uint8))
@@ -241,3 +255,19 @@ def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path:
     result = pixelwise("inspect", str(tmp_path / "data"), "--json", cwd=tmp_path)
     assert result.returncode == 2
     assert {problem["kind"] for problem in json.loads(result.stdout)["problems"]} >= {"size mismatch"}
+
+
+def test_inspect_looks_into_a_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    run = write_run(tmp_path / "run")
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 256, (1, 40, 52), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    words = ("inspect", str(run.folder), "--image", "images/a.png", "--pixel", "12, 7", "--class", "object", "--json")
+    assert call(monkeypatch, *words) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["kind"], shown["pixel"], shown["class"]) == ("image", [12, 7], "object")
+    assert shown["picture"] == "inspect-a.png"
+    assert (tmp_path / "inspect-a.png").is_file()
+    assert call(monkeypatch, "inspect", str(run.folder), "--image", "images/a.png", "--pixel", "12") == 2
+    assert "expected --pixel ROW,COLUMN; got `12`" in capsys.readouterr().err

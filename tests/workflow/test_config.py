@@ -14,6 +14,8 @@ from pixelwise.workflow.config import (
     ALIASES,
     SECTIONS,
     Config,
+    file_as_words,
+    left_out,
     load_config,
     override,
     save_config,
@@ -152,3 +154,20 @@ def test_what_a_file_leaves_out_comes_from_its_recipe(tmp_path: Path) -> None:
     path.write_text("recipe: unet\n")
     with pytest.raises(BadOption, match="expected a known recipe; got `unet`"):
         load_config(path)
+
+
+def test_a_file_that_leaves_settings_out_is_told_from_a_whole_plan(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    save_config(path, override(Config(), ["recipe=unet2015", "network.base=8"]))
+    assert not left_out(path)
+    path.write_text("recipe: unet2015\nnetwork:\n  base: 8\n  classes: 3\ndata:\n  val_share: 0.4\n")
+    assert left_out(path)
+    assert file_as_words(path) == ["recipe=unet2015", "network.base=8", "network.classes=3"]
+
+
+def test_the_words_of_a_file_make_the_config_of_the_file(tmp_path: Path) -> None:
+    """All but the data: its flags stand beside the words."""
+    path = tmp_path / "plan.yaml"
+    words = ["recipe=unet2015", "augmentation.scale=[0.5, 2.0]", "training.budget=null", "transfer.freeze=5ep"]
+    save_config(path, override(Config(), words))
+    assert settings(override(Config(), file_as_words(path))) == settings(load_config(path))

@@ -75,7 +75,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {"train": list(trained)}}})
         channels = recipe.network.classes
         model = Model(recipe, Predictor(reader(channels), recipe.geometry, channels, recipe.tile))
-        monkeypatch.setattr(verb, "load_model_for_prediction", lambda *_args, **_options: model)
+        monkeypatch.setattr(verb, "open_model", lambda *_args, **_options: model)
         return run
 
     return make

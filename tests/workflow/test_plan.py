@@ -130,8 +130,66 @@ def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
 
 def test_a_valid_network_gets_patches_it_can_take() -> None:
     config = plan(Limit(steps=10), ("network.name=unet2015",))
-    assert (config.patches.height, config.patches.width) == (268, 268)
+    # the 256 of a padded network as output: 256 + 2 x 92 = 440, and the next legal size after it
+    assert (config.patches.height, config.patches.width) == (444, 444)
+    assert config.reasons["patches.height"] == "260 pixels out, with 92 more that are read on each side."
     assert config.network.classes == 2
+
+
+RECIPE = "recipe=unet2015"
+
+
+def sized(height: int, width: int) -> Ground:
+    return ground(replace(PRINT, heights=(height,) * 3, widths=(width,) * 3))
+
+
+def test_the_recipe_keeps_its_tile_on_large_images() -> None:
+    config = plan(Limit(steps=10), (RECIPE,), sized(500, 1000))
+    assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
+    assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
+
+
+def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
+    config = plan(Limit(steps=10), (RECIPE,), sized(128, 1000))
+    # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
+    assert (config.patches.height, config.patches.width) == (316, 572)
+    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
+    assert config.reasons["patches.width"].startswith("recipe unet2015: a large tile")
+    assert config.reasons["loss.class_weights"] == "Found from the training targets: see balanced."
+
+
+def test_the_tile_of_the_recipe_fits_other_networks() -> None:
+    large = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
+    assert (large.patches.height, large.patches.width) == (576, 512)
+    assert large.reasons["patches.height"] == "The next size after 572 that unet takes."
+    small = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(128, 128))
+    assert (small.patches.height, small.patches.width) == (128, 128)
+
+
+def test_the_users_own_tile_stands_beside_a_recipe() -> None:
+    for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
+        config = plan(Limit(steps=10), words, sized(128, 128))
+        assert (config.patches.height, config.patches.width) == (300, 316)
+        assert config.reasons["patches.height"] == "Set by you."
+
+
+def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
+    config = plan(Limit(seconds=600.0), (RECIPE,))
+    assert (config.network.base, config.training.budget) == (64, 600.0)
+    assert config.training.steps == int(600 * 0.94 / 1.6)
+    assert config.reasons["training.patience"] == "The time given is used to its end."
+    assert plan(Limit(seconds=600.0)).reasons["training.patience"].endswith("where the learning rate reaches zero.")
+
+
+def test_each_kind_of_step_is_measured_once() -> None:
+    asked: list[tuple[int, int, str]] = []
+
+    def probe(config: Config) -> float:
+        asked.append((config.network.base, config.patches.height, config.training.precision))
+        return quick(config)
+
+    make_plan(sized(128, 128), Limit(seconds=600.0), 0, (RECIPE,), probe)
+    assert asked == [(64, 316, "float32"), (64, 316, "bfloat16")]
 
 
 def test_two_limits_at_once_are_refused() -> None:
@@ -150,3 +208,23 @@ def test_durations(text: float | str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(BadOption, match="expected a duration such as 90s, 10m or 2h"):
         parse_duration(text)
+
+
+def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
+    words = ("encoder=resnet18", "encoder_weights=imagenet", "freeze=5ep")
+    config = plan(Limit(steps=10), words)
+    assert (config.transfer.freeze, config.transfer.lower_rate) == ("5ep", 0.5)
+    assert config.reasons["transfer.freeze"] == config.reasons["transfer.encoder_weights"] == "Set by you."
+    assert config.reasons["transfer.lower_rate"].startswith("The encoder has learned already")
+    assert plan(Limit(steps=10), (*words, "transfer.lower_rate=1.0")).transfer.lower_rate == 1.0
+    assert plan(Limit(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.lower_rate == 1.0
+    descent = plan(Limit(steps=10), ("training.optimiser=sgd",))
+    assert (descent.training.learning_rate, plan(Limit(steps=10)).training.learning_rate) == (1e-2, 2e-3)
+
+
+def test_a_number_of_steps_of_ones_own_is_kept() -> None:
+    config = plan(Limit(), ("training.steps=77",))
+    assert (config.training.steps, config.training.budget) == (77, None)
+    # beside a budget it is where the schedule starts from
+    both = plan(Limit(seconds=60.0), ("training.steps=77",))
+    assert (both.training.steps, both.training.budget) == (77, 60.0)

@@ -12,7 +12,8 @@ import pytest
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
-from pixelwise.workflow.predict import Predictions, load, overlay, predict
+from pixelwise.workflow.predict import Predictions, load, predict
+from pixelwise.workflow.predict_masks import overlay
 from tiny import make_recipe, write_model
 
 

@@ -178,3 +178,32 @@ def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) ->
     assert code == 2
     assert "expected a new or empty folder for the run; got one that is already there" in told
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+FROZEN = ("encoder=resnet18", "freeze=20st", "transfer.lower_rate=0.5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [12, 18, 24], ids=["frozen", "the encoder begins to learn in between", "thawed"])
+def test_a_frozen_encoder_goes_on_as_if_never_stopped(
+    data: Path, tmp_path: Path, thawing: dict[str, bytes], step: int
+) -> None:
+    """The encoder is frozen until step 20 and checkpoints are written every 6 steps."""
+    out = tmp_path / "run"
+    process = start(data, out, *SETTINGS, *FROZEN, "--steps", str(STEPS), "--seed", "3")
+    wait_for(checkpointed(out, step), process)
+    process.kill()
+    finish(process)
+    code, told = finish(start(data, out, "--resume"))
+    assert code == 0, told
+    assert ("Encoder frozen until step 20 of 40" in told) == (step < 20)
+    assert files(out) == thawing
+
+
+@pytest.fixture(scope="module")
+def thawing(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("thawing") / "run"
+    code, told = finish(start(data, out, *SETTINGS, *FROZEN, "--steps", str(STEPS), "--seed", "3"))
+    assert code == 0, told
+    assert "Encoder frozen until step 20 of 40" in told
+    return files(out)

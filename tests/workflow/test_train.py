@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     assert {path.name for path in run.film.iterdir()} == {
         "image.png", "truth.png", "step-0000004.png", "step-0000008.png",
     }  # fmt: skip
-    assert load(run.folder).predict(np.zeros((50, 40), np.uint8)).shape == (50, 40)
+    assert np.shape(load(run.folder).predict(np.zeros((50, 40), np.uint8))) == (50, 40)
     scores = evaluate(run.folder, data, progress=Progress())
     assert scores["part"] == "test"
     assert run.scores_path.is_file()

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float32, Integer, Num
 from scipy.special import softmax
 
+from pixelwise.engine.arrays import channels_first, warn_of_scale
 from pixelwise.engine.machine import choose_device
-from pixelwise.engine.modelfile import Recipe, load_model
+from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
 from pixelwise.engine.predictor import Part, Predictor
 from pixelwise.engine.runtimes import TorchRuntime
 from pixelwise.errors import BadImage, BadModel
@@ -18,7 +19,6 @@ from pixelwise.geometry.tiles import Span
 from pixelwise.images.preprocess import intensity_scale
 from pixelwise.labels.decoding import start_decoding
 
-MODEL_NAME = "model.safetensors"
 Advance = Callable[[int], None]
 
 
@@ -75,11 +75,11 @@ class Model:
         BadImage
             The shape does not fit the model.
         """
-        return self.predict_pixels(self._channels_first(image)).labels
+        return self.predict_pixels(channels_first(image, self.recipe.channels)).labels
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
         """Return the probabilities of the target's classes for an image, as `predict` takes it."""
-        pixels = self._channels_first(image)
+        pixels = channels_first(image, self.recipe.channels)
         chances = self._room(pixels)
         for part in self._stream(pixels, _nobody):
             _put(chances, part.write, softmax(part.logits, axis=0))
@@ -126,28 +126,7 @@ class Model:
         if pixels.shape[0] != self.recipe.channels:
             expected = f"{self.recipe.channels} channel(s), as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
-        sample = pixels[:, :: max(1, pixels.shape[1] // 256), :: max(1, pixels.shape[2] // 256)]
-        high = max(high for _, high in self.recipe.intensity_range)
-        found = float(np.percentile(sample, 99.5))
-        if high > 0 and not high / 20 <= found <= high * 20:
-            return (f"Values reach {found:.4g} here and {high:.4g} in the training images: another scale?",)
-        return ()
-
-    def _channels_first(self, image: np.ndarray) -> np.ndarray:
-        channels = self.recipe.channels
-        if image.ndim == 2:
-            return np.broadcast_to(image, (channels, *image.shape)) if channels in (1, 3) else image[None]
-        if image.ndim == 3:
-            first, last = image.shape[0] == channels, image.shape[2] == channels
-            if first and last and image.shape[0] != image.shape[1]:
-                mend = "Turn the axes to (channels, height, width) and use predict_pixels."
-                raise BadImage("one axis of channels", f"shape {image.shape}, where both ends could be", mend)
-            if last and not first:
-                return np.moveaxis(image, 2, 0)
-            if first:
-                return image
-        expected = f"(height, width), ({channels}, height, width) or (height, width, {channels})"
-        raise BadImage(expected, f"shape {image.shape}", "Bring the array into one of these shapes.")
+        return warn_of_scale(pixels, self.recipe.intensity_range)
 
 
 def load_model_for_prediction(
@@ -169,17 +148,14 @@ def load_model_for_prediction(
     Raises
     ------
     BadModel
-        There is no model, or it is not one of ours.
+        There is no model, it is not one of ours, or it tells the classes of whole images.
     BadOption
         No such number of turns.
     """
-    path = Path(path)
-    if path.is_dir():
-        if not (path / MODEL_NAME).is_file():
-            mend = "Give a run that `pixelwise train` has finished."
-            raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", mend, path)
-        path = path / MODEL_NAME
+    path = find_model_file(path)
     network, recipe = load_model(path)
+    if recipe.view is not None:
+        raise BadModel("a model of masks", "one of whole-image classes", "Give another run.", path)
     runtime = TorchRuntime(network, choose_device(device))
     over = turned(recipe.turns if turns is None else turns)
     core = tile or recipe.tile

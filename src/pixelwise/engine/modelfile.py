@@ -26,6 +26,7 @@ from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Classifier, Network
 
+MODEL_NAME = "model.safetensors"
 VERSION = 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
 TENSOR_LIMIT = 10_000
@@ -93,6 +94,23 @@ def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
         if not bool(torch.isfinite(value).all()):
             raise BadModel("finite weights", f"NaN or Inf in {name}", "Lower training.learning_rate.", path)
     commit_bytes(path, save(tensors, {"pixelwise": json.dumps(asdict(recipe), allow_nan=False)}))
+
+
+def find_model_file(path: Path | str) -> Path:
+    """Return the model file that a path stands for: itself, or the one in a run folder.
+
+    Raises
+    ------
+    BadModel
+        The folder holds none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / MODEL_NAME).is_file():
+        mend = "Give a run that `pixelwise train` has finished."
+        raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", mend, path)
+    return path / MODEL_NAME
 
 
 def read_recipe(path: Path) -> Recipe:

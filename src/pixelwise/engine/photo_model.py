@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Float32, Num
 from scipy.special import softmax
 
+from pixelwise.engine.arrays import channels_first, warn_of_scale
 from pixelwise.engine.machine import choose_device
-from pixelwise.engine.modelfile import Recipe, load_model
+from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
 from pixelwise.engine.runtimes import Runtime, TorchRuntime
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.photos import View, fit, middle
+from pixelwise.images.photos import View, fit, middle, on_eight_bits
 from pixelwise.images.preprocess import intensity_scale
 
 
@@ -38,7 +39,7 @@ class PhotoModel:
         Parameters
         ----------
         image : (height, width), (channels, height, width) or (height, width, channels) array
-            Of any numeric type, in the values the training images had.
+            Of any numeric type, in the values the training images had; 16-bit ones are brought to the scale of 8.
 
         Raises
         ------
@@ -49,7 +50,11 @@ class PhotoModel:
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, " classes"]:
         """Return the probability of each class for an image, as `predict` takes it."""
-        return self.predict_batch([self.look(channels_first(image, self.recipe.channels))])[0]
+        return self.predict_pixels(channels_first(image, self.recipe.channels))
+
+    def predict_pixels(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, " classes"]:
+        """Return the probability of each class for an image whose channels come first."""
+        return self.predict_batch([self.look(pixels)])[0]
 
     def look(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels side side"]:
         """Return what the network gets of a photo: its middle, at the planned size and on the scale of the network.
@@ -59,14 +64,14 @@ class PhotoModel:
         BadImage
             Another number of channels.
         """
-        if pixels.shape[0] != self.recipe.channels:
-            expected = f"{self.recipe.channels} channel(s), as in training"
-            raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
-        if 0 in pixels.shape:
-            raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")
+        self._check(pixels)
         fitted = fit(pixels, self._view.shorter)
         scale = intensity_scale(fitted, self.recipe.normalisation)
         return scale.apply(middle(fitted, self._view.side, self._view.side))
+
+    def warnings(self, pixels: Num[np.ndarray, "channels height width"]) -> tuple[str, ...]:
+        """Return a sentence when the values lie far from those of the training photos."""
+        return warn_of_scale(on_eight_bits(pixels), self.recipe.intensity_range)
 
     def predict_batch(
         self, looks: Sequence[Float32[np.ndarray, "channels side side"]]
@@ -78,33 +83,31 @@ class PhotoModel:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
         return softmax(logits.astype(np.float32), axis=1).astype(np.float32)
 
-
-def channels_first(image: Num[np.ndarray, "..."], channels: int) -> Num[np.ndarray, "channels height width"]:
-    """Bring an array to (channels, height, width); a gray one is repeated where three channels are wanted.
-
-    Raises
-    ------
-    BadImage
-        The shape does not fit.
-    """
-    if image.ndim == 2 and channels in (1, 3):
-        return np.broadcast_to(image, (channels, *image.shape))
-    if image.ndim == 3 and image.shape[0] == channels:
-        return image
-    if image.ndim == 3 and image.shape[2] == channels:
-        return np.moveaxis(image, 2, 0)
-    expected = f"(height, width), ({channels}, height, width) or (height, width, {channels})"
-    raise BadImage(expected, f"shape {image.shape}", "Bring the array into one of these shapes.")
+    def _check(self, pixels: np.ndarray) -> None:
+        if pixels.shape[0] != self.recipe.channels:
+            expected = f"{self.recipe.channels} channel(s), as in training"
+            raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
+        if 0 in pixels.shape:
+            raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")
 
 
-def load_photo_model(path: Path, *, device: str = "auto", mirrored: bool = False) -> PhotoModel:
-    """Load a model file of whole-image classes.
+def load_photo_model(path: Path | str, *, device: str = "auto", mirrored: bool = False) -> PhotoModel:
+    """Load a run folder or a model file of whole-image classes.
+
+    Parameters
+    ----------
+    path : path
+        A run folder, or its model.safetensors.
+    device : {"auto", "cpu", "cuda", "mps"}
+    mirrored : bool
+        As in `PhotoModel`.
 
     Raises
     ------
     BadModel
-        It is not one of ours, or it predicts masks.
+        There is no model, it is not one of ours, or it predicts masks.
     """
+    path = find_model_file(path)
     network, recipe = load_model(path)
     if recipe.view is None:
         raise BadModel("a model of whole-image classes", f"one of the task {recipe.task}", "Give another run.", path)

@@ -26,6 +26,7 @@ from pixelwise.engine.optimisers import (
 from pixelwise.engine.schedule import Schedule, Shape
 from pixelwise.engine.transfer import hold_encoder, rate_factors
 from pixelwise.errors import BadOption
+from pixelwise.networks.models import Network
 from pixelwise.scoring.classification import classification_loss
 from pixelwise.scoring.losses import LossOptions, segmentation_loss
 
@@ -85,12 +86,30 @@ class StepResult:
     applied: bool
 
 
+class AllHeads(nn.Module):
+    """A network whose forward pass gives every map of logits that the loss looks at.
+
+    Fabric sees to precision and strategy in the forward pass of what it is given, and in no other method.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return one map of logits, or several with deep supervision."""
+        return self.network.supervised(images)
+
+
 class Learner:
     """A network, its optimiser and the running average of its weights.
 
+    Where the network has several heads (deep supervision), the loss is the mean of the losses of all heads, each
+    against the same targets: Zhou et al. 2018 (arXiv 1807.10165), section 3.2.
+
     Parameters
     ----------
-    network : nn.Module
+    network : Network
         Images (batch, channels, height, width) float32 -> logits (batch, classes, height', width').
     options : TrainingOptions
     loss : LossOptions
@@ -104,7 +123,7 @@ class Learner:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         options: TrainingOptions,
         loss: LossOptions,
         fabric: Fabric,
@@ -120,7 +139,7 @@ class Learner:
             groups, options.learning_rate, momentum=options.momentum, nesterov=options.nesterov
         )
         self.network = network.to(fabric.device)
-        self._module, self.optimiser = fabric.setup(self.network, optimiser)
+        self._module, self.optimiser = fabric.setup(AllHeads(self.network), optimiser)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.schedule = Schedule(options.steps, options.learning_rate, options.warmup_share, shape=options.schedule)
         self.skipped = 0
@@ -151,8 +170,9 @@ class Learner:
             hold_encoder(self.network, frozen=index < self._frozen_steps)
         self._remember_buffers()
         images = images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self._module(images)
-        loss = self._measure(logits.float(), targets.to(self.fabric.device), weights)
+        heads: list[Tensor] = self._module(images)
+        targets = targets.to(self.fabric.device)
+        loss = torch.stack([self._measure(logits.float(), targets, weights) for logits in heads]).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from pixelwise.errors import BadOption
+from pixelwise.networks.first_convolution import FirstConvolution
 
 _FREEZE = re.compile(r"(\d+(?:\.\d+)?)\s*(ep|st|%)")
 
@@ -26,7 +27,11 @@ class TransferOptions:
     Attributes
     ----------
     encoder_weights : str
-        "imagenet", a file, or a run; empty: the encoder starts from random weights.
+        "imagenet", "imagenet-v2", a .safetensors file, or a run; empty: the encoder starts from random weights.
+    first_convolution : {"auto", "sum", "repeat", "rgb+zero"}
+        How the first convolution of the weights is fitted to another number of channels; "auto" is the sum for gray
+        images, exact red, green and blue and a zero for four channels, and repeating for any other number. See
+        `networks.first_convolution`.
     freeze : str
         How long the encoder stays frozen: "5ep" passes over the training pixels, "200st" steps, "20%" of the planned
         steps; empty: never. "100%" keeps it frozen.
@@ -36,6 +41,7 @@ class TransferOptions:
     """
 
     encoder_weights: str = ""
+    first_convolution: FirstConvolution = "auto"
     freeze: str = ""
     lower_rate: float = 1.0
 

@@ -3,7 +3,7 @@
 References: Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1, whose 572 -> 388 comes out of here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.trail import GLOBAL, Step, Trail, seen, sizes_along, sizes_with_rest, total_stride
@@ -28,6 +28,8 @@ class Geometry:
         Legal input sizes are legal_first + k legal_step.
     receptive_field : int
         Input pixels that an output pixel depends on, at the worst place on the pooling grid.
+    receptive_field_min : int
+        The same at the best place; 0 where it was not derived.
     exact : bool
         False when a layer looks at the whole image, so that tiles cannot equal the whole.
     """
@@ -40,6 +42,7 @@ class Geometry:
     legal_step: int
     receptive_field: int
     exact: bool = True
+    receptive_field_min: int = field(default=0, compare=False)  # told, not used: older model files lack it
 
     def is_legal(self, size: int) -> bool:
         """Tell whether the network takes inputs of `size`."""
@@ -50,13 +53,19 @@ class Geometry:
         steps = -(-max(0, size - self.legal_first) // self.legal_step)
         return self.legal_first + steps * self.legal_step
 
+    def legal_size_below(self, size: int) -> int | None:
+        """Return the largest legal input size that is not above `size`; None where there is none."""
+        if size < self.legal_first:
+            return None
+        return size - (size - self.legal_first) % self.legal_step
+
     def output_size(self, size: int) -> int:
         """Return the size of the logits for a legal input size.
 
         Raises
         ------
         BadOption
-            The size is not legal; the nearest legal one is named.
+            The size is not legal; the nearest legal ones are named.
         """
         self.check(size)
         return size - 2 * self.margin
@@ -64,10 +73,12 @@ class Geometry:
     def check(self, size: int) -> None:
         """Refuse a size that is not legal."""
         if not self.is_legal(size):
+            below = self.legal_size_below(size)
+            smaller = f", the nearest smaller one {below}" if below is not None else ""
             raise BadOption(
                 f"a side of {self.legal_first} + k x {self.legal_step}",
                 f"{size}",
-                f"The nearest larger one is {self.legal_size(size)}.",
+                f"The nearest larger one is {self.legal_size(size)}{smaller}.",
             )
 
 
@@ -110,6 +121,7 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
         legal_first=first,
         legal_step=stride,
         receptive_field=max(a + b + 1 for a, b in zip(lefts, rights, strict=True)),
+        receptive_field_min=min(a + b + 1 for a, b in zip(lefts, rights, strict=True)),
         exact=exact,
     )
 
@@ -134,6 +146,7 @@ def derive_classifier_geometry(trail: Trail) -> Geometry:
         legal_first=_first_without_rest(features),
         legal_step=1,
         receptive_field=high - low + 1,
+        receptive_field_min=high - low + 1,
         exact=False,
     )
 

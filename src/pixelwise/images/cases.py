@@ -43,6 +43,7 @@ __all__ = [
     "understand",
 ]
 
+TOGETHER = "images and masks that fit together"
 LISTED = 20  # problems shown in an error
 IGNORE_OBJECT = -1  # in label images
 
@@ -88,7 +89,9 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     layout = read_layout(root, options)
     problems, told = list(layout.problems), list(layout.told)
     if not layout.pairs:
-        raise _error(root, problems or [Problem(file=".", kind="no images", text="pictures, but no masks")])
+        alone = all(problem.kind == "missing mask" for problem in problems)
+        nothing = Problem(file=".", kind="no images", text=f"{len(problems) or ''} pictures, but no masks".strip())
+        raise _error(root, [nothing] if alone else problems)
     tasks = [(pair, options.pages) for pair in layout.pairs]
     surveys = list(progress.track(parallel_map(survey, tasks), "Looking at images and masks", len(tasks)))
     files = [printable(pair.image.relative_to(root)) for pair in layout.pairs]
@@ -133,7 +136,8 @@ def refuse(dataset: Dataset, *, but: Sequence[str] = ()) -> None:
     """Raise `BadDataset` when a data set has a fatal problem of a kind that is not named in `but`."""
     fatal = [problem for problem in dataset.problems if problem.fatal and problem.kind not in but]
     if fatal:
-        raise _error(dataset.root, fatal)
+        whole = dataset.labelling.task == "classification"
+        raise _error(dataset.root, fatal, "images in class folders" if whole else TOGETHER)
 
 
 def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
@@ -229,7 +233,7 @@ def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) ->
     return pack(colours[None])[0][inverse].reshape(values.shape)
 
 
-def _error(root: Path, problems: Sequence[Problem]) -> BadDataset:
+def _error(root: Path, problems: Sequence[Problem], expected: str = TOGETHER) -> BadDataset:
     """Put all problems into one error: a line for one, a list with counts for several."""
     if len(problems) == 1:
         (problem,) = problems
@@ -242,4 +246,4 @@ def _error(root: Path, problems: Sequence[Problem]) -> BadDataset:
         lines.append(f"\n  and {len(problems) - LISTED} more")
     mends = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
     came = f"{len(problems)} problems ({counted}):{''.join(lines)}"
-    return BadDataset("images and masks that fit together", came, f"To mend:{mends}", root)
+    return BadDataset(expected, came, f"To mend:{mends}", root)

@@ -1,7 +1,7 @@
 """Class folders become a data set for whole-image classification: looked at, compared, divided, every guess told."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,12 +42,19 @@ def examine_classes(
         )
     classes = _order(folders.classes, options, problems)
     channels = agree_on_channels(files, surveys, problems, told)
+    _join_depths(surveys, problems, told)
     family = _families(photos, surveys, options, problems, told)
     parts, groups, made = _divide(photos, classes, family, options, seed, problems, told)
     problems += _missing(photos, parts, classes)
+    shared = Counter(groups)
     cases = [
         Case(
-            name=photo.name, image=photo.path, mask=None, part=part, group=group, class_index=classes.index(photo.label)
+            name=photo.name,
+            image=photo.path,
+            mask=None,
+            part=part,
+            group=group if shared[group] > 1 else "",
+            class_index=classes.index(photo.label),
         )
         for photo, part, group in zip(photos, parts, groups, strict=True)
     ]
@@ -74,6 +81,14 @@ def _order(found: tuple[str, ...], options: DataOptions, problems: list[Problem]
     return options.classes
 
 
+def _join_depths(surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> None:
+    """Take images of 8 and of 16 bits together: `photos.on_eight_bits` brings them to one scale."""
+    deep = sum(seen.dtype == "uint16" for seen in surveys)
+    if {seen.dtype for seen in surveys if seen.dtype} == {"uint8", "uint16"}:
+        problems[:] = [problem for problem in problems if problem.kind != "mixed depths"]
+        told.append(f"{deep} images have 16 bits, the others 8: they are brought to the scale of 8.")
+
+
 def _families(
     photos: Sequence[Photo],
     surveys: Sequence[Survey],
@@ -83,6 +98,9 @@ def _families(
 ) -> list[int]:
     """Report copies, and return for each photo the index of the first photo of its family of copies."""
     links = _exact(photos, surveys, options, problems)
+    twice = sum(problem.kind == "image in two classes" for problem in problems)
+    if twice:
+        told.append(f"{twice} images lie in two class folders: both are taught. `pixelwise inspect` names them.")
     if len(photos) > COMPARED:
         told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
     else:
@@ -108,15 +126,15 @@ def _exact(
         labels = {photos[index].label for index in same}
         parts = {photos[index].part or "train" for index in same}
         kind = (
-            "image in two classes"
-            if len(labels) > 1
-            else "duplicate across parts"
+            "duplicate across parts"
             if len(parts) > 1
+            else "image in two classes"
+            if len(labels) > 1
             else "duplicate image"
         )
         others = ", ".join(photos[index].name for index in same[1:4])
         text = f"the same pixels as {others}{' and more' if len(same) > 4 else ''}"
-        fatal = kind != "duplicate image" and not options.allow_duplicates
+        fatal = kind == "duplicate across parts" and not options.allow_duplicates
         problems.append(Problem(file=photos[same[0]].name, kind=kind, text=text, fatal=fatal))
     return links
 

@@ -55,8 +55,8 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
     ----------
     root : Path
     options : DataOptions
-        Task "classification" takes every folder as a class. With "auto" there must be two class folders with images,
-        and nothing that looks like masks. Any other task, or named folders of images and masks, give None.
+        Task "classification" takes every folder as a class. With "auto" there must be two class folders, at least one
+        with images, and nothing that looks like masks. Any other task, or named folders of images and masks, give None.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
     found = _scan(top)
     classes = sorted({label for _, label in found.files}, key=natural)
     certain = options.task == "classification"
-    if not certain and (len(classes) < 2 or not _are_classes(root, found)):
+    if not certain and (len(classes) + len(found.empty) < 2 or not classes or not _are_classes(top, found)):
         return None
     if certain and not classes:
         return None

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, read_pixels
+from pixelwise.images.photos import on_eight_bits
 from pixelwise.images.preprocess import mean_and_std
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -32,7 +33,8 @@ class PhotoFingerprint:
     heights, widths : (int, int, int)
         Smallest, median, largest.
     intensity_mean, intensity_std : tuple of float
-        Per channel, in file values, over the pixels of all photos, every photo counting the same.
+        Per channel, in file values (16-bit ones on the scale of 8), over the pixels of all photos, every photo
+        counting the same.
     intensity_range : tuple of (float, float)
         Percentiles 0.5 and 99.5 per channel.
     class_cases : tuple of int
@@ -107,12 +109,13 @@ def measure_photos(
 
 
 def _measure(case: Case, *, channels: int, pages: int | None) -> _Facts:
-    pixels = read_pixels(case.image, channels, pages).pixels
+    stored = read_pixels(case.image, channels, pages).pixels
+    pixels = on_eight_bits(stored)
     mean, std = mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, SAMPLED) for side in pixels.shape[1:])
     values = pixels[:, rows, columns].astype(np.float32)
-    return _Facts((pixels.shape[1], pixels.shape[2]), pixels.dtype.name, mean, std, values)
+    return _Facts((pixels.shape[1], pixels.shape[2]), stored.dtype.name, mean, std, values)
 
 
 def _low_middle_high(values: Sequence[int]) -> tuple[int, int, int]:

@@ -86,15 +86,24 @@ class PhotoBatch(NamedTuple):
     weights: None = None
 
 
-def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
-    """Bring a photo to a shorter side, its shape kept, in its own type; very long ones lose their ends.
+def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
+    """Bring 16-bit values to the scale of 8 bits, as float32: 65,535 becomes 255. Other types stay as they are.
 
-    Shrinking averages (bilinear with antialiasing), so that fine patterns leave no false ones behind.
+    So photos of both depths can be learned and predicted together.
+    """
+    return pixels.astype(np.float32) / 257 if pixels.dtype == np.uint16 else pixels
+
+
+def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
+    """Bring a photo to a shorter side, its shape kept, and to the scale of 8 bits; very long ones lose their ends.
+
+    Shrinking averages (bilinear with antialiasing), so that fine patterns leave no false ones behind. The type stays,
+    but for 16 bits (see `on_eight_bits`).
     """
     height, width = pixels.shape[1:]
     least = min(height, width)
     rows, columns = (min(side, LONGEST * least) for side in (height, width))
-    pixels = middle(pixels, rows, columns)
+    pixels = on_eight_bits(middle(pixels, rows, columns))
     if least == shorter:
         return pixels
     size = tuple(max(shorter, round(side * shorter / least)) for side in (rows, columns))

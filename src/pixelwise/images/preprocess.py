@@ -22,7 +22,8 @@ class Normalisation:
     kind : {"image", "dataset", "none"}
         image: mean 0 and standard deviation 1 per image and channel (nnU-Net's `zscore`, its default for
         everything but CT). dataset: the same with `mean` and `std` of all training images, for pictures whose
-        absolute brightness means something. none: pixel values as they are.
+        absolute brightness means something, or with those that the weights of an encoder were learned with.
+        none: pixel values as they are.
     mean, std : tuple of float
         One per channel; for "dataset" only.
     """

@@ -16,7 +16,10 @@ BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "voi
 
 # kind of problem -> (what was expected, the mend). One table, so that every file of a kind is told alike.
 KINDS: dict[str, tuple[str, str]] = {
-    "no images": ("images and masks", "Give the folder that holds them, such as DATA with images/ and masks/."),
+    "no images": (
+        "images and masks",
+        "Give the folder that holds them, such as DATA with images/ and masks/, or with a folder of images per class.",
+    ),
     "one image only": ("at least 2 images with masks", "One trains, one validates: add a second pair."),
     "no training images": ("a train part", "Add train/images and train/masks, or drop the part folders."),
     "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
@@ -69,7 +72,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "class missing in a part": ("every class in every part", "Its scores are unknown there: move some images."),
     "image in two classes": (
         "one class per image",
-        "Keep the right one, or accept a contradiction with --allow-duplicates.",
+        "Keep the right one: otherwise the network is taught both.",
     ),
     "unreadable description": ("a description that can be read", "Mend or remove the file; it was left aside."),
     "group across parts": ("each group in one part", "Move its images into one part, or mend --group-by."),

@@ -113,7 +113,8 @@ def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float,
     classes : sequence of int
         Class of each case.
     share : float
-        Wanted share of each class; at least one case of a class validates and at least one trains, where it has two.
+        Wanted share of each class; at least one group of a class validates and at least one case trains, where that
+        can be.
     seed : int
         The order in which groups are tried follows from it and their names.
 
@@ -122,11 +123,14 @@ def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float,
     list of bool
         True for cases that validate.
     """
-    sizes = Counter(classes)
-    room = {name: min(max(1, math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()}
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
+    sizes, least = Counter(classes), dict[int, int]()
+    for cases in members.values():
+        for name, count in Counter(classes[index] for index in cases).items():
+            least[name] = min(count, least.get(name, count))
+    room = {name: min(max(least[name], math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()}
     chosen: set[int] = set()
     for group in sorted(members, key=lambda group: (_draw(seed, group), group)):
         wanted = Counter(classes[index] for index in members[group])

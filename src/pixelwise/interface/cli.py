@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.errors import BadOption, Interrupted, PixelwiseError
+from pixelwise.interface.flags import data_options as _options
+from pixelwise.interface.flags import numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
 SOME_FAILED = 3
@@ -20,7 +22,7 @@ STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
     name="pixelwise",
-    help="From a folder of images and masks to a segmentation model that can be trusted.",
+    help="From a folder of images, with masks or in class folders, to a model that can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Images = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the images.")]
 Masks = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the masks.")]
-Task = Annotated[str, typer.Option(help="auto, binary, multiclass or instance.")]
+Task = Annotated[str, typer.Option(help="auto, binary, multiclass, instance or classification.")]
 Classes = Annotated[str | None, typer.Option(help="Class names in the order of their values, with commas.")]
 IgnoreIndex = Annotated[int | None, typer.Option(help="Mask value left out of loss and scores; -1: none.")]
 Foreground = Annotated[int | None, typer.Option(help="Binary masks: the value of the interesting class.")]
@@ -74,12 +76,12 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """From a folder of images and masks to a segmentation model that can be trusted."""
+    """From a folder of images, with masks or in class folders, to a model that can be trusted."""
 
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder of images and masks.")],
+    data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with a folder per class.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="section.setting=value, such as network.depth=5.")
     ] = None,
@@ -106,7 +108,7 @@ def train(
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
 ) -> None:
-    """Train a model on a folder of images and masks."""
+    """Train a model on a folder of images and masks, or of images in class folders."""
     from pixelwise.workflow.train import train as verb
 
     options = _options(locals())
@@ -129,7 +131,7 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    data: Annotated[Path, typer.Argument(help="Folder of images and masks.")],
+    data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with a folder per class.")],
     part: Annotated[str | None, typer.Option(help="train, val or test; by default test, else val.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -160,7 +162,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")] = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write pictures with outlines.")] = False,
-    symmetries: Annotated[bool, typer.Option("--symmetries", help="Average over four flips.")] = False,
+    symmetries: Annotated[bool, typer.Option("--symmetries", help="Average over the flips.")] = False,
     turns: Annotated[int | None, typer.Option(help="Average over 1, 4, 7 or 8 turned inputs.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     tile: Annotated[int | None, typer.Option(help="Pixels a side that a tile keeps.")] = None,
@@ -168,7 +170,7 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict masks for images of any size."""
+    """Predict masks, or the classes of whole images, for images of any size."""
     from pixelwise.workflow.predict import predict as verb
 
     result = verb(
@@ -184,9 +186,10 @@ def predict(
         tile=tile,
         pages=pages,
     )
-    failed = [{"file": str(path), "text": text} for path, text in result.failed]
-    summary = f"{len(result.outputs)} files written to {out}" + (f", {len(failed)} images failed." if failed else ".")
-    _show({"outputs": [str(path) for path in result.outputs], "failed": failed}, as_json, summary)
+    failed = len(result.failed)
+    what = f"{len(result.told)} images told in {result.outputs[0]}" if result.told else f"{len(result.outputs)} files"
+    summary = what + ("" if result.told else f" written to {out}") + (f", {failed} images failed." if failed else ".")
+    _show(result.to_json(), as_json, summary)
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -202,10 +205,15 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Js
 
 @app.command()
 def inspect(
-    target: Annotated[str, typer.Argument(help="Data folder, run folder, or network name.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="For a network: network.depth=5.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Data folder, run folder, or network name.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="For a network: depth=5.")] = None,
     size: Annotated[int | None, typer.Option(help="For a network: side of the input.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the contact sheet of a data folder goes.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the contact sheet or the drawing goes.")] = None,
+    image: Annotated[Path | None, typer.Option(help="For a run: what its network sees in this image.")] = None,
+    pixel: Annotated[str | None, typer.Option(help="With --image: evidence for this ROW,COLUMN.")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="With --image: evidence for this class.")] = None,
+    stage: Annotated[str | None, typer.Option(help="With --image: evidence at this stage.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List all networks.")] = False,
     as_json: Json = False,
     images: Images = None,
     masks: Masks = None,
@@ -219,13 +227,33 @@ def inspect(
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
 ) -> None:
-    """Show what was understood of a data folder, what a run is made of, or the layers of a network."""
+    """Show what was understood of data, what a run is made of, or a network: its layers, sizes and drawing."""
     from pixelwise.workflow.inspect import inspect as verb
 
-    found = verb(target, size=size, options=_options(locals()), overrides=overrides or (), out=out)
+    if listing == (target is not None):
+        came = "both" if listing else "neither"
+        raise BadOption("a data folder, a run folder or a network, or --list", came, "Write for example: unet2015.")
+    options, question = _options(locals()), _question(pixel, class_name, stage)
+    found = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=question, out=out)
     _show(found.to_json(), as_json, found.to_text())
     if not getattr(found, "usable", True):
         raise typer.Exit(PixelwiseError.exit_code)
+
+
+@app.command()
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="A .pth file of another library (or a .safetensors file).")],
+    out: Annotated[Path | None, typer.Option(help="The .safetensors file to write.")] = None,
+    licence: Annotated[str, typer.Option(help="Of the weights, for their header.")] = "",
+    mean: Annotated[str | None, typer.Option(help="Per channel in 0...1: 0.485,0.456,0.406.")] = None,
+    std: Annotated[str | None, typer.Option(help="Per channel in 0...1: 0.229,0.224,0.225.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn weights of another library into safetensors, for encoder_weights=; nothing in the file is run."""
+    from pixelwise.workflow.import_weights import import_weights as verb
+
+    found = verb(file, out=out, licence=licence, mean=numbers("--mean", mean), std=numbers("--std", std))
+    _show(found.to_json(), as_json, found.to_text())
 
 
 @app.command()
@@ -240,27 +268,15 @@ def demo(
     verb(out, seed=seed, seconds=seconds)
 
 
-def _options(given: dict[str, Any]) -> Any:
-    """Return DataOptions from the flags of a command; None when none was given."""
-    from dataclasses import fields
+def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
+    """Return the Question of `inspect --image`, with the pixel as two numbers."""
+    from pixelwise.workflow.inspect_image import Question
 
-    from pydantic import TypeAdapter, ValidationError
-
-    from pixelwise.errors import BadOption
-    from pixelwise.images.records import DataOptions
-
-    values = {f.name: given[f.name] for f in fields(DataOptions) if f.name in given}
-    if isinstance(values.get("classes"), str):
-        values["classes"] = tuple(name.strip() for name in values["classes"].split(",") if name.strip())
-    values = {name: value for name, value in values.items() if value is not None}
-    try:
-        options = TypeAdapter(DataOptions).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        expected = first["msg"].removeprefix("Input should be ")
-        raise BadOption(f"--{name} to be {expected}", f"`{first['input']}`", f"Change --{name}.") from error
-    return None if options == DataOptions() else options
+    place = [word.strip() for word in pixel.split(",")] if pixel is not None else []
+    if pixel is not None and not (len(place) == 2 and all(word.isdecimal() for word in place)):
+        raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
+    where = (int(place[0]), int(place[1])) if place else None
+    return Question(class_name=class_name, pixel=where, stage=stage)
 
 
 def _show(value: dict[str, Any], as_json: bool, text: str) -> None:

@@ -148,8 +148,8 @@ def published_size(name: str) -> int:
 
 
 def paper(name: str) -> str:
-    """Return where a registered network is described."""
-    return _PAPERS[ARCHITECTURES[name]]
+    """Return where a registered network is described; empty where nothing is known."""
+    return _PAPERS.get(ARCHITECTURES[name], "")
 
 
 def summary(name: str) -> str:

@@ -60,6 +60,19 @@ def steps_for(seconds: float, seconds_per_step: float) -> int:
     return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
 
 
+def remember(probe: Probe) -> Probe:
+    """Return a probe that measures each kind of step once: slow steps cost the time that is to be filled."""
+    known: dict[tuple[Any, ...], float] = {}
+
+    def ask(config: Config) -> float:
+        key = config.network, config.patches, config.photos, config.loss, config.training
+        if key not in known:
+            known[key] = probe(config)
+        return known[key]
+
+    return ask
+
+
 def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Probe) -> Choices:
     """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly."""
     if "training.precision" in fixed or device == "mps":
@@ -89,12 +102,15 @@ def fill_time(
     epoch : (int, str)
         Steps of a pass over the data, and what a step takes of it, in words.
     """
+    if "training.steps" in fixed and limit.seconds is None:
+        limit = Limit(steps=config.training.steps)  # the user's own number is no start for a proposed budget
     seconds = propose_seconds(limit)
     choices: Choices = {}
     if seconds is not None:
         left = seconds - used
         steps, why = steps_for(left, measured), f"{left:.0f} s are left, at {measured:.3f} s a step, measured."
-        choices["training.patience"] = (0, "The time given is used to its end, where the learning rate reaches zero.")
+        end = ", where the learning rate reaches zero" if config.training.schedule == "cosine" else ""
+        choices["training.patience"] = (0, f"The time given is used to its end{end}.")
         choices["training.budget"] = (seconds, "The time given." if limit.seconds else "Proposed: none was given.")
     elif limit.steps is not None:
         steps, why = limit.steps, "The number given."

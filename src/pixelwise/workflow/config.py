@@ -134,6 +134,11 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, (value, _) in _read_words(assignments).items()}
 
 
+def without_recipe(assignments: Sequence[str]) -> list[str]:
+    """Return the words that are the user's own settings."""
+    return [word for word in assignments if word.partition("=")[0] != RECIPE]
+
+
 def _read_words(assignments: Sequence[str]) -> Choices:
     own: Choices = {}
     for assignment in assignments:
@@ -174,6 +179,24 @@ def load_config(path: Path) -> Config:
     BadOption
         The file is no YAML mapping, a key or the recipe is unknown, or a value does not fit its setting.
     """
+    text, given = _read_file(path)
+    settled = override(Config(), [f"{RECIPE}={given.pop(RECIPE)}"]) if RECIPE in given else Config()
+    reasons = {key: why for key, why in settled.reasons.items() if key not in given}
+    return replace(with_settings(settled, given, {}), reasons={**reasons, **_reasons(text)})
+
+
+def left_out(path: Path) -> bool:
+    """Tell whether a config file leaves settings out; a saved plan has them all."""
+    return not set(settings(Config())) <= set(_read_file(path)[1])
+
+
+def file_as_words(path: Path) -> list[str]:
+    """Return the recipe and the settings of a config file, but those of the data, as words of the command line."""
+    return [f"{key}={_flow(value)}" for key, value in _read_file(path)[1].items() if not key.startswith("data.")]
+
+
+def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text of a config file, and what it sets: "section.setting" -> value as YAML has it, and the recipe."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -181,21 +204,16 @@ def load_config(path: Path) -> Config:
     content = _parse(text, str(path))
     if not isinstance(content, dict):
         raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
-    recipe = content.pop(RECIPE, None) or ""
-    settled = override(Config(), [f"{RECIPE}={recipe}"]) if recipe else Config()
-    parts: dict[str, Any] = {}
-    given: set[str] = set()
+    recipe = content.pop(RECIPE, None)
+    given: dict[str, Any] = {RECIPE: recipe} if recipe else {}
     for section, values in content.items():
         if section not in SECTIONS:
             raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
         if values is not None and not isinstance(values, dict):
             raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
-        for name in values or {}:
-            _split(f"{section}.{name}")
-        parts[section] = _section(section, _as_dict(getattr(settled, section)) | (values or {}))
-        given |= {f"{section}.{name}" for name in values or {}}
-    reasons = {key: why for key, why in settled.reasons.items() if key not in given}
-    return replace(settled, **parts, reasons={**reasons, **_reasons(text)})
+        for name, value in (values or {}).items():
+            given[".".join(_split(f"{section}.{name}"))] = value
+    return text, given
 
 
 class _NoAliases(yaml.SafeLoader):

@@ -25,8 +25,9 @@ from pixelwise.workflow.choices import (
     fill_time,
     propose_seconds,
     put,
+    remember,
 )
-from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
+from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
@@ -71,14 +72,18 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     Config
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
-    fixed = parse_assignments(overrides)
+    fixed, own = parse_assignments(overrides), parse_assignments(without_recipe(overrides))
+    probe = remember(probe)
     config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
     for choose in (_task, _patches, _loss, _augmentation, _learning):
         config = put(config, choose(ground, limit, config), fixed)
     config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    config = put(config, _legal_patches(config), fixed)
+    fitted = _fit_patches(config, ground, fixed, own)
+    fixed |= {key: value for key, (value, _) in fitted.items()}
+    config = put(config, fitted, own)
     config = put(config, _precision(config, ground, fixed, probe), fixed)
-    return explain(_fill_time(config, ground, limit, fixed, probe), overrides)
+    config = explain(_fill_time(config, ground, limit, fixed, probe), overrides)
+    return put(config, fitted, own)
 
 
 def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
@@ -139,16 +144,29 @@ def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
     }
 
 
-def _legal_patches(config: Config) -> Choices:
-    """Bring the patch to sizes that the network takes: valid ones need room for their margin."""
+def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
+    """Bring the patch to sizes that the network takes; the user's own stand.
+
+    A valid network puts out less than it reads: a planned patch gets its margin on top. A recipe's patch that would
+    reach beyond the largest image on all sides shrinks to what covers it.
+    """
     with torch.device("meta"):
         geometry = build(config.network).geometry()
     choices: Choices = {}
-    for name in ("height", "width"):
-        size = getattr(config.patches, name)
-        if not geometry.is_legal(size):
+    largest = {"height": ground.fingerprint.heights[2], "width": ground.fingerprint.widths[2]}
+    for name, image in largest.items():
+        key, size = f"patches.{name}", getattr(config.patches, name)
+        wanted = min(size, image + 2 * geometry.margin) if key in fixed else size + 2 * geometry.margin
+        if key in own or (wanted == size and geometry.is_legal(size)):
+            continue
+        legal = geometry.legal_size(wanted)
+        if wanted < size:
+            why = f"{legal} in, {geometry.output_size(legal)} out cover the largest image, which has {image}."
+        elif geometry.margin:
+            why = f"{geometry.output_size(legal)} pixels out, with {geometry.margin} more that are read on each side."
+        else:
             why = f"The next size after {size} that {config.network.name} takes."
-            choices[f"patches.{name}"] = (geometry.legal_size(size), why)
+        choices[key] = (legal, why)
     return choices
 
 
@@ -159,6 +177,8 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
     why_background = "Class 0 is the background." if background else f"`{ground_name}` is a class like the others."
     rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
     why = f"None: Dice counts classes alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
+    if config.loss.balanced:
+        why = "Found from the training targets: see balanced."
     return {
         "loss.class_weights": ((), why),
         "loss.cross_entropy": (

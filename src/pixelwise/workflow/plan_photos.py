@@ -27,7 +27,7 @@ from pixelwise.workflow.choices import (
     put,
     steps_for,
 )
-from pixelwise.workflow.config import Config, parse_assignments, with_settings
+from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
 
 SMALL = 64  # pixels a side up to which photos are learned whole, by the nets made for CIFAR-10
 SMALL_NETS = ("resnet20", "resnet32", "resnet44", "resnet56")
@@ -35,7 +35,10 @@ LARGE_NETS = ("resnet18", "resnet34")
 SIDES = (64, 96, 128, 160, 192, 224)  # pixels a side that large photos are learned at
 PASSES_BY_SIDE = 20  # over the training photos, wanted before a larger side is worth its time
 PASSES_BY_DEPTH = 150  # wanted before a deeper network is
-PROBED = 64  # photos in a batch when the precisions are compared: emulated bfloat16 is ten times slower
+FEW_BATCHES = 8  # in a pass: smaller sets are learned in smaller batches
+LEAST_BATCH = 8
+# Batch in which the precisions are compared, small photos and large ones: emulated bfloat16 is ten times slower.
+PROBED, PROBED_LARGE = 64, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,33 +61,44 @@ def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Seq
         The network that was asked for does not classify.
     """
     fixed = parse_assignments(overrides)
-    config = put(Config(data=ground.data), _task(ground), fixed)
+    config = put(Config(data=ground.data), _task(ground, fixed), fixed)
     _check_network(config)
     config = put(config, _learning(config, len(ground.labelling.classes)), fixed)
     config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    few = with_settings(config, {"photos.batch": min(PROBED, config.photos.batch)}, {})
-    config = put(config, choose_precision(few, ground.machine.device, fixed, probe), fixed)
+    config = put(config, choose_precision(_small_step(config), ground.machine.device, fixed, probe), fixed)
     config, measured = _fit_to_time(config, ground, limit, fixed, probe)
     epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), f"{config.photos.batch} photos"
-    return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
+    filled = fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
+    return explain(filled, overrides)
 
 
-def _task(ground: PhotoGround) -> Choices:
+def _small_step(config: Config) -> Config:
+    """Return a config whose steps are quick enough to be measured in both precisions."""
+    small = config.photos.side <= SMALL
+    side = config.photos.side if small else SIDES[0]
+    batch = min(PROBED if small else PROBED_LARGE, config.photos.batch)
+    return with_settings(config, {"photos.batch": batch, "photos.side": side}, {})
+
+
+def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
     """Choose the size of the photos, the batch and the network to begin with."""
     print_ = ground.fingerprint
     native = min(print_.heights[1], print_.widths[1])
     small = native <= SMALL
     median = f"Median photo {print_.heights[1]} x {print_.widths[1]}"
     if small:
-        side, shorter, padding, area, batch = native, native, native // 8, 1.0, 128
+        side, padding, area, batch = native, native // 8, 1.0, 128
         cut = f"Cut at random out of the photo with {padding} pixels around it: an eighth of its side."
         whole = "No random resizing: in so few pixels every one counts."
     else:
         side = max(min(side for side in SIDES if side >= min(native, SIDES[-1])), SIDES[0])
         side, padding, area, batch = min(side, native), 0, 0.35, 64
-        shorter = max(side, round(side * 8 / 7))
         cut = "None: windows of random size are cut instead."
         whole = "A random window of at least this share of the area is cut and resized."
+    given = fixed.get("photos.side")
+    side = given if isinstance(given, int) else side  # other kinds of values are refused when they are put
+    shorter = max(native, side) if small else max(side, round(side * 8 / 7))
+    batch, why = _batch(batch, print_.cases)
     mean, std = print_.intensity_mean, print_.intensity_std
     return {
         "network.name": (
@@ -95,18 +109,33 @@ def _task(ground: PhotoGround) -> Choices:
         "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
         "network.classes": (len(ground.labelling.classes), f"{len(ground.labelling.classes)} class folders."),
         "normalisation.kind": ("dataset", "One scale for all: how bright a photo is may tell its class."),
-        "normalisation.mean": (tuple(round(value, 4) for value in mean), f"Of {print_.measured} training photos."),
+        "normalisation.mean": (tuple(_digits(value) for value in mean), f"Of {print_.measured} training photos."),
         "normalisation.std": (
-            tuple(round(value, 4) or 1.0 for value in std),
+            tuple(_digits(value) or 1.0 for value in std),
             f"Of {print_.measured} training photos.",
         ),
         "photos.side": (side, f"{median}."),
-        "photos.shorter": (shorter, "Prediction sees the whole photo." if small else "Prediction sees its middle."),
-        "photos.batch": (batch, "Usual for this size: its gradient is steady, and it is taken often enough."),
+        "photos.shorter": (shorter, f"Prediction sees the middle {side} x {side} of a photo with this shorter side."),
+        "photos.batch": (batch, why),
         "photos.padding": (padding, cut),
         "photos.smallest_area": (area, whole),
         "photos.flip": (True, "A mirrored photo shows the same class; letters and clock faces would not."),
     }
+
+
+def _batch(usual: int, cases: int) -> tuple[int, str]:
+    """Return the photos of a step, and why."""
+    if usual * FEW_BATCHES <= cases:
+        return usual, "Usual for this size: its gradient is steady, and it is taken often enough."
+    batch = LEAST_BATCH
+    while 2 * batch * FEW_BATCHES <= cases:
+        batch *= 2
+    return batch, f"About {FEW_BATCHES} steps for a pass over {cases} photos, at least {LEAST_BATCH} photos each."
+
+
+def _digits(value: float) -> float:
+    """Keep six digits, wherever the point is: photos may hold values from 0 to 1, or to 65,535."""
+    return float(f"{value:.6g}")
 
 
 def _learning(config: Config, classes: int) -> Choices:
@@ -139,20 +168,20 @@ def _fit_to_time(
         config = _largest_side(config, ground, left, fixed, probe)
     nets = SMALL_NETS if small else LARGE_NETS
     measured = probe(config)
-    passes = _passes(left, measured, config, ground)
+    passes = _passes(left, measured, config, ground, limit)
     if "network.name" in fixed or config.network.name != nets[0]:
         return config, measured
     for name in reversed(nets[1:]):
         # the time of a residual network goes with its number of layers
         expected = measured * int(name[6:]) / int(nets[0][6:])
-        if _passes(left, expected, config, ground) < PASSES_BY_DEPTH:
+        if _passes(left, expected, config, ground, limit) < PASSES_BY_DEPTH:
             continue
         deeper = with_settings(config, {"network.name": name}, {})
         seconds = probe(deeper)
-        passes = _passes(left, seconds, deeper, ground)
+        passes = _passes(left, seconds, deeper, ground, limit)
         why = f"The deepest of {', '.join(nets)} that sees each photo {PASSES_BY_DEPTH} times: {passes:.0f} times."
         return put(deeper, {"network.name": (name, why)}, fixed), seconds
-    why = f"{config.reasons['network.name']} The time is enough to see each photo {passes:.0f} times."
+    why = f"{config.reasons['network.name']} Each photo is seen {passes:.0f} times."
     return put(config, {"network.name": (nets[0], why)}, fixed), measured
 
 
@@ -168,8 +197,22 @@ def _largest_side(config: Config, ground: PhotoGround, left: float, fixed: Mappi
     passes = _passes(left, seconds * (side / sides[0]) ** 2, config, ground)
     why = f"The largest of {', '.join(map(str, sides))} with about {PASSES_BY_SIDE} passes in the time: {passes:.1f}."
     shorter = max(side, round(side * 8 / 7))
-    return put(config, {"photos.side": (side, why), "photos.shorter": (shorter, "Prediction sees its middle.")}, fixed)
+    return put(
+        config,
+        {
+            "photos.side": (side, why),
+            "photos.shorter": (
+                shorter,
+                f"Prediction sees the middle {side} x {side} of a photo with this shorter side.",
+            ),
+        },
+        fixed,
+    )
 
 
-def _passes(left: float, seconds: float, config: Config, ground: PhotoGround) -> float:
-    return steps_for(left, seconds) * config.photos.batch / ground.fingerprint.cases
+def _passes(left: float, seconds: float, config: Config, ground: PhotoGround, limit: Limit | None = None) -> float:
+    """Return how often each photo is seen: as often as was asked for with `limit`, else as the time allows."""
+    if limit and limit.epochs:
+        return float(limit.epochs)
+    steps = (limit.steps if limit else None) or steps_for(left, seconds)
+    return steps * config.photos.batch / ground.fingerprint.cases

@@ -1,5 +1,6 @@
 """Preparation: what a task does between the folder that was understood and the plan; one class per task."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from pixelwise.images.fingerprint import measure_fingerprint
 from pixelwise.images.photo_fingerprint import measure_photos
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
-from pixelwise.workflow.choices import Limit
+from pixelwise.workflow.choices import Limit, propose_seconds
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.material import measure_orientation
 from pixelwise.workflow.plan import Ground, make_plan
@@ -22,6 +23,7 @@ from pixelwise.workflow.plan_photos import PhotoGround, make_photo_plan
 
 WARM_UP, PROBE_STEPS = 2, 5
 PROBE_SECONDS = 5.0  # slow steps are measured fewer times, three times at least
+PROBE_SHARE = 0.1  # of a budget: steps that are slow for it are measured once
 Draw = Callable[[Config], tuple[Tensor, Tensor]]
 
 
@@ -79,7 +81,9 @@ class MaskPreparation:
             oriented=measure_orientation(dataset),
             seconds_used=time.monotonic() - began,
         )
-        return make_plan(ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_patches))
+        return make_plan(
+            ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_patches, limit)
+        )
 
     def describe(self, config: Config) -> str:
         """Name network and patches."""
@@ -118,7 +122,7 @@ class PhotoPreparation:
             seconds_used=time.monotonic() - began,
         )
         return make_photo_plan(
-            ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_photos)
+            ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_photos, limit)
         )
 
     def describe(self, config: Config) -> str:
@@ -132,8 +136,12 @@ def preparation_of(task: str) -> Preparation:
     return PhotoPreparation() if task == "classification" else MaskPreparation()
 
 
-def seconds_per_step(config: Config, device: str, draw: Draw) -> float:
-    """Measure a training step of `config` on random input: the median after some steps of warming up."""
+def seconds_per_step(config: Config, device: str, draw: Draw, limit: Limit) -> float:
+    """Measure a training step of `config` on random input: the median after some steps of warming up.
+
+    Where steps are slow for the budget, the second one alone counts: measuring must not eat up what it measures for.
+    """
+    most = PROBE_SHARE * (propose_seconds(limit) or math.inf)
     learner = Learner(
         build(config.network), config.training, config.loss, make_fabric(device, config.training.precision)
     )
@@ -143,9 +151,10 @@ def seconds_per_step(config: Config, device: str, draw: Draw) -> float:
         start = time.perf_counter()
         learner.step(index, images, targets)
         seconds.append(time.perf_counter() - start)
-        if len(seconds) >= WARM_UP + 3 and sum(seconds) > PROBE_SECONDS:
+        if (index >= WARM_UP + 2 and sum(seconds) > PROBE_SECONDS) or (index and sum(seconds) > most):
             break
-    return sorted(seconds[WARM_UP:])[len(seconds[WARM_UP:]) // 2]
+    counted = sorted(seconds[min(WARM_UP, len(seconds) - 1) :])
+    return counted[len(counted) // 2]
 
 
 def _draw_patches(config: Config) -> tuple[Tensor, Tensor]:

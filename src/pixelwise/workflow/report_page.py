@@ -1,10 +1,26 @@
 """The report's page: pieces of HTML, everything from the data escaped, nothing loaded from elsewhere."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from pixelwise.errors import PixelwiseError
+from pixelwise.progress import Progress
+
+WORDS = {
+    "mean_ap": "mean AP",
+    "mean_ap_pooled": "mean AP, all objects",
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "seg": "SEG",
+    "mean_dice": "mean Dice",
+    "v_rand": "V_rand",
+    "v_info": "V_info",
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+}
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
@@ -16,6 +32,9 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .case { display: grid; grid-template-columns: repeat(4, 1fr); gap: .5rem; margin: .3rem 0 1.2rem; }
 .case img, .film { width: 100%; image-rendering: auto; border-radius: 4px; background: #000; }
 figure { margin: 0; } figcaption { font-size: .8rem; opacity: .75; }
+.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .8rem; }
+.photos img { width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px; background: #000; }
+.photos img.small { image-rendering: pixelated; }
 .key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em;
   outline: 1px solid var(--line); }
 .curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { max-width: 100%; }
@@ -84,3 +103,32 @@ def key(entries: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
     """Return a legend of colours."""
     spans = "".join(f'<span style="background:rgb({r},{g},{b})"></span>{escape(name)}' for name, (r, g, b) in entries)
     return f'<p class="key">{spans}</p>'
+
+
+def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> list[str]:
+    """Return the parts that `make` returns.
+
+    Whatever is wrong with the records of a run, the rest of the page is worth having: so any error is caught here,
+    and told on the page and to the user.
+    """
+    try:
+        return make()
+    except Exception as error:
+        ours = isinstance(error, PixelwiseError)
+        reason = str(error) if ours else f"a record is damaged ({type(error).__name__}: {error})"
+        told = f"{what} could not be shown: {reason}"
+        progress.tell(told)
+        return [paragraphs([told])]
+
+
+def empty_classes(found: dict[str, Any]) -> list[str]:
+    """Say which classes have no score, and how what is empty was counted."""
+    nowhere = found.get("classes_nowhere")
+    told = [f"In neither truth nor prediction, so without a score: {', '.join(nowhere)}."] if nowhere else []
+    policy = found.get("policy")
+    return [paragraphs(told), folded("How empty classes and images were counted", policy)] if policy else []
+
+
+def words(key: str) -> str:
+    """Write the name of a score or a fact for people."""
+    return WORDS.get(key, key.replace("_", " "))

@@ -24,15 +24,18 @@ FRAME_MILLISECONDS = 350
 # A panel per entry: its title, and the columns of metrics.csv that it shows, each with the name of its line.
 CURVES = {
     "loss": {"train_loss": "training", "val_loss": "validation"},
-    "validation score (mean Dice)": {"val_score": "validation"},
+    "validation score ({score})": {"val_score": "validation"},
     "learning rate": {"learning_rate": "learning rate"},
     "images per second": {"images_per_second": "images per second"},
 }
 LINES = ("#0072B2", "#D55E00")
 
 
-def draw_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
-    """Draw what `rows` hold of `CURVES` over the steps, as the bytes of an SVG; None when they hold nothing of it."""
+def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -> bytes | None:
+    """Draw what `rows` hold of `CURVES` over the steps, as the bytes of an SVG; None when they hold nothing of it.
+
+    `score` names what the validation score is.
+    """
     held = {name for row in rows for name, value in row.items() if "step" in row and np.isfinite(value)}
     panels = {title: [n for n in names if n in held] for title, names in CURVES.items()}
     panels = {title: names for title, names in panels.items() if names}
@@ -48,7 +51,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
             axis.plot(*zip(*points, strict=True), color=tone, linewidth=1.8, marker=marker, label=CURVES[title][name])
         if len(names) > 1:
             axis.legend(fontsize=8, frameon=False)
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(title.format(score=score), fontsize=10, loc="left")
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.25)

@@ -5,11 +5,30 @@ from typing import Any
 
 def describe_scores(scores: dict[str, Any]) -> str:
     """Return a few lines of text for what `evaluate` returned."""
-    head, found = scores["headline"], scores["scores"]
+    head = scores["headline"]
     lines = [
         f"{scores['data']}, part {scores['part']}, {len(scores['cases'])} images: "
         f"{head['name'].replace('_', ' ')} {_number(head['value'])}{_interval(head)}"
     ]
+    describe = _describe_photos if scores["task"] == "classification" else _describe_masks
+    return "\n".join([*lines, *describe(scores)])
+
+
+def _describe_photos(scores: dict[str, Any]) -> list[str]:
+    width = max(5, *(len(row["name"]) for row in scores["classes"]))
+    lines = [f"  {'class':<{width}}  accuracy  precision  images"]
+    for row in scores["classes"]:
+        numbers = f"{_number(row['accuracy']):>8}  {_number(row['precision']):>9}"
+        lines.append(f"  {row['name']:<{width}}  {numbers}  {row['images']:>6}")
+    images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
+    five = f"top 5 {_number(images['top_5'])}{_between(intervals.get('top_5'))}, " if "top_5" in intervals else ""
+    mean = f"mean over {images['classes_in_mean']} classes {_number(images['mean_class_accuracy'])}"
+    return [*lines, f"  images: top 1 {_number(images['top_1'])}{_between(intervals['top_1'])}, {five}{mean}"]
+
+
+def _describe_masks(scores: dict[str, Any]) -> list[str]:
+    found = scores["scores"]
+    lines: list[str] = []
     width = max(5, *(len(row["name"]) for row in scores["classes"]))
     lines.append(f"  {'class':<{width}}    Dice     IoU  precision  recall")
     for row in scores["classes"]:
@@ -25,7 +44,7 @@ def describe_scores(scores: dict[str, Any]) -> str:
         lines.append("  objects: " + ", ".join(f"{k} {_number(v)}" for k, v in objects.items() if _is_number(v)))
     if boundaries := found.get("boundaries"):
         lines.append("  boundaries: " + ", ".join(f"{k} {_number(v)}" for k, v in boundaries.items()))
-    return "\n".join(lines)
+    return lines
 
 
 def _is_number(value: object) -> bool:
@@ -39,6 +58,8 @@ def _number(value: float | int | None) -> str:
 
 
 def _interval(head: dict[str, Any]) -> str:
-    if head.get("low") is None:
-        return ""
-    return f" (95 % interval {head['low']:.4f} to {head['high']:.4f})"
+    return "" if head.get("low") is None else _between([head["low"], head["high"]])
+
+
+def _between(interval: list[float] | None) -> str:
+    return f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""

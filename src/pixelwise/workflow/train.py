@@ -14,7 +14,8 @@ from pixelwise.errors import BadOption, BadRun
 from pixelwise.images.cases import DataOptions, Dataset, understand
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.choices import Limit, propose_seconds
-from pixelwise.workflow.config import Config, load_config, override, parse_assignments
+from pixelwise.workflow.config import Config, file_as_words, left_out, load_config, override, parse_assignments
+from pixelwise.workflow.encoder_weights import follow, look_early
 from pixelwise.workflow.environment import describe_environment, parse_duration
 from pixelwise.workflow.preparation import preparation_of
 from pixelwise.workflow.run import Run
@@ -53,7 +54,7 @@ def train(
     resume : bool
         Continue the run in `out` where its last checkpoint stands.
     config : path, optional
-        A plan to follow instead of making one.
+        A plan to follow instead of making one; what it leaves out is planned around it.
     device : {"auto", "cpu", "cuda", "mps"}
     data_options : DataOptions, optional
         Answers to what would otherwise be guessed from the folder.
@@ -87,25 +88,31 @@ def train(
     else:
         limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs)
         given = load_config(Path(config)) if config is not None else None
+        planned = config is None or left_out(Path(config))
+        words = [*file_as_words(Path(config)), *overrides] if config is not None else overrides
         run = Run(folder)
         run.check_free()
+        look_early(parse_assignments(words), progress)
         options = data_options or (given.data if given else DataOptions())
         dataset = understand(root, options, seed, progress)
         progress.tell(*dataset.told)
         machine = look_at_machine(device)
         preparation = preparation_of(dataset.labelling.task)
         fingerprint = preparation.measure(dataset, options, progress)
-        if given is None:
+        if given is None or planned:
             left = _time_left(propose_seconds(limit), started)
             progress.tell(
                 f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
                 if left
                 else "Measuring how fast this machine learns."
             )
-            settled = preparation.plan(dataset, fingerprint, options, machine, limit, seed, overrides, started)
+            settled = preparation.plan(dataset, fingerprint, options, machine, limit, seed, words, started)
         else:
             settled = override(replace(given, data=options), overrides)
-        run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled))
+        own = parse_assignments(overrides)
+        named = own if "transfer.encoder_weights" in own else parse_assignments(words)
+        settled, weights = follow(settled, fingerprint, named, progress)
+        run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled) | weights)
         progress.tell(*_announce(preparation.describe(settled), settled, machine, run))
     with run.only_one():
         Training(run, dataset, choose_device(device), progress, started).go()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import FrameType
 
 import torch
@@ -25,8 +25,10 @@ from pixelwise.images.cases import Dataset
 from pixelwise.images.patches import prefetch
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
+from pixelwise.workflow.config import Config
 from pixelwise.workflow.course import Lesson
 from pixelwise.workflow.courses import open_course
+from pixelwise.workflow.encoder_weights import start_encoder, trained_from
 from pixelwise.workflow.run import Run
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up
@@ -67,18 +69,26 @@ class Training:
         self._config = config = run.config
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)
+        checkpoint, complaints = newest_checkpoint(run.checkpoints)
+        progress.tell(*complaints)
+        # what has begun is in its checkpoint, wherever the weights of the encoder came from
+        self._loaded = checkpoint is None and start_encoder(network, run, progress)
+        self._trained_from = trained_from(run)
         self._course = open_course(run, dataset, network.geometry(), device, progress)
         fabric = make_fabric(device, config.training.precision)
+        frozen = frozen_steps(config.transfer, config.training.steps, self._course.pass_steps)
         self._learner = Learner(
             network,
             config.training,
             self._course.loss,
             fabric,
             lower_rate=config.transfer.lower_rate,
-            frozen_steps=frozen_steps(config.transfer, config.training.steps, self._course.pass_steps),
+            frozen_steps=frozen,
         )
         self._state = State()
-        self._restore()
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        progress.tell(*_say_frozen(config, frozen, self._state.step))
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
         self._loop_began, self._first_step = time.monotonic(), self._state.step
@@ -86,6 +96,8 @@ class Training:
     def go(self) -> None:
         """Train to the end of the schedule, or until patience, a signal or a diverging loss ends it."""
         self._course.begin()
+        if self._loaded:
+            self._save()  # a continuation needs the weights' file no more
         with _stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
             shown = 0
             batches = prefetch(self._course.sampler, self._state.step, NO_END)
@@ -151,6 +163,7 @@ class Training:
     def _write_model(self) -> None:
         """Write the averaged weights as the run's model file."""
         recipe = self._course.recipe(self._state.best, self._state.best_step)
+        recipe = replace(recipe, trained=recipe.trained | self._trained_from)
         save_model(self._run.model_path, self._learner.average, recipe)
 
     def _save(self) -> None:
@@ -161,12 +174,8 @@ class Training:
         checkpoint = Checkpoint(step=self._state.step, tensors=self._learner.tensors(), state=state)
         save_checkpoint(self._run.checkpoints, checkpoint)
 
-    def _restore(self) -> None:
-        """Take up the newest checkpoint that is whole, if there is one."""
-        checkpoint, complaints = newest_checkpoint(self._run.checkpoints)
-        self._progress.tell(*complaints)
-        if checkpoint is None:
-            return
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take up a checkpoint."""
         self._learner.load_tensors(checkpoint.tensors)
         self._learner.schedule = Schedule(**checkpoint.state["schedule"])
         self._state = State(**checkpoint.state["training"])
@@ -214,6 +223,18 @@ class Training:
         loss = f"loss {sum(losses[-20:]) / len(losses[-20:]):.3f}" if losses else ""
         score = f"val {rows[-1]['val_score']:.3f}" if rows else ""
         return f"step {self._state.step}/{self._learner.schedule.steps} {loss} {score}"
+
+
+def _say_frozen(config: Config, frozen: int, step: int) -> list[str]:
+    """Say from which step on the encoder learns, and whether there is something worth keeping still."""
+    if step >= frozen:
+        return []
+    steps = config.training.steps
+    until = f"until step {frozen} of {steps}" if frozen < steps else "to the last step"
+    told = [f"Encoder frozen {until}: its weights and batch statistics stay as they are, the rest learns."]
+    if not config.transfer.encoder_weights:
+        told.append("Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out.")
+    return told
 
 
 @contextmanager

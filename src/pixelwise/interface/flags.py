@@ -1,0 +1,40 @@
+"""Flags of the command line that become options records; heavy modules are imported when a command needs them."""
+
+from dataclasses import fields
+from typing import Any
+
+from pixelwise.errors import BadOption
+
+
+def data_options(given: dict[str, Any]) -> Any:
+    """Return DataOptions from the flags of a command; None when none was given."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from pixelwise.images.records import DataOptions
+
+    values = {f.name: given[f.name] for f in fields(DataOptions) if f.name in given}
+    if isinstance(values.get("classes"), str):
+        values["classes"] = tuple(name.strip() for name in values["classes"].split(",") if name.strip())
+    values = {name: value for name, value in values.items() if value is not None}
+    try:
+        options = TypeAdapter(DataOptions).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        expected = first["msg"].removeprefix("Input should be ")
+        raise BadOption(f"--{name} to be {expected}", f"`{first['input']}`", f"Change --{name}.") from error
+    return None if options == DataOptions() else options
+
+
+def numbers(flag: str, text: str | None) -> tuple[float, ...]:
+    """Read numbers with commas between them.
+
+    Raises
+    ------
+    BadOption
+        A word is no number.
+    """
+    try:
+        return tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        raise BadOption(f"{flag} as numbers with commas", f"`{text}`", "Write for example 0.5,0.5,0.5.") from error

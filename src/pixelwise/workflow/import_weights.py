@@ -1,0 +1,100 @@
+"""Import weights: a file of another library becomes safetensors that say where they come from; nothing in it is run."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.commit import commit_bytes
+from pixelwise.engine.pickled import read_pickled
+from pixelwise.errors import BadOption, OutputFailed
+from pixelwise.networks.published import recognise
+from pixelwise.networks.weights import Origin, read_weights
+from pixelwise.progress import Console, Progress
+from pixelwise.workflow.weight_store import file_digest, origin_of, store, to_file
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written where."""
+
+    path: Path
+    tensors: int
+    parameters: int
+    origin: Origin
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"path": str(self.path), "tensors": self.tensors, "parameters": self.parameters} | asdict(self.origin)
+
+    def to_text(self) -> str:
+        """Return one line for people."""
+        return f"{self.tensors} tensors, {self.parameters:,} numbers: {self.path}"
+
+
+def import_weights(
+    file: Path | str,
+    *,
+    out: Path | str | None = None,
+    licence: str = "",
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    progress: Progress | None = None,
+) -> Imported:
+    """Turn a .pth file into safetensors; a .safetensors file gets a header that says where it comes from.
+
+    Parameters
+    ----------
+    file : path
+        As written by `torch.save(model.state_dict(), FILE)`, or a checkpoint that holds such a mapping.
+    out : path, optional
+        By default a published file goes where `encoder_weights=imagenet` looks for it, and any other one into the
+        working folder, under its own name with the ending .safetensors.
+    licence : str
+        Of the weights, for the header. A published file's own is known.
+    mean, std : sequence of float
+        Per channel, in 0...1: what images were normalised with. A published file's own are known.
+    progress : Progress, optional
+
+    Raises
+    ------
+    BadWeights
+        The file holds anything but tensors, is damaged, or is too large.
+    BadOption
+        mean and std do not go together.
+    OutputFailed
+        The place is taken or cannot be written.
+    """
+    path, progress = Path(file), progress or Console()
+    _check_statistics(mean, std)
+    target = Path(out) if out is not None else Path(path.with_suffix(SUFFIX).name)
+    digest = file_digest(path)
+    published = recognise(digest)
+    if published is None or out is not None:
+        _check_free(target)
+    tensors = read_weights(path)[0] if path.suffix == SUFFIX else read_pickled(path)
+    origin = Origin(source=path.name, licence=licence, sha256=digest, mean=tuple(mean), std=tuple(std))
+    if published is not None:
+        origin = origin_of(published, digest)
+        progress.tell(f"This is {published.source}.")
+    if published is not None and out is None:
+        target = store(published, tensors, digest)
+        progress.tell(f"encoder_weights={published.word} finds it from now on, without a network.")
+    else:
+        commit_bytes(target, to_file(tensors, origin))
+    progress.tell(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
+    return Imported(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
+
+
+def _check_free(target: Path) -> None:
+    if target.exists():
+        raise OutputFailed("a new file", "one that is already there", "Choose another --out.", target)
+
+
+def _check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
+    if len(mean) != len(std) or not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
+        came = f"mean {list(mean)}, std {list(std)}"
+        raise BadOption("--mean and --std with one number per channel, std above 0", came, "Give both, or neither.")

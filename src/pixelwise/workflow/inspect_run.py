@@ -1,0 +1,47 @@
+"""Inspect, of a run folder: its plan with the reasons, its model and its scores."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pixelwise.engine.modelfile import read_recipe
+from pixelwise.workflow.config import Config, settings
+from pixelwise.workflow.run import Run
+
+
+@dataclass(frozen=True)
+class InspectedRun:
+    """A run: its plan with the reasons, its model and its scores."""
+
+    run: Run
+    config: Config
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object."""
+        facts: dict[str, Any] = {"kind": "run", "folder": str(self.run.folder)}
+        facts["settings"] = settings(self.config)
+        facts["reasons"] = dict(self.config.reasons)
+        facts["model"] = asdict(read_recipe(self.run.model_path)) if self.run.model_path.is_file() else None
+        facts["scores"] = self.run.read_json("scores.json") if self.run.scores_path.is_file() else None
+        return facts
+
+    def to_text(self) -> str:
+        """Return the plan, setting by setting, and what the model can do."""
+        reasons = self.config.reasons
+        width = max(len(key) for key in reasons) if reasons else 0
+        lines = [f"Run {self.run.folder}"]
+        lines += [
+            f"  {key:<{width}}  {value!s:<12}  {reasons[key]}"
+            for key, value in settings(self.config).items()
+            if key in reasons
+        ]
+        if self.run.model_path.is_file():
+            recipe = read_recipe(self.run.model_path)
+            lines.append(f"Model: {recipe.task}, classes {', '.join(recipe.classes)}; {_facts(recipe.trained)}.")
+        else:
+            lines.append("No model yet: continue it with `pixelwise train DATA --resume`.")
+        return "\n".join(lines)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

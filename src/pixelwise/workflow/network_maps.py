@@ -1,0 +1,75 @@
+"""A network's trail as a graph of maps: what each is made of, and how many lie in memory at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+
+
+@dataclass(frozen=True)
+class Map:
+    """What comes out of a step or a joint: its channels, its size along one axis, and the maps it is made of.
+
+    `stride` is pixels of the image per pixel; the first parent is the path's own, the second one was kept.
+    """
+
+    element: Step | Join | None
+    channels: int
+    size: int
+    stride: int
+    parents: tuple[int, ...]
+
+
+def read_maps(trail: Trail, sizes: Sequence[int], size: int) -> list[Map]:
+    """Return the image and every map behind it, in the order of computing.
+
+    Parameters
+    ----------
+    trail : Trail
+    sizes : sequence of int
+        What `sizes_along(trail, size)` or `sizes_with_rest(trail, size)` returned.
+    size : int
+    """
+    first = next(element for element in trail if isinstance(element, Step))
+    maps = [Map(None, first.in_channels, size, 1, ())]
+    kept: dict[str, int] = {}
+    here = 0
+    for element, side in zip(trail, sizes, strict=True):
+        if isinstance(element, Skip):
+            kept[element.name] = here
+            continue
+        if isinstance(element, Take):
+            here = kept[element.name]
+            continue
+        if isinstance(element, Step):
+            maps.append(Map(element, element.channels, side, _stride(element, maps[here].stride), (here,)))
+        else:
+            other = kept[element.name]
+            maps.append(
+                Map(element, _joined_channels(element, maps[here], maps[other]), side, maps[here].stride, (here, other))
+            )
+        here = len(maps) - 1
+    return maps
+
+
+def peak_values(maps: Sequence[Map], dimensions: int) -> int:
+    """Return the most numbers that lie in memory at once in inference: what a layer reads, writes, and is still needed.
+
+    Working memory of the layers themselves does not count.
+    """
+    last = {parent: index for index, made in enumerate(maps) for parent in made.parents}
+    values = [made.channels * made.size**dimensions for made in maps]
+    return max(
+        values[now] + sum(values[before] for before in range(now) if last.get(before, -1) >= now)
+        for now in range(len(maps))
+    )
+
+
+def _stride(step: Step, before: int) -> int:
+    return max(1, before // step.stride) if step.up else before * step.stride
+
+
+def _joined_channels(join: Join, here: Map, other: Map) -> int:
+    if join.how == "concatenated":
+        return here.channels + other.channels
+    return other.channels if join.how == "multiplied" else here.channels

@@ -1,0 +1,264 @@
+"""What a network sees: maps equal to direct calls of its parts, and evidence that can be worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pixelwise.engine.insight import Insight
+from pixelwise.errors import BadOption
+from pixelwise.geometry.trail import Step, Trail
+from pixelwise.networks.architectures import CLASSIFIERS, SEGMENTERS, NetworkOptions, build_classifier, build_segmenter
+from pixelwise.networks.attention import AlignedGate, GridGate
+from pixelwise.networks.blocks import Head, Pool
+from pixelwise.networks.decoders import UNetDecoder, cut_to
+from pixelwise.networks.encoders import StagedEncoder
+from pixelwise.networks.models import Classifier, Segmenter
+
+SIDE = 8
+
+
+class Spread(nn.Module):
+    """One channel becomes two: the image itself, and its negative."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([image, -image], dim=1)
+
+    def trail(self) -> Trail:
+        return [Step(name="spread", kind="convolution", in_channels=1, channels=2)]
+
+
+class Same(nn.Module):
+    """Maps stay as they are."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+    def trail(self) -> Trail:
+        return []
+
+
+class Means(nn.Module):
+    """Two classes: the mean of each channel."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.mean((2, 3))
+
+    def trail(self) -> Trail:
+        return [Step(name="mean", kind="global average", in_channels=2, channels=2)]
+
+
+class FirstNearest(nn.Module):
+    """The first two channels (of a skip), twice as large."""
+
+    channels = 2
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(features, scale_factor=2, mode="nearest")
+
+    def trail(self) -> Trail:
+        return [Step(name="up", kind="nearest", stride=2, in_channels=2, channels=2)]
+
+
+def by_hand(weights: list[list[float]]) -> Segmenter:
+    """A U of one level: maxima of 2 x 2 down, nearest up; the head's weights (classes, 4) are given.
+
+    The channels of the head: skip (image, negative), up-sampled maxima of image and negative.
+    """
+    encoder = StagedEncoder([Spread(), Same()], [2, 2], lambda index, width: Pool("pool", width))
+    decoder = UNetDecoder([2, 2], [4], make_up=lambda *given: FirstNearest(), make_block=lambda *given: Same())
+    head = Head(4, len(weights))
+    with torch.no_grad():
+        head.layer.weight.copy_(torch.tensor(weights)[:, :, None, None])
+        assert head.layer.bias is not None
+        head.layer.bias.zero_()
+    return Segmenter(encoder, decoder, head, exact=True)
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((1, SIDE, SIDE)).astype(np.float32)
+
+
+def blocks(image: np.ndarray) -> np.ndarray:
+    """The maxima of 2 x 2 blocks."""
+    return image.reshape(SIDE // 2, 2, SIDE // 2, 2).max((1, 3))
+
+
+def test_stages_of_a_network_made_by_hand(image: np.ndarray) -> None:
+    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+    facts = [(s.name, s.part, s.stride, s.maps.shape) for s in insight.stages]
+    assert facts == [
+        ("encoder 1", "encoder", 1, (2, 8, 8)),
+        ("encoder 2", "encoder", 2, (2, 4, 4)),
+        ("skip 1", "skip", 1, (2, 8, 8)),
+        ("decoder 1", "decoder", 1, (4, 8, 8)),
+    ]
+    first, second, skip, decoder = (stage.maps for stage in insight.stages)
+    assert np.array_equal(first, np.concatenate([image, -image]))
+    assert np.array_equal(skip, first)
+    assert np.array_equal(second, [blocks(image[0]), blocks(-image[0])])
+    assert np.array_equal(decoder[2:], second.repeat(2, 1).repeat(2, 2))
+    assert np.array_equal(insight.logits, [image[0], decoder[3]])
+    assert (insight.coarsest, insight.finest, insight.gates) == ("encoder 2", "decoder 1", ())
+
+
+def test_evidence_lies_in_the_one_channel_that_counts(image: np.ndarray) -> None:
+    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    coarse, fine = insight.evidence(0)
+    # class 0 reads the finest map alone: 2 per pixel, on all pixels; the coarse map has no say
+    assert fine.weights.tolist() == [2, 0, 0, 0]
+    assert fine.heat == pytest.approx(np.maximum(2 * image[0], 0))
+    assert coarse.weights.tolist() == [0, 0]
+    assert not coarse.heat.any()
+    coarse, fine = insight.evidence(1)
+    # class 1 reads the coarse map of the negative; each of its pixels stands for four of the logits
+    assert coarse.weights.tolist() == [0, 12]
+    assert coarse.heat == pytest.approx(np.maximum(12 * blocks(-image[0]), 0))
+    assert fine.weights.tolist() == [0, 0, 0, 3]
+
+
+def test_evidence_for_a_region_counts_its_pixels_alone(image: np.ndarray) -> None:
+    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    region = np.zeros((SIDE, SIDE), bool)
+    region[4, 6] = region[5, 6] = region[0, 0] = True
+    (fine,) = insight.evidence(0, region, ["decoder 1"])
+    assert fine.weights == pytest.approx([2 * 3 / 64, 0, 0, 0])
+    (coarse,) = insight.evidence(1, region, ["encoder 2"])
+    assert coarse.weights == pytest.approx([0, 3 * 3 / 16])
+    (skip,) = insight.evidence(0, region, ["skip 1"])
+    assert skip.weights == pytest.approx([2 * 3 / 64, 0]), "of what is joined, the skip's channels alone"
+
+
+def test_one_pixel_is_moved_by_what_it_sees_alone(image: np.ndarray) -> None:
+    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    region = np.zeros((SIDE, SIDE), bool)
+    region[5, 6] = True
+    expected = np.zeros((SIDE, SIDE), np.float32)
+    expected[5, 6] = 2
+    assert np.array_equal(insight.sensitivity(0, region), expected)
+    # the maximum of the negative in the block of rows 4, 5 and columns 6, 7
+    lowest = np.unravel_index(image[0, 4:6, 6:8].argmin(), (2, 2))
+    expected = np.zeros((SIDE, SIDE), np.float32)
+    expected[4 + lowest[0], 6 + lowest[1]] = 3
+    assert np.array_equal(insight.sensitivity(1, region), expected)
+
+
+def test_evidence_of_a_classifier_made_by_hand(image: np.ndarray) -> None:
+    encoder = StagedEncoder([Spread(), Same()], [2, 2], lambda index, width: Pool("pool", width))
+    insight = Insight(Classifier(encoder, Means()), image)
+    assert insight.logits == pytest.approx([blocks(image[0]).mean(), blocks(-image[0]).mean()])
+    assert (insight.coarsest, insight.finest) == ("encoder 2", "encoder 1")
+    (coarse,) = insight.evidence(1, stages=["encoder 2"])
+    assert coarse.weights == pytest.approx([0, 1 / 16])
+    assert coarse.heat == pytest.approx(np.maximum(blocks(-image[0]) / 16, 0))
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_maps_are_those_of_the_parts_called_directly(name: str, rng: np.random.Generator) -> None:
+    """Nothing on the way changes a map in place after it was heard, and gradients reach every stage."""
+    torch.manual_seed(0)
+    network = build_segmenter(NetworkOptions(name=name, base=4, depth=3)).eval()
+    side = network.geometry().legal_size(64)
+    pixels = rng.standard_normal((1, side, side)).astype(np.float32)
+    insight = Insight(network, pixels)
+    with torch.inference_mode():
+        skips = network.encoder(torch.from_numpy(pixels)[None])
+        logits = network(torch.from_numpy(pixels)[None])[0].numpy()
+        features = network.decoder(skips)
+    assert insight.logits == pytest.approx(logits, abs=1e-5)
+    encoder = [stage for stage in insight.stages if stage.part == "encoder"]
+    assert len(encoder) == len(skips)
+    for stage, skip in zip(encoder, skips, strict=True):
+        assert stage.maps == pytest.approx(skip[0].numpy(), abs=1e-5)
+    last = features[-1] if isinstance(features, list) else features
+    (finest,) = [stage for stage in insight.stages if stage.name == insight.finest]
+    assert finest.maps == pytest.approx(last[0].numpy(), abs=1e-5)
+    names = [stage.name for stage in insight.stages]
+    assert len(set(names)) == len(names)
+    for evidence in insight.evidence(1, stages=names):
+        assert evidence.weights.any(), f"{evidence.stage} has a say"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "plain20", "vgg11_bn"])
+def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
+    assert name in CLASSIFIERS
+    network = build_classifier(NetworkOptions(name=name, base=4, in_channels=3, classes=5)).eval()
+    pixels = rng.standard_normal((3, 64, 64)).astype(np.float32)
+    insight = Insight(network, pixels)
+    with torch.inference_mode():
+        maps = network.encoder(torch.from_numpy(pixels)[None])
+    for stage, expected in zip(insight.stages, maps, strict=True):
+        assert stage.maps == pytest.approx(expected[0].numpy(), abs=1e-5)
+    assert insight.evidence(4)[0].heat.shape == maps[-1].shape[2:]
+
+
+def test_skips_of_the_network_of_2015_are_cut(rng: np.random.Generator) -> None:
+    network = build_segmenter(NetworkOptions(name="unet2015", base=2))
+    insight = Insight(network, rng.standard_normal((1, 188, 188)).astype(np.float32))
+    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in insight.stages}
+    for level in (1, 2, 3, 4):
+        skip, whole = maps[f"skip {level}"], maps[f"encoder {level}"]
+        assert skip.shape[2] < whole.shape[2]
+        assert torch.equal(cut_to(whole, skip), skip)
+
+
+@pytest.mark.parametrize("gates", ["published", "aligned"])
+def test_gates_are_the_coefficients_that_weight_the_skips(gates: str, rng: np.random.Generator) -> None:
+    torch.manual_seed(0)
+    network = build_segmenter(NetworkOptions(name="attention_unet", base=4, depth=2, gates=gates)).eval()
+    pixels = rng.standard_normal((1, 32, 32)).astype(np.float32)
+    insight = Insight(network, pixels)
+    assert [gate.name for gate in insight.gates] == (["gate 2"] if gates == "published" else ["gate 2", "gate 1"])
+    gate = insight.gates[0]
+    assert gate.coefficients.shape == (16, 16)
+    assert (gate.coefficients > 0).all()
+    assert (gate.coefficients < 1).all()
+    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in insight.stages}
+    decoder: UNetDecoder = network.decoder  # type: ignore[assignment]
+    part = decoder.gates[0]
+    weighted = torch.from_numpy(gate.coefficients) * maps["encoder 2"]
+    with torch.inference_mode():
+        if isinstance(part, GridGate):
+            weighted = part.out(weighted)
+        else:
+            assert isinstance(part, AlignedGate)
+    assert maps["skip 2"].numpy() == pytest.approx(weighted.numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("sign", "order"), [(1, [0, 1]), (-1, [1, 0])])
+def test_the_most_varied_channels_come_first(image: np.ndarray, sign: int, order: list[int]) -> None:
+    # of an image without negative values, the maxima of its negative lie at zero nearly everywhere
+    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), sign * np.maximum(image, 0))
+    stage = next(stage for stage in insight.stages if stage.name == "encoder 2")
+    assert stage.most_varied().tolist() == order
+    assert stage.deviations() == pytest.approx([stage.maps[0].std(), stage.maps[1].std()], abs=1e-6)
+
+
+def test_the_network_is_left_as_it_was(image: np.ndarray) -> None:
+    network = by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]).train()
+    network.head.requires_grad_(False)
+    network.encoder.eval()
+    Insight(network, image)
+    assert network.training
+    assert not network.encoder.training
+    assert [parameter.requires_grad for parameter in network.parameters()] == [False, False]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    for parameter in network.requires_grad_(True).parameters():
+        assert parameter.grad is None
+    with pytest.raises(BadOption, match=r"expected a side of 2 \+ k x 2; got 7"):
+        Insight(network, image[:, :7, :7])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_questions_that_have_no_answer_are_refused(image: np.ndarray) -> None:
+    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+    with pytest.raises(BadOption, match=r"expected a class in 0\.\.\.1; got 2"):
+        insight.evidence(2)
+    with pytest.raises(BadOption, match=r"got `encodr 2`\. Did you mean `encoder 2`\? Known: encoder 1, encoder 2"):
+        insight.evidence(0, stages=["encodr 2"])
+    with pytest.raises(BadOption, match="expected a region with pixels; got an empty one"):
+        insight.evidence(0, np.zeros((SIDE, SIDE), bool))
+    with pytest.raises(BadOption, match=r"expected a region of the size of the logits, \(8, 8\); got one of \(4, 4\)"):
+        insight.sensitivity(0, np.ones((4, 4), bool))

@@ -1,0 +1,77 @@
+"""What a network gets to see of an image: its scale, its size, and the part around a pixel."""
+
+import numpy as np
+import pytest
+
+from pixelwise.engine import sight
+from pixelwise.engine.insight import Insight
+from pixelwise.engine.model import Model
+from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.engine.sight import largest_side, see_masks, see_photo
+from pixelwise.errors import BadOption
+from pixelwise.images.photos import View
+from pixelwise.networks.architectures import build
+from tiny import make_recipe
+
+
+@pytest.mark.parametrize("name", ["unet", "unet2015"])
+def test_what_is_seen_is_what_is_predicted(name: str, rng: np.random.Generator) -> None:
+    recipe = make_recipe(name=name)
+    network = build(recipe.network).eval()
+    pixels = rng.integers(0, 256, (1, 41, 30)).astype(np.uint8)
+    seen = see_masks(network, recipe, pixels)
+    insight = Insight(network, seen.given)
+    assert np.array_equal(seen.shown, pixels)
+    found = insight.logits[:, *seen.keep]
+    assert found.shape == (2, 41, 30)
+    model = Model(recipe, Predictor(TorchRuntime(network), recipe.geometry, 2, 64))
+    assert np.array_equal(found.argmax(0), model.predict(pixels))
+    # the image lies where the offset says
+    margin = network.geometry().margin
+    assert seen.offset == (-margin, -margin)
+    inside = seen.given[0, margin : margin + 41, margin : margin + 30]
+    assert inside == pytest.approx((pixels[0] - pixels.mean()) / pixels.std(), abs=1e-5)
+
+
+def test_a_large_image_is_seen_in_part_on_the_scale_of_the_whole(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sight, "SIDE", 64)
+    recipe = make_recipe()
+    network = build(recipe.network)
+    pixels = rng.integers(0, 256, (1, 50, 301)).astype(np.uint8)
+    pixels[:, :, :20] = 255
+    seen = see_masks(network, recipe, pixels)
+    assert seen.origin == (0, 116)  # (150 - 32) on the grid of 4
+    assert np.array_equal(seen.shown, pixels[:, :, 116:180])
+    assert seen.given[0, :50] == pytest.approx((seen.shown[0] - pixels.mean()) / pixels.std(), abs=1e-5)
+    for column, start in ((0, 0), (40, 8), (300, 240)):
+        seen = see_masks(network, recipe, pixels, (49, column))
+        assert seen.origin == (0, start)
+        assert start <= column < start + seen.shown.shape[2], "the last part reaches the end"
+
+
+@pytest.mark.parametrize("pixel", [(50, 0), (0, 301), (-1, 0)])
+def test_a_pixel_outside_is_refused(pixel: tuple[int, int]) -> None:
+    recipe = make_recipe()
+    message = rf"a pixel in the image of 50 rows and 301 columns, counted from 0; got {pixel[0]},{pixel[1]}"
+    with pytest.raises(BadOption, match=message):
+        see_masks(build(recipe.network), recipe, np.zeros((1, 50, 301), np.uint8), pixel)
+
+
+def test_wide_networks_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(make_recipe().network)
+    assert largest_side(network) == 1024
+    values = sum(layer.values for layer in network.layers(256))
+    monkeypatch.setattr(sight, "MOST_VALUES", values)
+    assert largest_side(network) == 256
+    monkeypatch.setattr(sight, "MOST_VALUES", values - 1)
+    assert largest_side(network) == 128
+
+
+def test_the_middle_of_a_photo_is_seen(rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (1, 12, 20)).astype(np.uint8)
+    seen = see_photo(make_recipe(), View(side=8, shorter=12), pixels)
+    assert np.array_equal(seen.shown, pixels[:, 2:10, 6:14])
+    assert seen.given[0] == pytest.approx((seen.shown[0] - pixels.mean()) / pixels.std(), abs=1e-5)

@@ -1,0 +1,65 @@
+"""`pixelwise import-weights` writes safetensors, or says in one line why not."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pixelwise.errors import BadOption
+from pixelwise.interface import cli
+from pixelwise.interface.flags import numbers
+from pixelwise.networks.weights import read_weights
+
+
+class Payload:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return shutil.copyfile, (__file__, str(self.path))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr("sys.argv", ["pixelwise", "import-weights", *(str(word) for word in words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_tensors_become_safetensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"conv1.weight": torch.ones(2, 3)}, tmp_path / "x.pth")
+    out = tmp_path / "y.safetensors"
+    words = ("--out", out, "--licence", "MIT", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2", "--json")
+    assert run(monkeypatch, tmp_path / "x.pth", *words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["tensors"], told["licence"]) == (str(out), 1, "MIT")
+    tensors, origin = read_weights(out)
+    assert tensors["conv1.weight"].shape == (2, 3)
+    assert (origin.mean, origin.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+
+def test_a_program_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"a": Payload(tmp_path / "trace")}, tmp_path / "x.pth")
+    assert run(monkeypatch, tmp_path / "x.pth", "--out", tmp_path / "y.safetensors") == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("Error: ")
+    assert "got one that calls shutil.copyfile" in told
+    assert "\n" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_numbers_with_commas() -> None:
+    assert numbers("--mean", None) == ()
+    assert numbers("--mean", "0.5, 1") == (0.5, 1.0)
+    with pytest.raises(BadOption, match="--mean as numbers with commas; got `a,b`"):
+        numbers("--mean", "a,b")

@@ -1,0 +1,126 @@
+"""The documents keep their word: code in them runs, and numbers in them are computed."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from scipy import signal
+
+from pixelwise.networks import architectures
+from pixelwise.networks.architectures import ARCHITECTURES, build_segmenter, published_options
+from pixelwise.networks.decoders import UNetDecoder
+from pixelwise.networks.models import make_segmenter
+from pixelwise.networks.options import NetworkOptions
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MOST_BYTES = 300_000  # of a picture
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Import a file as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+def code_of(page: str) -> list[str]:
+    """The Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The page's code, run as it stands; what it registers is forgotten afterwards."""
+    before = dict(ARCHITECTURES)
+    path = tmp_path / "page.py"
+    path.write_text("\n".join(code_of("add-a-network.md")), "utf-8")
+    yield load(path, "page")
+    registered: dict[str, object] = architectures.ARCHITECTURES  # type: ignore[assignment]
+    for name in set(registered) - set(before):
+        del registered[name]
+    assert dict(ARCHITECTURES) == before
+
+
+def test_a_network_is_added_in_thirty_lines(added: ModuleType) -> None:
+    builder = code_of("add-a-network.md")[0]
+    body = builder[builder.index("def ") :].strip().splitlines()
+    assert len(body) <= 30
+    assert "strided_unet" in ARCHITECTURES
+    network = build_segmenter(NetworkOptions(name="strided_unet", base=4, depth=3, in_channels=3, classes=5))
+    geometry = network.geometry()
+    for places in ((0, 0), (0, 3), (5, 2)):
+        height, width = (geometry.legal_first + geometry.legal_step * place for place in places)
+        logits = network(torch.randn(2, 3, height, width))
+        assert logits.shape == (2, 5, geometry.output_size(height), geometry.output_size(width))
+    logits.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+    told = sum(layer.parameters for layer in network.layers(64))
+    assert told == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_what_the_page_prints_is_true(tmp_path: Path, added: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "again.py").write_text("\n".join(code_of("add-a-network.md")), "utf-8")
+    load(tmp_path / "again.py", "again")
+    lines = re.findall(r"(\d+) -> \((\d+), (\d+)\) as foretold: (\d+)", capsys.readouterr().out)
+    assert len(lines) == 2
+    for side, height, width, foretold in lines:
+        assert side == height == width == foretold
+
+
+def test_the_part_of_the_page_fits_into_a_network(added: ModuleType) -> None:
+    base = build_segmenter(NetworkOptions(name="strided_unet", base=4, depth=1))
+    decoder = UNetDecoder(
+        [4, 8],
+        [4],
+        make_up=lambda name, source, skip: added.Up(name, source, skip, "nearest"),
+        make_block=added.WideBlock,
+    )
+    network = make_segmenter(base.encoder, decoder, base.head, normalisation="batch")  # type: ignore[arg-type]
+    assert network(torch.zeros(1, 1, 20, 12)).shape == (1, 2, 20, 12)
+    assert network.geometry().reach == base.geometry().reach, "5 x 5 once reaches as far as 3 x 3 twice"
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    return load(DOCS / "make_how_a_unet_sees.py", "make_how_a_unet_sees")
+
+
+def test_how_a_unet_sees_is_what_its_script_writes(maker: ModuleType) -> None:
+    assert (DOCS / "how-a-unet-sees.md").read_text("utf-8") == maker.page(), "run python docs/make_how_a_unet_sees.py"
+
+
+def test_the_numbers_of_the_page_are_right(maker: ModuleType) -> None:
+    """By hand, by scipy, and from the figure of the paper."""
+    image = [[0, 0, 9, 9, 0]] * 5
+    expected = signal.correlate2d(image, maker.EDGE, mode="valid").tolist()
+    assert expected == [[27, 27, -27]] * 3
+    parts = {**maker.convolution(), **maker.pooling(), **maker.network(), **maker.residual()}
+    assert "27   27  -27     27  27   0" in parts["convolution"]
+    assert parts["pooling"].splitlines()[1:3] == [
+        "1  3  0  0     8  4         3.5     1",
+        "2  8  0  4     6  1        5.25     1",
+    ]
+    assert parts["plain_gradient"] == f"{0.5**10:.4f}"
+    assert parts["residual_gradient"] == f"{1.5**10:.1f}"
+    stages = [[cell.strip() for cell in row.split("|")[1:-1]] for row in parts["stages"].splitlines()[2:]]
+    assert [row[2].split()[0] for row in stages[:5]] == ["568", "280", "136", "64", "28"], "figure 1 of the paper"
+    assert [row[4].split()[0] for row in stages[:5]] == ["5", "14", "32", "68", "140"]
+    geometry = build_segmenter(published_options("unet2015")).geometry()
+    assert stages[-1][4] == f"{geometry.receptive_field} x {geometry.receptive_field}"
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.png")), ids=lambda path: path.name)
+def test_pictures_are_small(picture: Path) -> None:
+    assert picture.stat().st_size < MOST_BYTES

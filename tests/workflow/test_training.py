@@ -1,0 +1,124 @@
+"""Transfer in a whole training: how long the encoder stays frozen, how fast it learns, and what is told of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pixelwise.engine.task import Learner
+from pixelwise.images.synthetic import write_demo
+from pixelwise.networks.architectures import build
+from pixelwise.progress import Progress
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.train import train
+
+WORDS = (
+    "network=unet", "encoder=resnet18", "patches.height=64", "patches.width=64", "patches.batch=2",
+    "training.precision=float32", "training.checkpoint_every=1",
+)  # fmt: skip
+
+
+class Listener(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.told += sentences
+
+    def frozen(self) -> list[str]:
+        return [told for told in self.told if told.startswith("Encoder frozen")]
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four training images of 64 x 64: a pass takes two steps of two patches of that size."""
+    folder = tmp_path_factory.mktemp("data") / "cells"
+    write_demo(folder, train=4, val=1, test=1, size=64)
+    return folder
+
+
+def learn(data: Path, out: Path, *words: str, steps: int = 4) -> tuple[Run, Listener]:
+    listener = Listener()
+    return train(data, out=out, overrides=(*WORDS, *words), steps=steps, progress=listener), listener
+
+
+def last_weights(run: Run) -> dict[str, Tensor]:
+    return load_file(sorted(run.checkpoints.glob("step-*"))[-1] / "weights.safetensors")
+
+
+def first_weights(run: Run) -> dict[str, Tensor]:
+    torch.manual_seed(run.config.training.seed)
+    return dict(build(run.config.network).state_dict())
+
+
+def moved(run: Run, part: str) -> list[bool]:
+    """Tell of each tensor of a part, batch statistics included, whether it is another than at the start."""
+    before, after = first_weights(run), last_weights(run)
+    names = [name for name in before if name.startswith(part)]
+    assert names
+    return [not torch.equal(before[name], after[name]) for name in names]
+
+
+def test_an_encoder_frozen_for_two_passes_learns_from_the_fifth_step_on(cells: Path, tmp_path: Path) -> None:
+    run, listener = learn(cells, tmp_path / "short", "freeze=2ep", "transfer.lower_rate=0.5")
+    assert listener.frozen() == [
+        "Encoder frozen to the last step: its weights and batch statistics stay as they are, the rest learns."
+    ]
+    assert run.config.reasons["transfer.freeze"] == run.config.reasons["transfer.lower_rate"] == "Set by you."
+    assert not any(moved(run, "encoder."))
+    assert all(moved(run, "decoder."))
+    run, listener = learn(cells, tmp_path / "long", "freeze=2ep", steps=5)
+    assert listener.frozen() == [
+        "Encoder frozen until step 4 of 5: its weights and batch statistics stay as they are, the rest learns."
+    ]
+    assert all(moved(run, "encoder."))
+
+
+def test_control_without_freezing_weights_and_statistics_move_and_nothing_is_told(cells: Path, tmp_path: Path) -> None:
+    run, listener = learn(cells, tmp_path / "run", steps=1)
+    assert listener.frozen() == []
+    assert all(moved(run, "encoder."))
+
+
+def test_random_weights_that_are_frozen_are_told(cells: Path, tmp_path: Path) -> None:
+    """They are no error: a frozen random encoder is the control that shows what learned weights are worth."""
+    _, listener = learn(cells, tmp_path / "run", "freeze=50%", steps=2)
+    assert "Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out." in listener.told
+
+
+def test_the_lower_rates_arrive_in_the_optimiser(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[set[float]] = []
+    step = Learner.step
+
+    def seen(learner: Learner, *batch: Any) -> Any:
+        done = step(learner, *batch)
+        if len(batch) == 4:  # the loop, not the measuring of a step
+            rate = learner.schedule.rate(batch[0])
+            found.append({round(g["lr"] / rate, 6) for g in learner.optimiser.param_groups})
+        return done
+
+    monkeypatch.setattr(Learner, "step", seen)
+    learn(cells, tmp_path / "lower", "transfer.lower_rate=0.5", steps=1)
+    learn(cells, tmp_path / "same", steps=1)
+    # five parts of a ResNet, each half as fast as the next one towards the decoder, which learns at the full rate
+    assert found == [{0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0}, {1.0}]
+
+
+def test_deep_supervision_is_trained_and_predicted(cells: Path, tmp_path: Path) -> None:
+    words = ("network=unetplusplus", "encoder=plain", "network.base=2", "network.depth=2")
+    run, _ = learn(cells, tmp_path / "run", *words, "network.deep_supervision=true", steps=2)
+    assert all(moved(run, "head."))
+    heads = {name.split(".")[1] for name in last_weights(run) if name.startswith("head.")}
+    assert len(heads) == 2
+    assert np.isfinite([row["train_loss"] for row in _rows(run)]).all()
+
+
+def _rows(run: Run) -> list[dict[str, float]]:
+    head, *rows = [line.split(",") for line in run.metrics_path.read_text().splitlines()]
+    return [{name: float(cell) for name, cell in zip(head, row, strict=True) if cell} for row in rows]
