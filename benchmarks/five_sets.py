@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SETS = ("isbi2012_em", "dsb2018_nuclei", "camvid11", "magnetic_tile_defects", "chase_db1")
@@ -34,24 +35,24 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
-def run_set(data: Path, run: Path, budget: str) -> bool:
-    """Train and evaluate one set unless it was done before; say whether it is done."""
+def run_set(data: Path, run: Path, budget: str, words: Sequence[str] = ()) -> bool:
+    """Train and evaluate one set unless it was done before; say whether it is done. `words` go to `train`."""
     if (run / "scores.json").exists():
         return True
     try:
         if not (run / "seconds.txt").exists():
-            train_set(data, run, budget)
+            train_set(data, run, budget, words)
         subprocess.run([*COMMAND, "evaluate", str(run), str(data)], check=True)
     except subprocess.CalledProcessError:
         return False  # the command has said why
     return True
 
 
-def train_set(data: Path, run: Path, budget: str) -> None:
+def train_set(data: Path, run: Path, budget: str, words: Sequence[str] = ()) -> None:
     """Train one set, or continue its training; seconds.txt, the time of all attempts, appears when it is finished."""
     so_far = run / "seconds_so_far.txt"
     earlier = float(so_far.read_text()) if so_far.exists() else 0.0
-    how = ["--resume"] if (run / "config.yaml").exists() else ["--budget", budget]
+    how = ["--resume"] if (run / "config.yaml").exists() else ["--budget", budget, *words]
     started = time.monotonic()
     try:
         subprocess.run([*COMMAND, "train", str(data), "--out", str(run), *how], check=True)
