@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.engine.task import Learner, TrainingOptions, make_fabric
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Network

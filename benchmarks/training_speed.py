@@ -49,7 +49,7 @@ def whole_training(data: Path, out: Path, base: int, steps: int, precision: str 
     """Return images per second of the training of `pixelwise.train`, reading included, and its precision."""
     from pixelwise.progress import Progress
     from pixelwise.workflow import train as verb
-    from pixelwise.workflow.training import Training
+    from pixelwise.workflow.training.loop import Training
 
     words = [f"network.base={base}", "network.depth=4", f"patches.batch={BATCH}"]
     words += [f"patches.height={SIDE}", f"patches.width={SIDE}", "target.kind=components", "network.classes=2"]

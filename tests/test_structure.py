@@ -27,14 +27,15 @@ FORBIDDEN = {
 }
 NETWORK = {"requests", "urllib", "http", "socket", "aiohttp", "httpx", "ftplib"}
 DOORS = {"engine/pickled.py": {"torch's pickled files"}}  # what one file alone may do
-NETWORK_DOORS = {"workflow/download.py"}
+NETWORK_DOORS = {"workflow/weights/download.py"}
 GUESTS = {  # heavy guest -> its doors
-    "lightning": {"engine/task.py", "workflow/train.py", "workflow/training.py"},
+    "lightning": {"engine/task.py", "workflow/train.py", "workflow/training/loop.py"},
     "PIL": {"images/files"},
     "tifffile": {"images/files"},
     "imagecodecs": {"images/files"},
+    "zarr": {"images/files_zarr"},
     "typer": {"interface/cli.py"},
-    "matplotlib": {"workflow/report", "workflow/inspect", "workflow/contact_sheet", "workflow/drawing"},
+    "matplotlib": {"workflow/reporting", "workflow/inspection", "workflow/drawing"},
 }
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.images.photos import View
 from pixelwise.images.preprocess import Normalisation
+from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.workflow.config import Config

@@ -7,6 +7,7 @@ PixelwiseError               expected, came, mend; the command line prints it as
 ├── BadModel                 a file is not a model that pixelwise wrote
 ├── BadWeights               a file of weights cannot be trusted, or does not fit the network
 ├── BadRun                   a folder is not a run
+├── ExportFailed             an exported file does not say what the model says
 ├── OutputFailed             a place cannot be written: no permission, disk full, already taken
 ├── Diverged                 the loss stayed non-finite although bad batches were left out
 └── Interrupted              stopped on request; the state is saved and can be continued
@@ -62,6 +63,10 @@ class BadWeights(PixelwiseError):
 
 class BadRun(PixelwiseError):
     """A folder is not a run."""
+
+
+class ExportFailed(PixelwiseError):
+    """An exported file does not say what the model says."""
 
 
 class OutputFailed(PixelwiseError):

@@ -18,6 +18,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def usable_threads() -> int:
+    """Return how many threads a computation should take: one per core, or the limit the user has set for OpenMP."""
+    return int(os.environ.get("OMP_NUM_THREADS", "") or cores())
+
+
 def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], threads: int | None = None
 ) -> Iterator[Result]:

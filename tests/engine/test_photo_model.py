@@ -13,7 +13,7 @@ from pixelwise.engine.modelfile import load_model, read_recipe, save_model
 from pixelwise.engine.opening import open_model
 from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.photos import View
+from pixelwise.images.views import View
 from pixelwise.networks.architectures import build
 from tiny import make_photo_recipe, write_model
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.engine.predictor import Predictor, read_mirrored
-from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.images.preprocess import Scale

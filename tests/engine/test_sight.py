@@ -7,10 +7,10 @@ from pixelwise.engine import sight
 from pixelwise.engine.insight import Insight
 from pixelwise.engine.model import Model
 from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.engine.sight import largest_side, see_masks, see_photo
 from pixelwise.errors import BadOption
-from pixelwise.images.photos import View
+from pixelwise.images.views import View
 from pixelwise.networks.architectures import build
 from tiny import make_recipe
 

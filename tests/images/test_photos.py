@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixelwise.errors import BadOption
-from pixelwise.images.photos import PhotoOptions, PhotoSampler, View, fit, middle, on_eight_bits
+from pixelwise.images.photos import PhotoOptions, PhotoSampler, fit, middle, on_eight_bits
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
+from pixelwise.images.views import View
 
 NOTHING = Normalisation(kind="none")
 

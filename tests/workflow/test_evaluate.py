@@ -21,8 +21,8 @@ from pixelwise.scoring.instance import match
 from pixelwise.workflow import evaluate as verb
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.scores import CaseResult, rounded, score_case, summarise
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 SIDE = 48

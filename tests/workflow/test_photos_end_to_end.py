@@ -23,7 +23,7 @@ from pixelwise.images.files import read_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.inspect import inspect
-from pixelwise.workflow.inspect_data import InspectedData
+from pixelwise.workflow.inspection.data import InspectedData
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
@@ -145,7 +145,7 @@ def test_kill_minus_nine_and_go_on_ends_in_the_same_bits(data: Path, trained: Ru
 
 def test_control_photos_drawn_from_the_start_again_end_in_other_bits(data: Path, trained: Run, killed: Run) -> None:
     code = (
-        "import pixelwise.workflow.training as t; draw = t.prefetch\n"
+        "import pixelwise.workflow.training.loop as t; draw = t.prefetch\n"
         "t.prefetch = lambda sampler, step, end: draw(sampler, 0, end)\n"
         f"import pixelwise; pixelwise.train({str(data)!r}, out={str(killed.folder)!r}, resume=True)"
     )

@@ -13,7 +13,6 @@ from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import Predictions, load, predict
-from pixelwise.workflow.predict_masks import overlay
 from tiny import make_recipe, write_model
 
 
@@ -111,14 +110,6 @@ def test_the_same_image_twice_is_refused(tmp_path: Path, images: Path) -> None:
     write_model(tmp_path / "model.safetensors")
     with pytest.raises(BadImage, match="expected a different name for every image"):
         predict(tmp_path / "model.safetensors", [images, images], tmp_path / "out", progress=Progress())
-
-
-def test_outlines_are_drawn_in_the_class_colour() -> None:
-    labels = np.zeros((6, 6), np.uint8)
-    labels[1:5, 1:5] = 1
-    picture = overlay(np.zeros((1, 6, 6), np.uint8), labels, [(0, 0, 0), (10, 200, 30)], objects=False)
-    assert picture[:, 1, 1].tolist() == [10, 200, 30]
-    assert picture[:, 2, 2].tolist() == [0, 0, 0]
 
 
 def test_prediction_loads_neither_lightning_nor_matplotlib() -> None:

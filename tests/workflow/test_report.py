@@ -3,34 +3,23 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pixelwise.commit import commit_json
 from pixelwise.errors import BadRun
 from pixelwise.images.files import write_image, write_labels, write_mask
 from pixelwise.progress import Progress
+from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
 from pixelwise.workflow.report import report
-from pixelwise.workflow.report_pictures import (
-    CONFUSED,
-    FALSE,
-    FILM_BYTES,
-    MISSED,
-    RIGHT,
-    class_errors,
+from pixelwise.workflow.reporting.pictures import (
     draw_curves,
-    film_bytes,
-    object_errors,
     read_metrics,
-    shrink,
 )
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.scores import score_case, summarise
 from pixelwise.workflow.summary import describe_scores
 from tiny import make_recipe, write_model, write_run
 
@@ -187,42 +176,9 @@ def test_curves_show_the_columns_there_are(tmp_path: Path) -> None:
     assert draw_curves([{"step": 1.0, "skipped": 0.0}]) is None
 
 
-def test_a_film_of_noise_is_thinned_out_to_its_size() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (6, 256, 780, 3), np.uint8)
-    content = film_bytes(list(noise), most=FILM_BYTES // 4)
-    whole = film_bytes(list(noise), most=10**9)
-    assert len(content) <= FILM_BYTES // 4 < len(whole)  # the control: without a limit it is larger
-    shown = Image.open(BytesIO(content))
-    shown.seek(getattr(shown, "n_frames", 1) - 1)
-    last = np.asarray(shown.convert("RGB"), np.float64)
-    assert np.corrcoef(last.ravel(), noise[-1].ravel())[0, 1] > 0.9
-
-
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRun, match="expected a run folder"):
         report(tmp_path, progress=Progress())
-
-
-def test_errors_are_painted_by_kind() -> None:
-    truth = np.array([[0, 1, 1, 0, 1, 255]])
-    predicted = np.array([[0, 1, 0, 1, 2, 1]])
-    painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=True)
-    expect(painted, [None, RIGHT, MISSED, FALSE, CONFUSED, None])
-    painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=False)
-    expect(painted, [RIGHT, RIGHT, CONFUSED, CONFUSED, CONFUSED, None])
-
-
-def test_merged_objects_are_no_green_objects() -> None:
-    truth = np.array([[1, 1, 1, 1, 0, 2, 2, 0, 3, 3, -1, 0]])
-    predicted = np.array([[7, 7, 7, 0, 0, 5, 5, 5, 5, 5, 5, 4]])
-    painted = object_errors(np.zeros((1, 12, 3), np.uint8), truth, predicted)
-    # 7 and 1 share 3 of 4 pixels; 5 covers both 2 and 3 and shares 2 of 5 with each
-    merged = [CONFUSED, CONFUSED, FALSE, CONFUSED, CONFUSED]
-    expect(painted, [RIGHT, RIGHT, RIGHT, MISSED, None, *merged, None, FALSE])
-
-
-def expect(painted: np.ndarray, tones: list[tuple[int, int, int] | None]) -> None:
-    assert np.abs(painted[0] - 0.65 * np.array([tone or (0, 0, 0) for tone in tones])).max() <= 1
 
 
 def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,21 +195,11 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
     def many(labels: np.ndarray, area: int) -> np.ndarray:
         return np.arange(labels.size, dtype=np.int32).reshape(labels.shape)  # more objects than colours
 
-    monkeypatch.setattr("pixelwise.workflow.report_pictures.class_errors", look)
+    monkeypatch.setattr("pixelwise.workflow.reporting.pictures.class_errors", look)
     monkeypatch.setattr("pixelwise.labels.decoding.drop_small", many)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3
-
-
-def test_shrinking_averages_and_keeps_small_pictures() -> None:
-    small = np.full((40, 50, 3), 9, np.uint8)
-    assert shrink(small) is small
-    stripes = np.zeros((641, 700, 3), np.uint8)
-    stripes[:, ::3] = 240  # thinner than a block: thinning out would lose it or show nothing else
-    thinned = shrink(stripes)
-    assert thinned.shape == (214, 234, 3)
-    assert set(np.unique(thinned[:, :-1])) == {80}
 
 
 @pytest.mark.parametrize("task", ["binary", "instance"])

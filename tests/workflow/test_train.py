@@ -104,7 +104,7 @@ def test_a_diverging_training_stops_and_keeps_its_best(
 def test_patience_ends_a_training_that_no_longer_improves(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pixelwise.workflow.validation.Validation.score", lambda self, network: 0.5)
+    monkeypatch.setattr("pixelwise.workflow.training.validation.Validation.score", lambda self, network: 0.5)
     run = learn(data, tmp_path / "run", "training.patience=2", "training.validate_every=1", steps=20)
     assert run.metrics_path.read_text().splitlines()[-1].startswith("10,")
 

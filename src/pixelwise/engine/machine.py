@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from pixelwise.errors import BadOption
-from pixelwise.parallel import cores
+from pixelwise.parallel import usable_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ def look_at_machine(device: str = "auto") -> Machine:
         The device asked for is not there.
     """
     name = choose_device(device)
-    threads = int(os.environ.get("OMP_NUM_THREADS", "") or cores())  # a limit the user has set is kept
+    threads = usable_threads()
     if name == "cpu":
         torch.set_num_threads(threads)
     return Machine(device=name, threads=threads, memory=_memory(name))

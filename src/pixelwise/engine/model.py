@@ -9,10 +9,8 @@ from jaxtyping import Float32, Integer, Num
 from scipy.special import softmax
 
 from pixelwise.engine.arrays import channels_first, warn_of_scale
-from pixelwise.engine.machine import choose_device
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
 from pixelwise.engine.predictor import Part, Predictor
-from pixelwise.engine.runtimes import TorchRuntime
+from pixelwise.engine.recipe import Recipe
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.geometry.symmetries import turned
 from pixelwise.geometry.tiles import Span
@@ -152,6 +150,11 @@ def load_model_for_prediction(
     BadOption
         No such number of turns.
     """
+    # torch is imported here and not above: models that were exported do without it and start faster
+    from pixelwise.engine.machine import choose_device
+    from pixelwise.engine.modelfile import find_model_file, load_model
+    from pixelwise.engine.runtime_torch import TorchRuntime
+
     path = find_model_file(path)
     network, recipe = load_model(path)
     if recipe.view is not None:

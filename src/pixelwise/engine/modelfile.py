@@ -7,27 +7,20 @@ names, shapes and types are compared with the header before any tensor is read.
 
 import json
 import struct
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pixelwise.commit import commit_bytes
+from pixelwise.engine.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
 from pixelwise.errors import BadModel, PixelwiseError
-from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.symmetries import Turns
-from pixelwise.images.photos import View
-from pixelwise.images.preprocess import Normalisation
-from pixelwise.labels.targets import TargetOptions
-from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.architectures import build
 from pixelwise.networks.models import Classifier, Network
 
 MODEL_NAME = "model.safetensors"
-VERSION = 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
 TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
@@ -38,45 +31,6 @@ _TYPES = {
     "BF16": torch.bfloat16,
     "I64": torch.int64,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that prediction needs besides the weights.
-
-    Attributes
-    ----------
-    classes, values, colours : tuples
-        Name, value in the user's mask files, and colour of each class, background first.
-    channels : int
-        Of the images.
-    tile : int
-        Pixels a side that a tile keeps, unless the user says otherwise.
-    intensity_range : tuple of (low, high)
-        Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
-    trained : dict
-        Where the weights come from, for people: data, score, version.
-    view : View or None
-        What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
-    turns : int
-        Turned inputs that are averaged, unless the user says otherwise.
-    """
-
-    network: NetworkOptions
-    normalisation: Normalisation
-    target: TargetOptions
-    geometry: Geometry
-    task: str
-    classes: tuple[str, ...]
-    values: tuple[int, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    channels: int
-    tile: int
-    intensity_range: tuple[tuple[float, float], ...]
-    trained: dict[str, str]
-    view: View | None = None
-    turns: Turns = 1
-    version: int = VERSION
 
 
 def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
@@ -93,7 +47,7 @@ def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise BadModel("finite weights", f"NaN or Inf in {name}", "Lower training.learning_rate.", path)
-    commit_bytes(path, save(tensors, {"pixelwise": json.dumps(asdict(recipe), allow_nan=False)}))
+    commit_bytes(path, save(tensors, {"pixelwise": write_recipe_text(recipe)}))
 
 
 def find_model_file(path: Path | str) -> Path:
@@ -140,17 +94,12 @@ def load_model(path: Path) -> tuple[Network, Recipe]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _broken(path, f"damaged contents ({error})") from error
+        raise broken(path, f"damaged contents ({error})") from error
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
-            raise _broken(path, f"NaN or Inf in {name}")
+            raise broken(path, f"NaN or Inf in {name}")
     network.load_state_dict(tensors, assign=True)
     return network.eval(), recipe
-
-
-def _broken(path: Path, came: str) -> BadModel:
-    mend = "Give the model.safetensors of a run; train again if it is lost."
-    return BadModel("a model that pixelwise wrote", came, mend, path)
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -161,62 +110,35 @@ def _header(path: Path) -> dict[str, Any]:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(HEADER_LIMIT, size - 8):
-                raise _broken(path, "a file of another kind" if size else "an empty file")
-            header = json.loads(file.read(length), object_pairs_hook=_no_duplicates)
+                raise broken(path, "a file of another kind" if size else "an empty file")
+            header = json.loads(file.read(length), object_pairs_hook=no_duplicates)
     except OSError as error:
-        raise _broken(path, error.strerror or str(error)) from error
+        raise broken(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise _broken(path, "a file of another kind") from error
+        raise broken(path, "a file of another kind") from error
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
-        raise _broken(path, "a safetensors file without a recipe")
+        raise broken(path, "a safetensors file without a recipe")
     if len(header) > TENSOR_LIMIT or size > BYTES_LIMIT:
-        raise _broken(path, f"{len(header)} tensors in {size} bytes")
+        raise broken(path, f"{len(header)} tensors in {size} bytes")
     return header
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError("a key stands twice")
-    return dict(pairs)
 
 
 def _recipe(header: dict[str, Any], path: Path) -> Recipe:
     text = header["__metadata__"].get("pixelwise")
     if not isinstance(text, str):
-        raise _broken(path, "a safetensors file without a recipe of pixelwise")
-    try:
-        values = json.loads(text, object_pairs_hook=_no_duplicates)
-        version = values.get("version") if isinstance(values, dict) else None
-        if version != VERSION:
-            raise _broken(path, f"recipe version {version}, this pixelwise reads {VERSION}")
-        return _adapter().validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _broken(path, f"a recipe whose {where} is wrong ({first['msg']})") from error
-    except PixelwiseError as error:
-        raise error if isinstance(error, BadModel) else _broken(path, str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise _broken(path, f"a damaged recipe ({error})") from error
-
-
-def _adapter() -> Any:  # TypeAdapter[Recipe], which beartype cannot check
-    """Validate against the records; unknown keys are refused on every level."""
-    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
-        kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
-    return TypeAdapter(Recipe)
+        raise broken(path, "a safetensors file without a recipe of pixelwise")
+    return read_recipe_text(text, path)
 
 
 def _build(recipe: Recipe, path: Path) -> Network:
     try:
         network = build(recipe.network)
     except PixelwiseError as error:
-        raise _broken(path, str(error)) from error
+        raise broken(path, str(error)) from error
     if network.geometry() != recipe.geometry:
-        raise _broken(path, "a tile geometry that is not the network's")
+        raise broken(path, "a tile geometry that is not the network's")
     if isinstance(network, Classifier) != (recipe.view is not None and recipe.task == "classification"):
-        raise _broken(path, f"a network {recipe.network.name} for the task {recipe.task}")
+        raise broken(path, f"a network {recipe.network.name} for the task {recipe.task}")
     return network
 
 
@@ -227,10 +149,10 @@ def _compare(network: Network, header: dict[str, Any], path: Path) -> None:
     strange = sorted(set(found) ^ set(expected))
     if strange:
         kind = "unknown" if strange[0] in found else "missing"
-        raise _broken(path, f"{len(strange)} unknown or missing tensors, such as {kind} {strange[0]}")
+        raise broken(path, f"{len(strange)} unknown or missing tensors, such as {kind} {strange[0]}")
     for name, value in expected.items():
         facts = found[name]
         if not isinstance(facts, dict) or facts.get("shape") != list(value.shape):
-            raise _broken(path, f"{name} of another shape than {tuple(value.shape)}")
+            raise broken(path, f"{name} of another shape than {tuple(value.shape)}")
         if _TYPES.get(str(facts.get("dtype"))) != value.dtype:
-            raise _broken(path, f"{name} of type {facts.get('dtype')}")
+            raise broken(path, f"{name} of type {facts.get('dtype')}")

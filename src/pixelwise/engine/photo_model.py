@@ -10,10 +10,12 @@ from scipy.special import softmax
 from pixelwise.engine.arrays import channels_first, warn_of_scale
 from pixelwise.engine.machine import choose_device
 from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
-from pixelwise.engine.runtimes import Runtime, TorchRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.photos import View, fit, middle, on_eight_bits
+from pixelwise.images.photos import fit, middle, on_eight_bits
 from pixelwise.images.preprocess import intensity_scale
+from pixelwise.images.views import View
 
 
 class PhotoModel:

@@ -1,17 +1,19 @@
-"""Any array becomes logits: tiles, symmetries, bounded memory. Arrays only."""
+"""Any array becomes logits: tiles, symmetries, batches, bounded memory. Arrays only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Num
 
+from pixelwise.engine.blending import Blender, Part, blend_overlap
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, Turns
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
 from pixelwise.images.preprocess import Scale
+from pixelwise.images.windows import Source, Whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +26,22 @@ class PredictionOptions:
     turns: Turns = 1
 
 
-class Part(NamedTuple):
-    """Logits (classes, height, width) of the window `write` ((top, bottom), (left, right)) of the image."""
+@dataclass(frozen=True)
+class Job:
+    """An image to predict: where its pixels come from, their scale, and the windows that are done already."""
 
-    write: tuple[Span, ...]
-    logits: np.ndarray
+    source: Source
+    scale: Scale
+    done: Collection[tuple[Span, ...]] = ()
+
+
+class Prepared(NamedTuple):
+    """A tile whose input (channels, rows, columns) is read and scaled; `job` and `number` say whose and which."""
+
+    job: Job
+    number: int
+    tile: Tile
+    window: np.ndarray
 
 
 class Predictor:
@@ -38,19 +51,22 @@ class Predictor:
     ----------
     runtime : Runtime
     geometry : Geometry
-        Of the network behind the runtime; `geometry.exact` says whether tiles equal the whole.
+        Of the network behind the runtime; `geometry.exact` says whether tiles equal the whole. Where they cannot, they
+        overlap and are blended (see `blending`).
     classes : int
         Channels of the logits.
     core : int
         Pixels a side that a tile keeps; a core as large as the image predicts it whole.
     symmetries : sequence of Symmetry
         Logits are averaged over these turned inputs; each costs one prediction.
+    batch : int
+        Tiles of one size that are computed at once, of one image or of several.
 
     Notes
     -----
     Memory: the pixels as they came, plus for one tile of side T = core + 2 halo (or 2 margin) the float input and the
     network's activations, which for a U-Net of base width b are about 8 b T^2 numbers; `logits` adds
-    classes x height x width numbers, `stream` adds nothing.
+    classes x height x width numbers, `stream` adds nothing where tiles are exact.
     """
 
     def __init__(
@@ -60,13 +76,16 @@ class Predictor:
         classes: int,
         core: int,
         symmetries: Sequence[Symmetry] = (IDENTITY,),
+        *,
+        batch: int = 1,
     ) -> None:
-        self._runtime, self._geometry, self._classes, self._core = runtime, geometry, classes, core
-        self._symmetries = symmetries
+        self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
+        self.symmetries, self.batch = symmetries, batch
+        self.overlap = blend_overlap(core, geometry)
 
     def count(self, size: tuple[int, int]) -> int:
         """Return the number of tiles for an image of `size`."""
-        return len(tile_grid(size, self._core, self._geometry))
+        return len(tile_grid(size, self.core, self.geometry))
 
     def logits(
         self, pixels: Num[np.ndarray, "channels height width"], scale: Scale
@@ -75,39 +94,87 @@ class Predictor:
         whole: np.ndarray | None = None
         for part in self.stream(pixels, scale):
             if whole is None:
-                whole = np.empty((self._classes, *pixels.shape[1:]), part.logits.dtype)
+                whole = np.empty((self.classes, *pixels.shape[1:]), part.logits.dtype)
             (top, bottom), (left, right) = part.write
             whole[:, top:bottom, left:right] = part.logits
         if whole is None:
-            return np.empty((self._classes, 0, 0), np.float32)
+            return np.empty((self.classes, 0, 0), np.float32)
         return whole
 
     def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[Part]:
         """Yield the logits window by window; the windows cover each pixel once."""
-        height, width = pixels.shape[1:]
-        for tile in tile_grid((height, width), self._core, self._geometry):
-            yield Part(tile.write, self._predict(pixels, scale, tile))
+        for _, part in self.compute(self.prepare([Job(Whole(pixels), scale)])):
+            yield part
 
-    def _predict(self, pixels: np.ndarray, scale: Scale, tile: Tile) -> np.ndarray:
-        window = scale.apply(read_mirrored(pixels, tile.read))
+    def prepare(self, jobs: Iterable[Job]) -> Iterator[Prepared]:
+        """Read and scale the tiles of images, one image after the other. May run in a thread of its own."""
+        for job in jobs:
+            for number, tile in self._tiles(job):
+                yield Prepared(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
+
+    def compute(self, prepared: Iterable[Prepared]) -> Iterator[tuple[Job, Part]]:
+        """Yield the logits of tiles, window by window, in the order of the tiles."""
+        blenders: dict[int, Blender] = {}
+        for group in self._groups(prepared):
+            for item, logits in zip(group, self._predict([item.window for item in group]), strict=True):
+                (top, bottom), (left, right) = item.tile.keep
+                kept = logits[:, top:bottom, left:right]
+                if not self._blends(item.job):
+                    yield item.job, Part(item.tile.write, kept)
+                    continue
+                key = id(item.job)
+                if key not in blenders:
+                    blenders[key] = self._blender(item.job)
+                blender = blenders[key]
+                for part in blender.add(item.number, item.tile, kept):
+                    yield item.job, part
+                if blender.finished:
+                    del blenders[key]
+
+    def _tiles(self, job: Job) -> list[tuple[int, Tile]]:
+        if self._blends(job):
+            return self._blender(job).tiles
+        tiles = enumerate(tile_grid(job.source.shape[1:], self.core, self.geometry))
+        return [(number, tile) for number, tile in tiles if tile.write not in job.done]
+
+    def _blends(self, job: Job) -> bool:
+        return self.overlap > 0 and max(job.source.shape[1:]) > self.core
+
+    def _blender(self, job: Job) -> Blender:
+        return Blender(job.source.shape[1:], self.core, self.geometry, self.overlap, job.done)
+
+    def _groups(self, prepared: Iterable[Prepared]) -> Iterator[list[Prepared]]:
+        """Gather neighbours of one size, at most `batch` of them."""
+        group: list[Prepared] = []
+        for item in prepared:
+            if group and (len(group) == self.batch or item.window.shape != group[0].window.shape):
+                yield group
+                group = []
+            group.append(item)
+        if group:
+            yield group
+
+    def _predict(self, windows: list[np.ndarray]) -> Float[np.ndarray, "tiles classes rows columns"]:
+        stack = windows[0][None] if len(windows) == 1 else np.stack(windows)
         total: np.ndarray | None = None
-        for symmetry in self._symmetries:
-            turned = np.ascontiguousarray(symmetry.apply(window))[None]
-            logits = symmetry.invert(self._runtime(turned)[0])
+        for symmetry in self.symmetries:
+            logits = symmetry.invert(self.runtime(np.ascontiguousarray(symmetry.apply(stack))))
             total = logits if total is None else total + logits
         if total is None:
             raise ValueError("no symmetry to predict")
-        (top, bottom), (left, right) = tile.keep
-        return total[:, top:bottom, left:right] / len(self._symmetries)
+        return total if len(self.symmetries) == 1 else total / len(self.symmetries)
 
 
 def read_mirrored(
-    pixels: Num[np.ndarray, "channels height width"], window: tuple[Span, ...]
+    pixels: Num[np.ndarray, "channels height width"] | Source, window: tuple[Span, ...]
 ) -> Num[np.ndarray, "channels window_height window_width"]:
     """Read a window that may reach beyond the image, which is mirrored there without end."""
+    source = Whole(pixels) if isinstance(pixels, np.ndarray) else pixels
     (top, bottom), (left, right) = window
-    height, width = pixels.shape[1:]
+    _, height, width = source.shape
     if top >= 0 and left >= 0 and bottom <= height and right <= width:
-        return pixels[:, top:bottom, left:right]
+        return source.read((top, bottom), (left, right))
     rows, columns = mirror_indices(top, bottom, height), mirror_indices(left, right, width)
-    return pixels[:, rows[:, None], columns[None, :]]
+    first, start = int(rows.min()), int(columns.min())
+    near = source.read((first, int(rows.max()) + 1), (start, int(columns.max()) + 1))
+    return near[:, (rows - first)[:, None], (columns - start)[None, :]]

@@ -1,14 +1,24 @@
-"""What computes a batch of tiles: arrays in, arrays out. The one border between arrays and tensors in prediction."""
+"""What computes a batch of tiles: arrays in, arrays out.
 
-from copy import deepcopy
-from typing import Protocol, runtime_checkable
+One file per library that can do it, so that none is imported for another: `runtime_torch`, `runtime_onnx`,
+`runtime_openvino`. Which one is fastest here is measured in `runtime_choice`.
+
+An exported graph takes `image` (batch, channels, height, width), float32, and gives `probabilities` and `logits`. Where
+the model normalises every image by its own mean and standard deviation, which no tile can know, the graph also takes
+them as `mean` and `std` (batch, channels); all other normalisation stands inside.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import nn
+from jaxtyping import Float, Float32
 
-from pixelwise.engine.folding import fold_batch_norm
+from pixelwise.engine.recipe import Recipe
+
+INPUTS = ("image", "mean", "std")
+PROBABILITIES, LOGITS = "probabilities", "logits"
+METADATA = "pixelwise"  # the key of the recipe inside an exported file
 
 
 @runtime_checkable
@@ -22,27 +32,34 @@ class Runtime(Protocol):
         ...
 
 
-class TorchRuntime:
-    """A network in PyTorch: batch normalisation folded into the convolutions, channels last, inference mode.
+class Outputs(NamedTuple):
+    """What an exported graph gives: float32 arrays (batch, classes, *output_size)."""
 
-    Parameters
-    ----------
-    network : nn.Module
-        Is copied, and stays as it is.
-    device : str
-        "cpu", "cuda" or "mps".
-    """
+    probabilities: np.ndarray
+    logits: np.ndarray
 
-    def __init__(self, network: nn.Module, device: str = "cpu") -> None:
-        folded = fold_batch_norm(deepcopy(network).eval())
-        self._network = folded.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device = device
-        self._dtype = next(network.parameters()).dtype
 
-    def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
-    ) -> Float[np.ndarray, "batch classes *output_size"]:
-        """Return the logits, in the floating type of the network's weights."""
-        with torch.inference_mode():
-            batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)
-            return self._network(batch.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+class ExportedGraph(Runtime, Protocol):
+    """An exported graph, which carries its recipe."""
+
+    recipe: Recipe
+
+    def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
+        """Return all outputs for images in file values, as a stranger runs the graph."""
+        ...
+
+
+def graph_inputs(
+    names: Sequence[str],
+    image: Float[np.ndarray, "batch channels height width"],
+    mean: Float32[np.ndarray, "batch channels"] | None = None,
+    std: Float32[np.ndarray, "batch channels"] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the inputs of a graph by name; without `mean` and `std` the image is taken as normalised already."""
+    flat = image.shape[:2]
+    values = {
+        "image": np.ascontiguousarray(image, np.float32),
+        "mean": np.zeros(flat, np.float32) if mean is None else mean,
+        "std": np.ones(flat, np.float32) if std is None else std,
+    }
+    return {name: values[name] for name in names}

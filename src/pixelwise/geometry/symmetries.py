@@ -4,15 +4,17 @@ Training (augmentation) and prediction (averaging over turned inputs) share them
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from pixelwise.errors import BadOption
 
+if TYPE_CHECKING:  # arrays are turned without importing torch: an exported model needs none
+    import torch
+
 Turns = Literal[1, 4, 7, 8]
-Picture = TypeVar("Picture", np.ndarray, torch.Tensor)
+Picture = TypeVar("Picture", np.ndarray, "torch.Tensor")
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ def turned(count: int) -> tuple[Symmetry, ...]:
 
 
 def _turn(picture: Picture, quarters: int) -> Picture:
-    if isinstance(picture, torch.Tensor):
-        return torch.rot90(picture, quarters, (-2, -1))
-    return np.rot90(picture, quarters, (-2, -1))
+    if isinstance(picture, np.ndarray):
+        return np.rot90(picture, quarters, (-2, -1))
+    return picture.rot90(quarters, (-2, -1))
 
 
 def _flip(picture: Picture) -> Picture:
-    if isinstance(picture, torch.Tensor):
-        return torch.flip(picture, (-1,))
-    return np.flip(picture, -1)
+    if isinstance(picture, np.ndarray):
+        return np.flip(picture, -1)
+    return picture.flip((-1,))

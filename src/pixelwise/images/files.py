@@ -34,7 +34,9 @@ __all__ = [
     "Image",
     "ImageInfo",
     "MaskImage",
+    "check_pages",
     "gif_bytes",
+    "look",
     "png_bytes",
     "probe",
     "read_image",
@@ -117,7 +119,7 @@ def probe(path: Path) -> ImageInfo:
     """
     file, kind = open_picture(path)
     with closing(file):
-        header = _look(file, kind, path)
+        header = look(file, kind, path)
     height, width = header.height, header.width
     if header.orientation >= 5:
         height, width = width, height
@@ -198,7 +200,14 @@ def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
     return MaskImage(np.moveaxis(values.astype(np.uint8), 0, -1), None, header.lossy, told)
 
 
-def _look(file: BinaryIO, kind: str, path: Path) -> Header:
+def look(file: BinaryIO, kind: str, path: Path) -> Header:
+    """Read the header of an open file of a known kind.
+
+    Raises
+    ------
+    BadImage
+        The header is damaged, or says what pixelwise does not read.
+    """
     try:
         if kind == "PNG":
             return look_png(file, path)
@@ -236,8 +245,8 @@ def _read(
     """Read the samples upright, before their meaning is settled."""
     file, kind = open_picture(path)
     with closing(file):
-        header = _look(file, kind, path)
-        _check_pages(header, path, pages)
+        header = look(file, kind, path)
+        check_pages(header, path, pages)
         check_size(header, path, max_pixels)
         samples, told = _decode(file, path, header)
     if np.issubdtype(samples.dtype, np.complexfloating):
@@ -245,7 +254,8 @@ def _read(
     return turned(samples, header.orientation), header, header.warnings + told
 
 
-def _check_pages(header: Header, path: Path, pages: int | None) -> None:
+def check_pages(header: Header, path: Path, pages: int | None) -> None:
+    """Refuse a stack of pages, unless they are wanted as channels."""
     if header.pages == 1 or (header.pages == pages and header.stackable):
         return
     mend = "Split it into one file per page."

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from pixelwise.errors import BadOption
 from pixelwise.images.preprocess import Scale
+from pixelwise.images.views import MOST_SIDE
 
 ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 belongs to patches
 LONGEST = 2  # a photo keeps at most this many times its shorter side; the rest is cut off on both ends
-MOST_SIDE = 8192
 TRIES = 10  # for a random window that fits
 
 
@@ -61,20 +61,6 @@ class PhotoOptions:
             raise BadOption("photos.padding of at least 0", str(self.padding), "Give 0 or more.")
         if not 0 < self.smallest_area <= 1:
             raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 cuts without resizing.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """What of a photo is predicted: it is brought to a shorter side, and the middle `side` x `side` is seen."""
-
-    side: int
-    shorter: int
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that leave nothing to see, or more than any memory holds."""
-        if not 1 <= self.side <= self.shorter <= MOST_SIDE:
-            came = f"side {self.side}, shorter {self.shorter}"
-            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for the view of a photo", came, "Change them.")
 
 
 class PhotoBatch(NamedTuple):

@@ -1,6 +1,6 @@
 """The intensity scale of an image: found once per image, applied window by window, and the way back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,8 +120,12 @@ def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisat
                 "Give an image like those the model was trained on.",
             )
         return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float))
-    mean, std = mean_and_std(pixels)
-    rounding = 1e-6 * np.abs(mean) if pixels.dtype.kind == "f" else 0.0
+    return scale_of(*mean_and_std(pixels), pixels.dtype)
+
+
+def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " channels"], dtype: np.dtype) -> Scale:
+    """Return the scale of an image of `dtype` with these means and standard deviations."""
+    rounding = 1e-6 * np.abs(mean) if dtype.kind == "f" else 0.0
     flat = std <= np.maximum(rounding, 1e-30)
     return Scale(1.0 / np.where(flat, 1.0, std), mean)
 
@@ -134,24 +138,33 @@ def mean_and_std(
     Deviations are taken from the mean of the first block, which keeps the difference of squares accurate.
     An image without pixels gives 0 and 0.
     """
-    channels = pixels.shape[0]
-    count = pixels.shape[1] * pixels.shape[2]
-    origin, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
-    if count == 0:
-        return origin, squares
-    for start, block in _blocks(pixels):
+    return mean_and_std_of((pixels[:, rows.start : rows.stop] for rows in row_blocks(pixels.shape)), pixels.shape[0])
+
+
+def mean_and_std_of(
+    blocks: Iterable[Num[np.ndarray, "channels rows columns"]], channels: int
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """Return what `mean_and_std` does, for an image that comes in blocks."""
+    count, origin, total, squares = 0, np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    for block in blocks:
         for channel in range(channels):
             values = block[channel].astype(np.float64).ravel()
-            if start == 0:
+            if count == 0:
                 origin[channel] = values.mean()
             values -= origin[channel]
             total[channel] += values.sum()
             squares[channel] += values @ values
+        count += block.shape[1] * block.shape[2]
+    if count == 0:
+        return origin, squares
     variance = squares / count - (total / count) ** 2
     return origin + total / count, np.sqrt(np.maximum(variance, 0.0))
 
 
-def _blocks(pixels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    rows = max(1, BLOCK // max(1, pixels.shape[2]))
-    for start in range(0, pixels.shape[1], rows):
-        yield start, pixels[:, start : start + rows]
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of an image (channels, height, width) in slices of about `BLOCK` pixels; none without pixels."""
+    if shape[2] == 0:
+        return
+    rows = max(1, BLOCK // shape[2])
+    for start in range(0, shape[1], rows):
+        yield slice(start, min(start + rows, shape[1]))

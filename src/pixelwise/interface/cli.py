@@ -270,7 +270,7 @@ def demo(
 
 def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
     """Return the Question of `inspect --image`, with the pixel as two numbers."""
-    from pixelwise.workflow.inspect_image import Question
+    from pixelwise.workflow.inspection.image import Question
 
     place = [word.strip() for word in pixel.split(",")] if pixel is not None else []
     if pixel is not None and not (len(place) == 2 and all(word.isdecimal() for word in place)):

@@ -67,6 +67,23 @@ def decode(
     return decoder.finish()
 
 
+def foreground_of(
+    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
+) -> Bool[np.ndarray, "rows columns"]:
+    """Return which pixels belong to objects."""
+    return probabilities[0] < 1 - options.foreground_threshold
+
+
+def parts_of(
+    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
+) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
+    """Return what kind "boundary" keeps of a window: foreground, seeds, and the interior's probability times 255."""
+    # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
+    foreground, interior = foreground_of(probabilities, options), probabilities[1]
+    seeds = foreground & (interior > options.seed_threshold)
+    return foreground, seeds, np.rint(interior * 255).astype(np.uint8)
+
+
 class _Classes:
     """The most probable class; logits, which have the same order, will do as well."""
 
@@ -88,7 +105,7 @@ class _Components:
         self._foreground = np.zeros(size, bool)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        self._foreground[_slices(window)] = probabilities[0] < 1 - self._options.foreground_threshold
+        self._foreground[_slices(window)] = foreground_of(probabilities, self._options)
 
     def finish(self) -> Integer[np.ndarray, "height width"]:
         labels = components(self._foreground)
@@ -105,15 +122,11 @@ class _Boundary:
         self._interior = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
-        place, interior = _slices(window), probabilities[1]
-        foreground = probabilities[0] < 1 - self._options.foreground_threshold
-        self._foreground[place] = foreground
-        self._seeds[place] = foreground & (interior > self._options.seed_threshold)
-        self._interior[place] = np.rint(interior * 255)
+        place = _slices(window)
+        self._foreground[place], self._seeds[place], self._interior[place] = parts_of(probabilities, self._options)
 
     def finish(self) -> Integer[np.ndarray, "height width"]:
-        _interior_to_heights(self._interior, self._foreground)
+        interior_to_heights(self._interior, self._foreground)
         del self._foreground
         labels = components(self._seeds, corners=False)
         del self._seeds
@@ -123,7 +136,7 @@ class _Boundary:
         return drop_small(labels, self._options.min_area)
 
 
-def _interior_to_heights(
+def interior_to_heights(
     interior: UInt8[np.ndarray, "height width"], foreground: Bool[np.ndarray, "height width"]
 ) -> None:
     """Smooth the interior and turn it upside down, 0 to 254 and 255 outside the foreground; in place."""

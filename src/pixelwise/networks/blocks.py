@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
 from pixelwise.networks.convolutions import CONVOLUTIONS
+from pixelwise.networks.options import NormalisationName
 
-NormalisationName = Literal["batch", "group", "instance", "none"]
 Upsampling = Literal["transposed", "bilinear", "nearest"]
 
 GROUP_CHANNELS = 8  # channels per group: many small groups come close to instance normalisation (Zhou & Yang)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pixelwise.errors import BadOption
-from pixelwise.networks.blocks import NormalisationName
+
+NormalisationName = Literal["batch", "group", "instance", "none"]
 
 LIMITS = (
     ("in_channels", 1, 4096),

@@ -13,8 +13,8 @@ from pixelwise.engine.photo_model import PhotoModel
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.images.cases import Case, DataOptions, Dataset, examine, refuse
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.evaluate_masks import score_masks
-from pixelwise.workflow.evaluate_photos import score_photos
+from pixelwise.workflow.evaluation.masks import score_masks
+from pixelwise.workflow.evaluation.photos import score_photos
 from pixelwise.workflow.run import Run
 
 PARTS = ("train", "val", "test")

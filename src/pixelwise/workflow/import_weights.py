@@ -12,7 +12,7 @@ from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.networks.published import recognise
 from pixelwise.networks.weights import Origin, read_weights
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.weight_store import file_digest, origin_of, store, to_file
+from pixelwise.workflow.weights.store import file_digest, origin_of, store, to_file
 
 SUFFIX = ".safetensors"
 

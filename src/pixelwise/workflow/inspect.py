@@ -7,10 +7,10 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.images.cases import DataOptions
 from pixelwise.networks.architectures import ARCHITECTURES
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.inspect_data import InspectedData, inspect_data
-from pixelwise.workflow.inspect_image import InspectedImage, Question, inspect_image
-from pixelwise.workflow.inspect_network import InspectedList, InspectedNetwork, inspect_network, list_networks
-from pixelwise.workflow.inspect_run import InspectedRun
+from pixelwise.workflow.inspection.data import InspectedData, inspect_data
+from pixelwise.workflow.inspection.image import InspectedImage, Question, inspect_image
+from pixelwise.workflow.inspection.network import InspectedList, InspectedNetwork, inspect_network, list_networks
+from pixelwise.workflow.inspection.run import InspectedRun
 from pixelwise.workflow.run import Run
 
 

@@ -10,9 +10,9 @@ from pixelwise.engine.opening import open_model
 from pixelwise.engine.photo_model import PhotoModel
 from pixelwise.images.cases import find_images
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.predict_masks import predict_masks
-from pixelwise.workflow.predict_photos import predict_photos
-from pixelwise.workflow.predictions import Predictions, Wishes, check_place
+from pixelwise.workflow.prediction.masks import predict_masks
+from pixelwise.workflow.prediction.photos import predict_photos
+from pixelwise.workflow.prediction.results import Predictions, Wishes, check_place
 
 
 def load(path: Path | str, device: str = "auto") -> Model | PhotoModel:

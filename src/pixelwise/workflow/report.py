@@ -7,12 +7,12 @@ from typing import Any
 from pixelwise.commit import commit_text
 from pixelwise.errors import BadRun
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow import report_page as html
-from pixelwise.workflow import report_pictures as draw
 from pixelwise.workflow.config import settings
-from pixelwise.workflow.report_masks import mask_cases, mask_scores
-from pixelwise.workflow.report_page import attempt
-from pixelwise.workflow.report_photos import photo_mistakes, photo_scores
+from pixelwise.workflow.reporting import page as html
+from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
+from pixelwise.workflow.reporting.page import attempt
+from pixelwise.workflow.reporting.photos import photo_mistakes, photo_scores
 from pixelwise.workflow.run import Run
 
 Section = tuple[str, Callable[[], list[str]]]

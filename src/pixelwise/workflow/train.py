@@ -13,13 +13,13 @@ from pixelwise.engine.machine import Machine, choose_device, look_at_machine
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.images.cases import DataOptions, Dataset, understand
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.choices import Limit, propose_seconds
 from pixelwise.workflow.config import Config, file_as_words, left_out, load_config, override, parse_assignments
-from pixelwise.workflow.encoder_weights import follow, look_early
 from pixelwise.workflow.environment import describe_environment, parse_duration
-from pixelwise.workflow.preparation import preparation_of
+from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.preparation import preparation_of
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.training import Training
+from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
 
 def train(

@@ -1,0 +1,119 @@
+"""An exported file in the place of a run: .onnx, OpenVINO's .xml or its folder, a bioimage.io package. No torch."""
+
+import zipfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from pixelwise.engine.recipe import Recipe, broken
+from pixelwise.engine.runtimes import ExportedGraph
+from pixelwise.errors import BadModel, BadOption
+from pixelwise.images.preprocess import Normalisation
+
+GRAPH_IN_PACKAGE = "model.onnx"
+GRAPH_LIMIT = 2 * 2**30  # bytes; ONNX itself holds no more in one file
+EXTRAS = {"onnx": "onnxruntime", "openvino": "openvino"}  # runtime -> its package
+READERS = {".onnx": ("onnx", "openvino"), ".zip": ("onnx",), ".xml": ("openvino",)}  # the first that is installed
+
+
+def find_export(path: Path | str) -> Path | None:
+    """Return the exported file that a path stands for; None where it is a run or another kind of file.
+
+    Raises
+    ------
+    BadModel
+        It is an export that only PyTorch can read.
+    """
+    path = Path(path)
+    if path.suffix == ".pt2":
+        mend = "PyTorch runs such a file, by unpickling it; pixelwise takes the run, or an export to ONNX or OpenVINO."
+        raise BadModel("a model that can be read without running it", "a .pt2 file", mend, path)
+    if path.is_dir():
+        graphs = sorted(path.glob("*.xml"))
+        return graphs[0] if len(graphs) == 1 else None
+    return path if path.suffix in READERS else None
+
+
+def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recipe]:
+    """Load an exported file.
+
+    Parameters
+    ----------
+    path : Path
+        As `find_export` returns it.
+    runtime : {"auto", "onnx", "openvino"}
+
+    Returns
+    -------
+    ExportedGraph
+        Computes logits.
+    Recipe
+        As `engine.model` needs it: what stands inside the graph is taken out of it.
+
+    Raises
+    ------
+    BadModel
+        The file is missing, damaged, or nothing that pixelwise exported.
+    BadOption
+        The runtime cannot read such a file, or is not installed.
+    """
+    if not path.is_file():
+        raise BadModel("an exported model", "no such file", "Give the path of an export.", path)
+    name = choose_reader(path, runtime)
+    if name == "onnx":
+        from pixelwise.engine.runtime_onnx import OnnxRuntime
+
+        packed = path.suffix == ".zip"
+        graph: ExportedGraph = OnnxRuntime(packaged_graph(path) if packed else path, path=path)
+    else:
+        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+
+        graph = OpenVinoRuntime(path)
+    return graph, without_what_is_inside(graph.recipe)
+
+
+def choose_reader(path: Path, runtime: str) -> str:
+    """Return the runtime that reads a file: the one asked for, or the first that is installed.
+
+    Raises
+    ------
+    BadOption
+        None can.
+    """
+    able = READERS[path.suffix]
+    if runtime == "auto":
+        runtime = next((name for name in able if installed(EXTRAS[name])), able[0])
+    if runtime not in able:
+        raise BadOption(f"a runtime that reads {path.suffix}", f"`{runtime}`", f"It is read by: {', '.join(able)}.")
+    if not installed(EXTRAS[runtime]):
+        raise BadOption(EXTRAS[runtime], "not installed", f'Run: pip install "pixelwise[{runtime}]".')
+    return runtime
+
+
+def without_what_is_inside(recipe: Recipe) -> Recipe:
+    """Return the recipe for a graph that normalises by the numbers of the training images itself."""
+    if recipe.normalisation.kind == "dataset":
+        return replace(recipe, normalisation=Normalisation(kind="none"))
+    return recipe
+
+
+def installed(package: str) -> bool:
+    """Tell whether a package could be imported, without importing it."""
+    return find_spec(package) is not None
+
+
+def packaged_graph(path: Path) -> bytes:
+    """Return the ONNX graph inside a bioimage.io package.
+
+    Raises
+    ------
+    BadModel
+        It is no package of ours, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as package:
+            if package.getinfo(GRAPH_IN_PACKAGE).file_size > GRAPH_LIMIT:
+                raise broken(path, "a graph of more than 2 GB")
+            return package.read(GRAPH_IN_PACKAGE)
+    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        raise broken(path, f"a package that cannot be read ({error})") from error

@@ -1,0 +1,161 @@
+"""Export: one model in one format, proven before it gets its name."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pixelwise.commit import commit_bytes
+from pixelwise.engine.exporting.certificate import (
+    EXACT,
+    QUANTISED,
+    Comparison,
+    Limits,
+    certificate_path,
+    check,
+    compare,
+    write_certificate,
+    write_proof,
+)
+from pixelwise.engine.exporting.formats import FORMATS, answers, files_of, needed
+from pixelwise.engine.exporting.samples import Sample, Trial, calibration, make_trials
+from pixelwise.engine.exporting.to_bioimage import About, write_bioimage
+from pixelwise.engine.exporting.to_onnx import onnx_bytes
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.errors import BadModel, BadOption, nearest
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.networks.models import Network
+
+CALIBRATION_TILES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export has written, and what its proof said.
+
+    `files` are the model's own; certificate and proof lie beside the first of them.
+    """
+
+    format: str
+    files: tuple[Path, ...]
+    certificate: Path
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Real images for the proof (never seen in training) and for a quantisation (seen in training)."""
+
+    proof: Sequence[Sample]
+    training: Callable[[], Iterable[Sample]]
+
+
+def export(
+    network: Network, recipe: Recipe, kind: str, path: Path, material: Material, about: About | None = None
+) -> Exported:
+    """Write a model in a format of `FORMATS`, with its certificate, or fail and leave nothing.
+
+    Parameters
+    ----------
+    network : Network
+        In evaluation mode; stays as it is.
+    recipe : Recipe
+        Of masks.
+    kind : str
+        A key of `FORMATS`.
+    path : Path
+        The model's file; its suffix is that of the format.
+    material : Material
+    about : About, optional
+        For bioimage.io.
+
+    Raises
+    ------
+    ExportFailed
+        What was written says something else than torch, beyond the limits of the format.
+    BadOption
+        No such format, or its libraries are not installed.
+    BadModel
+        The model tells the classes of whole images.
+    OutputFailed
+        The place cannot be written.
+    """
+    if kind not in FORMATS:
+        raise BadOption("a format of export", f"`{kind}`", nearest(kind, list(FORMATS)))
+    needed(kind)
+    if recipe.view is not None:
+        raise BadModel("a model of masks", "one of whole-image classes", "Give another run.")
+    reference = TorchRuntime(network)
+    trials = make_trials(material.proof, recipe, reference)
+    with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
+        made = Path(folder) / path.name
+        _write(made, kind, network, recipe, material, trials, reference, about or About(name=path.name.split(".")[0]))
+        comparisons = [compare(name, answer, trials) for name, answer in answers(kind, made, recipe)]
+        limits = limits_of(kind)
+        check(comparisons, limits, path)
+        return _keep(made, path, kind, comparisons, limits, trials)
+
+
+def limits_of(kind: str) -> Limits:
+    """Return how far a format may be from torch."""
+    return QUANTISED if kind.endswith("int8") else EXACT
+
+
+def _write(
+    made: Path,
+    kind: str,
+    network: Network,
+    recipe: Recipe,
+    material: Material,
+    trials: Sequence[Trial],
+    reference: TorchRuntime,
+    about: About,
+) -> None:
+    """Write a model into a folder of its own."""
+    if kind == "torch-export":
+        from pixelwise.engine.exporting.to_torch import write_torch
+
+        write_torch(made, network, recipe)
+    elif kind == "bioimageio":
+        from_outside = recipe.normalisation.kind == "image"
+        inside = replace(recipe, normalisation=Normalisation(kind="none")) if from_outside else recipe
+        image = trials[0].image[:1]
+        scaled = intensity_scale(image[0], recipe.normalisation).apply(image[0])[None]
+        graph = onnx_bytes(network, inside, told=recipe)
+        write_bioimage(made, graph, recipe, image, reference(scaled), about)
+    else:
+        graph = onnx_bytes(network, recipe)
+        if kind == "onnx":
+            commit_bytes(made, graph)
+        else:
+            _write_openvino(made, kind, graph, recipe, material)
+
+
+def _write_openvino(made: Path, kind: str, graph: bytes, recipe: Recipe, material: Material) -> None:
+    from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
+
+    if kind == "openvino":
+        write_openvino(made, graph, recipe)
+    else:
+        write_openvino_int8(made, graph, recipe, calibration(material.training(), recipe, CALIBRATION_TILES))
+
+
+def _keep(
+    made: Path,
+    path: Path,
+    kind: str,
+    comparisons: Sequence[Comparison],
+    limits: Limits,
+    trials: Sequence[Trial],
+) -> Exported:
+    """Bring a proven model to its place: first its proof, last the file that makes it a model."""
+    here, there = files_of(kind, made), files_of(kind, path)
+    write_proof(path, trials)
+    named = {place.name: source for source, place in zip(here, there, strict=True)}
+    versions = {name: version(name) for name in ("torch", *FORMATS[kind].packages)}
+    write_certificate(path, kind, named, comparisons, limits, trials, versions)
+    for source, place in zip(reversed(here), reversed(there), strict=True):
+        commit_bytes(place, source.read_bytes())
+    return Exported(format=kind, files=tuple(there), certificate=certificate_path(path), comparisons=tuple(comparisons))

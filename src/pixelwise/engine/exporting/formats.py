@@ -1,0 +1,103 @@
+"""The formats of export: what they are called, what they need, and how a written file is asked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from scipy.special import softmax
+
+from pixelwise.engine.exported import installed, packaged_graph
+from pixelwise.engine.exporting.certificate import Answer
+from pixelwise.engine.exporting.samples import Trial, scaled
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.runtimes import Outputs, Runtime
+from pixelwise.errors import BadOption
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of export: how its file is called in the folder of exports, the extra it needs, and its packages."""
+
+    place: str
+    extra: str
+    packages: tuple[str, ...]
+
+
+class Asked(Protocol):
+    """An exported graph that gives all its outputs for images in file values."""
+
+    def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
+        """Return probabilities and logits."""
+        ...
+
+
+FORMATS = {
+    "onnx": Format("model.onnx", "onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "openvino": Format("openvino/model.xml", "openvino", ("onnx", "onnxscript", "openvino")),
+    "openvino-int8": Format("openvino-int8/model.xml", "openvino", ("onnx", "onnxscript", "openvino", "nncf")),
+    "torch-export": Format("model.pt2", "", ()),
+    "bioimageio": Format("model.bioimageio.zip", "onnx", ("onnx", "onnxscript", "onnxruntime")),
+}
+
+
+def needed(kind: str) -> None:
+    """Refuse a format whose libraries are not installed.
+
+    Raises
+    ------
+    BadOption
+        With the line that installs them.
+    """
+    missing = [name for name in FORMATS[kind].packages if not installed(name)]
+    if missing:
+        expected = f"{', '.join(missing)} for the format {kind}"
+        raise BadOption(expected, "not installed", f'Run: pip install "pixelwise[{FORMATS[kind].extra}]".')
+
+
+def files_of(kind: str, path: Path) -> list[Path]:
+    """Return the files that a model consists of; the first is the one that is named."""
+    return [path, path.with_suffix(".bin")] if kind.startswith("openvino") else [path]
+
+
+def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
+    """Yield each runtime here that can read a written file, by name, and how it answers a trial.
+
+    A graph is asked as a stranger asks it: with file values, and all outputs. A bioimage.io package holds a graph
+    without the normalisation, which its reader does, and is asked with normalised tiles.
+    """
+    if kind == "torch-export":
+        from pixelwise.engine.exporting.to_torch import WrittenGraph
+
+        yield "torch.export", _whole(WrittenGraph(path, recipe))
+        return
+    if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
+        from pixelwise.engine.runtime_onnx import OnnxRuntime
+
+        if kind == "onnx":
+            yield "onnxruntime", _whole(OnnxRuntime(path))
+        else:
+            yield "onnxruntime", _tiles(OnnxRuntime(packaged_graph(path), path=path), recipe)
+    if kind.startswith(("onnx", "openvino")) and installed("openvino"):
+        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+
+        yield "openvino", _whole(OpenVinoRuntime(path))
+
+
+def _whole(graph: Asked) -> Answer:
+    """Ask with file values, as a stranger does."""
+    return lambda trial: graph.outputs(
+        trial.image.astype(np.float32), trial.mean.astype(np.float32), trial.std.astype(np.float32)
+    )
+
+
+def _tiles(runtime: Runtime, recipe: Recipe) -> Answer:
+    """Ask as a reader of a bioimage.io package does, which normalises before and takes the soft-max after."""
+    raw = recipe.normalisation.kind == "dataset"
+
+    def answer(trial: Trial) -> Outputs:
+        logits = runtime(trial.image.astype(np.float32) if raw else scaled(trial))
+        return Outputs(softmax(logits, axis=1), logits)
+
+    return answer

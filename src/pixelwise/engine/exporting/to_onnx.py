@@ -1,0 +1,36 @@
+"""ONNX: the graph as one file that dozens of programs run."""
+
+import onnx
+import torch
+
+from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
+from pixelwise.engine.recipe import Recipe, write_recipe_text
+from pixelwise.engine.runtimes import LOGITS, METADATA, PROBABILITIES
+from pixelwise.networks.models import Network
+
+OPSET = 20  # the newest that torch 2.13 writes without converting; read by ONNX Runtime from 1.17 of 2024 on
+
+
+def onnx_bytes(network: Network, recipe: Recipe, *, told: Recipe | None = None) -> bytes:
+    """Return the file's contents: the graph that `recipe` asks for, with `told`, or else `recipe`, in its metadata.
+
+    Where nodes came from in the code of this machine is left out.
+    """
+    graph = ExportGraph(network, recipe)
+    with quiet():
+        program = torch.onnx.export(
+            trace(graph),
+            input_names=list(graph.inputs),
+            output_names=[PROBABILITIES, LOGITS],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned nothing")
+    model = program.model_proto
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA: write_recipe_text(told or recipe)})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)

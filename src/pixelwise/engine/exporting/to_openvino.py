@@ -1,0 +1,67 @@
+"""OpenVINO: the graph as .xml with its weights beside it as .bin, in float32 or quantised to int8.
+
+Int8 by post-training quantisation (NNCF): the ranges of all maps are observed on training images, weights get one scale
+per channel. Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only
+inference", arXiv 1712.05877.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.commit import commit_bytes
+from pixelwise.engine.recipe import Recipe, write_recipe_text
+from pixelwise.engine.runtime_openvino import openvino, recipe_text
+from pixelwise.engine.runtimes import METADATA
+
+import nncf  # isort: skip  # after openvino, whose door keeps its telemetry out of nncf too
+
+Feed = dict[str, np.ndarray]  # inputs of the graph by name
+
+
+def write_openvino(path: Path, onnx_file: bytes, recipe: Recipe) -> None:
+    """Write `path` (.xml) and the .bin beside it in float32."""
+    _write(path, openvino.Core().read_model(onnx_file, b""), recipe)
+
+
+def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Iterable[Feed]) -> int:
+    """Write `path` (.xml) and the .bin beside it, quantised.
+
+    Parameters
+    ----------
+    path : Path
+    onnx_file : bytes
+        The graph in float32.
+    recipe : Recipe
+    feeds : iterable of dict
+        Inputs of the graph from training images; all are used.
+
+    Returns
+    -------
+    int
+        Number of feeds.
+    """
+    given = list(feeds)
+    graph = openvino.Core().read_model(onnx_file, b"")
+    quantised = nncf.quantize(
+        graph,
+        nncf.Dataset(given),
+        subset_size=len(given),
+        preset=nncf.QuantizationPreset.MIXED,  # maps may lie beside zero; weights do not
+        fast_bias_correction=True,
+    )
+    _write(path, quantised, recipe)
+    return len(given)
+
+
+def _write(path: Path, graph: openvino.Model, recipe: Recipe) -> None:
+    """Write the weights first: the .xml makes the pair whole."""
+    graph.set_rt_info(write_recipe_text(recipe), [METADATA])
+    recipe_text(graph, path)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / path.name
+        openvino.save_model(graph, made, compress_to_fp16=False)
+        commit_bytes(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
+        commit_bytes(path, made.read_bytes())

@@ -1,0 +1,43 @@
+"""torch.export: the graph as a .pt2 file for programs that have PyTorch but not pixelwise."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pixelwise.commit import commit_bytes
+from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
+from pixelwise.engine.recipe import Recipe, write_recipe_text
+from pixelwise.engine.runtimes import METADATA, Outputs, graph_inputs
+from pixelwise.networks.models import Network
+
+
+def write_torch(path: Path, network: Network, recipe: Recipe) -> None:
+    """Write the .pt2 file, whole or not at all; the recipe is its extra file `pixelwise`."""
+    content = io.BytesIO()
+    with quiet():
+        torch.export.save(
+            trace(ExportGraph(network, recipe)), content, extra_files={METADATA: write_recipe_text(recipe)}
+        )
+    commit_bytes(path, content.getvalue())
+
+
+class WrittenGraph:
+    """A .pt2 file that was written a moment ago, for its proof.
+
+    PyTorch reads such files by unpickling, which runs what stands in them. So this is for files that this process has
+    written; others are for people who trust them.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        with quiet():
+            self._graph = torch.export.load(io.BytesIO(path.read_bytes())).module()
+        self._names = ("image", "mean", "std") if recipe.normalisation.kind == "image" else ("image",)
+
+    def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
+        """Return all outputs for images in file values."""
+        given = graph_inputs(self._names, image, mean, std)
+        with torch.inference_mode():
+            found = self._graph(*(torch.from_numpy(given[name]) for name in self._names))
+        return Outputs(*(value.numpy() for value in found))

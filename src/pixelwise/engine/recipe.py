@@ -1,0 +1,110 @@
+"""Recipe: everything that prediction needs besides the weights; one JSON text inside every model file and export.
+
+Reading one imports no torch, so that an exported model starts quickly.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pixelwise.errors import BadModel, PixelwiseError
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.symmetries import Turns
+from pixelwise.images.preprocess import Normalisation
+from pixelwise.images.views import View
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.options import NetworkOptions
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that prediction needs besides the weights.
+
+    Attributes
+    ----------
+    classes, values, colours : tuples
+        Name, value in the user's mask files, and colour of each class, background first.
+    channels : int
+        Of the images.
+    tile : int
+        Pixels a side that a tile keeps, unless the user says otherwise.
+    intensity_range : tuple of (low, high)
+        Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
+    trained : dict
+        Where the weights come from, for people: data, score, version.
+    view : View or None
+        What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
+    turns : int
+        Turned inputs that are averaged, unless the user says otherwise.
+    """
+
+    network: NetworkOptions
+    normalisation: Normalisation
+    target: TargetOptions
+    geometry: Geometry
+    task: str
+    classes: tuple[str, ...]
+    values: tuple[int, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    channels: int
+    tile: int
+    intensity_range: tuple[tuple[float, float], ...]
+    trained: dict[str, str]
+    view: View | None = None
+    turns: Turns = 1
+    version: int = VERSION
+
+
+def write_recipe_text(recipe: Recipe) -> str:
+    """Return the recipe as one JSON text."""
+    return json.dumps(asdict(recipe), allow_nan=False)
+
+
+def read_recipe_text(text: str, path: Path) -> Recipe:
+    """Read the recipe that stands in a file.
+
+    Raises
+    ------
+    BadModel
+        It is of another version, damaged, or no recipe; `path` is named.
+    """
+    try:
+        values = json.loads(text, object_pairs_hook=no_duplicates)
+        version = values.get("version") if isinstance(values, dict) else None
+        if version != VERSION:
+            raise broken(path, f"recipe version {version}, this pixelwise reads {VERSION}")
+        return _adapter().validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise broken(path, f"a recipe whose {where} is wrong ({first['msg']})") from error
+    except PixelwiseError as error:
+        raise error if isinstance(error, BadModel) else broken(path, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise broken(path, f"a damaged recipe ({error})") from error
+
+
+def broken(path: Path, came: str) -> BadModel:
+    """Return the error for a file that is no model of ours."""
+    mend = "Give the model.safetensors of a run; train again if it is lost."
+    return BadModel("a model that pixelwise wrote", came, mend, path)
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of JSON pairs; a key that stands twice is refused."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _adapter() -> Any:  # TypeAdapter[Recipe], which beartype cannot check
+    """Validate against the records; unknown keys are refused on every level."""
+    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
+        kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    return TypeAdapter(Recipe)

@@ -1,0 +1,107 @@
+"""The end of a BigTIFF of labels: its reduced levels and its directories. Sources: TIFF 6.0; the BigTIFF proposal.
+
+Each level is a directory of its own, tiled, the reduced ones marked as such (NewSubfileType 1): what GDAL, libvips,
+QuPath and tifffile take for a pyramid.
+"""
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+
+from pixelwise.images.files_tiles import Level, TileFile
+from pixelwise.images.files_write import Colour
+
+_SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
+_FORMATS = {_SHORT: ("H", 1), _LONG: ("I", 1), _RATIONAL: ("I", 2), _LONG8: ("Q", 1)}  # and numbers per value
+_BITS = {"uint8": 8, "uint16": 16, "uint32": 32}
+_COMPRESSIONS = {"deflate": 8, "zstd": 50000}
+Tag = tuple[int, int, list[int]]
+
+
+def finish_tiff(tiles: TileFile, spacing: tuple[float, float] | None, palette: Sequence[Colour]) -> None:
+    """Write the pyramid and the directories, and give the file its final name.
+
+    Parameters
+    ----------
+    tiles : TileFile
+        All of whose tiles are written.
+    spacing : (float, float) or None
+        Micrometres per pixel, (y, x).
+    palette : sequence of colours
+        For masks of 8 bits; empty for gray.
+    """
+    add_levels(tiles)
+    link = 8  # the header's own pointer, entered at the very end
+    first = 0
+    for level in tiles.levels:
+        tags = _tags(level, spacing, palette, reduced=level is not tiles.levels[0])
+        at, next_link = _write_directory(tiles, tags)
+        if first:
+            tiles.patch(link, struct.pack("<Q", at))
+        else:
+            first = at
+        link = next_link
+        spacing = (spacing[0] * 2, spacing[1] * 2) if spacing else None
+    tiles.become(first)
+
+
+def add_levels(tiles: TileFile) -> None:
+    """Append levels of half the size each, until one fits a tile; every second pixel is kept, no label is mixed."""
+    side = tiles.layout.tile
+    while max(tiles.levels[-1].layout.height, tiles.levels[-1].layout.width) > side:
+        above = tiles.levels[-1].layout
+        below = above.shrunk()
+        tiles.levels.append(Level(below, {}))
+        number = len(tiles.levels) - 1
+        for index in range(below.down * below.across):
+            i, j = divmod(index, below.across)
+            rows = i * 2 * side, min(above.height, (i + 1) * 2 * side)
+            columns = j * 2 * side, min(above.width, (j + 1) * 2 * side)
+            tiles.append(number, index, tiles.read(rows, columns, number - 1)[::2, ::2])
+
+
+def _tags(level: Level, spacing: tuple[float, float] | None, palette: Sequence[Colour], *, reduced: bool) -> list[Tag]:
+    layout = level.layout
+    places = [level.places[index] for index in range(layout.down * layout.across)]
+    coloured = bool(palette) and layout.dtype == "uint8"
+    tags: list[Tag] = [
+        (254, _LONG, [int(reduced)]),
+        (256, _LONG, [layout.width]),
+        (257, _LONG, [layout.height]),
+        (258, _SHORT, [_BITS[layout.dtype]]),
+        (259, _SHORT, [_COMPRESSIONS[layout.compression]]),
+        (262, _SHORT, [3 if coloured else 1]),
+        (277, _SHORT, [1]),
+        (322, _LONG, [layout.tile]),
+        (323, _LONG, [layout.tile]),
+        (324, _LONG8, [offset for offset, _ in places]),
+        (325, _LONG8, [count for _, count in places]),
+        (339, _SHORT, [1]),
+    ]
+    if coloured:
+        rows = [*palette, *[(0, 0, 0)] * 256][:256]
+        tags.append((320, _SHORT, [row[channel] * 257 for channel in range(3) for row in rows]))
+    if spacing:
+        tags += [(282, _RATIONAL, _per_centimetre(spacing[1])), (283, _RATIONAL, _per_centimetre(spacing[0]))]
+        tags.append((296, _SHORT, [3]))
+    return sorted(tags)
+
+
+def _per_centimetre(spacing: float) -> list[int]:
+    """Return pixels per centimetre as a fraction of two 32-bit numbers."""
+    value = 1e4 / spacing
+    fraction = Fraction(value).limit_denominator(max(1, int((2**32 - 1) / max(value, 1.0)) - 1))
+    return [fraction.numerator, fraction.denominator]
+
+
+def _write_directory(tiles: TileFile, tags: list[Tag]) -> tuple[int, int]:
+    """Append a directory; return where it stands, and where the pointer to the next one does."""
+    entries = b""
+    for number, kind, values in tags:
+        letter, each = _FORMATS[kind]
+        data = struct.pack(f"<{len(values)}{letter}", *values)
+        count = len(values) // each
+        inline = data.ljust(8, b"\0") if len(data) <= 8 else struct.pack("<Q", tiles.append_bytes(data))
+        entries += struct.pack("<HHQ", number, kind, count) + inline
+    at = tiles.append_bytes(struct.pack("<Q", len(tags)) + entries + struct.pack("<Q", 0))
+    return at, at + 8 + len(entries)

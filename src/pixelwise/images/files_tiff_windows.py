@@ -1,0 +1,212 @@
+"""TIFF by windows: of a tiled or striped file only those tiles and strips are decoded that a window touches."""
+
+import math
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from jaxtyping import Int64, Shaped
+
+from pixelwise.errors import BadImage
+from pixelwise.geometry.tiles import Span
+from pixelwise.images.chunks import CACHE, ChunkCache, assemble, planned_cache
+from pixelwise.images.files_door import broken
+
+LARGEST_CHUNK = 1 << 30  # bytes of one decoded tile or strip; what is larger was not meant to be read in parts
+_JPEG = {6, 7, 33007, 34892}
+
+
+class TiffPlanes:
+    """The stored samples of a TIFF's full picture, (planes, height, width), in the order of `decode_tiff`.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Open, and looked at by `look_tiff`. Is closed with this.
+    path : Path
+        For messages.
+
+    Attributes
+    ----------
+    shape, dtype
+    told : tuple of str
+        What is slow or large about the file.
+
+    Raises
+    ------
+    BadImage
+        A single tile or strip of more than `LARGEST_CHUNK` bytes.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        file.seek(0)
+        self._file, self._path, self._lock = file, path, Lock()
+        self._tiff: Any = tifffile.TiffFile(file, name="image", _multifile=False)
+        series = self._tiff.series[0]
+        self._page, self._pages = series.keyframe, list(series.pages)
+        self._axes = str(series.axes)
+        self._sizes = dict(zip(self._axes, (int(n) for n in series.shape), strict=True))
+        self._order = plane_order(self._axes, self._sizes)
+        self.shape = len(self._order), self._sizes["Y"], self._sizes["X"]
+        self.dtype = np.dtype(series.dtype).newbyteorder("=")
+        self._start: int | None = series.dataoffset if self._axes.replace("S", "").endswith("YX") else None
+        self._cache = ChunkCache(CACHE)
+        self._chunk = self._chunk_size()
+        self.told = self._check_chunks()
+
+    def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
+        """Return a window; it must lie within the image."""
+        if self._start is not None:
+            return self._read_plain(rows, columns)
+        samples = self._samples()
+        room = np.empty((len(self._order), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
+        for place, number in enumerate(self._order.tolist()):
+            page, sample = divmod(number, samples)
+            assemble(
+                room[place : place + 1],
+                (rows, columns),
+                self._chunk,
+                lambda i, j, p=page, s=sample: self._get(p, s, i, j),
+            )
+        return room
+
+    def plan(self, band: int) -> int:
+        """Keep the chunks of a band of so many rows; return the bytes that this takes at most."""
+        if self._start is not None:
+            return 0
+        row_bytes = self.shape[2] * self.shape[0] * self.dtype.itemsize
+        self._cache.limit = max(planned_cache(band, self._chunk, row_bytes, self.shape[1]), self._chunk_bytes())
+        return self._cache.limit
+
+    @property
+    def decoded(self) -> int:
+        """How many tiles or strips have been decoded."""
+        return self._cache.decoded
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tiff.close()
+        self._file.close()
+
+    def _samples(self) -> int:
+        return self._sizes.get("S", 1)
+
+    def _contiguous_samples(self) -> int:
+        """Return how many samples of a pixel lie together in one segment."""
+        return int(self._page.shaped[4])
+
+    def _chunk_size(self) -> tuple[int, int]:
+        page = self._page
+        if page.is_tiled:
+            return int(page.tilelength), int(page.tilewidth)
+        return min(int(page.rowsperstrip), self.shape[1]), self.shape[2]
+
+    def _chunk_bytes(self) -> int:
+        return math.prod(self._chunk) * self._contiguous_samples() * self.dtype.itemsize
+
+    def _check_chunks(self) -> tuple[str, ...]:
+        if self._start is not None:
+            return ()
+        size = self._chunk_bytes()
+        if size > LARGEST_CHUNK:
+            came = f"one of {self._chunk[0]} × {self._chunk[1]} pixels, {size / 2**30:.1f} GiB"
+            raise BadImage("tiles or strips below 1 GiB", came, "Save the image as a tiled TIFF.", self._path)
+        if not self._page.is_tiled and size > 64 * 2**20:
+            return (f"its strips are of {size / 2**20:.0f} MiB each: a tiled TIFF would be read with less memory",)
+        return ()
+
+    def _get(self, page: int, sample: int, i: int, j: int) -> Shaped[np.ndarray, "1 chunk_rows chunk_columns"]:
+        """Return one plane of a chunk of `page`, in the grid's row i and column j."""
+        together = self._contiguous_samples()
+        plane, inside = (0, sample) if together > 1 else (sample, 0)
+        across = -(-self.shape[2] // self._chunk[1])
+        down = -(-self.shape[1] // self._chunk[0])
+        index = (plane * down + i) * across + j
+        chunk = self._cache.get((page, index), lambda: self._decode(page, index, i, j))
+        return chunk[inside : inside + 1]
+
+    def _decode(self, page: int, index: int, i: int, j: int) -> Shaped[np.ndarray, "samples chunk_rows chunk_columns"]:
+        frame = self._pages[page]
+        rows = min(self._chunk[0], self.shape[1] - i * self._chunk[0])
+        columns = min(self._chunk[1], self.shape[2] - j * self._chunk[1])
+        try:
+            count = int(frame.databytecounts[index])
+            if count == 0:  # a sparse file: what was never written holds nothing
+                return np.full((self._contiguous_samples(), rows, columns), self._page.nodata, self.dtype)
+            with self._lock:
+                self._file.seek(int(frame.dataoffsets[index]))
+                data = self._file.read(count)
+            tables = {}
+            if int(self._page.compression) in _JPEG:
+                tables = {"jpegtables": frame.jpegtables, "jpegheader": self._page.jpegheader}
+            segment = self._page.decode(data, index, **tables)[0]
+            pixels = np.asarray(segment)[0, :rows, :columns]
+        except Exception as error:  # decoders meet hostile bytes; see `files._decode`
+            raise broken(self._path, "TIFF", error) from error
+        if pixels.shape[:2] != (rows, columns):
+            found = f"a tile of {pixels.shape[0]} × {pixels.shape[1]} pixels in the place of {rows} × {columns}"
+            raise broken(self._path, "TIFF", ValueError(found))
+        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(self.dtype, copy=False)
+
+    def _read_plain(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
+        """Read samples that lie in the file one after the other, uncompressed: row by row, nothing is kept."""
+        together = self._axes.endswith("S")
+        samples = self._samples() if together else 1
+        dtype = self.dtype.newbyteorder(self._tiff.byteorder)
+        lead = len(self._order) // samples
+        height, width = self.shape[1:]
+        many, wide = rows[1] - rows[0], columns[1] - columns[0]
+        room = np.empty((lead, many, wide, samples), dtype)
+        full = wide == width
+        for plane in range(lead):
+            for row in range(1 if full else many):
+                at = ((plane * height + rows[0] + row) * width + columns[0]) * samples * dtype.itemsize
+                target = room[plane] if full else room[plane, row]
+                self._fill(target, int(self._start or 0) + at)
+        planes = np.moveaxis(room, -1, 1).reshape(-1, many, wide)
+        return planes[self._places_in_file()].astype(self.dtype, copy=False)
+
+    def _places_in_file(self) -> Int64[np.ndarray, " planes"]:
+        """Return where the wanted planes lie among the leading axes of the file, samples last."""
+        if self._axes.endswith("S"):
+            return self._order
+        leading = [axis for axis in self._axes if axis not in "YX"]
+        numbers = np.arange(len(self._order)).reshape([self._sizes[a] for a in leading])
+        wanted = [a for a in leading if a not in "CS"] + [a for a in "CS" if a in leading]
+        return numbers.transpose([leading.index(a) for a in wanted]).reshape(-1).astype(np.int64)
+
+    def _fill(self, target: np.ndarray, at: int) -> None:
+        with self._lock:
+            self._file.seek(at)
+            data = self._file.read(target.nbytes)
+        if len(data) != target.nbytes:
+            raise broken(self._path, "TIFF", ValueError(f"{target.nbytes - len(data)} bytes are missing"))
+        target[...] = np.frombuffer(data, target.dtype).reshape(target.shape)
+
+
+def plane_order(axes: str, sizes: dict[str, int]) -> Int64[np.ndarray, " planes"]:
+    """Return for each plane, stacks before channels before samples, its page × samples + its sample.
+
+    Pages run through the axes that are neither Y, X nor S, in the order in which the file names them.
+    """
+    paged = [axis for axis in axes if axis not in "YXS"]
+    pages = np.arange(math.prod(sizes[a] for a in paged), dtype=np.int64).reshape([sizes[a] for a in paged])
+    wanted = [a for a in paged if a != "C"] + [a for a in paged if a == "C"]
+    ordered = pages.transpose([paged.index(a) for a in wanted])
+    samples = sizes.get("S", 1)
+    return (ordered.reshape(-1)[:, None] * samples + np.arange(samples)).reshape(-1)
+
+
+def readable_by_windows(file: BinaryIO) -> bool:
+    """Tell whether a TIFF's pages are flat pictures of one kind, which windows can be cut from."""
+    file.seek(0)
+    with tifffile.TiffFile(file, name="image", _multifile=False) as tiff:
+        series = tiff.series[0]
+        axes, page = str(series.axes), series.keyframe
+        flat = int(page.shaped[1]) == 1 and {"Y", "X"} <= set(axes) and "YX" in axes
+        if series.dataoffset is not None and axes.replace("S", "").endswith("YX"):
+            return flat
+        paged = math.prod(n for axis, n in zip(axes, series.shape, strict=True) if axis not in "YXS")
+        return flat and len(series.pages) == paged and all(p is not None for p in series.pages)

@@ -1,0 +1,126 @@
+"""Stitching: objects of an image that is looked at piece by piece, numbered as if it had been seen whole.
+
+Areas are found strip by strip, and joined across the strips' edges by union-find: exactly the areas of the whole image.
+Objects that flood from seeds are decided window by window from the seeds of the whole image, so that none is cut in two
+or counted twice; see `flood_window` for what is not exact about them.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8, UInt32
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pixelwise.labels.decoding import interior_to_heights
+from pixelwise.labels.flooding import flood
+from pixelwise.labels.objects import components
+from pixelwise.labels.tidying import fill_holes
+
+
+class StripLabels:
+    """Numbers the connected areas of a mask that comes in strips of rows, from top to bottom.
+
+    Parameters
+    ----------
+    corners : bool
+        Pixels that touch at a corner belong together.
+
+    Attributes
+    ----------
+    count : int
+        Provisional numbers that were given: 1...count.
+
+    Notes
+    -----
+    Memory: one row, 16 bytes for each touch across the edge of a strip, and when they are joined about 32 bytes for
+    each provisional number.
+    """
+
+    def __init__(self, *, corners: bool = True) -> None:
+        self._corners = corners
+        self.count = 0
+        self._above: UInt32[np.ndarray, " width"] | None = None
+        self._touches: list[Int64[np.ndarray, "touches 2"]] = []
+
+    def add(self, mask: Bool[np.ndarray, "rows width"]) -> UInt32[np.ndarray, "rows width"]:
+        """Return the provisional numbers of the next strip, in the order in which its rows meet them; 0 outside."""
+        found = components(mask, corners=self._corners)
+        numbers = found.astype(np.uint32)
+        numbers[found > 0] += np.uint32(self.count)
+        self.count += int(found.max(initial=0))
+        if self._above is not None and len(numbers):
+            self._touch(self._above, numbers[0])
+        if len(numbers):
+            self._above = numbers[-1].copy()
+        return numbers
+
+    def joined(self) -> Int64[np.ndarray, " numbers"]:
+        """Return for each provisional number, 0 included, the smallest one of the same area."""
+        nodes = self.count + 1
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._touches])
+        graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
+        _, area = connected_components(graph, directed=False)
+        _, first = np.unique(area, return_index=True)
+        return first[area].astype(np.int64)
+
+    def _touch(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
+        width = len(above)
+        found: list[Int64[np.ndarray, "touches 2"]] = []
+        for shift in (-1, 0, 1) if self._corners else (0,):
+            a = above[max(0, -shift) : width - max(0, shift)]
+            b = below[max(0, shift) : width + min(0, shift)]
+            both = (a > 0) & (b > 0)
+            found.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
+        self._touches.append(np.unique(np.concatenate(found), axis=0))
+
+
+def final_numbers(
+    joined: Int64[np.ndarray, " numbers"], areas: Int64[np.ndarray, " numbers"], smallest: int
+) -> tuple[UInt32[np.ndarray, " numbers"], int]:
+    """Return the final number of each provisional one, and how many there are.
+
+    Parameters
+    ----------
+    joined : int array
+        From `StripLabels.joined`.
+    areas : int array
+        Pixels of each provisional number; those of one area are added up.
+    smallest : int
+        Areas of fewer pixels are dropped: they become 0.
+    """
+    total = np.bincount(joined, weights=areas, minlength=len(joined)).astype(np.int64)
+    kept = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
+    return numbers[joined], int(kept.sum())
+
+
+def flood_window(
+    seeds: UInt32[np.ndarray, "height width"],
+    foreground: Bool[np.ndarray, "height width"],
+    interior: UInt8[np.ndarray, "height width"],
+) -> UInt32[np.ndarray, "height width"]:
+    """Let the seeds of a window spread over its foreground, as `decoding` does for a whole image.
+
+    Parameters
+    ----------
+    seeds : uint32 array
+        Numbers of the seeds in the whole image.
+    foreground : bool array
+    interior : uint8 array
+        Probability of the interior times 255; is used up.
+
+    Notes
+    -----
+    What is kept of a window equals the whole image where the halo around it holds all of every object that reaches
+    into the kept part, and of those that meet them. A larger object keeps its number and all its pixels are decided
+    once, but where it runs into the window's edge its border to neighbours may lie elsewhere, and its holes may stay.
+    """
+    present, local = np.unique(seeds, return_inverse=True)
+    labels = np.ascontiguousarray(local.reshape(seeds.shape).astype(np.int32))
+    if present.size and present[0] != 0:  # a window full of seeds: 0 must stay background
+        labels += 1
+        present = np.concatenate([np.zeros(1, np.uint32), present])
+    interior_to_heights(interior, foreground)
+    flood(interior, labels)
+    fill_holes(labels)
+    return present[labels]

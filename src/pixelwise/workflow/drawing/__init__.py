@@ -1,0 +1,1 @@
+"""From the steps of a network to a drawing of it."""

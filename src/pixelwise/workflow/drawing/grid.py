@@ -1,0 +1,160 @@
+"""Where the nodes of a nested network stand: resolutions are rows, and each node is right of all it is made of.
+
+The nodes of U-Net++ come out as the triangle of its paper (Zhou et al. 2018, arXiv 1807.10165, figure 1a).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pixelwise.workflow.drawing.graph import Node, Skipped
+from pixelwise.workflow.drawing.style import (
+    COLOURS,
+    GREY,
+    SMALL,
+    TEXT,
+    Box,
+    Layout,
+    fill_of,
+    note_of,
+    size_text,
+    way_of,
+)
+from pixelwise.workflow.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+
+HEIGHT, COLUMN_GAP, ROW_GAP = 36.0, 22.0, 56.0
+ARC, ARC_STEP = 16.0, 9.0  # height of an arc over one node, and how much each further one adds
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Nodes of one resolution in a row, drawn as one box: what enters, and what comes out."""
+
+    nodes: tuple[int, ...]
+    column: int
+
+
+def is_nested(nodes: Sequence[Node]) -> bool:
+    """Tell whether two joints stand in a row, so that skips pass other nodes."""
+    rows = [node.level for node in nodes if node.kind == "joined"]
+    return len(rows) > len(set(rows))
+
+
+def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
+    """Place the stages of a network in a grid."""
+    stages = _stages(nodes)
+    heads = [s for s in stages if _is_end(s, stages, nodes) and s.nodes[0] > 0]
+    lifted = len(heads) > 1
+    width = max(text_width(line, TEXT, True) for s in stages for line in _inside(s, nodes)) + 14
+    arcs = [_arc_height(skip, stage, stages, nodes) for stage in stages for skip in nodes[stage.nodes[0]].skips]
+    top = 8 + max(arcs, default=0.0) + (HEIGHT + 18 if lifted else 0)
+    left = max(text_width(size_text(node.size, dimensions), SMALL) for node in nodes) + 12
+    boxes: dict[int, Box] = {}
+    for stage in stages:
+        node = nodes[stage.nodes[-1]]
+        column, y = stage.column, top + node.level * (HEIGHT + ROW_GAP)
+        if lifted and stage in heads:
+            column, y = column - 1, 8.0
+        boxes[stage.nodes[-1]] = Box(node=node, x=left + column * (width + COLUMN_GAP), y=y, width=width, height=HEIGHT)
+    marks: list[Mark] = [mark for stage in stages for mark in _ways(stage, stages, nodes, boxes)]
+    for stage in stages:
+        marks += _box(stage, stage in heads, nodes, boxes[stage.nodes[-1]], dimensions)
+    rows = {box.node.level: box for box in reversed(boxes.values())}
+    marks += [
+        Words(
+            x=box.x - 7,
+            y=box.middle[1] + 3,
+            text=size_text(box.node.size, dimensions),
+            size=SMALL,
+            anchor="end",
+            colour="#555555",
+        )
+        for box in rows.values()
+    ]
+    bottom = max(box.bottom for box in boxes.values())
+    return Layout(tuple(boxes.values()), tuple(marks), max(box.right for box in boxes.values()), bottom + 10)
+
+
+def _stages(nodes: Sequence[Node]) -> list[_Stage]:
+    """Group the nodes; each stage's column is one more than those it is made of."""
+    groups: list[list[int]] = []
+    used = {node.source for node in nodes} | {skip.node for node in nodes for skip in node.skips}
+    for place, node in enumerate(nodes):
+        begins = node.source in (None, 0) or node.kind == "joined" or node.source != place - 1
+        begins = begins or nodes[node.source or 0].level != node.level or place not in used
+        if begins:
+            groups.append([place])
+        else:
+            groups[-1].append(place)
+    columns: dict[int, int] = {}
+    stages: list[_Stage] = []
+    for group in groups:
+        first = nodes[group[0]]
+        before = [first.source, *(skip.node for skip in first.skips)]
+        column = 1 + max((columns[place] for place in before if place is not None), default=-1)
+        columns |= dict.fromkeys(group, column)
+        stages.append(_Stage(tuple(group), column))
+    return stages
+
+
+def _stage_of(place: int, stages: Sequence[_Stage]) -> _Stage:
+    return next(stage for stage in stages if place in stage.nodes)
+
+
+def _is_end(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
+    """Tell whether nothing looks at what comes out of a stage."""
+    end = stage.nodes[-1]
+    return all(node.source != end and end not in [skip.node for skip in node.skips] for node in nodes)
+
+
+def _inside(stage: _Stage, nodes: Sequence[Node]) -> list[str]:
+    """Return the words in a box: the stage's name, which is the first word of its layers, and its channels."""
+    node = nodes[stage.nodes[-1]]
+    return [node.steps[-1].name.split()[0] if node.steps else "image", str(node.channels)]
+
+
+def _arc_height(skip: Skipped, stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> float:
+    """Return how high the arc of a skip rises; 0 where nothing stands between, so that it is straight."""
+    source = _stage_of(skip.node, stages)
+    level = nodes[stage.nodes[0]].level
+    between = [s for s in stages if source.column < s.column < stage.column and nodes[s.nodes[0]].level == level]
+    return ARC + ARC_STEP * (len(between) - 1) if between else 0.0
+
+
+def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
+    box, first = boxes[stage.nodes[-1]], nodes[stage.nodes[0]]
+    if first.source is None:
+        return []
+    start = boxes[_stage_of(first.source, stages).nodes[-1]]
+    (x0, y0), (x1, y1) = start.middle, box.middle
+    quarter = box.width / 4
+    colour = COLOURS[way_of(first)]
+    if y1 > y0:
+        points = ((x0 + quarter, start.bottom), (x1 - quarter, box.y))
+    elif y1 < y0:
+        points = ((x0 + (quarter if x1 > x0 else 0), start.y), (x1 - (quarter if x1 > x0 else 0), box.bottom))
+    else:
+        points = ((start.right, y0), (box.x, y1))
+    marks: list[Mark] = [Line(points=points, colour=colour, width=1.8)]
+    for skip in first.skips:
+        other = boxes[_stage_of(skip.node, stages).nodes[-1]]
+        lift = _arc_height(skip, stage, stages, nodes)
+        if not lift:
+            marks.append(Line(points=((other.right, y1), (box.x, y1)), colour=GREY, width=1.2))
+            continue
+        a, b = (other.right - 6, other.y), (box.x + quarter / 2 + 3 * (lift - ARC) / ARC_STEP, box.y)
+        high = 4 * lift / 3  # a cubic curve rises to three quarters of its handles
+        handles = (a[0] + 30, a[1] - high), (b[0] - 30, b[1] - high)
+        marks.append(Line(points=(a, *handles, b), colour=GREY, width=1.2, curved=True, dashed=True))
+    return marks
+
+
+def _box(stage: _Stage, last: bool, nodes: Sequence[Node], box: Box, dimensions: int) -> list[Mark]:
+    name, channels = _inside(stage, nodes)
+    note = "; ".join(note_of(nodes[place], dimensions) for place in stage.nodes)
+    area = Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
+    x, y = box.middle
+    return [
+        area,
+        Words(x=x, y=y - 3, text=name, size=TEXT, bold=True),
+        Words(x=x, y=y + 10, text=channels, size=TEXT),
+    ]

@@ -1,0 +1,256 @@
+"""Where the boxes of a network stand: a U, or a staircase, in the order of computing.
+
+Layers of one resolution stand in a row, coarser rows lie below. Going down, a box stands right below the one it comes
+from; going up, to the right of all that came before. Height tells the size, width the channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pixelwise.workflow.drawing.graph import Node
+from pixelwise.workflow.drawing.style import (
+    COLOURS,
+    GREY,
+    LOWEST,
+    PURPLE,
+    SLIMMEST,
+    SMALL,
+    TALLEST,
+    TEXT,
+    WIDEST,
+    Box,
+    Layout,
+    diamond,
+    hump,
+    map_marks,
+    size_text,
+    way_of,
+)
+from pixelwise.workflow.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+
+GAP = 24.0  # between boxes of a row: an arrow's length
+ROW_GAP = 58.0  # between rows: words below a box, an arrow, words above the next one
+BESIDE = 5.0  # between an arrow and words beside it
+GATE_ROOM = 24.0  # between a gate and the joint behind it
+FAR = 1e9  # an empty row ends here, to the left
+POWER = 0.65  # of sizes and channels, so that the smallest can still be seen
+Rows = dict[int, float]
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A box's place in its row, and how far its words reach to both sides of its middle."""
+
+    left: float
+    right: float
+
+
+def lay_out_path(nodes: Sequence[Node], dimensions: int) -> Layout:
+    """Place the nodes of a network in which no two joints share a row."""
+    sizes = [_measures(node, nodes) for node in nodes]
+    heights: Rows = {}
+    for node, (_, height) in zip(nodes, sizes, strict=True):
+        if node.kind != "gate":
+            heights[node.level] = max(heights.get(node.level, 0.0), height)
+    centres: Rows = {}
+    bottom = 14.0 - ROW_GAP
+    for level in sorted(heights):
+        centres[level] = bottom + ROW_GAP + heights[level] / 2
+        bottom += ROW_GAP + heights[level]
+    boxes = _place(nodes, sizes, centres, dimensions)
+    marks: list[Mark] = []
+    for place in boxes:
+        marks += _ways(place, nodes, boxes)
+    for place, box in boxes.items():
+        marks += map_marks(box, dimensions, place == len(nodes) - 1, _copied(nodes, box.node))
+        marks += _cuts(nodes, box, boxes)
+    for place in boxes:
+        marks += _signs(place, nodes, boxes, dimensions)
+        marks += _words(place, nodes, boxes, dimensions)
+    words = [mark.rectangle for mark in marks if isinstance(mark, Words)]
+    width = max([box.right for box in boxes.values()] + [r[2] for r in words])
+    return Layout(tuple(boxes.values()), tuple(marks), width, bottom + 26)
+
+
+def _measures(node: Node, nodes: Sequence[Node]) -> tuple[float, float]:
+    """Return the width and height of a node's box."""
+    maps = [other for other in nodes if not other.is_vector]
+    if node.is_vector:
+        most = max(other.channels for other in nodes if other.is_vector)
+        return 7.0, LOWEST + 76 * (node.channels / most) ** 0.5
+    widest, largest = max(other.channels for other in maps), max(other.size for other in maps)
+    width = SLIMMEST + (WIDEST - SLIMMEST) * (node.channels / widest) ** POWER
+    return width, max(LOWEST, TALLEST * (node.size / largest) ** POWER)
+
+
+def _comes_down(node: Node, nodes: Sequence[Node]) -> bool:
+    return node.source is not None and nodes[node.source].level < node.level
+
+
+def _comes_up(node: Node, nodes: Sequence[Node]) -> bool:
+    return node.source is not None and nodes[node.source].level > node.level
+
+
+def _goes_down(place: int, nodes: Sequence[Node]) -> bool:
+    return any(node.source == place and _comes_down(node, nodes) and node.kind != "gate" for node in nodes)
+
+
+def _lower_words(place: int, nodes: Sequence[Node], dimensions: int) -> list[str]:
+    """Return the lines below a box: its size where it is new in the row or goes out, how often it is repeated."""
+    node = nodes[place]
+    before = None if node.source is None else nodes[node.source]
+    new = before is None or place == len(nodes) - 1 or (before.level, before.size) != (node.level, node.size)
+    lines = [size_text(node.size, dimensions)] if new and not node.is_vector else []
+    return [*lines, f"× {node.repeated}"] if node.repeated > 1 else lines
+
+
+def _slot(place: int, nodes: Sequence[Node], width: float, dimensions: int) -> _Slot:
+    """Measure how far a box and its words reach to both sides of the box's middle."""
+    node = nodes[place]
+    above = text_width(str(node.channels), TEXT)
+    below = max((text_width(line, SMALL, True) for line in _lower_words(place, nodes, dimensions)), default=0.0)
+    left = right = width / 2
+    if _comes_down(node, nodes):
+        left = max(left, BESIDE + above)
+    else:
+        left, right = max(left, above / 2), max(right, above / 2)
+    if _goes_down(place, nodes):
+        right = max(right, BESIDE + below)
+    elif _comes_up(node, nodes):
+        left = max(left, BESIDE + below)
+    else:
+        left, right = max(left, below / 2), max(right, below / 2)
+    return _Slot(left, right)
+
+
+def _place(
+    nodes: Sequence[Node], sizes: Sequence[tuple[float, float]], centres: Rows, dimensions: int
+) -> dict[int, Box]:
+    boxes: dict[int, Box] = {}
+    reach: dict[int, float] = {}  # right end of each box with its words
+    rows: Rows = {}
+    for place, node in enumerate(nodes):
+        if node.kind == "gate":
+            continue
+        (width, height), slot = sizes[place], _slot(place, nodes, sizes[place][0], dimensions)
+        start = rows.get(node.level, -FAR) + GAP  # where the words may begin
+        if node.source is not None:
+            start = max(start, boxes[node.source].x if _comes_down(node, nodes) else reach[node.source] + GAP)
+            if any(skip.gate is not None for skip in node.skips):
+                start += GATE_ROOM
+        middle = start + slot.left if node.source is not None else 0.0
+        if _comes_down(node, nodes) and node.source is not None:
+            middle = max(rows.get(node.level, -FAR) + GAP + slot.left, boxes[node.source].middle[0])
+        boxes[place] = Box(
+            node=node, x=middle - width / 2, y=centres[node.level] - height / 2, width=width, height=height
+        )
+        reach[place] = rows[node.level] = middle + slot.right
+    shift = -min(box.middle[0] - _slot(place, nodes, box.width, dimensions).left for place, box in boxes.items())
+    return {place: replace(box, x=box.x + shift) for place, box in boxes.items()}
+
+
+def _copied(nodes: Sequence[Node], node: Node) -> list[float]:
+    """Return the shares of a joined map that are copies."""
+    if node.kind != "joined":
+        return []
+    return [nodes[skip.node].channels / node.channels for skip in node.skips]
+
+
+def _landing(box: Box, nodes: Sequence[Node]) -> float:
+    """Return where an arrow from below meets a box: at the part of a joined map that was up-sampled."""
+    return box.x + box.width * (1 + sum(_copied(nodes, box.node))) / 2
+
+
+def _ways(place: int, nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
+    """Return the arrows into a box."""
+    box, node = boxes[place], nodes[place]
+    if node.source is None:
+        return []
+    start = boxes[node.source]
+    colour, residual = COLOURS[way_of(node)], node.kind == "residual"
+    (x0, y0), (x1, y1) = start.middle, box.middle
+    marks: list[Mark] = []
+    if _comes_down(node, nodes):
+        middle = (start.bottom + box.y) / 2
+        points = (
+            ((x0, start.bottom), (x1, box.y))
+            if x0 == x1
+            else ((x0, start.bottom), (x0, middle), (x1, middle), (x1, box.y))
+        )
+        marks.append(Line(points=points, colour=colour, width=1.8))
+        if residual:
+            marks.append(hump((x1 - 2, middle - 13), (x1 - 2, middle + 11), (-15.0, 0.0)))
+    elif _comes_up(node, nodes):
+        landing = _landing(box, nodes)
+        marks.append(Line(points=((start.right, y0), (landing, y0), (landing, box.bottom)), colour=colour, width=1.8))
+    else:
+        marks.append(Line(points=((start.right, y0), (box.x, y1)), colour=colour, width=1.8))
+        if residual:
+            marks.append(hump((start.right + 2, y0 - 2), (box.x - 4, y1 - 2), (0.0, -13.0)))
+    for skip in node.skips:
+        other = boxes[skip.node]
+        marks.append(Line(points=((other.right, other.middle[1]), (box.x, y1)), colour=GREY, width=1.2))
+    return marks
+
+
+def _cuts(nodes: Sequence[Node], box: Box, boxes: dict[int, Box]) -> list[Mark]:
+    """Return a dashed rectangle in a map of which only the centre goes on into a joint."""
+    marks: list[Mark] = []
+    for node in nodes:
+        for skip in node.skips:
+            if boxes.get(skip.node) is box and node.kind == "joined" and node.size < box.node.size:
+                height = box.height * node.size / box.node.size
+                y = box.middle[1] - height / 2
+                points = rectangle(box.x + 1.5, y, box.width - 3, height)
+                marks.append(Area(points=points, fill="none", stroke="#222222", width=0.9, dashed=True))
+    return marks
+
+
+def _signs(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions: int) -> list[Mark]:
+    """Return the gates in front of a joint, each with its signal."""
+    box, marks = boxes[place], list[Mark]()
+    slot = _slot(place, nodes, box.width, dimensions)
+    for skip in nodes[place].skips:
+        if skip.gate is None or nodes[skip.gate].source is None:
+            continue
+        signal = nodes[skip.gate].source
+        start = boxes[nodes[place].source or 0]
+        x, y = box.middle[0] - max(slot.left + 9, box.width / 2 + GATE_ROOM), box.middle[1]
+        low = start.middle[1]
+        if signal == place:  # the up-sampled map is the signal
+            low = box.bottom + 20
+            marks.append(
+                Line(points=((_landing(box, nodes), low), (x, low), (x, y + 6)), colour=GREY, dashed=True, width=1.1)
+            )
+        else:
+            marks.append(Line(points=((x, low), (x, y + 6)), colour=GREY, dashed=True, width=1.1))
+        marks.append(diamond(x, y))
+    return marks
+
+
+def _words(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions: int) -> list[Mark]:
+    box, node = boxes[place], nodes[place]
+    x, y = box.middle[0], box.y - 4
+    down = _comes_down(node, nodes)
+    marks: list[Mark] = [
+        Words(x=x - BESIDE if down else x, y=y, text=str(node.channels), size=TEXT, anchor="end" if down else "middle")
+    ]
+    anchor, x = "middle", x
+    if _goes_down(place, nodes):
+        anchor, x = "start", x + BESIDE
+    elif _comes_up(node, nodes):
+        anchor, x = "end", _landing(box, nodes) - BESIDE
+    for line, text in enumerate(_lower_words(place, nodes, dimensions)):
+        times = text.startswith("×")
+        marks.append(
+            Words(
+                x=x,
+                y=box.bottom + 10 + 11 * line,
+                text=text,
+                size=SMALL,
+                anchor=anchor,
+                colour=PURPLE if times else "#555555",
+                bold=times,
+            )
+        )
+    return marks

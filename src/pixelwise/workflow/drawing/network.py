@@ -1,0 +1,30 @@
+"""The drawing of a network, made from its own trail: any registered architecture, no line for any of them."""
+
+from collections.abc import Sequence
+
+from pixelwise.workflow.drawing.graph import Node
+from pixelwise.workflow.drawing.grid import is_nested, lay_out_grid
+from pixelwise.workflow.drawing.layout import lay_out_path
+from pixelwise.workflow.drawing.style import Layout, frame, legend
+from pixelwise.workflow.drawing.writing import Drawing
+
+
+def lay_out(nodes: Sequence[Node], dimensions: int) -> Layout:
+    """Place the boxes: a grid where joints stand in a row (U-Net++), else a U or a staircase."""
+    return lay_out_grid(nodes, dimensions) if is_nested(nodes) else lay_out_path(nodes, dimensions)
+
+
+def draw_network(nodes: Sequence[Node], dimensions: int, titles: Sequence[str]) -> Drawing:
+    """Draw a network.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        What `read_nodes` returned.
+    dimensions : {2, 3}
+        Of the images.
+    titles : sequence of str
+        Up to three lines above the drawing, the name first.
+    """
+    cropped = any(node.size < nodes[skip.node].size for node in nodes if node.kind == "joined" for skip in node.skips)
+    return frame(lay_out(nodes, dimensions), titles, legend(nodes, dimensions, cropped))

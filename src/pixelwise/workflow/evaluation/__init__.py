@@ -1,0 +1,1 @@
+"""What evaluate does, task by task."""

@@ -1,0 +1,73 @@
+"""Evaluate, of masks: each image is predicted and compared with its mask."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pixelwise.engine.model import Model
+from pixelwise.engine.modelfile import Recipe
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.images.records import has_background
+from pixelwise.progress import Progress
+from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
+
+OBJECTS = ("background", "object")
+
+
+def score_masks(
+    model: Model, dataset: Dataset, cases: Sequence[Case], *, pages: int | None, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Return the scores of a model of masks on cases with masks; see `evaluate`.
+
+    Raises
+    ------
+    BadDataset
+        The masks have another task or other classes than the model.
+    """
+    labelling = agree(model.recipe, dataset.labelling, dataset.root)
+    masked = [(case, case.mask) for case in cases if case.mask is not None]
+    instances = labelling.task == "instance"
+    names = OBJECTS if instances else model.recipe.classes
+    results: list[CaseResult] = []
+    warnings: dict[str, int] = {}
+    for case, mask in progress.track(masked, "evaluating", len(masked)):
+        truth = read_labels(mask, labelling)
+        pixels = read_pixels(case.image, model.recipe.channels, pages).pixels
+        prediction = model.predict_pixels(pixels)
+        for warning in prediction.warnings:
+            warnings[warning] = warnings.get(warning, 0) + 1
+        labels = prediction.labels
+        if not instances and model.recipe.target.kind != "classes":
+            labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
+        results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
+    progress.tell(*(f"{text} ({count} images)" for text, count in warnings.items()))
+    first = int(has_background(labelling.task, names))
+    scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
+    for row, (case, mask) in zip(scores["cases"], masked, strict=True):
+        row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # the report shows some of them
+    return scores
+
+
+def agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:
+    """Return how to read the masks in the model's classes; refuse another task or other classes.
+
+    Masks that do not show every class of the model are understood with fewer; they are read with all of them.
+    """
+    if labelling.task == "classification":
+        expected = f"images with masks, for the task {recipe.task} that the model learned"
+        raise BadDataset(expected, "a folder per class", "Give such a folder, or use another run.", root)
+    if (labelling.task == "instance") != (recipe.task == "instance"):
+        mend = f"Say what the masks are with --task {recipe.task}, or use another run."
+        raise BadDataset(f"masks for the task {recipe.task}, as the model learned", labelling.task, mend, root)
+    if labelling.task == "instance" or labelling.classes == recipe.classes:
+        return labelling
+    known = dict(zip(recipe.classes, recipe.values, strict=True))
+    here = dict(zip(labelling.classes, labelling.values, strict=True))
+    if not here.items() <= known.items():
+        mend = "Name the classes of the data with --classes in the model's order, or use another run."
+        expected = f"the model's classes ({', '.join(recipe.classes)})"
+        raise BadDataset(expected, ", ".join(labelling.classes), mend, root)
+    task = "binary" if len(recipe.classes) <= 2 else "multiclass"
+    return replace(labelling, task=task, classes=recipe.classes, values=recipe.values, colours=recipe.colours)

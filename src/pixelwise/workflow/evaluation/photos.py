@@ -1,0 +1,63 @@
+"""Evaluate, of whole-image classes: the class of each image is told and compared with its folder."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, Dataset, read_pixels
+from pixelwise.parallel import parallel_map
+from pixelwise.progress import Progress
+from pixelwise.workflow.evaluation.photo_scores import summarise_photos
+
+TOGETHER = 64  # images that are read and predicted at once: a bound on the memory
+
+
+def score_photos(
+    model: PhotoModel, dataset: Dataset, cases: Sequence[Case], *, pages: int | None, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Return the scores of a model of whole-image classes on cases with classes; see `evaluate`.
+
+    Raises
+    ------
+    BadDataset
+        There are masks instead of class folders, or folders that the model knows no class for.
+    """
+    classes = model.recipe.classes
+    index = _agree(classes, dataset)
+    truth = np.array([index[case.class_index or 0] for case in cases], np.int64)
+    look = partial(_look, model=model, pages=pages)
+    chances: list[np.ndarray] = []
+    with progress.bar("evaluating", len(cases)) as advance:
+        for start in range(0, len(cases), TOGETHER):
+            some = cases[start : start + TOGETHER]
+            chances.append(model.predict_batch(list(parallel_map(look, some))))
+            advance(len(some), "")
+    names = [case.name for case in cases]
+    scores: dict[str, Any] = {
+        "task": "classification",
+        **summarise_photos(names, truth, np.concatenate(chances), classes, seed),
+    }
+    for row, case in zip(scores["cases"], cases, strict=True):
+        row["files"] = [str(case.image.resolve())]  # the report shows some of them
+    return scores
+
+
+def _agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
+    """Return the model's index of each class of the data, which may show fewer classes than the model knows."""
+    expected = f"folders named as the model's classes ({', '.join(classes)})"
+    labelling = dataset.labelling
+    if labelling.task != "classification":
+        raise BadDataset(expected, "images with masks", "Give such a folder, or use another run.", dataset.root)
+    strange = [name for name in labelling.classes if name not in classes]
+    if strange:
+        mend = "Rename these folders or take them out, or use another run."
+        raise BadDataset(expected, ", ".join(strange), mend, dataset.root)
+    return [list(classes).index(name) for name in labelling.classes]
+
+
+def _look(case: Case, *, model: PhotoModel, pages: int | None) -> np.ndarray:
+    return model.look(read_pixels(case.image, model.recipe.channels, pages).pixels)

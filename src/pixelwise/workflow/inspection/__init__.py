@@ -1,0 +1,1 @@
+"""What inspect shows: data, runs, networks, and what they see."""

@@ -1,0 +1,97 @@
+"""Inspect, of a data folder: what was understood of it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.errors import OutputFailed
+from pixelwise.images.cases import DataOptions, Dataset, examine
+from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
+from pixelwise.images.photo_fingerprint import PhotoFingerprint, measure_photos
+from pixelwise.progress import Progress
+from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
+from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
+from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet
+
+PROBLEMS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class InspectedData:
+    """A data folder, as it would be trained on."""
+
+    dataset: Dataset
+    fingerprint: Fingerprint | PhotoFingerprint | None
+    sheet: Path | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the folder can be trained on as it is."""
+        return not any(problem.fatal for problem in self.dataset.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object."""
+        labelling = self.dataset.labelling
+        return {
+            "kind": "data",
+            "task": labelling.task,
+            "classes": list(labelling.classes),
+            "values": list(labelling.values),
+            "ignore_index": labelling.ignore_value,
+            "channels": self.dataset.channels,
+            "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
+            "told": list(self.dataset.told),
+            "problems": [
+                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in self.dataset.problems
+            ],
+            "fingerprint": asdict(self.fingerprint) if self.fingerprint else None,
+            "contact_sheet": str(self.sheet) if self.sheet else None,
+        } | ({"class_cases": count_by_class(self.dataset)} if labelling.task == "classification" else {})
+
+    def to_text(self) -> str:
+        """Return sentences and a small table for people."""
+        labelling, lines = self.dataset.labelling, list(self.dataset.told)
+        counts = ", ".join(f"{len(self.dataset.part(p))} {p}" for p in ("train", "val", "test"))
+        lines += ["", f"Cases: {counts}. Task: {labelling.task}. Channels: {self.dataset.channels}."]
+        if isinstance(self.fingerprint, Fingerprint):
+            shares = zip(labelling.classes, self.fingerprint.class_shares, strict=False)
+            lines += [f"  {share:7.2%}  {name}" for name, share in shares]
+        if labelling.task == "classification":
+            lines += describe_classes(self.dataset, self.fingerprint)
+        problems = self.dataset.problems
+        if problems:
+            lines += ["", f"{len(problems)} problems:"]
+            lines += [f"  {p.file}: {p.text}" for p in problems[:PROBLEMS_SHOWN]]
+            if len(problems) > PROBLEMS_SHOWN:
+                lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")
+        if self.sheet:
+            lines += ["", f"Contact sheet: {self.sheet}"]
+        return "\n".join(lines)
+
+
+def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:
+    """Examine a data folder, measure it and draw its contact sheet; see `inspect`."""
+    sheet = _place_of_sheet(root, out)
+    dataset = examine(root, options, 0, progress)
+    train = dataset.part("train")
+    if any(problem.fatal for problem in dataset.problems) or not train:
+        return InspectedData(dataset, None, None)
+    photos = dataset.labelling.task == "classification"
+    fingerprint = (
+        measure_photos(train, len(dataset.labelling.classes), dataset.channels, options.pages, progress)
+        if photos
+        else measure_fingerprint(train, dataset.labelling, dataset.channels, progress)
+    )
+    if sheet is not None:
+        (draw_class_sheet if photos else draw_contact_sheet)(sheet, dataset)
+    return InspectedData(dataset, fingerprint, sheet)
+
+
+def _place_of_sheet(root: Path, out: Path | str | None) -> Path | None:
+    """Return where the contact sheet goes; None where the current folder is the user's data."""
+    sheet = Path(out) if out is not None else Path(f"inspect-{root.resolve().name}.png")
+    if not sheet.resolve().is_relative_to(root.resolve()):
+        return sheet
+    if out is None:
+        return None
+    raise OutputFailed("a place outside the data", "one inside the data folder", "Give another --out.", sheet)

@@ -1,0 +1,237 @@
+"""Inspect, of a network: its layers, its sizes and its drawing; and the list of all networks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelwise.commit import commit_bytes, commit_text
+from pixelwise.errors import OutputFailed
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.trail import sizes_with_rest
+from pixelwise.networks.architectures import (
+    ARCHITECTURES,
+    CLASSIFIERS,
+    ENCODERS,
+    NetworkOptions,
+    build,
+    paper,
+    published_options,
+    published_size,
+    summary,
+)
+from pixelwise.networks.models import Classifier, Layer, Network
+from pixelwise.workflow.config import Config, override
+from pixelwise.workflow.drawing.graph import read_nodes
+from pixelwise.workflow.drawing.maps import Map, peak_values, read_maps
+from pixelwise.workflow.drawing.network import draw_network
+from pixelwise.workflow.drawing.writing import to_png, to_svg
+
+LEGAL_SHOWN = 1024  # legal sizes are listed up to here
+BYTES = 4  # of a number in a map: single precision
+SUFFIXES = (".svg", ".png")
+VOLUME = 128  # side of volumes, where none is given
+
+
+@dataclass(frozen=True)
+class InspectedNetwork:
+    """A network's layers and sizes for one input size, and where its drawing lies.
+
+    `peak` are the most numbers that a forward pass without gradients holds at once, for one image.
+    """
+
+    options: NetworkOptions
+    geometry: Geometry
+    size: int
+    layers: tuple[Layer, ...]
+    peak: int
+    classifies: bool
+    drawings: tuple[Path, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        """Of the images."""
+        return 2 if self.classifies else self.options.dimensions
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object; sizes are along one axis, bytes are for one image."""
+        geometry = self.geometry
+        return {
+            "kind": "network",
+            "name": self.options.name,
+            "task": "classification" if self.classifies else "segmentation",
+            "summary": summary(self.options.name),
+            "paper": paper(self.options.name),
+            "dimensions": self.dimensions,
+            "channels": self.layers[0].in_channels,
+            "classes": self.layers[-1].channels,
+            "parameters": sum(layer.parameters for layer in self.layers),
+            "flops": sum(layer.flops for layer in self.layers),
+            "activation_bytes": BYTES * sum(layer.values for layer in self.layers),
+            "inference_peak_bytes": BYTES * self.peak,
+            "input_size": self.size,
+            "output_size": self.layers[-1].output_size,
+            "total_stride": geometry.total_stride,
+            "receptive_field": geometry.receptive_field,
+            "receptive_field_min": geometry.receptive_field_min,
+            "receptive_field_max": geometry.receptive_field,
+            "reach": geometry.reach,
+            "halo": geometry.halo,
+            "margin": geometry.margin,
+            "exact_tiles": geometry.exact,
+            "legal_first": geometry.legal_first,
+            "legal_step": geometry.legal_step,
+            "legal_sizes": list(range(geometry.legal_first, max(LEGAL_SHOWN, self.size) + 1, geometry.legal_step)),
+            "layers": [{**asdict(layer), "activation_bytes": BYTES * layer.values} for layer in self.layers],
+            "drawings": [str(path) for path in self.drawings],
+        }
+
+    def to_text(self) -> str:
+        """Return the layers as a table with the arithmetic behind each size, and the totals."""
+        facts = self.to_json()
+        name_width = max(14, *(len(layer.name) + 2 for layer in self.layers))
+        head = f"{'layer':<{name_width}}{'channels':>14}  {'size':<30}{'parameters':>12}{'GFLOP':>9}{'MB':>9}"
+        lines = [f"{facts['name']}: {facts['summary']}", facts["paper"], "", head]
+        for layer in self.layers:
+            channels, work = f"{layer.in_channels} -> {layer.channels}", layer.flops / 1e9
+            sizes = f"{layer.arithmetic:<30}{layer.parameters:>12,}{work:>9.2f}{BYTES * layer.values / 1e6:>9.1f}"
+            lines.append(f"{layer.name:<{name_width}}{channels:>14}  {sizes}")
+        sides = f"{self.size} -> {facts['output_size']}"
+        total = f"{facts['parameters']:>12,}{facts['flops'] / 1e9:>9.2f}{facts['activation_bytes'] / 1e6:>9.1f}"
+        lines += [f"{'total':<{name_width}}{'':>14}  {sides:<30}{total}", "", *self._sentences(facts)]
+        if self.drawings:
+            lines.append(f"Drawing: {', '.join(map(str, self.drawings))}")
+        return "\n".join(lines)
+
+    def _sentences(self, facts: dict[str, Any]) -> list[str]:
+        geometry = self.geometry
+        least, most = facts["receptive_field_min"], facts["receptive_field_max"]
+        field = f"{most} input pixels a side"
+        if least < most:
+            field = f"{least} to {field} (by its place on the grid of {geometry.total_stride})"
+        rule = f"{geometry.legal_first} + k x {geometry.legal_step}"
+        if geometry.legal_step == 1:
+            rule = f"from {geometry.legal_first} on"
+        lines = [
+            f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP for "
+            f"{' x '.join([str(self.size)] * self.dimensions)} (a multiply-add counts as two).",
+            f"The maps of one image are {_bytes(facts['activation_bytes'])} in single precision, which training keeps; "
+            f"prediction holds at most {_bytes(facts['inference_peak_bytes'])} of them at once.",
+            f"Legal sizes: {rule}; total stride {geometry.total_stride}.",
+            f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, up to {geometry.reach} to the "
+            "one side of it.",
+        ]
+        if not self.classifies:
+            lines.append(
+                f"Exact tiles need a halo of {geometry.halo}"
+                + (f" and a margin of {geometry.margin}." if geometry.margin else ".")
+                if geometry.exact
+                else "Tiles are not exact: a layer looks at the whole image."
+            )
+        return lines
+
+
+@dataclass(frozen=True)
+class InspectedList:
+    """All registered networks, a line for each."""
+
+    names: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object."""
+        return {
+            "kind": "networks",
+            "networks": [
+                {
+                    "name": name,
+                    "task": "classification" if name in CLASSIFIERS else "segmentation",
+                    "encoder": name in ENCODERS,
+                    "summary": summary(name),
+                    "paper": paper(name),
+                }
+                for name in self.names
+            ],
+        }
+
+    def to_text(self) -> str:
+        """Return the networks by what they are for."""
+        networks = self.to_json()["networks"]
+        width = max(len(name) for name in self.names) + 2
+        lines: list[str] = []
+        for task, title in (
+            ("segmentation", "For masks:"),
+            ("classification", "For whole images (* also an encoder):"),
+        ):
+            lines += ["", title] if lines else [title]
+            for network in networks:
+                mark = "*" if network["encoder"] else " "
+                if network["task"] == task:
+                    lines.append(f"  {network['name']:<{width}}{mark} {network['summary']}")
+        return "\n".join([*lines, "", "A U-Net on an encoder: pixelwise inspect unet encoder=resnet34"])
+
+
+def list_networks() -> InspectedList:
+    """List all registered networks."""
+    return InspectedList(tuple(ARCHITECTURES))
+
+
+def inspect_network(
+    name: str, size: int | None, overrides: Sequence[str], out: Path | str | None = None
+) -> InspectedNetwork:
+    """Build a registered network without weights, tell its layers and draw it; see `inspect`."""
+    options = _options(name, overrides)
+    svg, png = _places(options, out)
+    with torch.device("meta"):
+        network = build(options)
+    geometry = network.geometry()
+    usual = published_size(name) if network.dimensions == 2 else VOLUME
+    side = size if size is not None else geometry.legal_size(usual)
+    layers = network.layers(side)
+    maps = _maps(network, side)
+    peak = peak_values(maps, network.dimensions)
+    found = InspectedNetwork(options, geometry, side, layers, peak, isinstance(network, Classifier), (svg, png))
+    drawing = draw_network(read_nodes(maps), network.dimensions, titles(found))
+    commit_text(svg, to_svg(drawing))
+    commit_bytes(png, to_png(drawing))
+    return found
+
+
+def titles(found: InspectedNetwork) -> list[str]:
+    """Return the lines above the drawing: name, paper, numbers."""
+    facts, encoder = found.to_json(), found.options.encoder
+
+    def shape(channels: int, side: int) -> str:
+        return " × ".join([str(channels), *[str(side)] * found.dimensions])
+
+    out = f"{facts['classes']}" if found.classifies else shape(facts["classes"], facts["output_size"])
+    numbers = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP"
+    name = found.options.name if encoder == "plain" else f"{found.options.name} on {encoder}"
+    return [name, facts["paper"], f"{shape(facts['channels'], found.size)} → {out}; {numbers}"]
+
+
+def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
+    """Return the options as published, on the encoder that is asked for, with the user's words above them."""
+    own = {field.name for field in fields(NetworkOptions)}
+    words = [f"network.{word}" if word.partition("=")[0] in own else word for word in overrides]
+    encoder = override(Config(), words).network.encoder
+    return override(Config(network=published_options(name, encoder)), words).network
+
+
+def _maps(network: Network, size: int) -> list[Map]:
+    trail = network.trail()
+    return read_maps(trail, sizes_with_rest(trail, size) or [], size)
+
+
+def _places(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:
+    """Return where the drawing goes, as SVG and as PNG beside it."""
+    encoder = "" if options.encoder == "plain" else f"-{options.encoder}"
+    path = Path(out) if out is not None else Path(f"inspect-{options.name}{encoder}.svg")
+    if path.suffix and path.suffix not in SUFFIXES:
+        raise OutputFailed("a drawing as .svg or .png", f"`{path.suffix}`", "Give another --out.", path)
+    return path.with_suffix(".svg"), path.with_suffix(".png")
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,245 @@
+"""The plan: fingerprint, machine and time budget become a Config in which every choice bears its reason.
+
+Rules follow nnU-Net's planning (patch from the median image, depth from the patch, foreground-aware patches) with
+two changes: width and number of steps come from a time budget, and the speed is measured, not assumed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pixelwise.engine.machine import Machine
+from pixelwise.images.cases import DataOptions, Labelling
+from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.images.records import has_background
+from pixelwise.networks.architectures import build
+from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
+from pixelwise.workflow.planning.choices import (
+    DEFAULT_BUDGET,
+    Choices,
+    Limit,
+    Probe,
+    choose_precision,
+    fill_time,
+    propose_seconds,
+    put,
+    remember,
+)
+
+# Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
+# every longer budget so goes into more steps and half into a wider network.
+STEPS_PER_ROOT_SECOND = 60
+WIDTHS = (8, 12, 16, 24, 32, 48, 64)
+GUESSED_WIDTH = 16  # measured first
+SGD_RATE = 1e-2
+LOWER_RATE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a plan stands on.
+
+    `oriented` is the difference between upper and lower parts of the pictures (`measure_orientation`);
+    `seconds_used` is the part of the budget that looking at the data has taken.
+    """
+
+    fingerprint: Fingerprint
+    labelling: Labelling
+    data: DataOptions
+    machine: Machine
+    oriented: float
+    seconds_used: float = 0.0
+
+
+def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
+    """Choose every setting.
+
+    Parameters
+    ----------
+    ground : Ground
+    limit : Limit
+    seed : int
+    overrides : sequence of "section.setting=value"
+        The user's own choices; the other choices are made around them.
+    probe : callable
+        Config -> measured seconds per training step, everything included.
+
+    Returns
+    -------
+    Config
+        With a reason for each choice. `training.steps` fills the budget at the measured speed.
+    """
+    fixed, own = parse_assignments(overrides), parse_assignments(without_recipe(overrides))
+    probe = remember(probe)
+    config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
+    for choose in (_task, _patches, _loss, _augmentation, _learning):
+        config = put(config, choose(ground, limit, config), fixed)
+    config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
+    fitted = _fit_patches(config, ground, fixed, own)
+    fixed |= {key: value for key, (value, _) in fitted.items()}
+    config = put(config, fitted, own)
+    config = put(config, _precision(config, ground, fixed, probe), fixed)
+    config = explain(_fill_time(config, ground, limit, fixed, probe), overrides)
+    return put(config, fitted, own)
+
+
+def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
+    print_, labels = ground.fingerprint, ground.labelling
+    kind, classes, why = "classes", len(labels.classes), f"{labels.task}: {len(labels.classes)} classes."
+    if labels.task == "instance":
+        touching = print_.touching_share
+        kind, classes = ("boundary", 3) if touching > 0.01 else ("components", 2)
+        decoding = (
+            "a boundary class and a seeded watershed separate them"
+            if kind == "boundary"
+            else ("connected components are enough")
+        )
+        if config.target.separate:
+            kind, classes = "components", 2
+            decoding = f"{config.target.separate} pixels of background are cut between them"
+        why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
+    smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
+    area_why = "A tenth of the area of a small (5th percentile) training object." if smallest else "Nothing is dropped."
+    return {
+        "target.kind": (kind, why),
+        "target.min_area": (smallest, area_why),
+        "network.name": ("unet", "A padded U-Net: as many pixels out as in."),
+        "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
+        "network.classes": (classes, f"Channels of the target `{kind}`."),
+        "network.normalisation": (
+            "batch",
+            "Can be folded away after training and keeps tiled prediction exact.",
+        ),
+        "normalisation.kind": (
+            "image",
+            "Each image is brought to mean 0 and deviation 1, whatever its exposure.",
+        ),
+    }
+
+
+def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
+    print_, seconds = ground.fingerprint, propose_seconds(limit)
+    most = 512 if ground.machine.device != "cpu" else 256 if seconds is None or seconds >= 240 else 160
+    median = (print_.heights[1], print_.widths[1])
+    height, width = (min(most, math.ceil(side / 16) * 16) for side in median)
+    # 8 pixels at the bottom still leave a 3 x 3 kernel something to look at
+    depth = max(1, min(4, int(math.log2(min(height, width) / 8))))
+    batch = max(4, min(16, round(4 * 256 * 256 / (height * width))))
+    if ground.machine.device == "cuda":
+        batch = 16
+    rare = min((s for s in print_.class_shares[1:] if s > 0), default=0.5)
+    share = 0.5 if rare < 0.01 else 0.33 if rare < 0.3 else 0.0
+    return {
+        "patches.height": (height, f"Median image {median[0]} x {median[1]}, at most {most} here."),
+        "patches.width": (width, f"Median image {median[0]} x {median[1]}, at most {most} here."),
+        "patches.batch": (batch, f"About {batch * height * width / 1e6:.2f} megapixels a step."),
+        "patches.foreground_share": (share, f"The rarest class holds {rare:.2%} of the pixels."),
+        "network.depth": (
+            depth,
+            f"{min(height, width)} pixels halved {depth} times leave {min(height, width) >> depth}.",
+        ),
+    }
+
+
+def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
+    """Bring the patch to sizes that the network takes; the user's own stand.
+
+    A valid network puts out less than it reads: a planned patch gets its margin on top. A recipe's patch that would
+    reach beyond the largest image on all sides shrinks to what covers it.
+    """
+    with torch.device("meta"):
+        geometry = build(config.network).geometry()
+    choices: Choices = {}
+    largest = {"height": ground.fingerprint.heights[2], "width": ground.fingerprint.widths[2]}
+    for name, image in largest.items():
+        key, size = f"patches.{name}", getattr(config.patches, name)
+        wanted = min(size, image + 2 * geometry.margin) if key in fixed else size + 2 * geometry.margin
+        if key in own or (wanted == size and geometry.is_legal(size)):
+            continue
+        legal = geometry.legal_size(wanted)
+        if wanted < size:
+            why = f"{legal} in, {geometry.output_size(legal)} out cover the largest image, which has {image}."
+        elif geometry.margin:
+            why = f"{geometry.output_size(legal)} pixels out, with {geometry.margin} more that are read on each side."
+        else:
+            why = f"The next size after {size} that {config.network.name} takes."
+        choices[key] = (legal, why)
+    return choices
+
+
+def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
+    labels = ground.labelling
+    background = config.target.kind != "classes" or has_background(labels.task, labels.classes)
+    ground_name = labels.classes[0] if labels.classes else "the first class"
+    why_background = "Class 0 is the background." if background else f"`{ground_name}` is a class like the others."
+    rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
+    why = f"None: Dice counts classes alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
+    if config.loss.balanced:
+        why = "Found from the training targets: see balanced."
+    return {
+        "loss.class_weights": ((), why),
+        "loss.cross_entropy": (
+            1.0,
+            "Cross-entropy and Dice together are the most robust choice over data sets.",
+        ),
+        "loss.dice": (1.0, "See cross_entropy."),
+        "loss.dice_background": (not background, why_background),
+    }
+
+
+def _learning(ground: Ground, limit: Limit, config: Config) -> Choices:
+    """Fit the learning rates to the optimiser and to what the encoder brings along."""
+    choices: Choices = {}
+    if config.training.optimiser == "sgd":
+        why = "What nnU-Net gives gradient descent with momentum 0.99."
+        choices["training.learning_rate"] = (SGD_RATE, why)
+    if config.transfer.encoder_weights:
+        why = "The encoder has learned already: its stages learn more slowly, the finest ones most."
+        choices["transfer.lower_rate"] = (LOWER_RATE, why)
+    return choices
+
+
+def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
+    if ground.oriented > 0.25:
+        why = f"Classes above and below differ by {ground.oriented:.0%}: the pictures have an up, which stays up."
+        return {"augmentation.rotation": (10.0, why), "augmentation.upside_down": (False, why)}
+    why = f"Classes above and below differ by {ground.oriented:.0%} only: no direction is special."
+    return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
+
+
+def _precision(config: Config, ground: Ground, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+    width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
+    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
+
+
+def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
+    """Choose the width and the number of steps."""
+    seconds = propose_seconds(limit)
+    wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
+    allowed = (seconds or DEFAULT_BUDGET) / wanted
+    width, measured = _widest(config, fixed, probe, allowed)
+    why = f"The widest of {WIDTHS} with a step under {allowed:.2f} s; measured {measured:.3f} s."
+    config = put(config, {"network.base": (width, why)}, fixed)
+    area = config.patches.batch * config.patches.height * config.patches.width
+    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), f"{area} pixels"
+    return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
+
+
+def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:
+    """Return the widest network whose step stays under `allowed` seconds, and its measured seconds per step."""
+    if "network.base" in fixed:
+        return fixed["network.base"], probe(config)
+    guess = GUESSED_WIDTH
+    seconds = {guess: probe(with_settings(config, {"network.base": guess}, {}))}
+    # between linear (memory-bound) and quadratic (arithmetic-bound) in the width
+    fitting = [w for w in WIDTHS if seconds[guess] * (w / guess) ** 1.6 <= allowed] or [WIDTHS[0]]
+    for width in reversed(fitting):
+        if width not in seconds:
+            seconds[width] = probe(with_settings(config, {"network.base": width}, {}))
+        if seconds[width] <= 1.15 * allowed:
+            return width, seconds[width]
+    narrowest = fitting[0]
+    return narrowest, seconds[narrowest]

@@ -1,0 +1,1 @@
+"""What predict does, task by task."""

@@ -1,0 +1,111 @@
+"""The report, of masks: scores per class and object, and cases beside their truth."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelwise.engine.model import Model, load_model_for_prediction
+from pixelwise.images.cases import Labelling, read_labels, read_pixels
+from pixelwise.images.files import png_bytes
+from pixelwise.images.records import has_background
+from pixelwise.progress import Progress
+from pixelwise.workflow.reporting import page as html
+from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.page import attempt, empty_classes
+from pixelwise.workflow.run import Run
+
+BEST, MEDIAN, WORST = 2, 1, 3  # cases shown of each
+
+
+def mask_scores(scores: dict[str, Any]) -> list[str]:
+    """Return the tables of the scores: per class, objects, boundaries, confusion, and what was empty."""
+    names = ("class", "Dice", "IoU", "precision", "recall", "pixels")
+    rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
+    parts = [html.table(names, rows, "Over all pixels of the set")]
+    found = scores["scores"]
+    if objects := found.get("objects"):
+        ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
+        parts.append(html.table(("IoU above", "AP, mean over images", "AP, all objects"), ap, "Objects"))
+        others = [(html.words(k), v) for k, v in objects.items() if k != "ap"]
+        parts.append(html.table(("score", "value"), others))
+    if boundaries := found.get("boundaries"):
+        parts.append(html.table(("score", "value"), [(html.words(k), v) for k, v in boundaries.items()], "Boundaries"))
+    if len(scores["classes"]) > 2:
+        names = [r["name"] for r in scores["classes"]]
+        shares = [_shares(name, line) for name, line in zip(names, scores["confusion"], strict=True)]
+        caption = "Confusion, in percent of the true pixels"
+        parts.append(html.table(("truth \\ predicted", *names), shares, caption, digits=1))
+    return [*parts, *empty_classes(scores.get("empty", {}))]
+
+
+def _shares(name: str, line: list[int]) -> tuple[Any, ...]:
+    total = sum(line)
+    return (name, *(None if not total else 100 * count / total for count in line))
+
+
+def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str]:
+    """Show the best, middle and worst cases, where their files are still there."""
+    field = "mean_ap" if "objects" in scores["scores"] else "mean_dice"
+    ranked = sorted((c for c in scores["cases"] if c.get(field) is not None), key=lambda c: c[field], reverse=True)
+    ranked = [case for case in ranked if case.get("files")]
+    if not ranked or not run.model_path.is_file():
+        lacks = "the run has no model" if ranked else "no case has both a score and the names of its files"
+        return [html.paragraphs([f"No pictures: {lacks}. Run `pixelwise evaluate RUN DATA` on a finished run again."])]
+    model = load_model_for_prediction(run.folder, device="cpu")
+    recipe = model.recipe
+    other = "another object" if recipe.task == "instance" else "another class"
+    tones = (draw.RIGHT, draw.MISSED, draw.FALSE, draw.CONFUSED)
+    parts = [html.key(list(zip(("right", "missed", "false alarm", f"taken for {other}"), tones, strict=True)))]
+    if recipe.task != "instance":
+        parts.append(html.key(list(zip(recipe.classes, recipe.colours, strict=False))))
+    for kind, case in progress.track(_choose(ranked), "drawing cases", len(_choose(ranked))):
+        caption = f"{kind}: {case['name']}, {html.words(field)} {html.show(case[field])}"
+        parts.append(f"<p><b>{html.escape(caption)}</b></p>")
+        parts += attempt("This case", partial(_panels, run, model, case["files"]), progress)
+    return parts
+
+
+def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Pick cases without showing one twice."""
+    middle = len(ranked) // 2
+    picks = [("best", i) for i in range(BEST)] + [("middle", middle + i) for i in range(MEDIAN)]
+    picks += [("worst", len(ranked) - WORST + i) for i in range(WORST)]
+    chosen: dict[int, str] = {}
+    for kind, index in picks:
+        if 0 <= index < len(ranked):
+            chosen.setdefault(index, kind)
+    return [(kind, ranked[index]) for index, kind in sorted(chosen.items())]
+
+
+def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
+    recipe, objects = model.recipe, model.recipe.task == "instance"
+    labelling = Labelling(
+        task=run.understood["task"],
+        classes=recipe.classes,
+        values=recipe.values,
+        colours=recipe.colours,
+        coded_by_colour=bool(run.understood.get("coded_by_colour")),
+        ignore_value=run.understood["ignore_index"],
+    )
+    pixels = read_pixels(Path(files[0]), recipe.channels, run.config.data.pages).pixels
+    truth = read_labels(Path(files[1]), labelling)
+    predicted = model.predict_pixels(pixels).labels.astype(np.int32)
+    if not objects and recipe.target.kind != "classes":
+        predicted = (predicted > 0).astype(np.int32)  # a mask that was learned as objects
+    view = draw.stretch(pixels)
+    background = has_background(recipe.task, recipe.classes)
+    panels = {
+        "image": view,
+        "truth": draw.colour(truth, recipe.colours, objects=objects),
+        "prediction": draw.colour(predicted, recipe.colours, objects=objects),
+        "errors": draw.object_errors(view, truth, predicted)
+        if objects
+        else draw.class_errors(view, truth, predicted, background=background),
+    }
+    figures = [
+        html.picture(png_bytes(np.moveaxis(draw.shrink(panel), -1, 0)), "png", caption)
+        for caption, panel in panels.items()
+    ]
+    return [f'<div class="case">{"".join(figures)}</div>']

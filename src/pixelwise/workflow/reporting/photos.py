@@ -1,0 +1,115 @@
+"""The report, of whole-image classes: accuracies, the confusion matrix, the most confident mistakes as pictures."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pixelwise.errors import PixelwiseError
+from pixelwise.images.files import png_bytes, read_image
+from pixelwise.progress import Progress
+from pixelwise.workflow.reporting import page as html
+from pixelwise.workflow.reporting import pictures as draw
+
+MISTAKES = 24
+PAIRS = 10  # confusions that are listed, the most frequent first
+NUMBERED, NAMED = 20, 60  # classes up to which the matrix shows numbers, and names
+SMALL = 100  # pixels a side up to which a photo is shown with hard pixels
+
+
+def photo_scores(scores: dict[str, Any]) -> list[str]:
+    """Return accuracies with intervals, the table per class, the confusion matrix and its largest entries."""
+    images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
+    rows = [(html.words(name), images[name], *(intervals[name] or (None, None))) for name in intervals]
+    rows.append(("mean over classes", images["mean_class_accuracy"], None, None))
+    parts = [html.table(("score", "value", "low", "high"), rows, "Share of right images, with 95 % intervals")]
+    names = [row["name"] for row in scores["classes"]]
+    matrix = np.array(scores["confusion"], np.int64).reshape(len(names), len(names))
+    parts.append(f'<div class="curves">{html.picture(draw_matrix(matrix, names), "svg+xml", _caption(names))}</div>')
+    if pairs := _confused(matrix, names):
+        parts.append(html.table(("truth", "said", "images", "% of the class"), pairs, "Most often confused", digits=1))
+    classes = [(r["name"], r["accuracy"], r["precision"], r["images"], r["said"]) for r in scores["classes"]]
+    parts.append(html.table(("class", "accuracy", "precision", "images", "said"), classes, "Per class"))
+    return [*parts, *html.empty_classes(scores.get("empty", {}))]
+
+
+def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
+    """Show the images whose wrong class was said with the most certainty, where their files are still there."""
+    wrong = sorted((c for c in scores["cases"] if c["said"] != c["truth"]), key=lambda c: -c["probability"])
+    if not wrong:
+        return [html.paragraphs(["No mistakes."])]
+    shown = [case for case in wrong if case.get("files")][:MISTAKES]
+    figures: list[str] = []
+    gone: list[str] = []
+    for case in progress.track(shown, "drawing mistakes", len(shown)):
+        try:
+            figures.append(_figure(case))
+        except PixelwiseError:
+            gone.append(case["name"])
+    told = [f"{len(wrong)} of {len(scores['cases'])} images were told wrongly; the surest mistakes stand first."]
+    if gone:
+        told.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
+    return [html.paragraphs(told), f'<div class="photos">{"".join(figures)}</div>']
+
+
+def draw_matrix(matrix: np.ndarray, names: list[str]) -> bytes:
+    """Draw a confusion matrix (truth, said) in percent of each true class, as the bytes of an SVG."""
+    buffer = BytesIO()
+    # the same run gives the same page; and a $ in a class name is a $
+    with rc_context({"svg.hashsalt": "pixelwise", "text.parse_math": False}):
+        _draw(matrix, names).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
+    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    count = len(names)
+    side = 2.2 + min(9.0, 0.42 * count)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    shade = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    ticks = (range(count), [name[:24] for name in names]) if count <= NAMED else ([], [])
+    axis.set_xticks(*ticks, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(*ticks)
+    axis.tick_params(labelsize=8, length=0)
+    axis.set_xlabel("said", fontsize=9)
+    axis.set_ylabel("truth", fontsize=9)
+    for row, column in np.argwhere(shares >= 0.5).tolist() if count <= NUMBERED else ():
+        tone = "white" if shares[row, column] > 55 else "#333"
+        axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=tone)
+    figure.colorbar(shade, ax=axis, shrink=0.8, label="% of the true class").ax.tick_params(labelsize=8)
+    return figure
+
+
+def _caption(names: list[str]) -> str:
+    return f"Confusion matrix of {len(names)} classes: a row per true class, a column per class that was said."
+
+
+def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
+    """List the most frequent confusions: truth, said, images, percent of the true class."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    places = [divmod(int(flat), len(names)) for flat in order]
+    return [
+        (names[true], names[said], int(wrong[true, said]), 100 * float(wrong[true, said] / matrix[true].sum()))
+        for true, said in places
+        if wrong[true, said]
+    ]
+
+
+def _figure(case: dict[str, Any]) -> str:
+    pixels = read_image(Path(case["files"][0])).pixels
+    # photos of 8 bits are shown as they are; what else there is has no natural white
+    view = np.moveaxis(pixels[:3], 0, -1) if _plain(pixels) else draw.stretch(pixels)
+    picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
+    caption = f"{case['truth']}, said {case['said']} ({case['probability']:.1%}): {case['name']}"
+    return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
+
+
+def _plain(pixels: np.ndarray) -> bool:
+    return pixels.dtype == np.uint8 and len(pixels) >= 3

@@ -1,0 +1,1 @@
+"""What a run does while it learns."""

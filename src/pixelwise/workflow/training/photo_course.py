@@ -1,0 +1,126 @@
+"""The course of whole-image classification: random parts of photos, scored by the share of right ones."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+from torch import nn
+
+from pixelwise.engine.modelfile import Recipe
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.images.cases import Case, Dataset, read_pixels
+from pixelwise.images.photos import PhotoSampler, fit, middle
+from pixelwise.images.preprocess import Scale, intensity_scale
+from pixelwise.images.views import View
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.parallel import cores
+from pixelwise.progress import Progress
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
+from pixelwise.workflow.run import Run
+
+STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
+LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little
+TOGETHER = 64  # photos that are validated at once
+
+
+@dataclass(frozen=True)
+class Print:
+    """One photo in memory: fitted pixels (channels, rows, columns) in their own type, its class, its scale."""
+
+    pixels: np.ndarray
+    index: int
+    scale: Scale
+
+
+class PhotoCourse:
+    """Reads the photos into memory, draws parts of them, and looks at validation photos.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : Dataset
+    geometry : Geometry
+        Of the network that learns.
+    device : str
+    progress : Progress
+    """
+
+    score_name = "accuracy"
+
+    def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
+        self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
+        config = run.config
+        prints = _read(dataset.part("train"), dataset.channels, config, progress)
+        self.loss = config.loss
+        self.pass_steps = len(prints) / config.photos.batch
+        self.sampler = PhotoSampler(
+            [photo.pixels for photo in prints],
+            [photo.index for photo in prints],
+            [photo.scale for photo in prints],
+            config.photos,
+            config.training.seed,
+        )
+        looked_at = _some(dataset.part("val"), config)
+        self._validation = _read(looked_at, dataset.channels, config, progress)
+
+    def begin(self) -> None:
+        """Write nothing: a class has no picture to compare with."""
+
+    def score(self, network: nn.Module) -> float:
+        """Return the share of right photos among those that are looked at."""
+        runtime, side = TorchRuntime(network, self._device), self._run.config.photos.side
+        right = 0
+        for start in range(0, len(self._validation), TOGETHER):
+            some = self._validation[start : start + TOGETHER]
+            seen = np.stack([photo.scale.apply(middle(photo.pixels, side, side)) for photo in some])
+            right += int((runtime(seen).argmax(1) == [photo.index for photo in some]).sum())
+        return right / len(self._validation)
+
+    def picture(self, network: nn.Module, step: int) -> None:
+        """Write nothing: see `begin`."""
+
+    def recipe(self, score: float, step: int) -> Recipe:
+        """Return everything that prediction needs besides the weights."""
+        config = self._run.config
+        return Recipe(
+            network=config.network,
+            normalisation=config.normalisation,
+            target=TargetOptions(),
+            geometry=self._geometry,
+            task="classification",
+            classes=self._dataset.labelling.classes,
+            values=(),
+            colours=(),
+            channels=self._dataset.channels,
+            tile=config.photos.side,
+            intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
+            trained={
+                "pixelwise": version("pixelwise"),
+                "data": self._dataset.root.name,
+                "validation_accuracy": f"{score:.4f}",
+                "step": str(step),
+            },
+            view=View(side=config.photos.side, shorter=config.photos.shorter),
+        )
+
+
+def _some(cases: Sequence[Case], config: Config) -> list[Case]:
+    """Take evenly spaced cases, so that every class is among them, as many as their share of the time allows."""
+    allowed = config.training.steps * VALIDATION_SHARE / VALIDATIONS * STEPS_PER_LOOK * config.photos.batch
+    count = min(len(cases), max(LEAST_LOOKED_AT, int(allowed)))
+    return [cases[index * len(cases) // count] for index in range(count)]
+
+
+def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progress) -> list[Print]:
+    """Read and fit photos, in order; decoding runs in threads, because image libraries release Python's lock."""
+
+    def read(case: Case) -> Print:
+        pixels = fit(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
+        return Print(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(progress.track(pool.map(read, cases), "reading", len(cases)))

@@ -1,0 +1,252 @@
+"""Label images grow tile by tile, survive a kill at any byte, and are whole or not there."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelwise.errors import BadImage, BadOption, OutputFailed
+from pixelwise.images.files_tiles import HEADER, Layout, TileFile
+from pixelwise.images.stores import Meaning, check_format, finish, result_path
+from pixelwise.images.windows import open_windows
+
+COLOURS = ((0, 0, 0), (255, 0, 0), (0, 158, 115))
+MEANING = Meaning(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
+
+
+def drawn(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return ((rows // 7 + columns // 11) % 3 * (1 if dtype == "uint8" else 30_001)).astype(dtype)
+
+
+def windows(layout: Layout, core: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    return [
+        ((top, min(top + core, layout.height)), (left, min(left + core, layout.width)))
+        for top in range(0, layout.height, core)
+        for left in range(0, layout.width, core)
+    ]
+
+
+def fill(tiles: TileFile, labels: np.ndarray, core: int, most: int = 10**9) -> int:
+    """Write what is not done yet, at most so many windows; return how many were written."""
+    left = [window for window in windows(tiles.layout, core) if window not in tiles.done][:most]
+    for window in left:
+        (top, bottom), (start, stop) = window
+        tiles.write(window, labels[top:bottom, start:stop])
+    return len(left)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "zstd"])
+@pytest.mark.parametrize(
+    ("height", "width", "dtype"), [(100, 150, "uint8"), (64, 64, "uint16"), (130, 33, "uint32"), (1, 1, "uint8")]
+)
+def test_a_tiff_holds_what_was_written(tmp_path: Path, height: int, width: int, dtype: str, compression: str) -> None:
+    labels = drawn(height, width, dtype)
+    layout = Layout(height=height, width=width, dtype=dtype, tile=32, compression=compression)
+    path = result_path(tmp_path, "mask", "tiff")
+    tiles = TileFile(path, layout, "test")
+    fill(tiles, labels, 64)
+    assert np.array_equal(tiles.read((0, height), (0, width)), labels)
+    assert finish(tiles, "tiff", MEANING) == path
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.tif"]
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_bigtiff
+        assert np.array_equal(tiff.pages[0].asarray(), labels)
+        pages: Any = tiff.pages
+        for number, page in enumerate(pages):
+            step = 2**number
+            assert np.array_equal(page.asarray(), labels[::step, ::step])
+            assert page.is_reduced == (number > 0)
+        assert max(pages[-1].shape) <= 32
+    source = open_windows(path)
+    assert source.spacing == (0.25, 0.5)
+    if dtype == "uint8":
+        assert source.shape[0] == 3, "a palette"
+        source.close()
+    else:
+        assert np.array_equal(source.read((0, height), (0, width))[0], labels)
+        source.close()
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 150), (300, 40), (5, 5)])
+def test_ome_zarr_labels_with_a_pyramid(tmp_path: Path, height: int, width: int) -> None:
+    zarr: Any = importlib.import_module("zarr")
+
+    labels = drawn(height, width)
+    path = result_path(tmp_path, "mask", "zarr")
+    tiles = TileFile(path, Layout(height=height, width=width, dtype="uint8", tile=16), "test")
+    fill(tiles, labels, 32)
+    finish(tiles, "zarr", MEANING)
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
+    group = zarr.open_group(path, mode="r")
+    described = group.attrs["ome"]
+    datasets = described["multiscales"][0]["datasets"]
+    for number, dataset in enumerate(datasets):
+        step = 2**number
+        assert np.array_equal(np.asarray(group[dataset["path"]]), labels[::step, ::step])
+        assert dataset["coordinateTransformations"] == [{"type": "scale", "scale": [0.25 * step, 0.5 * step]}]
+    assert described["image-label"]["colors"][1] == {"label-value": 1, "rgba": [255, 0, 0, 255]}
+    assert described["image-label"]["properties"][2] == {"label-value": 2, "name": "edge"}
+    source = open_windows(path)
+    assert source.spacing == (0.25, 0.5)
+    assert np.array_equal(source.read((0, height), (0, width))[0], labels)
+
+
+def test_an_old_store_is_replaced(tmp_path: Path) -> None:
+    path = result_path(tmp_path, "mask", "zarr")
+    for dtype in ("uint8", "uint16"):
+        tiles = TileFile(path, Layout(height=40, width=40, dtype=dtype, tile=16), dtype)
+        fill(tiles, drawn(40, 40, dtype), 32)
+        finish(tiles, "zarr", Meaning())
+    assert open_windows(path).dtype == np.uint16
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
+
+
+LAYOUT = Layout(height=100, width=150, dtype="uint8", tile=32)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("whole") / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64)
+    finish(tiles, "tiff", MEANING)
+    return path.read_bytes()
+
+
+@settings(max_examples=60)
+@given(
+    done=st.integers(0, 6), cut_part=st.integers(0, 200), cut_journal=st.integers(0, 200), junk=st.binary(max_size=40)
+)
+def test_whatever_a_kill_leaves_the_file_is_the_same_in_the_end(
+    tmp_path_factory: pytest.TempPathFactory, expected: bytes, done: int, cut_part: int, cut_journal: int, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("killed") / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64, done)
+    tiles.close()
+    for file, cut in ((tiles.part, cut_part), (tiles.journal, cut_journal)):
+        data = file.read_bytes()
+        file.write_bytes(data[: max(0, len(data) - cut)] + junk)
+    again = TileFile(path, LAYOUT, "test")
+    assert len(again.done) <= done
+    if not cut_part and not cut_journal:
+        assert len(again.done) == done, "finished windows are never written again"
+    fill(again, drawn(100, 150), 64)
+    finish(again, "tiff", MEANING)
+    assert path.read_bytes() == expected
+
+
+def test_one_wrong_bit_costs_the_windows_from_there_on(tmp_path: Path, expected: bytes) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64)
+    offset = tiles.levels[0].places[2][0]
+    tiles.close()
+    data = bytearray(tiles.part.read_bytes())
+    data[offset] ^= 1
+    tiles.part.write_bytes(data)
+    again = TileFile(path, LAYOUT, "test")
+    assert again.done == {((0, 64), (0, 64))}, "tile 2 belongs to the second window"
+    fill(again, drawn(100, 150), 64)
+    finish(again, "tiff", MEANING)
+    assert path.read_bytes() == expected
+
+
+def test_another_job_starts_anew(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "one model")
+    tiles.note("scale", [1.0, 2.5])
+    fill(tiles, drawn(100, 150), 64, 3)
+    tiles.close()
+    again = TileFile(path, LAYOUT, "one model")
+    assert (len(again.done), again.notes) == (3, {"scale": [1.0, 2.5]})
+    again.close()
+    other = TileFile(path, LAYOUT, "another model")
+    assert (other.done, other.notes) == (set(), {})
+    assert other.part.stat().st_size == HEADER
+    other.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_finished_is_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64)
+    tiles.close()
+    assert not path.exists()
+    with pytest.raises(BadImage, match="expected a whole TIFF image; got a truncated file"):
+        open_windows(tiles.part)
+
+
+def test_two_writers_are_told_apart(tmp_path: Path) -> None:
+    tiles = TileFile(tmp_path / "mask.tif", LAYOUT, "test")
+    with pytest.raises(OutputFailed, match="expected a result that nobody else writes; got another process at work"):
+        TileFile(tmp_path / "mask.tif", LAYOUT, "test")
+    tiles.close()
+    TileFile(tmp_path / "mask.tif", LAYOUT, "test").close()
+
+
+def test_windows_off_the_grid_are_refused(tmp_path: Path) -> None:
+    tiles = TileFile(tmp_path / "mask.tif", LAYOUT, "test")
+    with pytest.raises(BadOption, match="expected windows on a grid of 32 pixels"):
+        tiles.write(((0, 40), (0, 32)), np.zeros((40, 32), np.uint8))
+    with pytest.raises(BadOption, match="expected tiles of a multiple of 16 pixels"):
+        Layout(height=1, width=1, dtype="uint8", tile=20)
+    with pytest.raises(BadOption, match="expected a format of tiff or zarr; got `png`"):
+        check_format("png")
+    tiles.close()
+
+
+def test_a_full_disk_is_told_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64, 2)
+
+    class Full:
+        def __init__(self, file: object) -> None:
+            self.file = file
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.file, name)
+
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    whole = tiles._file
+    monkeypatch.setattr(tiles, "_file", Full(whole))
+    with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
+        fill(tiles, drawn(100, 150), 64)
+    monkeypatch.setattr(tiles, "_file", whole)
+    tiles.close()
+    again = TileFile(path, LAYOUT, "test")
+    assert len(again.done) == 2
+    fill(again, drawn(100, 150), 64)
+    finish(again, "tiff", MEANING)
+    assert path.read_bytes() == expected
+
+
+def test_killed_for_good(tmp_path: Path, expected: bytes) -> None:
+    """A process that dies in mid-write, not one that closes its files."""
+    path = tmp_path / "mask.tif"
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path; from test_stores import LAYOUT, drawn, fill\n"
+        "from pixelwise.images.stores import TileFile\n"
+        "tiles = TileFile(Path(sys.argv[1]), LAYOUT, 'test'); fill(tiles, drawn(100, 150), 64, 4)\n"
+        "tiles.append(0, 99, drawn(32, 32)); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", code, str(path), str(Path(__file__).parent)], check=False)
+    assert died.returncode == -9
+    again = TileFile(path, LAYOUT, "test")
+    assert len(again.done) == 4
+    fill(again, drawn(100, 150), 64)
+    finish(again, "tiff", MEANING)
+    assert path.read_bytes() == expected

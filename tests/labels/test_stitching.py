@@ -1,0 +1,150 @@
+"""Areas stitched across strips are those of the whole image; objects flooded by windows too, with enough halo."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from pixelwise.labels.decoding import decode
+from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
+from pixelwise.labels.targets import TargetOptions
+
+
+def stitched(mask: np.ndarray, rows: int, *, corners: bool = True, smallest: int = 1) -> np.ndarray:
+    strips = StripLabels(corners=corners)
+    parts = [strips.add(mask[top : top + rows]) for top in range(0, len(mask), rows)]
+    provisional = np.concatenate(parts)
+    areas = np.bincount(provisional.ravel(), minlength=strips.count + 1)
+    numbers, count = final_numbers(strips.joined(), areas, smallest)
+    found = numbers[provisional]
+    assert found.max(initial=0) == count
+    return found
+
+
+def whole(mask: np.ndarray, *, corners: bool) -> np.ndarray:
+    found, _ = ndimage.label(mask, np.ones((3, 3)) if corners else None)
+    return found
+
+
+def spiral(side: int, gap: int) -> np.ndarray:
+    """One long arm that crosses every strip many times."""
+    mask = np.zeros((side, side), bool)
+    row, column, length, step = side // 2, side // 2, gap, 0
+    while 0 <= row < side and 0 <= column < side and length < 2 * side:
+        down, right = ((0, 1), (1, 0), (0, -1), (-1, 0))[step % 4]
+        for _ in range(length):
+            if 0 <= row < side and 0 <= column < side:
+                mask[row, column] = True
+            row, column = row + down, column + right
+        step += 1
+        length += gap if step % 2 == 0 else 0
+    return mask
+
+
+@settings(max_examples=150)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    rows=st.integers(1, 41),
+    density=st.floats(0.05, 0.95),
+    seed=st.integers(0, 10_000),
+    corners=st.booleans(),
+)
+def test_noise(height: int, width: int, rows: int, density: float, seed: int, corners: bool) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < density
+    assert np.array_equal(stitched(mask, rows, corners=corners), whole(mask, corners=corners))
+
+
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 16, 64])
+@pytest.mark.parametrize("gap", [2, 3, 5])
+def test_spirals(rows: int, gap: int, corners: bool) -> None:
+    mask = spiral(61, gap)
+    assert whole(mask, corners=corners).max() == 1
+    assert np.array_equal(stitched(mask, rows, corners=corners), whole(mask, corners=corners))
+    two = mask | np.roll(np.fliplr(mask), 1, 0)
+    assert np.array_equal(stitched(two, rows, corners=corners), whole(two, corners=corners))
+
+
+def test_a_touch_at_a_corner_between_strips() -> None:
+    mask = np.array([[1, 0, 0], [0, 1, 0]], bool)
+    assert stitched(mask, 1).max() == 1
+    assert stitched(mask, 1, corners=False).max() == 2
+    assert stitched(np.fliplr(mask), 1).max() == 1
+
+
+def test_combs_join_at_their_last_row() -> None:
+    mask = np.zeros((9, 21), bool)
+    mask[:, ::2] = True
+    mask[-1] = True
+    assert np.array_equal(stitched(mask, 2), whole(mask, corners=True))
+    strips = StripLabels()
+    for top in range(0, 9, 2):
+        strips.add(mask[top : top + 2])
+    assert strips.count > 11, "control: many provisional numbers, one area"
+
+
+def test_small_areas_are_dropped_by_their_whole_size() -> None:
+    mask = np.zeros((10, 5), bool)
+    mask[3:8, 1] = True
+    mask[0, 4] = True
+    found = stitched(mask, 4, smallest=5)
+    assert found.max() == 1
+    assert (found > 0).sum() == 5
+
+
+def cells(height: int, width: int, seed: int) -> np.ndarray:
+    """Probabilities (background, interior, boundary) of touching round cells at most 15 pixels wide."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    interior, near = np.zeros((height, width)), np.full((height, width), 1e9)
+    for _ in range(height * width // 130):
+        row, column = rng.uniform(0, height), rng.uniform(0, width)
+        near = np.minimum(near, np.hypot(rows - row, columns - column) / rng.uniform(4, 7.5))
+    interior = np.clip(1.2 - near * near, 0, 1) * rng.uniform(0.8, 1, (height, width))
+    ground = np.clip(near - 0.6, 0, 1)
+    chances = np.stack([ground, interior, np.clip(1 - ground - interior, 0.01, 1)])
+    return chances / chances.sum(0)
+
+
+def by_windows(chances: np.ndarray, options: TargetOptions, core: int, halo: int) -> np.ndarray:
+    foreground = chances[0] < 1 - options.foreground_threshold
+    seeds = foreground & (chances[1] > options.seed_threshold)
+    strips = StripLabels(corners=False)
+    provisional = np.concatenate([strips.add(seeds[top : top + core]) for top in range(0, len(seeds), core)])
+    joined = strips.joined()
+    numbered = joined.astype(np.uint32)[provisional]
+    interior = np.rint(chances[1] * 255).astype(np.uint8)
+    found = np.zeros_like(numbered)
+    for top in range(0, seeds.shape[0], core):
+        for left in range(0, seeds.shape[1], core):
+            first, start = max(0, top - halo), max(0, left - halo)
+            near = slice(first, top + core + halo), slice(start, left + core + halo)
+            flooded = flood_window(numbered[near], foreground[near], interior[near].copy())
+            part = found[top : top + core, left : left + core]
+            part[...] = flooded[top - first :, left - start :][: part.shape[0], : part.shape[1]]
+    numbers, _ = final_numbers(joined, np.bincount(found.ravel(), minlength=len(joined)), options.min_area)
+    return numbers[found]
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 1000), core=st.sampled_from([32, 50, 64]))
+def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: int) -> None:
+    chances = cells(150, 170, seed)
+    options = TargetOptions(kind="boundary", seed_threshold=0.5, min_area=8)
+    expected = decode(chances, options)
+    assert expected.max() > 50
+    assert np.array_equal(by_windows(chances, options, core, halo=60), expected)
+
+
+def test_control_without_halo_objects_differ() -> None:
+    options = TargetOptions(kind="boundary", seed_threshold=0.5, min_area=8)
+    chances = cells(150, 170, 0)
+    assert not np.array_equal(by_windows(chances, options, 32, halo=0), decode(chances, options))
+
+
+def test_a_window_full_of_seeds() -> None:
+    seeds = np.full((4, 4), 7, np.uint32)
+    everywhere = np.ones((4, 4), bool)
+    assert (flood_window(seeds, everywhere, np.full((4, 4), 255, np.uint8)) == 7).all()

@@ -1,0 +1,96 @@
+"""Scores of whole-image classes by hand, and the pictures made of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pixelwise.progress import Progress
+from pixelwise.workflow.evaluation.photo_scores import summarise_photos
+from pixelwise.workflow.reporting.photos import draw_matrix, photo_mistakes, photo_scores
+from pixelwise.workflow.summary import describe_scores
+
+CLASSES = tuple("abcdefg")
+
+
+def chances(*orders: str) -> np.ndarray:
+    """Probabilities whose order from the most probable on is that of the letters."""
+    table = np.zeros((len(orders), len(CLASSES)), np.float32)
+    for row, order in zip(table, orders, strict=True):
+        for place, letter in enumerate(order):
+            row[CLASSES.index(letter)] = (len(order) - place) / 28
+    return table
+
+
+def scores() -> dict[str, object]:
+    truth = np.array([0, 0, 1, 2, 2])
+    told = chances("abcdefg", "bacdefg", "bcadefg", "abdefgc", "cabdefg")
+    return summarise_photos(["1", "2", "3", "4", "5"], truth, told, CLASSES)
+
+
+def test_scores_by_hand() -> None:
+    found = json.loads(json.dumps(scores(), allow_nan=False))
+    images = found["scores"]["images"]
+    assert images["top_1"] == pytest.approx(3 / 5)
+    assert images["top_5"] == pytest.approx(4 / 5)
+    assert images["mean_class_accuracy"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3, abs=1e-6)
+    assert images["classes_in_mean"] == 3
+    assert found["headline"]["value"] == images["top_1"]
+    assert found["scores"]["intervals"]["top_1"] == [found["headline"]["low"], found["headline"]["high"]]
+    first = {row["name"]: row for row in found["classes"]}
+    assert (first["a"]["accuracy"], first["a"]["precision"], first["a"]["images"], first["a"]["said"]) == (
+        0.5,
+        0.5,
+        2,
+        2,
+    )
+    assert (first["b"]["accuracy"], first["b"]["precision"]) == (1, 0.5)
+    assert (first["g"]["accuracy"], first["g"]["precision"]) == (None, None)
+    assert found["empty"]["classes_nowhere"] == ["d", "e", "f", "g"]
+    assert found["confusion"][2][:3] == [1, 0, 1]
+    worst = found["cases"][3]
+    assert (worst["truth"], worst["said"], worst["rank"]) == ("c", "a", 6)
+    assert (worst["probability"], worst["probability_of_truth"]) == pytest.approx((7 / 28, 1 / 28), abs=1e-6)
+
+
+def test_an_interval_covers_what_it_should() -> None:
+    """Of samples from images that are right in 70 of 100 cases about 95 % of the intervals hold 0.7."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for draw in range(60):
+        right = rng.random(150) < 0.7
+        told = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
+        found = summarise_photos([""] * 150, np.zeros(150, np.int64), told, ("a", "b"), seed=draw)
+        low, high = found["scores"]["intervals"]["top_1"]
+        held += low <= 0.7 <= high
+    assert 51 <= held <= 60
+
+
+def test_words_for_the_terminal() -> None:
+    told = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
+    assert told.startswith("letters, part test, 5 images: top 1 0.6000 (95 % interval ")
+    assert "top 5 0.8000 (95 % interval" in told
+    assert "mean over 3 classes 0.6667" in told
+    assert "  g          none       none       0" in told
+
+
+def test_the_page_names_the_largest_confusions() -> None:
+    page = "".join(photo_scores(scores()))
+    assert "Confusion matrix of 7 classes" in page
+    assert page.count("data:image/svg+xml;base64,") == 1
+    assert "Most often confused" in page
+    assert "In neither truth nor prediction, so without a score: d, e, f, g." in page
+    assert photo_mistakes(summarise_photos(["1"], np.array([0]), chances("ab"), CLASSES), Progress()) == [
+        "<p>No mistakes.</p>"
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 15, 45, 120])
+def test_a_matrix_of_any_size_is_drawn_the_same_twice(count: int) -> None:
+    names = [f"cost $ {index} $ <b>" for index in range(count)]
+    matrix = np.random.default_rng(0).integers(0, 9, (count, count))
+    matrix[0] = 0  # a class without images
+    drawn = draw_matrix(matrix, names)
+    assert drawn.lstrip().startswith(b"<?xml")
+    assert b"<b>" not in drawn
+    assert drawn == draw_matrix(matrix, names)

@@ -1,0 +1,230 @@
+"""The plan follows from data, machine and time, and every choice bears a reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from pixelwise.engine.machine import Machine
+from pixelwise.errors import BadOption
+from pixelwise.images.cases import DataOptions, Labelling
+from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.environment import parse_duration
+from pixelwise.workflow.planning.choices import Limit
+from pixelwise.workflow.planning.plan_masks import Ground, make_plan
+
+MACHINE = Machine(device="cpu", threads=4, memory=2**34)
+PRINT = Fingerprint(
+    cases=18,
+    channels=1,
+    pixels=18 * 512 * 512,
+    dtype="uint8",
+    heights=(512, 512, 512),
+    widths=(512, 512, 512),
+    intensity_mean=(120.0,),
+    intensity_std=(40.0,),
+    intensity_range=((10.0, 240.0),),
+    class_shares=(0.2, 0.8),
+    class_cases=(18, 18),
+    empty_share=0.0,
+    ignored_share=0.0,
+    objects_per_case=(1, 5, 9),
+    object_diameter=(20.0, 40.0, 80.0),
+    structure_width=5.0,
+    touching_share=0.4,
+)
+BINARY = Labelling(task="binary", classes=("a", "b"), values=(0, 255), colours=((0, 0, 0), (255, 255, 255)))
+OBJECTS = Labelling(task="instance", classes=("background", "object"), values=(), colours=((0, 0, 0), (9, 9, 9)))
+
+
+def ground(fingerprint: Fingerprint = PRINT, labelling: Labelling = BINARY, oriented: float = 0.0) -> Ground:
+    return Ground(fingerprint=fingerprint, labelling=labelling, data=DataOptions(), machine=MACHINE, oriented=oriented)
+
+
+def quick(config: Config) -> float:
+    """A machine on which a step of width 16 takes 0.1 s, and twice the width four times as long."""
+    return 0.1 * (config.network.base / 16) ** 2
+
+
+def plan(limit: Limit, overrides: tuple[str, ...] = (), on: Ground | None = None) -> Config:
+    return make_plan(on or ground(), limit, 0, overrides, quick)
+
+
+def test_a_budget_is_filled_at_the_measured_speed() -> None:
+    config = plan(Limit(seconds=600.0))
+    # 60 sqrt(600) = 1470 steps wanted, so 0.41 s a step: width 32 takes 0.4 s
+    assert config.network.base == 32
+    assert config.training.steps == int(600 * 0.94 / 0.4)
+    assert (config.training.budget, config.training.patience) == (600, 0)
+    assert config.patches.height == config.patches.width == 256
+    assert config.network.depth == 4
+
+
+def test_less_time_makes_a_smaller_network() -> None:
+    short, long = plan(Limit(seconds=60.0)), plan(Limit(seconds=36_000.0))
+    assert short.network.base < plan(Limit(seconds=600.0)).network.base < long.network.base
+    assert short.patches.height == 160
+
+
+def test_without_a_limit_a_budget_is_proposed_and_told() -> None:
+    config = plan(Limit())
+    assert config.training.budget == 600
+    assert config.reasons["training.budget"] == "Proposed: none was given."
+
+
+def test_steps_and_epochs_are_taken_as_given() -> None:
+    assert plan(Limit(steps=123)).training.steps == 123
+    assert plan(Limit(steps=123)).training.budget is None
+    # 18 images of 512 x 512 are 18 patches of 4 x 256 x 256 each
+    assert plan(Limit(epochs=3)).training.steps == 3 * 18
+
+
+def test_the_users_choices_stand_and_the_others_fit_around_them() -> None:
+    config = plan(Limit(seconds=600.0), ("network.base=8", "augmentation.flip=false", "network.depth=2"))
+    assert (config.network.base, config.network.depth, config.augmentation.flip) == (8, 2, False)
+    assert config.training.steps == int(600 * 0.94 / 0.025)
+    assert config.reasons["network.base"] == config.reasons["augmentation.flip"] == "Set by you."
+
+
+def test_every_choice_bears_a_reason() -> None:
+    config = plan(Limit(seconds=600.0))
+    assert {
+        "network.base", "network.depth", "network.normalisation", "patches.height", "patches.batch", "target.kind",
+        "loss.class_weights", "training.steps", "training.precision", "normalisation.kind", "augmentation.rotation",
+    } <= set(config.reasons)  # fmt: skip
+    assert all(len(reason) > 5 for reason in config.reasons.values())
+
+
+def test_touching_objects_get_a_boundary_class() -> None:
+    config = plan(Limit(steps=10), on=ground(labelling=OBJECTS))
+    assert (config.target.kind, config.network.classes) == ("boundary", 3)
+    assert "40% of the objects have a neighbour" in config.reasons["target.kind"]
+    apart = plan(Limit(steps=10), on=ground(replace(PRINT, touching_share=0.0), OBJECTS))
+    assert (apart.target.kind, apart.network.classes) == ("components", 2)
+
+
+def test_pictures_with_an_up_keep_it() -> None:
+    street = plan(Limit(steps=10), on=ground(oriented=0.6))
+    assert (street.augmentation.rotation, street.augmentation.upside_down) == (10.0, False)
+    cells = plan(Limit(steps=10), on=ground(oriented=0.02))
+    assert (cells.augmentation.rotation, cells.augmentation.upside_down) == (180.0, True)
+
+
+def test_small_images_make_small_patches() -> None:
+    config = plan(Limit(steps=10), on=ground(replace(PRINT, heights=(100, 103, 120), widths=(200, 222, 400))))
+    assert (config.patches.height, config.patches.width, config.network.depth) == (112, 224, 3)
+
+
+def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
+    def with_units(config: Config) -> float:
+        return quick(config) / (1.9 if config.training.precision == "bfloat16" else 1.0)
+
+    def without(config: Config) -> float:
+        return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
+
+    assert make_plan(ground(), Limit(steps=10), 0, (), with_units).training.precision == "bfloat16"
+    plain = make_plan(ground(), Limit(steps=10), 0, (), without)
+    assert plain.training.precision == "float32"
+    assert "measured 0.33 times as fast" in plain.reasons["training.precision"]
+
+
+def test_a_valid_network_gets_patches_it_can_take() -> None:
+    config = plan(Limit(steps=10), ("network.name=unet2015",))
+    # the 256 of a padded network as output: 256 + 2 x 92 = 440, and the next legal size after it
+    assert (config.patches.height, config.patches.width) == (444, 444)
+    assert config.reasons["patches.height"] == "260 pixels out, with 92 more that are read on each side."
+    assert config.network.classes == 2
+
+
+RECIPE = "recipe=unet2015"
+
+
+def sized(height: int, width: int) -> Ground:
+    return ground(replace(PRINT, heights=(height,) * 3, widths=(width,) * 3))
+
+
+def test_the_recipe_keeps_its_tile_on_large_images() -> None:
+    config = plan(Limit(steps=10), (RECIPE,), sized(500, 1000))
+    assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
+    assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
+
+
+def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
+    config = plan(Limit(steps=10), (RECIPE,), sized(128, 1000))
+    # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
+    assert (config.patches.height, config.patches.width) == (316, 572)
+    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
+    assert config.reasons["patches.width"].startswith("recipe unet2015: a large tile")
+    assert config.reasons["loss.class_weights"] == "Found from the training targets: see balanced."
+
+
+def test_the_tile_of_the_recipe_fits_other_networks() -> None:
+    large = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
+    assert (large.patches.height, large.patches.width) == (576, 512)
+    assert large.reasons["patches.height"] == "The next size after 572 that unet takes."
+    small = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(128, 128))
+    assert (small.patches.height, small.patches.width) == (128, 128)
+
+
+def test_the_users_own_tile_stands_beside_a_recipe() -> None:
+    for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
+        config = plan(Limit(steps=10), words, sized(128, 128))
+        assert (config.patches.height, config.patches.width) == (300, 316)
+        assert config.reasons["patches.height"] == "Set by you."
+
+
+def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
+    config = plan(Limit(seconds=600.0), (RECIPE,))
+    assert (config.network.base, config.training.budget) == (64, 600.0)
+    assert config.training.steps == int(600 * 0.94 / 1.6)
+    assert config.reasons["training.patience"] == "The time given is used to its end."
+    assert plan(Limit(seconds=600.0)).reasons["training.patience"].endswith("where the learning rate reaches zero.")
+
+
+def test_each_kind_of_step_is_measured_once() -> None:
+    asked: list[tuple[int, int, str]] = []
+
+    def probe(config: Config) -> float:
+        asked.append((config.network.base, config.patches.height, config.training.precision))
+        return quick(config)
+
+    make_plan(sized(128, 128), Limit(seconds=600.0), 0, (RECIPE,), probe)
+    assert asked == [(64, 316, "float32"), (64, 316, "bfloat16")]
+
+
+def test_two_limits_at_once_are_refused() -> None:
+    with pytest.raises(BadOption, match="expected one of --budget, --steps, --epochs; got seconds and steps"):
+        Limit(seconds=1.0, steps=1)
+    with pytest.raises(BadOption, match="expected steps above 0; got 0"):
+        Limit(steps=0)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (7.5, 7.5)])
+def test_durations(text: float | str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-3m", "0", "10 days", ""])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(BadOption, match="expected a duration such as 90s, 10m or 2h"):
+        parse_duration(text)
+
+
+def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
+    words = ("encoder=resnet18", "encoder_weights=imagenet", "freeze=5ep")
+    config = plan(Limit(steps=10), words)
+    assert (config.transfer.freeze, config.transfer.lower_rate) == ("5ep", 0.5)
+    assert config.reasons["transfer.freeze"] == config.reasons["transfer.encoder_weights"] == "Set by you."
+    assert config.reasons["transfer.lower_rate"].startswith("The encoder has learned already")
+    assert plan(Limit(steps=10), (*words, "transfer.lower_rate=1.0")).transfer.lower_rate == 1.0
+    assert plan(Limit(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.lower_rate == 1.0
+    descent = plan(Limit(steps=10), ("training.optimiser=sgd",))
+    assert (descent.training.learning_rate, plan(Limit(steps=10)).training.learning_rate) == (1e-2, 2e-3)
+
+
+def test_a_number_of_steps_of_ones_own_is_kept() -> None:
+    config = plan(Limit(), ("training.steps=77",))
+    assert (config.training.steps, config.training.budget) == (77, None)
+    # beside a budget it is where the schedule starts from
+    both = plan(Limit(seconds=60.0), ("training.steps=77",))
+    assert (both.training.steps, both.training.budget) == (77, 60.0)

@@ -1,0 +1,330 @@
+"""An encoder starts from the weights that are named, sees images as they did, and says whose they are."""
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pixelwise.engine.checkpoint import newest_checkpoint
+from pixelwise.engine.modelfile import load_model, read_recipe, save_model
+from pixelwise.errors import BadModel, BadOption, BadRun, BadWeights
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.images.synthetic import write_demo
+from pixelwise.images.views import View
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.published import LEDGER, LICENCE
+from pixelwise.networks.weight_names import published_names
+from pixelwise.networks.weights import Origin
+from pixelwise.progress import Progress
+from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.train import train
+from pixelwise.workflow.training import loop as training
+from pixelwise.workflow.weights.encoder_weights import find_start, look_early
+from pixelwise.workflow.weights.scale import find_scale
+from served import Served, serve
+from tiny import make_recipe
+
+SMALL = (
+    "network=unet", "encoder=resnet18", "network.base=4", "patches.height=64", "patches.width=64", "patches.batch=2",
+    "training.precision=float32", "training.validate_every=2", "freeze=100%",
+)  # fmt: skip
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "cells"
+    write_demo(folder, train=4, val=2, test=1, size=64)
+    return folder
+
+
+def classifier() -> nn.Module:
+    """A ResNet-18 whose weights and statistics are its own."""
+    torch.manual_seed(5)
+    network = build(NetworkOptions(name="resnet18", in_channels=3, classes=7))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.8, 1.2)
+    return network
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Tensor]:
+    return published_names(classifier())
+
+
+@pytest.fixture
+def server(published: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """Publishes our ResNet-18 in the place of torchvision's, as a .pth file."""
+    buffer = io.BytesIO()
+    torch.save(published, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    name = f"resnet18-{digest[:8]}.pth"
+    with serve({f"/{name}": buffer.getvalue()}) as served:
+        entry = replace(LEDGER["imagenet"]["resnet18"], url=f"{served.root}/{name}", sha256=digest)
+        monkeypatch.setitem(LEDGER["imagenet"], "resnet18", entry)
+        yield served
+
+
+class Listener(Progress):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.told += sentences
+
+
+def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, **limits: object) -> Run:
+    limits = limits or {"steps": 2}
+    return train(data, out=out, overrides=(*SMALL, *more), progress=progress or Progress(), **limits)
+
+
+def holds(run: Run, tensors: dict[str, Tensor]) -> bool:
+    """Whether the run's encoder, which stayed frozen, is the published one with the first kernel summed."""
+    found = load_model(run.model_path)[0].state_dict()
+    expected = dict(tensors, **{"conv1.weight": tensors["conv1.weight"].sum(1, keepdim=True)})
+    return all(torch.equal(found[f"encoder.{n}"], value) for n, value in expected.items() if not n.startswith("fc."))
+
+
+def test_published_weights_from_the_server_to_the_model_file(
+    server: Served, data: Path, tmp_path: Path, published: dict[str, Tensor]
+) -> None:
+    listener = Listener()
+    run = learn(data, tmp_path / "run", "encoder_weights=imagenet", progress=listener)
+    entry = LEDGER["imagenet"]["resnet18"]
+    assert holds(run, published)
+    # gray: the mean of red, green and blue, in values of 8-bit files
+    recipe = read_recipe(run.model_path)
+    assert recipe.normalisation.kind == "dataset"
+    assert recipe.normalisation.mean == pytest.approx((255 * sum(IMAGENET["mean"]) / 3,), rel=1e-5)
+    assert recipe.normalisation.std == pytest.approx((255 * sum(IMAGENET["std"]) / 3,), rel=1e-5)
+    assert recipe.trained["encoder_weights"] == "torchvision resnet18, IMAGENET1K_V1"
+    assert recipe.trained["encoder_weights_licence"] == LICENCE
+    assert recipe.trained["encoder_weights_sha256"] == entry.sha256
+    whence = f"torchvision resnet18, IMAGENET1K_V1, SHA-256 {entry.sha256}"
+    assert f"The encoder starts from {whence}." in listener.told
+    assert f"Licence of these weights: {LICENCE}." in listener.told
+    reasons = run.config.reasons
+    assert reasons["transfer.encoder_weights"] == f"The encoder starts from {whence}. Licence: {LICENCE}."
+    assert reasons["transfer.first_convolution"] == "sum: from the 3 channels of the weights to 1."
+    assert "0 to 255 counts as 0 to 1, less 0.449, divided by 0.226" in reasons["normalisation.kind"]
+    again = learn(data, tmp_path / "again", "encoder_weights=imagenet")
+    assert holds(again, published)
+    assert len(server.asked) == 1
+
+
+def test_without_the_word_the_encoder_is_random_and_nobody_is_asked(
+    server: Served, data: Path, tmp_path: Path, published: dict[str, Tensor]
+) -> None:
+    """The control of the test above."""
+    run = learn(data, tmp_path / "run")
+    assert not holds(run, published)
+    assert server.asked == []
+    assert not any(key.startswith("encoder") for key in read_recipe(run.model_path).trained)
+
+
+def test_a_continuation_needs_the_weights_no_more(
+    server: Served, data: Path, tmp_path: Path, published: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: training.Training, lesson: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Training, "_one_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(data, tmp_path / "run", "encoder_weights=imagenet")
+    checkpoint, _ = newest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.step == 0
+    server.close()
+    shutil.rmtree(tmp_path / "cache")
+    shutil.copytree(tmp_path / "run", tmp_path / "twin")
+    run = train(data, out=tmp_path / "run", resume=True, progress=Progress())
+    assert holds(run, published)
+    assert read_recipe(run.model_path).trained["encoder_weights_licence"] == LICENCE
+    # control: without its checkpoint the twin would have to load them again
+    shutil.rmtree(tmp_path / "twin" / "checkpoints")
+    with pytest.raises(BadWeights, match="no connection"):
+        train(data, out=tmp_path / "twin", resume=True, progress=Progress())
+
+
+def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp_path: Path) -> None:
+    """There is no data at all: the weights are looked at first."""
+    server.close()
+    with pytest.raises(BadWeights, match="no connection"):
+        learn(tmp_path / "absent", tmp_path / "run", "encoder_weights=imagenet")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "came"),
+    [
+        ({"transfer.encoder_weights": "imagnet"}, r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
+        ({"transfer.encoder_weights": "imagenet", "network.encoder": "plain"}, "got `plain`. Published are resnet18"),
+        ({"transfer.encoder_weights": "imagenet", "network.name": "resnet20"}, "got `resnet20`"),
+        ({"transfer.encoder_weights": "imagenet-v2", "network.encoder": "vgg16"}, "Published are resnet50"),
+    ],
+)
+def test_words_that_name_nothing_are_refused_early(words: dict[str, str], came: str) -> None:
+    with pytest.raises(BadOption, match=came):
+        look_early(words, Progress())
+
+
+def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(b"x")
+    with pytest.raises(BadWeights, match="can hold programs") as caught:
+        look_early({"transfer.encoder_weights": str(tmp_path / "x.pth")}, Progress())
+    assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.mend
+
+
+def test_a_file_that_does_not_fit_is_refused_with_the_list(
+    data: Path, tmp_path: Path, published: dict[str, Tensor]
+) -> None:
+    short = {name: value for name, value in published.items() if not name.startswith("layer4.1")}
+    save_file(short, tmp_path / "x.safetensors")
+    with pytest.raises(BadWeights, match=r"10 missing: layer4\.1\.conv1\.weight \(512, 512, 3, 3\)"):
+        learn(data, tmp_path / "run", f"encoder_weights={tmp_path / 'x.safetensors'}")
+    assert not (tmp_path / "run").exists()
+
+
+def config(**values: object) -> Config:
+    settings = {"network.encoder": "resnet18", "network.base": 4, **values}
+    return with_settings(Config(), settings, {})
+
+
+def write_photos_run(folder: Path, normalisation: Normalisation, **network: object) -> Path:
+    """Write a classifier of photos as training leaves it."""
+    options = NetworkOptions(**{"name": "resnet18", "in_channels": 3, "classes": 2, **network})
+    torch.manual_seed(1)
+    model = build(options)
+    recipe = replace(
+        make_recipe(),
+        network=options,
+        normalisation=normalisation,
+        geometry=model.geometry(),
+        task="classification",
+        channels=3,
+        intensity_range=((0.0, 255.0),) * 3,
+        view=View(side=32, shorter=32),
+        trained={"data": "photos"},
+    )
+    folder.mkdir()
+    save_model(folder / "model.safetensors", model, recipe)
+    return folder
+
+
+def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path) -> None:
+    scale = Normalisation(kind="dataset", mean=(90.0, 100.0, 110.0), std=(40.0, 50.0, 60.0))
+    photos = write_photos_run(tmp_path / "photos", scale)
+    run = learn(data, tmp_path / "run", f"encoder_weights={photos}")
+    network, recipe = load_model(run.model_path)
+    source = load_model(photos / "model.safetensors")[0].state_dict()
+    assert torch.equal(network.state_dict()["encoder.layer4.1.conv2.weight"], source["encoder.layer4.1.conv2.weight"])
+    assert recipe.normalisation.mean == pytest.approx((100.0,))
+    assert recipe.normalisation.std == pytest.approx((50.0,))
+    assert recipe.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
+    assert recipe.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
+    # changed since: a continuation from the start would begin elsewhere
+    shutil.rmtree(run.checkpoints)
+    shutil.rmtree(photos)
+    write_photos_run(tmp_path / "photos", Normalisation())
+    with pytest.raises(BadRun, match="the weights that the run began with"):
+        train(data, out=run.folder, resume=True, progress=Progress())
+
+
+def test_a_licence_goes_on_from_run_to_run(tmp_path: Path) -> None:
+    photos = write_photos_run(tmp_path / "photos", Normalisation())
+    network, recipe = load_model(photos / "model.safetensors")
+    trained = {"data": "photos", "encoder_weights_licence": "non-commercial"}
+    save_model(photos / "model.safetensors", network, replace(recipe, trained=trained))
+    start = find_start(config(**{"transfer.encoder_weights": str(photos)}), Progress())
+    assert start.origin.licence == "non-commercial"
+
+
+def test_equal_shapes_with_another_meaning_are_refused(tmp_path: Path) -> None:
+    photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet50", stride_first=True)
+    weights = {"transfer.encoder_weights": str(photos), "network.encoder": "resnet50"}
+    with pytest.raises(BadWeights, match=r"strides where the weights had them; got network\.stride_first=false"):
+        find_start(config(**weights), Progress())
+    find_start(config(**weights, **{"network.stride_first": True}), Progress())  # control
+    imagenet = {"transfer.encoder_weights": "imagenet", "network.encoder": "resnet50", "network.stride_first": True}
+    with pytest.raises(BadWeights, match="strides where the weights had them"):
+        find_start(config(**imagenet), Progress())
+
+
+def test_a_run_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="a folder without one"):
+        find_start(config(**{"transfer.encoder_weights": str(tmp_path)}), Progress())
+
+
+class Print:
+    """What a fingerprint says of intensities."""
+
+    def __init__(self, dtype: str, channels: int = 3, high: float = 255.0) -> None:
+        self.dtype, self.intensity_range = dtype, ((0.0, high),) * channels
+        self.intensity_mean, self.intensity_std = (0.3 * high,) * channels, (0.1 * high,) * channels
+
+
+KNOWN = Origin(source="x", sha256="0", **IMAGENET)
+
+
+@pytest.mark.parametrize(
+    ("found", "mean", "std"),
+    [
+        (Print("uint8", high=180.0), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        (Print("uint16", high=4000.0), (1940.0, 1824.0, 1624.0), (916.0, 896.0, 900.0)),
+        (Print("float32", high=1.0), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (Print("uint8", 1), (255 * 0.449,), (255 * 0.226,)),
+        (Print("uint8", 4), (123.675, 116.28, 103.53, 76.5), (58.395, 57.12, 57.375, 25.5)),
+        (Print("uint8", 2), (123.675, 116.28), (58.395, 57.12)),
+    ],
+    ids=["8 bits", "12 of 16 bits", "0 to 1", "gray", "a fourth of its own", "two"],
+)
+def test_images_are_brought_to_the_scale_of_the_weights(
+    found: Print, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    settings = config(**{"network.in_channels": len(found.intensity_range)})
+    scale, told = find_scale(KNOWN, None, settings, found)
+    assert scale is not None
+    assert scale.mean == pytest.approx(mean, rel=1e-5)
+    assert scale.std == pytest.approx(std, rel=1e-5)
+    assert "as the encoder knows them" in told
+
+
+def test_the_scale_is_the_one_that_everybody_uses() -> None:
+    """(pixel / 255 - mean) / std, as torchvision's transforms compute it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 11), dtype=np.uint8)
+    scale, _ = find_scale(KNOWN, None, config(**{"network.in_channels": 3}), Print("uint8"))
+    assert scale is not None
+    mean, std = (np.array(IMAGENET[name])[:, None, None] for name in ("mean", "std"))
+    np.testing.assert_allclose(intensity_scale(pixels, scale).apply(pixels), (pixels / 255 - mean) / std, atol=2e-6)
+
+
+def test_a_file_that_does_not_say_its_scale_leaves_the_plans() -> None:
+    scale, told = find_scale(Origin(source="x"), None, config(), Print("uint8", 1))
+    assert scale is None
+    assert "normalisation.kind=dataset" in told
+
+
+def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
+    save_file(published, tmp_path / "x.safetensors", KNOWN.to_metadata())
+    listener, words = Listener(), (f"encoder_weights={tmp_path / 'x.safetensors'}", "normalisation.kind=image")
+    run = learn(data, tmp_path / "run", *words, progress=listener)
+    assert read_recipe(run.model_path).normalisation == Normalisation(kind="image")
+    assert "Images are normalised as you have said, not as the weights were learned." in listener.told
+    # a plan that is followed keeps its scale too, and loads the weights again
+    twin = train(data, out=tmp_path / "twin", config=run.config_path, progress=Progress())
+    assert read_recipe(twin.model_path).normalisation == Normalisation(kind="image")
+    assert holds(twin, published)

@@ -1,0 +1,224 @@
+"""Published weights are fetched once, from a server of this machine here, and only the right file is kept."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelwise.errors import BadOption, BadWeights, OutputFailed
+from pixelwise.networks.published import LEDGER, MEAN, STD, Published
+from pixelwise.networks.weights import read_weights
+from pixelwise.progress import Progress
+from pixelwise.workflow.import_weights import import_weights
+from pixelwise.workflow.weights import download
+from pixelwise.workflow.weights.store import cache_folder, obtain, stored_path
+from served import Served, serve
+
+NAME = "resnet18-{}.pth"
+TENSORS = {"conv1.weight": torch.arange(6.0).view(2, 3), "bn1.num_batches_tracked": torch.tensor(7)}
+
+
+def content() -> bytes:
+    buffer = io.BytesIO()
+    torch.save(TENSORS, buffer)
+    return buffer.getvalue()
+
+
+CONTENT = content()
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "cache" / "weights"
+
+
+@pytest.fixture
+def server() -> Iterator[Served]:
+    with serve({f"/{NAME.format(DIGEST[:8])}": CONTENT}) as served:
+        yield served
+
+
+def entry(server: Served, *, sha256: str = DIGEST, path: str = NAME.format(DIGEST[:8])) -> Published:
+    return Published(
+        word="imagenet",
+        url=f"{server.root}/{path}",
+        sha256=sha256,
+        mebibytes=len(CONTENT) / 2**20,
+        source="somebody's weights",
+        licence="a licence",
+        mean=MEAN,
+        std=STD,
+    )
+
+
+class Listener(Progress):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.told += sentences
+
+
+@pytest.mark.parametrize("known", [64, 8])
+def test_fetched_once_checked_converted_and_found_again(server: Served, cache: Path, known: int) -> None:
+    published, listener = entry(server, sha256=DIGEST[:known]), Listener()
+    path = obtain(published, listener)
+    assert listener.told == [f"Fetching {published.url} (0 MiB), once, into {cache}."]
+    tensors, origin = read_weights(path)
+    assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
+    assert (origin.source, origin.licence, origin.sha256) == ("somebody's weights", "a licence", DIGEST)
+    assert (origin.mean, origin.std) == (MEAN, STD)
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert (record["sha256"], record["known_beforehand"]) == (DIGEST, known == 64)
+    assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".safetensors"]
+    assert obtain(published, Progress()) == path
+    assert server.asked == [f"/{NAME.format(DIGEST[:8])}"]  # control: it would stand there twice
+
+
+def test_without_a_network_the_second_time(server: Served, cache: Path) -> None:
+    published = entry(server)
+    path = obtain(published, Progress())
+    server.close()
+    assert obtain(published, Progress()) == path
+    path.unlink()  # control: without the stored file the network is needed
+    with pytest.raises(BadWeights, match="no connection"):
+        obtain(published, Progress())
+
+
+def test_without_a_network_the_message_says_what_to_do(server: Served, cache: Path) -> None:
+    published = entry(server)
+    server.close()
+    with pytest.raises(BadWeights) as caught:
+        obtain(published, Progress())
+    assert str(caught.value).startswith(f"expected {published.url}; got no connection (")
+    assert caught.value.mend == (
+        f"Where there is a network, fetch {published.url}, bring the file here and run "
+        f"`pixelwise import-weights {published.stem}.pth`; from then on it is found in {cache}."
+    )
+
+
+def test_the_file_brought_by_hand_is_found(
+    server: Served, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published, listener = entry(server), Listener()
+    monkeypatch.setitem(LEDGER["imagenet"], "resnet18", published)
+    server.close()
+    (tmp_path / "brought.pth").write_bytes(CONTENT)
+    imported = import_weights(tmp_path / "brought.pth", progress=listener)
+    assert imported.path == stored_path(published) == obtain(published, Progress())
+    assert listener.told == [
+        "This is somebody's weights.",
+        "encoder_weights=imagenet finds it from now on, without a network.",
+        "Licence: a licence.",
+    ]
+
+
+@pytest.mark.parametrize("length", [64, 8])
+def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, length: int) -> None:
+    published = entry(server, sha256="0" * length)
+    with pytest.raises(BadWeights, match=f"another file, {DIGEST}") as caught:
+        obtain(published, Progress())
+    assert "It was not kept" in caught.value.mend
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "came"),
+    [
+        ("truncated", "the connection broke off"),
+        ("endless", "more"),
+        ("large", str(10**12)),
+        ("absent", "status 404"),
+        ("away", "http://example.org/x.pth"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_told_and_nothing_is_kept(
+    server: Served, cache: Path, path: str, came: str
+) -> None:
+    server.files["/truncated"] = CONTENT
+    with pytest.raises(BadWeights, match=came):
+        obtain(entry(server, path=path), Progress())
+    assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_a_redirect_within_the_rules_is_followed(server: Served, cache: Path) -> None:
+    server.files["/there"] = CONTENT
+    assert obtain(entry(server, path="moved"), Progress()).is_file()
+    assert server.asked == ["/moved", "/there"]
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x.pth", "ftp://localhost/x.pth", "file:///etc/passwd"])
+def test_other_addresses_are_never_asked(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise RuntimeError("a connection was opened")
+
+    monkeypatch.setattr(download, "build_opener", refuse)
+    how = {"sha256": DIGEST, "mebibytes": 1.0, "mend": "mend", "progress": Progress()}
+    with pytest.raises(BadWeights, match="an address with https"):
+        download.download(url, tmp_path / "x", **how)
+    with pytest.raises(RuntimeError):  # control: https goes on to the connection
+        download.download("https://example.org/x", tmp_path / "x", **how)
+
+
+def test_a_stored_file_that_changed_is_refused(server: Served, cache: Path) -> None:
+    published = entry(server)
+    path = obtain(published, Progress())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BadWeights, match="its SHA-256 has changed") as caught:
+        obtain(published, Progress())
+    assert "Remove it" in caught.value.mend
+    path.with_suffix(".json").write_text("{}")
+    with pytest.raises(BadWeights, match="the record of a stored file"):
+        obtain(published, Progress())
+
+
+def test_a_published_program_is_refused_and_not_kept(server: Served, cache: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(torch.nn.Linear(1, 1), buffer)
+    server.files["/whole"] = buffer.getvalue()
+    with pytest.raises(BadWeights, match="a file of tensors alone"):
+        obtain(entry(server, path="whole", sha256=hashlib.sha256(buffer.getvalue()).hexdigest()), Progress())
+    assert list(cache.iterdir()) == []
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PIXELWISE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "pixelwise"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "pixelwise"
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+
+
+def test_weights_of_nobody_known_are_imported_where_the_user_says(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(CONTENT)
+    out, how = tmp_path / "out.safetensors", {"mean": (0.5,), "std": (0.25,), "progress": Progress()}
+    imported = import_weights(tmp_path / "x.pth", out=out, licence="CC0", **how)
+    assert (imported.path, imported.tensors, imported.parameters) == (out, 2, 7)
+    _, origin = read_weights(out)
+    assert (origin.source, origin.licence, origin.sha256, origin.mean) == ("x.pth", "CC0", DIGEST, (0.5,))
+    with pytest.raises(OutputFailed, match="already there"):
+        import_weights(tmp_path / "x.pth", out=out, progress=Progress())
+    again = import_weights(out, out=tmp_path / "again.safetensors", progress=Progress())
+    assert again.to_json()["source"] == "out.safetensors"
+    assert again.to_text().startswith("2 tensors, 7 numbers: ")
+
+
+def test_import_goes_into_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.pth").write_bytes(CONTENT)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    listener = Listener()
+    assert import_weights(tmp_path / "x.pth", progress=listener).path == Path("x.safetensors")
+    assert listener.told == ["Licence: not said; give it with --licence."]
+    with pytest.raises(BadOption, match="one number per channel"):
+        import_weights(tmp_path / "x.pth", out="y.safetensors", mean=(0.5,), progress=Progress())
