@@ -1,12 +1,13 @@
 """A file appears whole or not at all."""
 
+import errno
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from pixelwise.commit import commit, commit_json, commit_text
-from pixelwise.errors import OutputFailed
+from pixelwise.errors import DiskFull, OutputFailed
 
 
 def half(file: BinaryIO) -> None:
@@ -46,4 +47,13 @@ def test_a_file_in_the_way_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         commit_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_has_its_own_error(tmp_path: Path) -> None:
+    def fill(file: BinaryIO) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull, match=r"got a full disk\. Free some space and run the same command again"):
+        commit(tmp_path / "a.txt", fill)
     assert list(tmp_path.iterdir()) == []

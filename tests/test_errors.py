@@ -2,7 +2,7 @@
 
 import pickle
 
-from pixelwise.errors import BadImage, BadOption, PixelwiseError, nearest, printable
+from pixelwise.errors import BadImage, BadOption, Interrupted, PixelwiseError, nearest, printable
 
 
 def test_the_three_parts_and_the_path_stand_on_one_line() -> None:
@@ -25,3 +25,11 @@ def test_the_nearest_known_word_is_named() -> None:
 
 def test_bytes_that_are_not_utf8_can_be_shown() -> None:
     assert printable(b"a\xff.png".decode("utf-8", "surrogateescape")) == "a\\udcff.png"
+
+
+def test_a_stop_is_told_as_none() -> None:
+    """What the user asked for is no failed expectation."""
+    error = Interrupted("40 steps", "12 of 40 steps are done", "Go on with: pixelwise train.", "run")
+    assert str(error) == "run: 12 of 40 steps are done. Go on with: pixelwise train."
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (Interrupted, str(error))

@@ -34,7 +34,11 @@ GUESTS = {  # heavy guest -> its doors
     "tifffile": {"images/files"},
     "imagecodecs": {"images/files"},
     "zarr": {"images/files_zarr"},
-    "typer": {"interface/cli.py"},
+    "typer": {"interface/cli"},
+    "onnx": {"engine/exporting/to_onnx.py"},
+    "onnxruntime": {"engine/runtime_onnx.py"},
+    "openvino": {"engine/runtime_openvino.py"},
+    "nncf": {"engine/exporting/to_openvino.py"},
     "matplotlib": {"workflow/reporting", "workflow/inspection", "workflow/drawing"},
 }
 
@@ -138,5 +142,5 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_every_verb_has_its_page() -> None:
-    for verb in ("train", "evaluate", "predict", "report", "inspect"):
+    for verb in ("train", "evaluate", "predict", "report", "inspect", "export"):
         assert (ROOT / "docs" / f"{verb}.md").is_file()

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from pixelwise.images.cases import DataOptions
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.evaluate import evaluate
+    from pixelwise.workflow.export import export
     from pixelwise.workflow.inspect import inspect
     from pixelwise.workflow.predict import load, predict
     from pixelwise.workflow.report import report
     from pixelwise.workflow.run import Run
     from pixelwise.workflow.train import train
+    from pixelwise.workflow.verify import verify
 
 __version__ = "0.1.0"
 
@@ -26,11 +28,13 @@ __all__ = [
     "__version__",
     "demo",
     "evaluate",
+    "export",
     "inspect",
     "load",
     "predict",
     "report",
     "train",
+    "verify",
 ]
 
 _PLACES = {
@@ -39,11 +43,13 @@ _PLACES = {
     "Run": "pixelwise.workflow.run",
     "demo": "pixelwise.workflow.demo",
     "evaluate": "pixelwise.workflow.evaluate",
+    "export": "pixelwise.workflow.export",
     "inspect": "pixelwise.workflow.inspect",
     "load": "pixelwise.workflow.predict",
     "predict": "pixelwise.workflow.predict",
     "report": "pixelwise.workflow.report",
     "train": "pixelwise.workflow.train",
+    "verify": "pixelwise.workflow.verify",
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pixelwise.errors import OutputFailed
+from pixelwise.errors import DiskFull, OutputFailed
 
 TEMPORARY = ".part"
 
@@ -42,7 +42,7 @@ def commit(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise refused(path, error) from error
@@ -69,12 +69,12 @@ def commit_json(path: Path, value: Any) -> None:
 def refused(path: Path, error: OSError) -> OutputFailed:
     """Say in one line why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputFailed("room on the disk", "a full disk", "Free some space and run the same command again.", path)
+        return DiskFull("room on the disk", "a full disk", "Free some space and run the same command again.", path)
     reason = error.strerror or str(error)
     return OutputFailed("a place that can be written", reason.lower(), "Choose another folder with --out.", path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename itself durable; where folders cannot be opened (Windows) the rename alone has to do."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)

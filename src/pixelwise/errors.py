@@ -8,7 +8,8 @@ PixelwiseError               expected, came, mend; the command line prints it as
 ├── BadWeights               a file of weights cannot be trusted, or does not fit the network
 ├── BadRun                   a folder is not a run
 ├── ExportFailed             an exported file does not say what the model says
-├── OutputFailed             a place cannot be written: no permission, disk full, already taken
+├── OutputFailed             a place cannot be written: no permission, already taken
+│   └── DiskFull             there is no room left at the place
 ├── Diverged                 the loss stayed non-finite although bad batches were left out
 └── Interrupted              stopped on request; the state is saved and can be continued
 """
@@ -73,6 +74,10 @@ class OutputFailed(PixelwiseError):
     """A place cannot be written."""
 
 
+class DiskFull(OutputFailed):
+    """There is no room left at the place."""
+
+
 class Diverged(PixelwiseError):
     """The loss stayed non-finite although bad batches were left out."""
 
@@ -80,9 +85,17 @@ class Diverged(PixelwiseError):
 
 
 class Interrupted(PixelwiseError):
-    """Stopped on request; the state is saved and can be continued."""
+    """Stopped on request; the state is saved and can be continued.
+
+    No error to the user: `came` says how far the work has come, and the message leaves out what was expected.
+    """
 
     exit_code = 75
+
+    def __str__(self) -> str:
+        """Return where the work stands and how to go on."""
+        where = f"{printable(self.path)}: " if self.path is not None else ""
+        return f"{where}{self.came}. {self.mend}"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

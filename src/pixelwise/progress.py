@@ -35,7 +35,7 @@ class Progress:
 
 
 class Console(Progress):
-    """Sentences and bars on standard error, drawn by rich."""
+    """Sentences and bars on standard error, drawn by rich; where that is no terminal, a sentence in place of a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
@@ -49,7 +49,13 @@ class Console(Progress):
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
-        """Show a bar with the share done, the time used and the time left, once the work has taken a second."""
+        """Show a bar with the share done, the time used and the time left, once the work has taken a second.
+
+        In a file or a pipe bars cannot move: there one sentence says at the end how long the work took.
+        """
+        if not self._console.is_terminal:
+            yield from self._sentence(label, total)
+            return
         from rich import progress as rich_progress
 
         bars = rich_progress.Progress(
@@ -75,3 +81,18 @@ class Console(Progress):
         finally:
             if bars.live.is_started:
                 bars.stop()
+
+    def _sentence(self, label: str, total: int) -> Generator[Advance, None, None]:
+        began, done, last = time.monotonic(), 0, ""
+
+        def advance(count: int, note: str) -> None:
+            nonlocal done, last
+            done, last = done + count, note or last
+
+        try:
+            yield advance
+        finally:
+            seconds = time.monotonic() - began
+            if seconds > PATIENCE:
+                share = "done" if done >= total else f"{done / total:.0%} done"
+                self.tell(f"{label}: {share} in {seconds:.0f} s" + (f" ({' '.join(last.split())})." if last else "."))

@@ -196,3 +196,9 @@ def test_whatever_the_bytes_only_a_clear_refusal_comes(
     path.write_bytes(bytes(content))
     with contextlib.suppress(BadModel):
         load_model(path)
+
+
+def test_a_path_may_be_a_string(tmp_path: Path) -> None:
+    recipe = write_model(tmp_path / "model.safetensors")
+    assert load_model(str(tmp_path / "model.safetensors"))[1] == recipe
+    assert read_recipe(str(tmp_path / "model.safetensors")) == recipe

@@ -214,7 +214,7 @@ def test_flags_accept_what_is_refused_otherwise(tmp_path: Path) -> None:
     root = spoiled(lambda r: ((r / MASK).unlink(), (r / "images/case_1.png").unlink()))(tmp_path)
     dataset = understand(root, DataOptions(allow_missing=True))
     assert len(dataset.cases) == 4
-    assert any("1 images without mask and 1 masks without image" in text for text in dataset.told)
+    assert any("Left aside: 1 image without mask and 1 mask without image." in text for text in dataset.told)
     root = parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png"))(tmp_path / "b")
     assert len(understand(root, DataOptions(allow_duplicates=True)).cases) == 13
 

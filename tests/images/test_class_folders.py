@@ -45,6 +45,13 @@ def test_folders_of_classes_are_divided_alike(tmp_path: Path) -> None:
     assert names(other, "val") != names(data, "val")
 
 
+def test_the_classes_are_told_in_the_users_order(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", 3)
+    told = understand(root, DataOptions(classes=("stripes", "disc", "square"))).told
+    assert any(text.endswith("3 classes: stripes, disc, square.") for text in told)
+    assert any(text.endswith("3 classes: disc, square, stripes.") for text in understand(root).told)
+
+
 def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
     for first, part in ((0, "train"), (10, "valid"), (20, "test")):
         class_folders(tmp_path / "data" / part, 3, first)
@@ -53,7 +60,7 @@ def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
     assert [len(data.part(part)) for part in ("train", "val", "test")] == [9, 9, 9]
     assert not data.split_made
     assert names(data, "val")[0] == "val/disc/0010"
-    assert "test has 1 images outside of classes: left aside (use predict on them)." in data.told
+    assert "test has 1 image outside of classes: left aside (use predict on them)." in data.told
 
 
 def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def test_the_same_picture_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     (problem,) = [problem for problem in data.problems if problem.kind == "image in two classes"]
     assert not problem.fatal
     assert problem.text == "the same pixels as square/copy"
-    assert any("1 images lie in two class folders" in told for told in data.told)
+    assert any("1 image lies in two class folders" in told for told in data.told)
     both = {case.part for case in data.cases if case.name in ("disc/0000", "square/copy")}
     assert len(both) == 1, "copies stay in one part"
     assert {case.group for case in data.cases if case.name in ("disc/0000", "square/copy")} == {"disc/0000"}
@@ -174,7 +181,7 @@ def test_gray_and_deep_photos_are_taken_with_the_others(tmp_path: Path) -> None:
     data = understand(root)
     assert data.channels == 3
     assert any("gray ones are repeated to 3 channels" in told for told in data.told)
-    assert any("1 images have 16 bits, the others 8" in told for told in data.told)
+    assert any("1 image has 16 bits, the others 8" in told for told in data.told)
     assert kinds(data) == set()
 
 

@@ -124,7 +124,7 @@ def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
     save(tmp_path / "test" / "images" / "new.png", image(9))
     layout = read_layout(tmp_path, PLAIN)
     assert len(names(layout)) == 3
-    assert any("1 images without masks" in text for text in layout.told)
+    assert any("1 image without masks" in text for text in layout.told)
 
 
 def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Areas stitched across strips are those of the whole image; objects flooded by windows too, with enough halo."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,8 +25,8 @@ def stitched(mask: np.ndarray, rows: int, *, corners: bool = True, smallest: int
 
 
 def whole(mask: np.ndarray, *, corners: bool) -> np.ndarray:
-    found, _ = ndimage.label(mask, np.ones((3, 3)) if corners else None)
-    return found
+    found: Any = ndimage.label(mask, np.ones((3, 3)) if corners else None)
+    return found[0]
 
 
 def spiral(side: int, gap: int) -> np.ndarray:
@@ -134,7 +136,7 @@ def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: in
     chances = cells(150, 170, seed)
     options = TargetOptions(kind="boundary", seed_threshold=0.5, min_area=8)
     expected = decode(chances, options)
-    assert expected.max() > 50
+    assert expected.max() > 20
     assert np.array_equal(by_windows(chances, options, core, halo=60), expected)
 
 

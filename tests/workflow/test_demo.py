@@ -23,7 +23,7 @@ def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     listener = Listener()
     run = demo(tmp_path / "demo", seconds=15.0, progress=listener)
     text = "\n".join(listener.told)
-    assert "images, part test, 6 images: mean ap" in text
+    assert "images, part test, 6 images: mean AP" in text
     assert f"Look at   {run.report_path}" in text
     assert run.report_path.stat().st_size > 100_000
     assert (run.folder / "predictions" / "test" / "objects.csv").is_file()

@@ -21,6 +21,7 @@ from pixelwise.scoring.instance import match
 from pixelwise.workflow import evaluate as verb
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.evaluation import parts as understanding
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
 
@@ -238,8 +239,8 @@ def test_answers_given_in_training_hold_until_others_are_given(
         asked.append(options)
         return real(root, options, *rest)
 
-    real = verb.examine
-    monkeypatch.setattr(verb, "examine", examine)
+    real = understanding.examine
+    monkeypatch.setattr(understanding, "examine", examine)
     evaluate(run.folder, binary_data)
     evaluate(run.folder, binary_data, options=DataOptions(val_share=0.3))
     assert asked == [DataOptions(val_share=share, allow_duplicates=True) for share in (0.4, 0.3)]

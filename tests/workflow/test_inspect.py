@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pixelwise.commit import commit_json
 from pixelwise.errors import OutputFailed
 from pixelwise.images.files import read_image, write_image
 from pixelwise.networks.architectures import NetworkOptions
@@ -83,7 +84,10 @@ def test_a_run_without_model_yet_shows_its_plan_with_reasons(tmp_path: Path) -> 
     assert value["model"] is None
     assert value["scores"] is None
     assert "The widest that fits the time." in found.to_text()
-    assert "No model yet" in found.to_text()
+    go_on = f"pixelwise train DATA --out {tmp_path / 'run'} --resume"
+    assert f"No model yet: continue it with `{go_on}`." in found.to_text()
+    commit_json(tmp_path / "run" / "understood.json", {"folder": "/data/my cells"})
+    assert "`pixelwise train '/data/my cells' --out " in inspect(tmp_path / "run").to_text()
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
     assert [row["accuracy"] for row in scores["classes"]] == pytest.approx((np.diag(matrix) / 15).tolist(), abs=1e-6)
     assert sum(case["said"] == case["truth"] for case in scores["cases"]) == np.trace(matrix)
     told = describe_scores(scores)
-    assert "shapes, part test, 45 images: top 1" in told
+    assert "shapes, part test, 45 images: top-1 accuracy" in told
     assert all(re.search(rf"  {shape} +[01]\.\d+ +[01]\.\d+ +15", told) for shape in SHAPES)
 
 
@@ -250,7 +250,7 @@ def test_a_batch_of_odd_sizes_and_modes(run: Run, mixed: Path, tmp_path: Path) -
     assert by_name["alpha.png"]["probability"] == by_name["small.png"]["probability"]
     assert [by_name[name]["class"] for name in ("small.png", "large.jpg", "gray.png")] == list(SHAPES)
     assert any(
-        "1 images: the alpha channel was dropped" in told or "1 images: transparent" in told for told in listener.told
+        "1 image: the alpha channel was dropped" in told or "1 image: transparent" in told for told in listener.told
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
 
@@ -265,7 +265,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        assert float(row[f"probability of {row['class']}"]) == float(row["probability"])
+        assert float(row[f"probability_of_{row['class']}"]) == float(row["probability"])
     with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
     assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
@@ -293,7 +293,7 @@ def test_the_command_line_tells_classes_as_json(run: Run, mixed: Path, tmp_path:
     assert len(value["predictions"]) == 6
     assert {row["class"] for row in value["predictions"]} <= set(SHAPES)
     result = subprocess.run([*command, "--overwrite"], capture_output=True, text=True, timeout=120, check=False)
-    assert re.fullmatch(r"6 images told in .*predictions\.csv, 1 images failed\.\n", result.stdout)
+    assert re.fullmatch(r"6 images classified in .*predictions\.csv, 1 image failed\.\n", result.stdout)
 
 
 def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Path, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Pat
     page = report(run, progress=Progress()).read_text("utf-8")
     assert "Confusion matrix of 3 classes: a row per true class" in page
     assert "validation score (accuracy)" not in page, "it is drawn inside the picture"
-    assert f"{len(wrong)} of 48 images were told wrongly" in page
+    assert f"Classified wrongly: {len(wrong)} of 48 images" in page
     surest = max(wrong, key=lambda case: case["probability"])
     caption = f"{surest['truth']}, said {surest['said']} ({surest['probability']:.1%})"
     assert page.index("The most confident mistakes") < page.index(caption)

@@ -90,7 +90,7 @@ def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Pat
     run(tmp_path, images)
     with pytest.raises(OutputFailed, match=r"got 3, such as a\.png\. Replace them with --overwrite"):
         run(tmp_path, images)
-    assert len(run(tmp_path, images, overwrite=True).outputs) == 3
+    assert len(run(tmp_path, images, overwrite=True).outputs) == 4, "three masks and classes.json"
 
 
 def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path, images: Path) -> None:
@@ -126,3 +126,32 @@ def test_a_path_without_anything_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadDataset, match="expected an image or a folder of images; got nothing at this place"):
         predict(tmp_path / "model.safetensors", [tmp_path / "a.png"], tmp_path / "out", progress=Progress())
     assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_counts_every_file(tmp_path: Path, images: Path) -> None:
+    result = run(tmp_path, images)
+    assert sorted(path.name for path in result.outputs) == listing(tmp_path / "out")
+    assert result.to_text(tmp_path / "out") == f"4 files written to {tmp_path / 'out'}."
+    one = Predictions((Path("a.png"),), ((Path("b.png"), "broken"),))
+    assert one.to_text(Path("out")) == "1 file written to out, 1 image failed."
+
+
+def test_gray_images_for_a_colour_model_are_told_once(tmp_path: Path, images: Path) -> None:
+    told: list[str] = []
+
+    class Listener(Progress):
+        def tell(self, *sentences: str) -> None:
+            told.extend(sentences)
+
+    write_model(tmp_path / "model.safetensors", make_recipe(channels=3))
+    predict(tmp_path / "model.safetensors", [images], tmp_path / "out", progress=Listener())
+    repeated = [text for text in told if "gray" in text]
+    assert repeated == ["3 images: gray, repeated to the 3 channels that the model takes"]
+    told.clear()
+    predict(tmp_path / "model.safetensors", [images / "a.png"], tmp_path / "one", progress=Listener())
+    assert "a.png: gray, repeated to the 3 channels that the model takes" in told
+    # the control: a model of one channel has nothing to repeat
+    told.clear()
+    write_model(tmp_path / "model.safetensors", make_recipe())
+    predict(tmp_path / "model.safetensors", [images], tmp_path / "gray", progress=Listener())
+    assert not any("gray, repeated" in text for text in told)

@@ -126,10 +126,10 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
     "no model": (gone("model.safetensors"), "No pictures: the run has no model"),
     "model is empty": (empty("model.safetensors"), "Best, middle and worst cases could not be shown"),
-    "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frames could not be read."),
+    "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frame could not be read."),
     "frame of another size": (
         lambda run: write_mask(run.film / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
-        "1 frames could not be read.",
+        "1 frame could not be read.",
     ),
     "mask of another size": (
         lambda run: write_labels(run.folder.parent / "0_mask.png", np.zeros((7, 9), np.int32)),
@@ -207,5 +207,9 @@ def test_scores_in_words(tmp_path: Path, task: str) -> None:
     told = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
     assert "drawn & told, part test, 3 images: mean" in told
     assert "background" in told
-    assert ("boundaries: v_rand" in told) == (task == "binary")
-    assert ("objects: mean_ap" in told) == (task == "instance")
+    lines = [line.rsplit(maxsplit=1)[0].strip() for line in told.splitlines()]
+    assert ("V_rand" in lines) == (task == "binary")
+    assert ("mean AP, all objects" in lines) == (task == "instance")
+    assert ("mean absolute error of the count" in lines) == (task == "instance")
+    assert "mean Dice 1.0000 over 1 class," in told or "over 1 class, mean IoU" in told
+    assert "_" not in told.replace("V_rand", "").replace("V_info", ""), "no raw keys"

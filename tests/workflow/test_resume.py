@@ -121,7 +121,10 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
     process.send_signal(number)
     code, told = finish(process)
     assert code == 75, told
-    assert "The state is saved and the best model so far is kept. Go on with: pixelwise train" in told
+    go_on = f"Go on with: pixelwise train {data} --out {out} --resume"
+    assert f" of {STEPS} steps are done. The state is saved and the best model so far is kept. {go_on}" in told
+    assert f"Stopped: {out}: " in told
+    assert "expected" not in told
     assert "Traceback" not in told
     assert (out / "model.safetensors").exists()
     code, told = finish(start(data, out, "--resume"))

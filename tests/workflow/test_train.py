@@ -1,14 +1,18 @@
 """The main job in small: a folder becomes a run whose model predicts; what cannot be trained is refused."""
 
 import csv
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from pixelwise.commit import refused
 from pixelwise.engine.task import Learner, StepResult
-from pixelwise.errors import BadDataset, BadOption, BadRun, Diverged
+from pixelwise.errors import BadDataset, BadOption, BadRun, DiskFull, Diverged
+from pixelwise.images.cases import DataOptions
 from pixelwise.images.files import write_image
 from pixelwise.images.synthetic import write_demo
 from pixelwise.progress import Progress
@@ -49,6 +53,9 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     run = learn(data, tmp_path / "run", steps=8, progress=listener)
     assert any("taken as objects, task instance (--task)" in told for told in listener.told)
     assert any(told.startswith("Plan: unet of depth 2 and base width 4, 8 steps") for told in listener.told)
+    (best,) = (told for told in listener.told if told.startswith("Best validation score"))
+    assert "(mean Dice of interior and boundary) at step" in best
+    assert not any("were planned" in told for told in listener.told)
     with run.metrics_path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4", "8"]
@@ -105,7 +112,11 @@ def test_patience_ends_a_training_that_no_longer_improves(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pixelwise.workflow.training.validation.Validation.score", lambda self, network: 0.5)
-    run = learn(data, tmp_path / "run", "training.patience=2", "training.validate_every=1", steps=20)
+    listener = Listener()
+    words = ("training.patience=2", "training.validate_every=1")
+    run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
+    ended = "Ended after step 10 of 20: the last 9 validations were no better than the best one."
+    assert ended in listener.told
     assert run.metrics_path.read_text().splitlines()[-1].startswith("10,")
 
 
@@ -133,10 +144,52 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
     learn(data, tmp_path / "run", steps=2)
     other = tmp_path / "other"
     write_demo(other, train=3, val=2, test=0, size=96)
-    with pytest.raises(BadRun, match="expected the train cases that the run began with; got 1 other cases"):
+    with pytest.raises(BadRun, match="expected the train cases that the run began with; got 1 other case,"):
         train(other, out=tmp_path / "run", resume=True, progress=Progress())
     with pytest.raises(BadRun, match="got nothing at this path"):
         train(data, out=tmp_path / "nowhere", resume=True, progress=Progress())
+
+
+@pytest.mark.parametrize(
+    ("asked", "came"),
+    [
+        ({"steps": 100}, "--steps 100"),
+        ({"budget": "20s"}, "--budget 20.0"),
+        ({"epochs": 3}, "--epochs 3"),
+        ({"seed": 5}, "--seed 5"),
+        ({"overrides": ("network.base=8",)}, "network.base 8"),
+        ({"data_options": DataOptions(val_share=0.5)}, "answers about the data"),
+    ],
+)
+def test_a_run_that_is_continued_takes_no_other_plan(
+    data: Path, finished: Run, asked: dict[str, Any], came: str
+) -> None:
+    with pytest.raises(BadOption) as caught:
+        train(data, out=finished.folder, resume=True, progress=Progress(), **asked)
+    expected = "expected --resume with the plan of the run, 2 steps"
+    assert f"{expected}; got {came}. Leave it out, or train anew" in str(caught.value)
+
+
+def test_the_same_command_with_resume_behind_it_is_taken(data: Path, finished: Run) -> None:
+    listener = Listener()
+    learn(data, finished.folder, steps=2, resume=True, progress=listener)
+    assert "Took up the checkpoint of step 2." in listener.told
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return learn(data, tmp_path_factory.mktemp("finished") / "run", steps=2)
+
+
+def test_a_full_disk_says_how_to_go_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *rest: object) -> None:
+        raise refused(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("pixelwise.workflow.training.loop.save_model", full)
+    with pytest.raises(DiskFull) as caught:
+        learn(data, tmp_path / "run", steps=1)
+    go_on = f"pixelwise train {data} --out {tmp_path / 'run'} --resume"
+    assert str(caught.value).endswith(f"got a full disk. Free some space, then go on with: {go_on}")
 
 
 def test_images_smaller_than_a_patch_are_trained_on(tmp_path: Path, rng: np.random.Generator) -> None:

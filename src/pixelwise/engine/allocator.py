@@ -28,3 +28,22 @@ def keep_large_blocks() -> bool:
         return False
     settings = ((_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _LARGE), (_TOP_PAD, 64 * 2**20))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def give_back() -> bool:
+    """Give memory that glibc keeps without need back to the system.
+
+    Blocks that were kept for tiles of one size do not fit those of another: both would stay. Costs page faults, so it
+    is for the moment when sizes change.
+
+    Returns
+    -------
+    bool
+        True when the C library gave something back.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return ctypes.CDLL("libc.so.6").malloc_trim(0) == 1
+    except (OSError, AttributeError):
+        return False

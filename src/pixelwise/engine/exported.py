@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixelwise.engine.recipe import Recipe, broken
+from pixelwise.engine.runtime_choice import check_name
 from pixelwise.engine.runtimes import ExportedGraph
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.images.preprocess import Normalisation
@@ -41,7 +42,8 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
     ----------
     path : Path
         As `find_export` returns it.
-    runtime : {"auto", "onnx", "openvino"}
+    runtime : {"auto", "torch", "onnx", "openvino", "openvino-bf16"}
+        "auto" and "torch", which is the default elsewhere, take the first that is installed.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
     else:
         from pixelwise.engine.runtime_openvino import OpenVinoRuntime
 
-        graph = OpenVinoRuntime(path)
+        graph = OpenVinoRuntime(path, precision="bf16" if runtime.endswith("bf16") else "fp32")
     return graph, without_what_is_inside(graph.recipe)
 
 
@@ -81,7 +83,9 @@ def choose_reader(path: Path, runtime: str) -> str:
         None can.
     """
     able = READERS[path.suffix]
-    if runtime == "auto":
+    check_name(runtime)
+    runtime = runtime.removesuffix("-bf16")
+    if runtime in ("auto", "torch"):
         runtime = next((name for name in able if installed(EXTRAS[name])), able[0])
     if runtime not in able:
         raise BadOption(f"a runtime that reads {path.suffix}", f"`{runtime}`", f"It is read by: {', '.join(able)}.")

@@ -1,23 +1,34 @@
 """Model: a model file made ready to predict arrays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Integer, Num
 from scipy.special import softmax
 
 from pixelwise.engine.arrays import channels_first, warn_of_scale
-from pixelwise.engine.predictor import Part, Predictor
+from pixelwise.engine.blending import Part
+from pixelwise.engine.exported import find_export, open_export
+from pixelwise.engine.overlap import ahead
+from pixelwise.engine.predictor import BATCH, Job, Predictor
 from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.geometry.symmetries import turned
 from pixelwise.geometry.tiles import Span
 from pixelwise.images.preprocess import intensity_scale
+from pixelwise.images.windows import Whole
 from pixelwise.labels.decoding import start_decoding
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.progress import Progress
+from pixelwise.wording import counted
 
 Advance = Callable[[int], None]
+Key = TypeVar("Key")
 
 
 def _nobody(count: int) -> None:
@@ -48,6 +59,40 @@ class Prediction:
     warnings: tuple[str, ...]
 
 
+class Decoding:
+    """What is known of one image while its parts come in.
+
+    Attributes
+    ----------
+    missing : int
+        Parts that have not come yet.
+    """
+
+    def __init__(
+        self,
+        target: TargetOptions,
+        size: tuple[int, int],
+        parts: int,
+        warnings: tuple[str, ...],
+        room: np.ndarray | None,
+    ) -> None:
+        self._decoder, self._warnings, self._chances = start_decoding(target, size), warnings, room
+        self._only_order_counts = target.kind == "classes" and room is None
+        self.missing = parts
+
+    def add(self, part: Part) -> None:
+        """Decide the pixels of a part."""
+        found = part.logits if self._only_order_counts else softmax(part.logits, axis=0)
+        self._decoder.add(part.write, found)
+        if self._chances is not None:
+            _put(self._chances, part.write, found)
+        self.missing -= 1
+
+    def finish(self) -> Prediction:
+        """Return the result, once nothing is missing."""
+        return Prediction(self._decoder.finish(), self._chances, self._warnings)
+
+
 class Model:
     """Predicts masks for images of any size.
 
@@ -58,7 +103,7 @@ class Model:
     """
 
     def __init__(self, recipe: Recipe, predictor: Predictor) -> None:
-        self.recipe, self._predictor = recipe, predictor
+        self.recipe, self.predictor = recipe, predictor
 
     def predict(self, image: Num[np.ndarray, "..."]) -> Integer[np.ndarray, "height width"]:
         """Return the mask (class indices) or the label image (object numbers) of an image.
@@ -79,7 +124,7 @@ class Model:
         """Return the probabilities of the target's classes for an image, as `predict` takes it."""
         pixels = channels_first(image, self.recipe.channels)
         chances = self._room(pixels)
-        for part in self._stream(pixels, _nobody):
+        for part in self.predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
             _put(chances, part.write, softmax(part.logits, axis=0))
         return chances.astype(np.float32)
 
@@ -96,25 +141,60 @@ class Model:
         the pixels and one tile, in bytes per pixel: 1 for masks, 5 for kind "components", 6 to 7 for "boundary" (see
         `labels.decoding`); `probabilities` adds 2 per class.
         """
-        warnings = self._check(pixels)
-        decoder = start_decoding(self.recipe.target, pixels.shape[1:])
-        chances = self._room(pixels) if probabilities else None
-        only_order_counts = self.recipe.target.kind == "classes" and not probabilities
-        for part in self._stream(pixels, advance):
-            found = part.logits if only_order_counts else softmax(part.logits, axis=0)
-            decoder.add(part.write, found)
-            if chances is not None:
-                _put(chances, part.write, found)
-        return Prediction(decoder.finish(), chances, warnings)
+        ((_, prediction),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
+        return prediction
+
+    def predict_many(
+        self,
+        images: Iterable[tuple[Key, Num[np.ndarray, "channels height width"]]],
+        *,
+        probabilities: bool = False,
+        advance: Advance = _nobody,
+        overlapped: bool = False,
+    ) -> Iterator[tuple[Key, Prediction]]:
+        """Predict images one after the other; those that are smaller than a tile are computed several at once.
+
+        Parameters
+        ----------
+        images : iterable of (key, pixels)
+        probabilities : bool
+        advance : callable
+            Is called with 1 after each tile.
+        overlapped : bool
+            A thread takes `images`, and scales them, while others are computed.
+
+        Yields
+        ------
+        key, Prediction
+            In the order of the images.
+        """
+        keys: dict[int, tuple[Key, Decoding]] = {}
+
+        def jobs() -> Iterator[Job]:
+            for key, pixels in images:
+                job = Job(Whole(pixels), intensity_scale(pixels, self.recipe.normalisation))
+                keys[id(job)] = key, self._decoding(pixels, probabilities=probabilities)
+                yield job
+
+        prepared = self.predictor.prepare(jobs())
+        with closing(ahead(prepared, self.predictor.batch) if overlapped else prepared) as prepared:
+            for job, part in self.predictor.compute(prepared):
+                key, decoding = keys[id(job)]
+                decoding.add(part)
+                advance(1)
+                if decoding.missing == 0:
+                    del keys[id(job)]
+                    yield key, decoding.finish()
 
     def tiles(self, size: tuple[int, int]) -> int:
         """Return how many tiles an image of (height, width) takes."""
-        return self._predictor.count(size)
+        return self.predictor.count(size)
 
-    def _stream(self, pixels: np.ndarray, advance: Advance) -> Iterator[Part]:
-        for part in self._predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            yield part
-            advance(1)
+    def _decoding(self, pixels: np.ndarray, *, probabilities: bool) -> "Decoding":
+        warnings = self._check(pixels)
+        height, width = pixels.shape[1:]
+        room = self._room(pixels) if probabilities else None
+        return Decoding(self.recipe.target, (height, width), self.tiles((height, width)), warnings, room)
 
     def _room(self, pixels: np.ndarray) -> np.ndarray:
         return np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
@@ -122,44 +202,66 @@ class Model:
     def _check(self, pixels: np.ndarray) -> tuple[str, ...]:
         """Refuse another number of channels; warn when the values lie far from those of the training images."""
         if pixels.shape[0] != self.recipe.channels:
-            expected = f"{self.recipe.channels} channel(s), as in training"
+            expected = f"{counted(self.recipe.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
         return warn_of_scale(pixels, self.recipe.intensity_range)
 
 
 def load_model_for_prediction(
-    path: Path | str, *, device: str = "auto", tile: int | None = None, turns: int | None = None
+    path: Path | str,
+    *,
+    device: str = "auto",
+    tile: int | None = None,
+    turns: int | None = None,
+    runtime: str = "torch",
+    pixels: int | None = None,
+    progress: Progress | None = None,
 ) -> Model:
-    """Load a run folder or a model file.
+    """Load a run folder, a model file or an exported file.
 
     Parameters
     ----------
     path : path
-        A run folder, or its model.safetensors.
+        A run folder, its model.safetensors, or an export of it.
     device : {"auto", "cpu", "cuda", "mps"}
+        For runs; exports are computed by the processor.
     tile : int, optional
         Pixels a side that a tile keeps; by default what the model says.
     turns : int, optional
         Average over so many turned inputs (`geometry.symmetries.TURNED`), each of which costs one prediction; by
         default what the model says.
+    runtime : str
+        One of `runtime_choice.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+    pixels : int, optional
+        How many are to be predicted; see `runtime_making.make_runtime`.
+    progress : Progress, optional
+        Is told which runtime computes, and why.
 
     Raises
     ------
     BadModel
         There is no model, it is not one of ours, or it tells the classes of whole images.
     BadOption
-        No such number of turns.
+        No such number of turns, or no such runtime, or not for this file.
     """
+    exported = find_export(path)
+    if exported is not None:
+        computes, recipe = open_export(exported, runtime)
+    else:
+        computes, recipe = _open_run(Path(path), device, runtime, pixels, progress or Progress())
+    over = turned(recipe.turns if turns is None else turns)
+    core = tile or recipe.tile
+    return Model(recipe, Predictor(computes, recipe.geometry, recipe.network.classes, core, over, batch=BATCH))
+
+
+def _open_run(path: Path, device: str, runtime: str, pixels: int | None, progress: Progress) -> tuple[Runtime, Recipe]:
     # torch is imported here and not above: models that were exported do without it and start faster
     from pixelwise.engine.machine import choose_device
     from pixelwise.engine.modelfile import find_model_file, load_model
-    from pixelwise.engine.runtime_torch import TorchRuntime
+    from pixelwise.engine.runtime_making import make_runtime
 
     path = find_model_file(path)
     network, recipe = load_model(path)
     if recipe.view is not None:
         raise BadModel("a model of masks", "one of whole-image classes", "Give another run.", path)
-    runtime = TorchRuntime(network, choose_device(device))
-    over = turned(recipe.turns if turns is None else turns)
-    core = tile or recipe.tile
-    return Model(recipe, Predictor(runtime, recipe.geometry, recipe.network.classes, core, over))
+    return make_runtime(runtime, network, recipe, path, choose_device(device), pixels, progress), recipe

@@ -67,7 +67,7 @@ def find_model_file(path: Path | str) -> Path:
     return path / MODEL_NAME
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path | str) -> Recipe:
     """Read the recipe alone; no tensor is touched.
 
     Raises
@@ -75,10 +75,11 @@ def read_recipe(path: Path) -> Recipe:
     BadModel
         The file is missing, is no model of pixelwise, or is damaged.
     """
+    path = Path(path)
     return _recipe(_header(path), path)
 
 
-def load_model(path: Path) -> tuple[Network, Recipe]:
+def load_model(path: Path | str) -> tuple[Network, Recipe]:
     """Build the network of a model file and load its weights, in evaluation mode.
 
     Raises
@@ -86,6 +87,7 @@ def load_model(path: Path) -> tuple[Network, Recipe]:
     BadModel
         The file is not a model of pixelwise; the reason is told in one line.
     """
+    path = Path(path)
     header = _header(path)
     recipe = _recipe(header, path)
     with torch.device("meta"):

@@ -1,25 +1,61 @@
-"""A model file of any task made ready to predict arrays."""
+"""A model of any task and in any form, run or export, made ready to predict arrays."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pixelwise.engine.exported import find_export
 from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.engine.modelfile import find_model_file, read_recipe
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
+
+if TYPE_CHECKING:
+    from pixelwise.engine.photo_model import PhotoModel
 
 
-def open_model(path: Path | str, *, device: str = "auto") -> Model | PhotoModel:
-    """Load a run folder or a model file: one that predicts masks, or one that tells the class of whole images.
+def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> "Model | PhotoModel":
+    """Load a model that predicts masks, or one that tells the class of whole images.
 
     Parameters
     ----------
     path : path
-        A run folder, or its model.safetensors.
+        A run folder, its model.safetensors, or an exported file (see `engine.exported`), which is read without torch.
     device : {"auto", "cpu", "cuda", "mps"}
+        For runs.
+    runtime : str
+        One of `runtime_choice.RUNTIMES`; for masks.
 
     Raises
     ------
     BadModel
         There is no model, or it is not one of ours.
+    BadOption
+        No such runtime.
     """
-    photos = read_recipe(find_model_file(path)).view is not None
-    return load_photo_model(path, device=device) if photos else load_model_for_prediction(path, device=device)
+    if tells_classes(path):
+        from pixelwise.engine.photo_model import load_photo_model
+
+        return load_photo_model(path, device=device)
+    return load_model_for_prediction(path, device=device, runtime=runtime)
+
+
+def find_model(path: Path | str) -> Path:
+    """Return the file that a path stands for: an exported one, or that of a run.
+
+    Raises
+    ------
+    BadModel
+        There is none.
+    """
+    exported = find_export(path)
+    if exported is not None:
+        return exported
+    from pixelwise.engine.modelfile import find_model_file  # brings torch
+
+    return find_model_file(path)
+
+
+def tells_classes(path: Path | str) -> bool:
+    """Tell whether a model tells classes of whole images rather than masks; exports are all of masks."""
+    if find_export(path) is not None:
+        return False
+    from pixelwise.engine.modelfile import find_model_file, read_recipe
+
+    return read_recipe(find_model_file(path)).view is not None

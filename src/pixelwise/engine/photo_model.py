@@ -16,6 +16,7 @@ from pixelwise.errors import BadImage, BadModel
 from pixelwise.images.photos import fit, middle, on_eight_bits
 from pixelwise.images.preprocess import intensity_scale
 from pixelwise.images.views import View
+from pixelwise.wording import counted
 
 
 class PhotoModel:
@@ -87,7 +88,7 @@ class PhotoModel:
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[0] != self.recipe.channels:
-            expected = f"{self.recipe.channels} channel(s), as in training"
+            expected = f"{counted(self.recipe.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
         if 0 in pixels.shape:
             raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")

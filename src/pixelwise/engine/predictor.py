@@ -1,6 +1,6 @@
 """Any array becomes logits: tiles, symmetries, batches, bounded memory. Arrays only."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ from pixelwise.geometry.symmetries import IDENTITY, Symmetry, Turns
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
 from pixelwise.images.preprocess import Scale
 from pixelwise.images.windows import Source, Whole
+
+BATCH = 8  # small images that are computed at once
+BATCH_PIXELS = 2**19  # of all tiles of a batch together: more gains nothing and takes memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ class Predictor:
     symmetries : sequence of Symmetry
         Logits are averaged over these turned inputs; each costs one prediction.
     batch : int
-        Tiles of one size that are computed at once, of one image or of several.
+        Tiles of one size that are computed at once at most, of one image or of several; fewer where they are large.
 
     Notes
     -----
@@ -83,9 +86,18 @@ class Predictor:
         self.symmetries, self.batch = symmetries, batch
         self.overlap = blend_overlap(core, geometry)
 
+    def with_core(self, core: int) -> "Predictor":
+        """Return the same predictor with tiles of another size."""
+        runtime, geometry, classes = self.runtime, self.geometry, self.classes
+        return Predictor(runtime, geometry, classes, core, self.symmetries, batch=self.batch)
+
     def count(self, size: tuple[int, int]) -> int:
         """Return the number of tiles for an image of `size`."""
         return len(tile_grid(size, self.core, self.geometry))
+
+    def together(self, pixels: int) -> int:
+        """Return how many tiles whose inputs have so many pixels are computed at once."""
+        return min(self.batch, max(1, BATCH_PIXELS // pixels))
 
     def logits(
         self, pixels: Num[np.ndarray, "channels height width"], scale: Scale
@@ -106,7 +118,7 @@ class Predictor:
         for _, part in self.compute(self.prepare([Job(Whole(pixels), scale)])):
             yield part
 
-    def prepare(self, jobs: Iterable[Job]) -> Iterator[Prepared]:
+    def prepare(self, jobs: Iterable[Job]) -> Generator[Prepared, None, None]:
         """Read and scale the tiles of images, one image after the other. May run in a thread of its own."""
         for job in jobs:
             for number, tile in self._tiles(job):
@@ -147,10 +159,13 @@ class Predictor:
         """Gather neighbours of one size, at most `batch` of them."""
         group: list[Prepared] = []
         for item in prepared:
-            if group and (len(group) == self.batch or item.window.shape != group[0].window.shape):
+            if group and item.window.shape != group[0].window.shape:
                 yield group
                 group = []
             group.append(item)
+            if len(group) >= self.together(item.window[0].size):  # now: a part must not wait for the next tile
+                yield group
+                group = []
         if group:
             yield group
 

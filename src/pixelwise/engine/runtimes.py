@@ -39,6 +39,7 @@ class Outputs(NamedTuple):
     logits: np.ndarray
 
 
+@runtime_checkable
 class ExportedGraph(Runtime, Protocol):
     """An exported graph, which carries its recipe."""
 

@@ -17,6 +17,7 @@ from pixelwise.images.class_folders import read_class_folders
 from pixelwise.images.divide import divide, part_problems
 from pixelwise.images.duplicates import find_copies
 from pixelwise.images.files import SUFFIXES, Image, read_image, read_mask
+from pixelwise.images.files_zarr import is_zarr
 from pixelwise.images.labelling import read_meaning
 from pixelwise.images.layouts import check_folder, is_picture, read_layout
 from pixelwise.images.legend import read_legend
@@ -24,9 +25,11 @@ from pixelwise.images.names import natural
 from pixelwise.images.records import KINDS, Case, DataOptions, Dataset, Labelling, Problem
 from pixelwise.images.survey import agree_on_channels, pack, survey
 from pixelwise.images.value_table import name_of
+from pixelwise.images.windows import REPEATED
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 
 __all__ = [
     "KINDS",
@@ -90,7 +93,8 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     problems, told = list(layout.problems), list(layout.told)
     if not layout.pairs:
         alone = all(problem.kind == "missing mask" for problem in problems)
-        nothing = Problem(file=".", kind="no images", text=f"{len(problems) or ''} pictures, but no masks".strip())
+        pictures = counted(len(problems), "picture") if problems else "pictures"
+        nothing = Problem(file=".", kind="no images", text=f"{pictures}, but no masks")
         raise _error(root, [nothing] if alone else problems)
     tasks = [(pair, options.pages) for pair in layout.pairs]
     surveys = list(progress.track(parallel_map(survey, tasks), "Looking at images and masks", len(tasks)))
@@ -119,7 +123,7 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     warned = sum(bool(seen.notes) for seen in surveys)
     if warned:
         first = next(note for seen in surveys for note in seen.notes)
-        told.append(f"{warned} images were read with a note, such as: {first}")
+        told.append(f"{counted(warned, 'image was', 'images were')} read with a note, such as: {first}")
     order = sorted(range(len(surveys)), key=lambda i: ("train", "val", "test").index(division.cases[i].part))
     return Dataset(
         root=root,
@@ -181,7 +185,7 @@ def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height w
 
 
 def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
-    """Read an image with the wanted number of channels; a gray one is repeated where three are wanted.
+    """Read an image with the wanted number of channels; a gray one is repeated where three are wanted, and says so.
 
     Raises
     ------
@@ -190,10 +194,11 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
     """
     image = read_image(path, pages=pages)
     if image.pixels.shape[0] == 1 and channels == 3:
-        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0))
+        told = (*image.warnings, REPEATED)
+        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=told)
     if image.pixels.shape[0] != channels:
         names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-        wanted = names.get(channels, f"{channels} channels")
+        wanted = names.get(channels, counted(channels, "channel"))
         raise BadImage(wanted, f"{image.pixels.shape[0]}", "Convert it as the training images were.", path)
     return image
 
@@ -208,12 +213,12 @@ def find_images(path: Path) -> list[Path]:
     BadDataset
         Nothing there, or no picture.
     """
-    if path.is_file() and is_picture(path.name):
+    if (path.is_file() and is_picture(path.name)) or is_zarr(path):
         return [path]
     if not path.exists():
         raise BadDataset("an image or a folder of images", "nothing at this place", "Check the path.", path)
     check_folder(path)
-    found = [inner for inner in path.iterdir() if is_picture(inner.name) and inner.is_file()]
+    found = [inner for inner in path.iterdir() if (is_picture(inner.name) and inner.is_file()) or is_zarr(inner)]
     found = found or [
         inner
         for inner in path.rglob("*")
@@ -240,10 +245,10 @@ def _error(root: Path, problems: Sequence[Problem], expected: str = TOGETHER) ->
         where = root / problem.file if problem.file not in ("", ".") else root
         return BadDataset(problem.expected, problem.text, problem.mend, where)
     kinds = Counter(problem.kind for problem in problems)
-    counted = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
+    counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
     lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
     if len(problems) > LISTED:
         lines.append(f"\n  and {len(problems) - LISTED} more")
     mends = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
-    came = f"{len(problems)} problems ({counted}):{''.join(lines)}"
+    came = f"{len(problems)} problems ({counts}):{''.join(lines)}"
     return BadDataset(expected, came, f"To mend:{mends}", root)

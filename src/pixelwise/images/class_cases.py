@@ -14,6 +14,7 @@ from pixelwise.images.splits import choose_balanced, join, near_pairs
 from pixelwise.images.survey import SKETCH, Survey, agree_on_channels, survey_photo
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 
 COMPARED = 20_000  # images up to which near copies are looked for: the work grows with the square
 _NAMED = 5
@@ -86,7 +87,8 @@ def _join_depths(surveys: Sequence[Survey], problems: list[Problem], told: list[
     deep = sum(seen.dtype == "uint16" for seen in surveys)
     if {seen.dtype for seen in surveys if seen.dtype} == {"uint8", "uint16"}:
         problems[:] = [problem for problem in problems if problem.kind != "mixed depths"]
-        told.append(f"{deep} images have 16 bits, the others 8: they are brought to the scale of 8.")
+        images = counted(deep, "image has", "images have")
+        told.append(f"{images} 16 bits, the others 8: what has more is brought to the scale of 8.")
 
 
 def _families(
@@ -100,7 +102,8 @@ def _families(
     links = _exact(photos, surveys, options, problems)
     twice = sum(problem.kind == "image in two classes" for problem in problems)
     if twice:
-        told.append(f"{twice} images lie in two class folders: both are taught. `pixelwise inspect` names them.")
+        images = counted(twice, "image lies", "images lie")
+        told.append(f"{images} in two class folders: both are taught. `pixelwise inspect` names them.")
     if len(photos) > COMPARED:
         told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
     else:
@@ -150,7 +153,7 @@ def _near(photos: Sequence[Photo], surveys: Sequence[Survey], near: Sequence[tup
         Problem(
             file=f"{one} and {other}",
             kind="near duplicate across parts",
-            text=f"{len(named)} pairs of nearly equal images: {', '.join(named[:_NAMED])}"
+            text=f"{counted(len(named), 'pair')} of nearly equal images: {', '.join(named[:_NAMED])}"
             + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""),
             fatal=False,
         )

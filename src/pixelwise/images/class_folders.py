@@ -16,6 +16,7 @@ from pixelwise.images.layouts import check_folder, is_picture
 from pixelwise.images.names import looks_like_masks, natural, pairing_name, read_folder_name
 from pixelwise.images.pairing import alike_in_values, part_by_suffix
 from pixelwise.images.records import DataOptions, Part, Problem
+from pixelwise.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
         return None
     if certain and not classes:
         return None
-    told = [_say(found, classes, certain)]
+    # in the user's order, where it names the same classes; else the problem is told later
+    told = [_say(found, options.classes if set(options.classes) == set(classes) else classes, certain)]
     if top != root:
         told.append(f"The class folders lie in {printable(top.relative_to(root))}.")
     problems = [
@@ -164,7 +166,7 @@ def _say(found: _Found, classes: Sequence[str], certain: bool) -> str:
     how = "as you said" if certain else "no masks were found"
     return (
         f"A folder per class, {how}: whole images are told apart, task classification (--task). "
-        f"{len(classes)} classes: {shown}."
+        f"{counted(len(classes), 'class')}: {shown}."
     )
 
 
@@ -175,9 +177,10 @@ def _tell_loose(root: Path, found: _Found, problems: list[Problem]) -> list[str]
         if not paths:
             continue
         if part == "test":
-            told.append(f"test has {len(paths)} images outside of classes: left aside (use predict on them).")
+            images = counted(len(paths), "image")
+            told.append(f"test has {images} outside of classes: left aside (use predict on them).")
             continue
-        text = f"{len(paths)} images outside of the class folders"
+        text = f"{counted(len(paths), 'image')} outside of the class folders"
         problems.append(Problem(file=printable(paths[0].relative_to(root)), kind="image outside a class", text=text))
     return told
 

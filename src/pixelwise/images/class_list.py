@@ -7,6 +7,7 @@ from pixelwise.images.legend import Entry
 from pixelwise.images.mask_faults import smoothed, unexpected
 from pixelwise.images.records import Colour, Labelling, Task
 from pixelwise.images.value_table import MOST_GUESSED, Table, name_of
+from pixelwise.wording import counted
 
 MOST_CLASSES = 254  # 255 is "ignore" in every class map inside
 # Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can tell apart
@@ -90,7 +91,7 @@ def _report(table: Table, name: str, strange: dict[int, int], expected: int) -> 
     listed = ", ".join(f"{name_of(value, table.coloured)} ({strange[value]} px)" for value in most)
     more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
     if mask.lossy:
-        text = f"{len(mask.values)} values, {expected} expected, in a lossy format"
+        text = f"{counted(len(mask.values), 'value')}, {expected} expected, in a lossy format"
         table.fault("lossy mask", text, name)
     elif table.coloured:
         table.fault("unknown colours", listed + more, name)
@@ -123,7 +124,7 @@ def _names(table: Table, task: Task, values: list[int], known: dict[int, Entry])
         return ("background", *given)
     if given:
         shown = ", ".join(name_of(value, table.coloured) for value in values[:20])
-        table.fault("names do not fit", f"{len(given)} names for {len(values)} values ({shown})")
+        table.fault("names do not fit", f"{counted(len(given), 'name')} for {counted(len(values), 'value')} ({shown})")
     if known:
         return tuple(known[v].name if v in known else "background" for v in values)
     if task == "binary":

@@ -11,6 +11,7 @@ from pixelwise.images.records import Case, DataOptions, Labelling, Part, Problem
 from pixelwise.images.splits import choose_validation
 from pixelwise.images.survey import Survey
 from pixelwise.images.value_table import coded_values, name_of
+from pixelwise.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,8 @@ def _groups(pairs: Sequence[Pair], family: Sequence[int], options: DataOptions, 
         finds = [pattern.search(Path(name).name) for name in own]
         missed = sum(find is None for find in finds)
         own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
-        told.append(f"--group-by found {len(set(own))} groups; {missed} names did not match and stand alone.")
+        names = counted(missed, "name that did not match stands", "names that did not match stand")
+        told.append(f"--group-by found {counted(len(set(own)), 'group')}; {names} alone.")
     first_of_family = [own[index] for index in family]
     # a group that reaches into a family takes the family's name, until nothing changes
     names = {name: name for name in {*own, *first_of_family}}

@@ -9,6 +9,7 @@ from pixelwise.images.layouts import Pair
 from pixelwise.images.records import DataOptions, Problem
 from pixelwise.images.splits import join, near_pairs
 from pixelwise.images.survey import SKETCH, Survey
+from pixelwise.wording import counted
 
 _NAMED = 5  # near-equal pairs named; the rest is counted
 
@@ -35,7 +36,8 @@ def find_copies(
     related = sum(size for size in sizes.values() if size > 1)
     told: list[str] = []
     if related and all(pair.part is None for pair in pairs):
-        told.append(f"{related} images are equal or nearly equal to another; copies stay in one part.")
+        images = counted(related, "image is", "images are")
+        told.append(f"{images} equal or nearly equal to another; copies stay in one part.")
     return family, problems, told
 
 
@@ -81,7 +83,7 @@ def _near_across(pairs: Sequence[Pair], surveys: Sequence[Survey], near: Sequenc
         Problem(
             file=f"{parts[0]} and {parts[1]}",
             kind="near duplicate across parts",
-            text=f"{len(named)} pairs of nearly equal images: {', '.join(named[:_NAMED])}"
+            text=f"{counted(len(named), 'pair')} of nearly equal images: {', '.join(named[:_NAMED])}"
             + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""),
             fatal=False,
         )

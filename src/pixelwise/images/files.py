@@ -27,6 +27,7 @@ from pixelwise.images.files_png import decode_png, look_png
 from pixelwise.images.files_tiff import decode_tiff, look_tiff
 from pixelwise.images.files_values import coloured, inverted, usable, whole_numbers
 from pixelwise.images.files_write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.wording import counted
 
 __all__ = [
     "MAX_PIXELS",
@@ -193,7 +194,7 @@ def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
         return MaskImage(values[0] // values.dtype.type(header.gray_step), None, header.lossy, told)
     if len(values) != 3:
         mend = "Save class numbers in one channel, or colours as RGB."
-        raise BadImage("a mask of 1 channel or RGB colours", f"{len(values)} channels", mend, path)
+        raise BadImage("a mask of 1 channel or RGB colours", counted(len(values), "channel"), mend, path)
     if values.min() < 0 or values.max() > 255:
         mend = "Save the colours with 8 bits."
         raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", mend, path)

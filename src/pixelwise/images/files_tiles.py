@@ -6,23 +6,22 @@ finished window with a checksum of each tile and of itself. What the journal doe
 again; so the order in which the two reach the disk does not matter.
 """
 
-import json
-import os
 import struct
 import time
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.commit import refused
-from pixelwise.errors import BadOption, OutputFailed
+from pixelwise.commit import refused, sync_folder
+from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.chunks import ChunkCache, assemble
+from pixelwise.images.chunks import ChunkCache, assemble, planned_cache
+from pixelwise.images.journal import Journal, open_for_update, sync
 
 Window = tuple[Span, Span]
 Compression = Literal["deflate", "zstd"]
@@ -102,9 +101,8 @@ class TileFile:
         self._end, self._synced = HEADER, time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lines = _open_for_update(self.journal)
-            _lock(self._lines, path)
-            self._file = _open_for_update(self.part)
+            self._lines = Journal(self.journal, path)
+            self._file = open_for_update(self.part)
             self._continue()
         except OSError as error:
             raise refused(path, error) from error
@@ -178,12 +176,16 @@ class TileFile:
         assemble(room, (rows, columns), (side, side), lambda i, j: self._tile(level, i, j))
         return room[0]
 
+    def plan(self, band: int) -> None:
+        """Keep the tiles that bands of so many rows touch."""
+        row_bytes = self.layout.width * np.dtype(self.layout.dtype).itemsize
+        self._cache.limit = planned_cache(band, (self.layout.tile, self.layout.tile), row_bytes, self.layout.height)
+
     def sync(self) -> None:
         """Bring everything to the disk."""
         try:
-            for file in (self._file, self._lines):
-                file.flush()
-                os.fsync(file.fileno())
+            sync(self._file)
+            self._lines.sync()
         except OSError as error:
             raise refused(self.path, error) from error
         self._synced = time.monotonic()
@@ -208,7 +210,7 @@ class TileFile:
             self.sync()
             self._file.close()
             self.part.replace(self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
             self._lines.close()
             self.journal.unlink()
         except OSError as error:
@@ -223,11 +225,9 @@ class TileFile:
         return decompress(self._file.read(place[1]), self.layout)[None]
 
     def _line(self, record: dict[str, Any]) -> None:
-        text = json.dumps(record, separators=(",", ":"))
         try:
             self._file.flush()
-            self._lines.write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
-            self._lines.flush()
+            self._lines.append(record)
         except OSError as error:
             raise refused(self.path, error) from error
         if time.monotonic() - self._synced > _SYNC:
@@ -236,19 +236,16 @@ class TileFile:
     def _continue(self) -> None:
         """Take over what the journal vouches for; cut off the rest."""
         kept = 0
-        self._lines.seek(0)
         mine = {"identity": self.identity, "layout": asdict(self.layout)}
-        for number, line in enumerate(self._lines):
-            record = _checked(line)
-            if record is None or (number == 0 and record != mine) or not self._holds(record):
+        for record, end in self._lines.records():
+            if (kept == 0 and record != mine) or not self._holds(record):
                 break
-            kept += len(line)
+            kept = end
         if not kept:
             self._file.seek(0)
             self._file.write(header(0))
         self._file.truncate(self._end)
-        self._lines.truncate(kept)
-        self._lines.seek(kept)
+        self._lines.cut(kept)
         if not kept:
             self._line(mine)
 
@@ -287,40 +284,3 @@ def decompress(data: bytes, layout: Layout) -> Integer[np.ndarray, "side side"]:
     plain = zlib.decompress(data) if layout.compression == "deflate" else bytes(imagecodecs.zstd_decode(data))
     numbers = np.frombuffer(plain, np.dtype(layout.dtype).newbyteorder("<"))
     return numbers.reshape(layout.tile, layout.tile).astype(layout.dtype, copy=False)
-
-
-def _open_for_update(path: Path) -> BinaryIO:
-    """Open a file for reading and writing, made where it is missing, never emptied."""
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b")
-
-
-def _checked(line: bytes) -> dict[str, Any] | None:
-    """Return the record of a line of the journal, None where it is torn or damaged."""
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
-        return None
-    return json.loads(text)
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Refuse a second writer; where files cannot be locked (Windows) nothing holds it off."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        mend = "Wait until it is done, or choose another --out."
-        raise OutputFailed("a result that nobody else writes", "another process at work on it", mend, path) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, where folders can be opened."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -14,6 +14,7 @@ from pixelwise.images.mask_faults import smoothed, unexpected
 from pixelwise.images.records import DataOptions, Labelling, Problem, Task
 from pixelwise.images.survey import Values
 from pixelwise.images.value_table import MOST_GUESSED, Table, coded_values, name_of, packed
+from pixelwise.wording import counted
 
 _CONNECTED = 0.8  # share of values that are one area, from which on they are objects
 
@@ -111,7 +112,7 @@ def _task(table: Table, entries: Sequence[Entry], ignore: int | None) -> Task:
         shown = " and ".join(name_of(value, table.coloured) for value in values[:2])
         table.told.append(f"The masks hold {shown}: task binary (--task).")
         return "binary"
-    text = f"The masks hold {len(values)} values"
+    text = f"The masks hold {counted(len(values), 'value')}"
     if not table.coloured and _are_objects(table, ignore):
         table.told.append(f"{text}, one per connected object: taken as objects, task instance (--task).")
         return "instance"
@@ -151,7 +152,7 @@ def _instances(table: Table, ignore: int | None) -> Labelling:
     names = table.options.classes or tuple(entry.name for entry in table.legend.entries)
     if len(names) not in (1, 2):
         if table.options.classes:
-            table.fault("names do not fit", f"{len(names)} names for background and object")
+            table.fault("names do not fit", f"{counted(len(names), 'name')} for background and object")
         names = ("object",)
     classes = ("background", names[0]) if len(names) == 1 else (names[0], names[1])
     if not any(value not in (0, ignore) for value in table.values):

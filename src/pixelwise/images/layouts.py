@@ -23,6 +23,7 @@ from pixelwise.images.names import (
 )
 from pixelwise.images.pairing import fewer_values, pair_place, part_by_suffix
 from pixelwise.images.records import DataOptions, Part, Problem
+from pixelwise.wording import counted
 
 Place = tuple[str, ...]
 ROLES: tuple[Role, Role] = ("image", "mask")
@@ -96,8 +97,8 @@ def read_layout(root: Path, options: DataOptions) -> Layout:
     check_folder(root)
     folders, files = _scan(root)
     if not folders:
-        endings = ", ".join(sorted(set(SUFFIXES)))
-        raise BadDataset(f"images (files ending in {endings})", f"none among {files} files", "Check the path.", root)
+        expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
+        raise BadDataset(expected, f"none among {counted(files, 'file')}", "Check the path.", root)
     notes = _Notes()
     _check_named(root, folders, options)
     for folder in folders:
@@ -211,9 +212,8 @@ def _settle(folders: list[_Folder], notes: _Notes) -> None:
             folder.role = "mask"
             notes.told.append(f"Masks are taken from {printable('/'.join(folder.way))} (--masks).")
     for name, count in aside.items():
-        notes.told.append(
-            f"{printable(name)} also looks like masks ({count} files); it was left aside (--masks {printable(name)})."
-        )
+        name, files = printable(name), counted(count, "file")
+        notes.told.append(f"{name} also looks like masks ({files}); it was left aside (--masks {name}).")
     folders[:] = [folder for folder in folders if not (folder.extra and folder.role is None)]
     _settle_plain(folders, notes)
 
@@ -271,7 +271,8 @@ def _places(
             images += beside.images
             masks += beside.masks
         if part == "test" and images and not masks and part not in parts_with_masks:
-            notes.told.append(f"test has {len(images)} images without masks: left aside (use predict on them).")
+            unmasked = counted(len(images), "image")
+            notes.told.append(f"test has {unmasked} without masks: left aside (use predict on them).")
             continue
         yield (part, place), images, masks
 

@@ -11,6 +11,7 @@ from pixelwise.errors import BadImage, printable
 from pixelwise.images.files import read_mask
 from pixelwise.images.names import SUFFIXES_OF_MASKS, pairing_name, without_role
 from pixelwise.images.records import DataOptions, Problem
+from pixelwise.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], option
     missing = [by_name[name] for name in by_name if name not in chosen]
     told: list[str] = []
     if options.allow_missing and (missing or orphans):
-        told.append(f"{len(missing)} images without mask and {len(orphans)} masks without image were left aside.")
+        lone = counted(len(missing), "image without mask", "images without mask")
+        told.append(f"Left aside: {lone} and {counted(len(orphans), 'mask without image', 'masks without image')}.")
     elif not options.allow_missing:
         problems += [_problem(root, path, "missing mask", "no mask of this name") for path in missing]
         problems += [_problem(root, path, "orphan mask", "no image of this name") for path in orphans]

@@ -19,6 +19,7 @@ from pixelwise.errors import BadImage
 from pixelwise.images.files import MaskImage, probe, read_image, read_mask
 from pixelwise.images.layouts import Pair
 from pixelwise.images.records import Colour, Problem
+from pixelwise.wording import counted
 
 SKETCH = 32
 MANY = 20  # values beyond which a mask is looked at for being a picture
@@ -135,7 +136,7 @@ def agree_on_channels(files: Sequence[str], surveys: Sequence[Survey], problems:
         return usual
     for name, seen in zip(files, surveys, strict=True):
         if seen.channels not in (0, usual):
-            text = f"{seen.channels} channels where most have {usual}"
+            text = f"{counted(seen.channels, 'channel')} where most have {usual}"
             problems.append(Problem(file=name, kind="mixed channels", text=text))
     return usual
 

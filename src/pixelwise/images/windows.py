@@ -19,7 +19,9 @@ from pixelwise.images.files_door import Header, check_size, open_picture, turned
 from pixelwise.images.files_tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.images.files_values import coloured, inverted, usable
 from pixelwise.images.files_zarr import ZarrPlanes, is_zarr
+from pixelwise.wording import counted
 
+REPEATED = "gray, repeated to the 3 channels that the model takes"
 MOST_PIXELS = 10**12
 """Pixels of one image that is read by windows, when the caller names no limit: a hundred of the largest slides."""
 
@@ -210,7 +212,7 @@ def open_windows(
         return Repeated(source, channels)
     source.close()
     names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-    wanted = names.get(channels, f"{channels} channels")
+    wanted = names.get(channels, counted(channels, "channel"))
     raise BadImage(wanted, f"{source.shape[0]}", "Convert it as the training images were.", path)
 
 
@@ -220,7 +222,7 @@ class Repeated:
     def __init__(self, source: Source, channels: int) -> None:
         self._source = source
         self.shape = channels, *source.shape[1:]
-        self.dtype, self.spacing, self.warnings = source.dtype, source.spacing, source.warnings
+        self.dtype, self.spacing, self.warnings = source.dtype, source.spacing, (*source.warnings, REPEATED)
 
     @property
     def resident(self) -> int:

@@ -5,7 +5,6 @@ a command runs. Exit codes: 0 done, 2 an input or option cannot be used, 3 done 
 diverged, 75 interrupted with its state saved (run it again with --resume), 130 interrupted with nothing to save.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +12,26 @@ from typing import Annotated, Any
 import typer
 
 from pixelwise.errors import BadOption, Interrupted, PixelwiseError
+from pixelwise.interface.cli_export import add_export_commands
+from pixelwise.interface.cli_parts import (
+    AllowDuplicates,
+    AllowMissing,
+    Classes,
+    Device,
+    Foreground,
+    GroupBy,
+    IgnoreIndex,
+    Images,
+    Json,
+    Masks,
+    Pages,
+    Runtime,
+    Task,
+    ValShare,
+    show,
+)
 from pixelwise.interface.flags import data_options as _options
-from pixelwise.interface.flags import numbers
+from pixelwise.interface.flags import large_format, numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
 SOME_FAILED = 3
@@ -28,20 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Images = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the images.")]
-Masks = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the masks.")]
-Task = Annotated[str, typer.Option(help="auto, binary, multiclass, instance or classification.")]
-Classes = Annotated[str | None, typer.Option(help="Class names in the order of their values, with commas.")]
-IgnoreIndex = Annotated[int | None, typer.Option(help="Mask value left out of loss and scores; -1: none.")]
-Foreground = Annotated[int | None, typer.Option(help="Binary masks: the value of the interesting class.")]
-ValShare = Annotated[float, typer.Option(help="Share that validates when no validation part is given.")]
-GroupBy = Annotated[str | None, typer.Option(help="Regular expression with one group: equal finds stay together.")]
-Pages = Annotated[int | None, typer.Option(help="Take TIFF stacks of this many pages as channels.")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave images without mask aside.")]
-AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accept equal images in two parts.")]
 
 
 def main() -> None:
@@ -125,7 +128,7 @@ def train(
         data_options=options,
         overrides=overrides or (),
     )
-    _show({"run": str(run.folder), "model": str(run.model_path)}, as_json, f"Run: {run.folder}")
+    show({"run": str(run.folder), "model": str(run.model_path)}, as_json, f"Run: {run.folder}")
 
 
 @app.command()
@@ -152,12 +155,12 @@ def evaluate(
     from pixelwise.workflow.summary import describe_scores
 
     scores = verb(run, data, part=part, device=device, options=_options(locals()))
-    _show(scores, as_json, describe_scores(scores))
+    show(scores, as_json, describe_scores(scores))
 
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder or model file.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, model file or exported file.")],
     inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")] = False,
@@ -166,8 +169,11 @@ def predict(
     turns: Annotated[int | None, typer.Option(help="Average over 1, 4, 7 or 8 turned inputs.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     tile: Annotated[int | None, typer.Option(help="Pixels a side that a tile keeps.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest difference of a logit that seams may make.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="Stream into: tiff or zarr.")] = None,
     pages: Pages = None,
     device: Device = "auto",
+    runtime: Runtime = "auto",
     as_json: Json = False,
 ) -> None:
     """Predict masks, or the classes of whole images, for images of any size."""
@@ -182,15 +188,15 @@ def predict(
         symmetries=symmetries,
         turns=turns,
         device=device,
+        runtime=runtime,
         overwrite=overwrite,
         tile=tile,
         pages=pages,
+        tolerance=tolerance,
+        format=large_format(form),
     )
-    failed = len(result.failed)
-    what = f"{len(result.told)} images told in {result.outputs[0]}" if result.told else f"{len(result.outputs)} files"
-    summary = what + ("" if result.told else f" written to {out}") + (f", {failed} images failed." if failed else ".")
-    _show(result.to_json(), as_json, summary)
-    if failed:
+    show(result.to_json(), as_json, result.to_text(out))
+    if result.failed:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -200,7 +206,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Js
     from pixelwise.workflow.report import report as verb
 
     path = verb(run)
-    _show({"report": str(path)}, as_json, f"Report: {path}")
+    show({"report": str(path)}, as_json, f"Report: {path}")
 
 
 @app.command()
@@ -235,7 +241,7 @@ def inspect(
         raise BadOption("a data folder, a run folder or a network, or --list", came, "Write for example: unet2015.")
     options, question = _options(locals()), _question(pixel, class_name, stage)
     found = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=question, out=out)
-    _show(found.to_json(), as_json, found.to_text())
+    show(found.to_json(), as_json, found.to_text())
     if not getattr(found, "usable", True):
         raise typer.Exit(PixelwiseError.exit_code)
 
@@ -253,7 +259,7 @@ def import_weights(
     from pixelwise.workflow.import_weights import import_weights as verb
 
     found = verb(file, out=out, licence=licence, mean=numbers("--mean", mean), std=numbers("--std", std))
-    _show(found.to_json(), as_json, found.to_text())
+    show(found.to_json(), as_json, found.to_text())
 
 
 @app.command()
@@ -268,6 +274,9 @@ def demo(
     verb(out, seed=seed, seconds=seconds)
 
 
+add_export_commands(app)
+
+
 def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
     """Return the Question of `inspect --image`, with the pixel as two numbers."""
     from pixelwise.workflow.inspection.image import Question
@@ -277,8 +286,3 @@ def _question(pixel: str | None, class_name: str | None, stage: str | None) -> A
         raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
     where = (int(place[0]), int(place[1])) if place else None
     return Question(class_name=class_name, pixel=where, stage=stage)
-
-
-def _show(value: dict[str, Any], as_json: bool, text: str) -> None:
-    """Print the result: one JSON object, or text for people."""
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text)

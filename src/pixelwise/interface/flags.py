@@ -1,7 +1,7 @@
 """Flags of the command line that become options records; heavy modules are imported when a command needs them."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 from pixelwise.errors import BadOption
 
@@ -38,3 +38,16 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...]:
         return tuple(float(word) for word in text.split(",")) if text else ()
     except ValueError as error:
         raise BadOption(f"{flag} as numbers with commas", f"`{text}`", "Write for example 0.5,0.5,0.5.") from error
+
+
+def large_format(text: str | None) -> Literal["tiff", "zarr"] | None:
+    """Read the format that results stream into; None leaves it to the size of the image.
+
+    Raises
+    ------
+    BadOption
+        Another word.
+    """
+    if text is None or text == "tiff" or text == "zarr":
+        return text
+    raise BadOption("--format tiff or zarr", f"`{text}`", "Leave it out for PNG, or TIFF where images are large.")

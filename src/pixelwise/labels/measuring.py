@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Num
 
-from pixelwise.labels.runs import Extents, extents, find_runs, row_strips
+from pixelwise.labels.runs import Extents, LabelRows, extents, find_runs, row_strips
 
 # Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
 # border runs straight, sqrt 2 where it runs diagonally, and their mean between the two. Which it is follows from its
@@ -18,6 +19,15 @@ _LENGTHS[list(_DIAGONAL)] = np.sqrt(2)
 _LENGTHS[list(_BETWEEN)] = (1 + np.sqrt(2)) / 2
 _BESIDE = ((-1, 0), (0, -1), (0, 1), (1, 0))
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+@runtime_checkable
+class PixelRows(Protocol):
+    """An image (channels, height, width) of which `image[:, rows]` can be had."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: tuple[slice, slice]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +84,14 @@ class ObjectTable:
 
 
 def measure(
-    labels: Integer[np.ndarray, "height width"],
-    image: Num[np.ndarray, "channels height width"] | None = None,
+    labels: Integer[np.ndarray, "height width"] | LabelRows,
+    image: Num[np.ndarray, "channels height width"] | PixelRows | None = None,
     class_index: int = 1,
 ) -> ObjectTable:
-    """Measure every object, in the order of their numbers, which may have gaps; all belong to `class_index`."""
+    """Measure every object, in the order of their numbers, which may have gaps; all belong to `class_index`.
+
+    Rows are looked at a few at a time: both may lie on the disk.
+    """
     found = extents(labels)
     present = np.flatnonzero(found.area)
     area = found.area[present]
@@ -96,7 +109,9 @@ def measure(
     )
 
 
-def _centroids(labels: Integer[np.ndarray, "height width"], found: Extents) -> Float64[np.ndarray, "numbers 2"]:
+def _centroids(
+    labels: Integer[np.ndarray, "height width"] | LabelRows, found: Extents
+) -> Float64[np.ndarray, "numbers 2"]:
     total = np.zeros((len(found.area), 2))
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows], rows.start)
@@ -107,20 +122,24 @@ def _centroids(labels: Integer[np.ndarray, "height width"], found: Extents) -> F
 
 
 def _intensity(
-    labels: Integer[np.ndarray, "height width"], image: Num[np.ndarray, "channels height width"], numbers: int
+    labels: Integer[np.ndarray, "height width"] | LabelRows,
+    image: Num[np.ndarray, "channels height width"] | PixelRows,
+    numbers: int,
 ) -> Float64[np.ndarray, " numbers"]:
     """Return the sum over the pixels and channels of each object."""
     total = np.zeros(numbers)
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows])
         begins = runs.row * labels.shape[1] + runs.start
-        for channel in image:
-            values = channel[rows].astype(np.float64).ravel()
+        for channel in image[:, rows]:
+            values = channel.astype(np.float64).ravel()
             np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, begins))
     return total
 
 
-def _perimeters(labels: Integer[np.ndarray, "height width"], numbers: int) -> Float64[np.ndarray, " numbers"]:
+def _perimeters(
+    labels: Integer[np.ndarray, "height width"] | LabelRows, numbers: int
+) -> Float64[np.ndarray, " numbers"]:
     total = np.zeros(numbers)
     for rows in row_strips(labels.shape):
         # two rows and columns more on every side: a neighbour's neighbours decide whether it is border

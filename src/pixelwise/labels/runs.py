@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -39,6 +40,27 @@ class Extents:
     box: Int64[np.ndarray, "numbers 4"]
 
 
+@runtime_checkable
+class LabelRows(Protocol):
+    """A label image of which rows can be had: an array, or one that lies on the disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the numbers."""
+        ...
+
+    def max(self, *, initial: int) -> Any:
+        """Return the highest number, or `initial` where it is higher."""
+        ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
+
+
 def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yield slices of whole rows, of about `STRIP` pixels each, that cover the rows of an image in order."""
     rows = max(1, STRIP // max(1, shape[1]))
@@ -57,7 +79,7 @@ def find_runs(labels: Integer[np.ndarray, "height width"], first_row: int = 0) -
     return Runs(labels[row, start].astype(np.int64), row + first_row, start, stop)
 
 
-def extents(labels: Integer[np.ndarray, "height width"]) -> Extents:
+def extents(labels: Integer[np.ndarray, "height width"] | LabelRows) -> Extents:
     """Find where every object lies. Memory: 48 bytes per number, nothing per pixel."""
     numbers = int(labels.max(initial=0)) + 1
     runs, area = np.zeros(numbers, np.int64), np.zeros(numbers, np.int64)

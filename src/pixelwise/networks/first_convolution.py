@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pixelwise.errors import BadOption
+from pixelwise.wording import counted
 
 FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 
@@ -53,7 +54,8 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
         return weight[:, [i % source for i in range(channels)]] * (source / channels)
     if channels < source:
         mend = "Use transfer.first_convolution=sum or repeat."
-        raise BadOption(f"at least {source} channels for transfer.first_convolution=rgb+zero", f"{channels}", mend)
+        expected = f"at least {counted(source, 'channel')} for transfer.first_convolution=rgb+zero"
+        raise BadOption(expected, f"{channels}", mend)
     rest = weight.new_zeros(weight.shape[0], channels - source, *weight.shape[2:])
     return torch.cat([weight, rest], dim=1)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -73,8 +74,7 @@ class Segmenter(nn.Module):
         BadOption
             A side is not legal; the nearest legal one is named.
         """
-        for side in image.shape[2:]:
-            self._geometry.check(side)
+        _check_sides(image, self._geometry)
         return self.head(self.decoder(self.encoder(image)))
 
     def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
@@ -127,8 +127,7 @@ class NestedSegmenter(Segmenter):
 
     def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
         """Return the logits of each head, shallow ones first."""
-        for side in image.shape[2:]:
-            self._geometry.check(side)
+        _check_sides(image, self._geometry)
         maps = self.decoder(self.encoder(image))
         heads: nn.ModuleList = self.head  # type: ignore[assignment]
         return [head(features) for head, features in zip(heads, maps[-len(heads) :], strict=True)]
@@ -186,8 +185,7 @@ class Classifier(nn.Module):
         BadOption
             A side is too small.
         """
-        for side in image.shape[2:]:
-            self._geometry.check(side)
+        _check_sides(image, self._geometry)
         return self.head(self.encoder(image)[-1])
 
     def supervised(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
@@ -220,6 +218,13 @@ def make_segmenter(
     smallest = 2 if normalisation == "instance" else 1
     parts: tuple[nn.Module, nn.Module, nn.Module] = (encoder, decoder, head)  # type: ignore[assignment]
     return Segmenter(*parts, exact=exact, smallest=smallest, dimensions=dimensions)
+
+
+def _check_sides(image: Tensor, geometry: Geometry) -> None:
+    """Refuse sides that are not legal. While a graph is traced for export sides are symbols, free among legal ones."""
+    if not torch.compiler.is_exporting():
+        for side in image.shape[2:]:
+            geometry.check(side)
 
 
 def _rows(trail: Trail, size: int, sizes: Sequence[int], dimensions: int) -> tuple[Layer, ...]:

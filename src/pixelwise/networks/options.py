@@ -72,6 +72,11 @@ class NetworkOptions:
     stride_first: bool = False
     zero_residuals: bool = False
 
+    @property
+    def full_name(self) -> str:
+        """The name for people, with the encoder that takes the place of the contracting path, if one does."""
+        return self.name if self.encoder == "plain" else f"{self.name} on {self.encoder}"
+
     def __post_init__(self) -> None:
         """Refuse numbers that make no network."""
         for name, least, most in LIMITS:

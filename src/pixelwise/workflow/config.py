@@ -26,7 +26,7 @@ from pixelwise.images.preprocess import Normalisation
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.scoring.losses import LossOptions
-from pixelwise.workflow.planning.recipes import Choices, recipe_choices
+from pixelwise.workflow.recipes import Choices, recipe_choices
 
 _HEADER = """\
 # The plan of a pixelwise run. Every setting can be changed here and trained again:

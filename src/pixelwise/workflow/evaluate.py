@@ -1,7 +1,6 @@
 """Evaluate: labelled images and a run become scores."""
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,15 @@ from pixelwise.commit import commit_json
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.opening import open_model
 from pixelwise.engine.photo_model import PhotoModel
-from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.cases import Case, DataOptions, Dataset, examine, refuse
+from pixelwise.errors import BadOption
+from pixelwise.images.cases import DataOptions
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.evaluation.masks import score_masks
+from pixelwise.workflow.evaluation.parts import choose, joined, understand
 from pixelwise.workflow.evaluation.photos import score_photos
 from pixelwise.workflow.run import Run
 
 PARTS = ("train", "val", "test")
-# What makes a folder unfit for training alone; it can be scored all the same.
-TRAINING_ONLY = (
-    "one image only",
-    "no training images",
-    "class missing in training",
-    "part without foreground",
-    "one class only",
-    "groups too large",
-    "one class folder only",
-    "empty class folder",
-)
 
 
 def evaluate(
@@ -78,46 +67,13 @@ def evaluate(
     opened, root = Run.open(run), Path(data)
     model = open_model(opened.folder, device=device)
     config = opened.config
-    options = _joined(config.data, options or DataOptions())
+    options = joined(config.data, options or DataOptions())
     if isinstance(model, PhotoModel) and options.task == "auto":
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
-    dataset = examine(root, options, config.training.seed, progress)
-    refuse(dataset, but=TRAINING_ONLY)
-    chosen, cases = _choose(dataset, part, opened)
+    dataset = understand(root, options, config.training.seed, progress)
+    chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
     scores: dict[str, Any] = {"part": chosen, "data": root.resolve().name, **found}
     commit_json(opened.scores_path, scores)
     return scores
-
-
-def _joined(trained: DataOptions, given: DataOptions) -> DataOptions:
-    """Return the options of the training with what is given now put over them."""
-    now = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
-    return replace(trained, **now)
-
-
-def _choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[Case]]:
-    """Return the part to score and its cases, each with its mask or its class.
-
-    A split that pixelwise drew belongs to the run: what the run was trained on is never scored as validation.
-    """
-    trained: set[str] = set()
-    if dataset.split_made:
-        trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
-    parts = {
-        "test": dataset.part("test"),
-        "val": dataset.part("val"),
-        "train": dataset.part("train"),
-    }
-    if dataset.split_made:
-        rest = [case for case in dataset.cases if case.part != "test"]
-        parts["val"] = tuple(case for case in rest if case.name not in trained)
-        parts["train"] = tuple(case for case in rest if case.name in trained)
-    chosen = part or ("test" if parts["test"] else "val")
-    cases = [case for case in parts[chosen] if case.mask is not None or case.class_index is not None]
-    if not cases:
-        held = ", ".join(f"{name} {len(found)}" for name, found in parts.items())
-        mend = "Choose another --part, or give a folder with images that were not trained on."
-        raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", mend, dataset.root)
-    return chosen, cases

@@ -2,26 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.model import Model
-from pixelwise.engine.modelfile import find_model_file, read_recipe
-from pixelwise.engine.opening import open_model
-from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.engine.opening import find_model, open_model, tells_classes
 from pixelwise.images.cases import find_images
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.prediction.masks import predict_masks
-from pixelwise.workflow.prediction.photos import predict_photos
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_place
 
+if TYPE_CHECKING:
+    from pixelwise.engine.photo_model import PhotoModel
 
-def load(path: Path | str, device: str = "auto") -> Model | PhotoModel:
-    """Load a run folder or a model file for prediction in Python: `load("runs/x").predict(array)`.
+
+def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> "Model | PhotoModel":
+    """Load a run folder, a model file or an exported file for prediction in Python: `load("runs/x").predict(array)`.
 
     `predict` of a model of masks returns a mask or a label image; of a model of whole-image classes the index of a
     class, whose name stands in `recipe.classes`.
     """
-    return open_model(path, device=device)
+    return open_model(path, device=device, runtime=runtime)
 
 
 def predict(
@@ -34,9 +35,12 @@ def predict(
     symmetries: bool = False,
     turns: int | None = None,
     device: str = "auto",
+    runtime: str = "auto",
     overwrite: bool = False,
     tile: int | None = None,
     pages: int | None = None,
+    tolerance: float | None = None,
+    format: Literal["tiff", "zarr"] | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
     """Predict image files.
@@ -44,7 +48,7 @@ def predict(
     Parameters
     ----------
     run : path
-        A run folder or a model file.
+        A run folder, a model file or an exported file.
     inputs : sequence of path
         Image files, or folders of them.
     out : path
@@ -60,10 +64,19 @@ def predict(
         For masks alone, like `tile`.
     device, tile : optional
         As in `load_model_for_prediction`.
+    runtime : str
+        What computes masks: "auto", "torch", "onnx", "openvino", "torch-bf16" or "openvino-bf16". "auto" takes what was
+        measured as the fastest for this model on this machine, and measures where there is enough to predict.
     overwrite : bool
         Replace results that are there already.
     pages : int, optional
         Take stacks of this many pages as channels.
+    tolerance : float, optional
+        For masks: let tiles read the smallest halo with which no logit differs by more, measured on some of the
+        images. By default tiles are exact.
+    format : {"tiff", "zarr"}, optional
+        Stream all masks into tiled BigTIFFs or OME-Zarr with a pyramid. Images of more than 100 megapixels always
+        stream, into BigTIFFs unless this says otherwise; a stopped command is continued by the same command.
     progress : Progress, optional
 
     Returns
@@ -87,12 +100,18 @@ def predict(
         symmetries=symmetries,
         turns=turns,
         device=device,
+        runtime=runtime,
         overwrite=overwrite,
         tile=tile,
         pages=pages,
+        tolerance=tolerance,
+        format=format,
     )
     paths = [image for path in inputs for image in find_images(Path(path))]
     check_place(folder, [Path(path) for path in inputs])
-    model_file = find_model_file(run)
-    kind = predict_photos if read_recipe(model_file).task == "classification" else predict_masks
-    return kind(model_file, paths, folder, wishes, progress)
+    model_file = find_model(run)
+    if tells_classes(model_file):
+        from pixelwise.workflow.prediction.photos import predict_photos  # brings torch, which exports do without
+
+        return predict_photos(model_file, paths, folder, wishes, progress)
+    return predict_masks(model_file, paths, folder, wishes, progress)

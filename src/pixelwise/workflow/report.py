@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.commit import commit_text
-from pixelwise.errors import BadRun
+from pixelwise.errors import BadRun, PixelwiseError
 from pixelwise.progress import Console, Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.config import settings
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
@@ -14,6 +15,7 @@ from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
 from pixelwise.workflow.reporting.photos import photo_mistakes, photo_scores
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import validation_score, words
 
 Section = tuple[str, Callable[[], list[str]]]
 
@@ -73,9 +75,8 @@ def _headline(scores: dict[str, Any] | None) -> list[str]:
         ]
     head = scores["headline"]
     interval = "" if head["low"] is None else f", 95 % interval {html.show(head['low'])} to {html.show(head['high'])}"
-    what = html.escape(
-        f"{html.words(head['name'])} on {len(scores['cases'])} {scores['part']} images of {scores['data']}{interval}"
-    )
+    images = counted(len(scores["cases"]), f"{scores['part']} image")
+    what = html.escape(f"{words(head['name'])} on {images} of {scores['data']}{interval}")
     return [f'<p class="headline"><b>{html.escape(html.show(head["value"]))}</b> {what}</p>']
 
 
@@ -106,8 +107,8 @@ def _curves(run: Run) -> list[str]:
 def _score_name(run: Run) -> str:
     """Name what the validations measured; a run whose records are damaged has curves all the same."""
     try:
-        return "accuracy" if run.understood.get("task") == "classification" else "mean Dice"
-    except BadRun:
+        return validation_score(str(run.understood.get("task")), run.config.target.kind)
+    except PixelwiseError:
         return "of the plan"
 
 
@@ -116,14 +117,14 @@ def _film(run: Run) -> list[str]:
     if not frames:
         return []
     caption = "One validation patch along the training: image, prediction, target."
-    caption += f" {left_out} frames could not be read." if left_out else ""
+    caption += f" {counted(left_out, 'frame')} could not be read." if left_out else ""
     return [html.picture(draw.film_bytes(frames), "gif", caption, "film")]
 
 
 def _environment(run: Run) -> list[str]:
     found = dict(run.environment)
     versions = found.pop("versions", {})
-    rows = [(html.words(key), str(value)) for key, value in {**found, **versions}.items()]
+    rows = [(words(key), str(value)) for key, value in {**found, **versions}.items()]
     return [html.table(("what", "value"), rows)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pixelwise.commit import commit_json, commit_text, refused
 from pixelwise.errors import BadRun, OutputFailed
+from pixelwise.wording import command
 from pixelwise.workflow.config import Config, load_config, save_config
 
 
@@ -134,6 +135,10 @@ class Run:
                 self.folder.rmdir()  # if the data is refused next, nothing is left behind
         except OSError as error:
             raise refused(self.folder, error) from error
+
+    def how_to_go_on(self, data: Path | str) -> str:
+        """Return the command that continues the training; `data` is the folder it learns from."""
+        return command("train", data, "--out", self.folder, "--resume")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the folder's JSON records.

@@ -1,14 +1,46 @@
-"""Scores in words: the summary that people read on the terminal."""
+"""Scores in words: their names, and the summary that people read on the terminal."""
 
 from typing import Any
+
+from pixelwise.wording import counted
+
+WORDS = {
+    "mean_ap": "mean AP",
+    "mean_ap_pooled": "mean AP, all objects",
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "seg": "SEG",
+    "mean_dice": "mean Dice",
+    "v_rand": "V_rand",
+    "v_info": "V_info",
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "count_error_mean": "mean error of the count",
+    "count_error_mean_absolute": "mean absolute error of the count",
+    "objects_true": "objects in the truth",
+    "objects_predicted": "objects predicted",
+}
+# What a validation measures on the classes of the target, which for objects are not those that `evaluate` scores.
+LEARNED = {"boundary": "mean Dice of interior and boundary", "components": "Dice of object pixels"}
+
+
+def words(key: str) -> str:
+    """Write the name of a score or a fact for people."""
+    return WORDS.get(key, key.replace("_", " "))
+
+
+def validation_score(task: str, kind: str) -> str:
+    """Name what the validations of a training measure; `kind` is that of the target."""
+    return "accuracy" if task == "classification" else LEARNED.get(kind, "mean Dice")
 
 
 def describe_scores(scores: dict[str, Any]) -> str:
     """Return a few lines of text for what `evaluate` returned."""
     head = scores["headline"]
     lines = [
-        f"{scores['data']}, part {scores['part']}, {len(scores['cases'])} images: "
-        f"{head['name'].replace('_', ' ')} {_number(head['value'])}{_interval(head)}"
+        f"{scores['data']}, part {scores['part']}, {counted(len(scores['cases']), 'image')}: "
+        f"{words(head['name'])} {_number(head['value'])}{_interval(head)}"
     ]
     describe = _describe_photos if scores["task"] == "classification" else _describe_masks
     return "\n".join([*lines, *describe(scores)])
@@ -21,9 +53,9 @@ def _describe_photos(scores: dict[str, Any]) -> list[str]:
         numbers = f"{_number(row['accuracy']):>8}  {_number(row['precision']):>9}"
         lines.append(f"  {row['name']:<{width}}  {numbers}  {row['images']:>6}")
     images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
-    five = f"top 5 {_number(images['top_5'])}{_between(intervals.get('top_5'))}, " if "top_5" in intervals else ""
-    mean = f"mean over {images['classes_in_mean']} classes {_number(images['mean_class_accuracy'])}"
-    return [*lines, f"  images: top 1 {_number(images['top_1'])}{_between(intervals['top_1'])}, {five}{mean}"]
+    shares = [f"{words(name)} {_number(images[name])}{_between(intervals[name])}" for name in intervals]
+    mean = f"mean over {counted(images['classes_in_mean'], 'class')} {_number(images['mean_class_accuracy'])}"
+    return [*lines, f"  images: {', '.join([*shares, mean])}"]
 
 
 def _describe_masks(scores: dict[str, Any]) -> list[str]:
@@ -36,15 +68,21 @@ def _describe_masks(scores: dict[str, Any]) -> list[str]:
         lines.append(f"  {row['name']:<{width}}  {numbers}  {_number(row['recall']):>6}")
     pixels = found["pixels"]
     lines.append(
-        f"  pixels: mean Dice {_number(pixels['mean_dice'])} over {pixels['classes_in_mean_dice']} classes, "
+        f"  pixels: mean Dice {_number(pixels['mean_dice'])} over {counted(pixels['classes_in_mean_dice'], 'class')}, "
         f"mean IoU {_number(pixels['mean_iou'])} over {pixels['classes_in_mean_iou']}, "
         f"accuracy {_number(pixels['accuracy'])}"
     )
     if objects := found.get("objects"):
-        lines.append("  objects: " + ", ".join(f"{k} {_number(v)}" for k, v in objects.items() if _is_number(v)))
+        lines += ["  objects", *_list({key: value for key, value in objects.items() if _is_number(value)})]
     if boundaries := found.get("boundaries"):
-        lines.append("  boundaries: " + ", ".join(f"{k} {_number(v)}" for k, v in boundaries.items()))
+        lines += ["  boundaries", *_list(boundaries)]
     return lines
+
+
+def _list(scores: dict[str, Any]) -> list[str]:
+    """Return a line per score, the values below each other."""
+    width = max(len(words(key)) for key in scores)
+    return [f"    {words(key):<{width}}  {_number(value):>8}" for key, value in scores.items()]
 
 
 def _is_number(value: object) -> bool:

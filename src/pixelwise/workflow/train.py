@@ -1,7 +1,7 @@
 """Train: from a folder of images with masks, or of images in class folders, to a run folder with a model file."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,19 @@ import torch
 
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.machine import Machine, choose_device, look_at_machine
-from pixelwise.errors import BadOption, BadRun
+from pixelwise.errors import BadOption, BadRun, DiskFull
 from pixelwise.images.cases import DataOptions, Dataset, understand
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.config import Config, file_as_words, left_out, load_config, override, parse_assignments
+from pixelwise.wording import counted
+from pixelwise.workflow.config import (
+    Config,
+    file_as_words,
+    left_out,
+    load_config,
+    override,
+    parse_assignments,
+    settings,
+)
 from pixelwise.workflow.environment import describe_environment, parse_duration
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.preparation import preparation_of
@@ -84,6 +93,18 @@ def train(
     root = Path(data)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
     if resume:
+        _refuse_other_plan(
+            Run.open(folder),
+            {
+                "--budget": parse_duration(budget),
+                "--steps": steps,
+                "--epochs": epochs,
+                "--seed": seed or None,
+                "--config": config,
+                "answers about the data": data_options,
+            },
+            overrides,
+        )
         run, dataset = _reopen(folder, root, progress)
     else:
         limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs)
@@ -115,7 +136,11 @@ def train(
         run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled) | weights)
         progress.tell(*_announce(preparation.describe(settled), settled, machine, run))
     with run.only_one():
-        Training(run, dataset, choose_device(device), progress, started).go()
+        try:
+            Training(run, dataset, choose_device(device), progress, started).go()
+        except DiskFull as error:
+            mend = f"Free some space, then go on with: {run.how_to_go_on(root)}"
+            raise DiskFull(error.expected, error.came, mend, error.path) from error
     return run
 
 
@@ -139,6 +164,7 @@ def _records(dataset: Dataset, fingerprint: Any, machine: Machine, config: Confi
         "environment": describe_environment(machine, config.training.seed),
         "understood": {
             "data": dataset.root.name,
+            "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on
             "told": list(dataset.told),
             "problems": [asdict(problem) for problem in dataset.problems],
             "cases": {part: len(names) for part, names in parts.items()},
@@ -160,9 +186,36 @@ def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str
         else (f"about {training.budget:.0f} s" if training.budget else "until the last step")
     )
     return [
-        f"Plan: {what}, {training.precision} on {machine.device} with {machine.threads} threads, {time_}.",
+        f"Plan: {what}, {training.precision} on {machine.device} with {counted(machine.threads, 'thread')}, {time_}.",
         f"Every choice and its reason stands in {run.config_path}.",
     ]
+
+
+def _refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse what would be passed over: a run that is continued keeps the plan it began with.
+
+    A command that is repeated with --resume behind it asks for nothing else, and is taken.
+
+    Raises
+    ------
+    BadOption
+        Something else is asked for; the message names it.
+    """
+    own = run.config
+    known: dict[str, Any] = {
+        "--budget": own.training.budget,
+        "--steps": own.training.steps,
+        "--seed": own.training.seed,
+        "answers about the data": own.data,
+    }
+    other = [name for name, value in asked.items() if value is not None and value != known.get(name)]
+    before, after = settings(own), settings(override(own, overrides))
+    other += [key for key in after if after[key] != before[key]]
+    if other:
+        value = asked.get(other[0], after.get(other[0]))
+        expected = f"--resume with the plan of the run, {counted(own.training.steps, 'step')}"
+        mend = "Leave it out, or train anew with another --out."
+        raise BadOption(expected, f"{other[0]}" if "about" in other[0] else f"{other[0]} {value}", mend, run.folder)
 
 
 def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
@@ -175,9 +228,11 @@ def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]
         now = [case.name for case in dataset.part(part)]
         if now != known[part]:
             changed = sorted(set(now) ^ set(known[part]))
-            came = f"{len(changed)} other cases, such as {changed[0]}" if changed else "another order of cases"
+            came = "another order of cases"
+            if changed:
+                came = f"{counted(len(changed), 'other case')}, such as {changed[0]}"
             raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
     threads = int(run.environment.get("threads", torch.get_num_threads()))
     torch.set_num_threads(threads)
-    progress.tell(f"Continuing {folder} with {threads} threads, as it began.")
+    progress.tell(f"Continuing {folder} with {counted(threads, 'thread')}, as it began.")
     return run, dataset

@@ -68,8 +68,8 @@ def test_an_interval_covers_what_it_should() -> None:
 
 def test_words_for_the_terminal() -> None:
     told = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
-    assert told.startswith("letters, part test, 5 images: top 1 0.6000 (95 % interval ")
-    assert "top 5 0.8000 (95 % interval" in told
+    assert told.startswith("letters, part test, 5 images: top-1 accuracy 0.6000 (95 % interval ")
+    assert "top-5 accuracy 0.8000 (95 % interval" in told
     assert "mean over 3 classes 0.6667" in told
     assert "  g          none       none       0" in told
 

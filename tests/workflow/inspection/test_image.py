@@ -82,7 +82,7 @@ def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path
     shares = {name: share for name, share in value["predicted"].items() if name != "sky"}
     assert value["class"] == max(shares, key=lambda name: shares[name])
     count = round(value["predicted"][value["class"]] * 40 * 52)
-    assert f"over the {count:,} pixels that are predicted as it" in value["asked"]
+    assert f"over {count:,} pixels predicted as it" in value["asked"]
 
 
 def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Path, image: Path) -> None:
@@ -106,6 +106,12 @@ def test_other_networks_are_drawn_too(tmp_path: Path, image: Path, name: str) ->
     found = look(tmp_path, image, name=name)
     assert found.picture.stat().st_size > 20_000
     assert bool(found.gates) == (name == "attention_unet")
+    text = found.to_text()
+    assert ("Gates, what they let through" in text) == bool(found.gates)
+    for gate in found.gates:
+        least, mean, most = (f"{fold(gate.coefficients):.2f}" for fold in (np.min, np.mean, np.max))
+        (line,) = (line for line in text.splitlines() if line.split()[-3:] == [least, mean, most])
+        assert line.strip().startswith(gate.name)
 
 
 def test_objects_have_the_classes_of_their_target(tmp_path: Path, image: Path) -> None:

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelwise.engine.task import Learner, StepResult
+from pixelwise.engine.task import Learner, StepResult, TrainingOptions
+from pixelwise.images.patches import PatchOptions
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning import preparation
 from pixelwise.workflow.planning.choices import Limit
-from pixelwise.workflow.planning.preparation import seconds_per_step
+from pixelwise.workflow.planning.preparation import MaskPreparation, describe_network, seconds_per_step
 
 
 def draw(config: Config) -> tuple[Tensor, Tensor]:
@@ -42,3 +43,17 @@ def test_measuring_does_not_eat_up_the_time_it_measures_for(
     config = Config(network=NetworkOptions(base=2, depth=1))
     assert seconds_per_step(config, "cpu", draw, limit) == pytest.approx(each)
     assert done == list(range(steps))
+
+
+def test_a_network_is_named_by_what_it_was_built_with() -> None:
+    assert describe_network(NetworkOptions(depth=3, base=12)) == "unet of depth 3 and base width 12"
+    # options that a network does not read are not told
+    assert describe_network(NetworkOptions(name="unet2015", depth=2)) == "unet2015 of depth 4 and base width 32"
+    on = describe_network(NetworkOptions(encoder="resnet18", base=16))
+    assert on == "unet on resnet18 of total stride 32, decoder of base width 16"
+
+
+def test_one_patch_is_no_patches() -> None:
+    config = Config(network=NetworkOptions(base=8), patches=PatchOptions(batch=1), training=TrainingOptions(steps=1))
+    size = f"{config.patches.height} x {config.patches.width}"
+    assert MaskPreparation().describe(config) == f"unet of depth 4 and base width 8, 1 step of 1 patch of {size}"

@@ -1,4 +1,4 @@
-"""Transfer in a whole training: how long the encoder stays frozen, how fast it learns, and what is told of it."""
+"""A whole training: transfer, how long the encoder stays frozen, how fast it learns, and what is told of its length."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
+from pixelwise.workflow.training.loop import Training, say_length
 
 WORDS = (
     "network=unet", "encoder=resnet18", "patches.height=64", "patches.width=64", "patches.batch=2",
@@ -122,3 +123,33 @@ def test_deep_supervision_is_trained_and_predicted(cells: Path, tmp_path: Path) 
 def _rows(run: Run) -> list[dict[str, float]]:
     head, *rows = [line.split(",") for line in run.metrics_path.read_text().splitlines()]
     return [{name: float(cell) for name, cell in zip(head, row, strict=True) if cell} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("done", "end", "planned", "told"),
+    [
+        (358, 358, 415, ["358 steps were taken, 415 were planned: a step took more time than was measured beforehand"]),
+        (130, 130, 100, ["130 steps were taken, 100 were planned: a step took less time than was measured beforehand"]),
+        (1, 1, 3, ["1 step was taken, 3 were planned: a step took more time than was measured beforehand"]),
+        (40, 40, 40, []),
+    ],
+)
+def test_another_number_of_steps_than_planned_is_told(done: int, end: int, planned: int, told: list[str]) -> None:
+    assert say_length(done, end, planned, 0) == [f"{text}, and the time given is kept." for text in told]
+
+
+def test_a_training_that_lost_its_patience_says_so() -> None:
+    told = "Ended after step 10 of 20: the last 1 validation was no better than the best one."
+    assert say_length(10, 20, 20, 1) == [told]
+
+
+def test_the_loop_tells_a_schedule_that_was_changed(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shorten(self: Training) -> None:
+        learner = self._learner
+        learner.schedule = learner.schedule.stretched(1, 2)
+
+    monkeypatch.setattr(Training, "_keep_to_budget", shorten)
+    _, listener = learn(cells, tmp_path / "run", "training.validate_every=1")
+    assert sum(told.startswith("2 steps were taken, 4 were planned") for told in listener.told) == 1

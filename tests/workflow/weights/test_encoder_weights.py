@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from pixelwise.images.views import View
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.published import LEDGER, LICENCE
 from pixelwise.networks.weight_names import published_names
-from pixelwise.networks.weights import Origin
+from pixelwise.networks.weights import ORIGIN, Origin
 from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
@@ -199,6 +200,16 @@ def test_a_file_that_does_not_fit_is_refused_with_the_list(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_file_that_was_given_is_named_beside_its_origin(
+    data: Path, tmp_path: Path, published: dict[str, Tensor]
+) -> None:
+    origin = Origin(source="torchvision resnet18", sha256="0" * 64)
+    save_file(published, tmp_path / "r18b.safetensors", {ORIGIN: json.dumps(asdict(origin))})
+    listener = Listener()
+    learn(data, tmp_path / "run", f"encoder_weights={tmp_path / 'r18b.safetensors'}", progress=listener)
+    assert f"The encoder starts from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}." in listener.told
+
+
 def config(**values: object) -> Config:
     settings = {"network.encoder": "resnet18", "network.base": 4, **values}
     return with_settings(Config(), settings, {})
@@ -235,6 +246,8 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
     assert recipe.normalisation.mean == pytest.approx((100.0,))
     assert recipe.normalisation.std == pytest.approx((50.0,))
     assert recipe.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
+    whence = "photos (a resnet18 of pixelwise, learned from photos)"
+    assert run.config.reasons["transfer.encoder_weights"].startswith(f"The encoder starts from {whence}, SHA-256 ")
     assert recipe.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
     # changed since: a continuation from the start would begin elsewhere
     shutil.rmtree(run.checkpoints)

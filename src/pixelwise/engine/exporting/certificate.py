@@ -33,7 +33,9 @@ class Limits:
     Attributes
     ----------
     difference : float or None
-        Largest difference of two logits, as a share of the largest logit, and of two probabilities.
+        Largest difference of two logits, as a share of the largest logit.
+    probability_difference : float or None
+        Largest difference of two probabilities.
     disagreement : float or None
         Share of pixels whose class differs.
     iou_loss : float
@@ -41,12 +43,13 @@ class Limits:
     """
 
     difference: float | None
+    probability_difference: float | None
     disagreement: float | None
     iou_loss: float
 
 
-EXACT = Limits(difference=1e-4, disagreement=1e-5, iou_loss=0.01)
-QUANTISED = Limits(difference=None, disagreement=None, iou_loss=0.5)
+EXACT = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, iou_loss=0.01)
+QUANTISED = Limits(difference=None, probability_difference=None, disagreement=None, iou_loss=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +64,24 @@ class Comparison:
     iou: float
     iou_change: float
 
+    def to_text(self) -> str:
+        """Return one line for people."""
+        logits = f"logits within {self.difference:.1g} of the largest"
+        masks = f"{self.disagreement:.4%} of the pixels change class"
+        score = f"IoU {self.iou_torch:.4f} -> {self.iou:.4f} ({self.iou_change:+.2f} points)"
+        return f"{self.runtime}: {logits}, {masks}, {score}"
+
     def beyond(self, limits: Limits) -> list[str]:
         """Say which limits are broken."""
         broken: list[str] = []
-        if limits.difference is not None and not self.difference <= limits.difference:
-            broken.append(f"logits differ by {self.difference:.2g} of the largest (limit {limits.difference:.2g})")
-        if limits.difference is not None and not self.probability_difference <= limits.difference:
-            broken.append(f"probabilities differ by {self.probability_difference:.2g} (limit {limits.difference:.2g})")
-        if limits.disagreement is not None and not self.disagreement <= limits.disagreement:
-            broken.append(f"{self.disagreement:.2%} of the pixels change (limit {limits.disagreement:.2g})")
+        for name, told in (
+            ("difference", "logits differ by {:.2g} of the largest (limit {:.2g})"),
+            ("probability_difference", "probabilities differ by {:.2g} (limit {:.2g})"),
+            ("disagreement", "a share of {:.2g} of the pixels changes class (limit {:.2g})"),
+        ):
+            found, limit = getattr(self, name), getattr(limits, name)
+            if limit is not None and not found <= limit:  # "not <=" also refuses what is not a number
+                broken.append(told.format(found, limit))
         if not -self.iou_change <= limits.iou_loss:
             broken.append(f"{-self.iou_change:.2f} points of IoU are lost (limit {limits.iou_loss:g})")
         return broken

@@ -2,9 +2,10 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pixelwise.commit import commit_bytes
 from pixelwise.engine.exporting.certificate import (
@@ -43,6 +44,20 @@ class Exported:
     certificate: Path
     comparisons: tuple[Comparison, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object."""
+        return {
+            "format": self.format,
+            "files": [str(file) for file in self.files],
+            "certificate": str(self.certificate),
+            "results": [asdict(comparison) for comparison in self.comparisons],
+        }
+
+    def to_text(self) -> str:
+        """Return the proof and the files as lines for people."""
+        files = ", ".join(str(file) for file in self.files)
+        return "\n".join([*(comparison.to_text() for comparison in self.comparisons), f"Written: {files}"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
@@ -52,7 +67,7 @@ class Material:
     training: Callable[[], Iterable[Sample]]
 
 
-def export(
+def export_model(
     network: Network, recipe: Recipe, kind: str, path: Path, material: Material, about: About | None = None
 ) -> Exported:
     """Write a model in a format of `FORMATS`, with its certificate, or fail and leave nothing.
@@ -91,7 +106,7 @@ def export(
     trials = make_trials(material.proof, recipe, reference)
     with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
         made = Path(folder) / path.name
-        _write(made, kind, network, recipe, material, trials, reference, about or About(name=path.name.split(".")[0]))
+        _write(made, kind, network, recipe, material, trials, reference, about or About())
         comparisons = [compare(name, answer, trials) for name, answer in answers(kind, made, recipe)]
         limits = limits_of(kind)
         check(comparisons, limits, path)

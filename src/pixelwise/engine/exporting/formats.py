@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import softmax
@@ -25,6 +25,7 @@ class Format:
     packages: tuple[str, ...]
 
 
+@runtime_checkable
 class Asked(Protocol):
     """An exported graph that gives all its outputs for images in file values."""
 

@@ -16,6 +16,7 @@ from pixelwise.images.preprocess import Scale, intensity_scale
 # the ones that the graph was traced with.
 SHAPES = ((1, 320, 256), (2, 160, 192), (4, 64, 96))
 MOST_ROUNDS = 4
+MOST_SAMPLES = MOST_ROUNDS * sum(batch for batch, _, _ in SHAPES)
 MOST_VALUES = 2_000_000  # logits in a proof: 8 MB before compression
 CALIBRATION_SIDE = 256
 SEED = 0

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import yaml
 from jaxtyping import Float, Num
 from scipy.special import softmax
 
 from pixelwise.commit import commit_bytes
-from pixelwise.engine.exporting.to_onnx import OPSET
+from pixelwise.engine.exporting.to_onnx import OPSET, logits_only
 from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import LOGITS
 
 FORMAT = "0.5.12"
 GRAPH = "model.onnx"
@@ -40,19 +38,6 @@ class About:
     authors: tuple[str, ...] = ()
     licence: str = "CC-BY-4.0"
     description: str = ""
-
-
-def logits_only(onnx_file: bytes) -> bytes:
-    """Return the graph with its logits as its only output."""
-    model = onnx.load_from_string(onnx_file)
-    kept = [value for value in model.graph.output if value.name == LOGITS]
-    dropped = {value.name for value in model.graph.output} - {LOGITS}
-    nodes = [node for node in model.graph.node if not dropped & set(node.output)]
-    del model.graph.output[:], model.graph.node[:]
-    model.graph.output.extend(kept)
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
 
 
 def write_bioimage(
@@ -109,7 +94,7 @@ def _description(recipe: Recipe, contents: dict[str, bytes], about: About) -> di
             "type": "space",
             "id": axis,
             "size": {"tensor_id": "raw", "axis_id": axis, "offset": -2 * geometry.margin},
-            "halo": geometry.halo,
+            **({"halo": geometry.halo} if geometry.halo else {}),  # valid networks lose a margin instead
         }
         for axis in "yx"
     ]

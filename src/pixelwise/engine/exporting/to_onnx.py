@@ -34,3 +34,16 @@ def onnx_bytes(network: Network, recipe: Recipe, *, told: Recipe | None = None) 
     onnx.helper.set_model_props(model, {METADATA: write_recipe_text(told or recipe)})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def logits_only(onnx_file: bytes) -> bytes:
+    """Return the graph with its logits as its only output."""
+    model = onnx.load_from_string(onnx_file)
+    kept = [value for value in model.graph.output if value.name == LOGITS]
+    dropped = {value.name for value in model.graph.output} - {LOGITS}
+    nodes = [node for node in model.graph.node if not dropped & set(node.output)]
+    del model.graph.output[:], model.graph.node[:]
+    model.graph.output.extend(kept)
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)

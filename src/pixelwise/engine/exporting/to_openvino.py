@@ -5,8 +5,11 @@ per channel. Jacob et al. 2018, "Quantization and training of neural networks fo
 inference", arXiv 1712.05877.
 """
 
+import logging
+import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +48,15 @@ def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Ite
     """
     given = list(feeds)
     graph = openvino.Core().read_model(onnx_file, b"")
-    quantised = nncf.quantize(
-        graph,
-        nncf.Dataset(given),
-        subset_size=len(given),
-        preset=nncf.QuantizationPreset.MIXED,  # maps may lie beside zero; weights do not
-        fast_bias_correction=True,
-    )
+    nncf.set_log_level(logging.ERROR)
+    with redirect_stdout(sys.stderr):  # its bars; standard output belongs to results
+        quantised = nncf.quantize(
+            graph,
+            nncf.Dataset(given),
+            subset_size=len(given),
+            preset=nncf.QuantizationPreset.MIXED,  # maps may lie beside zero; weights do not
+            fast_bias_correction=True,
+        )
     _write(path, quantised, recipe)
     return len(given)
 

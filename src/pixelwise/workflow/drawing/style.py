@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.geometry.trail import Step
+from pixelwise.wording import counted
 from pixelwise.workflow.drawing.graph import Node
 from pixelwise.workflow.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
 
@@ -112,7 +113,7 @@ def note_of(node: Node, dimensions: int) -> str:
     names = [step.name for step in node.steps]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
     size = "" if node.is_vector else f", {' x '.join([str(node.size)] * dimensions)}"
-    return f"{shown}: {node.channels} channels{size}"
+    return f"{shown}: {counted(node.channels, 'channel')}{size}"
 
 
 def size_text(size: int, dimensions: int) -> str:

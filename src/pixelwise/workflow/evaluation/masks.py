@@ -11,6 +11,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_pixels
 from pixelwise.images.records import has_background
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
 OBJECTS = ("background", "object")
@@ -42,7 +43,7 @@ def score_masks(
         if not instances and model.recipe.target.kind != "classes":
             labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
-    progress.tell(*(f"{text} ({count} images)" for text, count in warnings.items()))
+    progress.tell(*(f"{text} ({counted(count, 'image')})" for text, count in warnings.items()))
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
     for row, (case, mask) in zip(scores["cases"], masked, strict=True):

@@ -9,6 +9,7 @@ from pixelwise.images.cases import DataOptions, Dataset, examine
 from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
 from pixelwise.images.photo_fingerprint import PhotoFingerprint, measure_photos
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
 from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
 from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet
@@ -60,7 +61,7 @@ class InspectedData:
             lines += describe_classes(self.dataset, self.fingerprint)
         problems = self.dataset.problems
         if problems:
-            lines += ["", f"{len(problems)} problems:"]
+            lines += ["", f"{counted(len(problems), 'problem')}:"]
             lines += [f"  {p.file}: {p.text}" for p in problems[:PROBLEMS_SHOWN]]
             if len(problems) > PROBLEMS_SHOWN:
                 lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")

@@ -18,8 +18,9 @@ from pixelwise.images.cases import read_pixels
 from pixelwise.labels.decoding import decode
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.inspection.maps import Scene, draw_insight
-from pixelwise.workflow.reporting.pictures import colour, stretch
+from pixelwise.workflow.painting import colour, stretch
 
 TARGETS = {"components": ("background", "object"), "boundary": ("background", "interior", "boundary")}
 SHOWN = 3  # channels that are named in the text
@@ -98,6 +99,13 @@ class InspectedImage:
             size = " x ".join(str(side) for side in facts["size"])
             names = ", ".join(f"#{c} ({facts['deviation'][c]:.2g})" for c in facts["most_varied"][:SHOWN])
             lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['silent']:>8}  {names}")
+        if self.gates:
+            lines += ["", "Gates, what they let through (0...1):      least    mean    most"]
+        for gate in self.gates:
+            values = gate.coefficients
+            size = " x ".join(str(side) for side in values.shape)
+            numbers = f"{values.min():>8.2f}{values.mean():>8.2f}{values.max():>8.2f}"
+            lines.append(f"  {gate.name:<24}{size:>14}{numbers}")
         lines += ["", f"Evidence for {self.class_name}:"]
         for evidence in self.evidence:
             facts = _evidence_facts(evidence)
@@ -123,7 +131,7 @@ def inspect_image(
     """Look into a model while it sees an image; see `inspect`."""
     picture = _place_of_picture(image, out)
     path = find_model_file(target)
-    with progress.bar("looking", 3) as advance:
+    with progress.bar("looking into the network", 3) as advance:
         network, recipe = load_model(path)
         pixels = read_pixels(image, recipe.channels, pages).pixels
         sight = _see(network.float(), recipe, pixels, question)
@@ -204,7 +212,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
     most = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
     index = most if wanted is None else wanted
     region[sight.keep] = found == index
-    words = f"Evidence for {names[index]}, over the {counts[index]:,} pixels that are predicted as it."
+    words = f"Evidence for {names[index]}, over {counted(int(counts[index]), 'pixel')} predicted as it."
     if not counts[index]:
         region[sight.keep] = True
         words = f"Evidence for {names[index]}, which is predicted nowhere: over all pixels."
@@ -231,7 +239,7 @@ def _scene(
         labels = decode(chances, recipe.target)
         if not objects:
             legend = tuple((recipe.classes[i], recipe.colours[i]) for i in np.unique(labels).tolist())
-        what = f"{int(labels.max())} objects" if objects else f"{len(legend)} of {len(recipe.classes)} classes"
+        what = counted(int(labels.max()), "object") if objects else f"{len(legend)} of {len(recipe.classes)} classes"
         panels.append(("the prediction", what, colour(labels, recipe.colours, objects=objects)))
         panels.append((f"chance of {answer.name}", "0 dark to 1 bright", chances[answer.index]))
         region = answer.region[sight.keep]

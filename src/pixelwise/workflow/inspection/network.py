@@ -23,6 +23,7 @@ from pixelwise.networks.architectures import (
     summary,
 )
 from pixelwise.networks.models import Classifier, Layer, Network
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, override
 from pixelwise.workflow.drawing.graph import read_nodes
 from pixelwise.workflow.drawing.maps import Map, peak_values, read_maps
@@ -108,20 +109,20 @@ class InspectedNetwork:
     def _sentences(self, facts: dict[str, Any]) -> list[str]:
         geometry = self.geometry
         least, most = facts["receptive_field_min"], facts["receptive_field_max"]
-        field = f"{most} input pixels a side"
+        field = f"{counted(most, 'input pixel')} a side"
         if least < most:
             field = f"{least} to {field} (by its place on the grid of {geometry.total_stride})"
         rule = f"{geometry.legal_first} + k x {geometry.legal_step}"
         if geometry.legal_step == 1:
             rule = f"from {geometry.legal_first} on"
         lines = [
-            f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP for "
+            f"{counted(facts['parameters'], 'parameter')}, {facts['flops'] / 1e9:.1f} GFLOP for "
             f"{' x '.join([str(self.size)] * self.dimensions)} (a multiply-add counts as two).",
             f"The maps of one image are {_bytes(facts['activation_bytes'])} in single precision, which training keeps; "
             f"prediction holds at most {_bytes(facts['inference_peak_bytes'])} of them at once.",
             f"Legal sizes: {rule}; total stride {geometry.total_stride}.",
-            f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, up to {geometry.reach} to the "
-            "one side of it.",
+            f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, "
+            f"at most {counted(geometry.reach, 'pixel')} away on one side.",
         ]
         if not self.classifies:
             lines.append(
@@ -135,7 +136,7 @@ class InspectedNetwork:
 
 @dataclass(frozen=True)
 class InspectedList:
-    """All registered networks, a line for each."""
+    """All registered networks."""
 
     names: tuple[str, ...]
 
@@ -156,20 +157,27 @@ class InspectedList:
         }
 
     def to_text(self) -> str:
-        """Return the networks by what they are for."""
-        networks = self.to_json()["networks"]
-        width = max(len(name) for name in self.names) + 2
+        """Return the networks by what they are for, a line per family: members that share their summary."""
+        families: dict[str, dict[tuple[str, bool], list[str]]] = {}
+        for network in self.to_json()["networks"]:
+            family = families.setdefault(network["task"], {}).setdefault((network["summary"], network["encoder"]), [])
+            family.append(network["name"])
         lines: list[str] = []
         for task, title in (
             ("segmentation", "For masks:"),
             ("classification", "For whole images (* also an encoder):"),
         ):
             lines += ["", title] if lines else [title]
-            for network in networks:
-                mark = "*" if network["encoder"] else " "
-                if network["task"] == task:
-                    lines.append(f"  {network['name']:<{width}}{mark} {network['summary']}")
+            width = max(len(_family(names)) for names in families[task].values()) + 2
+            for (text, encoder), names in families[task].items():
+                lines.append(f"  {_family(names):<{width}}{'*' if encoder else ' '} {text}")
         return "\n".join([*lines, "", "A U-Net on an encoder: pixelwise inspect unet encoder=resnet34"])
+
+
+def _family(names: Sequence[str]) -> str:
+    """Name the members in a few words: "resnet18, 34, 50"."""
+    stem = len(names[0].rstrip("0123456789"))
+    return ", ".join([names[0], *(name[stem:] for name in names[1:])])
 
 
 def list_networks() -> InspectedList:
@@ -200,15 +208,14 @@ def inspect_network(
 
 def titles(found: InspectedNetwork) -> list[str]:
     """Return the lines above the drawing: name, paper, numbers."""
-    facts, encoder = found.to_json(), found.options.encoder
+    facts = found.to_json()
 
     def shape(channels: int, side: int) -> str:
         return " × ".join([str(channels), *[str(side)] * found.dimensions])
 
     out = f"{facts['classes']}" if found.classifies else shape(facts["classes"], facts["output_size"])
     numbers = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP"
-    name = found.options.name if encoder == "plain" else f"{found.options.name} on {encoder}"
-    return [name, facts["paper"], f"{shape(facts['channels'], found.size)} → {out}; {numbers}"]
+    return [found.options.full_name, facts["paper"], f"{shape(facts['channels'], found.size)} → {out}; {numbers}"]
 
 
 def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:

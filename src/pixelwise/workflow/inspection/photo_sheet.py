@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pixelwise.commit import commit_bytes
 from pixelwise.images.cases import Case, Dataset, read_pixels
 from pixelwise.images.photos import fit, middle
+from pixelwise.wording import counted
 
 PER_CLASS = 8
 MOST_CLASSES = 40  # more rows than that are no longer looked at
@@ -45,8 +46,9 @@ def _draw(dataset: Dataset) -> Figure:
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
     parts = ", ".join(f"{len(dataset.part(p))} {p}" for p in ("train", "val", "test"))
-    title = f"{dataset.root.resolve().name}: {len(dataset.labelling.classes)} classes, {parts}"
-    figure.suptitle(title + (f"; {rest} more classes are not drawn" if rest else ""), fontsize=10)
+    title = f"{dataset.root.resolve().name}: {counted(len(dataset.labelling.classes), 'class')}, {parts}"
+    more = f"; {counted(rest, 'more class is', 'more classes are')} not drawn" if rest else ""
+    figure.suptitle(title + more, fontsize=10)
     return figure
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pixelwise.engine.modelfile import read_recipe
+from pixelwise.errors import BadRun
 from pixelwise.workflow.config import Config, settings
 from pixelwise.workflow.run import Run
 
@@ -39,8 +40,15 @@ class InspectedRun:
             recipe = read_recipe(self.run.model_path)
             lines.append(f"Model: {recipe.task}, classes {', '.join(recipe.classes)}; {_facts(recipe.trained)}.")
         else:
-            lines.append("No model yet: continue it with `pixelwise train DATA --resume`.")
+            lines.append(f"No model yet: continue it with `{self.run.how_to_go_on(self._data())}`.")
         return "\n".join(lines)
+
+    def _data(self) -> str:
+        """Return the folder that the run learns from; it may have been moved, and older records do not tell it."""
+        try:
+            return str(self.run.understood.get("folder", "DATA"))
+        except BadRun:
+            return "DATA"
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelwise.errors import BadOption
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, with_settings
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
@@ -81,7 +82,10 @@ def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], prob
     seconds = [probe(with_settings(config, {"training.precision": kind}, {})) for kind in kinds]
     gain = seconds[0] / seconds[1]
     name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
-    return {"training.precision": (name, f"A training step in bfloat16 was measured {gain:.2f} times as fast here.")}
+    why = f"A training step in bfloat16 was measured {gain:.2f} times as fast here"
+    if name == "float32":
+        why += f": too little to pay for its coarser numbers, which {WORTH_BFLOAT16} times would"
+    return {"training.precision": (name, f"{why}.")}
 
 
 def fill_time(
@@ -116,12 +120,15 @@ def fill_time(
         steps, why = limit.steps, "The number given."
     else:
         steps = (limit.epochs or 1) * epoch[0]
-        why = f"{limit.epochs} epochs of {epoch[0]} steps of {epoch[1]}."
+        why = f"{counted(limit.epochs or 1, 'epoch')} of {counted(epoch[0], 'step')} of {epoch[1]}."
     config = put(config, {**choices, "training.steps": (steps, why)}, fixed)
     every = max(1, math.ceil(config.training.steps / VALIDATIONS))
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
+    looks = counted(math.ceil(config.training.steps / every), "look")
+    lost = saved * measured
+    lost_words = f"at most about {lost:.0f} s" if lost >= 1 else "less than a second"
     rest: Choices = {
-        "training.validate_every": (every, f"{VALIDATIONS} looks at the validation images."),
-        "training.checkpoint_every": (saved, f"A stopped run loses at most about {saved * measured:.0f} s of work."),
+        "training.validate_every": (every, f"{looks} at the validation images."),
+        "training.checkpoint_every": (saved, f"A stopped run loses {lost_words} of work."),
     }
     return put(config, rest, fixed)

@@ -6,7 +6,7 @@ two changes: width and number of steps come from a time budget, and the speed is
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
 from pixelwise.images.records import has_background
 from pixelwise.networks.architectures import build
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
@@ -34,6 +35,7 @@ from pixelwise.workflow.planning.choices import (
 STEPS_PER_ROOT_SECOND = 60
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 GUESSED_WIDTH = 16  # measured first
+TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far narrower
 SGD_RATE = 1e-2
 LOWER_RATE = 0.5
 
@@ -88,7 +90,7 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
 
 def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
     print_, labels = ground.fingerprint, ground.labelling
-    kind, classes, why = "classes", len(labels.classes), f"{labels.task}: {len(labels.classes)} classes."
+    kind, classes, why = "classes", len(labels.classes), f"{labels.task}: {counted(len(labels.classes), 'class')}."
     if labels.task == "instance":
         touching = print_.touching_share
         kind, classes = ("boundary", 3) if touching > 0.01 else ("components", 2)
@@ -99,7 +101,8 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
         )
         if config.target.separate:
             kind, classes = "components", 2
-            decoding = f"{config.target.separate} pixels of background are cut between them"
+            width = counted(config.target.separate, "pixel of background is", "pixels of background are")
+            decoding = f"{width} cut between them"
         why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
     smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
     area_why = "A tenth of the area of a small (5th percentile) training object." if smallest else "Nothing is dropped."
@@ -107,7 +110,7 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
         "target.kind": (kind, why),
         "target.min_area": (smallest, area_why),
         "network.name": ("unet", "A padded U-Net: as many pixels out as in."),
-        "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
+        "network.in_channels": (print_.channels, f"The images have {counted(print_.channels, 'channel')}."),
         "network.classes": (classes, f"Channels of the target `{kind}`."),
         "network.normalisation": (
             "batch",
@@ -137,11 +140,17 @@ def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
         "patches.width": (width, f"Median image {median[0]} x {median[1]}, at most {most} here."),
         "patches.batch": (batch, f"About {batch * height * width / 1e6:.2f} megapixels a step."),
         "patches.foreground_share": (share, f"The rarest class holds {rare:.2%} of the pixels."),
-        "network.depth": (
-            depth,
-            f"{min(height, width)} pixels halved {depth} times leave {min(height, width) >> depth}.",
-        ),
+        "network.depth": (depth, _say_depth(config, depth, min(height, width))),
     }
+
+
+def _say_depth(config: Config, depth: int, side: int) -> str:
+    """Say what the depth makes of a patch; some networks, and all encoders, halve as often as they were published."""
+    with torch.device("meta"):
+        stride = build(replace(config.network, depth=depth)).geometry().total_stride
+    if stride != 2**depth:
+        return f"Not read: {config.network.full_name} comes with a total stride of {stride}."
+    return f"{side} pixels halved {counted(depth, 'time')} leave {side >> depth}."
 
 
 def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
@@ -221,11 +230,20 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
     allowed = (seconds or DEFAULT_BUDGET) / wanted
     width, measured = _widest(config, fixed, probe, allowed)
-    why = f"The widest of {WIDTHS} with a step under {allowed:.2f} s; measured {measured:.3f} s."
+    why = _say_width(measured, allowed)
     config = put(config, {"network.base": (width, why)}, fixed)
     area = config.patches.batch * config.patches.height * config.patches.width
-    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), f"{area} pixels"
+    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), counted(area, "pixel")
     return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
+
+
+def _say_width(measured: float, allowed: float) -> str:
+    """Say how the width was found."""
+    widths = ", ".join(map(str, WIDTHS))
+    if measured > TOLERATED * allowed:
+        return f"The narrowest of {widths}: even so a step takes {measured:.3f} s, where {allowed:.3f} s are wanted."
+    over = f" ({TOLERATED - 1:.0%} more are tolerated)" if measured > allowed else ""
+    return f"The widest of {widths} with a step of at most {allowed:.3f} s{over}; measured {measured:.3f} s."
 
 
 def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:
@@ -239,7 +257,7 @@ def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: flo
     for width in reversed(fitting):
         if width not in seconds:
             seconds[width] = probe(with_settings(config, {"network.base": width}, {}))
-        if seconds[width] <= 1.15 * allowed:
+        if seconds[width] <= TOLERATED * allowed:
             return width, seconds[width]
     narrowest = fitting[0]
     return narrowest, seconds[narrowest]

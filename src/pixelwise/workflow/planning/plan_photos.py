@@ -16,6 +16,7 @@ from pixelwise.engine.machine import Machine
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.photo_fingerprint import PhotoFingerprint
 from pixelwise.networks.architectures import build_classifier
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
@@ -67,7 +68,7 @@ def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Seq
     config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
     config = put(config, choose_precision(_small_step(config), ground.machine.device, fixed, probe), fixed)
     config, measured = _fit_to_time(config, ground, limit, fixed, probe)
-    epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), f"{config.photos.batch} photos"
+    epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), counted(config.photos.batch, "photo")
     filled = fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
     return explain(filled, overrides)
 
@@ -88,7 +89,7 @@ def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
     median = f"Median photo {print_.heights[1]} x {print_.widths[1]}"
     if small:
         side, padding, area, batch = native, native // 8, 1.0, 128
-        cut = f"Cut at random out of the photo with {padding} pixels around it: an eighth of its side."
+        cut = f"Cut at random out of the photo with {counted(padding, 'pixel')} around it: an eighth of its side."
         whole = "No random resizing: in so few pixels every one counts."
     else:
         side = max(min(side for side in SIDES if side >= min(native, SIDES[-1])), SIDES[0])
@@ -99,15 +100,15 @@ def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
     side = given if isinstance(given, int) else side  # other kinds of values are refused when they are put
     shorter = max(native, side) if small else max(side, round(side * 8 / 7))
     batch, why = _batch(batch, print_.cases)
-    mean, std = print_.intensity_mean, print_.intensity_std
+    mean, std, classes = print_.intensity_mean, print_.intensity_std, len(ground.labelling.classes)
     return {
         "network.name": (
             SMALL_NETS[0] if small else LARGE_NETS[0],
             f"{median}: {'a net made for small images' if small else 'a net made for photographs'}.",
         ),
         "network.base": (16, "Channels of the first stage: those of the paper; the large networks have their own."),
-        "network.in_channels": (print_.channels, f"The images have {print_.channels} channel(s)."),
-        "network.classes": (len(ground.labelling.classes), f"{len(ground.labelling.classes)} class folders."),
+        "network.in_channels": (print_.channels, f"The images have {counted(print_.channels, 'channel')}."),
+        "network.classes": (classes, f"{counted(classes, 'class folder')}."),
         "normalisation.kind": ("dataset", "One scale for all: how bright a photo is may tell its class."),
         "normalisation.mean": (tuple(_digits(value) for value in mean), f"Of {print_.measured} training photos."),
         "normalisation.std": (
@@ -130,7 +131,8 @@ def _batch(usual: int, cases: int) -> tuple[int, str]:
     batch = LEAST_BATCH
     while 2 * batch * FEW_BATCHES <= cases:
         batch *= 2
-    return batch, f"About {FEW_BATCHES} steps for a pass over {cases} photos, at least {LEAST_BATCH} photos each."
+    photos = counted(cases, "photo")
+    return batch, f"About {FEW_BATCHES} steps for a pass over {photos}, at least {LEAST_BATCH} photos each."
 
 
 def _digits(value: float) -> float:

@@ -13,8 +13,9 @@ from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.fingerprint import measure_fingerprint
 from pixelwise.images.photo_fingerprint import measure_photos
-from pixelwise.networks.architectures import build
+from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.plan_masks import Ground, make_plan
@@ -87,10 +88,10 @@ class MaskPreparation:
 
     def describe(self, config: Config) -> str:
         """Name network and patches."""
-        network, patches = config.network, config.patches
+        patches, steps = config.patches, counted(config.training.steps, "step")
         return (
-            f"{network.name} of depth {network.depth} and base width {network.base}, {config.training.steps} steps of "
-            f"{patches.batch} patches of {patches.height} x {patches.width}"
+            f"{describe_network(config.network)}, {steps} of "
+            f"{counted(patches.batch, 'patch')} of {patches.height} x {patches.width}"
         )
 
 
@@ -127,8 +128,17 @@ class PhotoPreparation:
 
     def describe(self, config: Config) -> str:
         """Name network and photos."""
-        photos, steps = config.photos, config.training.steps
-        return f"{config.network.name}, {steps} steps of {photos.batch} photos of {photos.side} x {photos.side}"
+        photos, steps = config.photos, counted(config.training.steps, "step")
+        return f"{config.network.name}, {steps} of {counted(photos.batch, 'photo')} of {photos.side} x {photos.side}"
+
+
+def describe_network(network: NetworkOptions) -> str:
+    """Name a network for masks with its size: what it was built with, whatever of the options it reads."""
+    with torch.device("meta"):
+        stride = build(network).geometry().total_stride
+    if network.encoder != "plain":
+        return f"{network.full_name} of total stride {stride}, decoder of base width {network.base}"
+    return f"{network.name} of depth {stride.bit_length() - 1} and base width {network.base}"
 
 
 def preparation_of(task: str) -> Preparation:

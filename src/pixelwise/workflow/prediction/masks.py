@@ -1,37 +1,43 @@
-"""Predict, of masks: an indexed PNG per image, or a label image and a table of objects."""
+"""Predict, of masks: an indexed PNG per image, or a label image and a table of objects; large images stream.
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+Reading, computing and writing overlap: a thread reads images ahead, another one writes results behind.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Num, UInt8
-from skimage.segmentation import find_boundaries
 
-from pixelwise.commit import commit, commit_json
-from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.errors import BadOption, OutputFailed, PixelwiseError
+from pixelwise.engine.model import Model, Prediction, load_model_for_prediction
+from pixelwise.engine.overlap import Behind
+from pixelwise.engine.predictor import BATCH, Job
+from pixelwise.engine.tolerance import smallest_halo, with_geometry
+from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
 from pixelwise.images.cases import read_pixels
-from pixelwise.images.files import probe, write_image, write_labels, write_mask
-from pixelwise.labels.measuring import ObjectRow, ObjectTable, measure
-from pixelwise.progress import Advance, Progress
+from pixelwise.images.files import Image, probe
+from pixelwise.images.source_scale import source_scale
+from pixelwise.images.stores import check_format
+from pixelwise.images.windows import open_windows
+from pixelwise.progress import Progress
+from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_free, name_images
+from pixelwise.workflow.prediction.writing import Written, write_classes
 
-OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
-_TABLE = (
-    "image",
-    "id",
-    "class",
-    "area",
-    "centroid_row",
-    "centroid_col",
-    "box",
-    "perimeter",
-    "mean_intensity",
-)
+_MEASURED = 8  # images that a tolerance is measured on
+_WAITING = 2**25  # pixels of results that may wait for the disk
+Size = tuple[int, int]
+
+
+class Loaded(NamedTuple):
+    """An image that was read, the name of its results and its file."""
+
+    name: str
+    path: Path
+    image: Image
+
+
+Failed = list[tuple[Path, str]]
 
 
 def predict_masks(
@@ -40,139 +46,124 @@ def predict_masks(
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
     if wishes.symmetries and wishes.turns not in (None, 4):
         raise BadOption("--symmetries or --turns", f"both, with {wishes.turns} turns", "Leave one of them out.")
+    check_format(wishes.format or "tiff")
     named = name_images(paths)
-    check_free(folder, [f"{name}.{ending}" for name in named for ending in ("png", "tif")], wishes)
+    digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
+    large = {
+        name: large_image(path, folder, name, digest, wishes)
+        for name, path in named.items()
+        if is_large(path, sizes[path], wishes)
+    }
+    if any(image.begun for image in large.values()):
+        progress.tell(f"Continuing what was stopped in {folder}.")
+    else:
+        check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], wishes)
     turns = 4 if wishes.symmetries else wishes.turns
-    model = load_model_for_prediction(model_file, device=wishes.device, tile=wishes.tile, turns=turns)
-    _write_classes(folder, model)
-    outputs: list[Path] = []
-    failed: list[tuple[Path, str]] = []
-    tables: list[tuple[str, ObjectTable]] = []
-    tiles = {name: _tiles(model, path) for name, path in named.items()}
-    with progress.bar("predicting", sum(tiles.values())) as advance:
-        for name, path in named.items():
-            done = Steps(advance, path.name, tiles[name])
-            try:
-                written, objects, notes = _predict_file(model, path, folder, name, wishes, done)
-                outputs += written
-                tables += [(path.name, table) for table in objects]
-                progress.tell(*notes)
-            except OutputFailed:
-                raise
-            except PixelwiseError as error:
-                failed.append((path, str(error)))
-                progress.tell(f"Left out: {error}")
-            done.finish()
-    if model.recipe.task == "instance":
-        _write_table(folder / "objects.csv", tables, model.recipe.classes)
-        outputs.append(folder / "objects.csv")
-    return Predictions(tuple(outputs), tuple(failed))
+    model = load_model_for_prediction(
+        model_file,
+        device=wishes.device,
+        tile=wishes.tile,
+        turns=turns,
+        runtime=wishes.runtime,
+        pixels=sum(height * width for height, width in sizes.values()),
+        progress=progress,
+    )
+    if wishes.tolerance is not None:
+        model = _tolerant(model, list(named.values()), wishes.tolerance, progress)
+    legend = write_classes(folder, model.recipe)
+    written, failed = Written(folder, model.recipe, wishes), Failed()
+    small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
+    _predict_small(model, small, written, failed, progress)
+    for image in large.values():
+        try:
+            written.files += predict_large(model, image, wishes, progress)
+        except PixelwiseError as error:
+            _refuse(image.path, error, failed)
+            progress.tell(f"Left out: {error}")
+    written.finish()
+    written.files.append(legend)
+    for image in large.values():
+        image.record.unlink(missing_ok=True)
+    return Predictions(tuple(written.files), tuple(failed))
 
 
-def overlay(
-    pixels: Num[np.ndarray, "channels height width"],
-    labels: np.ndarray,
-    colours: Sequence[tuple[int, int, int]],
-    *,
-    objects: bool,
-) -> UInt8[np.ndarray, "3 shown_height shown_width"]:
-    """Draw outlines of classes or objects over a picture, which is stretched to its percentiles 0.5 and 99.5."""
-    step = max(1, -(-max(pixels.shape[1:]) // OVERLAY_SIDE))
-    view, labels = pixels[:, ::step, ::step].astype(np.float32), labels[::step, ::step]
-    low, high = np.percentile(view, (0.5, 99.5))
-    grey = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1)
-    picture = np.repeat(grey[:1], 3, axis=0) if len(grey) < 3 else grey[:3]
-    picture = (picture * 255).astype(np.uint8)
-    edges = find_boundaries(labels, mode="inner")
-    tones = np.array([(255, 200, 0)] if objects else [c if any(c) else (255, 200, 0) for c in colours], np.uint8)
-    index = np.zeros(labels.shape, int) if objects else labels
-    picture[:, edges] = tones[index[edges]].T
-    return picture
+def _predict_small(
+    model: Model, named: dict[str, tuple[Path, Size]], written: Written, failed: Failed, progress: Progress
+) -> None:
+    """Predict images that fit the memory, several small ones at a time."""
+    tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
+    largest = max((height * width for _, (height, width) in named.values()), default=1)
+    told = 0
+
+    def save(item: tuple[Loaded, Prediction]) -> None:
+        (name, path, image), result = item
+        written.save(name, path, image, result)
+
+    with (
+        progress.bar("predicting", sum(tiles.values())) as advance,
+        Behind(save, max(1, min(2 * BATCH, _WAITING // max(1, largest)))) as writer,
+    ):
+
+        def tell_refused() -> None:
+            nonlocal told
+            for path, text in failed[told:]:
+                progress.tell(f"Left out: {text}")
+                advance(tiles[path], path.name)
+            told = len(failed)
+
+        loaded = ((item, item.image.pixels) for item in _read(model, named, written.wishes.pages, failed))
+        found = model.predict_many(
+            loaded,
+            probabilities=written.wishes.probabilities,
+            advance=lambda count: advance(count, ""),
+            overlapped=True,
+        )
+        for item, result in found:
+            writer.put((item, result))
+            progress.tell(*written.take_notes())
+            tell_refused()
+        tell_refused()
+    progress.tell(*written.take_notes(), *written.tell_read())
 
 
-@dataclass
-class Steps:
-    """The share of the bar that belongs to one image: a step per tile, all of it when the image is done or refused."""
-
-    advance: Advance
-    note: str
-    left: int
-
-    def take(self, count: int) -> None:
-        """Advance by finished tiles."""
-        self.left -= count
-        self.advance(count, self.note)
-
-    def finish(self) -> None:
-        """Advance by whatever is left."""
-        self.take(self.left)
+def _read(model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed) -> Iterator[Loaded]:
+    """Yield images as they are read; what cannot be read is left out."""
+    for name, (path, _) in named.items():
+        try:
+            yield Loaded(name, path, read_pixels(path, model.recipe.channels, pages))
+        except PixelwiseError as error:
+            _refuse(path, error, failed)
 
 
-def _tiles(model: Model, path: Path) -> int:
-    """Count the tiles of an image from its header; an unreadable one counts as one and is told later."""
+def _refuse(path: Path, error: PixelwiseError, failed: Failed) -> None:
+    """Note why an image was left out; what concerns the place of the results concerns all of them."""
+    if isinstance(error, OutputFailed | Interrupted):
+        raise error
+    failed.append((path, str(error)))
+
+
+def _tolerant(model: Model, paths: Sequence[Path], tolerance: float, progress: Progress) -> Model:
+    """Return the model with the smallest halo that some of the images tolerate; told with its error."""
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(_MEASURED, len(paths))).astype(int))]
+    jobs: list[Job] = []
+    for path in chosen:
+        try:
+            source = open_windows(path, channels=model.recipe.channels)
+        except PixelwiseError:
+            continue  # told when its turn comes
+        scale = source_scale(source, model.recipe.normalisation, lambda _: None, sampled=True).scale
+        jobs.append(Job(source, scale))
+    choice = smallest_halo(model.predictor, jobs, tolerance)
+    for job in jobs:
+        job.source.close()
+    progress.tell(str(choice))
+    return Model(model.recipe, with_geometry(model.predictor, choice.geometry))
+
+
+def _size(path: Path) -> Size:
+    """Read height and width from a header; an unreadable one counts as (0, 0) and is told later."""
     try:
         info = probe(path)
     except PixelwiseError:
-        return 1
-    return model.tiles((info.height, info.width))
-
-
-def _predict_file(
-    model: Model, path: Path, folder: Path, name: str, wishes: Wishes, done: Steps
-) -> tuple[list[Path], list[ObjectTable], tuple[str, ...]]:
-    image = read_pixels(path, model.recipe.channels, wishes.pages)
-    result = model.predict_pixels(image.pixels, probabilities=wishes.probabilities, advance=done.take)
-    recipe = model.recipe
-    objects: list[ObjectTable] = []
-    if recipe.task == "instance":
-        written = [write_labels(folder / f"{name}.png", result.labels, image.spacing)]
-        objects = [measure(result.labels, image.pixels)]
-    else:
-        written = [folder / f"{name}.png"]
-        write_mask(written[0], result.labels.astype(np.uint8), recipe.colours)
-    if result.probabilities is not None:
-        target = folder / f"{name}.probabilities.tif"
-        write_image(target, np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
-        written.append(target)
-    if wishes.overlays:
-        target = folder / f"{name}.overlay.png"
-        drawn = overlay(image.pixels, result.labels, recipe.colours, objects=recipe.task == "instance")
-        write_image(target, drawn)
-        written.append(target)
-    notes = tuple(f"{path.name}: {text}" for text in result.warnings)
-    return written, objects, (*image.warnings, *notes)
-
-
-def _write_classes(folder: Path, model: Model) -> None:
-    """Write what the numbers in the masks mean."""
-    recipe = model.recipe
-    values = recipe.values or tuple(range(len(recipe.classes)))
-    rows = zip(recipe.classes, values, recipe.colours, strict=False)
-    kind = "object numbers, 0 is background" if recipe.task == "instance" else "class indices"
-    entries = [
-        {"index": index, "name": name, "value_in_your_masks": value, "colour": list(colour)}
-        for index, (name, value, colour) in enumerate(rows)
-    ]
-    commit_json(folder / "classes.json", {"pixels_hold": kind, "classes": entries})
-
-
-def _write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
-    """Write a row per object; areas in pixels, positions (row, column) from the top left corner."""
-    name = classes[-1] if classes else "object"
-
-    def write(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_TABLE)
-        for image, table in tables:
-            writer.writerows(_cells(image, name, row) for row in table)
-        text.detach()  # flushes, and leaves the file open for its keeper
-
-    commit(path, write)
-
-
-def _cells(image: str, name: str, row: ObjectRow) -> tuple[str | int, ...]:
-    box = " ".join(str(value) for value in row.box)
-    intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
-    centroid = f"{row.centroid_row:.2f}", f"{row.centroid_column:.2f}"
-    return image, row.id, name, row.area, *centroid, box, f"{row.perimeter:.2f}", intensity
+        return 0, 0
+    return info.height, info.width

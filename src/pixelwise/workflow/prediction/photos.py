@@ -17,6 +17,7 @@ from pixelwise.images.cases import read_pixels
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.scoring.classification import most_probable
+from pixelwise.wording import counted
 from pixelwise.workflow.prediction.results import Predictions, Told, Wishes, check_free
 
 TABLE = "predictions.csv"
@@ -48,7 +49,7 @@ def predict_photos(
                 else:
                     found.append((path, result))
             advance(len(some), some[-1].name)
-    progress.tell(*(f"{count} images: {text}" for text, count in notes.items()))
+    progress.tell(*(f"{counted(count, 'image')}: {text}" for text, count in notes.items()))
     told = tuple(_tell(path, chances, model.recipe.classes) for path, chances in found)
     _write_table(folder / TABLE, told, found if wishes.probabilities else (), model.recipe.classes)
     return Predictions((folder / TABLE,), tuple(failed), told)
@@ -98,7 +99,8 @@ def _write_table(
     shown = min(SHOWN, len(classes))
     names = ["file", "class", "probability"]
     names += [f"{kind}_{place}" for place in range(2, shown + 1) for kind in ("class", "probability")]
-    names += [f"probability of {name}" for name in classes] if found else []
+    # no class can be named so that its column reads like that of a place: probability_of_2, probability_2
+    names += [f"probability_of_{name}" for name in classes] if found else []
 
     def write(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pixelwise.commit import refused
 from pixelwise.errors import BadImage, OutputFailed
+from pixelwise.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,13 @@ class Predictions:
         }
         return found | ({"predictions": [told.to_json() for told in self.told]} if self.told else {})
 
+    def to_text(self, folder: Path) -> str:
+        """Return a sentence for people; `folder` is where the results went."""
+        done = f"{counted(len(self.outputs), 'file')} written to {folder}"
+        if self.told:
+            done = f"{counted(len(self.told), 'image')} classified in {self.outputs[0]}"
+        return f"{done}, {counted(len(self.failed), 'image')} failed." if self.failed else f"{done}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
@@ -57,9 +65,12 @@ class Wishes:
     symmetries: bool = False
     turns: int | None = None
     device: str = "auto"
+    runtime: str = "auto"
     overwrite: bool = False
     tile: int | None = None
     pages: int | None = None
+    tolerance: float | None = None
+    format: Literal["tiff", "zarr"] | None = None
 
 
 def check_place(folder: Path, inputs: Sequence[Path]) -> None:

@@ -11,10 +11,12 @@ from pixelwise.images.cases import Labelling, read_labels, read_pixels
 from pixelwise.images.files import png_bytes
 from pixelwise.images.records import has_background
 from pixelwise.progress import Progress
+from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.page import attempt, empty_classes
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import words
 
 BEST, MEDIAN, WORST = 2, 1, 3  # cases shown of each
 
@@ -28,10 +30,10 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     if objects := found.get("objects"):
         ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
         parts.append(html.table(("IoU above", "AP, mean over images", "AP, all objects"), ap, "Objects"))
-        others = [(html.words(k), v) for k, v in objects.items() if k != "ap"]
+        others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others))
     if boundaries := found.get("boundaries"):
-        parts.append(html.table(("score", "value"), [(html.words(k), v) for k, v in boundaries.items()], "Boundaries"))
+        parts.append(html.table(("score", "value"), [(words(k), v) for k, v in boundaries.items()], "Boundaries"))
     if len(scores["classes"]) > 2:
         names = [r["name"] for r in scores["classes"]]
         shares = [_shares(name, line) for name, line in zip(names, scores["confusion"], strict=True)]
@@ -61,7 +63,7 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
     if recipe.task != "instance":
         parts.append(html.key(list(zip(recipe.classes, recipe.colours, strict=False))))
     for kind, case in progress.track(_choose(ranked), "drawing cases", len(_choose(ranked))):
-        caption = f"{kind}: {case['name']}, {html.words(field)} {html.show(case[field])}"
+        caption = f"{kind}: {case['name']}, {words(field)} {html.show(case[field])}"
         parts.append(f"<p><b>{html.escape(caption)}</b></p>")
         parts += attempt("This case", partial(_panels, run, model, case["files"]), progress)
     return parts
@@ -94,12 +96,12 @@ def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and recipe.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a mask that was learned as objects
-    view = draw.stretch(pixels)
+    view = stretch(pixels)
     background = has_background(recipe.task, recipe.classes)
     panels = {
         "image": view,
-        "truth": draw.colour(truth, recipe.colours, objects=objects),
-        "prediction": draw.colour(predicted, recipe.colours, objects=objects),
+        "truth": colour(truth, recipe.colours, objects=objects),
+        "prediction": colour(predicted, recipe.colours, objects=objects),
         "errors": draw.object_errors(view, truth, predicted)
         if objects
         else draw.class_errors(view, truth, predicted, background=background),

@@ -8,19 +8,6 @@ from typing import Any
 from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 
-WORDS = {
-    "mean_ap": "mean AP",
-    "mean_ap_pooled": "mean AP, all objects",
-    "pq": "PQ",
-    "sq": "SQ",
-    "rq": "RQ",
-    "seg": "SEG",
-    "mean_dice": "mean Dice",
-    "v_rand": "V_rand",
-    "v_info": "V_info",
-    "top_1": "top-1 accuracy",
-    "top_5": "top-5 accuracy",
-}
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
@@ -127,8 +114,3 @@ def empty_classes(found: dict[str, Any]) -> list[str]:
     told = [f"In neither truth nor prediction, so without a score: {', '.join(nowhere)}."] if nowhere else []
     policy = found.get("policy")
     return [paragraphs(told), folded("How empty classes and images were counted", policy)] if policy else []
-
-
-def words(key: str) -> str:
-    """Write the name of a score or a fact for people."""
-    return WORDS.get(key, key.replace("_", " "))

@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 from pixelwise.errors import PixelwiseError
 from pixelwise.images.files import png_bytes, read_image
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
+from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.summary import words
 
 MISTAKES = 24
 PAIRS = 10  # confusions that are listed, the most frequent first
@@ -24,7 +27,7 @@ SMALL = 100  # pixels a side up to which a photo is shown with hard pixels
 def photo_scores(scores: dict[str, Any]) -> list[str]:
     """Return accuracies with intervals, the table per class, the confusion matrix and its largest entries."""
     images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
-    rows = [(html.words(name), images[name], *(intervals[name] or (None, None))) for name in intervals]
+    rows = [(words(name), images[name], *(intervals[name] or (None, None))) for name in intervals]
     rows.append(("mean over classes", images["mean_class_accuracy"], None, None))
     parts = [html.table(("score", "value", "low", "high"), rows, "Share of right images, with 95 % intervals")]
     names = [row["name"] for row in scores["classes"]]
@@ -50,7 +53,8 @@ def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
             figures.append(_figure(case))
         except PixelwiseError:
             gone.append(case["name"])
-    told = [f"{len(wrong)} of {len(scores['cases'])} images were told wrongly; the surest mistakes stand first."]
+    all_ = counted(len(scores["cases"]), "image")
+    told = [f"Classified wrongly: {len(wrong)} of {all_}; the surest mistakes stand first."]
     if gone:
         told.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
     return [html.paragraphs(told), f'<div class="photos">{"".join(figures)}</div>']
@@ -87,7 +91,8 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
 
 
 def _caption(names: list[str]) -> str:
-    return f"Confusion matrix of {len(names)} classes: a row per true class, a column per class that was said."
+    classes = counted(len(names), "class")
+    return f"Confusion matrix of {classes}: a row per true class, a column per class that was said."
 
 
 def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
@@ -105,7 +110,7 @@ def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
 def _figure(case: dict[str, Any]) -> str:
     pixels = read_image(Path(case["files"][0])).pixels
     # photos of 8 bits are shown as they are; what else there is has no natural white
-    view = np.moveaxis(pixels[:3], 0, -1) if _plain(pixels) else draw.stretch(pixels)
+    view = np.moveaxis(pixels[:3], 0, -1) if _plain(pixels) else stretch(pixels)
     picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
     caption = f"{case['truth']}, said {case['said']} ({case['probability']:.1%}): {case['name']}"
     return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")

@@ -14,6 +14,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.images.files import gif_bytes, read_image
 from pixelwise.labels.objects import overlap_table, renumber
 from pixelwise.labels.targets import IGNORE
+from pixelwise.workflow.painting import stretch
 
 # Okabe & Ito's colours, told apart by colour-blind readers too.
 RIGHT, MISSED, FALSE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
@@ -60,26 +61,6 @@ def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -
     with rc_context({"svg.hashsalt": "pixelwise"}):  # the same run gives the same page
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
-
-
-def stretch(pixels: np.ndarray) -> np.ndarray:
-    """Bring (channels, height, width) to an 8-bit picture (height, width, 3) between its percentiles 0.5 and 99.5."""
-    view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
-    low, high = np.percentile(view, (0.5, 99.5))
-    scaled = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    return np.moveaxis(scaled, 0, -1).astype(np.uint8)
-
-
-def colour(labels: np.ndarray, colours: Sequence[tuple[int, int, int]], *, objects: bool) -> np.ndarray:
-    """Paint a class map in the class colours, or each object in its own; ignored pixels are mid-gray."""
-    if objects:
-        table = np.random.default_rng(7).integers(90, 256, (int(labels.max(initial=0)) + 1, 3))
-        table[0] = 0
-        return table[np.maximum(labels, 0)].astype(np.uint8)
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(colours)] = np.array(colours, np.uint8)
-    table[IGNORE] = 128
-    return table[labels]
 
 
 def class_errors(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, background: bool) -> np.ndarray:

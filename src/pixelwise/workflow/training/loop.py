@@ -25,6 +25,7 @@ from pixelwise.images.cases import Dataset
 from pixelwise.images.patches import prefetch
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.training.course import Lesson
@@ -65,7 +66,7 @@ class Training:
     """
 
     def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress, started: float) -> None:
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._data = run, progress, dataset.root
         self._config = config = run.config
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)
@@ -120,8 +121,14 @@ class Training:
             self._validate()
         self._save()
         self._progress.tell(
+            *say_length(
+                self._state.step,
+                self._learner.schedule.steps,
+                self._config.training.steps,
+                len(self._looks_since_best()),
+            ),
             f"Best validation score {self._state.best:.4f} ({self._course.score_name}) at step "
-            f"{self._state.best_step}; model: {self._run.model_path}"
+            f"{self._state.best_step}; model: {self._run.model_path}",
         )
 
     def _one_step(self, batch: Lesson) -> None:
@@ -186,9 +193,9 @@ class Training:
         self._save()
         model = "the best model so far is kept" if self._state.rows else "no model was written yet"
         raise Interrupted(
-            f"{self._learner.schedule.steps} steps",
-            f"a request to stop after step {self._state.step}",
-            f"The state is saved and {model}. Go on with: pixelwise train DATA --out {self._run.folder} --resume",
+            counted(self._learner.schedule.steps, "step"),
+            f"{self._state.step:,} of {counted(self._learner.schedule.steps, 'step is', 'steps are')} done",
+            f"The state is saved and {model}. Go on with: {self._run.how_to_go_on(self._data)}",
             self._run.folder,
         )
 
@@ -209,8 +216,10 @@ class Training:
         patience = self._config.training.patience
         if not patience or self._learner.schedule.progress(self._state.step) < 0.5:
             return False
-        recent = [row for row in self._state.rows if (row["step"] or 0) > self._state.best_step]
-        return len(recent) >= patience
+        return len(self._looks_since_best()) >= patience
+
+    def _looks_since_best(self) -> list[dict[str, float | int | None]]:
+        return [row for row in self._state.rows if (row["step"] or 0) > self._state.best_step]
 
     def _due(self, every: int) -> bool:
         return self._state.step % every == 0
@@ -223,6 +232,26 @@ class Training:
         loss = f"loss {sum(losses[-20:]) / len(losses[-20:]):.3f}" if losses else ""
         score = f"val {rows[-1]['val_score']:.3f}" if rows else ""
         return f"step {self._state.step}/{self._learner.schedule.steps} {loss} {score}"
+
+
+def say_length(done: int, end: int, planned: int, looks: int) -> list[str]:
+    """Say why a training took another number of steps than planned, where it did.
+
+    Parameters
+    ----------
+    done, end, planned : int
+        Steps: taken, of the schedule as it stands at the end, of the plan.
+    looks : int
+        Validations since the best one.
+    """
+    if done < end:
+        since = counted(looks, "validation was", "validations were")
+        return [f"Ended after step {done:,} of {end:,}: the last {since} no better than the best one."]
+    if done == planned:
+        return []
+    pace = "more" if done < planned else "less"
+    taken = f"{counted(done, 'step was', 'steps were')} taken, {planned:,} were planned"
+    return [f"{taken}: a step took {pace} time than was measured beforehand, and the time given is kept."]
 
 
 def _say_frozen(config: Config, frozen: int, step: int) -> list[str]:

@@ -14,6 +14,7 @@ from pixelwise.progress import Progress
 from pixelwise.scoring.losses import balance
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import validation_score
 from pixelwise.workflow.training.material import Piece, count_classes, read_material
 from pixelwise.workflow.training.validation import Validation, make_palette
 
@@ -34,11 +35,10 @@ class MaskCourse:
     progress : Progress
     """
 
-    score_name = "mean Dice"
-
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry = run, dataset, geometry
         config = run.config
+        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
         targets = [piece.target for piece in pieces]

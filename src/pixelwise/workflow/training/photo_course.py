@@ -21,6 +21,7 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import validation_score
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
 LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little
@@ -49,11 +50,10 @@ class PhotoCourse:
     progress : Progress
     """
 
-    score_name = "accuracy"
-
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
         config = run.config
+        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         prints = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
         self.pass_steps = len(prints) / config.photos.batch

@@ -20,6 +20,7 @@ from pixelwise.networks.models import Network
 from pixelwise.networks.published import LEDGER, find_published
 from pixelwise.networks.weights import Origin, load_encoder, read_weights
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.scale import find_scale
@@ -125,7 +126,8 @@ def follow(
     _load(network, config, start)
     how = _adaptation(config, start)
     licence = start.origin.licence or "nobody said; find out before you publish results"
-    whence = f"{start.origin.source}, SHA-256 {start.origin.sha256}"
+    name = _say_origin(config.transfer.encoder_weights, start.origin.source)
+    whence = f"{name}, SHA-256 {start.origin.sha256}"
     reasons = {
         "transfer.encoder_weights": f"The encoder starts from {whence}. Licence: {licence}.",
         "transfer.first_convolution": how,
@@ -178,6 +180,14 @@ def trained_from(run: Run) -> dict[str, str]:
     }
 
 
+def _say_origin(word: str, source: str) -> str:
+    """Name what the user gave and, where that is a file or a run, also what its header says of its origin."""
+    given = Path(word).name
+    if word in LEDGER or source in ("", given):
+        return source or given
+    return f"{given} ({source})"
+
+
 def _load(network: Network, config: Config, start: Start) -> None:
     how = config.transfer.first_convolution
     load_encoder(network, start.tensors, first_convolution=how, path=start.path)
@@ -188,9 +198,9 @@ def _adaptation(config: Config, start: Start) -> str:
     channels = config.network.in_channels
     source = start.recipe.channels if start.recipe else len(start.origin.mean) or 3
     if source == channels:
-        return f"The weights take {channels} channel(s), as the images have: nothing to adapt."
+        return f"The weights take {counted(channels, 'channel')}, as the images have: nothing to adapt."
     how = choose_adaptation(source, channels, config.transfer.first_convolution)
-    return f"{how}: from the {source} channels of the weights to {channels}."
+    return f"{how}: from the {counted(source, 'channel')} of the weights to {channels}."
 
 
 def _start_from_model(path: Path, network: NetworkOptions) -> Start:

@@ -8,7 +8,6 @@ The cache is $PIXELWISE_CACHE, else $XDG_CACHE_HOME/pixelwise, else ~/.cache/pix
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pixelwise.commit import commit_bytes, commit_json
+from pixelwise.engine.cache import cache_folder
 from pixelwise.engine.pickled import read_pickled
 from pixelwise.errors import BadWeights
 from pixelwise.networks.published import Published
@@ -25,14 +25,6 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.weights.download import download
 
 BLOCK = 2**20
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be fetched again."""
-    own, shared = os.environ.get("PIXELWISE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own)
-    return (Path(shared) if shared else Path.home() / ".cache") / "pixelwise"
 
 
 def stored_path(published: Published) -> Path:

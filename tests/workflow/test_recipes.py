@@ -4,7 +4,7 @@ import pytest
 
 from pixelwise.errors import BadOption
 from pixelwise.workflow.config import Config, override, parse_assignments, settings
-from pixelwise.workflow.planning.recipes import RECIPES, recipe_choices
+from pixelwise.workflow.recipes import RECIPES, recipe_choices
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pixelwise.workflow.prediction.masks import overlay
+from pixelwise.workflow.prediction.writing import overlay
 
 
 def test_outlines_are_drawn_in_the_class_colour() -> None:

@@ -1,0 +1,154 @@
+"""Which runtime computes: measured once per machine, model and tile shape, kept in the user's cache, told in words."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.commit import commit_json
+from pixelwise.engine.cache import cache_folder
+from pixelwise.engine.runtimes import Runtime
+from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
+from pixelwise.parallel import usable_threads
+from pixelwise.progress import Progress
+
+RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16")
+PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+AGREEMENT = 1e-4  # of the largest logit: how far a float32 runtime may be from the first candidate
+PATIENCE, REPEATS = 1.0, 5  # seconds and calls that a candidate is measured for, after a first call
+WORTH = 32  # tiles from which on measuring (with its conversion, about 5 s) is given back
+
+Make = Callable[[], Runtime]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A runtime, how many seconds each candidate took for the tile, and whether that was known before."""
+
+    name: str
+    seconds: dict[str, float]
+    known: bool
+
+    def told(self, shape: tuple[int, ...]) -> str:
+        """Say the choice and its reason in one sentence."""
+        times = sorted(self.seconds.items(), key=lambda item: item[1])
+        spoken = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in times)
+        when = "measured before" if self.known else "measured now, and kept"
+        sides = " x ".join(str(side) for side in shape[2:])
+        return (
+            f"Runtime {self.name}: fastest here for a tile of {sides} ({spoken}; {when}). --runtime decides otherwise."
+        )
+
+
+def check_name(name: str) -> None:
+    """Refuse an unknown runtime.
+
+    Raises
+    ------
+    BadOption
+        The known ones are named.
+    """
+    if name not in RUNTIMES:
+        raise BadOption("a runtime", f"`{name}`", nearest(name, RUNTIMES))
+
+
+def known_choice(model: str, shape: tuple[int, ...]) -> Choice | None:
+    """Return what was measured before for a model (its digest) and a tile shape; None where nothing was."""
+    try:
+        found = json.loads(_place(model, shape).read_text("utf-8"))
+        seconds = {str(name): float(value) for name, value in found["seconds"].items()}
+        return Choice(name=str(found["runtime"]), seconds=seconds, known=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # nothing there, or something else: it is measured again
+
+
+def choose(
+    candidates: Mapping[str, Make], model: str, shape: tuple[int, ...], progress: Progress
+) -> tuple[Choice, Runtime]:
+    """Return the fastest candidate for tiles of `shape`: as measured before, or measured now.
+
+    Parameters
+    ----------
+    candidates : mapping of name to function
+        Each makes its runtime. The first is the one that the others must agree with; one that does not, or cannot be
+        made, is left out, and that is told.
+    model : str
+        Digest of the model file.
+    shape : (batch, channels, height, width)
+    progress : Progress
+
+    Returns
+    -------
+    Choice, Runtime
+    """
+    known = known_choice(model, shape)
+    if known is not None and known.name in candidates:
+        return known, candidates[known.name]()
+    tile = np.random.default_rng(0).standard_normal(shape, np.float32)
+    seconds: dict[str, float] = {}
+    made: dict[str, Runtime] = {}
+    expected: np.ndarray | None = None
+    for name, make in candidates.items():
+        try:
+            runtime = make()
+            found = runtime(tile)
+        except BadModel as error:
+            progress.tell(f"Runtime {name} is left out: {error}")
+            continue
+        expected = found if expected is None else expected
+        gap = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+        if not gap <= AGREEMENT:
+            progress.tell(f"Runtime {name} is left out: it differs by {gap:.1g} of the largest logit.")
+            continue
+        made[name], seconds[name] = runtime, measure(runtime, tile)
+    fastest = min(seconds, key=lambda name: seconds[name])
+    choice = Choice(name=fastest, seconds=seconds, known=False)
+    _keep(choice, model, shape)
+    return choice, made[fastest]
+
+
+def measure(runtime: Runtime, tile: np.ndarray) -> float:
+    """Return the seconds that a runtime takes for a tile: the least of a few calls, which other work disturbs least."""
+    taken: list[float] = []
+    while len(taken) < REPEATS and sum(taken) < PATIENCE:
+        began = time.perf_counter()
+        runtime(tile)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def _keep(choice: Choice, model: str, shape: tuple[int, ...]) -> None:
+    """Keep what was measured; a cache that cannot be written costs another measurement next time, nothing more."""
+    try:
+        commit_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **_machine()})
+    except OutputFailed:
+        return
+
+
+def _place(model: str, shape: tuple[int, ...]) -> Path:
+    key = hashlib.sha256(json.dumps([model, list(shape), _machine()], sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "runtimes" / f"{key[:32]}.json"
+
+
+def _machine() -> dict[str, object]:
+    """Return what a speed depends on: the machine, the threads, and the versions of what computes."""
+    versions = {name: _version(package) for name, package in PACKAGES.items()}
+    return {
+        "node": platform.node(),
+        "processor": platform.processor() or platform.machine(),
+        "threads": usable_threads(),
+        "versions": versions,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,109 @@
+"""Runtimes for the network of a run: PyTorch as it is, the others from its graph, which is made once and cached."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pixelwise.commit import commit_bytes
+from pixelwise.engine.cache import cache_folder
+from pixelwise.engine.exported import EXTRAS, installed
+from pixelwise.engine.exporting.certificate import digest
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.runtime_choice import WORTH, check_name, choose, known_choice
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.runtimes import Runtime
+from pixelwise.errors import BadModel
+from pixelwise.images.preprocess import Normalisation
+from pixelwise.networks.models import Network
+from pixelwise.progress import Progress
+
+
+def make_runtime(
+    name: str, network: Network, recipe: Recipe, path: Path, device: str, pixels: int | None, progress: Progress
+) -> Runtime:
+    """Return the runtime of a name, or for "auto" the one that was measured as the fastest.
+
+    Parameters
+    ----------
+    name : str
+        One of `runtime_choice.RUNTIMES`.
+    network, recipe
+        What the model file at `path` holds.
+    path : Path
+    device : {"cpu", "cuda", "mps"}
+        All but "cpu" are PyTorch's.
+    pixels : int or None
+        How many are to be predicted, if that is known: where nothing was measured before, "auto" measures from
+        `runtime_choice.WORTH` tiles on, and takes PyTorch below, which needs no conversion.
+    progress : Progress
+
+    Raises
+    ------
+    BadOption
+        No such runtime.
+    """
+    check_name(name)
+    if name.startswith("torch") or device != "cpu":
+        return TorchRuntime(network, device, "bf16" if name.endswith("bf16") else "fp32")
+    if name != "auto":
+        kind = name.removesuffix("-bf16")
+        if not _can(kind):
+            progress.tell(f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); torch computes.')
+            return TorchRuntime(network, device)
+        return _converted(name, network, recipe, path)()
+    return _fastest(network, recipe, path, pixels, progress)
+
+
+def _fastest(network: Network, recipe: Recipe, path: Path, pixels: int | None, progress: Progress) -> Runtime:
+    names = [name for name in EXTRAS if _can(name)]
+    geometry = recipe.geometry
+    side = geometry.legal_size(recipe.tile + 2 * (geometry.halo or geometry.margin))
+    shape = (1, recipe.channels, side, side)
+    model = digest(path) if names else ""
+    if not names or (pixels is not None and pixels < WORTH * recipe.tile**2 and known_choice(model, shape) is None):
+        return TorchRuntime(network)
+    candidates: dict[str, Callable[[], Runtime]] = {"torch": lambda: TorchRuntime(network)}
+    candidates |= {name: _converted(name, network, recipe, path) for name in names}
+    choice, runtime = choose(candidates, model, shape, progress)
+    progress.tell(choice.told(shape))
+    return runtime
+
+
+def _can(name: str) -> bool:
+    return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
+
+
+def _converted(name: str, network: Network, recipe: Recipe, path: Path) -> Callable[[], Runtime]:
+    def make() -> Runtime:
+        graph = _graph(network, recipe, path)
+        try:
+            return _load(name, graph)
+        except BadModel:  # a damaged cache
+            graph.unlink(missing_ok=True)
+            return _load(name, _graph(network, recipe, path))
+
+    return make
+
+
+def _load(name: str, graph: Path) -> Runtime:
+    if name == "onnx":
+        from pixelwise.engine.runtime_onnx import OnnxRuntime
+
+        return OnnxRuntime(graph)
+    from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
+
+
+def _graph(network: Network, recipe: Recipe, path: Path) -> Path:
+    """Return the cached graph of a model file, which takes tiles on the scale of the network; make it when missing."""
+    key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
+    place = cache_folder() / "graphs" / f"{key[:32]}.onnx"
+    if not place.is_file():
+        from pixelwise.engine.exporting.to_onnx import onnx_bytes
+
+        plain = replace(recipe, normalisation=Normalisation(kind="none"))
+        commit_bytes(place, onnx_bytes(network, plain, told=recipe))
+    return place

@@ -1,0 +1,271 @@
+"""Images of any size: windows in, network, decisions, tiles out, all at the same time and in bounded memory.
+
+A process that is killed is continued by the next one with the same job: tiles that are on the disk are never computed
+again, and the result is the same to the last byte as that of a process that was not killed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Integer
+from scipy.special import softmax
+
+from pixelwise.engine.allocator import give_back
+from pixelwise.engine.arrays import warn_of_scale
+from pixelwise.engine.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
+from pixelwise.engine.overlap import Behind, ahead
+from pixelwise.engine.predictor import Job, Predictor, Prepared
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.streamed_objects import find_objects, measure_objects, objects_memory, pack
+from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
+from pixelwise.images.preprocess import Scale
+from pixelwise.images.source_scale import source_scale
+from pixelwise.images.stores import Format, Layout, Meaning, TileFile, finish
+from pixelwise.images.windows import Source
+from pixelwise.labels.decoding import foreground_of, parts_of
+from pixelwise.labels.measuring import ObjectTable
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.progress import Progress
+from pixelwise.wording import counted
+
+DEPTH = 2  # tiles that wait between reader, network and writer
+_VERSION = 1  # of what a journal means
+_STORED = 256  # pixels a side of the file's tiles where nobody names the size of tiles
+_MEMORY = 1100 * 2**20  # bytes that the process may reach behind a tile, when the size of tiles is chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """How a large image is predicted.
+
+    Attributes
+    ----------
+    form : {"tiff", "zarr"}
+        Tiled BigTIFF, or OME-Zarr.
+    core : int or None
+        Pixels a side that a tile keeps (rounded up to whole tiles of the file); None measures the quickest.
+    compression : {"deflate", "zstd"}
+    sampled : bool
+        Estimate the intensity scale from windows in the place of a pass over all pixels.
+    """
+
+    form: Format = "tiff"
+    core: int | None = None
+    compression: Literal["deflate", "zstd"] = "deflate"
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What came out: the file, the tiles that were computed and those that were there already, and the objects."""
+
+    path: Path
+    computed: int
+    found: int
+    objects: ObjectTable | None
+    memory: MemoryPlan
+
+
+def stream_image(
+    recipe: Recipe,
+    predictor: Predictor,
+    source: Source,
+    path: Path,
+    *,
+    identity: str,
+    options: StreamOptions,
+    progress: Progress,
+) -> Streamed:
+    """Predict a picture of any size into a mask or a label image.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    predictor : Predictor
+        Its core is used where `options` name none and the image is no larger than that.
+    source : Source
+    path : Path
+        Of the result.
+    identity : str
+        Says which model and which file these are; a journal of another identity is not continued.
+    options : StreamOptions
+    progress : Progress
+        Is told the memory before the start.
+
+    Raises
+    ------
+    BadImage
+        The picture is damaged, or holds values that cannot be used.
+    OutputFailed
+        The place cannot be written, the disk is full, or another process is at work there.
+    """
+    dtype, decide = decider(recipe.target)
+    growing = path if recipe.target.kind == "classes" else path.with_name(f"{path.name}.decided")
+    whole = _identity(recipe, predictor, source, identity, options)
+    tiles, predictor = _open(growing, source, dtype, whole, predictor, options)
+    try:
+        scale = _scale(recipe, source, tiles, options, progress)
+        plan = _plan(recipe, predictor, source, dtype)
+        progress.tell(f"{counted(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels a side. {plan}")
+        if predictor.overlap:
+            progress.tell(
+                f"Approximate: the network sees whole images; tiles are blended over {2 * predictor.overlap}."
+            )
+        if recipe.target.kind != "classes":
+            progress.tell("Each object takes about 250 bytes on top.")
+        found = len(tiles.done)
+        computed = _compute(predictor, Job(source, scale, frozenset(tiles.done)), tiles, decide, progress)
+        table = None
+        result = tiles
+        if recipe.target.kind != "classes":
+            result, objects = find_objects(tiles, recipe.target, path, progress)
+            table = measure_objects(result, objects, source, progress)
+        names = recipe.classes if recipe.target.kind == "classes" else ()
+        palette = recipe.colours if recipe.target.kind == "classes" else ()
+        finish(result, options.form, Meaning(spacing=source.spacing, palette=palette, names=names))
+        if result is not tiles:
+            tiles.discard()
+    except BaseException:
+        tiles.close()
+        raise
+    return Streamed(path, computed, found, table, plan)
+
+
+def decider(
+    target: TargetOptions,
+) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes h w"]], Integer[np.ndarray, "h w"]]]:
+    """Return what is kept of the logits of a part, and its type: nothing else of them is ever stored."""
+    if target.kind == "classes":
+        return "uint8", lambda logits: logits.argmax(0).astype(np.uint8)
+    if target.kind == "components":
+        return "uint8", lambda logits: foreground_of(softmax(logits, axis=0), target).astype(np.uint8)
+    return "uint16", lambda logits: pack(*parts_of(softmax(logits, axis=0), target))
+
+
+def _compute(
+    predictor: Predictor,
+    job: Job,
+    tiles: TileFile,
+    decide: Callable[[np.ndarray], np.ndarray],
+    progress: Progress,
+) -> int:
+    """Predict what is not done: a thread reads ahead, one compresses and writes behind. Return the parts written."""
+    count = predictor.count(job.source.shape[1:])
+    if job.done:
+        progress.tell(f"Continued: {len(job.done)} of {count} tiles were done already.")
+    computed = 0
+
+    def write(item: tuple[Any, np.ndarray]) -> None:
+        tiles.write(*item)
+
+    with (
+        closing(ahead(predictor.prepare([job]), DEPTH)) as prepared,
+        Behind(write, DEPTH) as writer,
+        progress.bar("predicting", count) as advance,
+    ):
+        advance(len(job.done), "")
+        for _, part in predictor.compute(_trimmed(prepared)):
+            writer.put((part.write, decide(part.logits)))
+            computed += 1
+            advance(1, "")
+    return computed
+
+
+def _trimmed(prepared: Iterable[Prepared]) -> Iterator[Prepared]:
+    """Pass tiles on; where their size changes, give back what the allocator kept for the last one."""
+    shape: tuple[int, ...] | None = None
+    for item in prepared:
+        if item.window.shape != shape:
+            give_back()
+            shape = item.window.shape
+        yield item
+
+
+def _open(
+    path: Path,
+    source: Source,
+    dtype: Literal["uint8", "uint16"],
+    identity: str,
+    predictor: Predictor,
+    options: StreamOptions,
+) -> tuple[TileFile, Predictor]:
+    """Open what is there or begin; the size of the tiles is measured once and then kept."""
+    _, height, width = source.shape
+    core = options.core or (predictor.core if max(height, width) <= predictor.core else None)
+    core = stored_core(core, predictor.geometry) if core else None
+    layout = Layout(
+        height=height,
+        width=width,
+        dtype=dtype,
+        tile=stored_tile(core) if core else _STORED,
+        compression=options.compression,
+    )
+    tiles = TileFile(path, layout, identity)
+    core = core or tiles.notes.get("core")
+    if not core:
+        core = choose_core(predictor, source.shape[0], _MEMORY)[0].core
+        tiles.note("core", core)
+    return tiles, predictor.with_core(core)
+
+
+def _scale(recipe: Recipe, source: Source, tiles: TileFile, options: StreamOptions, progress: Progress) -> Scale:
+    """Return the intensity scale: what an earlier process found, or that of a pass over the picture."""
+    kept = tiles.notes.get("scale")
+    if kept is not None:
+        return Scale(np.array(kept["factor"]), np.array(kept["shift"]))
+    if options.sampled and recipe.normalisation.kind == "image":
+        progress.tell("The intensity scale is an estimate from windows spread over the image.")
+    with progress.bar("measuring intensities", source.shape[1]) as advance:
+        found = source_scale(source, recipe.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
+    progress.tell(*warn_of_scale(found.sample, recipe.intensity_range))
+    tiles.note("scale", {"factor": found.scale.factor.tolist(), "shift": found.scale.shift.tolist()})
+    return found.scale
+
+
+def _plan(recipe: Recipe, predictor: Predictor, source: Source, dtype: Literal["uint8", "uint16"]) -> MemoryPlan:
+    """Compute one batch of tiles, to know what it takes, and return the memory of the whole."""
+    channels, height, width = source.shape
+    keep = predictor.core + 2 * predictor.overlap
+    whole = predictor.geometry.legal_size(max(height, width) + 2 * predictor.geometry.margin)
+    side = min(tile_side(keep, predictor.geometry), whole)
+    batch = predictor.together(side * side)
+    for _ in range(2):  # the second time the allocator has made its choices
+        predictor.runtime(np.zeros((batch, channels, side, side), np.float32))
+    give_back()
+    sizes = TileSizes(
+        height=height,
+        width=width,
+        read=side,
+        keep=min(keep, side),
+        channels=channels,
+        classes=predictor.classes,
+        batch=batch,
+        pixel_bytes=source.dtype.itemsize,
+        decided_bytes=np.dtype(dtype).itemsize,
+        blended=predictor.overlap > 0,
+    )
+    objects = 0 if recipe.target.kind == "classes" else objects_memory(width, height)
+    return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
+
+
+def _identity(recipe: Recipe, predictor: Predictor, source: Source, given: str, options: StreamOptions) -> str:
+    """Return a digest of everything that the decided tiles depend on."""
+    depends = {
+        "version": _VERSION,
+        "given": given,
+        "shape": source.shape,
+        "dtype": str(source.dtype),
+        "target": asdict(recipe.target),
+        "normalisation": asdict(recipe.normalisation),
+        "geometry": asdict(predictor.geometry),
+        "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
+        "core": options.core,
+        "sampled": options.sampled,
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

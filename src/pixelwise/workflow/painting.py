@@ -1,0 +1,27 @@
+"""Images and masks as pictures that people look at, 8 bits and three colours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pixelwise.labels.targets import IGNORE
+
+
+def stretch(pixels: np.ndarray) -> np.ndarray:
+    """Bring (channels, height, width) to an 8-bit picture (height, width, 3) between its percentiles 0.5 and 99.5."""
+    view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
+    low, high = np.percentile(view, (0.5, 99.5))
+    scaled = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    return np.moveaxis(scaled, 0, -1).astype(np.uint8)
+
+
+def colour(labels: np.ndarray, colours: Sequence[tuple[int, int, int]], *, objects: bool) -> np.ndarray:
+    """Paint a class map in the class colours, or each object in its own; ignored pixels are mid-gray."""
+    if objects:
+        table = np.random.default_rng(7).integers(90, 256, (int(labels.max(initial=0)) + 1, 3))
+        table[0] = 0
+        return table[np.maximum(labels, 0)].astype(np.uint8)
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colours)] = np.array(colours, np.uint8)
+    table[IGNORE] = 128
+    return table[labels]

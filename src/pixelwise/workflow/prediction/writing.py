@@ -1,0 +1,142 @@
+"""What prediction writes of one image: mask or label image, probabilities, outlines; and of all: classes, objects."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Num, UInt8
+from skimage.segmentation import find_boundaries
+
+from pixelwise.commit import commit, commit_json
+from pixelwise.engine.model import Prediction
+from pixelwise.engine.recipe import Recipe
+from pixelwise.images.files import Image, write_image, write_labels, write_mask
+from pixelwise.labels.measuring import ObjectRow, ObjectTable, measure
+from pixelwise.wording import counted
+from pixelwise.workflow.prediction.results import Wishes
+
+OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
+_TABLE = (
+    "image",
+    "id",
+    "class",
+    "area",
+    "centroid_row",
+    "centroid_col",
+    "box",
+    "perimeter",
+    "mean_intensity",
+)
+
+
+@dataclass
+class Written:
+    """What has been written so far: files, a table of objects per image, and what is to be told."""
+
+    folder: Path
+    recipe: Recipe
+    wishes: Wishes
+
+    def __post_init__(self) -> None:
+        self.files: list[Path] = []
+        self.tables: list[tuple[str, ObjectTable]] = []
+        self.notes: list[str] = []
+        self.read: dict[str, list[str]] = {}  # a note of reading -> the images that it was made of
+
+    def save(self, name: str, path: Path, image: Image, result: Prediction) -> None:
+        """Write all that is wished for of one image."""
+        if self.recipe.task == "instance":
+            self.files.append(write_labels(self.folder / f"{name}.png", result.labels, image.spacing))
+            self.tables.append((path.name, measure(result.labels, image.pixels)))
+        else:
+            self.files.append(self.folder / f"{name}.png")
+            write_mask(self.files[-1], result.labels.astype(np.uint8), self.recipe.colours)
+        if result.probabilities is not None:
+            self.files.append(self.folder / f"{name}.probabilities.tif")
+            write_image(self.files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
+        if self.wishes.overlays:
+            drawn = overlay(image.pixels, result.labels, self.recipe.colours, objects=self.recipe.task == "instance")
+            self.files.append(self.folder / f"{name}.overlay.png")
+            write_image(self.files[-1], drawn)
+        for text in image.warnings:
+            self.read.setdefault(text, []).append(path.name)
+        self.notes += [f"{path.name}: {text}" for text in result.warnings]
+
+    def take_notes(self) -> list[str]:
+        """Return what is to be told, once."""
+        notes, self.notes = self.notes, []
+        return notes
+
+    def tell_read(self) -> list[str]:
+        """Return what was noted of the images when they were read, a sentence per note."""
+        return [
+            f"{counted(len(names), 'image') if len(names) > 1 else names[0]}: {text}"
+            for text, names in self.read.items()
+        ]
+
+    def finish(self) -> None:
+        """Write the table of objects, where there are any."""
+        if self.recipe.task == "instance":
+            self.files.append(self.folder / "objects.csv")
+            write_table(self.files[-1], self.tables, self.recipe.classes)
+
+
+def overlay(
+    pixels: Num[np.ndarray, "channels height width"],
+    labels: np.ndarray,
+    colours: Sequence[tuple[int, int, int]],
+    *,
+    objects: bool,
+) -> UInt8[np.ndarray, "3 shown_height shown_width"]:
+    """Draw outlines of classes or objects over a picture, which is stretched to its percentiles 0.5 and 99.5."""
+    step = max(1, -(-max(pixels.shape[1:]) // OVERLAY_SIDE))
+    view, labels = pixels[:, ::step, ::step].astype(np.float32), labels[::step, ::step]
+    low, high = np.percentile(view, (0.5, 99.5))
+    grey = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1)
+    picture = np.repeat(grey[:1], 3, axis=0) if len(grey) < 3 else grey[:3]
+    picture = (picture * 255).astype(np.uint8)
+    edges = find_boundaries(labels, mode="inner")
+    tones = np.array([(255, 200, 0)] if objects else [c if any(c) else (255, 200, 0) for c in colours], np.uint8)
+    index = np.zeros(labels.shape, int) if objects else labels
+    picture[:, edges] = tones[index[edges]].T
+    return picture
+
+
+def write_classes(folder: Path, recipe: Recipe) -> Path:
+    """Write what the numbers in the masks mean; return the file."""
+    values = recipe.values or tuple(range(len(recipe.classes)))
+    rows = zip(recipe.classes, values, recipe.colours, strict=False)
+    kind = "object numbers, 0 is background" if recipe.task == "instance" else "class indices"
+    entries = [
+        {"index": index, "name": name, "value_in_your_masks": value, "colour": list(colour)}
+        for index, (name, value, colour) in enumerate(rows)
+    ]
+    path = folder / "classes.json"
+    commit_json(path, {"pixels_hold": kind, "classes": entries})
+    return path
+
+
+def write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
+    """Write a row per object; areas in pixels, positions (row, column) from the top left corner."""
+    name = classes[-1] if classes else "object"
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_TABLE)
+        for image, table in tables:
+            writer.writerows(_cells(image, name, row) for row in table)
+        text.detach()  # flushes, and leaves the file open for its keeper
+
+    commit(path, write)
+
+
+def _cells(image: str, name: str, row: ObjectRow) -> tuple[str | int, ...]:
+    box = " ".join(str(value) for value in row.box)
+    intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
+    centroid = f"{row.centroid_row:.2f}", f"{row.centroid_column:.2f}"
+    return image, row.id, name, row.area, *centroid, box, f"{row.perimeter:.2f}", intensity

@@ -1,0 +1,45 @@
+"""Verify: an exported file repeats its proof on this machine, without the run and without torch."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.engine.exporting.certificate import Comparison
+from pixelwise.engine.exporting.proving import verify_export
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What the proof says here, for each runtime that reads the file."""
+
+    file: Path
+    comparisons: tuple[Comparison, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON-ready object."""
+        return {"file": str(self.file), "results": [asdict(comparison) for comparison in self.comparisons]}
+
+    def to_text(self) -> str:
+        """Return a line per runtime for people."""
+        return "\n".join(comparison.to_text() for comparison in self.comparisons)
+
+
+def verify(file: Path | str) -> Verified:
+    """Let every runtime on this machine answer the tiles that lie beside an exported file.
+
+    Parameters
+    ----------
+    file : path
+        What `export` wrote, or the folder of an OpenVINO export; certificate and tiles lie beside it.
+
+    Raises
+    ------
+    BadModel
+        Certificate, tiles or the file are missing, damaged, or do not belong together.
+    ExportFailed
+        The file says something else here than the run said in PyTorch.
+    BadOption
+        Nothing that reads the file is installed.
+    """
+    path = Path(file)
+    return Verified(file=path, comparisons=verify_export(path))

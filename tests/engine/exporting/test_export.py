@@ -1,0 +1,206 @@
+"""Exports prove themselves: what is beyond the limits leaves no file, what is kept can be proven again anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exports import DATASET, make_material, make_network, make_samples
+from pixelwise.engine.exporting import certificate as certificates
+from pixelwise.engine.exporting import export as exports
+from pixelwise.engine.exporting.certificate import EXACT, QUANTISED, Comparison, Limits, compare, read_proof
+from pixelwise.engine.exporting.export import export_model, limits_of
+from pixelwise.engine.exporting.formats import FORMATS
+from pixelwise.engine.exporting.proving import verify_export
+from pixelwise.engine.exporting.samples import Trial
+from pixelwise.engine.runtimes import Outputs
+from pixelwise.errors import BadModel, BadOption, ExportFailed
+from pixelwise.images.preprocess import Normalisation
+
+ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, iou_loss=100.0)
+
+
+@pytest.fixture(params=FORMATS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("scale", [Normalisation(), DATASET], ids=["image", "dataset"])
+def test_every_format_is_written_with_its_proof(
+    kind: str, scale: Normalisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "QUANTISED", ANY_LOSS)  # random weights have no masks that int8 could keep
+    network, recipe = make_network(scale)
+    path = tmp_path / FORMATS[kind].place
+    exported = export_model(network, recipe, kind, path, make_material())
+    assert all(file.is_file() for file in exported.files)
+    told = json.loads(exported.certificate.read_text("utf-8"))
+    assert told["format"] == kind
+    assert set(told["sha256"]) == {file.name for file in exported.files}
+    assert {shape[0] for shape in told["trials"]} == {1, 2, 4}, "several batches"
+    assert len({tuple(shape)[2:] for shape in told["trials"]}) == 3, "several sizes"
+    if kind != "openvino-int8":
+        assert all(one.difference < 1e-4 and one.disagreement <= 1e-5 for one in exported.comparisons)
+    if kind != "torch-export":
+        again = verify_export(path)
+        assert [one.runtime for one in again] == [one.runtime for one in exported.comparisons]
+        assert again[0].difference == pytest.approx(exported.comparisons[0].difference, rel=0.1, abs=1e-6)
+
+
+def test_a_valid_network_and_colour_are_exported_too(tmp_path: Path) -> None:
+    network, recipe = make_network(channels=3, name="unet2015")
+    exported = export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material(make_samples(3)))
+    assert {one.runtime for one in exported.comparisons} == {"onnxruntime", "openvino"}
+
+
+def test_control_an_export_that_says_something_else_leaves_no_file(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, recipe = make_network()
+    nothing = Limits(difference=-1.0, probability_difference=None, disagreement=None, iou_loss=100.0)
+    monkeypatch.setattr(exports, "limits_of", lambda kind: nothing)
+    with pytest.raises(ExportFailed, match=r"logits differ by .* of the largest"):
+        export_model(network, recipe, kind, tmp_path / "there" / FORMATS[kind].place, make_material())
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_control_one_changed_weight_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, recipe = make_network()
+    other, _ = make_network()
+    other.head.layer.weight.data[1] *= 1.01  # type: ignore[union-attr]
+    write = exports.onnx_bytes
+    monkeypatch.setattr(exports, "onnx_bytes", lambda _, recipe, **rest: write(other, recipe, **rest))
+    with pytest.raises(ExportFailed, match="says what torch says"):
+        export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", ["model.onnx", "model.onnx.proof.npz"])
+def test_a_changed_file_is_not_the_certified_one(damaged: str, tmp_path: Path) -> None:
+    network, recipe = make_network()
+    path = tmp_path / "model.onnx"
+    export_model(network, recipe, "onnx", path, make_material())
+    place = tmp_path / damaged
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(BadModel, match=f"certified {damaged}; got another one"):
+        verify_export(path)
+
+
+def test_without_certificate_nothing_is_proven(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"?")
+    with pytest.raises(BadModel, match=r"its certificate in model\.onnx\.certificate\.json; got none"):
+        verify_export(path)
+
+
+def test_a_file_that_must_be_unpickled_is_not_verified(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="can be read without running it"):
+        verify_export(tmp_path / "model.pt2")
+
+
+def test_the_proof_is_what_torch_says(tmp_path: Path) -> None:
+    network, recipe = make_network()
+    path = tmp_path / "model.onnx"
+    export_model(network, recipe, "onnx", path, make_material())
+    trials = read_proof(path)
+    for trial in trials:
+        assert trial.image.dtype == np.uint8
+        assert trial.truth.shape == (trial.image.shape[0], *trial.image.shape[2:])
+        assert trial.logits.shape[1] == 2
+
+
+def test_unknown_formats_and_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, recipe = make_network()
+    with pytest.raises(BadOption, match="Did you mean `onnx`"):
+        export_model(network, recipe, "onx", tmp_path / "x", make_material())
+    monkeypatch.setattr("pixelwise.engine.exporting.formats.installed", lambda package: package != "nncf")
+    with pytest.raises(BadOption, match=r'nncf .*not installed.*pip install "pixelwise\[openvino\]"'):
+        export_model(network, recipe, "openvino-int8", tmp_path / "x.xml", make_material())
+
+
+def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
+    """Importing openvino and quantising send word of themselves; the trace of it would be a file in the home."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "import socket\n"
+        "def refused(*_): raise SystemExit('a connection was tried')\n"
+        "socket.socket.connect = refused; socket.getaddrinfo = refused\n"
+        "from exports import *; from pixelwise.engine.exporting import export as e\n"
+        "from pixelwise.engine.exporting.certificate import Limits\n"
+        "any_loss = Limits(difference=None, probability_difference=None, disagreement=None, iou_loss=99.0)\n"
+        "e.limits_of = lambda kind: any_loss\n"
+        "e.export_model(*make_network(), 'openvino-int8', Path(sys.argv[2]) / 'model.xml', make_material())\n"
+        "assert not (Path.home() / 'intel').exists()\n"
+        "assert not sys.modules.get('openvino_telemetry')\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home)}
+    tests = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code, tests, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    control = "import openvino, sys; assert sys.modules['openvino_telemetry']"
+    assert subprocess.run([sys.executable, "-c", control], env=environment, check=False).returncode == 0
+    assert (home / "intel").exists(), "the control would have been seen"
+
+
+def trial(logits: np.ndarray, truth: np.ndarray) -> Trial:
+    batch = logits.shape[0]
+    return Trial(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
+
+
+def test_a_comparison_counts_by_hand() -> None:
+    # two pixels of class 1 and two of class 0; torch is right everywhere, the other is wrong in one pixel
+    truth = np.array([[[0, 0], [1, 1]]], np.uint8)
+    logits = np.stack([np.where(truth == 0, 2.0, -2.0), np.where(truth == 1, 2.0, -2.0)], axis=1).astype(np.float32)
+    changed = logits.copy()
+    changed[0, :, 0, 0] = (-2.0, 1.0)
+    odds = 1 / (1 + np.exp(-3.0))
+    probabilities = np.where(logits > 0, 1 / (1 + np.exp(-4.0)), 1 / (1 + np.exp(4.0))).astype(np.float32)
+    probabilities[0, :, 0, 0] = (1 - odds, odds)
+    found = compare("other", lambda _: Outputs(probabilities, changed), [trial(logits, truth)])
+    assert found.difference == pytest.approx(4 / 2)
+    assert found.disagreement == 1 / 4
+    assert (found.iou_torch, found.iou) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
+    assert found.iou_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
+    assert found.beyond(EXACT)
+    assert found.beyond(QUANTISED)
+
+
+def test_what_is_not_a_number_is_beyond_every_limit() -> None:
+    truth = np.zeros((1, 2, 2), np.uint8)
+    logits = np.ones((1, 2, 2, 2), np.float32)
+    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [trial(logits, truth)])
+    assert len(found.beyond(EXACT)) >= 2
+
+
+@given(loss=st.floats(-5, 5), change=st.floats(0, 1e-3))
+def test_limits_are_kept_to_the_letter(loss: float, change: float) -> None:
+    one = Comparison(
+        runtime="x",
+        difference=change,
+        probability_difference=0.0,
+        disagreement=0.0,
+        iou_torch=0.5,
+        iou=0.5,
+        iou_change=-loss,
+    )
+    assert bool(one.beyond(QUANTISED)) == (loss > 0.5)
+    assert bool(one.beyond(replace(EXACT, iou_loss=100.0))) == (change > 1e-4)
+
+
+def test_int8_may_lose_half_a_point_and_nothing_else_may_lose_anything() -> None:
+    assert limits_of("openvino-int8").iou_loss == 0.5
+    assert all(limits_of(kind) == EXACT for kind in FORMATS if kind != "openvino-int8")
+    assert certificates.EXACT.disagreement == 1e-5

@@ -1,0 +1,79 @@
+"""The graph of every export says what torch says, at sizes and batches it was not traced with."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from scipy.special import softmax
+
+from exports import DATASET, make_network
+from pixelwise.engine.exporting.to_onnx import onnx_bytes
+from pixelwise.engine.runtime_onnx import OnnxRuntime
+from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.networks.architectures import SEGMENTERS
+from tiny import as_json
+
+NETWORKS = [
+    *({"name": name} for name in SEGMENTERS),
+    {"upsampling": "bilinear"},
+    {"normalisation": "instance"},
+    {"normalisation": "group"},
+    {"encoder": "resnet18", "depth": 2},
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_every_network_says_the_same_in_every_runtime(network: dict[str, object], tmp_path: Path) -> None:
+    torchs, recipe = make_network(**network)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_bytes(torchs, recipe))
+    geometry = recipe.geometry
+    for batch, rows, columns in ((1, 60, 100), (3, 130, 70)):
+        shape = (batch, 1, geometry.legal_size(rows), geometry.legal_size(columns))
+        tiles = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        expected = TorchRuntime(torchs)(tiles)
+        for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
+            assert runtime.recipe == recipe
+            found = runtime(tiles)
+            assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+            assert np.array_equal(found.argmax(1), expected.argmax(1))
+
+
+@pytest.mark.parametrize("kind", ["image", "dataset", "none"])
+def test_normalisation_and_softmax_stand_inside(kind: str, tmp_path: Path) -> None:
+    scales = {"image": Normalisation(), "dataset": DATASET, "none": Normalisation(kind="none")}
+    torchs, recipe = make_network(scales[kind])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_bytes(torchs, recipe))
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 64, 48)).astype(np.uint8)
+    scale = intensity_scale(pixels, recipe.normalisation)
+    expected = TorchRuntime(torchs)(scale.apply(pixels)[None])
+    mean, std = scale.shift[None].astype(np.float32), (1 / scale.factor)[None].astype(np.float32)
+    for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
+        found = runtime.outputs(pixels[None].astype(np.float32), mean, std)
+        assert np.abs(found.logits - expected).max() < 1e-4 * np.abs(expected).max()
+        assert np.allclose(found.probabilities, softmax(expected, axis=1), atol=1e-4)
+    names = [value.name for value in onnx.load(path).graph.input]
+    assert names == (["image", "mean", "std"] if kind == "image" else ["image"])
+
+
+def test_sixteen_bit_values_on_a_bright_ground_keep_their_last_digits() -> None:
+    torchs, recipe = make_network(Normalisation(kind="dataset", mean=(60000.37,), std=(3.0,)))
+    graph = OnnxRuntime(onnx_bytes(torchs, recipe))
+    pixels = np.random.default_rng(0).integers(59990, 60010, (1, 64, 64)).astype(np.uint16)
+    expected = TorchRuntime(torchs)(intensity_scale(pixels, recipe.normalisation).apply(pixels)[None])
+    found = graph(pixels[None].astype(np.float32))
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_the_file_holds_the_recipe_and_no_path_of_this_machine(tmp_path: Path) -> None:
+    torchs, recipe = make_network()
+    content = onnx_bytes(torchs, recipe)
+    model = onnx.load_from_string(content)
+    assert json.loads(model.metadata_props[0].value) == json.loads(json.dumps(as_json(recipe)))
+    assert b".py" not in content
+    assert content == onnx_bytes(torchs, recipe), "the same model makes the same file"

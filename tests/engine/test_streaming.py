@@ -1,0 +1,263 @@
+"""Large images: what streams equals what is predicted in memory, killed processes are continued, memory holds."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from pixelwise.engine import streamed_objects
+from pixelwise.engine.model import Model, load_model_for_prediction
+from pixelwise.engine.modelfile import save_model
+from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.streaming import Streamed, StreamOptions, stream_image
+from pixelwise.errors import OutputFailed
+from pixelwise.images.stores import Format
+from pixelwise.images.windows import Source, open_windows
+from pixelwise.labels.measuring import measure
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.architectures import build
+from pixelwise.progress import Progress
+from tiny import make_recipe
+
+
+class Said(Progress):
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.sentences += sentences
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Soft spots on noise, 8 bits."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    drawn = np.sin(rows / 6) * np.cos(columns / 5) * 60 + 120 + rng.normal(0, 12, (height, width))
+    return drawn.clip(0, 255).astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib", resolution=(20000, 40000), resolutionunit=3)
+    return path
+
+
+def undecided(recipe: Recipe) -> torch.nn.Module:
+    """Random weights, with the classes brought level, so that every one of them wins somewhere."""
+    torch.manual_seed(0)
+    network = build(recipe.network).eval()
+    pixels = picture(128, 128).astype(np.float32)
+    with torch.no_grad():
+        logits = network(torch.from_numpy((pixels - pixels.mean()) / pixels.std())[None, None])
+        last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+        assert last.bias is not None
+        last.bias -= logits.median(-1).values.median(-1).values[0]
+    return network
+
+
+def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Model:
+    recipe = make_recipe("binary" if kind != "boundary" else "instance", **network)
+    recipe = replace(recipe, target=TargetOptions(kind=kind, seed_threshold=0.4, foreground_threshold=0.5))
+    save_model(tmp_path / "model.safetensors", undecided(recipe), recipe)
+    return load_model_for_prediction(tmp_path / "model.safetensors", tile=64)
+
+
+def stream(
+    model: Model, source: Source, path: Path, form: Format = "tiff", progress: Progress | None = None
+) -> Streamed:
+    return stream_image(
+        model.recipe,
+        model.predictor,
+        source,
+        path,
+        identity="test",
+        options=StreamOptions(form=form, core=64),
+        progress=progress or Progress(),
+    )
+
+
+def read(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as tiff:
+        return np.asarray(tiff.pages[0].asarray())
+
+
+@pytest.mark.parametrize("form", ["tiff", "zarr"])
+@pytest.mark.parametrize("kind", ["classes", "components", "boundary"])
+def test_streamed_equals_predicted_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: Format
+) -> None:
+    monkeypatch.setattr(streamed_objects, "STRIP", 64)
+    monkeypatch.setattr(streamed_objects, "WINDOW", 128)
+    pixels = picture(210, 330)
+    model = model_of(tmp_path, kind)
+    expected = model.predict_pixels(pixels[None]).labels
+    assert len(np.unique(expected)) > 1, "an empty mask would prove nothing"
+    out = tmp_path / "out"
+    with_windows = open_windows(save(tmp_path / "image.tif", pixels))
+    path = out / ("mask.tif" if form == "tiff" else "mask.ome.zarr")
+    told = Said()
+    streamed = stream(model, with_windows, path, form, told)
+    with_windows.close()
+    assert (streamed.computed, streamed.found) == (24, 0)
+    assert [p.name for p in out.iterdir()] == [path.name], "nothing is left over"
+    result = open_windows(path)
+    assert result.spacing == (0.25, 0.5)
+    found = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
+    result.close()
+    if kind == "classes":
+        assert (found != expected).mean() < 1e-4, "rounding at most"
+    else:
+        assert streamed.objects is not None
+        assert len(streamed.objects) == found.max() == expected.max()
+        assert list(streamed.objects) == list(measure(found.astype(np.int32), pixels[None]))
+        assert (found != expected).mean() < 1e-3
+    assert any("tiles of 64 pixels a side. Memory stays below" in sentence for sentence in told.sentences)
+
+
+def test_an_image_of_one_tile(tmp_path: Path) -> None:
+    pixels = picture(20, 30)
+    model = model_of(tmp_path)
+    source = open_windows(save(tmp_path / "image.tif", pixels))
+    stream(model, source, tmp_path / "mask.tif")
+    source.close()
+    assert np.array_equal(read(tmp_path / "mask.tif"), model.predict_pixels(pixels[None]).labels)
+
+
+def test_networks_that_see_the_whole_image_are_blended(tmp_path: Path) -> None:
+    pixels = picture(150, 170)
+    model = model_of(tmp_path, normalisation="instance")
+    source = open_windows(save(tmp_path / "image.tif", pixels))
+    streamed = stream(model, source, tmp_path / "mask.tif")
+    source.close()
+    assert streamed.computed == 9
+    assert np.array_equal(read(tmp_path / "mask.tif"), model.predict_pixels(pixels[None]).labels)
+    assert "parts being blended" in str(streamed.memory) or streamed.memory.terms["parts being blended"] > 0
+
+
+class Stopping:
+    """A runtime that gives up after some tiles."""
+
+    def __init__(self, runtime: Any, calls: int) -> None:
+        self.runtime, self.left, self.calls = runtime, calls, 0
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        if self.calls == self.left:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return self.runtime(tiles)
+
+
+def with_runtime(model: Model, runtime: Any) -> Model:
+    old = model.predictor
+    return Model(model.recipe, Predictor(runtime, old.geometry, old.classes, old.core))
+
+
+@pytest.mark.parametrize("kind", ["classes", "boundary"])
+def test_an_interrupted_image_is_continued_and_nothing_is_computed_twice(tmp_path: Path, kind: str) -> None:
+    image = save(tmp_path / "image.tif", picture(210, 330))
+    model = model_of(tmp_path, kind)
+    source = open_windows(image)
+    stream(model, source, tmp_path / "whole.tif")
+    calls, told = 0, Said()
+    for most in (9, 11, 1000):
+        runtime = Stopping(model.predictor.runtime, most)
+        try:
+            stream(with_runtime(model, runtime), source, tmp_path / "mask.tif", progress=told)
+        except KeyboardInterrupt:
+            assert not (tmp_path / "mask.tif").exists()
+        calls += runtime.calls - 2  # two each tell how much memory a tile takes
+    source.close()
+    assert calls == 24
+    assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert "Continued: 7 of 24 tiles were done already." in told.sentences
+    assert "Continued: 16 of 24 tiles were done already." in told.sentences
+
+
+def test_another_model_or_file_begins_anew(tmp_path: Path) -> None:
+    image = save(tmp_path / "image.tif", picture(150, 170))
+    model = model_of(tmp_path)
+    source = open_windows(image)
+    with pytest.raises(KeyboardInterrupt):
+        stream(with_runtime(model, Stopping(model.predictor.runtime, 4)), source, tmp_path / "mask.tif")
+    other = Model(replace(model.recipe, target=TargetOptions(kind="classes", min_area=3)), model.predictor)
+    assert stream(other, source, tmp_path / "mask.tif").found == 0
+    source.close()
+
+
+def test_what_goes_wrong_in_the_threads_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_windows(save(tmp_path / "image.tif", picture(150, 170)))
+
+    def full(*_: Any) -> None:
+        raise OutputFailed("room on the disk", "a full disk", "Free some.")
+
+    monkeypatch.setattr("pixelwise.images.files_tiles.TileFile.write", full)
+    with pytest.raises(OutputFailed, match="full disk"):
+        stream(model_of(tmp_path), source, tmp_path / "mask.tif")
+    source.close()
+
+
+CHILD = """
+import os, resource, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+from pixelwise.engine.allocator import keep_large_blocks
+from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.engine.streaming import StreamOptions, stream_image
+from pixelwise.images.files_tiles import TileFile
+from pixelwise.images.windows import open_windows
+from pixelwise.progress import Progress
+keep_large_blocks()
+folder, out, die = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+model = load_model_for_prediction(folder / "model.safetensors", tile=64)
+source = open_windows(folder / "image.tif")
+write = TileFile.write
+def counted(self, window, numbers):
+    write(self, window, numbers)
+    if die and len(self.done) == die:
+        os.kill(os.getpid(), signal.SIGKILL)
+TileFile.write = counted
+options = StreamOptions(core=int(sys.argv[5]))
+done = stream_image(model.recipe, model.predictor, source, out, identity="x", options=options, progress=Progress())
+print(done.computed, done.found, done.memory.total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def child(folder: Path, out: Path, die: int = 0, core: int = 64) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", CHILD, str(folder), str(out), str(die), str(Path(__file__).parent), str(core)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_killed_twice_the_file_is_the_same_in_the_end(tmp_path: Path) -> None:
+    save(tmp_path / "image.tif", picture(210, 330))
+    model_of(tmp_path)
+    assert child(tmp_path, tmp_path / "whole.tif").stdout.split()[:2] == ["24", "0"]
+    for die in (5, 17):
+        assert child(tmp_path, tmp_path / "mask.tif", die).returncode == -signal.SIGKILL
+        assert not (tmp_path / "mask.tif").exists()
+    last = child(tmp_path, tmp_path / "mask.tif")
+    assert last.stdout.split()[:2] == ["7", "17"], last.stderr
+    assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classes", "boundary"])
+def test_memory_stays_below_what_was_told(tmp_path: Path, kind: str) -> None:
+    save(tmp_path / "image.tif", picture(3000, 6000))
+    model_of(tmp_path, kind, base=8)
+    done = child(tmp_path, tmp_path / "mask.tif", core=512)
+    computed, _, told, held = (int(number) for number in done.stdout.split())
+    assert computed == 6 * 12, done.stderr
+    assert held < told
+    assert told < 2 * held, "a bound that says nothing would hold too"

@@ -1,0 +1,64 @@
+"""The size of tiles: the quickest that fits, on the grids of network and file."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixelwise.engine import tiling
+from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
+from pixelwise.geometry.sizes import Geometry
+
+PADDED = Geometry(total_stride=16, reach=100, halo=112, margin=0, legal_first=16, legal_step=16, receptive_field=200)
+VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=187)
+
+
+class Machine:
+    """A runtime whose seconds and memory per tile are written down."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_per_pixel: dict[int, float]) -> None:
+        self.seconds, self.now, self.peak, self.seen = seconds_per_pixel, 0.0, 100, list[int]()
+        monkeypatch.setattr(tiling, "peak_memory", lambda: self.peak)
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        side = tiles.shape[-1]
+        core = side - 224
+        self.seen.append(core)
+        self.now += self.seconds.get(core, 1.0) * core**2
+        self.peak = max(self.peak, 100 + side**2 // 1000)
+        return tiles
+
+    def clock(self) -> float:
+        return self.now
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, memory: int, seconds: dict[int, float]) -> tuple[list[int], list[int]]:
+    machine = Machine(monkeypatch, seconds)
+    found = choose_core(Predictor(machine, PADDED, 2, 64), 1, memory, machine.clock)
+    return [m.core for m in found], sorted(set(machine.seen))
+
+
+def test_the_quickest_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {512: 3.0, 768: 2.5, 1024: 2.0, 1536: 1.9, 2048: 1.8}
+    assert chosen(monkeypatch, 10**9, speeds)[0][0] == 2048
+    best, tried = chosen(monkeypatch, 2000, speeds)
+    assert best[0] == 1024
+    assert tried == [512, 768, 1024], "larger ones would not have fitted and were not tried"
+    assert chosen(monkeypatch, 1, speeds)[0] == [512], "the smallest is always there"
+
+
+def test_no_time_is_lost_on_sizes_beyond_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    best, tried = chosen(monkeypatch, 10**9, {512: 1.0, 768: 0.9, 1024: 1.5})
+    assert best[0] == 768
+    assert tried == [512, 768, 1024]
+
+
+@given(core=st.integers(1, 3000), geometry=st.sampled_from([PADDED, VALID]))
+def test_cores_lie_on_both_grids(core: int, geometry: Geometry) -> None:
+    found = stored_core(core, geometry)
+    assert found >= core
+    assert found % geometry.total_stride == 0
+    assert found % stored_tile(found) == 0
+    assert stored_tile(found) >= (256 if core >= 256 else 16)
+    assert geometry.is_legal(tile_side(found, geometry))

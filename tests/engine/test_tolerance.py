@@ -1,0 +1,71 @@
+"""The smallest halo that is tolerated: measured, monotone in what is tolerated, exact where nothing is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.engine.predictor import Job, Predictor
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.tolerance import smallest_halo, with_geometry
+from pixelwise.errors import BadOption
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.images.windows import Whole
+from pixelwise.networks.architectures import NetworkOptions, build
+
+
+def predictor(core: int = 32, **options: object) -> Predictor:
+    torch.manual_seed(0)
+    network = build(NetworkOptions(**{"base": 4, "depth": 3, **options})).eval()
+    return Predictor(TorchRuntime(network), network.geometry(), 2, core)
+
+
+def jobs(*sides: int) -> list[Job]:
+    images = [np.random.default_rng(side).random((1, side, side + 20)).astype(np.float32) for side in sides]
+    return [Job(Whole(image), intensity_scale(image, Normalisation())) for image in images]
+
+
+def error(of: Predictor, job: Job, halo: int) -> float:
+    """Largest difference over the whole image."""
+    source = job.source
+    assert isinstance(source, Whole)
+    exact = of.logits(source.pixels, job.scale)
+    found = with_geometry(of, replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
+    return float(np.abs(exact - found).max())
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-3, 1e-2, 0.1])
+def test_the_smallest_halo_that_holds_on_the_images(tolerance: float) -> None:
+    chosen, (job,) = predictor(), jobs(100)
+    choice = smallest_halo(chosen, [job], tolerance)
+    assert choice.tiles == 12
+    assert choice.difference <= tolerance
+    assert error(chosen, job, choice.geometry.halo) <= 4 * tolerance + 1e-6, "the tiles that were not measured"
+    smaller = choice.geometry.halo - 8
+    assert smaller < 0 or error(chosen, job, smaller) > tolerance
+
+
+def test_more_tolerance_never_asks_for_more_halo() -> None:
+    chosen, given = predictor(), jobs(100, 70)
+    halos = [smallest_halo(chosen, given, tolerance).geometry.halo for tolerance in (0.0, 1e-6, 1e-4, 1e-2, 100.0)]
+    assert halos == sorted(halos, reverse=True)
+    assert halos[0] > halos[-1], "control"
+    assert halos[-1] == 0
+
+
+def test_it_is_told() -> None:
+    choice = smallest_halo(predictor(), jobs(100), 1e-2)
+    assert f"a halo of {choice.geometry.halo} pixels in the place of {choice.exact}: on 12 tiles logits" in str(choice)
+    one = smallest_halo(predictor(256), jobs(100), 1e-2)
+    assert (one.tiles, one.geometry.halo) == (0, one.exact)
+    assert str(one) == "No halo was measured: every image is one tile, which is exact."
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(BadOption, match="expected a tolerance of 0 or more; got -1"):
+        smallest_halo(predictor(), jobs(50), -1.0)
+    with pytest.raises(BadOption, match="got a network that looks at the whole image"):
+        smallest_halo(predictor(normalisation="instance"), jobs(50), 0.1)
+    with pytest.raises(BadOption, match="got valid convolutions"):
+        smallest_halo(predictor(name="unet2015"), jobs(50), 0.1)

@@ -1,0 +1,60 @@
+"""`pixelwise export`, `pixelwise verify` and `pixelwise predict` on what they wrote."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from drawn import pairs
+from exports import write_trained_run
+from pixelwise.images.files import read_mask, write_image
+
+
+def pixelwise(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pixelwise", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_run_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
+    run = write_trained_run(tmp_path / "run", pairs(tmp_path / "data", 6))
+    done = pixelwise("export", run.folder, "--json")
+    assert done.returncode == 0, done.stderr
+    (file,) = json.loads(done.stdout)["files"]
+    assert Path(file) == run.folder / "export" / "model.onnx"
+    again = pixelwise("verify", file)
+    assert again.returncode == 0, again.stderr
+    assert "onnxruntime: logits within" in again.stdout
+    write_image(tmp_path / "a.png", np.random.default_rng(9).integers(0, 256, (1, 45, 70)).astype(np.uint8))
+    for model, runtime in ((run.folder, "torch"), (file, "auto"), (file, "openvino")):
+        found = pixelwise("predict", model, tmp_path / "a.png", "--out", tmp_path / runtime, "--runtime", runtime)
+        assert found.returncode == 0, found.stderr
+    masks = [read_mask(tmp_path / out / "a.png").values for out in ("torch", "auto", "openvino")]
+    assert np.array_equal(masks[0], masks[1])
+    assert np.array_equal(masks[0], masks[2])
+
+
+def test_a_bioimage_package_says_who_made_it(tmp_path: Path) -> None:
+    import zipfile
+
+    import yaml
+
+    run = write_trained_run(tmp_path / "run", pairs(tmp_path / "data", 6))
+    words = ("--format", "bioimageio", "--name", "Nuclei of mice", "--author", "A. One", "--author", "B. Two")
+    done = pixelwise("export", run.folder, *words, "--licence", "MIT")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(run.folder / "export" / "model.bioimageio.zip") as package:
+        told = yaml.safe_load(package.read("rdf.yaml"))
+        held = set(package.namelist())
+    assert (told["name"], told["license"]) == ("Nuclei of mice", "MIT")
+    assert told["authors"] == [{"name": "A. One"}, {"name": "B. Two"}]
+    assert held == {"rdf.yaml", "model.onnx", "test_input.npy", "test_output.npy", "README.md"}
+
+
+def test_what_cannot_be_used_ends_with_2_and_one_line(tmp_path: Path) -> None:
+    for words in (("export", tmp_path), ("verify", tmp_path / "a.onnx"), ("verify", tmp_path / "a.txt")):
+        done = pixelwise(*words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: ")
+        assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,207 @@
+"""Large images through the verb: they stream, are continued after a stop, and small ones beside them are as ever."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from pixelwise.engine import streaming
+from pixelwise.errors import BadOption, Interrupted, OutputFailed
+from pixelwise.images.files import read_mask, write_image
+from pixelwise.images.files_tiles import TileFile
+from pixelwise.images.windows import open_windows
+from pixelwise.progress import Progress
+from pixelwise.workflow.predict import load, predict
+from pixelwise.workflow.prediction import large
+from tiny import make_recipe, write_model
+
+
+class Said(Progress):
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def tell(self, *sentences: str) -> None:
+        self.sentences += sentences
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """A model, a folder of a small PNG and two larger tiled TIFFs."""
+    write_model(tmp_path / "model.safetensors", make_recipe("multiclass"))
+    (tmp_path / "images").mkdir()
+    for seed, (name, side) in enumerate({"a.tif": 150, "b.tif": 130}.items()):
+        tifffile.imwrite(tmp_path / "images" / name, drawn(side, seed), tile=(64, 64), compression="zlib")
+    write_image(tmp_path / "images" / "small.png", drawn(40, 9)[None])
+    return tmp_path
+
+
+def drawn(side: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side)).astype(np.uint8)
+
+
+@pytest.fixture
+def lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "STREAMED", 10_000)
+
+
+def run(world: Path, **options: Any) -> Said:
+    said = Said()
+    predict(
+        world / "model.safetensors",
+        [world / "images"],
+        world / "out",
+        runtime="torch",
+        tile=64,
+        progress=said,
+        **options,
+    )
+    return said
+
+
+def results(world: Path) -> list[str]:
+    return sorted(path.name for path in (world / "out").iterdir())
+
+
+@pytest.mark.usefixtures("lowered")
+def test_large_images_stream_and_small_ones_do_not(world: Path) -> None:
+    said = run(world)
+    assert results(world) == ["a.tif", "b.tif", "classes.json", "small.png"]
+    model: Any = load(world / "model.safetensors")
+    for name, side, seed in (("a.tif", 150, 0), ("b.tif", 130, 1)):
+        mask = read_mask(world / "out" / name)
+        assert mask.palette is not None
+        assert mask.palette[2] == (0, 158, 115)
+        assert (mask.values != model.predict(drawn(side, seed))).mean() < 1e-3
+    assert sum("Memory stays below" in sentence for sentence in said.sentences) == 2
+
+
+def test_a_format_makes_all_images_stream(world: Path) -> None:
+    run(world, format="zarr", probabilities=True)
+    assert results(world) == ["a.ome.zarr", "b.ome.zarr", "classes.json", "small.ome.zarr"]
+    model: Any = load(world / "model.safetensors")
+    found = open_windows(world / "out" / "a.ome.zarr").read((0, 150), (0, 150))[0]
+    assert (found != model.predict(drawn(150, 0))).mean() < 1e-3
+    with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 3, such as a\.ome\.zarr"):
+        run(world, format="zarr")
+
+
+def test_ome_zarr_images_are_found_and_predicted(world: Path) -> None:
+    run(world, format="zarr")
+    (world / "out" / "a.ome.zarr").rename(world / "images" / "c.ome.zarr")
+    predict(world / "model.safetensors", [world / "images"], world / "again", runtime="torch", progress=Progress())
+    assert (world / "again" / "c.ome.tif").is_file()
+
+
+@pytest.mark.usefixtures("lowered")
+def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(world)
+    expected = {name: (world / "out" / name).read_bytes() for name in ("a.tif", "b.tif")}
+    (world / "out").rename(world / "whole")
+    written: list[str] = []
+    write = TileFile.write
+
+    def stopping(self: TileFile, window: Any, numbers: np.ndarray) -> None:
+        if len(written) == 9 + 4:
+            raise KeyboardInterrupt
+        written.append(self.path.name)
+        write(self, window, numbers)
+
+    monkeypatch.setattr(TileFile, "write", stopping)
+    with pytest.raises(Interrupted, match=r"b\.tif: .*Run the same command again: finished tiles are kept"):
+        run(world)
+    assert written == ["a.tif"] * 9 + ["b.tif"] * 4
+    written.append("")  # goes on from here
+    said = run(world)
+    assert written[14:] == ["b.tif"] * 5
+    assert "a.tif was finished before the stop." in said.sentences
+    assert "Continued: 4 of 9 tiles were done already." in said.sentences
+    assert {name: (world / "out" / name).read_bytes() for name in expected} == expected
+    assert results(world) == ["a.tif", "b.tif", "classes.json", "small.png"]
+
+
+@pytest.mark.usefixtures("lowered")
+def test_another_model_does_not_continue(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(world)
+    (world / "out" / ".b.tif.journal").touch()
+    (world / "out" / ".a.tif.done").write_text("another command")
+    written: list[str] = []
+    write = TileFile.write
+
+    def counted(self: TileFile, window: Any, numbers: np.ndarray) -> None:
+        written.append(self.path.name)
+        write(self, window, numbers)
+
+    monkeypatch.setattr(TileFile, "write", counted)
+    said = run(world)
+    assert any(sentence.startswith("Continuing what was stopped") for sentence in said.sentences)
+    assert len(written) == 18
+
+
+def test_objects_of_large_images_have_a_table_each(world: Path) -> None:
+    write_model(world / "model.safetensors", make_recipe("instance"))
+    run(world, format="tiff")
+    assert results(world) == [
+        *("a.objects.csv", "a.tif", "b.objects.csv", "b.tif", "classes.json"),
+        *("objects.csv", "small.objects.csv", "small.tif"),
+    ]
+    labels = tifffile.imread(world / "out" / "a.tif", key=0)
+    with (world / "out" / "a.objects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == labels.max()
+
+
+def test_a_damaged_large_image_is_left_out(world: Path) -> None:
+    data = bytearray((world / "images" / "a.tif").read_bytes())
+    data[2000:6000] = bytes(4000)
+    (world / "images" / "a.tif").write_bytes(data)
+    said = Said()
+    done = predict(
+        world / "model.safetensors", [world / "images"], world / "out", runtime="torch", format="tiff", progress=said
+    )
+    assert [path.name for path, _ in done.failed] == ["a.tif"]
+    assert (world / "out" / "b.tif").is_file()
+
+
+def test_a_tolerance_is_measured_and_told(world: Path) -> None:
+    said = run(world, tolerance=0.05)
+    assert sum("Tiles read a halo of" in sentence for sentence in said.sentences) == 1
+    exact = run(world, overwrite=True)
+    assert not any("a halo of" in sentence for sentence in exact.sentences)
+
+
+def test_unknown_formats_are_refused(world: Path) -> None:
+    from pixelwise.interface.flags import large_format
+
+    with pytest.raises(BadOption, match="expected --format tiff or zarr; got `png`"):
+        large_format("png")
+    assert large_format(None) is None
+
+
+def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    choose = streaming.choose_core
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(1)
+        return choose(*arguments)[-1:]
+
+    monkeypatch.setattr(streaming, "choose_core", counted)
+    tifffile.imwrite(world / "images" / "a.tif", drawn(700, 0), tile=(64, 64))
+    image = [world / "images" / "a.tif"]
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileFile, "write", stopped)
+        with pytest.raises(Interrupted):
+            predict(
+                world / "model.safetensors", image, world / "out", runtime="torch", format="tiff", progress=Progress()
+            )
+    predict(world / "model.safetensors", image, world / "out", runtime="torch", format="tiff", progress=Progress())
+    assert asked == [1]
