@@ -41,7 +41,7 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         model.predict(np.zeros((5, 9, 9), np.uint8))
     with pytest.raises(BadImage, match=r"got shape \(3, 9, 3\), where both ends could be"):
         model.predict(np.zeros((3, 9, 3), np.uint8))
-    with pytest.raises(BadImage, match=r"expected 3 channel\(s\), as in training; got 5"):
+    with pytest.raises(BadImage, match=r"expected 3 channels, as in training; got 5"):
         model.predict_pixels(np.zeros((5, 9, 9), np.uint8))
 
 

@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_told(path: Path, rng: np.random.Generator) -> None
         model.predict(photo(rng, 5, 16, 16))
     with pytest.raises(BadImage, match="expected one axis of channels"):
         model.predict(photo(rng, 3, 16, 3))
-    with pytest.raises(BadImage, match=r"expected 3 channel\(s\), as in training; got 2"):
+    with pytest.raises(BadImage, match=r"expected 3 channels, as in training; got 2"):
         model.look(photo(rng, 2, 16, 16))
     with pytest.raises(BadImage, match="expected an image with pixels"):
         model.predict(photo(rng, 3, 0, 16))

@@ -158,7 +158,7 @@ def _compute(
     """Predict what is not done: a thread reads ahead, one compresses and writes behind. Return the parts written."""
     count = predictor.count(job.source.shape[1:])
     if job.done:
-        progress.tell(f"Continued: {len(job.done)} of {count} tiles were done already.")
+        progress.tell(f"Continued: {len(job.done):,} of {counted(count, 'tile was', 'tiles were')} done already.")
     computed = 0
 
     def write(item: tuple[Any, np.ndarray]) -> None:

@@ -13,6 +13,7 @@ from pixelwise.engine.predictor import Job, Predictor, read_mirrored
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import tile_grid
+from pixelwise.wording import counted
 
 TILES = 12  # that are measured, spread over the images
 
@@ -46,7 +47,8 @@ class HaloChoice:
         if not self.tiles:
             return "No halo was measured: every image is one tile, which is exact."
         return (
-            f"Tiles read a halo of {self.geometry.halo} pixels in the place of {self.exact}: on {self.tiles} tiles "
+            f"Tiles read a halo of {self.geometry.halo} pixels in the place of {self.exact}: "
+            f"on {counted(self.tiles, 'tile')} "
             f"logits differ by at most {self.difference:.2g}, and the class of {self.changed:.2g} of the pixels."
         )
 

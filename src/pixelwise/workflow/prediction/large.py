@@ -91,7 +91,7 @@ def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress
         )
     except KeyboardInterrupt as stop:
         mend = "Run the same command again: finished tiles are kept."
-        raise Interrupted("the end of the prediction", "a stop on request", mend, image.path) from stop
+        raise Interrupted("the end of the prediction", "not every tile is predicted", mend, image.path) from stop
     finally:
         source.close()
     files = [image.result]
