@@ -122,7 +122,7 @@ def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
 
 def test_control_without_the_comparison_copies_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_copies(tmp_path)
-    monkeypatch.setattr("pixelwise.images.duplicates.near_pairs", lambda sketches: [])
+    monkeypatch.setattr("pixelwise.images.duplicates.near_pairs", lambda sketches, upright: [])
     dataset = understand(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
     assert sides[0] & sides[1]

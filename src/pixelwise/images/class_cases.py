@@ -5,19 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pixelwise.errors import BadDataset, printable
 from pixelwise.images.class_folders import ClassFolders, Photo
+from pixelwise.images.duplicates import near_across, near_copies
 from pixelwise.images.records import Case, DataOptions, Dataset, Labelling, Part, Problem
-from pixelwise.images.splits import choose_balanced, join, near_pairs
-from pixelwise.images.survey import SKETCH, Survey, agree_on_channels, survey_photo
+from pixelwise.images.splits import choose_balanced, join
+from pixelwise.images.survey import Survey, agree_on_channels, survey_photo
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
 COMPARED = 20_000  # images up to which near copies are looked for: the work grows with the square
-_NAMED = 5
 
 
 def examine_classes(
@@ -107,10 +105,8 @@ def _families(
     if len(photos) > COMPARED:
         told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
     else:
-        blank = np.zeros(SKETCH * SKETCH, np.float32).tobytes()
-        sketches = np.frombuffer(b"".join(seen.sketch or blank for seen in surveys), np.float32)
-        near = list(near_pairs(sketches.reshape(len(surveys), -1), upright=True))
-        problems += _near(photos, surveys, near)
+        near = near_copies(surveys, upright=True)
+        problems += near_across([(photo.name, photo.part or "train") for photo in photos], surveys, near)
         links += near
     return join(len(photos), links)
 
@@ -140,25 +136,6 @@ def _exact(
         fatal = kind == "duplicate across parts" and not options.allow_duplicates
         problems.append(Problem(file=photos[same[0]].name, kind=kind, text=text, fatal=fatal))
     return links
-
-
-def _near(photos: Sequence[Photo], surveys: Sequence[Survey], near: Sequence[tuple[int, int]]) -> list[Problem]:
-    """Warn once for each pairing of parts, however many pairs there are."""
-    across: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for first, second in near:
-        parts = photos[first].part or "train", photos[second].part or "train"
-        if parts[0] != parts[1] and surveys[first].digest != surveys[second].digest:
-            across[parts].append(f"{photos[first].name} ~ {photos[second].name}")
-    return [
-        Problem(
-            file=f"{one} and {other}",
-            kind="near duplicate across parts",
-            text=f"{counted(len(named), 'pair')} of nearly equal images: {', '.join(named[:_NAMED])}"
-            + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""),
-            fatal=False,
-        )
-        for (one, other), named in across.items()
-    ]
 
 
 def _divide(

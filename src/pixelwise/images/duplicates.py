@@ -29,8 +29,8 @@ def find_copies(
     """
     problems: list[Problem] = []
     copies = _exact(pairs, surveys, options, problems)
-    near = _near(surveys)
-    problems += _near_across(pairs, surveys, near)
+    near = near_copies(surveys)
+    problems += near_across([(pair.name, pair.part or "train") for pair in pairs], surveys, near)
     family = join(len(pairs), [*copies, *near])
     sizes = Counter(family)
     related = sum(size for size in sizes.values() if size > 1)
@@ -66,26 +66,29 @@ def _exact(
     return links
 
 
-def _near(surveys: Sequence[Survey]) -> list[tuple[int, int]]:
+def near_copies(surveys: Sequence[Survey], *, upright: bool = False) -> list[tuple[int, int]]:
+    """Return the pairs of nearly equal images; with `upright` turned ones do not count."""
     blank = np.zeros(SKETCH * SKETCH, np.float32).tobytes()
     sketches = np.frombuffer(b"".join(s.sketch or blank for s in surveys), np.float32)
-    return list(near_pairs(sketches.reshape(len(surveys), -1)))
+    return list(near_pairs(sketches.reshape(len(surveys), -1), upright=upright))
 
 
-def _near_across(pairs: Sequence[Pair], surveys: Sequence[Survey], near: Sequence[tuple[int, int]]) -> list[Problem]:
-    """Warn once for each pairing of parts, however many pairs there are."""
+def near_across(
+    items: Sequence[tuple[str, str]], surveys: Sequence[Survey], near: Sequence[tuple[int, int]]
+) -> list[Problem]:
+    """Warn once for each pairing of parts, however many pairs there are; `items` are (name, part)."""
     across: dict[tuple[str, str], list[str]] = defaultdict(list)
     for first, second in near:
-        parts = pairs[first].part or "train", pairs[second].part or "train"
-        if parts[0] != parts[1] and surveys[first].digest != surveys[second].digest:
-            across[parts].append(f"{pairs[first].name} ~ {pairs[second].name}")
+        (name, part), (other_name, other_part) = items[first], items[second]
+        if part != other_part and surveys[first].digest != surveys[second].digest:
+            across[part, other_part].append(f"{name} ~ {other_name}")
     return [
         Problem(
-            file=f"{parts[0]} and {parts[1]}",
+            file=f"{one} and {other}",
             kind="near duplicate across parts",
             text=f"{counted(len(named), 'pair')} of nearly equal images: {', '.join(named[:_NAMED])}"
             + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""),
             fatal=False,
         )
-        for parts, named in across.items()
+        for (one, other), named in across.items()
     ]
