@@ -269,3 +269,14 @@ def test_few_steps_have_few_looks_and_lose_little() -> None:
     assert reasons["training.validate_every"] == "20 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses at most about 50 s of work."
     assert plan(Limit(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")
+
+
+@pytest.mark.parametrize(("first", "weights"), [("sky", (0.375, 0.75, 1.875, 1.0)), ("background", ())])
+def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, ...]) -> None:
+    """Shares 64 %, 16 %, 2.56 %: roots of the inverses 1.25, 2.5, 6.25, 3.33 in the mean; an absent class counts 1."""
+    colours = tuple((n, n, n) for n in range(4))
+    scene = Labelling(task="multiclass", classes=(first, "road", "pole", "tram"), values=(0, 1, 2, 3), colours=colours)
+    shares = replace(PRINT, class_shares=(0.64, 0.16, 0.0256, 0.0))
+    config = plan(Limit(steps=10), on=ground(shares, scene))
+    assert config.loss.class_weights == weights
+    assert ("1 in the mean" in config.reasons["loss.class_weights"]) == bool(weights)

@@ -184,12 +184,11 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
     background = config.target.kind != "classes" or has_background(labels.task, labels.classes)
     ground_name = labels.classes[0] if labels.classes else "the first class"
     why_background = "Class 0 is the background." if background else f"`{ground_name}` is a class like the others."
-    rarest = min((share for share in ground.fingerprint.class_shares if share > 0), default=0.0)
-    why = f"None: Dice counts classes alike, and patches are drawn for the rare ones; the rarest holds {rarest:.2%}."
+    weights, why = _class_weights(ground.fingerprint.class_shares, background)
     if config.loss.balanced:
-        why = "Found from the training targets: see balanced."
+        weights, why = (), "Found from the training targets: see balanced."
     return {
-        "loss.class_weights": ((), why),
+        "loss.class_weights": (weights, why),
         "loss.cross_entropy": (
             1.0,
             "Cross-entropy and Dice together are the most robust choice over data sets.",
@@ -197,6 +196,18 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
         "loss.dice": (1.0, "See cross_entropy."),
         "loss.dice_background": (not background, why_background),
     }
+
+
+def _class_weights(shares: Sequence[float], background: bool) -> tuple[tuple[float, ...], str]:
+    """Weight the classes of a scene; where there is a background, Dice and the choice of patches do it."""
+    rarest = min((share for share in shares if share > 0), default=0.0)
+    if background or rarest == 0.0:
+        why = "None: Dice counts classes alike, and patches are drawn for the rare ones"
+        return (), f"{why}; the rarest holds {rarest:.2%}."
+    roots = [share**-0.5 if share > 0 else 0.0 for share in shares]
+    mean = sum(roots) / sum(root > 0 for root in roots)
+    weights = tuple(round(root / mean, 3) if root else 1.0 for root in roots)
+    return weights, f"Square roots of the inverse shares, 1 in the mean: the rarest class holds {rarest:.2%}."
 
 
 def _learning(ground: Ground, limit: Limit, config: Config) -> Choices:
