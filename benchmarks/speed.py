@@ -1,194 +1,145 @@
-"""Speed of prediction: one warm 512 x 512 image in eager PyTorch and in each runtime; and from a cold start.
+"""Speed of prediction, everything side by side in one run: medians, ratios to the others, peak memory.
 
-    python benchmarks/speed.py warm [--base 16,64] [--rounds 9] [--threads 4]
-    python benchmarks/speed.py cold MODEL... --image PICTURE.png
+    python benchmarks/speed.py warm [--base 16,64]          one warm image of 512 x 512 in each runtime, against eager
+    python benchmarks/speed.py cold MODEL... --image PNG    from nothing to the mask of one picture on the disk
+    python benchmarks/speed.py large [--side 4096]          against MONAI, nnU-Net, smp and plain PyTorch
+    python benchmarks/speed.py peak [--base 64]             share of the matrix multiply of the same library
+    python benchmarks/speed.py cores [--over 1,2,4]         over threads
+    python benchmarks/speed.py sizes [--sides 256,...]      over the size of the picture; from 10,000 on: huge.py
+    python benchmarks/speed.py process [--count 200]        folders of PNGs in whole processes, against scripts
+    python benchmarks/speed.py all                          all of these but cold, which needs models of yours
 
-warm: padded U-Nets with batch normalisation, 1 channel, 2 classes, random weights. "eager" is the network as tutorials
-run it: `eval()`, `no_grad()`, contiguous input. Every side lives in a process of its own, so that no library's threads
-disturb another's; the sides take turns, round by round, and only one computes at a time. Medians over the rounds, and
-the ratio to eager of the same round. Int8 is quantised on noise, which is as fast as on pictures; what it does to masks
-is in the certificates of exports. GFLOP/s counts the network's multiply-adds twice, whatever an algorithm saves.
+Every command takes --rounds, --threads and --json FILE. MONAI, smp and nnU-Net are measured where --peers names the
+Python of an environment that has them (and torch, numpy, scipy, pillow, pydantic, jaxtyping and safetensors); without
+it they are left out.
 
-cold: `pixelwise predict` as a process, from nothing to the mask of one picture on the disk; runs and exports in turns.
+Networks are padded U-Nets with batch normalisation. Every side lives in a process of its own, so that no library's
+threads disturb another's; sides take turns, round by round, and only one computes at a time. Ratios are to the same
+round, above 1 where a side is faster. "eager" and "PyTorch" are the network as tutorials run it: `eval()`, `no_grad()`,
+contiguous input. All sides of a command compute the same network with the same weights, from an array of pixels to an
+array of class indices. GFLOP/s counts the network's multiply-adds twice, whatever an algorithm saves.
+
+The weights are drawn, and so are the pictures. What int8 does to masks of a trained network is in the certificate of
+its export; `large --run RUN` takes a run in the place of drawn weights, exports it and reports what was lost.
+`large --encoder resnet34` takes a U-Net on that encoder, which smp has too.
 """
 
 import argparse
-import multiprocessing
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-import numpy as np
+from speed_parts.folder import folders
+from speed_parts.large import Scene, large
+from speed_parts.scaling import over_sizes, over_threads
+from speed_parts.sides import OURS, PEERS, PLAIN
+from speed_parts.tables import Table, machine, write_json
+from speed_parts.warm import cold, peak, warm
 
-from pixelwise.networks.options import NetworkOptions
+from pixelwise.errors import PixelwiseError
 from pixelwise.parallel import let_idle_threads_sleep
 
-SIDE = 512
-CALLS = 3  # per round and side; the least counts
-SIDES = ("eager", "torch", "torch-bf16", "onnx", "openvino", "openvino-bf16", "openvino-int8")
+BEST = ("torch", "openvino", "openvino-int8")
 
 
-def options(base: int) -> NetworkOptions:
-    return NetworkOptions(base=base, in_channels=1, classes=2)
+def numbers(text: str) -> list[int]:
+    """Read numbers with commas between."""
+    return [int(part) for part in text.split(",")]
 
 
-def prepare(base: int, folder: Path) -> int:
-    """Write the graphs of a network, in float32 and int8; return its floating-point operations for one image."""
-    import torch
-
-    from pixelwise.engine.exporting.to_onnx import onnx_bytes
-    from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
-    from pixelwise.engine.recipe import Recipe
-    from pixelwise.images.preprocess import Normalisation
-    from pixelwise.labels.targets import TargetOptions
-    from pixelwise.networks.architectures import build_segmenter
-
-    torch.manual_seed(0)
-    network = build_segmenter(options(base)).eval()
-    recipe = Recipe(
-        network=options(base),
-        normalisation=Normalisation(kind="none"),
-        target=TargetOptions(),
-        geometry=network.geometry(),
-        task="binary",
-        classes=("background", "object"),
-        values=(0, 1),
-        colours=((0, 0, 0), (255, 255, 255)),
-        channels=1,
-        tile=SIDE,
-        intensity_range=((0.0, 1.0),),
-        trained={},
-    )
-    graph = onnx_bytes(network, recipe)
-    (folder / "model.onnx").write_bytes(graph)
-    write_openvino(folder / "openvino.xml", graph, recipe)
-    rng = np.random.default_rng(0)
-    feeds = [{"image": rng.standard_normal((1, 1, 256, 256), np.float32)} for _ in range(8)]
-    write_openvino_int8(folder / "openvino-int8.xml", graph, recipe, feeds)
-    return sum(layer.flops for layer in network.layers(SIDE))
+def names(text: str) -> list[str]:
+    """Read names of sides with commas between."""
+    chosen = [part for part in text.split(",") if part]
+    unknown = [name for name in chosen if name not in (*OURS, *PLAIN, *PEERS)]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of: {', '.join((*PLAIN, *PEERS, *OURS))}")
+    return chosen
 
 
-def make_side(name: str, base: int, folder: Path, threads: int) -> Callable[[np.ndarray], object]:
-    """Return what computes one image."""
-    if name == "onnx":
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
-
-        return OnnxRuntime(folder / "model.onnx", threads=threads)
-    if name.startswith("openvino"):
-        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
-
-        file = "openvino-int8.xml" if name.endswith("int8") else "openvino.xml"
-        return OpenVinoRuntime(folder / file, precision="bf16" if name.endswith("bf16") else "fp32", threads=threads)
-    import torch
-
-    from pixelwise.engine.runtime_torch import TorchRuntime
-    from pixelwise.networks.architectures import build
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    network = build(options(base)).eval()
-    if name == "eager":
-
-        def eager(image: np.ndarray) -> object:
-            with torch.no_grad():
-                return network(torch.from_numpy(image))
-
-        return eager
-    return TorchRuntime(network, precision="bf16" if name.endswith("bf16") else "fp32")
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in (*COMMANDS, "all"):
+        command = commands.add_parser(name)
+        command.add_argument("--rounds", type=int, default=ROUNDS.get(name, 3))
+        command.add_argument("--threads", type=int, default=4)
+        command.add_argument("--json", type=Path, help="also write all numbers into this file")
+        command.add_argument("--peers", help="the Python of an environment with MONAI, smp and nnU-Net")
+        if name in ("warm", "all"):
+            command.add_argument(
+                "--base" if name == "warm" else "--bases", type=numbers, default=[16, 64], dest="bases"
+            )
+        if name == "cold":
+            command.add_argument("models", type=Path, nargs="+")
+            command.add_argument("--image", type=Path, required=True)
+        if name != "warm":
+            command.add_argument("--base", type=int, default=64 if name == "peak" else 16)
+        _scene_arguments(command, name)
+    return parser.parse_args()
 
 
-def worker(pipe: Connection, name: str, base: int, folder: Path, threads: int) -> None:
-    """Compute when asked, and answer with the seconds of the fastest of a few calls."""
-    compute = make_side(name, base, folder, threads)
-    image = np.random.default_rng(0).standard_normal((1, 1, SIDE, SIDE), np.float32)
-    for _ in range(2):
-        compute(image)
-    pipe.send("ready")
-    while pipe.recv():
-        taken: list[float] = []
-        for _ in range(CALLS):
-            began = time.perf_counter()
-            compute(image)
-            taken.append(time.perf_counter() - began)
-        pipe.send(min(taken))
+def _scene_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    if name in ("large", "cores", "sizes", "all"):
+        command.add_argument("--tile", type=int, default=0, help="kept pixels a side; by default what the model says")
+        command.add_argument("--roi", type=int, default=512, help="pixels a side of the others' windows")
+        command.add_argument("--picture", type=Path, help="an image file in the place of drawn cells")
+    if name in ("large", "cores", "all"):
+        command.add_argument("--side", type=int, default=2048 if name == "cores" else 4096)
+    if name in ("large", "all"):
+        command.add_argument("--encoder", default="plain", help="of the U-Net; one that smp has compares with smp")
+        command.add_argument("--run", type=Path, help="a run of masks in the place of drawn weights")
+    if name in ("large", "cores", "sizes"):
+        sides = {"cores": list(BEST), "sizes": list(BEST)}.get(name, [])
+        command.add_argument("--only", type=names, default=sides, help="names of sides, with commas between")
+    if name in ("cores", "all"):
+        command.add_argument("--over", type=numbers, default=[1, 2, 4])
+    if name in ("sizes", "all"):
+        command.add_argument("--sides", type=numbers, default=[256, 512, 1024, 2048, 4096, 8192])
+    if name in ("process", "all"):
+        command.add_argument("--count", type=int, default=200)
 
 
-def take_turns(base: int, folder: Path, rounds: int, threads: int) -> dict[str, list[float]]:
-    """Return the seconds of each side in each round."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes: list[SpawnProcess] = []
-    for name in SIDES:
-        here, there = context.Pipe()
-        process = context.Process(target=worker, args=(there, name, base, folder, threads), daemon=True)
-        process.start()
-        here.recv()
-        pipes[name] = here
-        processes.append(process)
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    for _ in range(rounds):
-        for name, pipe in pipes.items():
-            pipe.send(True)
-            seconds[name].append(pipe.recv())
-    for pipe, process in zip(pipes.values(), processes, strict=True):
-        pipe.send(False)
-        process.join()
-    return seconds
+def scene(given: argparse.Namespace, **changes: object) -> Scene:
+    """Return what the options say of the picture and the network."""
+    known = {name: value for name, value in vars(given).items() if name in Scene.__dataclass_fields__}
+    return Scene(**(known | changes))  # type: ignore[arg-type]
 
 
-def warm(bases: list[int], rounds: int, threads: int) -> None:
-    print(f"| base | runtime ({threads} threads) | median, ms | times eager (least - most) | GFLOP/s |")
-    print("|---|---|---|---|---|")
-    for base in bases:
-        with tempfile.TemporaryDirectory() as folder:
-            flops = prepare(base, Path(folder))
-            seconds = take_turns(base, Path(folder), rounds, threads)
-        for name in SIDES:
-            ratios = [eager / own for eager, own in zip(seconds["eager"], seconds[name], strict=True)]
-            median = statistics.median(seconds[name])
-            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
-            print(f"| {base} | {name} | {median * 1000:.1f} | {spread} | {flops / median / 1e9:.0f} |", flush=True)
+def everything(given: argparse.Namespace) -> list[Table]:
+    """Measure all but cold starts of models of the user's."""
+    return [
+        warm(given.bases, given.rounds, given.threads),
+        peak(64, given.rounds, given.threads),
+        large(scene(given), []),
+        over_threads(scene(given, side=2048, run=None, encoder="plain"), BEST, given.over),
+        over_sizes(scene(given, run=None, encoder="plain"), BEST, given.sides),
+        folders(given.count, given.base, given.rounds, given.threads, given.peers),
+    ]
 
 
-def cold(models: list[Path], image: Path, rounds: int) -> None:
-    seconds: dict[Path, list[float]] = {model: [] for model in models}
-    with tempfile.TemporaryDirectory() as folder:
-        for turn in range(rounds):
-            for index, model in enumerate(models):
-                out = Path(folder) / f"{index}-{turn}"
-                command = [sys.executable, "-m", "pixelwise", "predict", str(model), str(image), "--out", str(out)]
-                began = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
-                seconds[model].append(time.perf_counter() - began)
-    print("| model | cold start to mask on disk, median s | slowest, s |")
-    print("|---|---|---|")
-    for model, values in seconds.items():
-        print(f"| {model.name} | {statistics.median(values):.2f} | {max(values):.2f} |")
+COMMANDS: dict[str, Callable[[argparse.Namespace], Table]] = {
+    "warm": lambda given: warm(given.bases, given.rounds, given.threads),
+    "cold": lambda given: cold(given.models, given.image, given.rounds),
+    "large": lambda given: large(scene(given), given.only),
+    "peak": lambda given: peak(given.base, given.rounds, given.threads),
+    "cores": lambda given: over_threads(scene(given), given.only, given.over),
+    "sizes": lambda given: over_sizes(scene(given), given.only, given.sides),
+    "process": lambda given: folders(given.count, given.base, given.rounds, given.threads, given.peers),
+}
+ROUNDS = {"warm": 9, "cold": 5, "peak": 5}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("warm")
-    one.add_argument("--base", default="16,64")
-    one.add_argument("--rounds", type=int, default=9)
-    one.add_argument("--threads", type=int, default=4)
-    two = commands.add_parser("cold")
-    two.add_argument("models", type=Path, nargs="+")
-    two.add_argument("--image", type=Path, required=True)
-    two.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    """Measure what was asked for."""
+    given = arguments()
     let_idle_threads_sleep()
-    if given.command == "warm":
-        warm([int(base) for base in given.base.split(",")], given.rounds, given.threads)
-    else:
-        cold(given.models, given.image, given.rounds)
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    try:
+        tables = everything(given) if given.command == "all" else [COMMANDS[given.command](given)]
+    except PixelwiseError as error:
+        raise SystemExit(str(error)) from None
+    if given.json:
+        write_json(given.json, sys.argv[1:], tables)
 
 
 if __name__ == "__main__":

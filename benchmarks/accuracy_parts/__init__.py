@@ -1,0 +1,1 @@
+"""What `accuracy.py`, `score.py` and `gpu.py` are made of."""

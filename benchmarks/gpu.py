@@ -1,0 +1,207 @@
+"""What needs a GPU: the speed of prediction, and a few minutes of training on each real set. One command, one table.
+
+    PYTHONPATH=src python benchmarks/gpu.py --data ../shared/data --out runs/gpu [--sets chase_db1] [--budget 3m]
+
+Needs the repository, the data and a CUDA device, and nothing else: no peers, no network. Without a device it says so
+and exits with 2. Sets that are not under --data are left out. What is measured:
+
+* prediction: images per second of a padded U-Net of base 64 (1 channel, 2 classes, random weights, batch normalisation
+  folded) on 512 x 512 in bfloat16, and the share of the card's own rate of bfloat16 matrix products of 8192 x 8192,
+  measured in the same call. Once as prediction runs it, from array to array, and once the network alone, with the
+  images on the card. Twice the multiply-adds of the network are counted, whatever an algorithm saves.
+* training: `pixelwise train` with defaults for --budget a set, `pixelwise predict`, and the scores of `score.py`.
+
+Bars are printed beside what was reached. Times are medians; the card may be shared.
+"""
+
+import argparse
+import importlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accuracy_parts.contenders import OURS, Cell, Place, meaning, predict_ours, seconds_in, seen, steps_of, train_ours
+from score import MEASURES, all_scores, measure_folder
+
+from pixelwise.commit import commit_json
+
+BASE, SIDE, MATRIX = 64, 512, 8192
+BATCHES = (1, 4, 8, 16, 32)
+SHARE = 0.45
+BARS = {
+    "isbi2012_em": {"V_rand": 0.97},
+    "dsb2018_nuclei": {"AP@0.5": 0.87, "AP@0.9": 0.30},
+    "camvid11": {"mean IoU": 0.70},
+    "magnetic_tile_defects": {"mean Dice": None},
+    "chase_db1": {"Dice": 0.81},
+}
+NEEDED = (
+    "imagecodecs",
+    "jaxtyping",
+    "lightning_fabric",
+    "pydantic",
+    "rich",
+    "safetensors",
+    "tifffile",
+    "torch",
+    "typer",
+)
+NO_DEVICE = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; `bar` is None where nothing was promised."""
+
+    what: str
+    how: str
+    reached: float
+    unit: str
+    bar: float | None
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the line in words."""
+        verdict = "" if self.bar is None else "met" if self.reached > self.bar else "missed"
+        return self.what, self.how, f"{self.reached:.4g} {self.unit}".strip(), f"{self.bar or ''}", verdict
+
+
+def main() -> None:
+    """Measure, print rows as they come, write them to --out; exit with 1 when a set failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", default=",".join(MEASURES))
+    parser.add_argument("--budget", type=seconds_in, default="3m", help="of each set: 90s, 3m")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-speed", action="store_true", help="only the sets")
+    chosen = parser.parse_args()
+    check_machine()
+    rows: list[Row] = []
+
+    def note(new: Sequence[Row]) -> None:
+        for row in new:
+            print("| " + " | ".join(row.cells()) + " |", flush=True)
+        rows.extend(new)
+        commit_json(chosen.out / "gpu.json", [asdict(row) for row in rows])
+
+    print("| what | how | reached | bar | verdict |\n|---|---|---|---|---|", flush=True)
+    if not chosen.no_speed:
+        note(speed("cuda"))
+    place = Place(data=chosen.data.resolve(), out=chosen.out.resolve())
+    failed: list[str] = []
+    for name in chosen.sets.split(","):
+        if not (place.data / name).exists():
+            print(f"{name}: not under {place.data}, left out", file=sys.stderr)
+            continue
+        try:
+            note(train_and_score(name, place, chosen.budget, chosen.seed, "cuda"))
+        except (subprocess.CalledProcessError, OSError, ValueError) as error:
+            print(f"{name}: failed: {error}", file=sys.stderr)
+            failed.append(name)
+    sys.exit(1 if failed else 0)
+
+
+def check_machine() -> None:
+    """End with 2, in plain words, where there is no CUDA device or a package is missing."""
+    missing: list[str] = []
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        print(f"Packages that pixelwise needs are missing: {', '.join(missing)}.", file=sys.stderr)
+        sys.exit(NO_DEVICE)
+    import torch
+
+    if not torch.cuda.is_available():
+        print("No CUDA device was found: nothing was measured.", file=sys.stderr)
+        sys.exit(NO_DEVICE)
+    print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}, Python {sys.version.split()[0]}\n", flush=True)
+
+
+def speed(device: str, base: int = BASE, side: int = SIDE, matrix: int = MATRIX) -> list[Row]:
+    """Measure prediction against the rate of matrix products, each at the batch that is fastest for it."""
+    import torch
+
+    from pixelwise.engine.folding import fold_batch_norm
+    from pixelwise.engine.runtime_torch import TorchRuntime
+    from pixelwise.networks.architectures import build_segmenter
+    from pixelwise.networks.options import NetworkOptions
+
+    torch.manual_seed(0)
+    rate = matrix_rate(device, matrix)
+    network = build_segmenter(NetworkOptions(base=base, in_channels=1, classes=2)).eval()
+    flops = sum(layer.flops for layer in network.layers(side))
+    runtime = TorchRuntime(network, device, "bf16")
+    alone = fold_batch_norm(network).to(device, torch.bfloat16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def from_arrays(batch: int) -> Callable[[], object]:
+        images = torch.randn(batch, 1, side, side).numpy()
+        return lambda: runtime(images)
+
+    def on_card(batch: int) -> Callable[[], object]:
+        images = torch.randn(batch, 1, side, side).to(device, torch.bfloat16, memory_format=torch.channels_last)
+        return lambda: alone(images)
+
+    rows = [Row("matrix products", f"bfloat16, {matrix} x {matrix}", rate / 1e12, "TFLOP/s", None)]
+    ways = (("array to array", from_arrays, False), ("network alone", on_card, False), ("network alone", on_card, True))
+    for name, make, tried in ways:
+        torch.backends.cudnn.benchmark = tried
+        best = max((batch / seconds(make(batch), device), batch) for batch in BATCHES)
+        how = f"base {base}, {side} x {side}, {name}, batches of {best[1]}{', cuDNN tries its ways' if tried else ''}"
+        rows.append(Row("prediction", how, best[0], "images/s", None))
+        rows.append(Row("share of the matrix rate", how, best[0] * flops / rate, "", SHARE))
+    torch.backends.cudnn.benchmark = False
+    return rows
+
+
+def matrix_rate(device: str, size: int) -> float:
+    """Return the floating-point operations per second of a product of two bfloat16 matrices of noise."""
+    import torch
+
+    one, two = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * size**3 / seconds(lambda: one @ two, device)
+
+
+def seconds(call: Callable[[], object], device: str, rounds: int = 9) -> float:
+    """Return the median time of a call, the work of the device included, after three to warm up."""
+    import torch
+
+    taken: list[float] = []
+    with torch.inference_mode():
+        for turn in range(rounds + 3):
+            began = time.perf_counter()
+            call()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn >= 3:
+                taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def train_and_score(name: str, place: Place, budget: int, seed: int, device: str) -> list[Row]:
+    """Train one set anew, predict the part that is scored, and return its scores."""
+    cell = Cell(set=name, contender=OURS, seconds=budget, seed=seed)
+    folder = place.folder(cell)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run, masks, measure = folder / "run", folder / "masks", MEASURES[name]
+    began = time.monotonic()
+    subprocess.run(train_ours(cell, seen(place, name), run, device), check=True, stdout=sys.stderr)
+    trained = time.monotonic() - began
+    subprocess.run(predict_ours(run, place.images(name), masks, device), check=True, stdout=sys.stderr)
+    predicted = time.monotonic() - began - trained
+    found = all_scores(measure, measure_folder(measure, place.truth(name), masks, meaning(measure, masks)))
+    how = f"{measure.part}, seed {seed}, {steps_of(run)} steps, trained {trained:.0f} s, predicted {predicted:.0f} s"
+    chosen = {measure.headline: None} | BARS[name]
+    return [Row(f"{name}: {score}", how, found[score] or 0.0, "", bar) for score, bar in chosen.items()]
+
+
+if __name__ == "__main__":
+    main()
