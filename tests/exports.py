@@ -1,4 +1,4 @@
-"""A tiny network whose masks are right on drawn images, and the samples for the proofs of its exports."""
+"""Tiny networks of both kinds, masks and whole images, and the samples for the proofs of their exports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,13 +10,15 @@ import torch
 from pixelwise.engine.exporting.export import Material
 from pixelwise.engine.exporting.samples import Sample
 from pixelwise.engine.recipe import Recipe
+from pixelwise.images.files import write_image
 from pixelwise.images.preprocess import Normalisation
+from pixelwise.images.views import View
 from pixelwise.networks.architectures import build
-from pixelwise.networks.models import Segmenter
+from pixelwise.networks.models import Classifier, Segmenter
 from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
-from tiny import make_recipe, write_model
+from tiny import make_photo_recipe, make_recipe, write_model
 
 DATASET = Normalisation(kind="dataset", mean=(110.0,), std=(45.0,))
 
@@ -47,6 +49,27 @@ def make_network(scale: Normalisation | None = None, **network: object) -> tuple
     return built.eval(), recipe
 
 
+def make_photo_network(view: View | None = None, **network: object) -> tuple[Classifier, Recipe]:
+    """Return a network of whole-image classes with random weights, and its recipe."""
+    plain = make_photo_recipe()
+    recipe = replace(plain, view=view or plain.view, network=replace(plain.network, **network))  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    built = build(recipe.network).eval()
+    assert isinstance(built, Classifier)
+    return built, replace(recipe, geometry=built.geometry())
+
+
+def make_photo_samples(count: int = 40, side: int = 16) -> list[Sample]:
+    """Return drawn photos of three classes, by turns: a disc, a square, stripes."""
+    rng = np.random.default_rng(0)
+    samples: list[Sample] = []
+    for index in range(count):
+        pixels = rng.integers(0, 120, (3, side, side + index % 5))
+        pixels[index % 3, side // 4 : side // 2] += 100
+        samples.append(Sample(pixels.astype(np.uint8), np.array(index % 3, np.int64)))
+    return samples
+
+
 def make_samples(channels: int = 1, count: int = 3) -> list[Sample]:
     """Return drawn images of different sizes: discs, brighter than the noise around them, which is the truth."""
     rng = np.random.default_rng(0)
@@ -64,6 +87,29 @@ def make_material(samples: Sequence[Sample] | None = None) -> Material:
     """Return drawn samples for proof and quantisation."""
     chosen = samples or make_samples()
     return Material(proof=chosen, training=lambda: chosen)
+
+
+def write_photo_run(folder: Path, data: Path | None) -> Run:
+    """Write a run as if trained on the photos of `drawn_photos`; it remembers the folder `data`."""
+    understood = {"task": "classification"} | ({"folder": str(data)} if data else {})
+    parts = {"train": [], "val": [], "test": []}
+    run = Run.create(folder, Config(), {"splits": {"parts": parts}, "understood": understood})
+    write_model(run.model_path, make_photo_recipe())
+    return run
+
+
+def draw_photos(folder: Path, each: int = 8) -> Path:
+    """Draw photos of 16 x 16 up to 20 x 30 in the folders of three classes, for training and validation."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for index, name in enumerate(("disc", "square", "stripes")):
+            for number in range(each):
+                pixels = rng.integers(0, 120, (3, 16 + number % 5, 16 + 2 * number))
+                pixels[index] += 100
+                place = folder / part / name / f"{part}_{name}_{number}.png"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_image(place, pixels.astype(np.uint8))
+    return folder
 
 
 def write_trained_run(folder: Path, data: Path | None, recipe: Recipe | None = None) -> Run:

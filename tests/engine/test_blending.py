@@ -100,11 +100,11 @@ def test_a_continued_image_computes_what_is_missing_and_no_more() -> None:
     predictor = Predictor(runtime, geometry, 2, 32)
     source = Whole(image(150, 130))
     whole = Job(source, PLAIN)
-    parts = [part for _, part in predictor.compute(predictor.prepare([whole]))]
+    parts = [part for _, part in predictor.compute(predictor.gather(predictor.prepare([whole])))]
     rest = Job(source, PLAIN, done={part.write for part in parts[:9]})
     prepared = list(predictor.prepare([rest]))
     assert len(prepared) < len(parts) == 25
-    again = [part for _, part in predictor.compute(prepared)]
+    again = [part for _, part in predictor.compute(predictor.gather(prepared))]
     assert [part.write for part in again] == [part.write for part in parts[9:]]
     assert all(np.array_equal(a.logits, b.logits) for a, b in zip(again, parts[9:], strict=True))
 
@@ -121,7 +121,7 @@ def test_batches_of_one_image_and_of_several_give_the_same() -> None:
     jobs = [Job(source, PLAIN) for source in sources]
     one = Predictor(runtime, geometry, 2, 32, SYMMETRIES)
     many = Predictor(counted, geometry, 2, 32, SYMMETRIES, batch=4)
-    expected, found = (list(p.compute(p.prepare(jobs))) for p in (one, many))
+    expected, found = (list(p.compute(p.gather(p.prepare(jobs)))) for p in (one, many))
     assert [(id(job), part.write) for job, part in found] == [(id(job), part.write) for job, part in expected]
     assert max(calls) == 4
     assert len(calls) < 8 * len(expected)

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports import DATASET, make_material, make_network, make_samples
+from exports import DATASET, make_material, make_network, make_photo_network, make_photo_samples, make_samples
 from pixelwise.engine import exported as door
-from pixelwise.engine.exported import find_export, open_export
+from pixelwise.engine.exported import files_of, find_export, open_export, read_exported_recipe
 from pixelwise.engine.exporting.export import export_model
 from pixelwise.engine.exporting.formats import FORMATS
 from pixelwise.engine.model import load_model_for_prediction
 from pixelwise.engine.modelfile import save_model
-from pixelwise.engine.opening import open_model
+from pixelwise.engine.opening import open_model, tells_classes
+from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 from pixelwise.errors import BadModel, BadOption
+from pixelwise.images.files import write_image
 from pixelwise.images.preprocess import Normalisation
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -36,6 +38,59 @@ def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: P
         for sample in make_samples():
             assert np.array_equal(model.predict(sample.pixels), run.predict(sample.pixels))
             assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])
+def test_classes_of_photos_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
+    network, recipe = make_photo_network()
+    save_model(tmp_path / "model.safetensors", network, recipe)
+    path = tmp_path / FORMATS[kind].place
+    export_model(network, recipe, kind, path, make_material(make_photo_samples(8)))
+    assert tells_classes(path)
+    assert read_exported_recipe(path) == recipe
+    for mirrored in (False, True):
+        run = load_photo_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
+        for runtime in ("auto", "torch", *door.READERS[path.suffix]):
+            model = load_photo_model(path, runtime=runtime, mirrored=mirrored)
+            for sample in make_photo_samples(6, side=37):
+                assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=1e-5)
+    assert isinstance(open_model(path), PhotoModel)
+    with pytest.raises(BadModel, match="expected a model of masks; got one of whole-image classes"):
+        load_model_for_prediction(path)
+
+
+def test_a_model_of_masks_is_no_model_of_classes(tmp_path: Path) -> None:
+    network, recipe = make_network()
+    export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
+    assert not tells_classes(tmp_path / "model.onnx")
+    with pytest.raises(BadModel, match="expected a model of whole-image classes; got one of the task binary"):
+        load_photo_model(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_photos_are_predicted_and_proven_without_torch(kind: str, tmp_path: Path) -> None:
+    network, recipe = make_photo_network()
+    path = tmp_path / FORMATS[kind].place
+    export_model(network, recipe, kind, path, make_material(make_photo_samples(8)))
+    for index, sample in enumerate(make_photo_samples(3, side=30)):
+        write_image(tmp_path / "photos" / f"{index}.png", sample.pixels)
+    code = (
+        "import sys; from pathlib import Path; from pixelwise.workflow.predict import predict\n"
+        "done = predict(sys.argv[1], [sys.argv[2]], sys.argv[3])\n"
+        "assert [len(told.classes) for told in done.told] == [3, 3, 3]\n"
+        "from pixelwise.workflow.verify import verify\n"
+        "assert verify(sys.argv[1]).comparisons[0].score_name == 'accuracy'\n"
+        "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    words = [str(path), str(tmp_path / "photos"), str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_model_is_all_of_its_files(tmp_path: Path) -> None:
+    assert files_of(tmp_path / "model.xml") == [tmp_path / "model.xml", tmp_path / "model.bin"]
+    assert files_of(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
 
 
 def test_the_folder_of_an_openvino_export_stands_for_its_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from pixelwise.engine.modelfile import load_model, read_recipe, save_model
+from pixelwise.engine.modelfile import load_model, load_network, read_recipe, save_ensemble, save_model
 from pixelwise.errors import BadModel, OutputFailed
 from pixelwise.networks.architectures import build
+from pixelwise.networks.ensemble import Ensemble
 from tiny import as_json, make_recipe, write_model
 
 
@@ -202,3 +204,66 @@ def test_a_path_may_be_a_string(tmp_path: Path) -> None:
     recipe = write_model(tmp_path / "model.safetensors")
     assert load_model(str(tmp_path / "model.safetensors"))[1] == recipe
     assert read_recipe(str(tmp_path / "model.safetensors")) == recipe
+
+
+def write_members(folder: Path, count: int = 3) -> list[Path]:
+    """Model files of one recipe with different weights, and slightly different intensities."""
+    recipe, paths = make_recipe(), [folder / f"{number}.safetensors" for number in range(count)]
+    for number, path in enumerate(paths):
+        torch.manual_seed(number)
+        own = replace(recipe, intensity_range=((-1.0 * number, 255.0 + number),), trained={"step": str(number)})
+        save_model(path, build(recipe.network), own)
+    return paths
+
+
+def test_an_ensemble_is_one_file(tmp_path: Path) -> None:
+    members = write_members(tmp_path)
+    path, target = tmp_path / "model.safetensors", make_recipe().target
+    recipe = save_ensemble(path, members, target, {"folds": "3"})
+    network, read = load_model(path)
+    assert read == recipe == read_recipe(path)
+    assert (recipe.members, recipe.trained, recipe.intensity_range) == (3, {"folds": "3"}, ((-2.0, 257.0),))
+    assert isinstance(network, Ensemble)
+    for member, own in zip(network.members, members, strict=True):
+        wanted = load_network(own)[0].state_dict()
+        assert all(torch.equal(value, wanted[name]) for name, value in member.state_dict().items())
+
+
+def test_members_that_are_built_otherwise_are_refused(tmp_path: Path) -> None:
+    members = write_members(tmp_path)
+    write_model(members[1], replace(make_recipe(base=8)))
+    with pytest.raises(BadModel, match=r"1\.safetensors: expected members that are built and used alike; got one with"):
+        save_ensemble(tmp_path / "model.safetensors", members, make_recipe().target, {})
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (0, "a recipe whose members is wrong"),
+        (10**9, "a recipe whose members is wrong"),
+        (2, "unknown or missing tensors, such as unknown member3."),
+        (1, "unknown or missing tensors"),
+        (4, "unknown or missing tensors, such as missing member4."),
+    ],
+)
+def test_another_number_of_members_is_refused(tmp_path: Path, members: int, words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_ensemble(path, write_members(tmp_path), make_recipe().target, {})
+    rewritten(path, put("members", value=members))
+    with pytest.raises(BadModel, match=words):
+        load_model(path)
+
+
+def test_a_file_from_before_there_were_ensembles_is_one_network(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path)
+    rewritten(path, lambda values: values.pop("members"))
+    assert load_network(path)[1].members == 1
+
+
+def test_an_ensemble_is_no_single_network(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_ensemble(path, write_members(tmp_path), make_recipe().target, {})
+    with pytest.raises(BadModel, match="expected a model of one network; got an ensemble of 3"):
+        load_network(path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pixelwise.engine.overlap import Behind, ahead
+from pixelwise.engine.overlap import Behind, ahead, in_order
 
 
 def threads() -> set[str]:
@@ -111,3 +111,47 @@ def test_what_was_handed_over_is_written_when_the_caller_fails() -> None:
     with pytest.raises(KeyError):
         fail()
     assert written == [1]
+
+
+def test_several_threads_keep_the_order_and_wait_for_one_another() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def work(number: int) -> int:
+        both.wait()
+        time.sleep(0.01 * (number % 2 == 0))
+        return -number
+
+    assert list(in_order(work, range(8), threads=2, depth=4)) == [-number for number in range(8)]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_no_more_than_so_many_items_are_under_way(depth: int) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    for seen, number in enumerate(in_order(lambda number: number, items(), threads=2, depth=depth)):
+        assert number == seen
+        assert len(taken) <= seen + depth
+
+
+def test_what_several_threads_have_begun_is_done_when_one_fails_or_nobody_wants_more() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        time.sleep(0.02)
+        if number == 0:
+            raise OSError("full")
+        done.append(number)
+        return number
+
+    with pytest.raises(OSError, match="full"):
+        list(in_order(work, [0, 1, 2], threads=3, depth=3))
+    assert sorted(done) == [1, 2]
+    stream = in_order(work, range(3, 100), threads=2, depth=3)
+    assert next(stream) == 3
+    stream.close()
+    assert sorted(done) == [1, 2, 3, 4, 5]

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pixelwise.engine.predictor import Predictor, read_mirrored
+from pixelwise.engine.predictor import Job, Predictor, Room, read_mirrored
 from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.images.preprocess import Scale
+from pixelwise.images.windows import Whole
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
 
@@ -113,8 +114,47 @@ def test_averaging_over_the_symmetries_follows_a_turned_input() -> None:
         assert np.allclose(symmetry.invert(turned), straight, atol=1e-12)
 
 
+def test_tiles_grow_as_far_as_there_is_room() -> None:
+    network = build(NetworkOptions(base=2, depth=2))
+    geometry = network.geometry()
+    roomy = Room(bytes=10_000_000, image_pixel=2, tile_pixel=10)
+    predictor = Predictor(TorchRuntime(network), geometry, 2, 128, room=roomy)
+    assert roomy.side((1000, 1000)) == 894  # the root of (10 - 2) million bytes by 10
+    assert predictor.core_of((100, 128)) == 128, "what one tile holds stays one tile"
+    assert predictor.core_of((1000, 1000)) == (894 - 2 * geometry.halo) // 256 * 256 == 768
+    assert predictor.core_of((2000, 2000)) == 256, "a large image leaves less room"
+    assert predictor.core_of((3000, 3000)) == 128, "never less than the model says"
+    assert predictor.count((1000, 1000)) == 4
+    assert predictor.with_core(128).count((1000, 1000)) == 64, "a size that somebody wants is kept"
+    whole_image = replace(geometry, exact=False)
+    assert Predictor(TorchRuntime(network), whole_image, 2, 128, room=roomy).core_of((1000, 1000)) == 128
+
+
+def test_grown_tiles_cover_the_image() -> None:
+    network = positive(build(NetworkOptions(base=2, depth=1)), torch.float32)
+    pixels = np.random.default_rng(0).random((1, 300, 700))
+    runtime, geometry = TorchRuntime(network), network.geometry()
+    small = Predictor(runtime, geometry, 2, 64).logits(pixels, PLAIN)
+    room = Room(bytes=1_000_000, image_pixel=0, tile_pixel=10)
+    grown = Predictor(runtime, geometry, 2, 64, room=room)
+    assert grown.count((300, 700)) == 6 < Predictor(runtime, geometry, 2, 64).count((300, 700))
+    np.testing.assert_allclose(grown.logits(pixels, PLAIN), small, rtol=1e-5, atol=1e-6)
+
+
 def test_a_window_is_read_as_numpy_reflects() -> None:
     pixels = np.arange(12).reshape(1, 3, 4)
     expected = np.pad(pixels, ((0, 0), (5, 2), (1, 7)), mode="reflect")
     assert np.array_equal(read_mirrored(pixels, ((-5, 5), (-1, 11))), expected)
     assert read_mirrored(pixels, ((0, 2), (1, 3))).base is not None
+
+
+def test_the_first_batch_may_be_a_small_one() -> None:
+    network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
+    predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
+    jobs = [Job(Whole(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
+    prepared = list(predictor.prepare(jobs))
+    assert [len(batch.items) for batch in predictor.gather(prepared)] == [4, 4, 2]
+    batches = list(predictor.gather(prepared, first=1))
+    assert [len(batch.items) for batch in batches] == [1, 4, 4, 1]
+    assert [int(window.max()) for batch in batches for window in batch.stack] == list(range(10))
+    assert all(np.shares_memory(item.window, batch.stack) for batch in batches for item in batch.items)

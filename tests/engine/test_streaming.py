@@ -66,8 +66,11 @@ def undecided(recipe: Recipe) -> torch.nn.Module:
 
 
 def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Model:
-    recipe = make_recipe("binary" if kind != "boundary" else "instance", **network)
-    recipe = replace(recipe, target=TargetOptions(kind=kind, seed_threshold=0.4, foreground_threshold=0.5))
+    objects = kind in ("boundary", "distance")
+    channels = {"classes": 4} if kind == "distance" else {}
+    recipe = make_recipe("instance" if objects else "binary", **channels, **network)
+    seeds = 0.2 if kind == "distance" else 0.4
+    recipe = replace(recipe, target=TargetOptions(kind=kind, seed_threshold=seeds, foreground_threshold=0.5))
     save_model(tmp_path / "model.safetensors", undecided(recipe), recipe)
     return load_model_for_prediction(tmp_path / "model.safetensors", tile=64)
 
@@ -92,7 +95,7 @@ def read(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["tiff", "zarr"])
-@pytest.mark.parametrize("kind", ["classes", "components", "boundary"])
+@pytest.mark.parametrize("kind", ["classes", "components", "boundary", "distance"])
 def test_streamed_equals_predicted_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: Format
 ) -> None:

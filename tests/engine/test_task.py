@@ -10,7 +10,7 @@ from pixelwise.engine.task import Learner, TrainingOptions, centre, make_fabric
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
-from pixelwise.scoring.losses import LossOptions, segmentation_loss
+from pixelwise.scoring.losses import LossOptions, distance_loss, segmentation_loss
 
 
 def make_learner(**options: object) -> Learner:
@@ -40,6 +40,25 @@ def test_learning_lowers_the_loss_and_the_average_follows() -> None:
     assert losses[-1] < 0.6 * losses[0]
     average, weights = learner.average.state_dict(), learner.network.state_dict()
     assert any(not torch.equal(average[k], weights[k]) for k in weights)
+
+
+def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> None:
+    torch.manual_seed(0)
+    network = build(NetworkOptions(base=8, depth=2, classes=4))
+    options = TrainingOptions(steps=30, learning_rate=1e-2)
+    learner = Learner(network, options, LossOptions(distance=2.0), make_fabric("cpu", "float32"))
+    images, classes = batch(0)
+    distances = torch.sigmoid(images[:, 0])
+    logits = network.eval()(images)
+    expected = segmentation_loss(logits[:, :3], classes, LossOptions())
+    expected = expected + 2 * distance_loss(logits[:, 3], distances, classes)
+    network.train()
+    found = learner._measure(logits, classes, None, distances)
+    torch.testing.assert_close(found, expected)
+    losses = [learner.step(i, images, classes, None, distances).loss for i in range(30)]
+    assert losses[-1] < 0.6 * losses[0]
+    said = torch.sigmoid(learner.network.eval()(images).detach()[:, 3])
+    assert float((said - distances).abs().mean()) < 0.12
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -54,6 +54,21 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
     return go
 
 
+@pytest.mark.parametrize(
+    ("found", "common"),
+    [
+        ([(0.5, 0.25), (0.501, 0.25)], (0.5, 0.25)),
+        ([(0.5, 0.25), (0.6, 0.25)], None),
+        ([(0.5, 0.25), None], None),
+        ([None, None], None),
+    ],
+)
+def test_a_spacing_is_known_where_all_files_say_the_same(
+    found: list[tuple[float, float] | None], common: tuple[float, float] | None
+) -> None:
+    assert fingerprint._common_spacing(found) == common
+
+
 def test_two_drawn_cases_by_hand(measure: Measure) -> None:
     first, second = np.zeros((1, 10, 20), np.uint8), np.full((1, 30, 20), 4, np.uint8)
     first[0, :, 10:] = 8

@@ -23,10 +23,10 @@ def sampler(
     augmentation: Augmentation = UNCHANGED,
     seed: int = 0,
     normalisation: Normalisation = AS_THEY_ARE,
+    **maps: Sequence[np.ndarray],
 ):
-    return PatchSampler(
-        images, targets, [intensity_scale(i, normalisation) for i in images], options, augmentation, seed
-    )
+    scales = [intensity_scale(i, normalisation) for i in images]
+    return PatchSampler(images, targets, scales, options, augmentation, seed, **maps)
 
 
 def numbered(height: int, width: int, start: int = 0):
@@ -68,6 +68,24 @@ def test_small_images_are_mirrored_as_numpy_does() -> None:
         box = np.s_[40 + sample.row : 56 + sample.row, 40 + sample.column : 72 + sample.column]
         np.testing.assert_array_equal(batch.images[number, 0], padded[box])
         np.testing.assert_array_equal(batch.targets[number], padded[box])
+
+
+def test_distances_travel_with_the_patch_beside_weights_and_without() -> None:
+    image, target = numbered(5, 7), np.arange(35, dtype=np.uint8).reshape(5, 7)
+    weights, distances = target / 7, (target / 40).astype(np.float16)
+    options = PatchOptions(height=16, width=32, batch=6)
+    both = sampler([image], [target], options, weights=[weights], distances=[distances]).batch(0)
+    assert both.weights is not None
+    assert both.distances is not None
+    np.testing.assert_allclose(both.weights, both.targets / 7, rtol=1e-6)
+    np.testing.assert_allclose(both.distances, both.targets / 40, rtol=1e-3)
+    alone = sampler([image], [target], options, distances=[distances]).batch(0)
+    assert alone.weights is None
+    assert alone.distances is not None
+    np.testing.assert_array_equal(alone.distances, both.distances)
+    assert sampler([image], [target], options).batch(0).distances is None
+    with pytest.raises(BadOption, match="a distance map for each target"):
+        sampler([image], [target], options, distances=[distances[:2]])
 
 
 def test_an_image_of_one_pixel() -> None:

@@ -1,16 +1,20 @@
 """Photos of any size and depth become batches that are a function of (seed, step) alone."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch.nn import functional
 
 from pixelwise.errors import BadOption
-from pixelwise.images.photos import PhotoOptions, PhotoSampler, fit, middle, on_eight_bits
+from pixelwise.images.photos import PhotoOptions, PhotoSampler
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
-from pixelwise.images.views import View
+from pixelwise.images.views import View, fit, middle, on_eight_bits, resized
 
 NOTHING = Normalisation(kind="none")
 
@@ -49,6 +53,20 @@ def test_shrinking_averages_as_other_libraries_do() -> None:
     stripes[:, :, ::2] = 255
     shrunk = fit(stripes, 12)
     assert shrunk[:, :, 2:-2].max() - shrunk[:, :, 2:-2].min() < 60, "thin stripes become gray, not coarse stripes"
+
+
+@pytest.mark.parametrize("size", [(20, 26), (61, 80), (90, 33), (1, 1), (200, 5)])
+def test_resizing_is_that_of_pytorch_to_rounding(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 61, 80)).astype(np.float32)
+    exact = torch.from_numpy(pixels.astype(np.float64))[None]
+    wanted = functional.interpolate(exact, size=size, mode="bilinear", antialias=True, align_corners=False)[0].numpy()
+    assert np.abs(resized(pixels, size) - wanted).max() < 1e-3
+    assert resized(pixels.astype(np.uint8), size).dtype == np.uint8
+
+
+def test_photos_are_fitted_without_torch() -> None:
+    code = "import sys; from pixelwise.images.views import fit; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_photo_of_the_right_size_is_not_touched() -> None:

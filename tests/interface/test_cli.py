@@ -192,6 +192,19 @@ def test_predict_ends_with_3_when_some_files_failed(
     assert call(monkeypatch, "predict", "runs/x", "a.png", "--out", "o") == 0
 
 
+def test_predict_hands_on_how_large_images_are_read_and_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = stand_in(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.tif"),), ()))
+    given = ("predict", "runs/x", "a.tif", "--out", "o")
+    call(monkeypatch, *given)
+    assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == (None, None, False)
+    call(monkeypatch, *given, "--format", "zarr", "--compression", "zstd", "--sampled-intensities")
+    assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == ("zarr", "zstd", True)
+    assert call(monkeypatch, *given, "--compression", "lzw") == 2
+    assert "expected --compression deflate or zstd; got `lzw`" in capsys.readouterr().err
+
+
 def test_predict_needs_a_place_for_its_results() -> None:
     result = pixelwise("predict", "runs/x", "a.png")
     assert result.returncode == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from drawn import pairs
-from exports import write_trained_run
+from exports import draw_photos, write_photo_run, write_trained_run
 from pixelwise.images.files import read_mask, write_image
 
 
@@ -33,6 +33,22 @@ def test_a_run_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
     masks = [read_mask(tmp_path / out / "a.png").values for out in ("torch", "auto", "openvino")]
     assert np.array_equal(masks[0], masks[1])
     assert np.array_equal(masks[0], masks[2])
+
+
+def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", each=4)
+    run = write_photo_run(tmp_path / "run", photos)
+    done = pixelwise("export", run.folder, "--json")
+    assert done.returncode == 0, done.stderr
+    (file,) = json.loads(done.stdout)["files"]
+    again = pixelwise("verify", file)
+    assert again.returncode == 0, again.stderr
+    assert "of the photos change class, accuracy" in again.stdout
+    for runtime in ("auto", "openvino"):
+        found = pixelwise("predict", file, photos / "val", "--out", tmp_path / runtime, "--runtime", runtime)
+        assert found.returncode == 0, found.stderr
+        assert "12 images classified" in found.stdout
+    assert pixelwise("predict", file, photos / "val", "--out", tmp_path / "x", "--overlays").returncode == 2
 
 
 def test_a_bioimage_package_says_who_made_it(tmp_path: Path) -> None:

@@ -39,11 +39,12 @@ def worlds(draw: st.DrawFn) -> World:
     return heights, draw(arrays(np.int32, shape, elements=st.sampled_from([0, 0, 0, 1, 2, 7])))
 
 
-@given(worlds(), st.sampled_from([1, 3, 1 << 18]), st.sampled_from([1, 7, 1 << 20]))
-def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, block: int, strip: int):
+@given(worlds(), st.sampled_from([0, 2, 1 << 12]), st.sampled_from([1, 3, 1 << 18]), st.sampled_from([1, 7, 1 << 20]))
+def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow: int, block: int, strip: int):
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelwise.labels.flooding._NARROW", narrow)
         patch.setattr("pixelwise.labels.flooding._BLOCK", block)
         patch.setattr("pixelwise.labels.runs.STRIP", strip)
         labels = seeds.copy()

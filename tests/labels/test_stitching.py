@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pixelwise.labels.decoding import decode
+from pixelwise.labels.decoding import decode, parts_of
 from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions
 
@@ -110,39 +110,44 @@ def cells(height: int, width: int, seed: int) -> np.ndarray:
     return chances / chances.sum(0)
 
 
+def deep_cells(height: int, width: int, seed: int) -> np.ndarray:
+    """The same cells with a distance that falls to their edges, behind the classes."""
+    chances = cells(height, width, seed)
+    return np.concatenate([chances, np.sqrt(chances[1:2])])
+
+
 def by_windows(chances: np.ndarray, options: TargetOptions, core: int, halo: int) -> np.ndarray:
-    foreground = chances[0] < 1 - options.foreground_threshold
-    seeds = foreground & (chances[1] > options.seed_threshold)
+    foreground, seeds, heights = parts_of(chances, options)
     strips = StripLabels(corners=False)
     provisional = np.concatenate([strips.add(seeds[top : top + core]) for top in range(0, len(seeds), core)])
     joined = strips.joined()
     numbered = joined.astype(np.uint32)[provisional]
-    interior = np.rint(chances[1] * 255).astype(np.uint8)
     found = np.zeros_like(numbered)
     for top in range(0, seeds.shape[0], core):
         for left in range(0, seeds.shape[1], core):
             first, start = max(0, top - halo), max(0, left - halo)
             near = slice(first, top + core + halo), slice(start, left + core + halo)
-            flooded = flood_window(numbered[near], foreground[near], interior[near].copy())
+            flooded = flood_window(numbered[near], foreground[near], heights[near].copy())
             part = found[top : top + core, left : left + core]
             part[...] = flooded[top - first :, left - start :][: part.shape[0], : part.shape[1]]
     numbers, _ = final_numbers(joined, np.bincount(found.ravel(), minlength=len(joined)), options.min_area)
     return numbers[found]
 
 
-@settings(max_examples=15)
-@given(seed=st.integers(0, 1000), core=st.sampled_from([32, 50, 64]))
-def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: int) -> None:
-    chances = cells(150, 170, seed)
-    options = TargetOptions(kind="boundary", seed_threshold=0.5, min_area=8)
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1000), core=st.sampled_from([32, 50, 64]), kind=st.sampled_from(["boundary", "distance"]))
+def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: int, kind: Any) -> None:
+    chances = deep_cells(150, 170, seed) if kind == "distance" else cells(150, 170, seed)
+    options = TargetOptions(kind=kind, seed_threshold=0.5, min_area=8)
     expected = decode(chances, options)
     assert expected.max() > 20
     assert np.array_equal(by_windows(chances, options, core, halo=60), expected)
 
 
-def test_control_without_halo_objects_differ() -> None:
-    options = TargetOptions(kind="boundary", seed_threshold=0.5, min_area=8)
-    chances = cells(150, 170, 0)
+@pytest.mark.parametrize("kind", ["boundary", "distance"])
+def test_control_without_halo_objects_differ(kind: Any) -> None:
+    options = TargetOptions(kind=kind, seed_threshold=0.5, min_area=8)
+    chances = deep_cells(150, 170, 0) if kind == "distance" else cells(150, 170, 0)
     assert not np.array_equal(by_windows(chances, options, 32, halo=0), decode(chances, options))
 
 

@@ -15,18 +15,29 @@ from pixelwise.labels.targets import (
     IGNORE,
     TargetOptions,
     border_weights,
+    class_channels,
+    edge_distance,
     encode,
+    probabilities_of,
     separate,
+    target_channels,
     target_classes,
     target_objects,
 )
 
 BOUNDARY = TargetOptions(kind="boundary")
+DISTANCE = TargetOptions(kind="distance")
 
 
 def certain(target: np.ndarray, classes: int) -> np.ndarray:
     """What a perfect network would say of a target."""
     return np.eye(classes, dtype=np.float32)[target].transpose(2, 0, 1)
+
+
+def certain_depths(labels: np.ndarray) -> np.ndarray:
+    """What a perfect network would say of a label image, distances included."""
+    classes = certain(encode(labels, DISTANCE), 3)
+    return np.concatenate([classes, edge_distance(labels)[None].astype(np.float32)])
 
 
 def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
@@ -81,6 +92,62 @@ def test_boundary_round_trip_of_touching_cells(seed: int):
     # control: without the boundary class touching cells are one
     joined = TargetOptions(kind="components")
     assert decode(certain(encode(labels, joined), 2), joined).max() == 1
+
+
+@given(tilings())
+def test_distance_round_trip_of_touching_rectangles(labels: np.ndarray):
+    assert same_objects(decode(certain_depths(labels), DISTANCE), labels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distance_round_trip_of_touching_cells(seed: int):
+    labels = touching_cells(seed)
+    decoded = decode(certain_depths(labels), DISTANCE)
+    assert decoded.max() == 12
+    np.testing.assert_array_equal(decoded > 0, labels > 0)
+    best = [np.bincount(decoded[labels == n]).max() for n in range(1, 13)]
+    assert sum(best) / (labels > 0).sum() > 0.995  # at corners a pixel may go to the neighbour
+    # without the boundary class the depths alone part them
+    blurred = certain_depths(labels)
+    blurred[1:3] = (blurred[1] + blurred[2]) / 2
+    assert decode(blurred, replace(DISTANCE, seed_threshold=0.3)).max() == 12
+    # control: where everything inside is equally deep as well, touching cells are one
+    blurred[3] = labels > 0
+    assert decode(blurred, replace(DISTANCE, seed_threshold=0.3)).max() == 1
+
+
+@given(tilings(), st.integers(0, 3))
+def test_distances_are_depths_as_shares_of_the_greatest(labels: np.ndarray, quarters: int):
+    found = edge_distance(labels)
+    outside = found[labels == 0]
+    assert (outside == 0).all()
+    for number in np.unique(labels[labels > 0]):
+        inside, rest = np.argwhere(labels == number), np.argwhere(labels != number)
+        depths = cdist(inside, rest).min(1) if len(rest) else np.ones(len(inside))
+        np.testing.assert_allclose(found[labels == number], depths / depths.max(), atol=1e-3)
+    np.testing.assert_array_equal(edge_distance(np.rot90(labels, quarters)), np.rot90(found, quarters))
+
+
+def test_distances_of_a_drawn_world():
+    labels = np.zeros((7, 9), np.int32)
+    labels[1:6, 0:5], labels[6, 8], labels[0, 7:] = 3, 8, -1
+    expected = np.zeros((7, 9))
+    # the image's border is no edge: the object goes on to the left of it
+    expected[1:6, 0:5] = (
+        np.array([[1, 1, 1, 1, 1], [2, 2, 2, 2, 1], [3, 3, 3, 2, 1], [2, 2, 2, 2, 1], [1, 1, 1, 1, 1]]) / 3
+    )
+    expected[6, 8] = 1
+    np.testing.assert_allclose(edge_distance(labels), expected, atol=1e-3)
+    assert (edge_distance(np.full((4, 4), 2)) == 1).all()
+
+
+def test_only_the_distance_stands_outside_the_soft_max(rng: np.random.Generator):
+    logits = rng.normal(0, 3, (4, 5, 6)).astype(np.float32)
+    chances = probabilities_of(logits, DISTANCE)
+    np.testing.assert_allclose(chances[:3].sum(0), 1, rtol=1e-5)
+    np.testing.assert_allclose(chances[3], 1 / (1 + np.exp(-logits[3])), rtol=1e-5)
+    np.testing.assert_array_equal(probabilities_of(np.stack([logits, logits]), DISTANCE)[1], chances)
+    np.testing.assert_allclose(probabilities_of(logits, TargetOptions()).sum(0), 1, rtol=1e-5)
 
 
 @given(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(2, 5))
@@ -152,9 +219,13 @@ def test_empty_images_have_no_objects():
         assert decode(certain(encode(empty, options), classes), options).max() == 0
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("classes", 7), ("components", 2), ("boundary", 3)])
+@pytest.mark.parametrize(("kind", "expected"), [("classes", 7), ("components", 2), ("boundary", 3), ("distance", 3)])
 def test_target_classes(kind: Any, expected: int):
-    assert target_classes(TargetOptions(kind=kind), 7) == expected
+    options = TargetOptions(kind=kind)
+    assert target_classes(options, 7) == expected
+    channels = target_channels(options, 7)
+    assert channels == expected + (kind == "distance")
+    assert class_channels(options, channels) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ import torch
 from torchmetrics.functional.segmentation import dice_score
 
 from pixelwise.errors import BadOption
-from pixelwise.scoring.losses import SMOOTHING, LossOptions, balance, inverse_shares, segmentation_loss
+from pixelwise.labels.targets import IGNORE
+from pixelwise.scoring.losses import (
+    SMOOTHING,
+    LossOptions,
+    balance,
+    distance_loss,
+    inverse_shares,
+    segmentation_loss,
+)
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -201,6 +209,29 @@ def test_dice_counts_the_first_class_where_it_is_no_background(batch: Batch):
     found = float(segmentation_loss(certain, target, every))
     assert found == pytest.approx(1 - float(expected.mean()), abs=1e-5)
     assert found != pytest.approx(float(segmentation_loss(certain, target, DICE)), abs=1e-4)  # control
+
+
+def test_the_distance_is_learned_by_logistic_regression():
+    truth = torch.tensor([[[0.0, 0.25], [1.0, 0.5]]])
+    target = torch.tensor([[[0, 2], [1, IGNORE]]], dtype=torch.uint8)
+    logits = torch.tensor([[[-1.0, 0.3], [2.0, 50.0]]], requires_grad=True)
+    cost = distance_loss(logits, truth, target)
+    p, t = torch.sigmoid(logits.detach())[0], truth[0]
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    by_hand = -(torch.log(1 - p[0, 0]) + 0.25 * torch.log(p[0, 1]) + 0.75 * torch.log(1 - p[0, 1]) + torch.log(p[1, 0]))
+    assert float(cost.detach()) == pytest.approx((float(by_hand) - entropy) / 3, rel=1e-5)
+    cost.backward()
+    expected = (p - t) / 3
+    expected[1, 1] = 0  # ignored
+    torch.testing.assert_close(logits.grad, expected[None])
+
+
+def test_a_perfect_distance_costs_nothing_and_no_pixel_either():
+    truth = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
+    target = torch.ones(2, 5, 6, dtype=torch.uint8)
+    assert float(distance_loss(torch.logit(truth), truth, target)) == pytest.approx(0, abs=1e-5)
+    assert float(distance_loss(torch.logit(truth) + 1, truth, target)) > 0.05
+    assert float(distance_loss(truth, truth, torch.full_like(target, IGNORE))) == 0
 
 
 def test_balanced_classes_weigh_alike_over_all_pixels():

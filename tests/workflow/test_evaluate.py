@@ -247,7 +247,7 @@ def test_answers_given_in_training_hold_until_others_are_given(
 
 
 def test_a_part_that_is_none_is_refused(make_run: Callable[..., Run], binary_data: Path):
-    with pytest.raises(BadOption, match="a part: train, val or test; got `tst`"):
+    with pytest.raises(BadOption, match="a part: train, val, test, or for a run with folds out_of_fold; got `tst`"):
         evaluate(make_run(BINARY).folder, binary_data, part="tst")
 
 

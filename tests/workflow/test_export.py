@@ -1,5 +1,6 @@
 """A run becomes a file that proves itself, is predicted with, and is run by strangers."""
 
+import csv
 import json
 import os
 import subprocess
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 
 from drawn import pairs
-from exports import Heard, write_trained_run
+from exports import Heard, draw_photos, write_photo_run, write_trained_run
 from pixelwise.engine.recipe import Recipe
-from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
-from pixelwise.images.files import read_mask, write_image
+from pixelwise.errors import BadDataset, BadOption, BadRun
+from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
+from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.export import export
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.verify import verify
-from tiny import make_photo_recipe, make_recipe, write_model
+from tiny import make_recipe
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "run_onnx.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLE, PHOTO_EXAMPLE = EXAMPLES / "run_onnx.py", EXAMPLES / "classify_onnx.py"
 
 
 @pytest.fixture
@@ -39,6 +42,41 @@ def test_a_run_is_exported_from_the_folder_it_was_trained_on(tmp_path: Path, dat
     assert [one.runtime for one in again.comparisons] == [one.runtime for one in done.comparisons]
     assert json.dumps(again.to_json())
     assert "change class" in again.to_text()
+
+
+def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos")
+    run, heard = write_photo_run(tmp_path / "run", photos), Heard()
+    done = export(run.folder, progress=heard)
+    assert "Exporting onnx; it is compared with the run on 24 images." in heard.text
+    assert "0.0000% of the photos change class, accuracy" in done.to_text()
+    scores = evaluate(run.folder, photos, part="val", progress=Progress())
+    assert done.comparisons[0].score_torch == pytest.approx(scores["scores"]["images"]["top_1"])
+    assert [one.runtime for one in verify(done.files[0]).comparisons] == ["onnxruntime", "openvino"]
+    tables: list[list[list[str]]] = []
+    for model, out in ((run.folder, "of_run"), (done.files[0], "of_export")):
+        predict(model, [photos / "val" / "disc"], tmp_path / out, probabilities=True, progress=Progress())
+        with (tmp_path / out / "predictions.csv").open(newline="") as file:
+            tables.append(list(csv.reader(file)))
+    assert tables[0][0] == tables[1][0]
+    for row, other in zip(tables[0][1:], tables[1][1:], strict=True):
+        assert row[:2] == other[:2]
+        assert [float(a) for a in row[-3:]] == pytest.approx([float(b) for b in other[-3:]], abs=1.1e-6)
+
+
+def test_photos_of_classes_that_the_model_does_not_know_are_refused(tmp_path: Path, data: Path) -> None:
+    run = write_photo_run(tmp_path / "run", None)
+    photos = draw_photos(tmp_path / "photos")
+    (photos / "val" / "disc").rename(photos / "val" / "ring")
+    (photos / "train" / "disc").rename(photos / "train" / "ring")
+    with pytest.raises(BadDataset, match=r"folders named as the model's classes .*; got ring"):
+        export(run.folder, photos, progress=Progress())
+    with pytest.raises(BadDataset, match="got images with masks"):
+        export(run.folder, data, progress=Progress())
+    with pytest.raises(BadDataset, match="a folder per class"):
+        export(
+            write_trained_run(tmp_path / "masks", None).folder, draw_photos(tmp_path / "others"), progress=Progress()
+        )
 
 
 def test_int8_is_observed_on_training_images(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,21 +119,39 @@ def test_the_example_runs_it_without_torch_and_without_pixelwise(
     (file,) = export(run.folder, progress=Progress()).files
     picture = np.random.default_rng(9).integers(0, 256, (3 if network.get("channels") else 1, 45, 70)).astype(np.uint8)
     write_image(tmp_path / "a.png", picture)
-    # a torch and a pixelwise that cannot be imported stand before the real ones
-    for name in ("torch", "pixelwise"):
-        (tmp_path / "none").mkdir(exist_ok=True)
-        (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "none")}
-    command = [sys.executable, str(EXAMPLE), str(file), str(tmp_path / "a.png"), str(tmp_path / "mask.png")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_as_stranger(tmp_path, EXAMPLE, file, tmp_path / "a.png", tmp_path / "mask.png")
     found = read_mask(tmp_path / "mask.png").values
     assert np.array_equal(found[..., 0] > 0 if found.ndim == 3 else found > 0, load(file).predict(picture) > 0)  # type: ignore[operator]
 
 
+def run_as_stranger(tmp_path: Path, *words: Path) -> str:
+    """Run a script where a torch and a pixelwise that cannot be imported stand before the real ones."""
+    for name in ("torch", "pixelwise"):
+        (tmp_path / "none").mkdir(exist_ok=True)
+        (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "none")}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_for_photos_says_what_pixelwise_says(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos")
+    (file,) = export(write_photo_run(tmp_path / "run", photos).folder, progress=Progress()).files
+    photo = photos / "val" / "disc" / "val_disc_7.png"
+    lines = run_as_stranger(tmp_path, PHOTO_EXAMPLE, file, photo).splitlines()
+    said = {name: float(chance) for chance, name in (line.split() for line in lines)}
+    model = load(file)
+    chances = model.probabilities(read_image(photo).pixels)
+    for name, chance in zip(model.recipe.classes, chances.tolist(), strict=True):
+        assert said[name] == pytest.approx(chance, abs=0.01)  # pillow rounds twice where we round once
+    assert next(iter(said)) == model.recipe.classes[int(chances.argmax())]
+
+
 def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:
     run = write_trained_run(tmp_path / "run", None)
-    with pytest.raises(BadDataset, match="the folder of images and masks for the proof; got none"):
+    with pytest.raises(BadDataset, match="the folder of labelled images for the proof; got none"):
         export(run.folder, progress=Progress())
     with pytest.raises(BadOption, match=r"Did you mean `openvino`"):
         export(run.folder, data, kind="openvin", progress=Progress())
@@ -103,7 +159,3 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:
         export(run.folder, data, kind="openvino", out=tmp_path / "a.onnx", progress=Progress())
     with pytest.raises(BadRun):
         export(tmp_path / "nothing", data, progress=Progress())
-    photos = write_trained_run(tmp_path / "photos", data)
-    write_model(photos.model_path, make_photo_recipe())
-    with pytest.raises(BadModel, match="one of whole-image classes"):
-        export(photos.folder, progress=Progress())

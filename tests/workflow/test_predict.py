@@ -4,15 +4,20 @@ import csv
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.images.files import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import Predictions, load, predict
+from pixelwise.workflow.prediction.writing import Saved, Written
 from tiny import make_recipe, write_model
 
 
@@ -77,6 +82,55 @@ def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path, images: Path) 
     assert path.name == "broken.png"
     assert "broken.png: expected" in text
     assert {"a.png", "b.png", "c.png"} <= set(listing(tmp_path / "out"))
+
+
+def test_nothing_but_bad_files_is_told_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "images" / name).write_text("hello")
+    result = run(tmp_path, tmp_path / "images")
+    assert [path.name for path, _ in result.failed] == ["a.png", "b.png"]
+    assert listing(tmp_path / "out") == ["classes.json"]
+
+
+def test_results_keep_the_order_of_the_images_whichever_thread_is_done_first(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{index:02d}" for index in range(30)]
+    for name in names:
+        write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (1, 24, 24)).astype(np.uint8))
+    save, workers = Written.save, set[str]()
+
+    def slowly(self: Written, name: str, *given: Any) -> Saved:
+        workers.add(threading.current_thread().name)
+        time.sleep(0.03 if int(name) % 3 == 0 else 0.0)
+        return save(self, name, *given)
+
+    monkeypatch.setattr(Written, "save", slowly)
+    result = run(tmp_path, tmp_path / "images", "instance")
+    assert [path.name for path in result.outputs] == [*(f"{n}.png" for n in names), "objects.csv", "classes.json"]
+    with (tmp_path / "out" / "objects.csv").open() as file:
+        rows = [row["image"] for row in csv.DictReader(file)]
+    assert rows == sorted(rows)
+    assert len(workers) > 1
+    assert threading.current_thread().name not in workers
+
+
+def test_the_first_image_is_computed_alone_and_others_together(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(20):
+        write_image(tmp_path / "images" / f"{index}.png", rng.integers(0, 256, (1, 24, 24)).astype(np.uint8))
+    batches: list[int] = []
+    compute = TorchRuntime.__call__
+
+    def noted(self: TorchRuntime, tiles: np.ndarray) -> np.ndarray:
+        batches.append(len(tiles))
+        return compute(self, tiles)
+
+    monkeypatch.setattr(TorchRuntime, "__call__", noted)
+    run(tmp_path, tmp_path / "images")
+    assert batches == [1, 8, 8, 3]
 
 
 def test_nothing_is_written_beside_the_images(tmp_path: Path, images: Path) -> None:

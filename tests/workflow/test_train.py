@@ -2,18 +2,20 @@
 
 import csv
 import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from pixelwise.commit import refused
 from pixelwise.engine.task import Learner, StepResult
 from pixelwise.errors import BadDataset, BadOption, BadRun, DiskFull, Diverged
 from pixelwise.images.cases import DataOptions
-from pixelwise.images.files import write_image
+from pixelwise.images.files import read_image, write_image
 from pixelwise.images.synthetic import write_demo
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
@@ -46,6 +48,17 @@ class Listener(Progress):
 
 def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, **limits: object) -> Run:
     return train(data, out=out, overrides=(*SMALL, *more), progress=progress or Progress(), **limits)
+
+
+def test_the_physical_size_of_a_pixel_travels_to_the_model(data: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured"
+    shutil.copytree(data, measured)
+    for picture in sorted(measured.rglob("images/*")):
+        pixels = read_image(picture).pixels
+        tifffile.imwrite(picture.with_suffix(".tif"), pixels[0], resolution=(4e4, 2e4), resolutionunit="CENTIMETER")
+        picture.unlink()
+    assert load(learn(measured, tmp_path / "run", steps=2).folder).recipe.spacing == pytest.approx((0.5, 0.25))
+    assert load(learn(data, tmp_path / "plain", steps=2).folder).recipe.spacing is None
 
 
 def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:

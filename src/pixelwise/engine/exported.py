@@ -59,19 +59,19 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
     BadOption
         The runtime cannot read such a file, or is not installed.
     """
-    if not path.is_file():
-        raise BadModel("an exported model", "no such file", "Give the path of an export.", path)
-    name = choose_reader(path, runtime)
-    if name == "onnx":
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
-
-        packed = path.suffix == ".zip"
-        graph: ExportedGraph = OnnxRuntime(packaged_graph(path) if packed else path, path=path)
-    else:
-        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
-
-        graph = OpenVinoRuntime(path, precision="bf16" if runtime.endswith("bf16") else "fp32")
+    graph = _load(path, runtime)
     return graph, without_what_is_inside(graph.recipe)
+
+
+def read_exported_recipe(path: Path) -> Recipe:
+    """Return the recipe of an exported file as it was exported, normalisation and all; parameters as in `open_export`.
+
+    Raises
+    ------
+    BadModel, BadOption
+        As `open_export`.
+    """
+    return _load(path, "auto").recipe
 
 
 def choose_reader(path: Path, runtime: str) -> str:
@@ -101,6 +101,11 @@ def without_what_is_inside(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a model consists of: the one that is named, and the weights of OpenVINO's .xml."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
 def installed(package: str) -> bool:
     """Tell whether a package could be imported, without importing it."""
     return find_spec(package) is not None
@@ -121,3 +126,15 @@ def packaged_graph(path: Path) -> bytes:
             return package.read(GRAPH_IN_PACKAGE)
     except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
         raise broken(path, f"a package that cannot be read ({error})") from error
+
+
+def _load(path: Path, runtime: str) -> ExportedGraph:
+    if not path.is_file():
+        raise BadModel("an exported model", "no such file", "Give the path of an export.", path)
+    if choose_reader(path, runtime) == "onnx":
+        from pixelwise.engine.runtime_onnx import OnnxRuntime
+
+        return OnnxRuntime(packaged_graph(path) if path.suffix == ".zip" else path, path=path)
+    from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(path, precision="bf16" if runtime.endswith("bf16") else "fp32")

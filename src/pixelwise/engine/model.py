@@ -1,6 +1,6 @@
 """Model: a model file made ready to predict arrays."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,27 +8,27 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Integer, Num
-from scipy.special import softmax
 
 from pixelwise.engine.arrays import channels_first, warn_of_scale
 from pixelwise.engine.blending import Part
-from pixelwise.engine.exported import find_export, open_export
+from pixelwise.engine.computing import open_computing
 from pixelwise.engine.overlap import ahead
-from pixelwise.engine.predictor import BATCH, Job, Predictor
+from pixelwise.engine.predictor import BATCH, Job, Predictor, Room
 from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.geometry.symmetries import turned
 from pixelwise.geometry.tiles import Span
 from pixelwise.images.preprocess import intensity_scale
 from pixelwise.images.windows import Whole
 from pixelwise.labels.decoding import start_decoding
-from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.targets import TargetOptions, probabilities_of
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
+TILE_BYTES = 2**30  # of the activations of a tile and of what is kept of the image's pixels; tiles grow up to it
+DECODING_BYTES = 8  # per pixel of an image whose objects are told apart
 
 
 def _nobody(count: int) -> None:
@@ -49,7 +49,7 @@ class Prediction:
     labels : (height, width) integers
         Class indices (uint8), or object numbers (uint16, or int32 where there are more than 65,535).
     probabilities : (classes, height, width) float16, or None
-        If asked for.
+        If asked for, calibrated by the recipe's temperature; kind "distance" has its distance behind the classes.
     warnings : tuple of str
         Sentences for the user.
     """
@@ -75,17 +75,19 @@ class Decoding:
         parts: int,
         warnings: tuple[str, ...],
         room: np.ndarray | None,
+        temperature: float = 1.0,
     ) -> None:
         self._decoder, self._warnings, self._chances = start_decoding(target, size), warnings, room
-        self._only_order_counts = target.kind == "classes" and room is None
+        self._target, self._temperature = target, temperature
         self.missing = parts
 
     def add(self, part: Part) -> None:
         """Decide the pixels of a part."""
-        found = part.logits if self._only_order_counts else softmax(part.logits, axis=0)
-        self._decoder.add(part.write, found)
+        # of classes only the order counts; thresholds of objects were chosen for probabilities that are not calibrated
+        by_order = self._target.kind == "classes"
+        self._decoder.add(part.write, part.logits if by_order else probabilities_of(part.logits, self._target))
         if self._chances is not None:
-            _put(self._chances, part.write, found)
+            _put(self._chances, part.write, probabilities_of(part.logits, self._target, self._temperature))
         self.missing -= 1
 
     def finish(self) -> Prediction:
@@ -121,11 +123,14 @@ class Model:
         return self.predict_pixels(channels_first(image, self.recipe.channels)).labels
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
-        """Return the probabilities of the target's classes for an image, as `predict` takes it."""
+        """Return the calibrated probabilities of the target's classes for an image, as `predict` takes it.
+
+        Models of kind "distance" tell in a last channel how deep each pixel lies in its object, from 0 to 1.
+        """
         pixels = channels_first(image, self.recipe.channels)
         chances = self._room(pixels)
         for part in self.predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            _put(chances, part.write, softmax(part.logits, axis=0))
+            _put(chances, part.write, probabilities_of(part.logits, self.recipe.target, self.recipe.temperature))
         return chances.astype(np.float32)
 
     def predict_pixels(
@@ -138,11 +143,11 @@ class Model:
         """Predict one image; `advance` is called with 1 after each tile.
 
         Every pixel is decided when its tile is done, so that the logits of the whole image never exist. Memory beside
-        the pixels and one tile, in bytes per pixel: 1 for masks, 5 for kind "components", 6 to 7 for "boundary" (see
-        `labels.decoding`); `probabilities` adds 2 per class.
+        the pixels and one tile, in bytes per pixel: 1 for masks, 5 for kind "components", 6 to 7 for "boundary" and
+        "distance" (see `labels.decoding`); `probabilities` adds 2 per channel.
         """
-        ((_, prediction),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
-        return prediction
+        ((_, decoding),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
+        return decoding.finish()
 
     def predict_many(
         self,
@@ -151,7 +156,7 @@ class Model:
         probabilities: bool = False,
         advance: Advance = _nobody,
         overlapped: bool = False,
-    ) -> Iterator[tuple[Key, Prediction]]:
+    ) -> Generator[tuple[Key, Decoding], None, None]:
         """Predict images one after the other; those that are smaller than a tile are computed several at once.
 
         Parameters
@@ -161,12 +166,13 @@ class Model:
         advance : callable
             Is called with 1 after each tile.
         overlapped : bool
-            A thread takes `images`, and scales them, while others are computed.
+            A thread takes `images`, and scales them, another one computes, and the caller's decides pixels. The first
+            image is computed alone, so that it is there soon.
 
         Yields
         ------
-        key, Prediction
-            In the order of the images.
+        key, Decoding
+            In the order of the images. `finish` gives the prediction; any thread may call it.
         """
         keys: dict[int, tuple[Key, Decoding]] = {}
 
@@ -176,15 +182,25 @@ class Model:
                 keys[id(job)] = key, self._decoding(pixels, probabilities=probabilities)
                 yield job
 
-        prepared = self.predictor.prepare(jobs())
-        with closing(ahead(prepared, self.predictor.batch) if overlapped else prepared) as prepared:
-            for job, part in self.predictor.compute(prepared):
+        with closing(self._computed(jobs(), overlapped=overlapped)) as computed:
+            for job, part in computed:
                 key, decoding = keys[id(job)]
                 decoding.add(part)
                 advance(1)
                 if decoding.missing == 0:
                     del keys[id(job)]
-                    yield key, decoding.finish()
+                    yield key, decoding
+
+    def _computed(self, jobs: Iterable[Job], *, overlapped: bool) -> Generator[tuple[Job, Part], None, None]:
+        if not overlapped:
+            yield from self.predictor.compute(self.predictor.gather(self.predictor.prepare(jobs)))
+            return
+        batches = self.predictor.gather(self.predictor.prepare(jobs), first=1)
+        with (
+            closing(ahead(batches)) as gathered,
+            closing(ahead(self.predictor.compute(gathered), self.predictor.waiting, "network")) as computed,
+        ):
+            yield from computed
 
     def tiles(self, size: tuple[int, int]) -> int:
         """Return how many tiles an image of (height, width) takes."""
@@ -194,7 +210,8 @@ class Model:
         warnings = self._check(pixels)
         height, width = pixels.shape[1:]
         room = self._room(pixels) if probabilities else None
-        return Decoding(self.recipe.target, (height, width), self.tiles((height, width)), warnings, room)
+        tiles = self.tiles((height, width))
+        return Decoding(self.recipe.target, (height, width), tiles, warnings, room, self.recipe.temperature)
 
     def _room(self, pixels: np.ndarray) -> np.ndarray:
         return np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
@@ -244,24 +261,15 @@ def load_model_for_prediction(
     BadOption
         No such number of turns, or no such runtime, or not for this file.
     """
-    exported = find_export(path)
-    if exported is not None:
-        computes, recipe = open_export(exported, runtime)
-    else:
-        computes, recipe = _open_run(Path(path), device, runtime, pixels, progress or Progress())
-    over = turned(recipe.turns if turns is None else turns)
-    core = tile or recipe.tile
-    return Model(recipe, Predictor(computes, recipe.geometry, recipe.network.classes, core, over, batch=BATCH))
-
-
-def _open_run(path: Path, device: str, runtime: str, pixels: int | None, progress: Progress) -> tuple[Runtime, Recipe]:
-    # torch is imported here and not above: models that were exported do without it and start faster
-    from pixelwise.engine.machine import choose_device
-    from pixelwise.engine.modelfile import find_model_file, load_model
-    from pixelwise.engine.runtime_making import make_runtime
-
-    path = find_model_file(path)
-    network, recipe = load_model(path)
+    computes, recipe = open_computing(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
     if recipe.view is not None:
-        raise BadModel("a model of masks", "one of whole-image classes", "Give another run.", path)
-    return make_runtime(runtime, network, recipe, path, choose_device(device), pixels, progress), recipe
+        raise BadModel("a model of masks", "one of whole-image classes", "Give another model.", Path(path))
+    over = turned(recipe.turns if turns is None else turns)
+    core, room = (tile, None) if tile else (recipe.tile, _room_for_tiles(recipe))
+    classes = recipe.network.classes
+    return Model(recipe, Predictor(computes, recipe.geometry, classes, core, over, batch=BATCH, room=room))
+
+
+def _room_for_tiles(recipe: Recipe) -> Room:
+    """Return what tiles may grow to: the activations of a U-Net of base width b are about 8 b numbers per pixel."""
+    return Room(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * recipe.network.base)

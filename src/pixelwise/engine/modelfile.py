@@ -1,4 +1,4 @@
-"""model.safetensors: one file that is a complete model.
+"""model.safetensors: one file that is a complete model, of one network or of an ensemble.
 
 Weights as safetensors, and in the same file's header, as one JSON string, the recipe: network options, classes,
 normalisation, target, tile geometry. Nothing in it is ever executed: the network is built from a closed registry, and
@@ -7,6 +7,8 @@ names, shapes and types are compared with the header before any tensor is read.
 
 import json
 import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from safetensors.torch import load_file, save
 from pixelwise.commit import commit_bytes
 from pixelwise.engine.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
 from pixelwise.errors import BadModel, PixelwiseError
+from pixelwise.labels.targets import TargetOptions, class_channels
 from pixelwise.networks.architectures import build
-from pixelwise.networks.models import Classifier, Network
+from pixelwise.networks.ensemble import Ensemble
+from pixelwise.networks.models import Classifier, Network, Trained
 
 MODEL_NAME = "model.safetensors"
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
@@ -79,8 +83,69 @@ def read_recipe(path: Path | str) -> Recipe:
     return _recipe(_header(path), path)
 
 
-def load_model(path: Path | str) -> tuple[Network, Recipe]:
-    """Build the network of a model file and load its weights, in evaluation mode.
+def save_ensemble(
+    path: Path,
+    members: Sequence[Path],
+    target: TargetOptions,
+    trained: Mapping[str, str],
+    *,
+    temperature: float = 1.0,
+    dice_margin: float | None = None,
+) -> Recipe:
+    """Write one model file that holds several: the weights of each under `member1.`, `member2.` and so on.
+
+    Parameters
+    ----------
+    path : Path
+    members : sequence of Path
+        Model files of single networks, whose recipes differ in `trained`, `target`, `intensity_range`, `spacing`,
+        `temperature` and `dice_margin` alone.
+    target : TargetOptions
+        Of the ensemble.
+    trained : mapping
+        What the recipe of the ensemble says of its training.
+    temperature : float
+    dice_margin : float, optional
+        Of the ensemble.
+
+    Raises
+    ------
+    BadModel
+        A member is no model of ours, or another kind of model than the first.
+    OutputFailed
+        The place cannot be written.
+    """
+    loaded = [load_network(member) for member in members]
+    recipes = [recipe for _, recipe in loaded]
+    spacings = {recipe.spacing for recipe in recipes}
+    spacing = recipes[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
+    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(recipes), "spacing": spacing}
+    own |= {"temperature": temperature, "dice_margin": dice_margin}
+    recipe = replace(recipes[0], **own, members=len(members))
+    for member, one in zip(members, recipes, strict=True):
+        if replace(one, **own, members=len(members)) != recipe or one.target.kind != target.kind:
+            raise BadModel("members that are built and used alike", "one with another recipe", "Train it anew.", member)
+    save_model(path, Ensemble([network for network, _ in loaded], _classes(recipe)), recipe)
+    return recipe
+
+
+def load_network(path: Path | str) -> tuple[Network, Recipe]:
+    """Build and load a model file of a single network, in evaluation mode.
+
+    Raises
+    ------
+    BadModel
+        As in `load_model`, and for an ensemble.
+    """
+    network, recipe = load_model(path)
+    if isinstance(network, Ensemble):
+        mend = "Give one of its folds, such as RUN/folds/1."
+        raise BadModel("a model of one network", f"an ensemble of {recipe.members}", mend, path)
+    return network, recipe
+
+
+def load_model(path: Path | str) -> tuple[Trained, Recipe]:
+    """Build the network of a model file, or the ensemble, and load its weights, in evaluation mode.
 
     Raises
     ------
@@ -132,19 +197,31 @@ def _recipe(header: dict[str, Any], path: Path) -> Recipe:
     return read_recipe_text(text, path)
 
 
-def _build(recipe: Recipe, path: Path) -> Network:
+def _classes(recipe: Recipe) -> int:
+    """Return how many channels of the logits share a soft-max."""
+    return class_channels(recipe.target, recipe.network.classes)
+
+
+def _widest(recipes: Sequence[Recipe]) -> tuple[tuple[float, float], ...]:
+    """Join the intensities that the members were trained on, channel by channel."""
+    each = zip(*(recipe.intensity_range for recipe in recipes), strict=True)
+    return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in each)
+
+
+def _build(recipe: Recipe, path: Path) -> Trained:
     try:
         network = build(recipe.network)
+        members = [build(recipe.network) for _ in range(recipe.members)] if recipe.members > 1 else []
     except PixelwiseError as error:
         raise broken(path, str(error)) from error
     if network.geometry() != recipe.geometry:
         raise broken(path, "a tile geometry that is not the network's")
     if isinstance(network, Classifier) != (recipe.view is not None and recipe.task == "classification"):
         raise broken(path, f"a network {recipe.network.name} for the task {recipe.task}")
-    return network
+    return Ensemble(members, _classes(recipe)) if members else network
 
 
-def _compare(network: Network, header: dict[str, Any], path: Path) -> None:
+def _compare(network: Trained, header: dict[str, Any], path: Path) -> None:
     """Refuse unknown, missing and misshapen tensors by the header alone."""
     expected = network.state_dict()
     found = {name: facts for name, facts in header.items() if name != "__metadata__"}

@@ -1,16 +1,13 @@
 """A model of any task and in any form, run or export, made ready to predict arrays."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pixelwise.engine.exported import find_export
+from pixelwise.engine.exported import find_export, read_exported_recipe
 from pixelwise.engine.model import Model, load_model_for_prediction
-
-if TYPE_CHECKING:
-    from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 
 
-def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> "Model | PhotoModel":
+def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | PhotoModel:
     """Load a model that predicts masks, or one that tells the class of whole images.
 
     Parameters
@@ -20,7 +17,7 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
     device : {"auto", "cpu", "cuda", "mps"}
         For runs.
     runtime : str
-        One of `runtime_choice.RUNTIMES`; for masks.
+        One of `runtime_choice.RUNTIMES`.
 
     Raises
     ------
@@ -30,9 +27,7 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
         No such runtime.
     """
     if tells_classes(path):
-        from pixelwise.engine.photo_model import load_photo_model
-
-        return load_photo_model(path, device=device)
+        return load_photo_model(path, device=device, runtime=runtime)
     return load_model_for_prediction(path, device=device, runtime=runtime)
 
 
@@ -53,9 +48,10 @@ def find_model(path: Path | str) -> Path:
 
 
 def tells_classes(path: Path | str) -> bool:
-    """Tell whether a model tells classes of whole images rather than masks; exports are all of masks."""
-    if find_export(path) is not None:
-        return False
-    from pixelwise.engine.modelfile import find_model_file, read_recipe
+    """Tell whether a model, run or export, tells classes of whole images rather than masks."""
+    exported = find_export(path)
+    if exported is not None:
+        return read_exported_recipe(exported).view is not None
+    from pixelwise.engine.modelfile import find_model_file, read_recipe  # brings torch
 
     return read_recipe(find_model_file(path)).view is not None

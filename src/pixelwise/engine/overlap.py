@@ -1,16 +1,19 @@
-"""Reading, computing and writing at the same time: one reader ahead, one writer behind, short queues between them.
+"""Reading, computing and writing at the same time: threads ahead, threads behind, short queues between them.
 
 Threads: files, decoders and numpy release Python's lock, and so do the runtimes. What goes wrong in a thread goes wrong
 in the caller, at its next step.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Full, Queue
 from threading import Event, Thread
 from types import TracebackType
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 _WAIT = 0.1  # seconds after which a waiting thread looks whether it is still needed
 
 
@@ -21,8 +24,8 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
-    """Yield `items`, which a thread makes up to `depth` steps ahead.
+def ahead(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Generator[Item, None, None]:
+    """Yield `items`, which a thread of this name makes up to `depth` steps ahead.
 
     Memory: `depth` items in the queue, one in the making, one with the caller. Closing the generator stops the thread.
     """
@@ -39,7 +42,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
             error = raised
         _put(queue, _End(error), stopped)
 
-    thread = Thread(target=work, name="reader", daemon=True)
+    thread = Thread(target=work, name=name, daemon=True)
     thread.start()
     try:
         while True:
@@ -53,6 +56,35 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
     finally:
         stopped.set()
         thread.join()
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` for each item, in order, while several threads are at work on the items behind it.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+        Taken here, in the thread of the caller.
+    threads : int
+    depth : int
+        Items that are begun, or done and not yet yielded, at most.
+
+    Notes
+    -----
+    What was begun is done, also where the caller stops or an earlier item has failed.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="worker") as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            del item  # while the next is waited for, this one must not stay in memory
+            while waiting and (len(waiting) >= depth or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _put(queue: "Queue[Item | _End]", item: Item | _End, stopped: Event) -> bool:

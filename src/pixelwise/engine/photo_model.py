@@ -1,4 +1,4 @@
-"""A model file of whole-image classes made ready to predict arrays."""
+"""A model of whole-image classes, run or export, made ready to predict arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,13 @@ from jaxtyping import Float32, Num
 from scipy.special import softmax
 
 from pixelwise.engine.arrays import channels_first, warn_of_scale
-from pixelwise.engine.machine import choose_device
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.computing import open_computing
+from pixelwise.engine.recipe import Recipe
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.photos import fit, middle, on_eight_bits
 from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.views import View
+from pixelwise.images.views import View, fit, middle, on_eight_bits
+from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
 
@@ -52,7 +51,7 @@ class PhotoModel:
         return int(self.probabilities(image).argmax())
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, " classes"]:
-        """Return the probability of each class for an image, as `predict` takes it."""
+        """Return the calibrated probability of each class for an image, as `predict` takes it."""
         return self.predict_pixels(channels_first(image, self.recipe.channels))
 
     def predict_pixels(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, " classes"]:
@@ -84,7 +83,7 @@ class PhotoModel:
         logits = self._runtime(batch)
         if self._mirrored:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
-        return softmax(logits.astype(np.float32), axis=1).astype(np.float32)
+        return softmax(logits.astype(np.float32) / np.float32(self.recipe.temperature), axis=1).astype(np.float32)
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[0] != self.recipe.channels:
@@ -94,24 +93,37 @@ class PhotoModel:
             raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")
 
 
-def load_photo_model(path: Path | str, *, device: str = "auto", mirrored: bool = False) -> PhotoModel:
-    """Load a run folder or a model file of whole-image classes.
+def load_photo_model(
+    path: Path | str,
+    *,
+    device: str = "auto",
+    runtime: str = "torch",
+    mirrored: bool = False,
+    progress: Progress | None = None,
+) -> PhotoModel:
+    """Load a run folder, a model file or an exported file of whole-image classes.
 
     Parameters
     ----------
     path : path
-        A run folder, or its model.safetensors.
     device : {"auto", "cpu", "cuda", "mps"}
+        For runs; exports are computed by the processor.
+    runtime : str
+        As in `computing.open_computing`; for runs "auto" is "torch": nothing is measured for photos.
     mirrored : bool
         As in `PhotoModel`.
+    progress : Progress, optional
 
     Raises
     ------
     BadModel
         There is no model, it is not one of ours, or it predicts masks.
+    BadOption
+        No such runtime, or not for this file.
     """
-    path = find_model_file(path)
-    network, recipe = load_model(path)
+    name = "torch" if runtime == "auto" else runtime
+    computes, recipe = open_computing(path, device=device, runtime=name, progress=progress)
     if recipe.view is None:
-        raise BadModel("a model of whole-image classes", f"one of the task {recipe.task}", "Give another run.", path)
-    return PhotoModel(recipe, TorchRuntime(network, choose_device(device)), recipe.view, mirrored=mirrored)
+        came = f"one of the task {recipe.task}"
+        raise BadModel("a model of whole-image classes", came, "Give another model.", Path(path))
+    return PhotoModel(recipe, computes, recipe.view, mirrored=mirrored)

@@ -1,5 +1,6 @@
 """Any array becomes logits: tiles, symmetries, batches, bounded memory. Arrays only."""
 
+import math
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from pixelwise.images.preprocess import Scale
 from pixelwise.images.windows import Source, Whole
 
 BATCH = 8  # small images that are computed at once
+CORE_STEP = 256  # pixels by which tiles grow where there is room
 BATCH_PIXELS = 2**19  # of all tiles of a batch together: more gains nothing and takes memory
 
 
@@ -27,6 +29,19 @@ class PredictionOptions:
     """
 
     turns: Turns = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Bytes that a prediction may take, and what they are taken by: a pixel of the image, and one of a tile's input."""
+
+    bytes: int
+    image_pixel: int
+    tile_pixel: int
+
+    def side(self, size: tuple[int, int]) -> int:
+        """Return the side of the largest input of a tile beside an image of `size`."""
+        return math.isqrt(max(0, self.bytes - self.image_pixel * math.prod(size)) // self.tile_pixel)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,13 @@ class Prepared(NamedTuple):
     window: np.ndarray
 
 
+class Batch(NamedTuple):
+    """Tiles that are computed at once: `stack` (tiles, channels, rows, columns) holds the windows of `items`."""
+
+    items: list[Prepared]
+    stack: np.ndarray
+
+
 class Predictor:
     """Predicts images of any size, tile by tile.
 
@@ -64,6 +86,9 @@ class Predictor:
         Logits are averaged over these turned inputs; each costs one prediction.
     batch : int
         Tiles of one size that are computed at once at most, of one image or of several; fewer where they are large.
+    room : Room, optional
+        Tiles of large images grow as far as it allows, because a large one reads less beyond what it keeps; without
+        it, and where tiles are not exact, they stay at `core`.
 
     Notes
     -----
@@ -81,23 +106,36 @@ class Predictor:
         symmetries: Sequence[Symmetry] = (IDENTITY,),
         *,
         batch: int = 1,
+        room: Room | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
-        self.symmetries, self.batch = symmetries, batch
+        self.symmetries, self.batch, self.room = symmetries, batch, room
         self.overlap = blend_overlap(core, geometry)
 
     def with_core(self, core: int) -> "Predictor":
-        """Return the same predictor with tiles of another size."""
+        """Return the same predictor with tiles of another size, whatever the image."""
         runtime, geometry, classes = self.runtime, self.geometry, self.classes
         return Predictor(runtime, geometry, classes, core, self.symmetries, batch=self.batch)
 
+    def core_of(self, size: tuple[int, int]) -> int:
+        """Return the pixels a side that a tile of an image of (height, width) keeps."""
+        if self.room is None or not self.geometry.exact or max(size) <= self.core:
+            return self.core
+        beyond = self.geometry.margin or self.geometry.halo
+        return max(self.core, (self.room.side(size) - 2 * beyond) // CORE_STEP * CORE_STEP)
+
     def count(self, size: tuple[int, int]) -> int:
         """Return the number of tiles for an image of `size`."""
-        return len(tile_grid(size, self.core, self.geometry))
+        return len(tile_grid(size, self.core_of(size), self.geometry))
 
     def together(self, pixels: int) -> int:
         """Return how many tiles whose inputs have so many pixels are computed at once."""
         return min(self.batch, max(1, BATCH_PIXELS // pixels))
+
+    @property
+    def waiting(self) -> int:
+        """Return how many parts may wait to be decided: as many as come of one batch."""
+        return self.together(self.core**2)
 
     def logits(
         self, pixels: Num[np.ndarray, "channels height width"], scale: Scale
@@ -115,7 +153,7 @@ class Predictor:
 
     def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[Part]:
         """Yield the logits window by window; the windows cover each pixel once."""
-        for _, part in self.compute(self.prepare([Job(Whole(pixels), scale)])):
+        for _, part in self.compute(self.gather(self.prepare([Job(Whole(pixels), scale)]))):
             yield part
 
     def prepare(self, jobs: Iterable[Job]) -> Generator[Prepared, None, None]:
@@ -124,11 +162,29 @@ class Predictor:
             for number, tile in self._tiles(job):
                 yield Prepared(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
 
-    def compute(self, prepared: Iterable[Prepared]) -> Iterator[tuple[Job, Part]]:
+    def gather(self, prepared: Iterable[Prepared], *, first: int | None = None) -> Generator[Batch, None, None]:
+        """Put neighbours of one size together, at most `batch` of them. May run in the thread that prepares.
+
+        `first` is the number of tiles in the first batch at most: a small one brings the first result sooner.
+        """
+        group: list[Prepared] = []
+        most = first or self.batch
+        for item in prepared:
+            if group and item.window.shape != group[0].window.shape:
+                yield _batch(group)
+                group, most = [], self.batch
+            group.append(item)
+            if len(group) >= min(most, self.together(item.window[0].size)):  # now: a part must not wait for the next
+                yield _batch(group)
+                group, most = [], self.batch
+        if group:
+            yield _batch(group)
+
+    def compute(self, batches: Iterable[Batch]) -> Generator[tuple[Job, Part], None, None]:
         """Yield the logits of tiles, window by window, in the order of the tiles."""
         blenders: dict[int, Blender] = {}
-        for group in self._groups(prepared):
-            for item, logits in zip(group, self._predict([item.window for item in group]), strict=True):
+        for batch in batches:
+            for item, logits in zip(batch.items, self._predict(batch.stack), strict=True):
                 (top, bottom), (left, right) = item.tile.keep
                 kept = logits[:, top:bottom, left:right]
                 if not self._blends(item.job):
@@ -146,7 +202,8 @@ class Predictor:
     def _tiles(self, job: Job) -> list[tuple[int, Tile]]:
         if self._blends(job):
             return self._blender(job).tiles
-        tiles = enumerate(tile_grid(job.source.shape[1:], self.core, self.geometry))
+        size = job.source.shape[1:]
+        tiles = enumerate(tile_grid(size, self.core_of(size), self.geometry))
         return [(number, tile) for number, tile in tiles if tile.write not in job.done]
 
     def _blends(self, job: Job) -> bool:
@@ -155,22 +212,7 @@ class Predictor:
     def _blender(self, job: Job) -> Blender:
         return Blender(job.source.shape[1:], self.core, self.geometry, self.overlap, job.done)
 
-    def _groups(self, prepared: Iterable[Prepared]) -> Iterator[list[Prepared]]:
-        """Gather neighbours of one size, at most `batch` of them."""
-        group: list[Prepared] = []
-        for item in prepared:
-            if group and item.window.shape != group[0].window.shape:
-                yield group
-                group = []
-            group.append(item)
-            if len(group) >= self.together(item.window[0].size):  # now: a part must not wait for the next tile
-                yield group
-                group = []
-        if group:
-            yield group
-
-    def _predict(self, windows: list[np.ndarray]) -> Float[np.ndarray, "tiles classes rows columns"]:
-        stack = windows[0][None] if len(windows) == 1 else np.stack(windows)
+    def _predict(self, stack: np.ndarray) -> Float[np.ndarray, "tiles classes rows columns"]:
         total: np.ndarray | None = None
         for symmetry in self.symmetries:
             logits = symmetry.invert(self.runtime(np.ascontiguousarray(symmetry.apply(stack))))
@@ -178,6 +220,14 @@ class Predictor:
         if total is None:
             raise ValueError("no symmetry to predict")
         return total if len(self.symmetries) == 1 else total / len(self.symmetries)
+
+
+def _batch(group: list[Prepared]) -> Batch:
+    """Stack the windows, which are kept once."""
+    if len(group) == 1:
+        return Batch(group, group[0].window[None])
+    stack = np.stack([item.window for item in group])
+    return Batch([item._replace(window=window) for item, window in zip(group, stack, strict=True)], stack)
 
 
 def read_mirrored(

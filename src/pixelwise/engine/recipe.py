@@ -6,9 +6,9 @@ Reading one imports no torch, so that an exported model starts quickly.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
@@ -19,6 +19,11 @@ from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.options import NetworkOptions
 
 VERSION = 1
+MOST_MEMBERS = 32
+Members = Annotated[int, Field(ge=1, le=MOST_MEMBERS)]
+Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,16 @@ class Recipe:
         What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
     turns : int
         Turned inputs that are averaged, unless the user says otherwise.
+    members : int
+        Networks whose probabilities are averaged; more than one make an ensemble.
+    spacing : (float, float) or None
+        Micrometres per pixel, (y, x), that the training images had, where they all said the same.
+    temperature : float
+        What logits are divided by before they become probabilities that are told; 1 as long as none was found.
+        Objects are decided by the probabilities before, which their thresholds were chosen for.
+    dice_margin : float or None
+        How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
+        (`scoring.calibration.dice_margin`); None where too few images were left out to say so.
     """
 
     network: NetworkOptions
@@ -57,6 +72,10 @@ class Recipe:
     trained: dict[str, str]
     view: View | None = None
     turns: Turns = 1
+    members: Members = 1
+    spacing: tuple[Micrometres, Micrometres] | None = None
+    temperature: Temperature = 1.0
+    dice_margin: Margin | None = None
     version: int = VERSION
 
 
@@ -87,6 +106,13 @@ def read_recipe_text(text: str, path: Path) -> Recipe:
         raise error if isinstance(error, BadModel) else broken(path, str(error)) from error
     except (ValueError, RecursionError) as error:
         raise broken(path, f"a damaged recipe ({error})") from error
+
+
+def say_members(recipe: Recipe) -> list[str]:
+    """Say what an ensemble costs; nothing of a single network."""
+    if recipe.members == 1:
+        return []
+    return [f"An ensemble of {recipe.members} networks: it takes {recipe.members} times as long as one of them."]
 
 
 def broken(path: Path, came: str) -> BadModel:

@@ -18,7 +18,7 @@ from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
 from pixelwise.parallel import usable_threads
 from pixelwise.progress import Progress
 
-RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16")
+RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16", "torch-compile")
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 AGREEMENT = 1e-4  # of the largest logit: how far a float32 runtime may be from the first candidate
 PATIENCE, REPEATS = 1.0, 5  # seconds and calls that a candidate is measured for, after a first call

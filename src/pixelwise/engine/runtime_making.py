@@ -16,12 +16,12 @@ from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadModel
 from pixelwise.images.preprocess import Normalisation
-from pixelwise.networks.models import Network
+from pixelwise.networks.models import Trained
 from pixelwise.progress import Progress
 
 
 def make_runtime(
-    name: str, network: Network, recipe: Recipe, path: Path, device: str, pixels: int | None, progress: Progress
+    name: str, network: Trained, recipe: Recipe, path: Path, device: str, pixels: int | None, progress: Progress
 ) -> Runtime:
     """Return the runtime of a name, or for "auto" the one that was measured as the fastest.
 
@@ -46,7 +46,8 @@ def make_runtime(
     """
     check_name(name)
     if name.startswith("torch") or device != "cpu":
-        return TorchRuntime(network, device, "bf16" if name.endswith("bf16") else "fp32")
+        precision = "bf16" if name.endswith("bf16") else "fp32"
+        return TorchRuntime(network, device, precision, compiled=name.endswith("compile"))
     if name != "auto":
         kind = name.removesuffix("-bf16")
         if not _can(kind):
@@ -56,7 +57,7 @@ def make_runtime(
     return _fastest(network, recipe, path, pixels, progress)
 
 
-def _fastest(network: Network, recipe: Recipe, path: Path, pixels: int | None, progress: Progress) -> Runtime:
+def _fastest(network: Trained, recipe: Recipe, path: Path, pixels: int | None, progress: Progress) -> Runtime:
     names = [name for name in EXTRAS if _can(name)]
     geometry = recipe.geometry
     side = geometry.legal_size(recipe.tile + 2 * (geometry.halo or geometry.margin))
@@ -75,7 +76,7 @@ def _can(name: str) -> bool:
     return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
 
 
-def _converted(name: str, network: Network, recipe: Recipe, path: Path) -> Callable[[], Runtime]:
+def _converted(name: str, network: Trained, recipe: Recipe, path: Path) -> Callable[[], Runtime]:
     def make() -> Runtime:
         graph = _graph(network, recipe, path)
         try:
@@ -97,7 +98,7 @@ def _load(name: str, graph: Path) -> Runtime:
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
 
 
-def _graph(network: Network, recipe: Recipe, path: Path) -> Path:
+def _graph(network: Trained, recipe: Recipe, path: Path) -> Path:
     """Return the cached graph of a model file, which takes tiles on the scale of the network; make it when missing."""
     key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
     place = cache_folder() / "graphs" / f"{key[:32]}.onnx"

@@ -9,9 +9,8 @@ from pixelwise.engine.modelfile import Recipe
 from pixelwise.engine.predictor import read_mirrored
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.images.photos import fit, middle
 from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.views import View
+from pixelwise.images.views import View, fit, middle
 from pixelwise.networks.models import Classifier, Network
 
 SIDE = 1024  # pixels a side that are looked into at most

@@ -19,7 +19,7 @@ from pixelwise.images.windows import Source
 from pixelwise.labels.measuring import ObjectTable, measure
 from pixelwise.labels.runs import row_strips
 from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
-from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.targets import TargetOptions, floods
 from pixelwise.progress import Progress
 
 STRIP = 256  # rows that are numbered at once
@@ -56,7 +56,7 @@ def find_objects(
     Parameters
     ----------
     decided : TileFile
-        For kind "components" the foreground as 0 and 1, for "boundary" what `pack` makes.
+        For kind "components" the foreground as 0 and 1, for those that flood what `pack` makes.
     target : TargetOptions
     path : Path
         Of the result.
@@ -71,7 +71,7 @@ def find_objects(
     """
     layout = decided.layout
     scratch = Layout(height=layout.height, width=layout.width, dtype="uint32", tile=STRIP)
-    flooding = target.kind == "boundary"
+    flooding = floods(target)
     strips, windows = list(_strips(layout)), list(_windows(layout))
     with ExitStack() as stack, progress.bar("finding objects", len(strips) + len(windows) * (1 + flooding)) as advance:
 

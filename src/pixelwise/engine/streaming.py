@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy.special import softmax
 
 from pixelwise.engine.allocator import give_back
 from pixelwise.engine.arrays import warn_of_scale
@@ -28,9 +27,9 @@ from pixelwise.images.preprocess import Scale
 from pixelwise.images.source_scale import source_scale
 from pixelwise.images.stores import Format, Layout, Meaning, TileFile, finish
 from pixelwise.images.windows import Source
-from pixelwise.labels.decoding import foreground_of, parts_of
+from pixelwise.labels.decoding import foreground_of, most_probable_class, parts_of
 from pixelwise.labels.measuring import ObjectTable
-from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.targets import TargetOptions, probabilities_of
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
@@ -142,10 +141,10 @@ def decider(
 ) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes h w"]], Integer[np.ndarray, "h w"]]]:
     """Return what is kept of the logits of a part, and its type: nothing else of them is ever stored."""
     if target.kind == "classes":
-        return "uint8", lambda logits: logits.argmax(0).astype(np.uint8)
+        return "uint8", most_probable_class
     if target.kind == "components":
-        return "uint8", lambda logits: foreground_of(softmax(logits, axis=0), target).astype(np.uint8)
-    return "uint16", lambda logits: pack(*parts_of(softmax(logits, axis=0), target))
+        return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
+    return "uint16", lambda logits: pack(*parts_of(probabilities_of(logits, target), target))
 
 
 def _compute(
@@ -170,7 +169,7 @@ def _compute(
         progress.bar("predicting", count) as advance,
     ):
         advance(len(job.done), "")
-        for _, part in predictor.compute(_trimmed(prepared)):
+        for _, part in predictor.compute(predictor.gather(_trimmed(prepared))):
             writer.put((part.write, decide(part.logits)))
             computed += 1
             advance(1, "")

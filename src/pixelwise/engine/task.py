@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from pixelwise.engine.distilling import Teacher
 from pixelwise.engine.optimisers import (
     OPTIMISERS,
     OptimiserName,
@@ -27,8 +28,7 @@ from pixelwise.engine.schedule import Schedule, Shape
 from pixelwise.engine.transfer import hold_encoder, rate_factors
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
-from pixelwise.scoring.classification import classification_loss
-from pixelwise.scoring.losses import LossOptions, segmentation_loss
+from pixelwise.scoring.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,9 @@ class TrainingOptions:
     `checkpoint_every` are in steps; `patience` is the number of validations without a better score after which
     training stops (0: never), counted from the middle of the schedule on. `momentum` and `nesterov` are those of
     "sgd"; "adamw" has its own. `average_share` is the share of all steps over which the averaged weights look back
-    (one time constant); with 0 they are the weights of the last step.
+    (one time constant); with 0 they are the weights of the last step. `keep` says which of the averaged weights become
+    the model: those of the best validation, or the last ones, for which validation images choose nothing. `tune`
+    chooses the thresholds of objects (`TargetOptions`) on validation images once the last step is done.
     """
 
     steps: int = 1000
@@ -58,6 +60,8 @@ class TrainingOptions:
     validate_every: int = 100
     checkpoint_every: int = 100
     patience: int = 10
+    keep: Literal["best", "last"] = "best"
+    tune: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values no training can work with."""
@@ -119,6 +123,8 @@ class Learner:
         Factor of the learning rate per stage of the encoder (`TransferOptions`).
     frozen_steps : int
         The first step in which the encoder learns.
+    teacher : Teacher, optional
+        Half of the loss is then what it says of each batch.
     """
 
     def __init__(
@@ -130,9 +136,12 @@ class Learner:
         *,
         lower_rate: float = 1.0,
         frozen_steps: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         self.options, self.loss, self.fabric = options, loss, fabric
-        self._frozen_steps = frozen_steps
+        self._frozen_steps, self._teacher = frozen_steps, teacher
+        if teacher is not None:
+            teacher.network.to(fabric.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = parameter_groups(network, options.weight_decay, rate_factors(network, lower_rate))
         optimiser = OPTIMISERS[options.optimiser](
@@ -149,7 +158,14 @@ class Learner:
         self._averaged = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         self._followed = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
-    def step(self, index: int, images: Tensor, targets: Tensor, weights: Tensor | None = None) -> StepResult:
+    def step(
+        self,
+        index: int,
+        images: Tensor,
+        targets: Tensor,
+        weights: Tensor | None = None,
+        distances: Tensor | None = None,
+    ) -> StepResult:
         """Learn from one batch.
 
         Parameters
@@ -162,6 +178,8 @@ class Learner:
             compared with the centre of the targets. For logits (batch, classes) of whole images: (batch,) classes.
         weights : (batch, height', width') float32, optional
             Border term of the loss at each target pixel.
+        distances : (batch, height', width') float32, optional
+            What the last channel of the logits is compared with; the classes are those before it.
         """
         set_rate(self.optimiser, self.schedule.rate(index))
         torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout: a function of (seed, step)
@@ -172,7 +190,11 @@ class Learner:
         images = images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
         heads: list[Tensor] = self._module(images)
         targets = targets.to(self.fabric.device)
-        loss = torch.stack([self._measure(logits.float(), targets, weights) for logits in heads]).mean()
+        loss = torch.stack([self._measure(logits.float(), targets, weights, distances) for logits in heads]).mean()
+        if self._teacher is not None:
+            with torch.no_grad(), self.fabric.autocast():
+                answer: Tensor = self._teacher.network(images).float()
+            loss = self._teacher.mix(loss, heads, answer)
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)
@@ -200,11 +222,18 @@ class Learner:
         self.average.load_state_dict(dict(tensors["average"]))
         load_state_tensors(self.optimiser, tensors["optimiser"])
 
-    def _measure(self, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    def _measure(
+        self, logits: Tensor, targets: Tensor, weights: Tensor | None, distances: Tensor | None = None
+    ) -> Tensor:
         if logits.ndim == 2:
             return classification_loss(logits, targets, self.loss.label_smoothing)
         border = None if weights is None else centre(weights.to(logits.device), logits)
-        return segmentation_loss(logits, centre(targets, logits), self.loss, border)
+        targets = centre(targets, logits)
+        if distances is None:
+            return segmentation_loss(logits, targets, self.loss, border)
+        classes = segmentation_loss(logits[:, :-1], targets, self.loss, border)
+        truth = centre(distances.to(logits.device), logits)
+        return classes + self.loss.distance * distance_loss(logits[:, -1], truth, targets)
 
     def _skip(self, loss: float) -> StepResult:
         """Leave weights, moments and batch statistics as they were before the step."""

@@ -75,6 +75,7 @@ def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -
     if not geometry.exact or geometry.margin:
         came = "valid convolutions" if geometry.margin else "a network that looks at the whole image"
         raise BadOption("a padded network without whole-image layers for --tolerance", came, "Leave it out.")
+    predictor = predictor.with_core(predictor.core)  # the same tiles for every halo
     measured = list(_tiles(predictor, jobs))
     exact = [_logits(predictor, job, number, geometry) for job, number in measured]
     halo, difference, changed = geometry.halo, 0.0, 0.0
@@ -92,7 +93,8 @@ def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -
 def with_geometry(predictor: Predictor, geometry: Geometry) -> Predictor:
     """Return the same predictor with another geometry."""
     runtime, classes, core = predictor.runtime, predictor.classes, predictor.core
-    return Predictor(runtime, geometry, classes, core, predictor.symmetries, batch=predictor.batch)
+    symmetries, batch, room = predictor.symmetries, predictor.batch, predictor.room
+    return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, room=room)
 
 
 def _compare(

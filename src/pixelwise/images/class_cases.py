@@ -54,6 +54,7 @@ def examine_classes(
             part=part,
             group=group if shared[group] > 1 else "",
             class_index=classes.index(photo.label),
+            shows=frozenset({classes.index(photo.label)}),
         )
         for photo, part, group in zip(photos, parts, groups, strict=True)
     ]

@@ -69,8 +69,8 @@ def divide(
     if options.group_by is not None:
         problems += _parted_groups(pairs, groups, parts)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=part, group=group)
-        for pair, part, group in zip(pairs, parts, groups, strict=True)
+        Case(name=pair.name, image=pair.image, mask=pair.mask, part=part, group=group, shows=_shows(seen, labelling))
+        for pair, seen, part, group in zip(pairs, surveys, parts, groups, strict=True)
     )
     return Division(cases=cases, told=tuple(told), problems=tuple(problems), made=made)
 

@@ -97,7 +97,13 @@ def _create(group: Any, number: int, level: Layout) -> Any:
         fill_value=0,
         dimension_names=("y", "x"),
         config={"write_empty_chunks": True},
+        compressors=_compressor(level),
     )
+
+
+def _compressor(level: Layout) -> Any:
+    codecs = zarr_library().codecs
+    return codecs.ZstdCodec() if level.compression == "zstd" else codecs.GzipCodec(level=6)
 
 
 def _fill(array: Any, level: Layout, read: Read) -> None:

@@ -19,6 +19,7 @@ from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 
 SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
+SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 MIDDLE = 768  # widths of structures are measured on the middle of each image, at most this many pixels a side
 
 
@@ -55,6 +56,8 @@ class Fingerprint:
         without foreground.
     touching_share : float
         Share of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
+    spacing : (float, float) or None
+        Micrometres per pixel, (y, x), where all files say the same to a hundredth.
     """
 
     cases: int
@@ -74,12 +77,14 @@ class Fingerprint:
     object_diameter: tuple[float, float, float]
     structure_width: float
     touching_share: float
+    spacing: tuple[float, float] | None = None
 
 
 class _Facts(NamedTuple):
     """What one case tells."""
 
     size: tuple[int, int]
+    spacing: tuple[float, float] | None
     dtype: str
     mean: Float64[np.ndarray, " channels"]
     std: Float64[np.ndarray, " channels"]
@@ -122,7 +127,8 @@ def measure_fingerprint(
 
 
 def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:
-    pixels = read_pixels(case.image, channels).pixels
+    image = read_pixels(case.image, channels)
+    pixels = image.pixels
     labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
     instances = labelling.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
@@ -134,6 +140,7 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
     mean, std = mean_and_std(pixels)
     return _Facts(
         size=(pixels.shape[1], pixels.shape[2]),
+        spacing=image.spacing,
         dtype=pixels.dtype.name,
         mean=mean,
         std=std,
@@ -209,7 +216,17 @@ def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
         touching_share=float(touching),
+        spacing=_common_spacing([facts.spacing for facts in found]),
     )
+
+
+def _common_spacing(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Return the spacing that all files say, or None where one says nothing or another one."""
+    known = [spacing for spacing in found if spacing is not None]
+    if not known or len(known) < len(found):
+        return None
+    low, high = np.min(known, axis=0), np.max(known, axis=0)
+    return None if (high > (1 + SAME_SPACING) * low).any() else known[0]
 
 
 def _low_middle_high(values: Int64[np.ndarray, " cases"]) -> tuple[int, int, int]:

@@ -59,13 +59,15 @@ class Sample(NamedTuple):
 class Batch(NamedTuple):
     """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and where they come from.
 
-    `weights` float32 (b, h, w) is the border term of the loss, where the training has one.
+    `weights` float32 (b, h, w) is the border term of the loss, `distances` float32 (b, h, w) what kind "distance" is
+    compared with on top, where the training has them.
     """
 
     images: Float32[Tensor, "batch channels height width"]
     targets: UInt8[Tensor, "batch height width"]
     samples: tuple[Sample, ...]
     weights: Float32[Tensor, "batch height width"] | None = None
+    distances: Float32[Tensor, "batch height width"] | None = None
 
 
 class PatchSampler:
@@ -97,8 +99,8 @@ class PatchSampler:
         Where patches are warped, and where they are returned.
     margin : int
         Pixels per side of a patch that the network reads but does not put out (valid convolutions).
-    weights : sequence of float arrays (height, width)
-        Weight maps of the loss, one per case, or none.
+    weights, distances : sequences of float arrays (height, width)
+        Weight maps of the loss, and distances (`targets.edge_distance`), one per case, or none.
 
     Raises
     ------
@@ -118,14 +120,18 @@ class PatchSampler:
         *,
         margin: int = 0,
         weights: Sequence[np.ndarray] = (),
+        distances: Sequence[np.ndarray] = (),
     ) -> None:
         _check(images, targets, scales, seed)
-        if weights and [w.shape for w in weights] != [t.shape for t in targets]:
-            mend = "Give one of the target's size per case, or none."
-            raise BadOption("a weight map for each target", f"{len(weights)} maps of other sizes", mend)
+        for name, maps in (("weight map", weights), ("distance map", distances)):
+            if maps and [m.shape for m in maps] != [t.shape for t in targets]:
+                mend = "Give one of the target's size per case, or none."
+                raise BadOption(f"a {name} for each target", f"{len(maps)} maps of other sizes", mend)
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
         self._options, self._augmentation, self._seed = options, augmentation, seed
-        self._device, self._margin, self._weights = torch.device(device), margin, tuple(weights)
+        self._device, self._margin = torch.device(device), margin
+        self._maps = tuple(tuple(maps) for maps in (weights, distances) if maps)
+        self._weighted, self._distant = bool(weights), bool(distances)
         self._size = (options.height, options.width)
         self._window = window_size(self._size, augmentation)
         self._rare: list[Locations] = find_locations(self._targets, seed)
@@ -134,8 +140,8 @@ class PatchSampler:
         """Draw the patches of one step."""
         options = self._options
         draws = [self._generator(step, place) for place in range(options.batch)]
-        # the weight map travels as one more channel, so that it is warped with the picture
-        channels, maps = self._images[0].shape[0], int(bool(self._weights))
+        # weights and distances travel as more channels, so that they are warped with the picture
+        channels, maps = self._images[0].shape[0], len(self._maps)
         windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
         labels = np.empty((options.batch, *self._window), np.uint8)
         samples: list[Sample] = []
@@ -152,7 +158,9 @@ class PatchSampler:
             self._augmentation,
             maps,
         )
-        return Batch(images[:, :channels], targets, tuple(samples), images[:, channels] if maps else None)
+        weights = images[:, channels] if self._weighted else None
+        distances = images[:, -1] if self._distant else None
+        return Batch(images[:, :channels], targets, tuple(samples), weights, distances)
 
     def _generator(self, step: int, place: int) -> np.random.Generator:
         # the lower words of the counter are left to the generator: 2**128 numbers per sample
@@ -189,16 +197,16 @@ class PatchSampler:
         if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
             picture[:] = self._scales[case].apply(image[:, top:bottom, left:right])
             labels[:] = target[top:bottom, left:right]
-            if self._weights:
-                window[-1] = self._weights[case][top:bottom, left:right]
+            for place, maps in enumerate(self._maps, start=len(image)):
+                window[place] = maps[case][top:bottom, left:right]
             return
         rows = mirror_indices(top, bottom, target.shape[0])
         columns = mirror_indices(left, right, target.shape[1])
         # rows first: whole rows are copied fast
         picture[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
         labels[:] = target.take(rows, axis=0).take(columns, axis=1)
-        if self._weights:
-            window[-1] = self._weights[case].take(rows, axis=0).take(columns, axis=1)
+        for place, maps in enumerate(self._maps, start=len(image)):
+            window[place] = maps[case].take(rows, axis=0).take(columns, axis=1)
 
 
 def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int) -> None:

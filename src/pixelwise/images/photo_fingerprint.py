@@ -11,8 +11,8 @@ from jaxtyping import Float32, Float64
 
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, read_pixels
-from pixelwise.images.photos import on_eight_bits
 from pixelwise.images.preprocess import mean_and_std
+from pixelwise.images.views import on_eight_bits
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Whole photographs for classification: brought to one size, and random batches as a function of (seed, step)."""
+"""Whole photographs for classification: random batches as a function of (seed, step)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, Num
+from jaxtyping import Float32, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from pixelwise.errors import BadOption
 from pixelwise.images.preprocess import Scale
-from pixelwise.images.views import MOST_SIDE
+from pixelwise.images.views import MOST_SIDE, resized
 
 ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 belongs to patches
-LONGEST = 2  # a photo keeps at most this many times its shorter side; the rest is cut off on both ends
 TRIES = 10  # for a random window that fits
 
 
@@ -70,38 +68,7 @@ class PhotoBatch(NamedTuple):
     targets: Int64[Tensor, " batch"]
     samples: tuple[int, ...]
     weights: None = None
-
-
-def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
-    """Bring 16-bit values to the scale of 8 bits, as float32: 65,535 becomes 255. Other types stay as they are.
-
-    So photos of both depths can be learned and predicted together.
-    """
-    return pixels.astype(np.float32) / 257 if pixels.dtype == np.uint16 else pixels
-
-
-def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
-    """Bring a photo to a shorter side, its shape kept, and to the scale of 8 bits; very long ones lose their ends.
-
-    Shrinking averages (bilinear with antialiasing), so that fine patterns leave no false ones behind. The type stays,
-    but for 16 bits (see `on_eight_bits`).
-    """
-    height, width = pixels.shape[1:]
-    least = min(height, width)
-    rows, columns = (min(side, LONGEST * least) for side in (height, width))
-    pixels = on_eight_bits(middle(pixels, rows, columns))
-    if least == shorter:
-        return pixels
-    size = tuple(max(shorter, round(side * shorter / least)) for side in (rows, columns))
-    return _resized(pixels, size)
-
-
-def middle(
-    pixels: Num[np.ndarray, "channels height width"], rows: int, columns: int
-) -> Num[np.ndarray, "channels rows columns"]:
-    """Cut the middle out of a photo that is at least as large."""
-    top, left = (pixels.shape[1] - rows) // 2, (pixels.shape[2] - columns) // 2
-    return pixels[:, top : top + rows, left : left + columns]
+    distances: None = None
 
 
 class PhotoSampler:
@@ -113,7 +80,7 @@ class PhotoSampler:
     Parameters
     ----------
     photos : sequence of arrays (channels, rows, columns)
-        Fitted (see `fit`), of any type.
+        Fitted (see `views.fit`), of any type.
     classes : sequence of int
     scales : sequence of Scale
     options : PhotoOptions
@@ -164,7 +131,7 @@ class PhotoSampler:
         pixels, scale, options = self._photos[photo], self._scales[photo], self._options
         if options.smallest_area < 1:
             rows, columns = _window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
-            image[:] = _resized(scale.apply(pixels[:, rows, columns]), image.shape[1:])
+            image[:] = resized(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
             return
         spans: list[tuple[slice, slice]] = []
         for whole in pixels.shape[1:]:
@@ -193,10 +160,3 @@ def _window(height: int, width: int, smallest: float, rng: np.random.Generator) 
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return slice(top, top + side), slice(left, left + side)
-
-
-def _resized(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Resize with antialiasing and return the same type; whole numbers are rounded."""
-    exact = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
-    scaled = functional.interpolate(exact, size=size, mode="bilinear", antialias=True, align_corners=False)[0].numpy()
-    return np.rint(scaled).astype(pixels.dtype) if pixels.dtype.kind in "iu" else scaled.astype(pixels.dtype)

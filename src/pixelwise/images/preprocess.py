@@ -153,7 +153,8 @@ def mean_and_std_of(
                 origin[channel] = values.mean()
             values -= origin[channel]
             total[channel] += values.sum()
-            squares[channel] += values @ values
+            # not `values @ values`: that wakes the threads of the matrix library, which spin for long afterwards
+            squares[channel] += np.square(values, out=values).sum()
         count += block.shape[1] * block.shape[2]
     if count == 0:
         return origin, squares

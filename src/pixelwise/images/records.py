@@ -1,7 +1,7 @@
 """What the door hands to the rest of the house: plain records of a data set that was understood."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -149,6 +149,9 @@ class Case:
         Cases of one group are never parted by a split that pixelwise makes.
     class_index : int or None
         Class of the whole image, for task "classification".
+    shows : frozenset
+        What the mask holds: values of the file, or for instances whether there is an object (1) and ground (0); or the
+        class of the whole image.
     """
 
     name: str
@@ -157,6 +160,12 @@ class Case:
     part: Part
     group: str = ""
     class_index: int | None = None
+    shows: frozenset[Hashable] = frozenset()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has a mask or a class."""
+        return self.mask is not None or self.class_index is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 from pixelwise.images.files_bigtiff import finish_tiff
-from pixelwise.images.files_tiles import Layout, TileFile, Window
+from pixelwise.images.files_tiles import Compression, Layout, TileFile, Window
 from pixelwise.images.files_zarr import zarr_library
 from pixelwise.images.files_zarr_write import Meaning, write_zarr
 
-__all__ = ["Format", "Layout", "Meaning", "TileFile", "Window", "check_format", "finish", "result_path"]
+__all__ = ["Compression", "Format", "Layout", "Meaning", "TileFile", "Window", "check_format", "finish", "result_path"]
 
 Format = Literal["tiff", "zarr"]
 _SUFFIXES: dict[str, str] = {"tiff": ".tif", "zarr": ".ome.zarr"}

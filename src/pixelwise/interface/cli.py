@@ -31,7 +31,7 @@ from pixelwise.interface.cli_parts import (
     show,
 )
 from pixelwise.interface.flags import data_options as _options
-from pixelwise.interface.flags import large_format, numbers
+from pixelwise.interface.flags import large_compression, large_format, numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
 SOME_FAILED = 3
@@ -92,6 +92,8 @@ def train(
     budget: Annotated[str | None, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of training steps, instead of a budget.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, instead of a budget.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate with so many folds; makes an ensemble.")] = None,
+    distil: Annotated[bool, typer.Option("--distil", help="With --folds: teach one network what all say.")] = False,
     seed: Annotated[int, typer.Option(help="Every random draw is a function of it.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
@@ -121,6 +123,8 @@ def train(
         budget=budget,
         steps=steps,
         epochs=epochs,
+        folds=folds,
+        distil=distil,
         seed=seed,
         resume=resume,
         config=config,
@@ -135,7 +139,7 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with a folder per class.")],
-    part: Annotated[str | None, typer.Option(help="train, val or test; by default test, else val.")] = None,
+    part: Annotated[str | None, typer.Option(help="train, val, test or out_of_fold; by default test.")] = None,
     device: Device = "auto",
     as_json: Json = False,
     images: Images = None,
@@ -171,6 +175,10 @@ def predict(
     tile: Annotated[int | None, typer.Option(help="Pixels a side that a tile keeps.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest difference of a logit that seams may make.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="Stream into: tiff or zarr.")] = None,
+    compression: Annotated[str | None, typer.Option(help="Of what streams: deflate or zstd.")] = None,
+    sampled_intensities: Annotated[
+        bool, typer.Option("--sampled-intensities", help="Large images: estimate the intensity scale from samples.")
+    ] = False,
     pages: Pages = None,
     device: Device = "auto",
     runtime: Runtime = "auto",
@@ -194,6 +202,8 @@ def predict(
         pages=pages,
         tolerance=tolerance,
         format=large_format(form),
+        compression=large_compression(compression),
+        sampled_intensities=sampled_intensities,
     )
     show(result.to_json(), as_json, result.to_text(out))
     if result.failed:

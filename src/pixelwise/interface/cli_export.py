@@ -34,11 +34,9 @@ def add_export_commands(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[
-        Path | None, typer.Argument(help="Images and masks for the proof; by default those of the training.")
+        Path | None, typer.Argument(help="Labelled images for the proof; by default those of the training.")
     ] = None,
-    kind: Annotated[
-        str, typer.Option("--format", help="onnx, openvino, openvino-int8, torch-export or bioimageio.")
-    ] = "onnx",
+    kind: Format = "onnx",
     out: Annotated[Path | None, typer.Option(help="The file; by default in the run folder, under export/.")] = None,
     name: Annotated[str, typer.Option(help="Of a bioimage.io package.")] = "pixelwise model",
     author: Annotated[list[str] | None, typer.Option(help="Of a bioimage.io package; may be repeated.")] = None,

@@ -18,7 +18,7 @@ GroupBy = Annotated[str | None, typer.Option(help="Regular expression with one g
 Pages = Annotated[int | None, typer.Option(help="Take TIFF stacks of this many pages as channels.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave images without mask aside.")]
 AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accept equal images in two parts.")]
-Runtime = Annotated[str, typer.Option(help="auto, torch, onnx, openvino, torch-bf16 or openvino-bf16.")]
+Runtime = Annotated[str, typer.Option(help="auto, torch, onnx, openvino, torch-bf16, openvino-bf16 or torch-compile.")]
 
 
 def show(value: dict[str, Any], as_json: bool, text: str) -> None:

@@ -51,3 +51,16 @@ def large_format(text: str | None) -> Literal["tiff", "zarr"] | None:
     if text is None or text == "tiff" or text == "zarr":
         return text
     raise BadOption("--format tiff or zarr", f"`{text}`", "Leave it out for PNG, or TIFF where images are large.")
+
+
+def large_compression(text: str | None) -> Literal["deflate", "zstd"] | None:
+    """Read what compresses results that stream; None leaves it to their format.
+
+    Raises
+    ------
+    BadOption
+        Another word.
+    """
+    if text is None or text == "deflate" or text == "zstd":
+        return text
+    raise BadOption("--compression deflate or zstd", f"`{text}`", "Leave it out for what is usual in the format.")

@@ -9,7 +9,7 @@ Memory in bytes per pixel, with the result:
 |---|---|---|
 | classes | 1 | 1 |
 | components | 1 | 5 (foreground 1, numbers 4) |
-| boundary | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
+| boundary, distance | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
 
 Numbers of at most 16 bits are handed out as such: while they are copied 6 bytes, afterwards 2. Holes are filled object
 by object; the largest object that is not convex takes about 5 bytes per pixel of its box, after 2 have become free.
@@ -54,7 +54,7 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
         return _Classes(size)
     if options.kind == "components":
         return _Components(options, size)
-    return _Boundary(options, size)
+    return _Flooded(options, size)
 
 
 def decode(
@@ -67,6 +67,23 @@ def decode(
     return decoder.finish()
 
 
+def most_probable_class(
+    probabilities: Float[np.ndarray, "channels rows columns"],
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Return the class of each pixel, the first of equals; logits, which have the same order, will do as well.
+
+    `argmax(0)` at ten times its speed and more: whole channels are compared, so that neighbours lie side by side.
+    """
+    if len(probabilities) == 2:
+        return (probabilities[1] > probabilities[0]).view(np.uint8)
+    found = np.zeros(probabilities.shape[1:], np.uint8)
+    highest = probabilities[0].copy()
+    for index, chances in enumerate(probabilities[1:], 1):
+        np.maximum(found, (chances > highest).view(np.uint8) * np.uint8(index), out=found)  # later ones are larger
+        np.maximum(highest, chances, out=highest)
+    return found
+
+
 def foreground_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> Bool[np.ndarray, "rows columns"]:
@@ -77,10 +94,15 @@ def foreground_of(
 def parts_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
-    """Return what kind "boundary" keeps of a window: foreground, seeds, and the interior's probability times 255."""
+    """Return what is kept of a window: foreground, seeds, and the interior's probability times 255.
+
+    Kind "distance" finds its seeds where pixels are deep and no boundary. Where objects meet is left to the interior:
+    depths are shares of each object's own, and slopes of different lengths do not meet where the border is.
+    """
     # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
     foreground, interior = foreground_of(probabilities, options), probabilities[1]
-    seeds = foreground & (interior > options.seed_threshold)
+    depth = probabilities[3] * (1 - probabilities[2]) if options.kind == "distance" else interior
+    seeds = foreground & (depth > options.seed_threshold)
     return foreground, seeds, np.rint(interior * 255).astype(np.uint8)
 
 
@@ -91,7 +113,7 @@ class _Classes:
         self._mask = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        self._mask[_slices(window)] = probabilities.argmax(0)
+        self._mask[_slices(window)] = most_probable_class(probabilities)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         return self._mask
@@ -113,7 +135,7 @@ class _Components:
         return drop_small(labels, self._options.min_area)
 
 
-class _Boundary:
+class _Flooded:
     """Areas of clear interior are seeds, which spread over the foreground and meet where interior is least probable."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:

@@ -5,14 +5,20 @@
 | classes | the classes of the mask | the most probable class |
 | components | background, object | connected components |
 | boundary | background, interior, boundary | flooding from seeds in the interiors |
+| distance | as boundary, and the distance to the object's edge | flooding from seeds deep inside |
+
+The distance is no class: it stands in the last channel, a number between 0 and 1 for each pixel (`edge_distance`). What
+turns logits into probabilities is therefore not the same for every channel; `class_channels` says where the soft-max
+ends and the logistic function begins, and `probabilities_of` applies both.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Int32, Integer, UInt8
+from jaxtyping import Float, Float16, Float32, Int32, Integer, UInt8
 from scipy import ndimage
+from scipy.special import expit, softmax
 from skimage.segmentation import find_boundaries
 
 from pixelwise.errors import BadOption
@@ -26,13 +32,13 @@ class TargetOptions:
     """How label images become targets.
 
     `boundary_width` is the width, in pixels, of the boundary inside each object. Seeds are connected areas whose
-    interior probability is above `seed_threshold`; objects end where background is more probable than
-    1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width, in pixels, of the
-    background that is cut between touching objects; kind "components" alone reads it, because "boundary" parts
-    objects by a class of its own.
+    interior probability (kind "distance": whose distance) is above `seed_threshold`; objects end where background is
+    more probable than 1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width,
+    in pixels, of the background that is cut between touching objects; kind "components" alone reads it, because the
+    others part objects by a class of its own.
     """
 
-    kind: Literal["classes", "components", "boundary"] = "classes"
+    kind: Literal["classes", "components", "boundary", "distance"] = "classes"
     boundary_width: int = 1
     seed_threshold: float = 0.5
     foreground_threshold: float = 0.5
@@ -53,17 +59,53 @@ class TargetOptions:
 
 def target_classes(options: TargetOptions, classes: int) -> int:
     """Return the number of classes the network must tell apart for masks of `classes` classes."""
-    return {"classes": classes, "components": 2, "boundary": 3}[options.kind]
+    return {"classes": classes, "components": 2, "boundary": 3, "distance": 3}[options.kind]
+
+
+def target_channels(options: TargetOptions, classes: int) -> int:
+    """Return the channels of the logits for masks of `classes` classes: one per class, and the distance."""
+    return target_classes(options, classes) + (options.kind == "distance")
+
+
+def floods(options: TargetOptions) -> bool:
+    """Tell whether objects are flooded from seeds."""
+    return options.kind in ("boundary", "distance")
+
+
+def class_channels(options: TargetOptions, channels: int) -> int:
+    """Return how many of the `channels` of the logits are classes, which come first and share a soft-max."""
+    return channels - (options.kind == "distance")
+
+
+def probabilities_of(
+    logits: Float[np.ndarray, "*batch channels height width"], options: TargetOptions, temperature: float = 1.0
+) -> Float[np.ndarray, "*batch channels height width"]:
+    """Turn logits into what they say: soft-max over the classes, the logistic function over the distance.
+
+    The logits of the classes are divided by `temperature` before; the distance is no probability and stays.
+    """
+    classes = class_channels(options, logits.shape[-3])
+    scaled = logits[..., :classes, :, :]
+    scaled = scaled if temperature == 1 else scaled / np.array(temperature, logits.dtype)
+    if classes == logits.shape[-3]:
+        return softmax(scaled, axis=-3)
+    chances = np.empty_like(logits)
+    chances[..., :classes, :, :] = softmax(scaled, axis=-3)
+    chances[..., classes:, :, :] = expit(logits[..., classes:, :, :])
+    return chances
 
 
 def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
-    """Turn a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) into a class map."""
+    """Turn a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) into a class map.
+
+    Kind "distance" is compared with `edge_distance` on top.
+    """
     if options.kind == "classes":
         return labels.astype(np.uint8)
     target = (labels > 0).astype(np.uint8)
     if options.kind == "components" and options.separate:
         target[(labels > 0) & (separate(labels, options.separate) <= 0)] = 0
-    if options.kind == "boundary":
+    if floods(options):
         edge = find_boundaries(labels, mode="inner")
         for _ in range(options.boundary_width - 1):
             edge |= find_boundaries(np.where(edge, 0, labels), mode="inner") & (labels > 0)
@@ -71,6 +113,24 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
         _keep_an_interior(target, labels)
     target[labels < 0] = IGNORE
     return target
+
+
+def edge_distance(labels: Integer[np.ndarray, "height width"]) -> Float16[np.ndarray, "height width"]:
+    """Return how deep each pixel lies in its object: the distance to what is outside, 1 at the deepest pixels.
+
+    Each object is scaled by its own greatest depth, so that small and large ones all reach 1, and a threshold finds a
+    core in each; 0 outside objects. The image's border is no edge: an object goes on beyond it, as it does beyond the
+    border of a training patch.
+    """
+    numbered = renumber(labels)
+    found = np.zeros(labels.shape, np.float16)
+    for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
+        # a pixel more on every side: beyond that nothing can be nearer
+        near = (slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, columns.start - 1), columns.stop + 1))
+        inside = numbered[near] == number
+        depths = inside.astype(np.float32) if inside.all() else depth(inside)
+        found[near][inside] = depths[inside] / depths.max()
+    return found
 
 
 def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Integer[np.ndarray, "height width"]:

@@ -251,6 +251,14 @@ def count_parameters(modules: Iterable[nn.Module]) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
+def has_memory(network: nn.Module) -> bool:
+    """Tell whether weights can be drawn: those of the "meta" device have sizes and no values.
+
+    Nothing would be drawn into them, but PyTorch loads its whole compiler to find out: half a second at every start.
+    """
+    return not next(network.parameters()).is_meta
+
+
 def initialise(network: nn.Module) -> None:
     """Draw kernels from a normal distribution of deviation sqrt(2 / N), N inputs of one neuron; biases are 0.
 
@@ -258,6 +266,8 @@ def initialise(network: nn.Module) -> None:
     64 channels. One output pixel of a 2 x 2 transposed convolution of stride 2 sees one input pixel, so there N is
     the number of input channels.
     """
+    if not has_memory(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.normal_(module.weight, 0.0, math.sqrt(2 / module.in_channels))

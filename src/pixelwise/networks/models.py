@@ -13,6 +13,7 @@ from pixelwise.geometry.trail import Step, Take, Trail, sizes_along, sizes_with_
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
 from pixelwise.networks.encoders import Encoder
+from pixelwise.networks.ensemble import Ensemble
 
 WEIGHTED = ("convolution", "transposed", "linear")
 
@@ -207,6 +208,7 @@ class Classifier(nn.Module):
 
 
 Network = Segmenter | Classifier
+Trained = Network | Ensemble  # what a model file holds
 
 
 def make_segmenter(

@@ -112,7 +112,8 @@ class PaddedIdentity(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
-        thinned = features[:, :, :: self.stride, :: self.stride]
+        # not features[:, :, ::2, ::2]: its size must be seen to be that of the convolutions beside it, for every size
+        thinned = functional.avg_pool2d(features, 1, self.stride)
         return functional.pad(thinned, (0, 0, 0, 0, 0, self.channels - features.shape[1]))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
-from pixelwise.networks.blocks import count_parameters
+from pixelwise.networks.blocks import count_parameters, has_memory
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
 
 Stem = Literal["7x7", "deep", "3x3"]
@@ -109,6 +109,8 @@ def initialise_resnet(network: nn.Module, *, zero_residuals: bool) -> None:
     He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_residuals` the last normalisation of each
     block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
     """
+    if not has_memory(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
-from pixelwise.networks.blocks import count_parameters
+from pixelwise.networks.blocks import count_parameters, has_memory
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -85,6 +85,8 @@ class VGGEncoder(nn.Module):
 
 def initialise_vgg(network: nn.Module) -> None:
     """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does."""
+    if not has_memory(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,20 +1,7 @@
-"""Whole-image classification: the loss on logits, and scores from the probabilities of each image."""
+"""Whole-image classification: scores from the probabilities of each image."""
 
 import numpy as np
 from jaxtyping import Float, Int64, Integer
-from torch import Tensor
-from torch.nn import functional
-
-
-def classification_loss(
-    logits: Float[Tensor, "batch classes"], target: Int64[Tensor, " batch"], smoothing: float = 0.0
-) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of logits against a class per image.
-
-    With `smoothing` e the truth is taken as 1 - e plus e / classes for the class and e / classes for each other one
-    (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7).
-    """
-    return functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
 
 def count_classes(

@@ -35,6 +35,8 @@ class LossOptions:
         of pixels between near objects. A weight of 0 leaves the map out.
     label_smoothing : float
         For classes of whole images alone (`classification_loss`).
+    distance : float
+        Weight of the distance's loss beside those of the classes; for targets of kind "distance" alone.
     """
 
     cross_entropy: float = 1.0
@@ -46,6 +48,7 @@ class LossOptions:
     border_weight: float = 0.0
     border_sigma: float = 5.0
     label_smoothing: float = 0.0
+    distance: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse negative weights, a loss of nothing, and weights of a cross-entropy that is not there."""
@@ -55,6 +58,8 @@ class LossOptions:
         if self.border_weight < 0 or self.border_sigma <= 0:
             came = f"border_weight {self.border_weight}, border_sigma {self.border_sigma}"
             raise BadOption("loss.border_weight of 0 or more, loss.border_sigma above 0", came, "Try 10 and 5.")
+        if self.distance < 0:
+            raise BadOption("loss.distance of 0 or more", f"{self.distance}", "Try 1.")
         if not 0 <= self.label_smoothing < 1:
             raise BadOption("loss.label_smoothing in [0, 1)", f"{self.label_smoothing}", "Try 0.1.")
         if self.border_weight and not self.cross_entropy:
@@ -84,6 +89,17 @@ def inverse_shares(counts: Sequence[int]) -> tuple[float, ...]:
     """
     there = sum(count > 0 for count in counts)
     return tuple(sum(counts) / (there * count) if count else 1.0 for count in counts)
+
+
+def classification_loss(
+    logits: Float[Tensor, "batch classes"], target: Int64[Tensor, " batch"], smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of logits against a class per image.
+
+    With `smoothing` e the truth is taken as 1 - e plus e / classes for the class and e / classes for each other one
+    (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7).
+    """
+    return functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
 
 def segmentation_loss(
@@ -119,6 +135,44 @@ def segmentation_loss(
         first = 0 if options.dice_background or classes == 1 else 1
         total = total + options.dice * _dice_loss(logarithms.exp(), index, valid, options.batch_dice, first)
     return total
+
+
+def distance_loss(
+    logits: Float[Tensor, "batch height width"],
+    distances: Float[Tensor, "batch height width"],
+    target: UInt8[Tensor, "batch height width"] | Int64[Tensor, "batch height width"],
+) -> Float[Tensor, ""]:
+    """Return the loss of the distance's logits against distances between 0 and 1, as a mean over the valid pixels.
+
+    The cross-entropy of logistic regression, which takes shares as well as zeros and ones: its gradient is prediction
+    minus truth, so that no pixel learns slowly because the logistic function is flat there (StarDist learns its
+    distance so, Schmidt et al. 2018, arXiv 1806.03535). What can be reached is the entropy of the truth, which is
+    subtracted: a perfect prediction costs 0.
+    """
+    valid = target != IGNORE
+    if not bool(valid.any()):
+        return logits.sum() * 0.0
+    truth = distances[valid].clamp(0.0, 1.0)
+    cost = functional.binary_cross_entropy_with_logits(logits[valid], truth)
+    return cost + (torch.xlogy(truth, truth) + torch.xlogy(1 - truth, 1 - truth)).mean()
+
+
+def distillation_loss(
+    logits: Float[Tensor, "batch channels *size"], taught: Float[Tensor, "batch channels *size"], classes: int
+) -> Float[Tensor, ""]:
+    """Return how far the probabilities of logits are from those of `taught`, on average over pixels (or images).
+
+    The Kullback-Leibler divergence over the first `classes` channels, which share a soft-max, and of the logistic
+    function of each channel behind them: 0 where both say the same.
+    """
+    mine = functional.log_softmax(logits[:, :classes], dim=1)
+    theirs = functional.log_softmax(taught[:, :classes], dim=1)
+    loss = functional.kl_div(mine, theirs, reduction="none", log_target=True).sum(1).mean()
+    if classes == logits.shape[1]:
+        return loss
+    rest = taught[:, classes:].sigmoid()
+    cost = functional.binary_cross_entropy_with_logits(logits[:, classes:], rest, reduction="none")
+    return loss + (cost + torch.xlogy(rest, rest) + torch.xlogy(1 - rest, 1 - rest)).sum(1).mean()
 
 
 def _cross_entropy(

@@ -72,6 +72,7 @@ SECTIONS: dict[str, type] = {
     "prediction": PredictionOptions,
 }
 
+OWN = "Set by you."
 RECIPE = "recipe"  # the one setting that stands in no section
 # Short words of the command line, and the settings they stand for.
 ALIASES = {
@@ -146,7 +147,7 @@ def _read_words(assignments: Sequence[str]) -> Choices:
         if not equals:
             raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
         key = RECIPE if word == RECIPE else ".".join(_split(word))
-        own[key] = _parse(text, f"the value of {word}"), "Set by you."
+        own[key] = _parse(text, f"the value of {word}"), OWN
     return (recipe_choices(str(own[RECIPE][0])) if RECIPE in own else {}) | own
 
 

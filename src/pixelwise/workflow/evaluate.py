@@ -13,11 +13,12 @@ from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.evaluation.masks import score_masks
+from pixelwise.workflow.evaluation.out_of_fold import PART, evaluate_out_of_fold
 from pixelwise.workflow.evaluation.parts import choose, joined, understand
 from pixelwise.workflow.evaluation.photos import score_photos
 from pixelwise.workflow.run import Run
 
-PARTS = ("train", "val", "test")
+PARTS = ("train", "val", "test", PART)
 
 
 def evaluate(
@@ -37,9 +38,10 @@ def evaluate(
         A run folder that `train` made.
     data : path
         A folder of images and masks, or for whole-image classes a folder per class.
-    part : {"train", "val", "test"}, optional
+    part : {"train", "val", "test", "out_of_fold"}, optional
         By default the test part, or the validation part where there is no test part. In a folder without parts,
-        "val" means the images that the run was not trained on.
+        "val" means the images that the run was not trained on. A run with folds has "out_of_fold" in place of "val":
+        each image is scored by the network that did not see it.
     device : {"auto", "cpu", "cuda", "mps"}
     options : DataOptions, optional
         Answers to what would otherwise be guessed from the folder; those left at their defaults are as in training.
@@ -63,14 +65,19 @@ def evaluate(
     progress = progress or Console()
     keep_large_blocks()
     if part is not None and part not in PARTS:
-        raise BadOption("a part: train, val or test", f"`{part}`", "Leave --part out to score test, or else val.")
+        expected = "a part: train, val, test, or for a run with folds out_of_fold"
+        raise BadOption(expected, f"`{part}`", "Leave --part out to score test, or else val.")
     opened, root = Run.open(run), Path(data)
+    if part == PART and not opened.folds:
+        raise BadOption("a run with folds for the part out_of_fold", "one without", "Score --part val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
     options = joined(config.data, options or DataOptions())
     if isinstance(model, PhotoModel) and options.task == "auto":
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
     dataset = understand(root, options, config.training.seed, progress)
+    if part == PART or (part is None and opened.folds and not dataset.part("test")):
+        return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
     chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)

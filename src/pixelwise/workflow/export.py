@@ -1,24 +1,27 @@
 """Export: a run becomes a file that other programs run, proven on images that the run was not trained on."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from pixelwise.engine.exporting.export import CALIBRATION_TILES, Exported, Material, export_model
+from pixelwise.engine.exporting.export import Exported, Material, export_model
 from pixelwise.engine.exporting.formats import FORMATS
-from pixelwise.engine.exporting.samples import MOST_SAMPLES, Sample
+from pixelwise.engine.exporting.samples import Sample
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.exporting.to_bioimage import About
 from pixelwise.engine.modelfile import find_model_file, load_model
 from pixelwise.engine.recipe import Recipe
-from pixelwise.errors import BadDataset, BadModel, BadOption, nearest
-from pixelwise.images.cases import Case, DataOptions, read_labels, read_pixels
-from pixelwise.images.records import Labelling
-from pixelwise.labels.targets import encode
+from pixelwise.errors import BadDataset, BadOption, nearest
+from pixelwise.images.cases import DataOptions
 from pixelwise.progress import Console, Progress
 from pixelwise.wording import counted
-from pixelwise.workflow.evaluation.masks import agree
 from pixelwise.workflow.evaluation.parts import divide, joined, understand
+from pixelwise.workflow.proof.masks import read_mask_samples
+from pixelwise.workflow.proof.photos import read_photo_samples
 from pixelwise.workflow.run import Run
 
+Item = TypeVar("Item")
 MOST_PIXELS = 400_000_000  # of the images that are held at once for a proof
 
 
@@ -32,14 +35,14 @@ def export(
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Export a run of masks.
+    """Export a run.
 
     Parameters
     ----------
     run : path
         A run folder.
     data : path, optional
-        The images and masks for the proof, and for int8 those whose intensities are observed; by default the folder
+        The labelled images for the proof, and for int8 those whose intensities are observed; by default the folder
         that the run was trained on, of which the validation images prove and the training images are observed.
     kind : str
         A key of `engine.exporting.formats.FORMATS`.
@@ -72,8 +75,6 @@ def export(
     if path.suffix != Path(FORMATS[kind].place).suffix:
         raise BadOption(f"a file {Path(FORMATS[kind].place).suffix} for {kind}", path.name, "Change --out.")
     network, recipe = load_model(find_model_file(opened.folder))
-    if recipe.view is not None:
-        raise BadModel("a model of masks", "one of whole-image classes", "Give another run.", opened.folder)
     material = _material(opened, Path(data) if data is not None else None, options, recipe, progress)
     progress.tell(f"Exporting {kind}; it is compared with the run on {counted(len(material.proof), 'image')}.")
     return export_model(network, recipe, kind, path, material, about)
@@ -82,35 +83,33 @@ def export(
 def _material(run: Run, data: Path | None, given: DataOptions | None, recipe: Recipe, progress: Progress) -> Material:
     folder = str(run.understood.get("folder", ""))
     if data is None and not folder:
-        raise BadDataset("the folder of images and masks for the proof", "none", "Give it behind the run.", run.folder)
+        raise BadDataset("the folder of labelled images for the proof", "none", "Give it behind the run.", run.folder)
     root = data if data is not None else Path(folder)
-    config = run.config
+    config, subject = run.config, subject_of(recipe)
     options = joined(config.data, given or DataOptions())
     dataset = understand(root, options, config.training.seed, progress)
-    labelling = agree(recipe, dataset.labelling, root)
     parts = divide(dataset, run)
-    unseen = parts["val"] or parts["test"]
+    unseen = _evenly(parts["val"] or parts["test"], subject.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
-    proof = list(_few(_samples(unseen[:MOST_SAMPLES], labelling, recipe, options.pages), progress, len(unseen)))
-    observed = parts["train"] or unseen
-    every = max(1, len(observed) // CALIBRATION_TILES)
-    return Material(proof=proof, training=lambda: _samples(observed[::every], labelling, recipe, options.pages))
+    read = read_mask_samples if recipe.view is None else partial(read_photo_samples, view=recipe.view)
+    proof = list(_few(read(recipe, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
+    observed = _evenly(parts["train"] or unseen, subject.observed)
+    training = partial(read, recipe, dataset=dataset, cases=observed, pages=options.pages)
+    return Material(proof=proof, training=training)
 
 
-def _samples(cases: Sequence[Case], labelling: Labelling, recipe: Recipe, pages: int | None) -> Iterator[Sample]:
-    """Read labelled images one by one, with the class that the network should see at each pixel."""
-    for case in cases:
-        if case.mask is not None:
-            truth = encode(read_labels(case.mask, labelling), recipe.target)
-            yield Sample(read_pixels(case.image, recipe.channels, pages).pixels, truth)
+def _evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """Return at most `most`, evenly spread: folders of classes lie one behind the other."""
+    count = min(most, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _few(samples: Iterator[Sample], progress: Progress, total: int) -> Iterator[Sample]:
     """Yield samples until they are many pixels; at least one."""
     pixels = 0
-    for sample in progress.track(samples, "reading", min(total, MOST_SAMPLES)):
+    for sample in progress.track(samples, "reading", total):
         yield sample
-        pixels += sample.truth.size
+        pixels += sample.pixels[0].size
         if pixels > MOST_PIXELS:
             return

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.model import Model
 from pixelwise.engine.opening import find_model, open_model, tells_classes
+from pixelwise.engine.photo_model import PhotoModel
 from pixelwise.images.cases import find_images
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.prediction.masks import predict_masks
+from pixelwise.workflow.prediction.photos import predict_photos
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_place
 
-if TYPE_CHECKING:
-    from pixelwise.engine.photo_model import PhotoModel
 
-
-def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> "Model | PhotoModel":
+def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | PhotoModel:
     """Load a run folder, a model file or an exported file for prediction in Python: `load("runs/x").predict(array)`.
 
     `predict` of a model of masks returns a mask or a label image; of a model of whole-image classes the index of a
@@ -41,6 +40,8 @@ def predict(
     pages: int | None = None,
     tolerance: float | None = None,
     format: Literal["tiff", "zarr"] | None = None,
+    compression: Literal["deflate", "zstd"] | None = None,
+    sampled_intensities: bool = False,
     progress: Progress | None = None,
 ) -> Predictions:
     """Predict image files.
@@ -65,8 +66,9 @@ def predict(
     device, tile : optional
         As in `load_model_for_prediction`.
     runtime : str
-        What computes masks: "auto", "torch", "onnx", "openvino", "torch-bf16" or "openvino-bf16". "auto" takes what was
-        measured as the fastest for this model on this machine, and measures where there is enough to predict.
+        What computes: "auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16" or "torch-compile". For masks
+        "auto" takes what was measured as the fastest for this model on this machine, and measures where there is enough
+        to predict; the last three are never taken unasked.
     overwrite : bool
         Replace results that are there already.
     pages : int, optional
@@ -77,6 +79,11 @@ def predict(
     format : {"tiff", "zarr"}, optional
         Stream all masks into tiled BigTIFFs or OME-Zarr with a pyramid. Images of more than 100 megapixels always
         stream, into BigTIFFs unless this says otherwise; a stopped command is continued by the same command.
+    compression : {"deflate", "zstd"}, optional
+        Of results that stream; by default what is usual in their format: deflate in TIFF, zstd in Zarr.
+    sampled_intensities : bool
+        Of images that stream and are normalised by their own mean and standard deviation: estimate these from 64
+        windows of 256 x 256 pixels, spread evenly, and save a pass over all pixels.
     progress : Progress, optional
 
     Returns
@@ -106,12 +113,12 @@ def predict(
         pages=pages,
         tolerance=tolerance,
         format=format,
+        compression=compression,
+        sampled_intensities=sampled_intensities,
     )
     paths = [image for path in inputs for image in find_images(Path(path))]
     check_place(folder, [Path(path) for path in inputs])
     model_file = find_model(run)
     if tells_classes(model_file):
-        from pixelwise.workflow.prediction.photos import predict_photos  # brings torch, which exports do without
-
         return predict_photos(model_file, paths, folder, wishes, progress)
     return predict_masks(model_file, paths, folder, wishes, progress)

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.commit import commit_text
+from pixelwise.engine.modelfile import read_recipe
 from pixelwise.errors import BadRun, PixelwiseError
 from pixelwise.progress import Console, Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.config import settings
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.folds import averages_table, fold_table
 from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
 from pixelwise.workflow.reporting.photos import photo_mistakes, photo_scores
@@ -58,7 +60,9 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
         ("The plan, and why", lambda: _plan(opened)),
         ("The learning", lambda: _curves(opened)),
         ("The film of the learning", lambda: _film(opened)),
+        ("The folds", lambda: fold_table(opened)),
         *_of_scores(opened, found, progress),
+        ("Averaging over turned inputs", lambda: averages_table(opened)),
         ("Made with", lambda: _environment(opened)),
     ]
     for title, make in sections:
@@ -75,7 +79,7 @@ def _headline(scores: dict[str, Any] | None) -> list[str]:
         ]
     head = scores["headline"]
     interval = "" if head["low"] is None else f", 95 % interval {html.show(head['low'])} to {html.show(head['high'])}"
-    images = counted(len(scores["cases"]), f"{scores['part']} image")
+    images = counted(len(scores["cases"]), f"{words(scores['part'])} image")
     what = html.escape(f"{words(head['name'])} on {images} of {scores['data']}{interval}")
     return [f'<p class="headline"><b>{html.escape(html.show(head["value"]))}</b> {what}</p>']
 
@@ -96,7 +100,16 @@ def _plan(run: Run) -> list[str]:
     config = run.config
     chosen = [(key, value) for key, value in settings(config).items() if key in config.reasons]
     rows = [(*key.split(".", 1), str(value), config.reasons[key]) for key, value in chosen]
-    return [html.table(("section", "setting", "value", "why"), rows)]
+    return [html.table(("section", "setting", "value", "why"), rows), *_thresholds(run)]
+
+
+def _thresholds(run: Run) -> list[str]:
+    """Say which thresholds of objects were chosen after training, where some were."""
+    try:
+        told = read_recipe(run.model_path).trained.get("thresholds")
+    except PixelwiseError:  # a report of a run without a model shows the rest
+        return []
+    return [html.paragraphs([f"Thresholds of objects. {told}"])] if told else []
 
 
 def _curves(run: Run) -> list[str]:
@@ -132,7 +145,7 @@ def _of_scores(run: Run, scores: dict[str, Any] | None, progress: Progress) -> l
     """Return the sections that only a scored run has; they differ with the task."""
     if scores is None:
         return []
-    title = f"Scores on {scores.get('part', 'no part')}"
+    title = f"Scores on {words(scores.get('part', 'no part'))}"
     if scores.get("task") == "classification":
         return [
             (title, lambda: photo_scores(scores)),

@@ -38,6 +38,16 @@ class Run:
         return self.folder / "scores.json"
 
     @property
+    def summary_path(self) -> Path:
+        """How the training went; it stands there once the training has come to its end."""
+        return self.folder / "summary.json"
+
+    @property
+    def out_of_fold_path(self) -> Path:
+        """Probabilities and Dice beside the truth, each from the network that did not see the image."""
+        return self.folder / "out_of_fold.npz"
+
+    @property
     def metrics_path(self) -> Path:
         """One row per validation."""
         return self.folder / "metrics.csv"
@@ -82,6 +92,27 @@ class Run:
         """What was understood of the data, in sentences and numbers."""
         return self.read_json("understood.json")
 
+    @property
+    def folds(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the cases that each fold leaves out; empty for a run without folds."""
+        if not (self.folder / "folds.json").is_file():
+            return ()
+        return tuple(tuple(str(name) for name in names) for names in self.read_json("folds.json")["left_out"])
+
+    def fold(self, number: int) -> "Run":
+        """Return the run of a fold, counted from 1; it may not have begun."""
+        return Run(self.folder / "folds" / str(number))
+
+    @property
+    def distilled(self) -> bool:
+        """Whether a student is to learn from the ensemble of the folds."""
+        return bool(self.folds) and bool(self.read_json("folds.json").get("distil"))
+
+    @property
+    def student(self) -> "Run":
+        """The run of the network that learns from the ensemble; it may not have begun."""
+        return Run(self.folder / "student")
+
     @classmethod
     def open(cls, folder: Path | str) -> "Run":
         """Open a run folder.
@@ -115,10 +146,14 @@ class Run:
         """
         run = cls(folder)
         run.check_free()
-        for name, value in records.items():
-            commit_json(folder / f"{name}.json", value)
-        save_config(run.config_path, config)
+        run.begin(config, records)
         return run
+
+    def begin(self, config: Config, records: Mapping[str, Any]) -> None:
+        """Write the JSON records, then config.yaml, into a folder that may hold what was left of an earlier attempt."""
+        for name, value in records.items():
+            commit_json(self.folder / f"{name}.json", value)
+        save_config(self.config_path, config)
 
     def check_free(self) -> None:
         """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""

@@ -22,7 +22,11 @@ WORDS = {
     "objects_predicted": "objects predicted",
 }
 # What a validation measures on the classes of the target, which for objects are not those that `evaluate` scores.
-LEARNED = {"boundary": "mean Dice of interior and boundary", "components": "Dice of object pixels"}
+LEARNED = {
+    "boundary": "mean Dice of interior and boundary",
+    "distance": "mean Dice of interior and boundary",
+    "components": "Dice of object pixels",
+}
 
 
 def words(key: str) -> str:
@@ -39,7 +43,7 @@ def describe_scores(scores: dict[str, Any]) -> str:
     """Return a few lines of text for what `evaluate` returned."""
     head = scores["headline"]
     lines = [
-        f"{scores['data']}, part {scores['part']}, {counted(len(scores['cases']), 'image')}: "
+        f"{scores['data']}, part {words(scores['part'])}, {counted(len(scores['cases']), 'image')}: "
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}"
     ]
     describe = _describe_photos if scores["task"] == "classification" else _describe_masks

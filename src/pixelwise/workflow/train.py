@@ -1,17 +1,16 @@
 """Train: from a folder of images with masks, or of images in class folders, to a run folder with a model file."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pixelwise.engine.allocator import keep_large_blocks
 from pixelwise.engine.machine import Machine, choose_device, look_at_machine
-from pixelwise.errors import BadOption, BadRun, DiskFull
+from pixelwise.errors import BadOption, DiskFull
 from pixelwise.images.cases import DataOptions, Dataset, understand
+from pixelwise.images.folds import deal, joined
 from pixelwise.progress import Console, Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.config import (
@@ -21,12 +20,14 @@ from pixelwise.workflow.config import (
     load_config,
     override,
     parse_assignments,
-    settings,
 )
 from pixelwise.workflow.environment import describe_environment, parse_duration
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import preparation_of
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.training.continuing import refuse_other_plan, reopen
+from pixelwise.workflow.training.cross_validation import CrossValidation
 from pixelwise.workflow.training.loop import Training
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
@@ -38,6 +39,8 @@ def train(
     budget: float | str | None = None,
     steps: int | None = None,
     epochs: int | None = None,
+    folds: int | None = None,
+    distil: bool = False,
     seed: int = 0,
     resume: bool = False,
     config: Path | str | None = None,
@@ -58,6 +61,12 @@ def train(
         Wall-clock time of the whole call: seconds, or text such as "90s", "10m", "2h".
     steps, epochs : int, optional
         Instead of a budget. A pass over as many pixels as the training images have is an epoch.
+    folds : int, optional
+        Cross-validation: train so many networks, each without the images of one fold, score every image by the network
+        that did not see it, and write all of them as one ensemble. A budget is shared out to them; `steps` and
+        `epochs` are those of each.
+    distil : bool
+        With folds: teach one network what the ensemble says, so that predicting costs as much as with one.
     seed : int
         Every random draw is a function of it.
     resume : bool
@@ -93,20 +102,24 @@ def train(
     root = Path(data)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
     if resume:
-        _refuse_other_plan(
+        refuse_other_plan(
             Run.open(folder),
             {
                 "--budget": parse_duration(budget),
                 "--steps": steps,
                 "--epochs": epochs,
+                "--folds": folds,
+                "--distil": distil or None,
                 "--seed": seed or None,
                 "--config": config,
                 "answers about the data": data_options,
             },
             overrides,
         )
-        run, dataset = _reopen(folder, root, progress)
+        run, dataset = reopen(folder, root, progress)
     else:
+        if distil and folds is None:
+            raise BadOption("--distil with --folds", "no folds", "Give --folds 5: an ensemble is what teaches.")
         limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs)
         given = load_config(Path(config)) if config is not None else None
         planned = config is None or left_out(Path(config))
@@ -117,27 +130,42 @@ def train(
         options = data_options or (given.data if given else DataOptions())
         dataset = understand(root, options, seed, progress)
         progress.tell(*dataset.told)
+        dealt = deal(dataset, folds, seed) if folds is not None else None
+        if dealt is not None:
+            dataset = joined(dataset)
+            progress.tell(*dealt.told)
         machine = look_at_machine(device)
         preparation = preparation_of(dataset.labelling.task)
         fingerprint = preparation.measure(dataset, options, progress)
         if given is None or planned:
             left = _time_left(propose_seconds(limit), started)
+            mine, began = (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
             progress.tell(
                 f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
                 if left
                 else "Measuring how fast this machine learns."
             )
-            settled = preparation.plan(dataset, fingerprint, options, machine, limit, seed, words, started)
+            settled = preparation.plan(dataset, fingerprint, options, machine, mine, seed, words, began)
         else:
             settled = override(replace(given, data=options), overrides)
         own = parse_assignments(overrides)
         named = own if "transfer.encoder_weights" in own else parse_assignments(words)
         settled, weights = follow(settled, fingerprint, named, progress)
-        run = Run.create(folder, settled, _records(dataset, fingerprint, machine, settled) | weights)
+        records = _records(dataset, fingerprint, machine, settled) | weights
+        if dealt is not None:
+            total = propose_seconds(limit) if given is None or planned else None
+            settled = _share_out(
+                settled, dataset, fingerprint, machine, total, started, len(dealt.left_out), distil=distil
+            )
+            records |= {"folds": {"left_out": dealt.left_out, "seconds": total, "distil": distil}}
+        run = Run.create(folder, settled, records)
         progress.tell(*_announce(preparation.describe(settled), settled, machine, run))
     with run.only_one():
         try:
-            Training(run, dataset, choose_device(device), progress, started).go()
+            if run.folds:
+                CrossValidation(run, dataset, choose_device(device), progress).go()
+            else:
+                Training(run, dataset, choose_device(device), progress, started).go()
         except DiskFull as error:
             mend = f"Free some space, then go on with: {run.how_to_go_on(root)}"
             raise DiskFull(error.expected, error.came, mend, error.path) from error
@@ -152,6 +180,30 @@ def _time_left(seconds: float | None, started: float) -> float | None:
         mend = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
         raise BadOption("a budget that leaves 10 s to learn", f"{seconds:.0f} s", mend)
     return left
+
+
+def _share_out(
+    config: Config,
+    dataset: Dataset,
+    fingerprint: Any,
+    machine: Machine,
+    total: float | None,
+    started: float,
+    folds: int,
+    *,
+    distil: bool,
+) -> Config:
+    """Return the plan of each fold, with its share of the time that is left."""
+    config = go_to_the_end(config)
+    if total is None:
+        return config
+    scoring = seconds_to_score(config, dataset, fingerprint, machine.device)
+    return share_time(config, folds, total - (time.monotonic() - started), total, scoring, distil=distil)
+
+
+def _share(left: float | None, folds: int, limit: Limit) -> Limit:
+    """Return the limit that the plan of one fold is made for."""
+    return limit if left is None else Limit(seconds=left / folds)
 
 
 def _records(dataset: Dataset, fingerprint: Any, machine: Machine, config: Config) -> dict[str, Any]:
@@ -185,54 +237,9 @@ def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str
         if training.budget and training.budget >= 120
         else (f"about {training.budget:.0f} s" if training.budget else "until the last step")
     )
+    plan = f"Plan for each of {len(run.folds)} folds" if run.folds else "Plan"
     return [
-        f"Plan: {what}, {training.precision} on {machine.device} with {counted(machine.threads, 'thread')}, {time_}.",
+        f"{plan}: {what}, {training.precision} on {machine.device} with {counted(machine.threads, 'thread')}, {time_}.",
+        *([f"{config.reasons['training.budget']}"] if run.folds and training.budget else []),
         f"Every choice and its reason stands in {run.config_path}.",
     ]
-
-
-def _refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Refuse what would be passed over: a run that is continued keeps the plan it began with.
-
-    A command that is repeated with --resume behind it asks for nothing else, and is taken.
-
-    Raises
-    ------
-    BadOption
-        Something else is asked for; the message names it.
-    """
-    own = run.config
-    known: dict[str, Any] = {
-        "--budget": own.training.budget,
-        "--steps": own.training.steps,
-        "--seed": own.training.seed,
-        "answers about the data": own.data,
-    }
-    other = [name for name, value in asked.items() if value is not None and value != known.get(name)]
-    before, after = settings(own), settings(override(own, overrides))
-    other += [key for key in after if after[key] != before[key]]
-    if other:
-        value = asked.get(other[0], after.get(other[0]))
-        expected = f"--resume with the plan of the run, {counted(own.training.steps, 'step')}"
-        mend = "Leave it out, or train anew with another --out."
-        raise BadOption(expected, f"{other[0]}" if "about" in other[0] else f"{other[0]} {value}", mend, run.folder)
-
-
-def _reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
-    """Open a run to continue it with the data, the split and the threads it began with."""
-    run = Run.open(folder)
-    config = run.config
-    dataset = understand(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
-    known = run.splits["parts"]
-    for part in ("train", "val"):
-        now = [case.name for case in dataset.part(part)]
-        if now != known[part]:
-            changed = sorted(set(now) ^ set(known[part]))
-            came = "another order of cases"
-            if changed:
-                came = f"{counted(len(changed), 'other case')}, such as {changed[0]}"
-            raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
-    threads = int(run.environment.get("threads", torch.get_num_threads()))
-    torch.set_num_threads(threads)
-    progress.tell(f"Continuing {folder} with {counted(threads, 'thread')}, as it began.")
-    return run, dataset

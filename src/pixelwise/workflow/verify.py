@@ -25,17 +25,17 @@ class Verified:
 
 
 def verify(file: Path | str) -> Verified:
-    """Let every runtime on this machine answer the tiles that lie beside an exported file.
+    """Let every runtime on this machine answer the images that lie beside an exported file.
 
     Parameters
     ----------
     file : path
-        What `export` wrote, or the folder of an OpenVINO export; certificate and tiles lie beside it.
+        What `export` wrote, or the folder of an OpenVINO export; certificate and images lie beside it.
 
     Raises
     ------
     BadModel
-        Certificate, tiles or the file are missing, damaged, or do not belong together.
+        Certificate, images or the file are missing, damaged, or do not belong together.
     ExportFailed
         The file says something else here than the run said in PyTorch.
     BadOption

@@ -13,18 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exports import DATASET, make_material, make_network, make_samples
-from pixelwise.engine.exporting import certificate as certificates
 from pixelwise.engine.exporting import export as exports
-from pixelwise.engine.exporting.certificate import EXACT, QUANTISED, Comparison, Limits, compare, read_proof
+from pixelwise.engine.exporting.certificate import read_proof
+from pixelwise.engine.exporting.comparison import Comparison, compare
 from pixelwise.engine.exporting.export import export_model, limits_of
 from pixelwise.engine.exporting.formats import FORMATS
+from pixelwise.engine.exporting.mask_subject import MaskSubject
 from pixelwise.engine.exporting.proving import verify_export
 from pixelwise.engine.exporting.samples import Trial
+from pixelwise.engine.exporting.subject import Limits
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.runtimes import Outputs
 from pixelwise.errors import BadModel, BadOption, ExportFailed
 from pixelwise.images.preprocess import Normalisation
+from tiny import make_recipe
 
-ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, iou_loss=100.0)
+ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
+EXACT, QUANTISED = MaskSubject.exact, MaskSubject.quantised
 
 
 @pytest.fixture(params=FORMATS)
@@ -36,7 +41,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_every_format_is_written_with_its_proof(
     kind: str, scale: Normalisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "QUANTISED", ANY_LOSS)  # random weights have no masks that int8 could keep
+    monkeypatch.setattr(MaskSubject, "quantised", ANY_LOSS)  # random weights have no masks that int8 could keep
     network, recipe = make_network(scale)
     path = tmp_path / FORMATS[kind].place
     exported = export_model(network, recipe, kind, path, make_material())
@@ -64,8 +69,8 @@ def test_control_an_export_that_says_something_else_leaves_no_file(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, recipe = make_network()
-    nothing = Limits(difference=-1.0, probability_difference=None, disagreement=None, iou_loss=100.0)
-    monkeypatch.setattr(exports, "limits_of", lambda kind: nothing)
+    nothing = Limits(difference=-1.0, probability_difference=None, disagreement=None, score_loss=100.0)
+    monkeypatch.setattr(exports, "limits_of", lambda kind, subject: nothing)
     with pytest.raises(ExportFailed, match=r"logits differ by .* of the largest"):
         export_model(network, recipe, kind, tmp_path / "there" / FORMATS[kind].place, make_material())
     assert list(tmp_path.rglob("*")) == []
@@ -135,9 +140,9 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
         "def refused(*_): raise SystemExit('a connection was tried')\n"
         "socket.socket.connect = refused; socket.getaddrinfo = refused\n"
         "from exports import *; from pixelwise.engine.exporting import export as e\n"
-        "from pixelwise.engine.exporting.certificate import Limits\n"
-        "any_loss = Limits(difference=None, probability_difference=None, disagreement=None, iou_loss=99.0)\n"
-        "e.limits_of = lambda kind: any_loss\n"
+        "from pixelwise.engine.exporting.subject import Limits\n"
+        "any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=99.0)\n"
+        "e.limits_of = lambda kind, subject: any_loss\n"
         "e.export_model(*make_network(), 'openvino-int8', Path(sys.argv[2]) / 'model.xml', make_material())\n"
         "assert not (Path.home() / 'intel').exists()\n"
         "assert not sys.modules.get('openvino_telemetry')\n"
@@ -162,6 +167,9 @@ def trial(logits: np.ndarray, truth: np.ndarray) -> Trial:
     return Trial(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
 
 
+MASKS = subject_of(make_recipe())
+
+
 def test_a_comparison_counts_by_hand() -> None:
     # two pixels of class 1 and two of class 0; torch is right everywhere, the other is wrong in one pixel
     truth = np.array([[[0, 0], [1, 1]]], np.uint8)
@@ -171,11 +179,11 @@ def test_a_comparison_counts_by_hand() -> None:
     odds = 1 / (1 + np.exp(-3.0))
     probabilities = np.where(logits > 0, 1 / (1 + np.exp(-4.0)), 1 / (1 + np.exp(4.0))).astype(np.float32)
     probabilities[0, :, 0, 0] = (1 - odds, odds)
-    found = compare("other", lambda _: Outputs(probabilities, changed), [trial(logits, truth)])
+    found = compare("other", lambda _: Outputs(probabilities, changed), [trial(logits, truth)], MASKS)
     assert found.difference == pytest.approx(4 / 2)
     assert found.disagreement == 1 / 4
-    assert (found.iou_torch, found.iou) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
-    assert found.iou_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
+    assert (found.score_torch, found.score) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
+    assert found.score_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
     assert found.beyond(EXACT)
     assert found.beyond(QUANTISED)
 
@@ -183,7 +191,7 @@ def test_a_comparison_counts_by_hand() -> None:
 def test_what_is_not_a_number_is_beyond_every_limit() -> None:
     truth = np.zeros((1, 2, 2), np.uint8)
     logits = np.ones((1, 2, 2, 2), np.float32)
-    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [trial(logits, truth)])
+    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [trial(logits, truth)], MASKS)
     assert len(found.beyond(EXACT)) >= 2
 
 
@@ -191,18 +199,20 @@ def test_what_is_not_a_number_is_beyond_every_limit() -> None:
 def test_limits_are_kept_to_the_letter(loss: float, change: float) -> None:
     one = Comparison(
         runtime="x",
+        counted="pixels",
+        score_name="IoU",
         difference=change,
         probability_difference=0.0,
         disagreement=0.0,
-        iou_torch=0.5,
-        iou=0.5,
-        iou_change=-loss,
+        score_torch=0.5,
+        score=0.5,
+        score_change=-loss,
     )
     assert bool(one.beyond(QUANTISED)) == (loss > 0.5)
-    assert bool(one.beyond(replace(EXACT, iou_loss=100.0))) == (change > 1e-4)
+    assert bool(one.beyond(replace(EXACT, score_loss=100.0))) == (change > 1e-4)
 
 
 def test_int8_may_lose_half_a_point_and_nothing_else_may_lose_anything() -> None:
-    assert limits_of("openvino-int8").iou_loss == 0.5
-    assert all(limits_of(kind) == EXACT for kind in FORMATS if kind != "openvino-int8")
-    assert certificates.EXACT.disagreement == 1e-5
+    assert limits_of("openvino-int8", MASKS).score_loss == 0.5
+    assert all(limits_of(kind, MASKS) == EXACT for kind in FORMATS if kind != "openvino-int8")
+    assert EXACT.disagreement == 1e-5

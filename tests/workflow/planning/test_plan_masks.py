@@ -103,6 +103,14 @@ def test_touching_objects_get_a_boundary_class() -> None:
     assert (apart.target.kind, apart.network.classes) == ("components", 2)
 
 
+def test_what_follows_from_a_target_follows_from_the_users_too() -> None:
+    config = plan(Limit(steps=10), ("target.kind=distance",), on=ground(labelling=OBJECTS))
+    assert (config.network.classes, config.target.seed_threshold) == (4, 0.3)
+    own = plan(Limit(steps=10), ("target.kind=distance", "target.seed_threshold=0.6"), on=ground(labelling=OBJECTS))
+    assert own.target.seed_threshold == 0.6
+    assert plan(Limit(steps=10), ("target.kind=components",), on=ground(labelling=OBJECTS)).network.classes == 2
+
+
 def test_pictures_with_an_up_keep_it() -> None:
     street = plan(Limit(steps=10), on=ground(oriented=0.6))
     assert (street.augmentation.rotation, street.augmentation.upside_down) == (10.0, False)

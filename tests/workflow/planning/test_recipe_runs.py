@@ -36,9 +36,9 @@ class Watch:
         step = Learner.step
 
         def seen(learner: Learner, index: int, *batch: Any) -> StepResult:
-            if len(batch) == 3:  # the loop, not the measuring of a step
+            if len(batch) == 4:  # the loop, not the measuring of a step
                 self.learners.append(learner)
-                self.batches.append(batch)
+                self.batches.append(batch[:3])
             return step(learner, index, *batch)
 
         monkeypatch.setattr(Learner, "step", seen)

@@ -1,6 +1,7 @@
 """Large images through the verb: they stream, are continued after a stop, and small ones beside them are as ever."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,53 @@ def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: p
             )
     predict(world / "model.safetensors", image, world / "out", runtime="torch", format="tiff", progress=Progress())
     assert asked == [1]
+
+
+def test_the_weights_of_an_openvino_export_belong_to_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
+    graph.write_text("<net/>")
+    weights.write_bytes(b"old weights")
+    before = large.model_digest(graph)
+    weights.write_bytes(b"new weights")
+    assert large.model_digest(graph) != before, "results of the old weights are not continued with the new ones"
+    monkeypatch.setattr(large, "files_of", lambda file: [file])
+    alone = large.model_digest(graph)
+    weights.write_bytes(b"newer weights")
+    assert large.model_digest(graph) == alone, "the control: the graph alone says nothing of them"
+
+
+@pytest.mark.parametrize(("chosen", "tag"), [(None, 8), ("deflate", 8), ("zstd", 50000)])
+def test_tiles_of_a_tiff_are_compressed_as_wished(world: Path, chosen: str | None, tag: int) -> None:
+    run(world, format="tiff", compression=chosen)
+    with tifffile.TiffFile(world / "out" / "a.tif") as file:
+        assert {int(page.compression) for page in file.pages} == {tag}
+        model: Any = load(world / "model.safetensors")
+        assert (file.pages[0].asarray() != model.predict(drawn(150, 0))).mean() < 1e-3
+
+
+@pytest.mark.parametrize(("chosen", "codec"), [(None, "zstd"), ("zstd", "zstd"), ("deflate", "gzip")])
+def test_chunks_of_zarr_are_compressed_as_wished(world: Path, chosen: str | None, codec: str) -> None:
+    run(world, format="zarr", compression=chosen)
+    meta = json.loads((world / "out" / "a.ome.zarr" / "0" / "zarr.json").read_text())
+    (sharding,) = meta["codecs"]
+    assert codec in [inner["name"] for inner in sharding["configuration"]["codecs"]]
+    model: Any = load(world / "model.safetensors")
+    found = open_windows(world / "out" / "a.ome.zarr").read((0, 150), (0, 150))[0]
+    assert (found != model.predict(drawn(150, 0))).mean() < 1e-3
+
+
+def test_sampled_intensities_are_told_and_need_no_pass(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    measure = streaming.source_scale
+
+    def noted(*given: Any, sampled: bool) -> Any:
+        asked.append(sampled)
+        return measure(*given, sampled=sampled)
+
+    monkeypatch.setattr(streaming, "source_scale", noted)
+    told = "The intensity scale is an estimate from windows spread over the image."
+    assert told not in run(world, format="tiff").sentences
+    assert told in run(world, format="tiff", sampled_intensities=True, overwrite=True).sentences
+    assert asked == [False] * 3 + [True] * 3

@@ -15,7 +15,8 @@ from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training.loop import Training, say_length
+from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.training.telling import say_length
 
 WORDS = (
     "network=unet", "encoder=resnet18", "patches.height=64", "patches.width=64", "patches.batch=2",
@@ -99,7 +100,7 @@ def test_the_lower_rates_arrive_in_the_optimiser(cells: Path, tmp_path: Path, mo
 
     def seen(learner: Learner, *batch: Any) -> Any:
         done = step(learner, *batch)
-        if len(batch) == 4:  # the loop, not the measuring of a step
+        if len(batch) == 5:  # the loop, not the measuring of a step
             rate = learner.schedule.rate(batch[0])
             found.append({round(g["lr"] / rate, 6) for g in learner.optimiser.param_groups})
         return done

@@ -8,28 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.commit import commit_bytes
-from pixelwise.engine.exporting.certificate import (
-    EXACT,
-    QUANTISED,
-    Comparison,
-    Limits,
-    certificate_path,
-    check,
-    compare,
-    write_certificate,
-    write_proof,
-)
-from pixelwise.engine.exporting.formats import FORMATS, answers, files_of, needed
-from pixelwise.engine.exporting.samples import Sample, Trial, calibration, make_trials
+from pixelwise.engine.exported import files_of
+from pixelwise.engine.exporting.certificate import certificate_path, write_certificate, write_proof
+from pixelwise.engine.exporting.comparison import Comparison, check, compare
+from pixelwise.engine.exporting.formats import FORMATS, answers, needed
+from pixelwise.engine.exporting.package import check_package
+from pixelwise.engine.exporting.samples import Sample, Trial
+from pixelwise.engine.exporting.subject import Limits, Subject
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.exporting.to_bioimage import About, write_bioimage
 from pixelwise.engine.exporting.to_onnx import onnx_bytes
 from pixelwise.engine.recipe import Recipe
 from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.errors import BadModel, BadOption, nearest
+from pixelwise.errors import BadOption, nearest
 from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.networks.models import Network
-
-CALIBRATION_TILES = 64
+from pixelwise.networks.models import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +61,15 @@ class Material:
 
 
 def export_model(
-    network: Network, recipe: Recipe, kind: str, path: Path, material: Material, about: About | None = None
+    network: Trained, recipe: Recipe, kind: str, path: Path, material: Material, about: About | None = None
 ) -> Exported:
     """Write a model in a format of `FORMATS`, with its certificate, or fail and leave nothing.
 
     Parameters
     ----------
-    network : Network
+    network : Trained
         In evaluation mode; stays as it is.
     recipe : Recipe
-        Of masks.
     kind : str
         A key of `FORMATS`.
     path : Path
@@ -92,69 +84,60 @@ def export_model(
         What was written says something else than torch, beyond the limits of the format.
     BadOption
         No such format, or its libraries are not installed.
-    BadModel
-        The model tells the classes of whole images.
     OutputFailed
         The place cannot be written.
     """
     if kind not in FORMATS:
         raise BadOption("a format of export", f"`{kind}`", nearest(kind, list(FORMATS)))
     needed(kind)
-    if recipe.view is not None:
-        raise BadModel("a model of masks", "one of whole-image classes", "Give another run.")
-    reference = TorchRuntime(network)
-    trials = make_trials(material.proof, recipe, reference)
+    reference, subject = TorchRuntime(network), subject_of(recipe)
+    trials = subject.make_trials(material.proof, reference)
     with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
         made = Path(folder) / path.name
-        _write(made, kind, network, recipe, material, trials, reference, about or About())
-        comparisons = [compare(name, answer, trials) for name, answer in answers(kind, made, recipe)]
-        limits = limits_of(kind)
+        if kind == "bioimageio":
+            _write_package(made, network, recipe, trials[0], reference, about or About())
+            check_package(made)
+        else:
+            _write(made, kind, network, recipe, material)
+        comparisons = [compare(name, answer, trials, subject) for name, answer in answers(kind, made, recipe)]
+        limits = limits_of(kind, subject)
         check(comparisons, limits, path)
         return _keep(made, path, kind, comparisons, limits, trials)
 
 
-def limits_of(kind: str) -> Limits:
+def limits_of(kind: str, subject: Subject) -> Limits:
     """Return how far a format may be from torch."""
-    return QUANTISED if kind.endswith("int8") else EXACT
+    return subject.quantised if kind.endswith("int8") else subject.exact
 
 
-def _write(
-    made: Path,
-    kind: str,
-    network: Network,
-    recipe: Recipe,
-    material: Material,
-    trials: Sequence[Trial],
-    reference: TorchRuntime,
-    about: About,
-) -> None:
+def _write(made: Path, kind: str, network: Trained, recipe: Recipe, material: Material) -> None:
     """Write a model into a folder of its own."""
     if kind == "torch-export":
         from pixelwise.engine.exporting.to_torch import write_torch
 
         write_torch(made, network, recipe)
-    elif kind == "bioimageio":
-        from_outside = recipe.normalisation.kind == "image"
-        inside = replace(recipe, normalisation=Normalisation(kind="none")) if from_outside else recipe
-        image = trials[0].image[:1]
-        scaled = intensity_scale(image[0], recipe.normalisation).apply(image[0])[None]
-        graph = onnx_bytes(network, inside, told=recipe)
-        write_bioimage(made, graph, recipe, image, reference(scaled), about)
-    else:
-        graph = onnx_bytes(network, recipe)
-        if kind == "onnx":
-            commit_bytes(made, graph)
-        else:
-            _write_openvino(made, kind, graph, recipe, material)
-
-
-def _write_openvino(made: Path, kind: str, graph: bytes, recipe: Recipe, material: Material) -> None:
+        return
+    graph = onnx_bytes(network, recipe)
+    if kind == "onnx":
+        commit_bytes(made, graph)
+        return
     from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
 
     if kind == "openvino":
         write_openvino(made, graph, recipe)
     else:
-        write_openvino_int8(made, graph, recipe, calibration(material.training(), recipe, CALIBRATION_TILES))
+        write_openvino_int8(made, graph, recipe, subject_of(recipe).feeds(material.training()))
+
+
+def _write_package(
+    made: Path, network: Trained, recipe: Recipe, trial: Trial, reference: TorchRuntime, about: About
+) -> None:
+    """Write a bioimage.io package, whose graph leaves to its reader what each image is normalised by."""
+    from_outside = recipe.normalisation.kind == "image"
+    inside = replace(recipe, normalisation=Normalisation(kind="none")) if from_outside else recipe
+    image = trial.image[:1]
+    scaled = intensity_scale(image[0], recipe.normalisation).apply(image[0])[None]
+    write_bioimage(made, onnx_bytes(network, inside, told=recipe), recipe, image, reference(scaled), about)
 
 
 def _keep(
@@ -166,7 +149,7 @@ def _keep(
     trials: Sequence[Trial],
 ) -> Exported:
     """Bring a proven model to its place: first its proof, last the file that makes it a model."""
-    here, there = files_of(kind, made), files_of(kind, path)
+    here, there = files_of(made), files_of(path)
     write_proof(path, trials)
     named = {place.name: source for source, place in zip(here, there, strict=True)}
     versions = {name: version(name) for name in ("torch", *FORMATS[kind].packages)}

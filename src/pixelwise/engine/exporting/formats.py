@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from scipy.special import softmax
 
 from pixelwise.engine.exported import installed, packaged_graph
-from pixelwise.engine.exporting.certificate import Answer
+from pixelwise.engine.exporting.comparison import Answer
 from pixelwise.engine.exporting.samples import Trial, scaled
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.recipe import Recipe
 from pixelwise.engine.runtimes import Outputs, Runtime
 from pixelwise.errors import BadOption
@@ -57,16 +57,11 @@ def needed(kind: str) -> None:
         raise BadOption(expected, "not installed", f'Run: pip install "pixelwise[{FORMATS[kind].extra}]".')
 
 
-def files_of(kind: str, path: Path) -> list[Path]:
-    """Return the files that a model consists of; the first is the one that is named."""
-    return [path, path.with_suffix(".bin")] if kind.startswith("openvino") else [path]
-
-
 def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
     """Yield each runtime here that can read a written file, by name, and how it answers a trial.
 
     A graph is asked as a stranger asks it: with file values, and all outputs. A bioimage.io package holds a graph
-    without the normalisation, which its reader does, and is asked with normalised tiles.
+    without the normalisation, which its reader does, and is asked with normalised images.
     """
     if kind == "torch-export":
         from pixelwise.engine.exporting.to_torch import WrittenGraph
@@ -79,7 +74,7 @@ def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer
         if kind == "onnx":
             yield "onnxruntime", _whole(OnnxRuntime(path))
         else:
-            yield "onnxruntime", _tiles(OnnxRuntime(packaged_graph(path), path=path), recipe)
+            yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), recipe)
     if kind.startswith(("onnx", "openvino")) and installed("openvino"):
         from pixelwise.engine.runtime_openvino import OpenVinoRuntime
 
@@ -93,12 +88,12 @@ def _whole(graph: Asked) -> Answer:
     )
 
 
-def _tiles(runtime: Runtime, recipe: Recipe) -> Answer:
+def _scaled(runtime: Runtime, recipe: Recipe) -> Answer:
     """Ask as a reader of a bioimage.io package does, which normalises before and takes the soft-max after."""
-    raw = recipe.normalisation.kind == "dataset"
+    subject, raw = subject_of(recipe), recipe.normalisation.kind == "dataset"
 
     def answer(trial: Trial) -> Outputs:
         logits = runtime(trial.image.astype(np.float32) if raw else scaled(trial))
-        return Outputs(softmax(logits, axis=1), logits)
+        return Outputs(subject.probabilities(logits), logits)
 
     return answer

@@ -12,10 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim
 
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.folding import fold_batch_norm
 from pixelwise.engine.recipe import Recipe
 from pixelwise.images.preprocess import Normalisation
-from pixelwise.networks.models import Network
+from pixelwise.labels.targets import class_channels
+from pixelwise.networks.models import Trained
 
 EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 3  # 1 would be taken for a constant
 
@@ -59,45 +61,52 @@ class ExportGraph(nn.Module):
 
     Parameters
     ----------
-    network : Network
+    network : Trained
         Is copied, and stays as it is.
     recipe : Recipe
     """
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    def __init__(self, network: Trained, recipe: Recipe) -> None:
         super().__init__()
         kinds = {"image": ImageScale, "dataset": lambda: FixedScale(recipe.normalisation), "none": nn.Identity}
         self.scale = kinds[recipe.normalisation.kind]()
         self.network = fold_batch_norm(deepcopy(network).eval())
         self.inputs = ("image", "mean", "std") if recipe.normalisation.kind == "image" else ("image",)
         self._recipe = recipe
+        self._free_from = subject_of(recipe).free_from
+        self._classes = class_channels(recipe.target, recipe.network.classes)
         self.eval()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities and logits, both (batch, classes, *output_size), for `inputs`."""
         logits = self.network(self.scale(*inputs))
-        return logits.softmax(1), logits
+        if self._classes == self._recipe.network.classes:
+            return logits.softmax(1), logits
+        # channels behind the classes stand for a logistic function each (`labels.targets.probabilities_of`)
+        classes, rest = logits[:, : self._classes], logits[:, self._classes :]
+        return torch.cat([classes.softmax(1), rest.sigmoid()], dim=1), logits
 
     def example(self) -> tuple[Tensor, ...]:
         """Return inputs of a small legal size, of two different sides where sides are free."""
         geometry, view, channels = self._recipe.geometry, self._recipe.view, self._recipe.channels
-        sides = [geometry.legal_first + geometry.legal_step * (EXAMPLE_STEPS + axis) for axis in range(2)]
-        if view is not None:
+        steps = [EXAMPLE_STEPS, EXAMPLE_STEPS + 1]
+        sides = [geometry.legal_size(geometry.legal_first + geometry.total_stride * count) for count in steps]
+        if view is not None and self._free_from is None:
             sides = [view.side, view.side]
         image = torch.linspace(-1, 1, EXAMPLE_BATCH * channels * sides[0] * sides[1])
         flat = torch.zeros(EXAMPLE_BATCH, channels), torch.ones(EXAMPLE_BATCH, channels)
         return (image.reshape(EXAMPLE_BATCH, channels, *sides), *flat)[: len(self.inputs)]
 
     def dynamic_shapes(self) -> tuple[tuple[dict[int, Any], ...]]:
-        """Return what is free in the inputs: the batch, and every legal height and width.
+        """Return what is free in the inputs: the batch, and every legal height and width where sides are free.
 
         Legal sides are first + k x step. `torch.export` knows free sizes only as products and sums of free whole
-        numbers, so k is what is free. Whole-image classes are told from photos of one size.
+        numbers, so k is what is free.
         """
         geometry, batch = self._recipe.geometry, Dim("batch")
-        step, first = geometry.legal_step, geometry.legal_first
+        step, first = geometry.legal_step, self._free_from
         image: dict[int, Any] = {0: batch}
-        if self._recipe.view is None:
+        if first is not None:
             for axis, name in ((2, "rows"), (3, "columns")):
                 free = Dim(name, min=max(1, first // step))
                 image[axis] = free if step == 1 else step * free + first % step if first % step else step * free

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
-from pixelwise.engine.exported import find_export, open_export
-from pixelwise.engine.exporting.certificate import Comparison, Limits, check, compare, read_certificate, read_proof
+from pixelwise.engine.exported import find_export, read_exported_recipe
+from pixelwise.engine.exporting.certificate import read_certificate, read_proof
+from pixelwise.engine.exporting.comparison import Comparison, check, compare
 from pixelwise.engine.exporting.formats import FORMATS, answers
+from pixelwise.engine.exporting.package import check_package
+from pixelwise.engine.exporting.subject import Limits
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.errors import BadModel
 
 
 def verify_export(path: Path) -> tuple[Comparison, ...]:
-    """Let every runtime here that reads an exported file answer the tiles that lie beside it.
+    """Let every runtime here that reads an exported file answer the images that lie beside it.
 
     Parameters
     ----------
@@ -24,7 +28,7 @@ def verify_export(path: Path) -> tuple[Comparison, ...]:
     Raises
     ------
     BadModel
-        Certificate, tiles or the file are missing, damaged, or not those that belong together.
+        Certificate, images or the file are missing, damaged, or not those that belong together.
     ExportFailed
         The file says something else here than torch said.
     BadOption
@@ -37,8 +41,10 @@ def verify_export(path: Path) -> tuple[Comparison, ...]:
     kind = str(certificate["format"])
     if kind not in FORMATS:
         raise BadModel("a certificate of a known format", f"`{kind}`", "Export the run again.", found)
-    recipe = open_export(found)[0].recipe
-    trials = read_proof(found)
-    comparisons = tuple(compare(name, answer, trials) for name, answer in answers(kind, found, recipe))
+    recipe, trials = read_exported_recipe(found), read_proof(found)
+    if kind == "bioimageio":
+        check_package(found)
+    subject = subject_of(recipe)
+    comparisons = tuple(compare(name, answer, trials, subject) for name, answer in answers(kind, found, recipe))
     check(comparisons, Limits(**certificate["limits"]), found)
     return comparisons

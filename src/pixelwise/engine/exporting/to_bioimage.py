@@ -3,12 +3,12 @@
 The package holds the graph as ONNX, a real tile with what the model says of it, and the description. A graph of images
 that are normalised one by one gets its normalisation from the description (`zero_mean_unit_variance`), all others
 carry it inside; so does the soft-max stand in the description, because logits are what is averaged over turned inputs.
+Where a soft-max over all channels does not make probabilities (distances beside classes), the graph gives both.
 """
 
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,27 @@ from typing import Any
 import numpy as np
 import yaml
 from jaxtyping import Float, Num
-from scipy.special import softmax
 
 from pixelwise.commit import commit_bytes
+from pixelwise.engine.exported import GRAPH_IN_PACKAGE as GRAPH
+from pixelwise.engine.exporting.package import DESCRIPTION, TEST_INPUT, TEST_LOGITS, TEST_OUTPUT
+from pixelwise.engine.exporting.subject import Description
+from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.engine.exporting.to_onnx import OPSET, logits_only
 from pixelwise.engine.recipe import Recipe
 
 FORMAT = "0.5.12"
-GRAPH = "model.onnx"
-TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"
-SMALLEST = 64  # pixels a side
 EPS = 1e-6  # of the description's normalisation; beside any real standard deviation it is nothing
+CITED = {
+    "segmentation": {
+        "text": "Ronneberger, Fischer, Brox 2015. U-Net: networks for biomedical image segmentation.",
+        "doi": "10.1007/978-3-319-24574-4_28",
+    },
+    "classification": {
+        "text": "He, Zhang, Ren, Sun 2016. Deep residual learning for image recognition.",
+        "doi": "10.1109/CVPR.2016.90",
+    },
+}
 _STAMP = (1980, 1, 1, 0, 0, 0)  # the same package for the same model
 
 
@@ -58,19 +68,22 @@ def write_bioimage(
         The graph, with one input `image`: without the normalisation where that is each image's own.
     recipe : Recipe
     image, logits : arrays
-        A tile in file values and what torch says of it where it is a whole image: the test of the package.
+        A tile or a photo in file values, and what torch says of it where it is a whole image: the test of the package.
     about : About
     """
+    subject = subject_of(recipe)
+    said = subject.describe()
     contents = {
-        GRAPH: logits_only(onnx_file),
+        GRAPH: logits_only(onnx_file) if said.postprocessing else onnx_file,
         TEST_INPUT: _npy(image),
-        TEST_OUTPUT: _npy(softmax(logits, axis=1)),
-        "README.md": _readme(recipe, about).encode(),
+        TEST_OUTPUT: _npy(subject.probabilities(logits)),
+        **({} if said.postprocessing else {TEST_LOGITS: _npy(logits)}),
+        "README.md": _readme(recipe, said, about).encode(),
     }
-    text = yaml.safe_dump(_description(recipe, contents, about), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(_description(recipe, said, contents, about), sort_keys=False, allow_unicode=True)
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as package:
-        for name, content in {"rdf.yaml": text.encode(), **contents}.items():
+        for name, content in {DESCRIPTION: text.encode(), **contents}.items():
             package.writestr(zipfile.ZipInfo(name, _STAMP), content, zipfile.ZIP_DEFLATED)
     commit_bytes(path, whole.getvalue())
 
@@ -81,82 +94,65 @@ def _npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def _description(recipe: Recipe, contents: dict[str, bytes], about: About) -> dict[str, Any]:
+def _description(recipe: Recipe, said: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(contents[name]).hexdigest()}
 
-    geometry = recipe.geometry
-    least = geometry.legal_size(max(SMALLEST, 2 * geometry.halo + geometry.total_stride))
-    free = {"min": least, "step": geometry.legal_step}
-    inside = [{"type": "space", "id": axis, "size": dict(free)} for axis in "yx"]
-    outside = [
-        {
-            "type": "space",
-            "id": axis,
-            "size": {"tensor_id": "raw", "axis_id": axis, "offset": -2 * geometry.margin},
-            **({"halo": geometry.halo} if geometry.halo else {}),  # valid networks lose a margin instead
-        }
-        for axis in "yx"
-    ]
     channels = [f"channel{index}" for index in range(recipe.channels)]
     own: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
     if recipe.normalisation.kind == "image":
         own.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": EPS}})
         # the specification would cast back to the type of the image otherwise
         own.append({"id": "ensure_dtype", "kwargs": {"dtype": "float32"}})
+
+    def axes() -> list[dict[str, Any]]:
+        return [{"type": "batch"}, {"type": "channel", "channel_names": list(said.channels)}, *map(dict, said.outside)]
+
+    outputs: list[dict[str, Any]] = [
+        {
+            "id": "probability",
+            "axes": axes(),
+            "data": {"type": "float32", "range": [0.0, 1.0]},
+            "test_tensor": file(TEST_OUTPUT),
+            "postprocessing": list(said.postprocessing),
+        }
+    ]
+    if not said.postprocessing:
+        outputs.append({"id": "logits", "axes": axes(), "data": {"type": "float32"}, "test_tensor": file(TEST_LOGITS)})
     return {
         "format_version": FORMAT,
         "type": "model",
         "name": about.name,
-        "description": about.description or f"Finds {', '.join(recipe.classes[1:]) or 'objects'}; {recipe.task}.",
+        "description": about.description or said.finds,
         "authors": [{"name": name} for name in about.authors or ("unknown",)],
-        "cite": [
-            {
-                "text": "Ronneberger, Fischer, Brox 2015. U-Net: networks for biomedical image segmentation.",
-                "doi": "10.1007/978-3-319-24574-4_28",
-            }
-        ],
+        "cite": [dict(CITED[said.tag])],
         "license": about.licence,
         "documentation": file("README.md"),
-        "tags": ["segmentation", recipe.task, recipe.network.name],
+        "tags": list(dict.fromkeys([said.tag, recipe.task, recipe.network.name])),
         "inputs": [
             {
                 "id": "raw",
-                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": channels}, *inside],
+                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": channels}, *said.inside],
                 "data": {"type": "float32"},
                 "test_tensor": file(TEST_INPUT),
                 "preprocessing": own,
             }
         ],
-        "outputs": [
-            {
-                "id": "probability",
-                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": _names(recipe)}, *outside],
-                "data": {"type": "float32", "range": [0.0, 1.0]},
-                "test_tensor": file(TEST_OUTPUT),
-                "postprocessing": [{"id": "softmax", "kwargs": {"axis": "channel"}}],
-            }
-        ],
+        "outputs": outputs,
         "weights": {"onnx": {**file(GRAPH), "opset_version": OPSET}},
         # some readers fail without a nickname
         "config": {"bioimageio": {"nickname": "pixelwise-model", "nickname_icon": "🔬"}},
     }
 
 
-def _names(recipe: Recipe) -> Sequence[str]:
-    """Return a name per channel of the target: the classes, or what the target is made of."""
-    made = {"components": ("background", "object"), "boundary": ("background", "interior", "boundary")}
-    return list(made.get(recipe.target.kind, recipe.classes))
-
-
-def _readme(recipe: Recipe, about: About) -> str:
+def _readme(recipe: Recipe, said: Description, about: About) -> str:
     trained = "\n".join(f"- {name}: {value}" for name, value in recipe.trained.items())
-    objects = "\nObjects are found in the probabilities by pixelwise; other tools get the probabilities alone.\n"
+    notes = "\n".join(said.notes)
     return f"""# {about.name}
 
-Probabilities per pixel for: {", ".join(_names(recipe))}.
-{objects if recipe.target.kind != "classes" else ""}
-Give it whole images where it normalises each image by its own mean and standard deviation.
+{said.finds} The channels of its output, in order: {", ".join(said.channels)}.
+
+{notes}
 
 # Training
 
@@ -164,5 +160,5 @@ Give it whole images where it normalises each image by its own mean and standard
 
 # Validation
 
-The tile in `{TEST_INPUT}` is a real one; `{TEST_OUTPUT}` is what the trained network says of it in PyTorch.
+The image in `{TEST_INPUT}` is a real one; `{TEST_OUTPUT}` is what the trained network says of it in PyTorch.
 """

@@ -1,17 +1,20 @@
 """ONNX: the graph as one file that dozens of programs run."""
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 
 from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
 from pixelwise.engine.recipe import Recipe, write_recipe_text
 from pixelwise.engine.runtimes import LOGITS, METADATA, PROBABILITIES
-from pixelwise.networks.models import Network
+from pixelwise.networks.models import Trained
 
+GIVEN = "given_"  # before the names of the inputs while the graph is made
 OPSET = 20  # the newest that torch 2.13 writes without converting; read by ONNX Runtime from 1.17 of 2024 on
 
 
-def onnx_bytes(network: Network, recipe: Recipe, *, told: Recipe | None = None) -> bytes:
+def onnx_bytes(network: Trained, recipe: Recipe, *, told: Recipe | None = None) -> bytes:
     """Return the file's contents: the graph that `recipe` asks for, with `told`, or else `recipe`, in its metadata.
 
     Where nodes came from in the code of this machine is left out.
@@ -20,7 +23,7 @@ def onnx_bytes(network: Network, recipe: Recipe, *, told: Recipe | None = None) 
     with quiet():
         program = torch.onnx.export(
             trace(graph),
-            input_names=list(graph.inputs),
+            input_names=[f"{GIVEN}{name}" for name in graph.inputs],
             output_names=[PROBABILITIES, LOGITS],
             opset_version=OPSET,
             dynamo=True,
@@ -29,11 +32,22 @@ def onnx_bytes(network: Network, recipe: Recipe, *, told: Recipe | None = None) 
     if program is None:
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
+    _name_inputs(model.graph, graph.inputs)
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA: write_recipe_text(told or recipe)})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def _name_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Give the inputs their names; values inside that are called so already, as after a layer `mean`, get others."""
+    told = {f"{GIVEN}{name}": name for name in names} | {name: f"inner_{name}" for name in names}
+    for value in (*graph.input, *graph.value_info):
+        value.name = told.get(value.name, value.name)
+    for node in graph.node:
+        for held in (node.input, node.output):
+            held[:] = [told.get(name, name) for name in held]
 
 
 def logits_only(onnx_file: bytes) -> bytes:

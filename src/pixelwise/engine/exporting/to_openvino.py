@@ -12,16 +12,13 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import numpy as np
-
 from pixelwise.commit import commit_bytes
+from pixelwise.engine.exporting.samples import Feed
 from pixelwise.engine.recipe import Recipe, write_recipe_text
 from pixelwise.engine.runtime_openvino import openvino, recipe_text
 from pixelwise.engine.runtimes import METADATA
 
 import nncf  # isort: skip  # after openvino, whose door keeps its telemetry out of nncf too
-
-Feed = dict[str, np.ndarray]  # inputs of the graph by name
 
 
 def write_openvino(path: Path, onnx_file: bytes, recipe: Recipe) -> None:

@@ -10,10 +10,10 @@ from pixelwise.commit import commit_bytes
 from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
 from pixelwise.engine.recipe import Recipe, write_recipe_text
 from pixelwise.engine.runtimes import METADATA, Outputs, graph_inputs
-from pixelwise.networks.models import Network
+from pixelwise.networks.models import Trained
 
 
-def write_torch(path: Path, network: Network, recipe: Recipe) -> None:
+def write_torch(path: Path, network: Trained, recipe: Recipe) -> None:
     """Write the .pt2 file, whole or not at all; the recipe is its extra file `pixelwise`."""
     content = io.BytesIO()
     with quiet():

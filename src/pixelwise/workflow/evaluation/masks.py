@@ -1,11 +1,13 @@
 """Evaluate, of masks: each image is predicted and compared with its mask."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pixelwise.engine.model import Model
+import numpy as np
+
+from pixelwise.engine.model import Model, Prediction
 from pixelwise.engine.modelfile import Recipe
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_pixels
@@ -15,6 +17,7 @@ from pixelwise.wording import counted
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
 OBJECTS = ("background", "object")
+Look = Callable[[Case, np.ndarray, Prediction], None]
 
 
 def score_masks(
@@ -27,16 +30,35 @@ def score_masks(
     BadDataset
         The masks have another task or other classes than the model.
     """
+    results = count_masks(model, dataset, cases, pages=pages, progress=progress)
+    return join_masks(results, model.recipe, dataset, cases, seed=seed)
+
+
+def count_masks(
+    model: Model,
+    dataset: Dataset,
+    cases: Sequence[Case],
+    *,
+    pages: int | None,
+    progress: Progress,
+    look: Look | None = None,
+) -> list[CaseResult]:
+    """Predict the cases that have masks, in order, and count what is right in each; see `score_masks`.
+
+    `look` is shown each prediction, with its probabilities.
+    """
     labelling = agree(model.recipe, dataset.labelling, dataset.root)
     masked = [(case, case.mask) for case in cases if case.mask is not None]
     instances = labelling.task == "instance"
-    names = OBJECTS if instances else model.recipe.classes
+    names = class_names(model.recipe)
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
     for case, mask in progress.track(masked, "evaluating", len(masked)):
         truth = read_labels(mask, labelling)
         pixels = read_pixels(case.image, model.recipe.channels, pages).pixels
-        prediction = model.predict_pixels(pixels)
+        prediction = model.predict_pixels(pixels, probabilities=look is not None)
+        if look is not None:
+            look(case, truth, prediction)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
         labels = prediction.labels
@@ -44,11 +66,25 @@ def score_masks(
             labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.tell(*(f"{text} ({counted(count, 'image')})" for text, count in warnings.items()))
+    return results
+
+
+def join_masks(
+    results: Sequence[CaseResult], recipe: Recipe, dataset: Dataset, cases: Sequence[Case], *, seed: int
+) -> dict[str, Any]:
+    """Return the scores of what `count_masks` counted on the cases, in their order."""
+    labelling, names = agree(recipe, dataset.labelling, dataset.root), class_names(recipe)
+    masked = [(case, case.mask) for case in cases if case.mask is not None]
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
     for row, (case, mask) in zip(scores["cases"], masked, strict=True):
         row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # the report shows some of them
     return scores
+
+
+def class_names(recipe: Recipe) -> tuple[str, ...]:
+    """Name the classes that masks are scored in."""
+    return OBJECTS if recipe.task == "instance" else recipe.classes
 
 
 def agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:

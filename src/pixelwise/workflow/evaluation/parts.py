@@ -44,18 +44,16 @@ def understand(root: Path, options: DataOptions, seed: int, progress: Progress) 
 def divide(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     """Return the labelled cases of "test", "val" and "train".
 
-    A split that pixelwise drew belongs to the run: what the run was trained on is never validation.
+    A split that pixelwise drew belongs to the run, and so do its folds: what the run was trained on is never
+    validation.
     """
     parts: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
-    if dataset.split_made:
+    if dataset.split_made or run.folds or "fold" in run.splits:
         trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
         rest = [case for case in dataset.cases if case.part != "test"]
         parts["val"] = [case for case in rest if case.name not in trained]
         parts["train"] = [case for case in rest if case.name in trained]
-    return {
-        name: [case for case in cases if case.mask is not None or case.class_index is not None]
-        for name, cases in parts.items()
-    }
+    return {name: [case for case in cases if case.labelled] for name, cases in parts.items()}
 
 
 def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[Case]]:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from pixelwise.engine.photo_model import PhotoModel
 from pixelwise.errors import BadDataset
@@ -26,9 +27,15 @@ def score_photos(
     BadDataset
         There are masks instead of class folders, or folders that the model knows no class for.
     """
-    classes = model.recipe.classes
-    index = _agree(classes, dataset)
-    truth = np.array([index[case.class_index or 0] for case in cases], np.int64)
+    truth = true_classes(model.recipe.classes, dataset, cases)
+    chances = look_at_photos(model, cases, pages=pages, progress=progress)
+    return join_photos(chances, truth, model.recipe.classes, cases, seed=seed)
+
+
+def look_at_photos(
+    model: PhotoModel, cases: Sequence[Case], *, pages: int | None, progress: Progress
+) -> Float32[np.ndarray, "images classes"]:
+    """Return the probabilities of the classes for each case, in order."""
     look = partial(_look, model=model, pages=pages)
     chances: list[np.ndarray] = []
     with progress.bar("evaluating", len(cases)) as advance:
@@ -36,18 +43,39 @@ def score_photos(
             some = cases[start : start + TOGETHER]
             chances.append(model.predict_batch(list(parallel_map(look, some))))
             advance(len(some), "")
+    return np.concatenate(chances)
+
+
+def join_photos(
+    chances: Float32[np.ndarray, "images classes"],
+    truth: Int64[np.ndarray, " images"],
+    classes: Sequence[str],
+    cases: Sequence[Case],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the scores of the probabilities that were told of the cases, in their order."""
     names = [case.name for case in cases]
-    scores: dict[str, Any] = {
-        "task": "classification",
-        **summarise_photos(names, truth, np.concatenate(chances), classes, seed),
-    }
+    scores: dict[str, Any] = {"task": "classification", **summarise_photos(names, truth, chances, classes, seed)}
     for row, case in zip(scores["cases"], cases, strict=True):
         row["files"] = [str(case.image.resolve())]  # the report shows some of them
     return scores
 
 
-def _agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
-    """Return the model's index of each class of the data, which may show fewer classes than the model knows."""
+def true_classes(classes: Sequence[str], dataset: Dataset, cases: Sequence[Case]) -> Int64[np.ndarray, " images"]:
+    """Return the index of the class of each case among the classes of the model."""
+    index = agree(classes, dataset)
+    return np.array([index[case.class_index or 0] for case in cases], np.int64)
+
+
+def agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
+    """Return the model's index of each class of the data, which may show fewer classes than the model knows.
+
+    Raises
+    ------
+    BadDataset
+        There are masks instead of class folders, or folders that the model knows no class for.
+    """
     expected = f"folders named as the model's classes ({', '.join(classes)})"
     labelling = dataset.labelling
     if labelling.task != "classification":

@@ -11,18 +11,20 @@ from scipy.special import softmax
 from pixelwise.commit import commit_bytes
 from pixelwise.engine.insight import Evidence, Insight
 from pixelwise.engine.listening import Gating, Stage
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
+from pixelwise.engine.modelfile import Recipe, find_model_file, load_network
 from pixelwise.engine.sight import Sight, see_masks, see_photo
 from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.images.cases import read_pixels
 from pixelwise.labels.decoding import decode
+from pixelwise.labels.targets import probabilities_of
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.inspection.maps import Scene, draw_insight
 from pixelwise.workflow.painting import colour, stretch
 
-TARGETS = {"components": ("background", "object"), "boundary": ("background", "interior", "boundary")}
+PARTED = ("background", "interior", "boundary")
+TARGETS = {"components": ("background", "object"), "boundary": PARTED, "distance": PARTED}
 SHOWN = 3  # channels that are named in the text
 
 
@@ -132,7 +134,7 @@ def inspect_image(
     picture = _place_of_picture(image, out)
     path = find_model_file(target)
     with progress.bar("looking into the network", 3) as advance:
-        network, recipe = load_model(path)
+        network, recipe = load_network(path)
         pixels = read_pixels(image, recipe.channels, pages).pixels
         sight = _see(network.float(), recipe, pixels, question)
         insight = Insight(network, sight.given)
@@ -197,7 +199,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
         seen = ", ".join(f"{names[i]} {chances[i]:.2f}" for i in best[:3])
         shares = dict(zip(names, chances.tolist(), strict=True))
         return Answer(index, names[index], None, f"Evidence for {names[index]}. Predicted: {seen}.", shares)
-    found = logits[:, *sight.keep].argmax(0)
+    found = logits[: len(names), *sight.keep].argmax(0)
     counts = np.bincount(found.ravel(), minlength=len(names))
     shares = {name: float(count / found.size) for name, count in zip(names, counts, strict=True)}
     region = np.zeros(logits.shape[1:], bool)
@@ -205,7 +207,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
         row, column = (place - start for place, start in zip(question.pixel, sight.origin, strict=True))
         index = int(found[row, column]) if wanted is None else wanted
         region[sight.keep][row, column] = True
-        chance = softmax(logits[:, *sight.keep][:, row, column])[index]
+        chance = probabilities_of(logits[:, *sight.keep], recipe.target)[index, row, column]
         where = f"at row {question.pixel[0]}, column {question.pixel[1]}"
         words = f"Evidence for {names[index]} {where}, where its probability is {chance:.2f}."
         return Answer(index, names[index], region, words, shares)
@@ -234,7 +236,7 @@ def _scene(
     legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
     region = None
     if recipe.view is None and answer.region is not None:
-        chances = softmax(insight.logits[:, *sight.keep], axis=0)
+        chances = probabilities_of(insight.logits[:, *sight.keep], recipe.target)
         objects = recipe.task == "instance"
         labels = decode(chances, recipe.target)
         if not objects:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pixelwise.commit import commit_bytes
 from pixelwise.images.cases import Case, Dataset, read_pixels
-from pixelwise.images.photos import fit, middle
+from pixelwise.images.views import fit, middle
 from pixelwise.wording import counted
 
 PER_CLASS = 8

@@ -13,6 +13,7 @@ from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.fingerprint import measure_fingerprint
 from pixelwise.images.photo_fingerprint import measure_photos
+from pixelwise.labels.targets import class_channels
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
@@ -25,7 +26,7 @@ from pixelwise.workflow.training.material import measure_orientation
 WARM_UP, PROBE_STEPS = 2, 5
 PROBE_SECONDS = 5.0  # slow steps are measured fewer times, three times at least
 PROBE_SHARE = 0.1  # of a budget: steps that are slow for it are measured once
-Draw = Callable[[Config], tuple[Tensor, Tensor]]
+Draw = Callable[[Config], tuple[Tensor, ...]]  # what `Learner.step` takes after the number of the step
 
 
 @runtime_checkable
@@ -155,11 +156,11 @@ def seconds_per_step(config: Config, device: str, draw: Draw, limit: Limit) -> f
     learner = Learner(
         build(config.network), config.training, config.loss, make_fabric(device, config.training.precision)
     )
-    images, targets = draw(config)
+    batch = draw(config)
     seconds: list[float] = []
     for index in range(WARM_UP + PROBE_STEPS):
         start = time.perf_counter()
-        learner.step(index, images, targets)
+        learner.step(index, *batch)
         seconds.append(time.perf_counter() - start)
         if (index >= WARM_UP + 2 and sum(seconds) > PROBE_SECONDS) or (index and sum(seconds) > most):
             break
@@ -167,14 +168,17 @@ def seconds_per_step(config: Config, device: str, draw: Draw, limit: Limit) -> f
     return counted[len(counted) // 2]
 
 
-def _draw_patches(config: Config) -> tuple[Tensor, Tensor]:
-    patches = config.patches
+def _draw_patches(config: Config) -> tuple[Tensor, ...]:
+    patches, channels = config.patches, config.network.classes
     size = patches.batch, patches.height, patches.width
     images = torch.randn(size[0], config.network.in_channels, *size[1:])
-    return images, torch.randint(config.network.classes, size, dtype=torch.uint8)
+    classes = class_channels(config.target, channels)
+    # weights cost next to nothing, a distance is another loss
+    maps = (torch.zeros(size), torch.rand(size)) if classes < channels else ()
+    return images, torch.randint(classes, size, dtype=torch.uint8), *maps
 
 
-def _draw_photos(config: Config) -> tuple[Tensor, Tensor]:
+def _draw_photos(config: Config) -> tuple[Tensor, ...]:
     photos, network = config.photos, config.network
     images = torch.randn(photos.batch, network.in_channels, photos.side, photos.side)
     return images, torch.randint(network.classes, (photos.batch,))

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.commit import commit_text
+from pixelwise.engine.exported import files_of
 from pixelwise.engine.model import Model
 from pixelwise.engine.streaming import StreamOptions, stream_image
 from pixelwise.errors import Interrupted
 from pixelwise.images.files_zarr import is_zarr
-from pixelwise.images.stores import Format, result_path
+from pixelwise.images.stores import Compression, Format, result_path
 from pixelwise.images.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.results import Wishes
@@ -18,6 +19,9 @@ from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000
 """Pixels from which an image streams. Below, mask and pixels fit any memory, and PNG is what most programs want."""
+
+USUAL: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
+"""What compresses where nobody says otherwise: any program reads the one in TIFF, and the other in Zarr."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def large_image(path: Path, folder: Path, name: str, model: str, wishes: Wishes)
     stamps = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     found = [(stamp.stat().st_size, stamp.stat().st_mtime_ns) for stamp in stamps if stamp.is_file()]
     depends = [model, str(path.resolve()), found, wishes.turns, wishes.symmetries, wishes.tile, wishes.tolerance]
-    identity = hashlib.sha256(json.dumps([*depends, wishes.format, wishes.pages]).encode()).hexdigest()
+    depends += [wishes.format, wishes.pages, wishes.compression, wishes.sampled_intensities]
+    identity = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     return Large(path, result_path(folder, name, _form(wishes)), identity)
 
 
@@ -86,7 +91,12 @@ def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress
             source,
             image.result,
             identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
-            options=StreamOptions(form=_form(wishes), core=wishes.tile),
+            options=StreamOptions(
+                form=_form(wishes),
+                core=wishes.tile,
+                compression=wishes.compression or USUAL[_form(wishes)],
+                sampled=wishes.sampled_intensities,
+            ),
             progress=progress,
         )
     except KeyboardInterrupt as stop:
@@ -103,9 +113,9 @@ def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress
 
 
 def model_digest(file: Path) -> str:
-    """Return the sha256 of a model file, or of all files of a folder in the order of their names."""
+    """Return the sha256 of all files of a model: the weights of an OpenVINO export lie beside its .xml."""
     digest = hashlib.sha256()
-    for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
+    for path in files_of(file):
         if path.is_file():
             with path.open("rb") as opened:
                 while block := opened.read(1 << 20):

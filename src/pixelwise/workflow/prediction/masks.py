@@ -1,16 +1,19 @@
 """Predict, of masks: an indexed PNG per image, or a label image and a table of objects; large images stream.
 
-Reading, computing and writing overlap: a thread reads images ahead, another one writes results behind.
+Reading, computing, deciding and writing overlap: threads read images ahead, one computes, the main one decides pixels,
+and others find objects and write results behind.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
-from pixelwise.engine.model import Model, Prediction, load_model_for_prediction
-from pixelwise.engine.overlap import Behind
+from pixelwise.engine.model import Decoding, Model, load_model_for_prediction
+from pixelwise.engine.overlap import in_order
 from pixelwise.engine.predictor import BATCH, Job
 from pixelwise.engine.tolerance import smallest_halo, with_geometry
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
@@ -22,10 +25,11 @@ from pixelwise.images.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_free, name_images
-from pixelwise.workflow.prediction.writing import Written, write_classes
+from pixelwise.workflow.prediction.writing import Saved, Written, write_classes
 
 _MEASURED = 8  # images that a tolerance is measured on
-_WAITING = 2**25  # pixels of results that may wait for the disk
+_WAITING = 2**25  # pixels of results that may wait for the disk, and of images that are read at once
+_READERS, _WRITERS = 4, 4  # threads at most: they wait for the disk most of the time, and small files for each other
 Size = tuple[int, int]
 
 
@@ -92,17 +96,20 @@ def _predict_small(
 ) -> None:
     """Predict images that fit the memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
-    largest = max((height * width for _, (height, width) in named.values()), default=1)
+    largest = max((height * width for _, (height, width) in named.values()), default=0)
+    several = max(1, _WAITING // max(1, largest))
     told = 0
+    # Objects are found in many small steps that hold Python's lock: of processor time four threads at it take twice as
+    # much as one does; writing waits for the disk and gains from all of them.
+    one_at_a_time = Lock()
 
-    def save(item: tuple[Loaded, Prediction]) -> None:
-        (name, path, image), result = item
-        written.save(name, path, image, result)
+    def save(item: tuple[Loaded, Decoding]) -> Saved:
+        (name, path, image), decoding = item
+        with one_at_a_time:
+            result = decoding.finish()
+        return written.save(name, path, image, result)
 
-    with (
-        progress.bar("predicting", sum(tiles.values())) as advance,
-        Behind(save, max(1, min(2 * BATCH, _WAITING // max(1, largest)))) as writer,
-    ):
+    with progress.bar("predicting", sum(tiles.values())) as advance:
 
         def tell_refused() -> None:
             nonlocal told
@@ -111,28 +118,39 @@ def _predict_small(
                 advance(tiles[path], path.name)
             told = len(failed)
 
-        loaded = ((item, item.image.pixels) for item in _read(model, named, written.wishes.pages, failed))
+        loaded = _read(model, named, written.wishes.pages, failed, min(_READERS, several))
         found = model.predict_many(
-            loaded,
+            ((item, item.image.pixels) for item in loaded),
             probabilities=written.wishes.probabilities,
             advance=lambda count: advance(count, ""),
             overlapped=True,
         )
-        for item, result in found:
-            writer.put((item, result))
-            progress.tell(*written.take_notes())
-            tell_refused()
+        with closing(found), closing(in_order(save, found, _WRITERS, min(2 * BATCH, several))) as saved:
+            for result in saved:
+                written.add(result)
+                progress.tell(*written.take_notes())
+                tell_refused()
         tell_refused()
     progress.tell(*written.take_notes(), *written.tell_read())
 
 
-def _read(model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed) -> Iterator[Loaded]:
-    """Yield images as they are read; what cannot be read is left out."""
-    for name, (path, _) in named.items():
+def _read(
+    model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
+) -> Iterator[Loaded]:
+    """Yield images as they are read, several at once; what cannot be read is left out."""
+
+    def read(item: tuple[str, tuple[Path, Size]]) -> Loaded | tuple[Path, PixelwiseError]:
+        name, (path, _) = item
         try:
-            yield Loaded(name, path, read_pixels(path, model.recipe.channels, pages))
+            return Loaded(name, path, read_pixels(path, model.recipe.channels, pages))
         except PixelwiseError as error:
-            _refuse(path, error, failed)
+            return path, error
+
+    for found in in_order(read, named.items(), threads, threads):
+        if isinstance(found, Loaded):
+            yield found
+        else:
+            _refuse(*found, failed)
 
 
 def _refuse(path: Path, error: PixelwiseError, failed: Failed) -> None:

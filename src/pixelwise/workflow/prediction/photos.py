@@ -34,7 +34,9 @@ def predict_photos(
     """Tell the class of each path in one table in `folder`; see `predict`."""
     _refuse_masks(wishes)
     check_free(folder, (TABLE,), wishes)
-    model = load_photo_model(model_file, device=wishes.device, mirrored=wishes.symmetries)
+    model = load_photo_model(
+        model_file, device=wishes.device, runtime=wishes.runtime, mirrored=wishes.symmetries, progress=progress
+    )
     paths = list(dict.fromkeys(paths))
     failed: list[tuple[Path, str]] = []
     found: list[tuple[Path, np.ndarray]] = []

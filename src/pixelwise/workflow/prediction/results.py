@@ -71,6 +71,8 @@ class Wishes:
     pages: int | None = None
     tolerance: float | None = None
     format: Literal["tiff", "zarr"] | None = None
+    compression: Literal["deflate", "zstd"] | None = None
+    sampled_intensities: bool = False
 
 
 def check_place(folder: Path, inputs: Sequence[Path]) -> None:

@@ -33,6 +33,20 @@ _TABLE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What was written of one image: its files, its table of objects, and what is to be told of it.
+
+    `read` are sentences of its reading, which many images may share; `notes` are those of its prediction.
+    """
+
+    image: str
+    files: tuple[Path, ...]
+    table: ObjectTable | None
+    read: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 @dataclass
 class Written:
     """What has been written so far: files, a table of objects per image, and what is to be told."""
@@ -47,24 +61,31 @@ class Written:
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # a note of reading -> the images that it was made of
 
-    def save(self, name: str, path: Path, image: Image, result: Prediction) -> None:
-        """Write all that is wished for of one image."""
+    def save(self, name: str, path: Path, image: Image, result: Prediction) -> Saved:
+        """Write all that is wished for of one image. Changes nothing here: several threads may do so at once."""
+        files, table = [self.folder / f"{name}.png"], None
         if self.recipe.task == "instance":
-            self.files.append(write_labels(self.folder / f"{name}.png", result.labels, image.spacing))
-            self.tables.append((path.name, measure(result.labels, image.pixels)))
+            files[0] = write_labels(files[0], result.labels, image.spacing)
+            table = measure(result.labels, image.pixels)
         else:
-            self.files.append(self.folder / f"{name}.png")
-            write_mask(self.files[-1], result.labels.astype(np.uint8), self.recipe.colours)
+            write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.recipe.colours)
         if result.probabilities is not None:
-            self.files.append(self.folder / f"{name}.probabilities.tif")
-            write_image(self.files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
+            files.append(self.folder / f"{name}.probabilities.tif")
+            write_image(files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
         if self.wishes.overlays:
             drawn = overlay(image.pixels, result.labels, self.recipe.colours, objects=self.recipe.task == "instance")
-            self.files.append(self.folder / f"{name}.overlay.png")
-            write_image(self.files[-1], drawn)
-        for text in image.warnings:
-            self.read.setdefault(text, []).append(path.name)
-        self.notes += [f"{path.name}: {text}" for text in result.warnings]
+            files.append(self.folder / f"{name}.overlay.png")
+            write_image(files[-1], drawn)
+        return Saved(image=path.name, files=tuple(files), table=table, read=image.warnings, notes=result.warnings)
+
+    def add(self, saved: Saved) -> None:
+        """Count an image among those that are written; the order of these calls is that of the results."""
+        self.files += saved.files
+        if saved.table is not None:
+            self.tables.append((saved.image, saved.table))
+        for text in saved.read:
+            self.read.setdefault(text, []).append(saved.image)
+        self.notes += [f"{saved.image}: {text}" for text in saved.notes]
 
     def take_notes(self) -> list[str]:
         """Return what is to be told, once."""

@@ -55,8 +55,8 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
     if not ranked or not run.model_path.is_file():
         lacks = "the run has no model" if ranked else "no case has both a score and the names of its files"
         return [html.paragraphs([f"No pictures: {lacks}. Run `pixelwise evaluate RUN DATA` on a finished run again."])]
-    model = load_model_for_prediction(run.folder, device="cpu")
-    recipe = model.recipe
+    model_of = _Models(run)
+    recipe = model_of(ranked[0]).recipe
     other = "another object" if recipe.task == "instance" else "another class"
     tones = (draw.RIGHT, draw.MISSED, draw.FALSE, draw.CONFUSED)
     parts = [html.key(list(zip(("right", "missed", "false alarm", f"taken for {other}"), tones, strict=True)))]
@@ -65,8 +65,22 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
     for kind, case in progress.track(_choose(ranked), "drawing cases", len(_choose(ranked))):
         caption = f"{kind}: {case['name']}, {words(field)} {html.show(case[field])}"
         parts.append(f"<p><b>{html.escape(caption)}</b></p>")
-        parts += attempt("This case", partial(_panels, run, model, case["files"]), progress)
+        parts += attempt("This case", partial(_panels, run, model_of(case), case["files"]), progress)
     return parts
+
+
+class _Models:
+    """The model that a case was scored with: the run's own, or that of the fold that left the case out."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._known = run, dict[int, Model]()
+
+    def __call__(self, case: dict[str, Any]) -> Model:
+        number = int(case.get("fold", 0))
+        if number not in self._known:
+            folder = self._run.fold(number).folder if number else self._run.folder
+            self._known[number] = load_model_for_prediction(folder, device="cpu")
+        return self._known[number]
 
 
 def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Course: what the training loop has to know of a task, so that one loop serves them all."""
 
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from pixelwise.engine.modelfile import Recipe
 from pixelwise.images.patches import Sampler
 from pixelwise.scoring.losses import LossOptions
+from pixelwise.workflow.training.turns import Average
 
 
 @runtime_checkable
@@ -28,22 +30,34 @@ class Lesson(Protocol):
         """Weight maps of the loss."""
         ...
 
+    @property
+    def distances(self) -> Tensor | None:
+        """How deep each pixel lies in its object, where the target asks for it."""
+        ...
+
 
 @runtime_checkable
 class Course(Protocol):
     """The material of one task, how it is drawn and scored, and what the model file says of it.
 
     `score_name` is the validation score's name for people, such as "mean Dice"; larger is better. `loss` is the
-    configured one with what the material adds to it. `pass_steps` are the steps of one pass over the training material.
+    configured one with what the material adds to it. `pass_steps` are the steps of one pass over the training material,
+    `most_inputs` the turned inputs of the largest average that `averages` measures.
     """
 
     score_name: str
     loss: LossOptions
     pass_steps: float
+    most_inputs: int
 
     @property
     def sampler(self) -> Sampler[Any]:
         """What draws the batches."""
+        ...
+
+    @property
+    def finish_seconds(self) -> float:
+        """How much of a budget `finish` needs, at most."""
         ...
 
     def begin(self) -> None:
@@ -54,8 +68,29 @@ class Course(Protocol):
         """Return the validation score of a network in evaluation mode."""
         ...
 
+    def averages(self, network: nn.Module) -> list[Average]:
+        """Measure what averaging over turned inputs brings to a network in evaluation mode, the plain input first."""
+        ...
+
     def picture(self, network: nn.Module, step: int) -> None:
         """Write a picture of what the network says after `step` steps, where the task has one."""
+        ...
+
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+        """Decide, once training is over, what the model file still has to say of how it is used.
+
+        Parameters
+        ----------
+        model : Path
+            The model file.
+        rival : (network, Recipe), optional
+            The last weights, where the file holds others.
+
+        Returns
+        -------
+        bool
+            The rival was better, and stands in the file.
+        """
         ...
 
     def recipe(self, score: float, step: int) -> Recipe:

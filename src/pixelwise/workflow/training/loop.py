@@ -4,19 +4,16 @@ It is our own, on Lightning Fabric: exact continuation needs every draw to be a 
 budget needs a decision on the way; both are a few lines here.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from types import FrameType
 
 import torch
 from torch import nn
 
+from pixelwise.commit import commit_json
 from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from pixelwise.engine.modelfile import save_model
+from pixelwise.engine.distilling import Lessons
+from pixelwise.engine.modelfile import Recipe, save_model
 from pixelwise.engine.schedule import Schedule
 from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.engine.transfer import frozen_steps
@@ -26,10 +23,12 @@ from pixelwise.images.patches import prefetch
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
-from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.training.course import Lesson
 from pixelwise.workflow.training.courses import open_course
+from pixelwise.workflow.training.stopping import stop_on_signals
+from pixelwise.workflow.training.telling import say_frozen, say_length
+from pixelwise.workflow.training.turns import affordable, describe_averages, measure
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up
@@ -63,9 +62,19 @@ class Training:
     progress : Progress
     started : float
         `time.monotonic()` when the command began: the budget counts from there.
+    lessons : Lessons, optional
+        Of a network that is taught by others.
     """
 
-    def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress, started: float) -> None:
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        device: str,
+        progress: Progress,
+        started: float,
+        lessons: Lessons | None = None,
+    ) -> None:
         self._run, self._progress, self._data = run, progress, dataset.root
         self._config = config = run.config
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
@@ -74,7 +83,9 @@ class Training:
         progress.tell(*complaints)
         # what has begun is in its checkpoint, wherever the weights of the encoder came from
         self._loaded = checkpoint is None and start_encoder(network, run, progress)
-        self._trained_from = trained_from(run)
+        self._trained_from = trained_from(run) | dict(lessons.trained if lessons else {})
+        if lessons is not None:
+            network.load_state_dict(dict(lessons.start))
         self._course = open_course(run, dataset, network.geometry(), device, progress)
         fabric = make_fabric(device, config.training.precision)
         frozen = frozen_steps(config.transfer, config.training.steps, self._course.pass_steps)
@@ -85,11 +96,13 @@ class Training:
             fabric,
             lower_rate=config.transfer.lower_rate,
             frozen_steps=frozen,
+            teacher=lessons.teacher if lessons else None,
         )
         self._state = State()
+        self._slowest_look = 0.0  # seconds
         if checkpoint is not None:
             self._restore(checkpoint)
-        progress.tell(*_say_frozen(config, frozen, self._state.step))
+        progress.tell(*say_frozen(config, frozen, self._state.step))
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
         self._loop_began, self._first_step = time.monotonic(), self._state.step
@@ -99,7 +112,7 @@ class Training:
         self._course.begin()
         if self._loaded:
             self._save()  # a continuation needs the weights' file no more
-        with _stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
+        with stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
             shown = 0
             batches = prefetch(self._course.sampler, self._state.step, NO_END)
             while self._state.step < self._learner.schedule.steps:
@@ -120,6 +133,7 @@ class Training:
         if not self._state.rows or self._state.rows[-1]["step"] != self._state.step:
             self._validate()
         self._save()
+        kept = "Last" if self._finish() else self._config.training.keep.capitalize()
         self._progress.tell(
             *say_length(
                 self._state.step,
@@ -127,12 +141,14 @@ class Training:
                 self._config.training.steps,
                 len(self._looks_since_best()),
             ),
-            f"Best validation score {self._state.best:.4f} ({self._course.score_name}) at step "
-            f"{self._state.best_step}; model: {self._run.model_path}",
+            f"{kept} validation score {self._state.best:.4f} "
+            f"({self._course.score_name}) at step {self._state.best_step}; model: {self._run.model_path}",
         )
+        if not self._run.summary_path.is_file():
+            self._sum_up()
 
     def _one_step(self, batch: Lesson) -> None:
-        result = self._learner.step(self._state.step, batch.images, batch.targets, batch.weights)
+        result = self._learner.step(self._state.step, batch.images, batch.targets, batch.weights, batch.distances)
         self._state.step += 1
         if result.applied:
             self._state.losses.append(result.loss)
@@ -149,7 +165,9 @@ class Training:
     def _validate(self) -> None:
         """Score the averaged weights, keep them when they are the best, and write the row and the frame."""
         state, average = self._state, self._learner.average
+        began = time.monotonic()
         score = self._course.score(average)
+        self._slowest_look = max(self._slowest_look, time.monotonic() - began)
         losses = state.losses
         row: dict[str, float | int | None] = {
             "step": state.step,
@@ -161,16 +179,56 @@ class Training:
         }
         state.losses = []
         state.rows.append(row)
-        if score > state.best and _finite(average):
+        if (score > state.best or self._config.training.keep == "last") and _finite(average):
             state.best, state.best_step = score, state.step
             self._write_model()
         self._run.write_metrics(state.rows)
         self._course.picture(average, state.step)
 
+    def _sum_up(self) -> None:
+        """Write how the training went, and what averaging over turned inputs would bring."""
+        state, name = self._state, self._course.score_name
+        needed, budget = self._seconds_to_average(), self._config.training.budget
+        averages = measure(self._course.averages, self._run.model_path, needed, budget, self._progress)
+        self._progress.tell(*describe_averages(averages, name))
+        summary = {
+            "steps": state.step,
+            "seconds": round(self._seconds(), 2),
+            "score": name,
+            "best": state.best,
+            "best_step": state.best_step,
+            "averages": [asdict(average) for average in averages],
+        }
+        commit_json(self._run.summary_path, summary)
+
+    def _seconds_to_average(self) -> float:
+        """Return the seconds that the inputs of the largest average take, with one look to warm up."""
+        return (self._course.most_inputs + 1) * self._slowest_look
+
+    def _seconds_to_finish(self) -> float:
+        """Return the seconds that are kept free at the end of the budget."""
+        needed = self._seconds_to_average()
+        averages = needed if affordable(needed, self._config.training.budget) else 0.0
+        return FINISH_SECONDS + self._course.finish_seconds + averages
+
+    def _finish(self) -> bool:
+        """Let the course decide what is left, and whether the last weights serve better than the best ones."""
+        state, last = self._state, self._learner.average
+        score = float(state.rows[-1]["val_score"] or 0.0)
+        differ = state.best_step != state.step and _finite(last)
+        rival = (last, self._recipe(score, state.step)) if differ else None
+        if not self._course.finish(self._run.model_path, rival):
+            return False
+        state.best, state.best_step = score, state.step
+        return True
+
+    def _recipe(self, score: float, step: int) -> Recipe:
+        recipe = self._course.recipe(score, step)
+        return replace(recipe, trained=recipe.trained | self._trained_from)
+
     def _write_model(self) -> None:
         """Write the averaged weights as the run's model file."""
-        recipe = self._course.recipe(self._state.best, self._state.best_step)
-        recipe = replace(recipe, trained=recipe.trained | self._trained_from)
+        recipe = self._recipe(self._state.best, self._state.best_step)
         save_model(self._run.model_path, self._learner.average, recipe)
 
     def _save(self) -> None:
@@ -206,10 +264,11 @@ class Training:
             return
         done = state.step - self._first_step
         pace = (time.monotonic() - self._loop_began) / max(1, done)
-        end = self._seconds() + pace * (schedule.steps - state.step) + FINISH_SECONDS
+        finish = self._seconds_to_finish()
+        end = self._seconds() + pace * (schedule.steps - state.step) + finish
         if abs(end - budget) <= DRIFT * budget:
             return
-        left = max(1, int((budget - FINISH_SECONDS - self._seconds()) / pace))
+        left = max(1, int((budget - finish - self._seconds()) / pace))
         self._learner.schedule = schedule.stretched(state.step, state.step + left)
 
     def _out_of_patience(self) -> bool:
@@ -232,59 +291,6 @@ class Training:
         loss = f"loss {sum(losses[-20:]) / len(losses[-20:]):.3f}" if losses else ""
         score = f"val {rows[-1]['val_score']:.3f}" if rows else ""
         return f"step {self._state.step}/{self._learner.schedule.steps} {loss} {score}"
-
-
-def say_length(done: int, end: int, planned: int, looks: int) -> list[str]:
-    """Say why a training took another number of steps than planned, where it did.
-
-    Parameters
-    ----------
-    done, end, planned : int
-        Steps: taken, of the schedule as it stands at the end, of the plan.
-    looks : int
-        Validations since the best one.
-    """
-    if done < end:
-        since = counted(looks, "validation was", "validations were")
-        return [f"Ended after step {done:,} of {end:,}: the last {since} no better than the best one."]
-    if done == planned:
-        return []
-    pace = "more" if done < planned else "less"
-    taken = f"{counted(done, 'step was', 'steps were')} taken, {planned:,} were planned"
-    return [f"{taken}: a step took {pace} time than was measured beforehand, and the time given is kept."]
-
-
-def _say_frozen(config: Config, frozen: int, step: int) -> list[str]:
-    """Say from which step on the encoder learns, and whether there is something worth keeping still."""
-    if step >= frozen:
-        return []
-    steps = config.training.steps
-    until = f"until step {frozen} of {steps}" if frozen < steps else "to the last step"
-    told = [f"Encoder frozen {until}: its weights and batch statistics stay as they are, the rest learns."]
-    if not config.transfer.encoder_weights:
-        told.append("Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out.")
-    return told
-
-
-@contextmanager
-def _stop_on_signals() -> Generator[Callable[[], bool], None, None]:
-    """Turn a first Ctrl-C or SIGTERM into a request that the loop reads at the next step; a second ends at once."""
-    requested: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if requested:
-            raise KeyboardInterrupt
-        requested.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread only
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(requested)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _finite(network: nn.Module) -> bool:

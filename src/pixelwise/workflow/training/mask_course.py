@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from torch import nn
 
@@ -10,12 +11,16 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Dataset
 from pixelwise.images.patches import PatchSampler
 from pixelwise.images.records import has_background
+from pixelwise.labels.targets import class_channels
 from pixelwise.progress import Progress
 from pixelwise.scoring.losses import balance
+from pixelwise.workflow.config import OWN
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 from pixelwise.workflow.training.material import Piece, count_classes, read_material
+from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
+from pixelwise.workflow.training.turns import COUNTS, Average
 from pixelwise.workflow.training.validation import Validation, make_palette
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
@@ -37,14 +42,20 @@ class MaskCourse:
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry = run, dataset, geometry
+        self._device, self._progress = device, progress
         config = run.config
+        self._tuned = config.training.tune and config.target.kind != "classes" and dataset.labelling.task == "instance"
+        self._seconds = seconds_to_tune(config.training.budget)
+        self.finish_seconds = self._seconds or 0.0 if self._tuned else 0.0
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
         targets = [piece.target for piece in pieces]
+        self.most_inputs = COUNTS[-1]
         self.loss = config.loss
         if config.loss.balanced:
-            self.loss = balance(config.loss, count_classes(targets, config.network.classes))
+            classes = class_channels(config.target, config.network.classes)
+            self.loss = balance(config.loss, count_classes(targets, classes))
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
         self.sampler = PatchSampler(
@@ -56,6 +67,7 @@ class MaskCourse:
             config.training.seed,
             margin=geometry.margin,
             weights=[piece.weights for piece in pieces if piece.weights is not None],
+            distances=[piece.distances for piece in pieces if piece.distances is not None],
         )
         self._validation = self._make_validation(read_material(dataset, dataset.part("val"), *read), device)
 
@@ -67,9 +79,26 @@ class MaskCourse:
         """Return the mean Dice on the validation images that are looked at."""
         return self._validation.score(network)
 
+    def averages(self, network: nn.Module) -> list[Average]:
+        """Measure what averages over turned inputs bring on the validation images that are looked at."""
+        return self._validation.averages(network)
+
     def picture(self, network: nn.Module, step: int) -> None:
         """Write a frame of the film."""
         self._validation.film(network, step)
+
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+        """Choose weights and thresholds of objects on validation images, but those that the user has set."""
+        if not self._tuned:
+            return False
+        config = self._run.config
+        fixed = [key.removeprefix("target.") for key, why in config.reasons.items() if why == OWN]
+        pages, seconds = config.data.pages, self._seconds
+        told, won = tune_model(
+            model, rival, self._dataset, pages, fixed, device=self._device, seconds=seconds, progress=self._progress
+        )
+        self._progress.tell(told)
+        return won
 
     def recipe(self, score: float, step: int) -> Recipe:
         """Return everything that prediction needs besides the weights."""
@@ -87,6 +116,7 @@ class MaskCourse:
             tile=512,
             turns=config.prediction.turns,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
+            spacing=_pair(self._run.fingerprint.get("spacing")),  # absent in older run folders
             trained={
                 "pixelwise": version("pixelwise"),
                 "data": self._dataset.root.name,
@@ -108,5 +138,10 @@ class MaskCourse:
             max(pixels, 64 * 1024),
             self._run.film,
             make_palette(config.target.kind, labelling.colours),
+            scored=class_channels(config.target, config.network.classes),
             first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
         )
+
+
+def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (float(values[0]), float(values[1]))

@@ -12,7 +12,7 @@ import numpy as np
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
-from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, encode, target_objects
+from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, edge_distance, encode, target_objects
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.scoring.losses import LossOptions
@@ -22,7 +22,8 @@ from pixelwise.scoring.losses import LossOptions
 class Piece:
     """One case in memory: pixels (channels, height, width), target class map (height, width) uint8.
 
-    `weights` (height, width) float16 is the border term of the loss, where there is one.
+    `weights` (height, width) float16 is the border term of the loss, `distances` (height, width) float16 how deep each
+    pixel lies in its object, where the target asks for them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Piece:
     target: np.ndarray
     scale: Scale
     weights: np.ndarray | None = None
+    distances: np.ndarray | None = None
 
 
 def read_material(
@@ -104,4 +106,5 @@ def _read_piece(
     if loss.border_weight:
         objects = target_objects(labels, wanted, target)
         weights = border_weights(objects, loss.border_weight, loss.border_sigma).astype(np.float16)
-    return Piece(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights)
+    distances = edge_distance(labels) if target.kind == "distance" else None
+    return Piece(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights, distances)

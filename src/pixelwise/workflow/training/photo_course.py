@@ -1,9 +1,11 @@
 """The course of whole-image classification: random parts of photos, scored by the share of right ones."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -12,9 +14,9 @@ from pixelwise.engine.modelfile import Recipe
 from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Case, Dataset, read_pixels
-from pixelwise.images.photos import PhotoSampler, fit, middle
+from pixelwise.images.photos import PhotoSampler
 from pixelwise.images.preprocess import Scale, intensity_scale
-from pixelwise.images.views import View
+from pixelwise.images.views import View, fit, middle
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
@@ -22,6 +24,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.training.turns import Average, Tally, compare
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
 LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little
@@ -54,8 +57,10 @@ class PhotoCourse:
         self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
+        self.most_inputs = 2
         prints = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
+        self.finish_seconds = 0.0
         self.pass_steps = len(prints) / config.photos.batch
         self.sampler = PhotoSampler(
             [photo.pixels for photo in prints],
@@ -72,13 +77,37 @@ class PhotoCourse:
 
     def score(self, network: nn.Module) -> float:
         """Return the share of right photos among those that are looked at."""
-        runtime, side = TorchRuntime(network, self._device), self._run.config.photos.side
-        right = 0
+        runtime = TorchRuntime(network, self._device)
+        right = sum(int((runtime(seen).argmax(1) == truth).sum()) for seen, truth in self._looks())
+        return right / len(self._validation)
+
+    def averages(self, network: nn.Module) -> list[Average]:
+        """Measure what the average over a photo and its mirror image brings."""
+        runtime = TorchRuntime(network, self._device)
+        runtime(next(self._looks())[0])  # the first pass is slower than the others
+        plain, both = Tally("", []), Tally("--symmetries", [])
+        for seen, truth in self._looks():
+            began = time.perf_counter()
+            logits = runtime(seen)
+            between = time.perf_counter()
+            mirrored = runtime(np.ascontiguousarray(seen[:, :, :, ::-1]))
+            plain.seconds += between - began
+            both.seconds += time.perf_counter() - began
+            for tally, said in ((plain, logits), (both, logits + mirrored)):
+                tally.rows += [np.array([right, 1.0]) for right in said.argmax(1) == truth]
+        return compare({1: plain, 2: both}, lambda row: float(row[0] / row[1]))
+
+    def _looks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield validation photos as the network takes them, some at a time, with their classes."""
+        side = self._run.config.photos.side
         for start in range(0, len(self._validation), TOGETHER):
             some = self._validation[start : start + TOGETHER]
             seen = np.stack([photo.scale.apply(middle(photo.pixels, side, side)) for photo in some])
-            right += int((runtime(seen).argmax(1) == [photo.index for photo in some]).sum())
-        return right / len(self._validation)
+            yield seen, np.array([photo.index for photo in some])
+
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+        """Decide nothing: the validations measure what counts, and classes need no thresholds."""
+        return False
 
     def picture(self, network: nn.Module, step: int) -> None:
         """Write nothing: see `begin`."""

@@ -1,5 +1,6 @@
 """Validation on the way: the averaged network on some validation images, and a film of one patch."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pixelwise.images.files import png_bytes, write_mask
 from pixelwise.labels.targets import IGNORE
 from pixelwise.scoring.semantic import class_scores, confusion
 from pixelwise.workflow.training.material import Piece
+from pixelwise.workflow.training.turns import COUNTS, ORDER, Average, Tally, compare
 
 FRAME = 256  # pixels a side of the film
 CORE = 512
@@ -38,6 +40,8 @@ class Validation:
         A colour per class of the target.
     first : int
         The first class that is scored: 1 where class 0 is a background, else 0.
+    scored : int, optional
+        Channels that are classes, by default all; they come first.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class Validation:
         film: Path,
         palette: Sequence[tuple[int, int, int]],
         first: int = 1,
+        scored: int | None = None,
     ) -> None:
-        self._first = first
+        self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
         self._film, self._palette = film, palette
         self._pieces = _some(pieces, most_pixels)
@@ -59,10 +64,30 @@ class Validation:
 
     def score(self, network: nn.Module) -> float:
         """Return the mean Dice over all pixels looked at; a background and empty classes are left out."""
-        total = np.zeros((self._classes, self._classes), np.int64)
+        total = np.zeros((self._scored, self._scored), np.int64)
         for piece in self._pieces:
-            total += confusion(piece.target, self._predict(network, piece), self._classes)
-        dice = [value for value in class_scores(total).dice[self._first :] if value is not None]
+            total += confusion(piece.target, self._predict(network, piece), self._scored)
+        return self._mean_dice(total)
+
+    def averages(self, network: nn.Module) -> list[Average]:
+        """Measure what averages over turned inputs bring on the same pixels; each sum of logits serves the next."""
+        runtime = TorchRuntime(network, self._device)
+        predictors = [Predictor(runtime, self._geometry, self._classes, CORE, (symmetry,)) for symmetry in ORDER]
+        predictors[0].logits(self._pieces[0].pixels, self._pieces[0].scale)  # the first pass is slower than the others
+        tallies = {count: Tally("" if count == 1 else f"--turns {count}", []) for count in COUNTS}
+        for piece in self._pieces:
+            began, total = time.perf_counter(), np.float32(0.0)
+            for count, predictor in enumerate(predictors, 1):
+                total = total + predictor.logits(piece.pixels, piece.scale)
+                if count in tallies:
+                    taken = time.perf_counter() - began
+                    said = total[: self._scored].argmax(0).astype(np.uint8)
+                    rows = confusion(piece.target, said, self._scored).ravel()
+                    tallies[count].add(rows, taken)
+        return compare(tallies, lambda row: self._mean_dice(row.reshape(self._scored, -1).astype(np.int64)))
+
+    def _mean_dice(self, matrix: np.ndarray) -> float:
+        dice = [value for value in class_scores(matrix).dice[self._first :] if value is not None]
         return float(np.mean(dice)) if dice else 0.0
 
     def start_film(self) -> None:
@@ -80,7 +105,7 @@ class Validation:
     def _predict(self, network: nn.Module, piece: Piece) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)
         predictor = Predictor(runtime, self._geometry, self._classes, CORE)
-        return predictor.logits(piece.pixels, piece.scale).argmax(0).astype(np.uint8)
+        return predictor.logits(piece.pixels, piece.scale)[: self._scored].argmax(0).astype(np.uint8)
 
 
 def _some(pieces: Sequence[Piece], most_pixels: int) -> list[Piece]:

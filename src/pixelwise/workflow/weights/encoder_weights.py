@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_model
+from pixelwise.engine.modelfile import Recipe, find_model_file, load_network
 from pixelwise.errors import BadOption, BadRun, BadWeights, nearest
 from pixelwise.networks.architectures import CLASSIFIERS, NetworkOptions, build
 from pixelwise.networks.first_convolution import choose_adaptation
@@ -205,7 +205,7 @@ def _adaptation(config: Config, start: Start) -> str:
 
 def _start_from_model(path: Path, network: NetworkOptions) -> Start:
     """Take the encoder of a model of ours, where it means the same thing."""
-    model, recipe = load_model(path)
+    model, recipe = load_network(path)
     theirs = recipe.network
     _check_strides(network, stride_first=theirs.stride_first, path=path)
     plain = network.encoder == theirs.encoder == "plain" and network.name not in CLASSIFIERS

@@ -1,0 +1,56 @@
+"""What computes a model: the network of a run in one of the runtimes, or an exported file. Comes before any task."""
+
+from pathlib import Path
+
+from pixelwise.engine.exported import find_export, open_export
+from pixelwise.engine.recipe import Recipe, say_members
+from pixelwise.engine.runtimes import Runtime
+from pixelwise.progress import Progress
+
+
+def open_computing(
+    path: Path | str, *, device: str, runtime: str, pixels: int | None = None, progress: Progress | None = None
+) -> tuple[Runtime, Recipe]:
+    """Load a run folder, a model file or an exported file; torch is imported for the first two alone.
+
+    Parameters
+    ----------
+    path : path
+    device : {"auto", "cpu", "cuda", "mps"}
+        For runs; exports are computed by the processor.
+    runtime : str
+        One of `runtime_choice.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+    pixels : int, optional
+        How many are to be predicted; see `runtime_making.make_runtime`.
+    progress : Progress, optional
+        Is told which runtime computes, and why, and what an ensemble costs.
+
+    Returns
+    -------
+    Runtime
+    Recipe
+        What an exported graph does itself is taken out of it.
+
+    Raises
+    ------
+    BadModel
+        There is no model, or it is not one of ours.
+    BadOption
+        No such runtime, or not for this file.
+    """
+    progress = progress or Progress()
+    exported = find_export(path)
+    if exported is not None:
+        computes, recipe = open_export(exported, runtime)
+        progress.tell(*say_members(recipe))
+        return computes, recipe
+    # not above: models that were exported do without torch and start faster
+    from pixelwise.engine.machine import choose_device
+    from pixelwise.engine.modelfile import find_model_file, load_model
+    from pixelwise.engine.runtime_making import make_runtime
+
+    found = find_model_file(path)
+    network, recipe = load_model(found)
+    progress.tell(*say_members(recipe))
+    chosen = choose_device(device)
+    return make_runtime(runtime, network, recipe, found, chosen, pixels, progress), recipe

@@ -1,0 +1,66 @@
+"""Several networks that answer as one: the mean of their probabilities."""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.trail import Trail
+
+
+class Ensemble(nn.Module):
+    """Networks of one build, each with its own weights; their probabilities are averaged.
+
+    The logits of an ensemble are the logarithms of the mean probabilities, log(1/K sum_k softmax(z_k)): their soft-max
+    is that mean, so whatever works on the logits of one network (tiles, exports, decoding) works on an ensemble as it
+    stands. Channels behind the classes stand for a logistic function each; there the logits are log(p / (1 - p)) of
+    the mean p. Averaging probabilities of networks that started apart: Lakshminarayanan et al. 2017 (arXiv 1612.01474),
+    section 2.4.
+
+    Parameters
+    ----------
+    members : sequence of nn.Module
+        Finished networks of the same options; images -> logits (batch, classes, ...). Their weights are named
+        `member1.`, `member2.` and so on.
+    classes : int
+        Channels of the logits that share a soft-max; they come first.
+    """
+
+    def __init__(self, members: Sequence[nn.Module], classes: int) -> None:
+        super().__init__()
+        self._classes = classes
+        for number, member in enumerate(members, 1):
+            self.add_module(f"member{number}", member)
+
+    @property
+    def members(self) -> tuple[nn.Module, ...]:
+        """The networks, in order."""
+        return tuple(self.children())
+
+    def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
+        """Images -> logarithms of the mean probabilities."""
+        answers = torch.stack([member(image) for member in self.members])
+        logarithms = functional.log_softmax(answers[:, :, : self._classes], dim=2)
+        joined = torch.logsumexp(logarithms, dim=0) - math.log(len(answers))
+        if self._classes == answers.shape[2]:
+            return joined
+        rest = answers[:, :, self._classes :]
+        yes, no = (torch.logsumexp(functional.logsigmoid(sign * rest), dim=0) for sign in (1, -1))
+        return torch.cat([joined, yes - no], dim=1)
+
+    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+        """Return the logits alone: members learn one by one."""
+        return [self(image)]
+
+    def trail(self) -> Trail:
+        """Return the steps of one member: the others take the same ones beside it."""
+        return self.members[0].trail()  # type: ignore[operator]
+
+    def geometry(self) -> Geometry:
+        """Return the geometry that all members share."""
+        return cast(Geometry, self.members[0].geometry())  # type: ignore[operator]

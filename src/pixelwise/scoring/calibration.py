@@ -1,0 +1,121 @@
+"""Calibration: do probabilities mean what they say, and how far may a Dice lie below the one that they promise?
+
+A model is calibrated when of all pixels that it is sure of at 80 %, 80 % are right. Networks are often too sure; one
+number for all logits, the temperature, mends most of it and leaves every decision as it is (Guo et al. 2017,
+arXiv 1706.04599).
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Integer
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+BINS = 15
+LEVEL = 0.9  # of the lower bound of a Dice
+HOTTEST = 20.0  # temperatures are looked for between its inverse and this
+_LEAST = 2.0**-24  # of a probability: the smallest half above 0, so that its logarithm is finite
+
+
+def logits_of(probabilities: Float[np.ndarray, "*some classes"]) -> Float64[np.ndarray, "*some classes"]:
+    """Return logits whose soft-max the probabilities are: their logarithms."""
+    return np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
+
+
+def tempered(
+    probabilities: Float[np.ndarray, "*some classes"], temperature: float
+) -> Float64[np.ndarray, "*some classes"]:
+    """Return the probabilities that the logits make when they are divided by a temperature."""
+    return softmax(logits_of(probabilities) / temperature, axis=-1)
+
+
+def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]) -> float:
+    """Return the temperature with which the logits of pixels (or photos) tell the true classes best.
+
+    It makes the mean negative log-likelihood smallest: Guo et al. 2017, section 4.2. Above 1 the probabilities were too
+    sure, below 1 too cautious. It lies between 1/20 and 20; without a pixel it is 1.
+    """
+    if not len(truth):
+        return 1.0
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    places = np.arange(len(truth)), truth.astype(np.int64)
+
+    def loss(log: float) -> float:
+        return -float(log_softmax(wide * math.exp(-log), axis=1)[places].mean())
+
+    edge = math.log(HOTTEST)
+    found = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
+    return math.exp(float(found.x))
+
+
+def reliability(
+    probabilities: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
+) -> Float64[np.ndarray, "bins 3"]:
+    """Sort pixels into `BINS` bins of equal width by the probability of the class that they are decided for.
+
+    Returns
+    -------
+    float64 array (bins, 3)
+        Of each bin: its pixels, the sum of these probabilities, and how many are right. Tables of several images add up
+        to that of all.
+    """
+    decided = probabilities.argmax(axis=1)
+    sure = np.take_along_axis(probabilities, decided[:, None], axis=1)[:, 0].astype(np.float64)
+    # bins are open below and closed above, as in Guo et al.; 1 belongs to the last
+    index = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    columns = (None, sure, (decided == truth).astype(np.float64))
+    return np.stack([np.bincount(index, weights=column, minlength=BINS) for column in columns], axis=1).astype(
+        np.float64
+    )
+
+
+def expected_calibration_error(table: Float64[np.ndarray, "bins 3"]) -> float | None:
+    """Return the ECE: how far confidence and share of right ones lie apart, as the mean over pixels; None without any.
+
+    Naeini et al. 2015, as in Guo et al. 2017, equation 3.
+    """
+    total = float(table[:, 0].sum())
+    return float(np.abs(table[:, 1] - table[:, 2]).sum()) / total if total else None
+
+
+def promised_dice(
+    probabilities: Float[np.ndarray, "classes pixels"], said: Integer[np.ndarray, " pixels"], first: int
+) -> float | None:
+    """Return the Dice that calibrated probabilities promise for a mask: sum 2 p [said] / sum (p + [said]).
+
+    The mean over the classes from `first` on that the mask shows; None where it shows none of them.
+    """
+    values: list[float] = []
+    for index in range(first, len(probabilities)):
+        where = said == index
+        size = int(where.sum())
+        if size:
+            chance = probabilities[index]
+            values.append(2 * float(chance[where].sum(dtype=np.float64)) / (float(chance.sum(dtype=np.float64)) + size))
+    return float(np.mean(values)) if values else None
+
+
+def dice_margin(
+    promised: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"], level: float = LEVEL
+) -> float | None:
+    """Return what is taken from a promised Dice so that the true one is no lower, for a share `level` of new images.
+
+    Split-conformal, one side: of the n differences promised - came the one at place ceil((n + 1) level), counted from
+    the smallest (Lei et al. 2018, arXiv 1604.04173, section 2.2). That holds for images that are of the same kind as
+    these and were not learned from, whatever the model. None with fewer than level / (1 - level) images, which can hold
+    no bound: nine for 90 %.
+    """
+    place = math.ceil(round((len(came) + 1) * level, 9))
+    return float(np.sort(promised - came)[place - 1]) if 0 < place <= len(came) else None
+
+
+def dice_bound(promised: float, margin: float) -> float:
+    """Return the lower bound of a Dice; never below 0 or above 1, where every Dice lies anyway."""
+    return min(1.0, max(0.0, promised - margin))
+
+
+def covered(bounds: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"]) -> Bool[np.ndarray, " images"]:
+    """Return of which images the Dice is no lower than its bound."""
+    return came >= bounds - 1e-9  # both were rounded on their way

@@ -1,0 +1,206 @@
+"""Out of fold: every labelled image is scored by the network that did not see it, and all are scored together."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median_low
+from typing import Any
+
+import numpy as np
+
+from pixelwise.commit import commit_bytes, commit_json
+from pixelwise.engine.model import Model, Prediction
+from pixelwise.engine.modelfile import read_recipe
+from pixelwise.engine.opening import open_model
+from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.engine.recipe import Recipe
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import Case, Dataset
+from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
+from pixelwise.progress import Progress
+from pixelwise.wording import counted
+from pixelwise.workflow.evaluation.mask_scores import CaseResult
+from pixelwise.workflow.evaluation.masks import count_masks, join_masks
+from pixelwise.workflow.evaluation.photos import join_photos, look_at_photos, true_classes
+from pixelwise.workflow.run import Run
+
+PART = "out_of_fold"
+THRESHOLDS = ("seed_threshold", "foreground_threshold", "min_area")  # what may be chosen after training
+PIXELS = 200_000  # of all images together that are kept with their probabilities
+Fold = tuple[int, list[Case]]
+
+
+@dataclass
+class Kept:
+    """What is kept beside the scores, for calibration; a row per pixel (or photo), and one per case.
+
+    `probabilities` are those of the classes of the target, `truth` the true one, `case` the number of the case.
+    `expected_dice` is the Dice that the probabilities promise, sum 2 p [said] / sum (p + [said]), and `dice` the one
+    that came of it; NaN where a class is in neither.
+    """
+
+    probabilities: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    truth: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    case: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    expected_dice: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    dice: list[np.ndarray] = field(default_factory=list[np.ndarray])
+
+    def to_bytes(self, names: Sequence[str], folds: Sequence[int]) -> bytes:
+        """Return the contents of an .npz file: plain arrays, readable with numpy alone."""
+        arrays: dict[str, np.ndarray] = {"names": np.array(names), "folds": np.array(folds, np.int32)}
+        for name in ("probabilities", "truth", "case"):
+            arrays[name] = np.concatenate(getattr(self, name))
+        if self.dice:
+            arrays |= {"expected_dice": np.stack(self.expected_dice), "dice": np.stack(self.dice)}
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        return file.getvalue()
+
+
+def evaluate_out_of_fold(
+    run: Run, dataset: Dataset, *, device: str, pages: int | None, progress: Progress
+) -> dict[str, Any]:
+    """Score a run with folds on its own images, and write scores.json, out_of_fold.json (the same) and .npz (`Kept`).
+
+    Returns
+    -------
+    dict
+        As `evaluate` does, with the part "out_of_fold", the `fold` of each case, and the headline of each fold.
+
+    Raises
+    ------
+    BadDataset
+        Images that the run was trained on are missing.
+    BadModel
+        A fold has no model.
+    OutputFailed
+        The files cannot be written.
+    """
+    folds = _cases_of(run, dataset)
+    seed = run.config.training.seed
+    kept = Kept()
+    judge = _judge_photos if dataset.labelling.task == "classification" else _judge_masks
+    found, heads = judge(run, dataset, folds, kept, seed, device, pages, progress)
+    numbers = [number for number, cases in folds for _ in cases]
+    for row, number in zip(found["cases"], numbers, strict=True):
+        row["fold"] = number
+    each = [{"fold": number, "images": len(cases), **head} for (number, cases), head in zip(folds, heads, strict=True)]
+    scores: dict[str, Any] = {"part": PART, "data": dataset.root.resolve().name, "folds": each, **found}
+    commit_bytes(run.out_of_fold_path, kept.to_bytes([row["name"] for row in found["cases"]], numbers))
+    commit_json(run.out_of_fold_path.with_suffix(".json"), scores)
+    commit_json(run.scores_path, scores)
+    return scores
+
+
+def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
+    """Return targets that differ in their thresholds as one: of each threshold the middle value, the lower of two."""
+    values = {name: median_low(getattr(target, name) for target in targets) for name in THRESHOLDS}
+    return replace(targets[0], **values)
+
+
+def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
+    """Return the cases that each fold left out, in the order of the folds."""
+    known = {case.name: case for case in dataset.cases if case.labelled}
+    missing = [name for names in run.folds for name in names if name not in known]
+    if missing:
+        came = f"{counted(len(missing), 'image')} less, such as {missing[0]}"
+        mend = "Restore the data, or score a test part with --part test."
+        raise BadDataset("the labelled images that the folds were made of", came, mend, dataset.root)
+    return [(number, [known[name] for name in names]) for number, names in enumerate(run.folds, 1)]
+
+
+def _judge_masks(
+    run: Run,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    kept: Kept,
+    seed: int,
+    device: str,
+    pages: int | None,
+    progress: Progress,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the scores of all cases together, and the headline of each fold."""
+    each = max(1, PIXELS // sum(len(cases) for _, cases in folds))
+    results: list[CaseResult] = []
+    heads: list[dict[str, Any]] = []
+    recipe: Recipe | None = None
+
+    targets = [read_recipe(run.fold(number).model_path).target for number, _ in folds]
+    for place, (number, cases) in enumerate(folds):
+        model = open_model(run.fold(number).folder, device=device)
+        if not isinstance(model, Model):
+            raise TypeError("masks are predicted by a model of masks")
+        # a fold may have chosen thresholds on the very images it is scored on here: those of the others are used
+        recipe = known = replace(model.recipe, target=common_target([*targets[:place], *targets[place + 1 :]]))
+        model = Model(known, model.predictor)
+
+        def look(case: Case, truth: np.ndarray, prediction: Prediction, recipe: Recipe = known) -> None:
+            _keep(kept, truth, prediction, recipe, each, seed)
+
+        some = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
+        heads.append(join_masks(some, known, dataset, cases, seed=seed)["headline"])
+        results += some
+    if recipe is None:
+        raise ValueError("no folds to score")
+    together = [case for _, cases in folds for case in cases]
+    return join_masks(results, recipe, dataset, together, seed=seed), heads
+
+
+def _judge_photos(
+    run: Run,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    kept: Kept,
+    seed: int,
+    device: str,
+    pages: int | None,
+    progress: Progress,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    heads: list[dict[str, Any]] = []
+    classes: tuple[str, ...] = ()
+    for number, cases in folds:
+        model = open_model(run.fold(number).folder, device=device)
+        if not isinstance(model, PhotoModel):
+            raise TypeError("classes are told by a model of photos")
+        classes = model.recipe.classes
+        truth = true_classes(classes, dataset, cases)
+        chances = look_at_photos(model, cases, pages=pages, progress=progress)
+        heads.append(join_photos(chances, truth, classes, cases, seed=seed)["headline"])
+        first = sum(map(len, kept.truth))
+        kept.probabilities.append(chances)
+        kept.truth.append(truth)
+        kept.case.append(np.arange(first, first + len(cases), dtype=np.int32))
+    together = [case for _, cases in folds for case in cases]
+    found = join_photos(np.concatenate(kept.probabilities), np.concatenate(kept.truth), classes, together, seed=seed)
+    return found, heads
+
+
+def _keep(kept: Kept, truth: np.ndarray, prediction: Prediction, recipe: Recipe, most: int, seed: int) -> None:
+    """Keep some pixels of a case, drawn at random among those whose truth is known, and its two Dice per class."""
+    if prediction.probabilities is None:
+        raise ValueError("no probabilities to keep")
+    classes = class_channels(recipe.target, len(prediction.probabilities))
+    chances = prediction.probabilities[:classes].reshape(classes, -1)
+    wanted = encode(truth, recipe.target).ravel()
+    known = np.flatnonzero(wanted != IGNORE)
+    number = len(kept.dice)
+    drawn = np.random.default_rng((seed, number)).choice(known, min(most, len(known)), replace=False)
+    kept.probabilities.append(chances[:, drawn].T)
+    kept.truth.append(wanted[drawn])
+    kept.case.append(np.full(len(drawn), number, np.int32))
+    # halves that are equal may have been told apart before they were rounded
+    said = prediction.labels.ravel() if recipe.target.kind == "classes" else chances.argmax(0)
+    pairs = np.array([_two_dice(chances[c, known], said[known] == c, wanted[known] == c) for c in range(classes)])
+    kept.expected_dice.append(pairs[:, 0])
+    kept.dice.append(pairs[:, 1])
+
+
+def _two_dice(chance: np.ndarray, said: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Return the Dice of a class that its probabilities promise, and the one that came; NaN where it is not there."""
+    size = float(said.sum())
+    promised = float(chance.sum(dtype=np.float64)) + size
+    came = size + float(true.sum())
+    return (
+        2 * float(chance[said].sum(dtype=np.float64)) / promised if promised else float("nan"),
+        2 * float((said & true).sum()) / came if came else float("nan"),
+    )

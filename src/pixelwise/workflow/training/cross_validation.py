@@ -1,0 +1,167 @@
+"""Cross-validation: a training per fold, then every image scored out of fold, then all folds as one ensemble.
+
+RUN/folds/1 ... K are ordinary runs. A fold is done when its summary stands there; what was stopped goes on in the fold
+where it was stopped. No fold chooses anything on the images that it leaves out (`training.keep: last`, no patience), so
+that their scores are those of images that the network has never met.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+from pixelwise.commit import commit_json
+from pixelwise.engine.modelfile import read_recipe, save_ensemble
+from pixelwise.errors import Interrupted
+from pixelwise.images.cases import Dataset
+from pixelwise.images.folds import joined, leave_out
+from pixelwise.progress import Progress
+from pixelwise.wording import command, counted
+from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.evaluation.out_of_fold import common_target, evaluate_out_of_fold
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.training.student import train_student
+from pixelwise.workflow.training.turns import Average, describe_averages
+
+
+class CrossValidation:
+    """The folds of a run, from their start or from where they were stopped.
+
+    Parameters
+    ----------
+    run : Run
+        With folds.
+    dataset : Dataset
+    device : str
+    progress : Progress
+    """
+
+    def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress) -> None:
+        self._run, self._dataset, self._device, self._progress = run, dataset, device, progress
+        self._count = len(run.folds)
+
+    def go(self) -> None:
+        """Cross-validate, or go on with it; then train the student, where one is wanted.
+
+        Raises
+        ------
+        Interrupted
+            Stopped by the user; the state is saved.
+        Diverged
+            The loss of a fold stayed non-finite.
+        """
+        if self._run.summary_path.is_file():
+            self._progress.tell(f"All {self._count} folds are done; the ensemble is {self._run.model_path}.")
+        else:
+            self._validate()
+        if self._run.distilled:
+            with self._stopped("the student"):
+                records = self._records(joined(self._dataset), "student")
+                train_student(self._run, self._dataset, self._device, self._progress, records)
+
+    def _validate(self) -> None:
+        """Train what is left of the folds, score all images out of fold, and write the ensemble."""
+        for number, left_out in enumerate(self._run.folds, 1):
+            self._train(number, left_out)
+        with self._stopped("all folds are trained, their scores are missing"):
+            pages = self._run.config.data.pages
+            scores = evaluate_out_of_fold(
+                self._run, self._dataset, device=self._device, pages=pages, progress=self._progress
+            )
+        self._progress.tell(describe_scores(scores))
+        self._join(scores)
+
+    def _train(self, number: int, left_out: Sequence[str]) -> None:
+        run, started = self._run.fold(number), time.monotonic()
+        if run.summary_path.is_file():
+            self._progress.tell(f"Fold {number} of {self._count} is done.")
+            return
+        dataset = leave_out(self._dataset, left_out)
+        trains, out = (counted(len(dataset.part(part)), "image") for part in ("train", "val"))
+        self._progress.tell(f"Fold {number} of {self._count}: {trains} to learn from, {out} left out.")
+        if not run.config_path.is_file():
+            run.begin(_config_of(self._run, number), self._records(dataset, number))
+        with self._stopped(f"fold {number} of {self._count}"):
+            Training(run, dataset, self._device, self._progress, started).go()
+
+    def _records(self, dataset: Dataset, fold: int | str) -> dict[str, Any]:
+        """Return the JSON records of the run of a fold, or of the student."""
+        parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
+        names = ["fingerprint", "environment", "weights"]
+        kept = [name for name in names if (self._run.folder / f"{name}.json").is_file()]
+        understood = self._run.understood
+        return {
+            **{name: self._run.read_json(f"{name}.json") for name in kept},
+            "understood": understood | {"cases": {part: len(found) for part, found in parts.items()}},
+            "splits": self._run.splits | {"parts": parts, "fold": fold},
+        }
+
+    @contextmanager
+    def _stopped(self, where: str) -> Generator[None, None, None]:
+        """Say of what is stopped how the whole goes on."""
+        mend = f"The state is saved. Go on with: {self._run.how_to_go_on(self._dataset.root)}"
+        try:
+            yield
+        except Interrupted as error:
+            raise Interrupted(error.expected, f"{where}: {error.came}", mend, self._run.folder) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted("all folds", where, mend, self._run.folder) from error
+
+    def _join(self, scores: dict[str, Any]) -> None:
+        """Write the ensemble and the summary, and say what it costs."""
+        run, head = self._run, scores["headline"]
+        members = [run.fold(number).model_path for number in range(1, self._count + 1)]
+        trained = {
+            "pixelwise": version("pixelwise"),
+            "data": self._dataset.root.name,
+            "folds": str(self._count),
+            f"out_of_fold_{head['name']}": f"{head['value']:.4f}" if head["value"] is not None else "none",
+        }
+        target = common_target([read_recipe(member).target for member in members])
+        save_ensemble(run.model_path, members, target, trained)
+        summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
+        averages = _mean_averages([summary["averages"] for summary in summaries])
+        self._progress.tell(
+            *describe_averages(averages, summaries[0]["score"]),
+            f"Ensemble: {run.model_path}. It averages the probabilities of {self._count} networks, so predicting takes "
+            f"{self._count} times as long as with one of them, such as {run.fold(1).model_path}.",
+            self._say_known(),
+        )
+        names = ("steps", "seconds", "score", "best", "best_step")
+        folds = [{name: summary[name] for name in names} for summary in summaries]
+        commit_json(run.summary_path, {"folds": folds, "averages": [vars(average) for average in averages]})
+
+    def _say_known(self) -> str:
+        """Say what is known of the ensemble, which has seen every image but those of a test part."""
+        if self._dataset.part("test"):
+            how = command("evaluate", self._run.folder, self._dataset.root)
+            return f"The scores above are those of its members one by one. Its own, on the test part: {how}"
+        return "The scores above are those of its members one by one; no image is left to score the ensemble itself on."
+
+
+def _config_of(run: Run, number: int) -> Config:
+    """Return the plan of a fold: that of the whole, with a seed of its own."""
+    config = run.config
+    seed = config.training.seed + number - 1
+    why = f"That of the whole run is {config.training.seed}; each fold draws for itself."
+    return with_settings(config, {"training.seed": seed}, {"training.seed": why})
+
+
+def _mean_averages(folds: Sequence[Sequence[dict[str, Any]]]) -> list[Average]:
+    """Return the mean of what averaging over turned inputs brought, over the folds that had the time to measure it."""
+    means: list[Average] = []
+    for rows in zip(*filter(None, folds), strict=True):
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("score", "times", "gain")}
+        means.append(
+            Average(
+                inputs=rows[0]["inputs"],
+                flag=rows[0]["flag"],
+                interval=None,
+                images=sum(row["images"] for row in rows),
+                **mean,
+            )
+        )
+    return means

@@ -1,0 +1,245 @@
+"""Tuning: how probabilities become objects is chosen on validation images, by the score that objects are judged by.
+
+Training minimises a loss per pixel, and its validations look at classes of pixels. Whether neighbours come apart and
+crumbs count as objects is decided later, by the thresholds of `TargetOptions`. After the last step they are chosen
+anew: one threshold after the other, over a few values each, keeping what raises the mean AP.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Integer
+from torch import nn
+
+from pixelwise.engine.modelfile import Recipe, load_network, save_model
+from pixelwise.engine.predictor import Predictor
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.geometry.symmetries import turned
+from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.images.preprocess import intensity_scale
+from pixelwise.labels.decoding import decode
+from pixelwise.labels.targets import TargetOptions, floods, probabilities_of
+from pixelwise.progress import Advance, Progress
+from pixelwise.scoring.instance import match, mean_average_precision
+from pixelwise.wording import counted
+
+CHANCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+AREAS = (0, 1, 2, 4, 8, 16)  # times the planned smallest area
+ROUNDS = 2  # a second one, because what is best of one threshold depends on the others
+LEAST_OBJECTS = 50  # fewer decide by chance: one object more or less moves the score by 2 %
+LEAST_GAIN = 0.001  # of mean AP: smaller gains are noise, and the usual value is the better guess
+MOST_PIXELS = 8 * 2**20  # of validation images together
+SIDE = 1024  # pixels: of larger images the middle is looked at
+SECONDS = 60.0  # at most, of a budget; what it usually takes without one
+BUDGET_SHARE = 0.05  # of a budget
+LOOKING_SHARE = 1 / 3
+PERCENT = 100
+Candidate = tuple[nn.Module, Recipe]
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Look:
+    """A validation image: its objects, and what the network says of it."""
+
+    truth: Integer[np.ndarray, "height width"]
+    probabilities: Float[np.ndarray, "channels height width"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What was chosen: `before` and `after` are mean APs over `images` validation images with `objects` objects."""
+
+    target: TargetOptions
+    before: float
+    after: float
+    images: int
+    objects: int
+
+    def to_text(self, planned: TargetOptions) -> str:
+        """Say what was chosen instead of `planned`, and what it is worth."""
+        where = f"{counted(self.images, 'validation image')} with {counted(self.objects, 'object')}"
+        names = [name for name in _grid(planned) if getattr(self.target, name) != getattr(planned, name)]
+        if not names:
+            return f"No other thresholds are better on {where}: mean AP {self.before:.4f}."
+        chosen = ", ".join(f"{name} {getattr(self.target, name)} (was {getattr(planned, name)})" for name in names)
+        return f"Chosen on {where}: {chosen}. Mean AP {self.after:.4f}, before {self.before:.4f}."
+
+
+def seconds_to_tune(budget: float | None) -> float | None:
+    """Return how long tuning may take, with a budget of so many seconds or without one.
+
+    Without a budget the clock decides nothing (None): the same steps make the same model, and pixels and trials are
+    bounded all the same.
+    """
+    return None if budget is None else min(SECONDS, BUDGET_SHARE * budget)
+
+
+def tune(
+    looks: Sequence[Look], target: TargetOptions, fixed: Sequence[str] = (), over: Callable[[], bool] = lambda: False
+) -> Tuning | None:
+    """Choose the thresholds with which the looks score best.
+
+    Parameters
+    ----------
+    looks : sequence of Look
+    target : TargetOptions
+        As planned: where the search begins, so that what it ends with is no worse.
+    fixed : sequence of str
+        Options that stay as they are.
+    over : callable
+        Is asked before each trial whether the time is up.
+
+    Returns
+    -------
+    Tuning or None
+        None when the looks have fewer than `LEAST_OBJECTS` objects.
+    """
+    objects = _objects(looks)
+    if objects < LEAST_OBJECTS:
+        return None
+    known = {target: _score(looks, target)}
+    best = target
+    for _ in range(ROUNDS):
+        begun = best
+        for name, values in _grid(target).items():
+            for trial in (replace(best, **{name: value}) for value in values if name not in fixed):
+                if trial not in known and not over():
+                    known[trial] = _score(looks, trial)
+            best = _best(known, best, name)
+        if best == begun:
+            break
+    return Tuning(target=best, before=known[target], after=known[best], images=len(looks), objects=objects)
+
+
+def tune_model(
+    path: Path,
+    rival: Candidate | None,
+    dataset: Dataset,
+    pages: int | None,
+    fixed: Sequence[str],
+    *,
+    device: str,
+    seconds: float | None,
+    progress: Progress,
+) -> tuple[str, bool]:
+    """Choose weights and thresholds, and write them into the model file at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Of one network.
+    rival : (network, Recipe), optional
+        Takes the file's place where it finds objects better with the thresholds as planned: the file holds the weights
+        that were best by classes of pixels, which need not be those that are best by objects.
+    dataset : Dataset
+        Its part "val" is looked at, as far as pixels and time allow, cases from all over it first.
+    pages : int or None
+        How pages of images are read.
+    fixed : sequence of str
+        Options that stay as they are.
+    device : str
+    seconds : float or None
+        See `seconds_to_tune`. A third of them for looking, the rest for choosing; more only by the image or the trial
+        that was begun.
+    progress : Progress
+
+    Returns
+    -------
+    str, bool
+        What is told, and whether the rival has won.
+    """
+    candidates: list[Candidate] = [load_network(path)] + ([rival] if rival is not None else [])
+    recipe = candidates[0][1]
+    each: list[list[Look]] = [[] for _ in candidates]
+    with progress.bar("choosing thresholds", PERCENT) as advance:
+        clock = _Clock(seconds or SECONDS, advance)
+        for looks in _looks([network for network, _ in candidates], recipe, dataset, pages, device):
+            for mine, look in zip(each, looks, strict=True):
+                mine.append(look)
+            if clock.share() > LOOKING_SHARE and seconds is not None:
+                break
+        scores = [_score(looks, recipe.target) for looks in each]
+        won = scores[-1] > scores[0] and _objects(each[0]) >= LEAST_OBJECTS
+        network, recipe = candidates[-1 if won else 0]
+        found = tune(each[-1 if won else 0], recipe.target, fixed, lambda: clock.share() >= 1 and seconds is not None)
+    if found is None:
+        few = f"the validation images that were looked at hold fewer than {LEAST_OBJECTS} objects, too few to choose by"
+        return f"The thresholds of objects stay as planned: {few}.", False
+    told = found.to_text(recipe.target)
+    if won:
+        told = f"The last weights find objects better than the best ones ({scores[1]:.4f}, {scores[0]:.4f}). {told}"
+    trained = recipe.trained | {"validation_mean_ap": f"{found.after:.4f}", "thresholds": told}
+    save_model(path, network, replace(recipe, target=found.target, trained=trained))
+    return told, won
+
+
+class _Clock:
+    """Tells how much of the time is used, and lets the bar know."""
+
+    def __init__(self, seconds: float, advance: Advance) -> None:
+        self._began, self._seconds, self._advance, self._shown = time.monotonic(), seconds, advance, 0
+
+    def share(self) -> float:
+        used = (time.monotonic() - self._began) / self._seconds
+        now = min(PERCENT, int(PERCENT * used))
+        self._advance(now - self._shown, "")
+        self._shown = now
+        return used
+
+
+def _looks(
+    networks: Sequence[nn.Module], recipe: Recipe, dataset: Dataset, pages: int | None, device: str
+) -> Iterator[list[Look]]:
+    """Predict validation images with every network until there are `MOST_PIXELS`."""
+    over, channels = turned(recipe.turns), recipe.network.classes
+    runtimes = [TorchRuntime(network, device) for network in networks]
+    predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]
+    pixels_seen = 0
+    for case in _spread(dataset.part("val")):
+        if case.mask is None:
+            continue
+        labels = read_labels(case.mask, dataset.labelling)
+        pixels = read_pixels(case.image, recipe.channels, pages).pixels
+        scale = intensity_scale(pixels, recipe.normalisation)
+        rows, columns = (slice(max(0, (side - SIDE) // 2), max(0, (side - SIDE) // 2) + SIDE) for side in labels.shape)
+        truth = labels[rows, columns]
+        answers = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
+        yield [Look(truth, probabilities_of(logits, recipe.target)) for logits in answers]
+        pixels_seen += truth.size
+        if pixels_seen >= MOST_PIXELS:
+            return
+
+
+def _spread(cases: Sequence[Case]) -> list[Case]:
+    """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
+    return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]
+
+
+def _grid(target: TargetOptions) -> dict[str, tuple[float, ...]]:
+    """Return the values that are tried of each option."""
+    areas = tuple(factor * max(1, target.min_area) for factor in AREAS)
+    grid: dict[str, tuple[float, ...]] = {"seed_threshold": CHANCES} if floods(target) else {}
+    return grid | {"foreground_threshold": CHANCES, "min_area": areas}
+
+
+def _best(known: dict[TargetOptions, float], best: TargetOptions, name: str) -> TargetOptions:
+    """Return the best of what differs from `best` in one option, if it is clearly better."""
+    rivals = [trial for trial in known if replace(trial, **{name: getattr(best, name)}) == best]
+    winner = max(rivals, key=lambda trial: known[trial])
+    return winner if known[winner] >= known[best] + LEAST_GAIN else best
+
+
+def _objects(looks: Sequence[Look]) -> int:
+    return sum(len(np.unique(look.truth[look.truth > 0])) for look in looks)
+
+
+def _score(looks: Sequence[Look], target: TargetOptions) -> float:
+    """Return the mean over the images of the mean AP; images without an object in truth and prediction have none."""
+    values = [mean_average_precision(match(look.truth, decode(look.probabilities, target))) for look in looks]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else 0.0

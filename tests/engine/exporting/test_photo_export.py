@@ -1,0 +1,167 @@
+"""Models of whole-image classes are exported like those of masks: proven on photos, at sizes and batches untraced."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from exports import make_material, make_photo_network, make_photo_samples
+from pixelwise.engine.exporting import export as exports
+from pixelwise.engine.exporting.certificate import read_proof
+from pixelwise.engine.exporting.comparison import compare
+from pixelwise.engine.exporting.export import export_model
+from pixelwise.engine.exporting.formats import FORMATS
+from pixelwise.engine.exporting.photo_subject import UNKNOWN, PhotoSubject
+from pixelwise.engine.exporting.proving import verify_export
+from pixelwise.engine.exporting.samples import Trial
+from pixelwise.engine.exporting.subject import Limits
+from pixelwise.engine.exporting.subjects import subject_of
+from pixelwise.engine.exporting.to_onnx import onnx_bytes
+from pixelwise.engine.recipe import Recipe
+from pixelwise.engine.runtime_onnx import OnnxRuntime
+from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.runtimes import Outputs
+from pixelwise.errors import ExportFailed
+from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.images.views import View
+from tiny import make_photo_recipe
+
+ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_written_with_its_proof(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PhotoSubject, "quantised", ANY_LOSS)  # random weights have no classes that int8 could keep
+    network, recipe = make_photo_network()
+    path = tmp_path / FORMATS[kind].place
+    exported = export_model(network, recipe, kind, path, make_material(make_photo_samples()))
+    told = json.loads(exported.certificate.read_text("utf-8"))
+    assert {shape[0] for shape in told["trials"]} == {1, 2, 3, 5, 32}, "several batches"
+    assert {tuple(shape[2:]) for shape in told["trials"]} == {(16, 16), (20, 12), (16, 24), (13, 13)}, "several sizes"
+    assert {one.score_name for one in exported.comparisons} == {"accuracy"}
+    assert "of the photos change class, accuracy" in exported.to_text()
+    if kind != "openvino-int8":
+        assert all(one.difference < 1e-4 and one.disagreement == 0 for one in exported.comparisons)
+    if kind != "torch-export":
+        assert [one.runtime for one in verify_export(path)] == [one.runtime for one in exported.comparisons]
+
+
+def test_the_proof_scores_each_photo_once_as_prediction_sees_it() -> None:
+    network, recipe = make_photo_network(View(side=8, shorter=16))
+    samples = make_photo_samples(10)
+    trials = subject_of(recipe).make_trials(samples, TorchRuntime(network))
+    seen = [trial for trial in trials if trial.image.shape[2:] == (8, 8)]
+    assert [trial.image.shape[0] for trial in seen] == [1, 5, 4]
+    assert np.concatenate([trial.truth for trial in seen]).tolist() == [index % 3 for index in range(10)]
+    assert np.array_equal(seen[0].image[0], samples[0].pixels[:, 4:12, 4:12])
+    others = [trial for trial in trials if trial.image.shape[2:] != (8, 8)]
+    assert len(others) == 3
+    assert all((trial.truth == UNKNOWN).all() for trial in others)
+
+
+@pytest.mark.parametrize(
+    ("network", "free"),
+    [
+        ({"name": "resnet20"}, True),
+        ({"name": "plain20"}, True),
+        ({"name": "resnet18"}, True),
+        ({"name": "resnet18", "shortcut": "D", "stem": "deep"}, False),
+        ({"name": "resnet50", "stem": "3x3"}, True),
+    ],
+    ids=str,
+)
+def test_every_network_says_the_same_in_every_runtime(network: dict[str, object], free: bool, tmp_path: Path) -> None:
+    torchs, recipe = make_photo_network(View(side=40, shorter=40), **network)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_bytes(torchs, recipe))
+    assert OnnxRuntime(path).recipe == recipe
+    for batch, rows, columns in ((1, 40, 40), (3, 40, 40), *(((2, 47, 71), (1, 64, 34)) if free else ())):
+        photos = np.random.default_rng(1).integers(0, 255, (batch, 3, rows, columns)).astype(np.uint8)
+        scale = intensity_scale(photos[0], recipe.normalisation)
+        expected = TorchRuntime(torchs)(np.stack([scale.apply(photo) for photo in photos]))
+        for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
+            found = runtime(photos.astype(np.float32))
+            assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_one_size_is_exported_where_sizes_cannot_be_free() -> None:
+    def free_from(side: int, **network: object) -> int | None:
+        recipe = make_photo_recipe()
+        geometry = replace(recipe.geometry, total_stride=32)
+        options = replace(recipe.network, **network)  # type: ignore[arg-type]
+        return subject_of(
+            replace(recipe, network=options, geometry=geometry, view=View(side=side, shorter=side))
+        ).free_from
+
+    assert free_from(64, name="resnet18") == 33
+    assert free_from(32, name="resnet18") is None, "the last map is a single pixel"
+    assert free_from(224, name="vgg16_bn") is None
+    assert free_from(224, name="resnet50", shortcut="D") is None
+    torchs, recipe = make_photo_network(View(side=32, shorter=32), name="resnet18")
+    shape = onnx.load_from_string(onnx_bytes(torchs, recipe)).graph.input[0].type.tensor_type.shape.dim
+    assert [side.dim_value for side in shape[1:]] == [3, 32, 32]
+    assert shape[0].dim_param, "the batch is free all the same"
+
+
+@pytest.mark.slow
+def test_vgg_is_exported_for_its_one_size(tmp_path: Path) -> None:
+    network, recipe = make_photo_network(View(side=32, shorter=32), name="vgg11")
+    path = tmp_path / "model.onnx"
+    export_model(network, recipe, "onnx", path, make_material(make_photo_samples(side=32)))
+    assert {trial.image.shape[2:] for trial in read_proof(path)} == {(32, 32)}
+
+
+def test_photos_that_are_normalised_one_by_one_bring_their_numbers(tmp_path: Path) -> None:
+    network, recipe = make_photo_network()
+    recipe = replace(recipe, normalisation=Normalisation())
+    path = tmp_path / "model.onnx"
+    done = export_model(network, recipe, "onnx", path, make_material(make_photo_samples(8)))
+    assert all(one.disagreement == 0 for one in done.comparisons)
+    assert [value.name for value in onnx.load(path).graph.input] == ["image", "mean", "std"]
+
+
+def test_control_classes_that_are_mixed_up_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, recipe = make_photo_network()
+    other, _ = make_photo_network()
+    other.head.linear.weight.data = other.head.linear.weight.data.flip(0)  # type: ignore[union-attr]
+    write = exports.onnx_bytes
+    monkeypatch.setattr(exports, "onnx_bytes", lambda _, recipe, **rest: write(other, recipe, **rest))
+    with pytest.raises(ExportFailed, match="of the photos changes class"):
+        export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material(make_photo_samples()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_counts_by_hand() -> None:
+    # four photos of which torch has three right; the other changes a right one and a wrong one, which becomes right
+    truth = np.array([0, 1, 2, 0, UNKNOWN])
+    torchs = np.eye(3, dtype=np.float32)[[0, 1, 2, 1, 1]] * 4
+    others = np.eye(3, dtype=np.float32)[[0, 1, 0, 0, 2]] * 4
+    trial = Trial(np.zeros((5, 3, 2, 2), np.uint8), np.zeros((5, 3)), np.ones((5, 3)), truth, torchs)
+    subject = subject_of(make_photo_recipe())
+    found = compare("other", lambda _: Outputs(subject.probabilities(others), others), [trial], subject)
+    assert found.disagreement == 3 / 5
+    assert (found.score_torch, found.score, found.score_change) == (0.75, 0.75, 0.0)
+    assert found.difference == 1.0
+    assert found.beyond(subject.exact)
+    assert not found.beyond(subject.quantised)
+    worse = np.eye(3, dtype=np.float32)[[0, 1, 0, 1, 1]] * 4
+    found = compare("worse", lambda _: Outputs(subject.probabilities(worse), worse), [trial], subject)
+    assert found.beyond(subject.quantised) == ["25.00 points of accuracy are lost (limit 1)"]
+
+
+def test_a_quantisation_observes_photos_as_prediction_sees_them() -> None:
+    subject = subject_of(make_photo_recipe())
+    feeds = list(subject.feeds(make_photo_samples(7)))
+    assert [feed["image"].shape for feed in feeds] == [(1, 3, 16, 16)] * 7
+
+
+def test_the_proof_of_large_photos_stays_small() -> None:
+    def most(side: int) -> int:
+        recipe: Recipe = make_photo_recipe()
+        return subject_of(replace(recipe, view=View(side=side, shorter=side))).most_samples
+
+    assert (most(32), most(224), most(1024)) == (1000, 159, 64)

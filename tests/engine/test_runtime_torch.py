@@ -1,0 +1,76 @@
+"""PyTorch as a runtime: its threads, and code that it compiles for itself."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from exports import make_network
+from pixelwise.engine import runtime_torch
+from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.errors import BadOption
+from tiny import write_model
+
+
+@pytest.mark.parametrize(("usable", "before", "expected"), [(1, 3, 1), (2, 3, 2), (64, 3, 3)])
+def test_threads_stay_within_the_cores(
+    monkeypatch: pytest.MonkeyPatch, usable: int, before: int, expected: int
+) -> None:
+    monkeypatch.setattr(runtime_torch, "usable_threads", lambda: usable)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before)
+        TorchRuntime(make_network()[0])
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_without_a_compiler_compiling_is_refused_in_plain_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "model.safetensors")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(BadOption, match=r"expected a C\+\+ compiler for .*; got no `no-such-compiler`\. Install it"):
+        load_model_for_prediction(tmp_path / "model.safetensors", device="cpu", runtime="torch-compile")
+
+
+COMPILED = """
+import sys
+import numpy as np
+from pixelwise.engine.model import load_model_for_prediction
+
+names = ("torch", "torch-compile")
+plain, compiled = (load_model_for_prediction(sys.argv[1], runtime=name, device="cpu") for name in names)
+for shape in ((1, 1, 32, 32), (3, 1, 32, 32), (1, 1, 48, 32)):
+    tiles = np.random.default_rng(0).standard_normal(shape, np.float32)
+    expected = plain.predictor.runtime(tiles)
+    assert np.abs(compiled.predictor.runtime(tiles) - expected).max() < 1e-5 * np.abs(expected).max()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_code_says_the_same(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    # in a process of its own: what checks shapes in tests cannot be compiled
+    # and without the place that PyTorch's compiler, loaded in this one by another test, has chosen for itself
+    clean = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    command = [sys.executable, "-W", "error", "-c", COMPILED, str(tmp_path / "model.safetensors")]
+    subprocess.run(command, env=clean | {"PIXELWISE_CACHE": str(tmp_path / "cache")}, check=True)
+    assert any((tmp_path / "cache" / "compiled").rglob("*.so")), "nothing was compiled"
+
+
+def test_loading_and_predicting_do_not_load_the_compiler(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    code = (
+        "import sys, numpy; from pixelwise.engine.model import load_model_for_prediction as load;"
+        "load(sys.argv[1]).predict(numpy.eye(40)); print('torch._dynamo' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

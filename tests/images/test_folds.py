@@ -1,0 +1,111 @@
+"""Folds leave each labelled image out once, keep groups and copies together, and spread rare classes."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drawn import SIZE, image, pairs, save
+from pixelwise.errors import BadDataset, BadOption
+from pixelwise.images.cases import DataOptions, understand
+from pixelwise.images.folds import deal, joined, leave_out
+from pixelwise.images.splits import choose_folds
+
+
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=13, max_size=60).map(lambda drawn: [*range(13), *drawn]),
+    folds=st.integers(2, 6),
+    seed=st.integers(0, 9),
+)
+def test_groups_stay_whole_and_no_fold_is_empty(groups: list[int], folds: int, seed: int) -> None:
+    names = [str(group) for group in groups]
+    shows = [frozenset({0, group % 3}) for group in groups]
+    chosen = choose_folds(names, shows, folds, seed)
+    assert set(chosen) == set(range(folds))
+    assert len(set(zip(names, chosen, strict=True))) == len(set(names))
+
+
+@given(cases=st.integers(6, 50), folds=st.integers(2, 6), seed=st.integers(0, 9))
+def test_cases_that_show_the_same_are_dealt_evenly(cases: int, folds: int, seed: int) -> None:
+    chosen = choose_folds([str(i) for i in range(cases)], [frozenset({0, 1})] * cases, folds, seed)
+    sizes = Counter(chosen).values()
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(seed=st.integers(0, 99))
+def test_a_rare_class_lies_in_as_many_folds_as_it_can(seed: int) -> None:
+    shows = [frozenset({0, 1, 2} if i < 3 else {0, 1}) for i in range(20)]
+    chosen = choose_folds([str(i) for i in range(20)], shows, 5, seed)
+    assert len({chosen[i] for i in range(3)}) == 3
+    assert sorted(Counter(chosen).values()) == [4] * 5
+
+
+def test_each_class_of_photos_is_spread_evenly() -> None:
+    shows = [frozenset({i % 4}) for i in range(40)]
+    chosen = choose_folds([str(i) for i in range(40)], shows, 5, 0)
+    assert all(count == 2 for count in Counter(zip(chosen, [i % 4 for i in range(40)], strict=True)).values())
+
+
+def test_another_seed_deals_otherwise_and_the_same_one_alike() -> None:
+    names, shows = [str(i) for i in range(12)], [frozenset({0})] * 12
+    assert choose_folds(names, shows, 3, 0) == choose_folds(names, shows, 3, 0) != choose_folds(names, shows, 3, 1)
+
+
+def test_training_and_validation_images_are_dealt_out_and_test_stays_apart(tmp_path: Path) -> None:
+    pairs(tmp_path / "train", 6)
+    pairs(tmp_path / "val", 3, first=6)
+    pairs(tmp_path / "test", 2, first=20)
+    dataset = understand(tmp_path)
+    folds = deal(dataset, 3, seed=0)
+    assert folds.told[:3] == (
+        "Dealt 9 labelled images out to 3 folds of 3, 3, 3, with seed 0.",
+        "The validation part (3 images) is among them.",
+        "The test part (2 images) stays apart.",
+    )
+    names = sorted(name for names in folds.left_out for name in names)
+    assert names == sorted(case.name for case in dataset.cases if case.part != "test")
+    for left_out in folds.left_out:
+        fold = leave_out(dataset, left_out)
+        assert sorted(case.name for case in fold.part("val")) == sorted(left_out)
+        assert len(fold.part("train")) == 6
+        assert fold.part("test") == dataset.part("test")
+        assert [case.part for case in fold.cases] == ["train"] * 6 + ["val"] * 3 + ["test"] * 2
+    assert len(joined(dataset).part("train")) == 9
+
+
+def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
+    for index in range(12):
+        noise = image(index // 3).astype(np.int16) + index % 3  # three near copies of four pictures
+        save(tmp_path / f"images/c{index}.png", np.clip(noise, 0, 255).astype(np.uint8))
+        drawn = np.zeros(SIZE, np.uint8)
+        drawn[3:9, 4 + index % 3 : 12] = 255
+        save(tmp_path / f"masks/c{index}.png", drawn)
+    folds = deal(understand(tmp_path), 4, seed=0)
+    assert sorted(sorted(int(name.split("c")[-1]) // 3 for name in names) for names in folds.left_out) == [
+        [picture] * 3 for picture in range(4)
+    ]
+    with pytest.raises(BadDataset, match="expected at least 5 groups of images for 5 folds; got 4 groups in 12 images"):
+        deal(understand(tmp_path), 5, seed=0)
+
+
+def test_a_class_that_one_fold_alone_shows_is_told(tmp_path: Path) -> None:
+    for index in range(6):
+        drawn = np.zeros(SIZE, np.uint8)
+        drawn[3:9, 4:12], drawn[12:16, 4:14] = 1, 2
+        if index == 0:
+            drawn[20:25, 20:30] = 3
+        save(tmp_path / f"images/c{index}.png", image(index))
+        save(tmp_path / f"masks/c{index}.png", drawn)
+    folds = deal(understand(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
+    (told,) = (text for text in folds.told if text.startswith("Only fold"))
+    assert told.endswith("the network it is left out of never sees it.")
+    assert "(3)" in told
+
+
+@pytest.mark.parametrize("folds", [1, 21])
+def test_numbers_of_folds_that_are_none(tmp_path: Path, folds: int) -> None:
+    with pytest.raises(BadOption, match=f"expected --folds from 2 to 20; got {folds}"):
+        deal(understand(pairs(tmp_path, 6)), folds, seed=0)

@@ -1,0 +1,32 @@
+"""Images for a proof of masks come with the class that the network should see at each pixel."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn import image, mask, pairs
+from exports import draw_photos
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import DataOptions, examine
+from pixelwise.progress import Progress
+from pixelwise.workflow.proof.masks import read_mask_samples
+from tiny import make_recipe
+
+
+def test_images_come_with_class_indices(tmp_path: Path) -> None:
+    dataset = examine(pairs(tmp_path, 3), DataOptions(), 0, Progress())
+    recipe = replace(make_recipe(), classes=("background", "foreground"), values=(0, 255))
+    samples = list(read_mask_samples(recipe, dataset, dataset.cases, None))
+    numbers = [int(case.image.stem.rpartition("_")[2]) for case in dataset.cases]
+    assert sorted(numbers) == [0, 1, 2]
+    for number, sample in zip(numbers, samples, strict=True):
+        assert np.array_equal(sample.pixels[0], image(number))
+        assert np.array_equal(sample.truth, mask(number) // 255)
+
+
+def test_folders_of_classes_are_refused(tmp_path: Path) -> None:
+    dataset = examine(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
+    with pytest.raises(BadDataset, match="a folder per class"):
+        list(read_mask_samples(make_recipe(), dataset, dataset.cases, None))
