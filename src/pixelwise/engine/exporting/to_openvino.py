@@ -19,6 +19,11 @@ from pixelwise.engine.runtime_openvino import openvino, recipe_text
 from pixelwise.engine.runtimes import METADATA
 
 import nncf  # isort: skip  # after openvino, whose door keeps its telemetry out of nncf too
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip
+
+# The least and the greatest value of any tile. NNCF's own mean over the tiles clips those that differ from the rest: of
+# nuclei in gray and in colour it lost 28 points of IoU, this none.
+EXTREMES = RangeEstimatorParametersSet.MINMAX
 
 
 def write_openvino(path: Path, onnx_file: bytes, recipe: Recipe) -> None:
@@ -53,6 +58,7 @@ def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Ite
             subset_size=len(given),
             preset=nncf.QuantizationPreset.MIXED,  # maps may lie beside zero; weights do not
             fast_bias_correction=True,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=EXTREMES),
         )
     _write(path, quantised, recipe)
     return len(given)

@@ -1,0 +1,34 @@
+"""Int8: what lies beside most of what was observed keeps its logits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+from exports import DATASET, make_network
+from pixelwise.engine.exporting import to_openvino
+from pixelwise.engine.exporting.to_onnx import onnx_bytes
+from pixelwise.engine.runtime_openvino import openvino
+
+
+def largest_error(folder: Path) -> float:
+    """Return how far int8 is from float32 on a bright tile among 15 dark ones, as a share of the largest logit."""
+    network, recipe = make_network(DATASET)
+    graph, rng = onnx_bytes(network, recipe), np.random.default_rng(0)
+    shape = (1, recipe.channels, 64, 64)
+    dark = [{"image": rng.uniform(0, 20, shape).astype(np.float32)} for _ in range(15)]
+    bright = {"image": rng.uniform(0, 4000, shape).astype(np.float32)}
+    to_openvino.write_openvino(folder / "exact.xml", graph, recipe)
+    to_openvino.write_openvino_int8(folder / "int8.xml", graph, recipe, [*dark, bright])
+    exact, found = (
+        openvino.Core().compile_model(folder / name, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(bright)["logits"]
+        for name in ("exact.xml", "int8.xml")
+    )
+    return float(np.abs(found - exact).max() / np.abs(exact).max())
+
+
+def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert largest_error(tmp_path) < 0.1
+    monkeypatch.setattr(to_openvino, "EXTREMES", RangeEstimatorParametersSet.MEAN_MINMAX)
+    assert largest_error(tmp_path) > 0.3, "control: the mean of the extremes clips it"
