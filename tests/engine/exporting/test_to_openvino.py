@@ -1,4 +1,4 @@
-"""Int8: what lies beside most of what was observed keeps its logits."""
+"""Int8: bright tiles among dark ones keep their logits, and so do tiles that are normalised before."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from exports import DATASET, make_network
 from pixelwise.engine.exporting import to_openvino
 from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.runtime_openvino import openvino
+from pixelwise.engine.runtime_openvino import OpenVinoRuntime, openvino
 
 
 def largest_error(folder: Path) -> float:
@@ -32,3 +32,23 @@ def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: py
     assert largest_error(tmp_path) < 0.1
     monkeypatch.setattr(to_openvino, "EXTREMES", RangeEstimatorParametersSet.MEAN_MINMAX)
     assert largest_error(tmp_path) > 0.3, "control: the mean of the extremes clips it"
+
+
+def gap_to_normalised_tiles(path: Path) -> float:
+    """Return how far logits of tiles that come normalised are from those of file values, as a share of the largest."""
+    network, recipe = make_network()
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 4000, (4, recipe.channels, 64, 64)).astype(np.float32)
+    mean, std = image.mean((2, 3)), image.std((2, 3))
+    feeds = [{"image": i[None], "mean": m[None], "std": s[None]} for i, m, s in zip(image, mean, std, strict=True)]
+    to_openvino.write_openvino_int8(path, onnx_bytes(network, recipe), recipe, feeds)
+    runtime = OpenVinoRuntime(path)
+    whole = runtime.outputs(image, mean, std).logits
+    scaled = (image - mean[:, :, None, None]) / std[:, :, None, None]
+    return float(np.abs(runtime(scaled) - whole).max() / np.abs(whole).max())
+
+
+def test_normalised_tiles_say_the_same_as_file_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gap_to_normalised_tiles(tmp_path / "model.xml") < 1e-5
+    monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
+    assert gap_to_normalised_tiles(tmp_path / "control.xml") > 0.1, "control: normalisation in int8"
