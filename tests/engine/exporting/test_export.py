@@ -62,7 +62,7 @@ def test_every_format_is_written_with_its_proof(
 def test_a_valid_network_and_colour_are_exported_too(tmp_path: Path) -> None:
     network, recipe = make_network(channels=3, name="unet2015")
     exported = export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material(make_samples(3)))
-    assert {one.runtime for one in exported.comparisons} == {"onnxruntime", "openvino"}
+    assert {one.runtime.partition(",")[0] for one in exported.comparisons} == {"onnxruntime", "openvino"}
 
 
 def test_control_an_export_that_says_something_else_leaves_no_file(

@@ -153,7 +153,7 @@ def test_distances_beside_classes_come_ready_out_of_the_graph(tmp_path: Path) ->
 def test_distances_beside_classes_are_proven_in_onnx(tmp_path: Path) -> None:
     network, recipe = distances()
     done = export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
-    assert {one.runtime for one in done.comparisons} == {"onnxruntime", "openvino"}
+    assert {one.runtime.partition(",")[0] for one in done.comparisons} == {"onnxruntime", "openvino"}
 
 
 def distances() -> tuple[object, Recipe]:

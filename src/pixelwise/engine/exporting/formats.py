@@ -34,6 +34,11 @@ class Asked(Protocol):
         ...
 
 
+@runtime_checkable
+class Computing(Runtime, Asked, Protocol):
+    """A graph that is asked by `predict` too."""
+
+
 FORMATS = {
     "onnx": Format("model.onnx", "onnx", ("onnx", "onnxscript", "onnxruntime")),
     "openvino": Format("openvino/model.xml", "openvino", ("onnx", "onnxscript", "openvino")),
@@ -60,8 +65,8 @@ def needed(kind: str) -> None:
 def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
     """Yield each runtime here that can read a written file, by name, and how it answers a trial.
 
-    A graph is asked as a stranger asks it: with file values, and all outputs. A bioimage.io package holds a graph
-    without the normalisation, which its reader does, and is asked with normalised images.
+    A graph is asked as a stranger asks it, with file values, and as `predict` does, with tiles that are normalised by
+    the numbers of their image. A bioimage.io package holds a graph without the normalisation, which its reader does.
     """
     if kind == "torch-export":
         from pixelwise.engine.exporting.to_torch import WrittenGraph
@@ -72,13 +77,20 @@ def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer
         from pixelwise.engine.runtime_onnx import OnnxRuntime
 
         if kind == "onnx":
-            yield "onnxruntime", _whole(OnnxRuntime(path))
+            yield from _both("onnxruntime", OnnxRuntime(path), recipe)
         else:
             yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), recipe)
     if kind.startswith(("onnx", "openvino")) and installed("openvino"):
         from pixelwise.engine.runtime_openvino import OpenVinoRuntime
 
-        yield "openvino", _whole(OpenVinoRuntime(path))
+        yield from _both("openvino", OpenVinoRuntime(path), recipe)
+
+
+def _both(name: str, runtime: Computing, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
+    """Ask in both ways, where there are two."""
+    yield name, _whole(runtime)
+    if recipe.normalisation.kind == "image":
+        yield f"{name}, normalised tiles", _scaled(runtime, recipe)
 
 
 def _whole(graph: Asked) -> Answer:
