@@ -1,4 +1,4 @@
-"""Probabilities of drawn worlds whose truth is known: a spoilt temperature is found, and a bound holds as often as said."""
+"""Probabilities of drawn worlds whose truth is known: a spoilt temperature is found, and bounds hold as said."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_scaling_mends_the_calibration_error_and_no_decision_changes() -> None:
     after = tempered(before, find_temperature(3 * logits, truth))
     assert error_of(before, truth) > 0.1
     assert error_of(after, truth) < 0.01
-    assert error_of(tempered(before, 1.0), truth) == pytest.approx(error_of(before, truth))  # control: 1 changes nothing
+    assert error_of(tempered(before, 1.0), truth) == pytest.approx(error_of(before, truth))  # control
     np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
 
 

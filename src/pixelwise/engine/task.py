@@ -41,7 +41,8 @@ class TrainingOptions:
     "sgd"; "adamw" has its own. `average_share` is the share of all steps over which the averaged weights look back
     (one time constant); with 0 they are the weights of the last step. `keep` says which of the averaged weights become
     the model: those of the best validation, or the last ones, for which validation images choose nothing. `tune`
-    chooses the thresholds of objects (`TargetOptions`) on validation images once the last step is done.
+    chooses the thresholds of objects (`TargetOptions`) on validation images once the last step is done, and calibrates
+    the probabilities on them.
     """
 
     steps: int = 1000

@@ -1,4 +1,4 @@
-"""Calibration: do probabilities mean what they say, and how far may a Dice lie below the one that they promise?
+"""Calibration: whether probabilities mean what they say, and how far a Dice may lie below the one they promise.
 
 A model is calibrated when of all pixels that it is sure of at 80 %, 80 % are right. Networks are often too sure; one
 number for all logits, the temperature, mends most of it and leaves every decision as it is (Guo et al. 2017,
@@ -116,6 +116,8 @@ def dice_bound(promised: float, margin: float) -> float:
     return min(1.0, max(0.0, promised - margin))
 
 
-def covered(bounds: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"]) -> Bool[np.ndarray, " images"]:
+def covered(
+    bounds: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"]
+) -> Bool[np.ndarray, " images"]:
     """Return of which images the Dice is no lower than its bound."""
     return came >= bounds - 1e-9  # both were rounded on their way

@@ -12,6 +12,7 @@ from pixelwise.wording import counted
 from pixelwise.workflow.config import settings
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.confidence import confidence_section
 from pixelwise.workflow.reporting.folds import averages_table, fold_table
 from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
@@ -19,6 +20,7 @@ from pixelwise.workflow.reporting.photos import photo_mistakes, photo_scores
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score, words
 
+CONFIDENCE = "Do the probabilities hold?"
 Section = tuple[str, Callable[[], list[str]]]
 
 
@@ -104,12 +106,13 @@ def _plan(run: Run) -> list[str]:
 
 
 def _thresholds(run: Run) -> list[str]:
-    """Say which thresholds of objects were chosen after training, where some were."""
+    """Say which thresholds of objects were chosen after training, and what calibration found, where they were."""
     try:
-        told = read_recipe(run.model_path).trained.get("thresholds")
+        trained = read_recipe(run.model_path).trained
     except PixelwiseError:  # a report of a run without a model shows the rest
         return []
-    return [html.paragraphs([f"Thresholds of objects. {told}"])] if told else []
+    kinds = {"thresholds": "Thresholds of objects", "calibration": "Calibration"}
+    return [html.paragraphs([f"{title}. {trained[key]}" for key, title in kinds.items() if key in trained])]
 
 
 def _curves(run: Run) -> list[str]:
@@ -149,9 +152,11 @@ def _of_scores(run: Run, scores: dict[str, Any] | None, progress: Progress) -> l
     if scores.get("task") == "classification":
         return [
             (title, lambda: photo_scores(scores)),
+            (CONFIDENCE, lambda: confidence_section(scores)),
             ("The most confident mistakes", lambda: photo_mistakes(scores, progress)),
         ]
     return [
         (title, lambda: mask_scores(scores)),
+        (CONFIDENCE, lambda: confidence_section(scores)),
         ("Best, middle and worst cases", lambda: mask_cases(run, scores, progress)),
     ]

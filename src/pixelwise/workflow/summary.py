@@ -21,6 +21,8 @@ WORDS = {
     "objects_true": "objects in the truth",
     "objects_predicted": "objects predicted",
 }
+ECE_GOOD = 0.02  # probabilities that are off by no more, on average, are said to hold
+BOUND_SLACK = 0.05  # of the share of images that a bound is meant for: so far a set of some hundred moves by chance
 # What a validation measures on the classes of the target, which for objects are not those that `evaluate` scores.
 LEARNED = {
     "boundary": "mean Dice of interior and boundary",
@@ -47,7 +49,31 @@ def describe_scores(scores: dict[str, Any]) -> str:
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}"
     ]
     describe = _describe_photos if scores["task"] == "classification" else _describe_masks
-    return "\n".join([*lines, *describe(scores)])
+    return "\n".join([*lines, *describe(scores), *(f"  {text}" for text in describe_confidence(scores))])
+
+
+def describe_confidence(scores: dict[str, Any]) -> list[str]:
+    """Say in plain words whether probabilities and bounds of the Dice hold; nothing where none were looked at."""
+    found = scores.get("confidence")
+    if not found or found["ece_after"] is None:
+        return []
+    what = "photos" if scores["task"] == "classification" else "pixels"
+    after, bound = found["ece_after"], found.get("bound")
+    verdict = "they hold" if after <= ECE_GOOD else "they do not hold: be careful with them"
+    told = [
+        f"probabilities of {what}: calibration error (ECE) {_number(found['ece_before'])} before scaling, "
+        f"{_number(after)} after (temperature {found['temperature']:.3f}); {verdict}"
+    ]
+    if bound and bound["images"]:
+        level, share = 100 * bound["level"], 100 * bound["share"]
+        verdict = "it holds" if bound["share"] >= bound["level"] - BOUND_SLACK else "it does not hold here"
+        told.append(
+            f"lower bound of the predicted Dice, meant for {level:.0f} % of images: right for {bound['held']} of "
+            f"{counted(bound['images'], 'image')} ({share:.1f} %); {verdict}"
+        )
+    elif bound:
+        told.append("lower bound of the predicted Dice: none, too few images were left out of training to say so")
+    return told
 
 
 def _describe_photos(scores: dict[str, Any]) -> list[str]:

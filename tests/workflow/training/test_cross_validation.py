@@ -1,13 +1,16 @@
 """Cross-validation in small: each image is scored by the network that did not see it, and all become one model file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pixelwise.engine.model import Model
 from pixelwise.engine.modelfile import load_model, load_network, read_recipe
+from pixelwise.engine.photo_model import PhotoModel
 from pixelwise.engine.task import Learner, StepResult
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun, Interrupted
 from pixelwise.images.cases import understand
@@ -66,6 +69,17 @@ def learn(data: Path, out: Path, progress: Progress | None = None, **more: Any) 
     return train(data, out=out, progress=progress or Progress(), **limits)
 
 
+def without(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in names} for row in rows]
+
+
+def plain(run: Run) -> Model | PhotoModel:
+    """The model of a run, not calibrated."""
+    model = load(run.folder)
+    model.recipe = replace(model.recipe, temperature=1.0)
+    return model
+
+
 @pytest.fixture(scope="module")
 def whole(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Listener]:
     listener = Listener()
@@ -107,8 +121,10 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
     matrix = np.zeros((2, 2), np.int64)
     for number in range(1, FOLDS + 1):
         alone = evaluate(run.fold(number).folder, discs, part="val", progress=Progress())
-        mine = [{k: v for k, v in case.items() if k != "fold"} for case in scores["cases"] if case["fold"] == number]
-        assert sorted(mine, key=str) == sorted(alone["cases"], key=str)
+        # the confidence is judged with the temperatures and margins of the other folds
+        others = ("fold", "predicted_dice", "dice_bound")
+        mine = [case for case in scores["cases"] if case["fold"] == number]
+        assert sorted(without(mine, others), key=str) == sorted(without(alone["cases"], others), key=str)
         assert scores["folds"][number - 1]["value"] == alone["headline"]["value"]
         matrix += np.array(alone["confusion"])
     assert scores["confusion"] == matrix.tolist()
@@ -125,6 +141,9 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     model = load(run.fold(folds[case]).folder)
     (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
+    others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
+    temperature = min(load(run.fold(number).folder).recipe.temperature for number in others)  # the lower of two
+    model.recipe = replace(model.recipe, temperature=temperature)
     chances = model.probabilities(pixels)
     said = np.equal(model.predict(pixels), 1)
     truth = kept["truth"][kept["case"] == case]
@@ -143,8 +162,8 @@ def test_the_ensemble_is_one_file_that_says_the_mean_of_the_folds(
     assert isinstance(network, Ensemble)
     assert recipe.members == FOLDS
     image = rng.integers(0, 256, (70, 90)).astype(np.uint8)
-    each = [load(run.fold(number).folder).probabilities(image) for number in range(1, FOLDS + 1)]
-    together = load(run.folder).probabilities(image)
+    each = [plain(run.fold(number)).probabilities(image) for number in range(1, FOLDS + 1)]
+    together = plain(run).probabilities(image)
     np.testing.assert_allclose(together, np.mean(each, 0), atol=2e-3)  # half precision
     assert max(np.abs(one - together).max() for one in each) > 5e-3, "a control: the members differ"
 
@@ -261,8 +280,9 @@ def test_photos_are_cross_validated_too(tmp_path: Path) -> None:
     kept = np.load(run.out_of_fold_path)
     assert kept["probabilities"].shape == (12, 2)
     pixels = np.random.default_rng(99).integers(0, 220, (3, 16, 16)).astype(np.uint8)
-    each = [load(run.fold(number).folder).probabilities(pixels) for number in (1, 2)]
-    np.testing.assert_allclose(load(run.folder).probabilities(pixels), np.mean(each, 0), atol=1e-5)
+    each = [plain(run.fold(number)).probabilities(pixels) for number in (1, 2)]
+    np.testing.assert_allclose(plain(run).probabilities(pixels), np.mean(each, 0), atol=1e-5)
+    assert 0 <= scores["confidence"]["ece_after"] <= 1
 
 
 def test_thresholds_of_several_folds_become_one() -> None:

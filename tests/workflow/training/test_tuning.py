@@ -164,6 +164,7 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     """Mean AP on the validation images, decoded apart from what predicts."""
     dataset = understand(data, DataOptions(), 0, Progress())
     model = load_model_for_prediction(run.model_path, device="cpu")
+    model.recipe = replace(model.recipe, temperature=1.0)  # thresholds are for probabilities that are not calibrated
     looks: list[Look] = []
     for case in dataset.part("val"):
         assert case.mask is not None

@@ -14,6 +14,7 @@ from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_p
 from pixelwise.images.records import has_background
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
+from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
 OBJECTS = ("background", "object")
@@ -30,8 +31,14 @@ def score_masks(
     BadDataset
         The masks have another task or other classes than the model.
     """
-    results = count_masks(model, dataset, cases, pages=pages, progress=progress)
-    return join_masks(results, model.recipe, dataset, cases, seed=seed)
+    observed = Observed()
+
+    def look(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
+        observed.look(truth, prediction, model.recipe)
+
+    results = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
+    scores = join_masks(results, model.recipe, dataset, cases, seed=seed)
+    return judge_confidence(scores, observed, [model.recipe.dice_margin] * len(results))
 
 
 def count_masks(

@@ -19,6 +19,7 @@ from pixelwise.images.cases import Case, Dataset
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
+from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import count_masks, join_masks
 from pixelwise.workflow.evaluation.photos import join_photos, look_at_photos, true_classes
@@ -34,7 +35,8 @@ Fold = tuple[int, list[Case]]
 class Kept:
     """What is kept beside the scores, for calibration; a row per pixel (or photo), and one per case.
 
-    `probabilities` are those of the classes of the target, `truth` the true one, `case` the number of the case.
+    `probabilities` are those of the classes of the target, calibrated with the middle temperature of the other folds
+    (logits follow from them: `scoring.calibration.logits_of`), `truth` is the true one, `case` the number of the case.
     `expected_dice` is the Dice that the probabilities promise, sum 2 p [said] / sum (p + [said]), and `dice` the one
     that came of it; NaN where a class is in neither.
     """
@@ -98,6 +100,11 @@ def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
     return replace(targets[0], **values)
 
 
+def common_temperature(recipes: Sequence[Recipe]) -> float:
+    """Return the temperatures of several models as one: the middle value, the lower of two."""
+    return median_low(recipe.temperature for recipe in recipes)
+
+
 def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
     """Return the cases that each fold left out, in the order of the folds."""
     known = {case.name: case for case in dataset.cases if case.labelled}
@@ -125,17 +132,22 @@ def _judge_masks(
     heads: list[dict[str, Any]] = []
     recipe: Recipe | None = None
 
-    targets = [read_recipe(run.fold(number).model_path).target for number, _ in folds]
+    observed = Observed()
+    recipes = [read_recipe(run.fold(number).model_path) for number, _ in folds]
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, Model):
             raise TypeError("masks are predicted by a model of masks")
-        # a fold may have chosen thresholds on the very images it is scored on here: those of the others are used
-        recipe = known = replace(model.recipe, target=common_target([*targets[:place], *targets[place + 1 :]]))
+        # a fold may have chosen thresholds, and its temperature, on the very images it is scored on here: those of the
+        # others are used
+        others = [*recipes[:place], *recipes[place + 1 :]]
+        target = common_target([other.target for other in others])
+        recipe = known = replace(model.recipe, target=target, temperature=common_temperature(others))
         model = Model(known, model.predictor)
 
         def look(case: Case, truth: np.ndarray, prediction: Prediction, recipe: Recipe = known) -> None:
             _keep(kept, truth, prediction, recipe, each, seed)
+            observed.look(truth, prediction, recipe)
 
         some = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
         heads.append(join_masks(some, known, dataset, cases, seed=seed)["headline"])
@@ -143,7 +155,20 @@ def _judge_masks(
     if recipe is None:
         raise ValueError("no folds to score")
     together = [case for _, cases in folds for case in cases]
-    return join_masks(results, recipe, dataset, together, seed=seed), heads
+    scores = join_masks(results, recipe, dataset, together, seed=seed)
+    scores = judge_confidence(scores, observed, _margins(folds, observed))
+    scores["confidence"]["bound"]["margin"] = observed.margin(range(len(results)))  # that of the ensemble
+    return scores, heads
+
+
+def _margins(folds: Sequence[Fold], observed: Observed) -> list[float | None]:
+    """Return the margin of each case, by the cases of the other folds."""
+    numbers = [number for number, cases in folds for _ in cases]
+    margins = {
+        number: observed.margin([place for place, other in enumerate(numbers) if other != number])
+        for number, _ in folds
+    }
+    return [margins[number] for number in numbers]
 
 
 def _judge_photos(
@@ -158,13 +183,18 @@ def _judge_photos(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     heads: list[dict[str, Any]] = []
     classes: tuple[str, ...] = ()
-    for number, cases in folds:
+    recipes = [read_recipe(run.fold(number).model_path) for number, _ in folds]
+    observed = Observed()
+    for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, PhotoModel):
             raise TypeError("classes are told by a model of photos")
+        temperature = common_temperature([*recipes[:place], *recipes[place + 1 :]])
+        model.recipe = replace(model.recipe, temperature=temperature)
         classes = model.recipe.classes
         truth = true_classes(classes, dataset, cases)
         chances = look_at_photos(model, cases, pages=pages, progress=progress)
+        observed.add(chances, truth, temperature)
         heads.append(join_photos(chances, truth, classes, cases, seed=seed)["headline"])
         first = sum(map(len, kept.truth))
         kept.probabilities.append(chances)
@@ -172,7 +202,7 @@ def _judge_photos(
         kept.case.append(np.arange(first, first + len(cases), dtype=np.int32))
     together = [case for _, cases in folds for case in cases]
     found = join_photos(np.concatenate(kept.probabilities), np.concatenate(kept.truth), classes, together, seed=seed)
-    return found, heads
+    return found | {"confidence": observed.to_json()}, heads
 
 
 def _keep(kept: Kept, truth: np.ndarray, prediction: Prediction, recipe: Recipe, most: int, seed: int) -> None:

@@ -12,6 +12,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, read_pixels
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.workflow.evaluation.confidence import judge_photos
 from pixelwise.workflow.evaluation.photo_scores import summarise_photos
 
 TOGETHER = 64  # images that are read and predicted at once: a bound on the memory
@@ -29,7 +30,8 @@ def score_photos(
     """
     truth = true_classes(model.recipe.classes, dataset, cases)
     chances = look_at_photos(model, cases, pages=pages, progress=progress)
-    return join_photos(chances, truth, model.recipe.classes, cases, seed=seed)
+    scores = join_photos(chances, truth, model.recipe.classes, cases, seed=seed)
+    return judge_photos(scores, chances, truth, model.recipe.temperature)
 
 
 def look_at_photos(

@@ -193,7 +193,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
     names = TARGETS.get(recipe.target.kind, recipe.classes) if recipe.view is None else recipe.classes
     wanted = _index(question.class_name, names)
     if recipe.view is not None:
-        chances = softmax(logits)
+        chances = softmax(logits / recipe.temperature)
         best = np.argsort(-chances, kind="stable").tolist()
         index = best[0] if wanted is None else wanted
         seen = ", ".join(f"{names[i]} {chances[i]:.2f}" for i in best[:3])
@@ -207,7 +207,8 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
         row, column = (place - start for place, start in zip(question.pixel, sight.origin, strict=True))
         index = int(found[row, column]) if wanted is None else wanted
         region[sight.keep][row, column] = True
-        chance = probabilities_of(logits[:, *sight.keep], recipe.target)[index, row, column]
+        chances = probabilities_of(logits[:, *sight.keep], recipe.target, recipe.temperature)
+        chance = chances[index, row, column]
         where = f"at row {question.pixel[0]}, column {question.pixel[1]}"
         words = f"Evidence for {names[index]} {where}, where its probability is {chance:.2f}."
         return Answer(index, names[index], region, words, shares)

@@ -82,8 +82,9 @@ def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress
         return [file for file in (image.result, image.table) if file.exists()]
     source = open_windows(image.path, channels=model.recipe.channels, pages=wishes.pages)
     progress.tell(*(f"{image.path.name}: {warning}" for warning in source.warnings))
-    if wishes.probabilities or wishes.overlays:
-        progress.tell(f"{image.path.name} streams: no probabilities and no overlay are written for it.")
+    if wishes.probabilities or wishes.overlays or wishes.confidence:
+        names = "no probabilities, no overlay and no confidence"
+        progress.tell(f"{image.path.name} streams: {names} are written for it.")
     try:
         streamed = stream_image(
             model.recipe,

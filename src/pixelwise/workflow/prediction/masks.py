@@ -88,7 +88,7 @@ def predict_masks(
     written.files.append(legend)
     for image in large.values():
         image.record.unlink(missing_ok=True)
-    return Predictions(tuple(written.files), tuple(failed))
+    return Predictions(tuple(written.files), tuple(failed), confidence=tuple(written.confidence))
 
 
 def _predict_small(
@@ -121,7 +121,7 @@ def _predict_small(
         loaded = _read(model, named, written.wishes.pages, failed, min(_READERS, several))
         found = model.predict_many(
             ((item, item.image.pixels) for item in loaded),
-            probabilities=written.wishes.probabilities,
+            probabilities=written.wishes.probabilities or written.wishes.confidence,
             advance=lambda count: advance(count, ""),
             overlapped=True,
         )

@@ -59,7 +59,8 @@ def predict_photos(
 
 def _refuse_masks(wishes: Wishes) -> None:
     """Refuse what only masks have, instead of passing it over."""
-    given = {"--overlays": wishes.overlays, "--turns": wishes.turns is not None, "--tile": wishes.tile is not None}
+    given = {"--overlays": wishes.overlays, "--confidence": wishes.confidence}
+    given |= {"--turns": wishes.turns is not None, "--tile": wishes.tile is not None}
     for name in (name for name, there in given.items() if there):
         mend = "Leave it out; --symmetries averages each image with its mirror image."
         raise BadOption("options of whole-image classes", f"{name}, which belongs to masks", mend)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.commit import refused
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.wording import counted
+from pixelwise.workflow.confidence import Confidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +35,24 @@ class Told:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The files written, for each file that could not be predicted why, and the classes of whole images."""
+    """The files written, for each file that could not be predicted why, the classes of whole images, confidence."""
 
     outputs: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
     told: tuple[Told, ...] = ()
+    confidence: tuple[Confidence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object; `predictions` stands in it for classes of whole images alone."""
+        """Return one JSON-ready object; `predictions` stands in it for classes of whole images alone.
+
+        `confidence` stands in it where it was wished for.
+        """
         found: dict[str, Any] = {
             "outputs": [str(path) for path in self.outputs],
             "failed": [{"file": str(path), "text": text} for path, text in self.failed],
         }
-        return found | ({"predictions": [told.to_json() for told in self.told]} if self.told else {})
+        found |= {"predictions": [told.to_json() for told in self.told]} if self.told else {}
+        return found | ({"confidence": [asdict(sure) for sure in self.confidence]} if self.confidence else {})
 
     def to_text(self, folder: Path) -> str:
         """Return a sentence for people; `folder` is where the results went."""
@@ -62,6 +68,7 @@ class Wishes:
 
     probabilities: bool = False
     overlays: bool = False
+    confidence: bool = False
     symmetries: bool = False
     turns: int | None = None
     device: str = "auto"

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,7 @@ from pixelwise.engine.recipe import Recipe
 from pixelwise.images.files import Image, write_image, write_labels, write_mask
 from pixelwise.labels.measuring import ObjectRow, ObjectTable, measure
 from pixelwise.wording import counted
+from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
 from pixelwise.workflow.prediction.results import Wishes
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
@@ -35,7 +36,7 @@ _TABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What was written of one image: its files, its table of objects, and what is to be told of it.
+    """What was written of one image: its files, its table of objects, how sure it is, and what is to be told of it.
 
     `read` are sentences of its reading, which many images may share; `notes` are those of its prediction.
     """
@@ -43,6 +44,7 @@ class Saved:
     image: str
     files: tuple[Path, ...]
     table: ObjectTable | None
+    confidence: Confidence | None
     read: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -58,6 +60,7 @@ class Written:
     def __post_init__(self) -> None:
         self.files: list[Path] = []
         self.tables: list[tuple[str, ObjectTable]] = []
+        self.confidence: list[Confidence] = []
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # a note of reading -> the images that it was made of
 
@@ -69,20 +72,34 @@ class Written:
             table = measure(result.labels, image.pixels)
         else:
             write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.recipe.colours)
-        if result.probabilities is not None:
+        sure = None
+        if result.probabilities is not None and self.wishes.confidence:
+            sure = confidence_of(path.name, result.labels, result.probabilities, self.recipe)
+            files.append(self.folder / f"{name}.uncertainty.png")
+            write_image(files[-1], uncertainty_map(result.probabilities, self.recipe)[None])
+        if result.probabilities is not None and self.wishes.probabilities:
             files.append(self.folder / f"{name}.probabilities.tif")
             write_image(files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
         if self.wishes.overlays:
             drawn = overlay(image.pixels, result.labels, self.recipe.colours, objects=self.recipe.task == "instance")
             files.append(self.folder / f"{name}.overlay.png")
             write_image(files[-1], drawn)
-        return Saved(image=path.name, files=tuple(files), table=table, read=image.warnings, notes=result.warnings)
+        return Saved(
+            image=path.name,
+            files=tuple(files),
+            table=table,
+            confidence=sure,
+            read=image.warnings,
+            notes=result.warnings,
+        )
 
     def add(self, saved: Saved) -> None:
         """Count an image among those that are written; the order of these calls is that of the results."""
         self.files += saved.files
         if saved.table is not None:
             self.tables.append((saved.image, saved.table))
+        if saved.confidence is not None:
+            self.confidence.append(saved.confidence)
         for text in saved.read:
             self.read.setdefault(text, []).append(saved.image)
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
@@ -100,10 +117,13 @@ class Written:
         ]
 
     def finish(self) -> None:
-        """Write the table of objects, where there are any."""
+        """Write the table of objects, where there are any, and that of the confidence, where it is wished for."""
         if self.recipe.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.recipe.classes)
+        if self.wishes.confidence:
+            self.files.append(self.folder / "confidence.csv")
+            write_confidence(self.files[-1], self.confidence)
 
 
 def overlay(
@@ -144,13 +164,25 @@ def write_classes(folder: Path, recipe: Recipe) -> Path:
 def write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
     """Write a row per object; areas in pixels, positions (row, column) from the top left corner."""
     name = classes[-1] if classes else "object"
+    _write_csv(path, _TABLE, (_cells(image, name, row) for image, table in tables for row in table))
 
+
+def write_confidence(path: Path, rows: Sequence[Confidence]) -> None:
+    """Write a row per image; what is not known is empty."""
+    cells = ((r.image, _share(r.dice), _share(r.bound), _share(r.uncertainty)) for r in rows)
+    _write_csv(path, ("image", "predicted_dice", "dice_lower_bound_90", "mean_uncertainty"), cells)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
     def write(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_TABLE)
-        for image, table in tables:
-            writer.writerows(_cells(image, name, row) for row in table)
+        writer.writerow(head)
+        writer.writerows(rows)
         text.detach()  # flushes, and leaves the file open for its keeper
 
     commit(path, write)

@@ -19,7 +19,11 @@ from pixelwise.images.folds import joined, leave_out
 from pixelwise.progress import Progress
 from pixelwise.wording import command, counted
 from pixelwise.workflow.config import Config, with_settings
-from pixelwise.workflow.evaluation.out_of_fold import common_target, evaluate_out_of_fold
+from pixelwise.workflow.evaluation.out_of_fold import (
+    common_target,
+    common_temperature,
+    evaluate_out_of_fold,
+)
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
 from pixelwise.workflow.training.loop import Training
@@ -120,8 +124,15 @@ class CrossValidation:
             "folds": str(self._count),
             f"out_of_fold_{head['name']}": f"{head['value']:.4f}" if head["value"] is not None else "none",
         }
-        target = common_target([read_recipe(member).target for member in members])
-        save_ensemble(run.model_path, members, target, trained)
+        recipes = [read_recipe(member) for member in members]
+        save_ensemble(
+            run.model_path,
+            members,
+            common_target([recipe.target for recipe in recipes]),
+            trained,
+            temperature=common_temperature(recipes),
+            dice_margin=scores["confidence"].get("bound", {}).get("margin"),
+        )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
         averages = _mean_averages([summary["averages"] for summary in summaries])
         self._progress.tell(

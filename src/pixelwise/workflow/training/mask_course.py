@@ -18,6 +18,7 @@ from pixelwise.workflow.config import OWN
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.training.calibrating import calibrate_model, seconds_to_calibrate
 from pixelwise.workflow.training.material import Piece, count_classes, read_material
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
@@ -46,7 +47,9 @@ class MaskCourse:
         config = run.config
         self._tuned = config.training.tune and config.target.kind != "classes" and dataset.labelling.task == "instance"
         self._seconds = seconds_to_tune(config.training.budget)
-        self.finish_seconds = self._seconds or 0.0 if self._tuned else 0.0
+        self._calibrated, self._calibrating = config.training.tune, seconds_to_calibrate(config.training.budget)
+        tuning, calibrating = self._seconds if self._tuned else None, self._calibrating if self._calibrated else None
+        self.finish_seconds = (tuning or 0.0) + (calibrating or 0.0)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
@@ -88,9 +91,18 @@ class MaskCourse:
         self._validation.film(network, step)
 
     def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
-        """Choose weights and thresholds of objects on validation images, but those that the user has set."""
-        if not self._tuned:
-            return False
+        """Choose weights and thresholds of objects on validation images, then calibrate the probabilities on them."""
+        won = self._tune(model, rival) if self._tuned else False
+        if self._calibrated:
+            pages, seconds = self._run.config.data.pages, self._calibrating
+            told = calibrate_model(
+                model, self._dataset, pages, device=self._device, seconds=seconds, progress=self._progress
+            )
+            self._progress.tell(told)
+        return won
+
+    def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+        """Choose weights and thresholds of objects, but those that the user has set."""
         config = self._run.config
         fixed = [key.removeprefix("target.") for key, why in config.reasons.items() if why == OWN]
         pages, seconds = config.data.pages, self._seconds

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 from torch import nn
 
-from pixelwise.engine.modelfile import Recipe
+from pixelwise.engine.modelfile import Recipe, load_network, save_model
 from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Case, Dataset, read_pixels
@@ -24,6 +25,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.training.calibrating import LEAST_WRONG_PHOTOS, fit_temperature
 from pixelwise.workflow.training.turns import Average, Tally, compare
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
@@ -55,6 +57,7 @@ class PhotoCourse:
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
+        self._progress = progress
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         self.most_inputs = 2
@@ -106,7 +109,17 @@ class PhotoCourse:
             yield seen, np.array([photo.index for photo in some])
 
     def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
-        """Decide nothing: the validations measure what counts, and classes need no thresholds."""
+        """Calibrate the probabilities: the validations measure what counts, and classes need no thresholds."""
+        if self._run.config.training.tune:
+            network, recipe = load_network(model)
+            runtime = TorchRuntime(network, self._device)
+            seen = [(softmax(runtime(photos).astype(np.float64), axis=1), truth) for photos, truth in self._looks()]
+            chances, truth = (np.concatenate(column) for column in zip(*seen, strict=True))
+            found = fit_temperature(chances, truth, LEAST_WRONG_PHOTOS)
+            told = found.to_text("validation photos")
+            trained = recipe.trained | {"calibration": told}
+            save_model(model, network, replace(recipe, temperature=found.temperature, trained=trained))
+            self._progress.tell(told)
         return False
 
     def picture(self, network: nn.Module, step: int) -> None:

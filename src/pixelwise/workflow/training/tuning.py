@@ -200,7 +200,7 @@ def _looks(
     runtimes = [TorchRuntime(network, device) for network in networks]
     predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]
     pixels_seen = 0
-    for case in _spread(dataset.part("val")):
+    for case in spread(dataset.part("val")):
         if case.mask is None:
             continue
         labels = read_labels(case.mask, dataset.labelling)
@@ -215,7 +215,7 @@ def _looks(
             return
 
 
-def _spread(cases: Sequence[Case]) -> list[Case]:
+def spread(cases: Sequence[Case]) -> list[Case]:
     """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
     return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]
 

@@ -1,0 +1,95 @@
+"""Confidence in a mask: how sure each pixel is, and the Dice that the probabilities of an image promise.
+
+Shared by what finds the temperature and the margin after a training, by `evaluate`, which looks whether they hold, and
+by `predict`, which writes them. Probabilities are those of `engine.model.Prediction`: of the classes of the target.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer, UInt8
+
+from pixelwise.engine.recipe import Recipe
+from pixelwise.images.records import has_background
+from pixelwise.labels.targets import IGNORE, class_channels
+from pixelwise.scoring.calibration import dice_bound, promised_dice
+from pixelwise.scoring.semantic import class_scores, confusion, mean_of
+
+TOP = 255  # of the uncertainty map
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """How sure a model is of one image.
+
+    Attributes
+    ----------
+    image : str
+    dice : float or None
+        The mean Dice that the probabilities promise, of the classes that the mask shows but the background (of objects:
+        of their pixels); None where the mask shows none.
+    bound : float or None
+        No higher than the true mean Dice, for 90 % of images; None where the model knows no margin.
+    uncertainty : float
+        Mean over the pixels of the probability that the class they are decided for is wrong.
+    """
+
+    image: str
+    dice: float | None
+    bound: float | None
+    uncertainty: float
+
+
+def uncertainty_map(
+    probabilities: Float[np.ndarray, "channels height width"], recipe: Recipe
+) -> UInt8[np.ndarray, "height width"]:
+    """Return 255 (1 - p) of each pixel, p the probability of its most probable class: how likely that one is wrong.
+
+    Of objects the classes are those of the target: background, object and, where the target has it, boundary.
+    """
+    surest = probabilities[: class_channels(recipe.target, len(probabilities))].max(axis=0)
+    return np.rint(TOP * (1 - surest.astype(np.float32))).clip(0, TOP).astype(np.uint8)
+
+
+def promise(
+    labels: Integer[np.ndarray, "..."], probabilities: Float[np.ndarray, "channels ..."], recipe: Recipe
+) -> float | None:
+    """Return the mean Dice that calibrated probabilities promise for a mask; see `Confidence.dice`."""
+    if recipe.target.kind == "classes":
+        return promised_dice(probabilities.reshape(len(probabilities), -1), labels.ravel(), _first(recipe))
+    background = probabilities[0].ravel().astype(np.float32)
+    return promised_dice(np.stack([background, 1 - background]), (labels.ravel() > 0).astype(np.uint8), 1)
+
+
+def true_dice(
+    truth: Integer[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"], recipe: Recipe
+) -> float | None:
+    """Return the mean Dice that came, as `evaluate` has it for one image; of objects that of their pixels."""
+    if recipe.target.kind == "classes":
+        return mean_of(class_scores(confusion(truth, labels, len(recipe.classes))).dice[_first(recipe) :])
+    unknown = truth < 0 if recipe.task == "instance" else truth == IGNORE
+    mask = np.where(unknown, IGNORE, truth > 0)
+    return mean_of(class_scores(confusion(mask, (labels > 0).astype(np.uint8), 2)).dice[1:])
+
+
+def confidence_of(
+    image: str,
+    labels: Integer[np.ndarray, "height width"],
+    probabilities: Float[np.ndarray, "channels height width"],
+    recipe: Recipe,
+) -> Confidence:
+    """Return how sure the model is of one image."""
+    dice = promise(labels, probabilities, recipe)
+    margin = recipe.dice_margin
+    surest = probabilities[: class_channels(recipe.target, len(probabilities))].max(axis=0)
+    return Confidence(
+        image=image,
+        dice=dice,
+        bound=None if dice is None or margin is None else dice_bound(dice, margin),
+        uncertainty=1 - float(surest.mean(dtype=np.float64)),
+    )
+
+
+def _first(recipe: Recipe) -> int:
+    """Return the first class whose Dice enters the mean: 1 where class 0 is a background."""
+    return int(has_background(recipe.task, recipe.classes))

@@ -1,0 +1,115 @@
+"""Evaluate, of confidence: whether the probabilities mean what they say, and the bounds of the Dice hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from pixelwise.engine.model import Prediction
+from pixelwise.engine.recipe import Recipe
+from pixelwise.labels.targets import IGNORE, class_channels, encode
+from pixelwise.scoring.calibration import (
+    LEVEL,
+    covered,
+    dice_bound,
+    dice_margin,
+    expected_calibration_error,
+    reliability,
+    tempered,
+)
+from pixelwise.workflow.confidence import promise, true_dice
+from pixelwise.workflow.evaluation.mask_scores import rounded
+
+MOST = 2**18  # pixels of an image whose probabilities are compared with the truth
+
+
+@dataclass
+class Observed:
+    """What was seen of the confidence: a reliability table of all pixels before and after scaling, promises of Dice.
+
+    `promised` and `came`, the promised and the true mean Dice, have an entry per image, None where there is none.
+    """
+
+    temperatures: list[float] = field(default_factory=list[float])
+    before: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    after: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    promised: list[float | None] = field(default_factory=list[float | None])
+    came: list[float | None] = field(default_factory=list[float | None])
+
+    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, recipe: Recipe) -> None:
+        """Take up an image whose probabilities were predicted; of large images `MOST` pixels, drawn at random."""
+        if prediction.probabilities is None:
+            raise ValueError("no probabilities to look at")
+        classes = class_channels(recipe.target, len(prediction.probabilities))
+        wanted = encode(truth, recipe.target).ravel()
+        known = np.flatnonzero(wanted != IGNORE)
+        if len(known) > MOST:
+            known = np.random.default_rng(len(self.promised)).choice(known, MOST, replace=False)
+        chances = prediction.probabilities[:classes].reshape(classes, -1)[:, known].T
+        self.add(chances, wanted[known], recipe.temperature)
+        self.promised.append(promise(prediction.labels, prediction.probabilities, recipe))
+        self.came.append(true_dice(truth, prediction.labels, recipe))
+
+    def add(
+        self, chances: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"], temperature: float
+    ) -> None:
+        """Count pixels (or photos) whose probabilities were scaled with a temperature."""
+        self.temperatures.append(temperature)
+        self.after.append(reliability(chances, truth))
+        self.before.append(reliability(tempered(chances, 1 / temperature), truth))
+
+    def margin(self, images: Sequence[int]) -> float | None:
+        """Return the margin of the Dice by some of the images, given by their places."""
+        pairs = [(self.promised[place], self.came[place]) for place in images]
+        promised, came = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2).T
+        return dice_margin(promised, came)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON-ready record of the calibration error."""
+        before, after = (np.sum(tables, axis=0) for tables in (self.before, self.after))
+        return rounded(
+            {
+                "temperature": float(np.median(self.temperatures)),
+                "ece_before": expected_calibration_error(before),
+                "ece_after": expected_calibration_error(after),
+                "reliability": {"before": before.tolist(), "after": after.tolist()},
+            }
+        )
+
+
+def judge_confidence(scores: dict[str, Any], observed: Observed, margins: Sequence[float | None]) -> dict[str, Any]:
+    """Add to the scores of masks what came of the confidence, and to each case its predicted Dice and lower bound.
+
+    Parameters
+    ----------
+    scores : dict
+        Of `join_masks`; is returned with the additions.
+    observed : Observed
+    margins : sequence of (float or None)
+        For each case, as the cases stand in `scores`.
+    """
+    bounds: list[float] = []
+    came: list[float] = []
+    for row, promised, true, margin in zip(scores["cases"], observed.promised, observed.came, margins, strict=True):
+        bound = None if promised is None or margin is None else dice_bound(promised, margin)
+        row["predicted_dice"], row["dice_bound"] = rounded(promised), rounded(bound)
+        if bound is not None and true is not None:
+            bounds.append(bound)
+            came.append(true)
+    held = int(covered(np.array(bounds), np.array(came)).sum()) if bounds else 0
+    found = {"level": LEVEL, "images": len(bounds), "held": held, "share": held / len(bounds) if bounds else None}
+    return scores | {"confidence": {**observed.to_json(), "bound": rounded(found)}}
+
+
+def judge_photos(
+    scores: dict[str, Any],
+    chances: Float[np.ndarray, "images classes"],
+    truth: Integer[np.ndarray, " images"],
+    temperature: float,
+) -> dict[str, Any]:
+    """Add to the scores of photos what came of the confidence."""
+    observed = Observed()
+    observed.add(chances, truth, temperature)
+    return scores | {"confidence": observed.to_json()}
