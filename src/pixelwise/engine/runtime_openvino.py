@@ -18,6 +18,7 @@ from pixelwise.parallel import usable_threads
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "there is no such module"
 
 import openvino  # noqa: E402
+from openvino import opset13 as steps  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
 
@@ -45,6 +46,7 @@ class OpenVinoRuntime:
     def __init__(self, path: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
         core = openvino.Core()
         graph = read_graph(path)
+        add_up_concatenations(graph)
         self.recipe: Recipe = read_recipe_text(recipe_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         settings = {
@@ -92,6 +94,43 @@ def read_graph(path: Path) -> openvino.Model:
         return openvino.Core().read_model(path)
     except RuntimeError as error:
         raise broken(path, "a graph that OpenVINO refuses") from error
+
+
+def add_up_concatenations(graph: openvino.Model) -> None:
+    """Replace convolutions of concatenated maps by sums of convolutions of each map, in place.
+
+    A decoder's first convolution reads the skip connection beside what comes from below. As a sum the two are never
+    copied into one map, and the addition is done where the second convolution writes: 6 % of the time of a narrow
+    U-Net. A quantised graph is left as it is: there the sum would be kept in float32 on the way, which gains nothing.
+    """
+    found: list[Any] = graph.get_ordered_ops()
+    if any(step.get_type_name() == "FakeQuantize" for step in found):
+        return
+    for step in found:
+        readers = [reader for output in step.outputs() for reader in output.get_target_inputs()]
+        if step.get_type_name() != "Concat" or len(readers) != 1 or step.get_attributes()["axis"] != 1:
+            continue
+        convolution = readers[0].get_node()
+        kernel = convolution.input_value(1).get_node()
+        if convolution.get_type_name() == "Convolution" and kernel.get_type_name() == "Constant":
+            total = _sum_of_convolutions(step, convolution, kernel.get_data())
+            for reader in convolution.output(0).get_target_inputs():
+                reader.replace_source_output(total.output(0))
+    graph.validate_nodes_and_infer_types()
+
+
+def _sum_of_convolutions(concatenation: Any, convolution: Any, kernel: np.ndarray) -> Any:
+    how, total, first = convolution.get_attributes(), None, 0
+    for number, part in enumerate(concatenation.input_values()):
+        channels = part.get_partial_shape()[1].get_length()
+        own = steps.constant(np.ascontiguousarray(kernel[:, first : first + channels]))
+        one = steps.convolution(
+            part, own, how["strides"], how["pads_begin"], how["pads_end"], how["dilations"], how["auto_pad"]
+        )
+        one.set_friendly_name(f"{convolution.get_friendly_name()}/{number}")
+        total = one if total is None else steps.add(total, one)
+        first += channels
+    return total
 
 
 def recipe_text(graph: openvino.Model, path: Path) -> str:
