@@ -134,7 +134,7 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
     recipe = read_recipe(run.model_path)
     assert (recipe.temperature, recipe.dice_margin) == (1.0, None)
     assert "too few pixels of validation images are wrong to find a temperature" in told
-    assert "No lower bound of a predicted Dice: 3 images of nine at least are there." in told
+    assert "No lower bound of the predicted Dice: it takes 9 validation images, and there are 3." in told
     scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
     assert "lower bound of the predicted Dice: none" in describe_scores(scores)
 

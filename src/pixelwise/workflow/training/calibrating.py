@@ -85,7 +85,7 @@ class Calibration:
     def margin_text(self) -> str:
         """Say what is known of the Dice of new images."""
         if self.margin is None:
-            return f"No lower bound of a predicted Dice: {counted(self.images, 'image')} of nine at least are there."
+            return f"No lower bound of the predicted Dice: it takes 9 validation images, and there are {self.images}."
         word = "below" if self.margin >= 0 else "above"
         known = f"at most {abs(self.margin):.4f} {word} the predicted one"
         return f"The Dice of 90 % of images lies {known}, by {counted(self.images, 'image')}."
