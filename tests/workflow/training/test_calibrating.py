@@ -9,6 +9,7 @@ from pixelwise.engine.modelfile import read_recipe
 from pixelwise.images.files import write_image
 from pixelwise.images.synthetic import write_demo
 from pixelwise.progress import Progress
+from pixelwise.scoring.calibration import find_temperature, logits_of
 from pixelwise.workflow.train import train
 from pixelwise.workflow.training import calibrating
 from pixelwise.workflow.training.calibrating import Seen, calibrate, fit_temperature, seconds_to_calibrate
@@ -60,6 +61,19 @@ def test_a_perfect_set_does_not_make_the_model_surer() -> None:
     assert fit_temperature(chances, spoilt).temperature < 1  # control: with mistakes it is found
 
 
+def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
+    """Of 10,000 pixels all but 200 are right as often as they say; those are all but certain, half of them wrong."""
+    chances = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
+    truth = np.repeat([0, 1, 0, 1], [8820, 980, 100, 100])
+    assert find_temperature(logits_of(chances), truth) > 1.05, "control: the likelihood asks for one"
+    found = fit_temperature(chances, truth)
+    assert found.temperature == 1.0
+    assert found.before == found.after == pytest.approx(0.01, abs=0.001)
+    assert found.to_text() == (
+        "Probabilities stay: calibration error (ECE) 0.0100 on pixels of validation images, not less when scaled."
+    )
+
+
 def test_time_is_a_share_of_the_budget() -> None:
     assert seconds_to_calibrate(None) is None
     assert seconds_to_calibrate(600.0) == pytest.approx(12)
@@ -74,9 +88,9 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
         progress=Progress(),
     )  # fmt: skip
     recipe = read_recipe(run.model_path)
-    assert recipe.temperature != 1
     assert recipe.dice_margin is None
-    assert "of nine at least" in recipe.trained["calibration"]
+    assert "calibration error (ECE) 0." in recipe.trained["calibration"]
+    assert "it takes 9 validation images, and there are 2." in recipe.trained["calibration"]
     left = train(
         tmp_path / "cells", out=tmp_path / "left", steps=4, progress=Progress(),
         overrides=(*SMALL, f"target.kind={kind}", "training.tune=false"),
