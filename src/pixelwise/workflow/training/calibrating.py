@@ -80,9 +80,7 @@ class Calibration:
         if not self.mistakes:
             return f"Probabilities stay as they are: too few {of} are wrong to find a temperature."
         if self.temperature == 1.0:
-            return (
-                f"Probabilities stay as they are: calibration error (ECE) {self.before:.4f} on {of}, not less scaled."
-            )
+            return f"Probabilities stay: calibration error (ECE) {self.before:.4f} on {of}, not less when scaled."
         change = f"calibration error (ECE) {self.before:.4f} before, {self.after:.4f} after"
         return f"Temperature {self.temperature:.3f}, found on {of}: {change}."
 
@@ -113,7 +111,8 @@ def fit_temperature(
         return Calibration(temperature=1.0, before=before, after=before, mistakes=False)
     temperature = find_temperature(logits_of(probabilities), truth)
     after = expected_calibration_error(reliability(tempered(probabilities, temperature), truth))
-    if before is None or after is None or after >= before:  # likelier truths do not always make truer chances; where they do not, nothing is changed
+    # likelier truths do not always make truer chances; where they do not, nothing is changed
+    if before is None or after is None or after >= before:
         return Calibration(temperature=1.0, before=before, after=before, mistakes=True)
     return Calibration(temperature=temperature, before=before, after=after, mistakes=True)
 
