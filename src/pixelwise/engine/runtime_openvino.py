@@ -65,7 +65,7 @@ class OpenVinoRuntime:
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
-        self._logits.infer(graph_inputs(self._names, tiles))
+        self._logits.infer(graph_inputs(self._names, tiles), share_inputs=True)  # they are read before it returns
         return np.array(self._logits.get_output_tensor(0).data, np.float32)
 
     def outputs(
