@@ -111,8 +111,10 @@ def add_up_concatenations(graph: openvino.Model) -> None:
         if step.get_type_name() != "Concat" or len(readers) != 1 or step.get_attributes()["axis"] != 1:
             continue
         convolution = readers[0].get_node()
+        if convolution.get_type_name() != "Convolution":
+            continue
         kernel = convolution.input_value(1).get_node()
-        if convolution.get_type_name() == "Convolution" and kernel.get_type_name() == "Constant":
+        if kernel.get_type_name() == "Constant":
             total = _sum_of_convolutions(step, convolution, kernel.get_data())
             for reader in convolution.output(0).get_target_inputs():
                 reader.replace_source_output(total.output(0))
