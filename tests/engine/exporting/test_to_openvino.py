@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-from exports import DATASET, make_network
+from exports import DATASET, make_material, make_network
 from pixelwise.engine.exporting import to_openvino
+from pixelwise.engine.exporting.export import export_model
+from pixelwise.engine.exporting.mask_subject import MaskSubject
+from pixelwise.engine.exporting.subject import Limits
 from pixelwise.engine.exporting.to_onnx import onnx_bytes
 from pixelwise.engine.runtime_openvino import OpenVinoRuntime, openvino
 
@@ -52,3 +55,19 @@ def test_normalised_tiles_say_the_same_as_file_values(tmp_path: Path, monkeypatc
     assert gap_to_normalised_tiles(tmp_path / "model.xml") < 1e-5
     monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
     assert gap_to_normalised_tiles(tmp_path / "control.xml") > 0.1, "control: normalisation in int8"
+
+
+def test_the_certificate_sees_what_predict_would_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
+    monkeypatch.setattr(MaskSubject, "quantised", any_loss)  # random weights have no masks that int8 could keep
+
+    def gaps() -> list[float]:
+        done = export_model(*make_network(), "openvino-int8", tmp_path / "model.xml", make_material())
+        assert [one.runtime for one in done.comparisons] == ["openvino", "openvino, normalised tiles"]
+        return [one.difference for one in done.comparisons]
+
+    asked, tiles = gaps()
+    assert tiles == pytest.approx(asked, rel=0.05)
+    monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
+    asked, tiles = gaps()
+    assert tiles > 2 * asked, "control: with normalisation in int8 the two part"
