@@ -55,37 +55,6 @@ def draw(folder: Path, count: int) -> None:
     list(parallel_map(write, range(count)))
 
 
-def write_model(path: Path, base: int, *, objects: bool) -> None:
-    """Write a U-Net with random weights."""
-    import torch
-
-    from pixelwise.engine.modelfile import save_model
-    from pixelwise.engine.recipe import Recipe
-    from pixelwise.images.preprocess import Normalisation
-    from pixelwise.labels.targets import TargetOptions
-    from pixelwise.networks.architectures import build_segmenter
-    from pixelwise.networks.options import NetworkOptions
-
-    options = NetworkOptions(base=base, in_channels=1, classes=3 if objects else 2)
-    torch.manual_seed(0)
-    network = build_segmenter(options).eval()
-    recipe = Recipe(
-        network=options,
-        normalisation=Normalisation(),
-        target=TargetOptions(kind="boundary" if objects else "classes"),
-        geometry=network.geometry(),
-        task="instance" if objects else "binary",
-        classes=("background", "object"),
-        values=() if objects else (0, 1),
-        colours=((0, 0, 0), (255, 255, 255)),
-        channels=1,
-        tile=512,
-        intensity_range=((0.0, 255.0),),
-        trained={},
-    )
-    save_model(path, network, recipe)
-
-
 def quantise(model: Path, images: Path, path: Path) -> None:
     """Write a model file in int8, with the ranges of a few of the pictures."""
     from pixelwise.engine.exporting.to_onnx import onnx_bytes
@@ -196,13 +165,15 @@ def row(name: str, runtime: str, count: int, found: dict[str, Any]) -> str:
 
 def measure(given: argparse.Namespace, folder: Path) -> None:
     """Draw, run every command and print the table."""
+    from prediction_memory import write_model  # brings torch, which the measured commands must not have met
+
     images = folder / "images"
     if not images.exists():
         draw(images, given.images)
     models = {given.run.name: given.run} if given.run else {}
     for base in () if given.run else given.base.split(","):
         models[f"base {base}"] = folder / f"base{base}.safetensors"
-        write_model(models[f"base {base}"], int(base), objects=given.objects)
+        write_model(models[f"base {base}"], int(base), "boundary" if given.objects else "classes")
     columns = ["model", "runtime", "images/s", "seconds", "in the network", "processor time in the network"]
     print(f"| {' | '.join([*columns, 'first mask, s'])} |")
     print("|---" * (len(columns) + 1) + "|")
