@@ -65,7 +65,7 @@ def test_momentum_by_hand(nesterov: bool) -> None:
     assert weight.weight.item() == pytest.approx(-0.1 * steps)
 
 
-@pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.9), ("sgd", 0.9), ("sgd", 0.0)])
+@pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.9), ("muon", 0.9), ("sgd", 0.9), ("sgd", 0.0)])
 def test_a_restored_optimiser_goes_on_in_the_same_bits(name: OptimiserName, momentum: float) -> None:
     straight = network()
     optimiser = make(name, straight, momentum)

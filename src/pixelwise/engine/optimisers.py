@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-OptimiserName = Literal["adamw", "sgd"]
+from pixelwise.engine.muon import HIDDEN, Muon
+
+OptimiserName = Literal["adamw", "muon", "sgd"]
 Groups = list[dict[str, Any]]
+HEAD = "head"  # the child of a network that puts out logits
 FACTOR = "factor"  # entry of a parameter group: its rate is the schedule's times this
 
 
@@ -23,21 +26,30 @@ def sgd(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Opti
     return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov and momentum > 0)
 
 
-OPTIMISERS: dict[OptimiserName, Callable[..., Optimizer]] = {"adamw": adamw, "sgd": sgd}
+def muon(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Optimizer:
+    """Orthogonalised momentum for the kernels of hidden layers (`engine.muon`), with its own momentum of 0.95."""
+    return Muon(groups, rate)
+
+
+OPTIMISERS: dict[OptimiserName, Callable[..., Optimizer]] = {"adamw": adamw, "muon": muon, "sgd": sgd}
 
 
 def parameter_groups(network: nn.Module, decay: float, factors: Mapping[nn.Parameter, float]) -> Groups:
     """Group the parameters by learning rate and weight decay.
 
     Kernels alone decay: shrinking biases and normalisation scales does not regularise anything. `factors` holds the
-    factors of the learning rate that are not 1.
+    factors of the learning rate that are not 1. Kernels of the head are told from those of hidden layers:
+    each of its directions is a class.
     """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    head = {p for name, module in network.named_children() if name == HEAD for p in module.parameters()}
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
-        groups.setdefault((factors.get(parameter, 1.0), parameter.ndim > 1), []).append(parameter)
+        kernel = parameter.ndim > 1
+        key = factors.get(parameter, 1.0), kernel, kernel and parameter not in head
+        groups.setdefault(key, []).append(parameter)
     return [
-        {"params": found, "weight_decay": decay if kernels else 0.0, FACTOR: factor}
-        for (factor, kernels), found in groups.items()
+        {"params": found, "weight_decay": decay if kernels else 0.0, FACTOR: factor, HIDDEN: hidden}
+        for (factor, kernels, hidden), found in groups.items()
     ]
 
 
