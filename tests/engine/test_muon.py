@@ -20,7 +20,7 @@ def test_singular_values_come_near_one_and_directions_stay(rows: int, columns: i
     matrix = scale * left[:, :rank] @ values.diag() @ right[:, :rank].T
     inner = left[:, :rank].T @ orthogonalise(matrix) @ right[:, :rank]
     assert ((inner.diagonal() > 0.6) & (inner.diagonal() < 1.3)).all()
-    assert (inner - inner.diagonal().diag()).abs().max() < 0.1  # bfloat16
+    assert (inner - inner.diagonal().diag()).abs().max() < 1e-3
     # control: before, they differed by a factor of ten
     assert values.max() / values.min() == pytest.approx(10.0)
 

@@ -30,3 +30,15 @@ def test_a_constant_rate_stays_after_its_warm_up() -> None:
     assert [schedule.rate(step) for step in range(10, 100)] == [0.5] * 90
     assert Schedule(steps=100, peak=0.5, warmup_share=0.0, shape="constant").rate(0) == 0.5
     assert schedule.stretched(50, 200).rate(199) == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.999, 1.0])
+def test_the_step_at_a_share_is_the_first_that_has_it_behind(share: float) -> None:
+    plain = Schedule(steps=1000, peak=1.0, warmup_share=0.1)
+    for schedule in (plain, plain.stretched(400, 1617), plain.stretched(400, 450).stretched(430, 977)):
+        step = schedule.step_at(share)
+        if share > schedule.anchor_progress:
+            assert schedule.progress(step) >= share - 1e-9
+            assert schedule.progress(step - 1) < share
+        else:
+            assert step == schedule.anchor  # it lies behind: every step to come is beyond it

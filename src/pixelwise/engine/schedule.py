@@ -27,6 +27,13 @@ class Schedule:
         share = (step - self.anchor) / max(1, self.steps - self.anchor)
         return min(1.0, self.anchor_progress + (1 - self.anchor_progress) * share)
 
+    def step_at(self, share: float) -> int:
+        """Return the first step from the anchor on before which `share` of the schedule is done."""
+        if share <= self.anchor_progress:
+            return self.anchor
+        left = (share - self.anchor_progress) / (1 - self.anchor_progress)
+        return self.anchor + math.ceil(left * (self.steps - self.anchor) - 1e-9)
+
     def rate(self, step: int) -> float:
         """Return the learning rate of `step` (0-based)."""
         # the half step keeps the first rate above zero and the last one close to it

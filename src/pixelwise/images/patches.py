@@ -32,19 +32,23 @@ class PatchOptions:
         Patches per step.
     foreground_share : float
         The last round(share * batch) patches of a batch are centred on a pixel of a rare class.
+    coarse_share : float
+        The share of the training that comes first and sees images at half the resolution (`images.coarse`).
     """
 
     height: int = 256
     width: int = 256
     batch: int = 8
     foreground_share: float = 0.33
+    coarse_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
             if getattr(self, name) < 1:
                 raise BadOption(f"patches.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
-        if not 0.0 <= self.foreground_share <= 1.0:
-            raise BadOption("patches.foreground_share between 0 and 1", str(self.foreground_share), "Give a share.")
+        for name in ("foreground_share", "coarse_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Give a share.")
 
 
 class Sample(NamedTuple):

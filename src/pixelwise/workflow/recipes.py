@@ -32,6 +32,7 @@ UNET2015: Choices = {
     "augmentation.gamma_share": (0.0, "not among the paper's changes"),
     "augmentation.noise_share": (0.0, "not among the paper's changes"),
     "augmentation.blur_share": (0.0, "not among the paper's changes"),
+    "patches.coarse_share": (0.0, "not in the paper"),
     "target.separate": (1, "a border of background is cut between touching objects of label images"),
     "loss.cross_entropy": (1.0, "softmax and cross-entropy, each pixel with its weight"),
     "loss.dice": (0.0, "not in the paper"),

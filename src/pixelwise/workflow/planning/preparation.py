@@ -90,9 +90,10 @@ class MaskPreparation:
     def describe(self, config: Config) -> str:
         """Name network and patches."""
         patches, steps = config.patches, counted(config.training.steps, "step")
+        coarse = f" ({patches.coarse_share:.0%} of them at half the resolution)" if patches.coarse_share else ""
         return (
             f"{describe_network(config.network)}, {steps} of "
-            f"{counted(patches.batch, 'patch')} of {patches.height} x {patches.width}"
+            f"{counted(patches.batch, 'patch')} of {patches.height} x {patches.width}{coarse}"
         )
 
 

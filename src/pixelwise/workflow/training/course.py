@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from pixelwise.engine.modelfile import Recipe
+from pixelwise.engine.schedule import Schedule
 from pixelwise.images.patches import Sampler
 from pixelwise.scoring.losses import LossOptions
 from pixelwise.workflow.training.turns import Average
@@ -53,6 +54,10 @@ class Course(Protocol):
     @property
     def sampler(self) -> Sampler[Any]:
         """What draws the batches."""
+        ...
+
+    def follow(self, schedule: Schedule) -> None:
+        """Fit what is drawn at each step to a schedule: at its start, and whenever it is stretched."""
         ...
 
     @property

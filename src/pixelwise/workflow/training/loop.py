@@ -5,7 +5,8 @@ budget needs a decision on the way; both are a few lines here.
 """
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -26,6 +27,7 @@ from pixelwise.wording import counted
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.training.course import Lesson
 from pixelwise.workflow.training.courses import open_course
+from pixelwise.workflow.training.state import State
 from pixelwise.workflow.training.stopping import stop_on_signals
 from pixelwise.workflow.training.telling import say_frozen, say_length
 from pixelwise.workflow.training.turns import affordable, describe_averages, measure
@@ -36,19 +38,6 @@ DRIFT = 0.02  # a budget that would be missed by more than this share gets anoth
 FINISH_SECONDS = 1.5  # kept free at the end of a budget for the last files
 PER_MILLE = 1000
 NO_END = 2**40  # the schedule decides where the batches end; it may be stretched on the way
-
-
-@dataclass
-class State:
-    """The counters of a training: with the learner's tensors, all that an exact continuation needs."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = -1.0
-    best_step: int = 0
-    losses: list[float] = field(default_factory=list[float])
-    skipped: int = 0
-    rows: list[dict[str, float | int | None]] = field(default_factory=list[dict[str, float | int | None]])
 
 
 class Training:
@@ -114,7 +103,7 @@ class Training:
             self._save()  # a continuation needs the weights' file no more
         with stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
             shown = 0
-            batches = prefetch(self._course.sampler, self._state.step, NO_END)
+            batches = self._draw()
             while self._state.step < self._learner.schedule.steps:
                 batch = next(batches)
                 self._one_step(batch)
@@ -125,7 +114,8 @@ class Training:
                     self._validate()
                     if self._out_of_patience():
                         break
-                    self._keep_to_budget()
+                    if self._keep_to_budget():
+                        batches = self._draw()  # what was drawn ahead may belong to the old schedule
                 if stopped():
                     self._interrupt()
                 if self._due(self._config.training.checkpoint_every):
@@ -146,6 +136,11 @@ class Training:
         )
         if not self._run.summary_path.is_file():
             self._sum_up()
+
+    def _draw(self) -> Iterator[Lesson]:
+        """Draw the batches from here on; the schedule decides what they show."""
+        self._course.follow(self._learner.schedule)
+        return prefetch(self._course.sampler, self._state.step, NO_END)
 
     def _one_step(self, batch: Lesson) -> None:
         result = self._learner.step(self._state.step, batch.images, batch.targets, batch.weights, batch.distances)
@@ -257,19 +252,20 @@ class Training:
             self._run.folder,
         )
 
-    def _keep_to_budget(self) -> None:
-        """Give the schedule another end when the pace so far would miss the budget."""
+    def _keep_to_budget(self) -> bool:
+        """Give the schedule another end when the pace so far would miss the budget; say whether it did."""
         budget, state, schedule = self._config.training.budget, self._state, self._learner.schedule
         if budget is None:
-            return
+            return False
         done = state.step - self._first_step
         pace = (time.monotonic() - self._loop_began) / max(1, done)
         finish = self._seconds_to_finish()
         end = self._seconds() + pace * (schedule.steps - state.step) + finish
         if abs(end - budget) <= DRIFT * budget:
-            return
+            return False
         left = max(1, int((budget - finish - self._seconds()) / pace))
         self._learner.schedule = schedule.stretched(state.step, state.step + left)
+        return True
 
     def _out_of_patience(self) -> bool:
         patience = self._config.training.patience

@@ -7,11 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from pixelwise.engine.modelfile import Recipe
+from pixelwise.engine.schedule import Schedule
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Dataset
-from pixelwise.images.patches import PatchSampler
+from pixelwise.images.coarse import CoarseFirst, coarse_options
+from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, Sampler
 from pixelwise.images.records import has_background
-from pixelwise.labels.targets import class_channels
+from pixelwise.labels.targets import IGNORE, class_channels
 from pixelwise.progress import Progress
 from pixelwise.scoring.losses import balance
 from pixelwise.workflow.config import OWN
@@ -19,7 +21,7 @@ from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 from pixelwise.workflow.training.calibrating import calibrate_model, seconds_to_calibrate
-from pixelwise.workflow.training.material import Piece, count_classes, read_material
+from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
 from pixelwise.workflow.training.validation import Validation, make_palette
@@ -61,18 +63,13 @@ class MaskCourse:
             self.loss = balance(config.loss, count_classes(targets, classes))
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
-        self.sampler = PatchSampler(
-            [piece.pixels for piece in pieces],
-            targets,
-            [piece.scale for piece in pieces],
-            patches,
-            config.augmentation,
-            config.training.seed,
-            margin=geometry.margin,
-            weights=[piece.weights for piece in pieces if piece.weights is not None],
-            distances=[piece.distances for piece in pieces if piece.distances is not None],
-        )
+        self.sampler = self._make_sampler(pieces)
         self._validation = self._make_validation(read_material(dataset, dataset.part("val"), *read), device)
+
+    def follow(self, schedule: Schedule) -> None:
+        """Let the coarse beginning end where its share of the schedule does."""
+        if isinstance(self.sampler, CoarseFirst):
+            self.sampler.until = schedule.step_at(self._run.config.patches.coarse_share)
 
     def begin(self) -> None:
         """Write the image and the truth of the film."""
@@ -135,6 +132,31 @@ class MaskCourse:
                 "validation_dice": f"{score:.4f}",
                 "step": str(step),
             },
+        )
+
+    def _make_sampler(self, pieces: Sequence[Piece]) -> Sampler[Batch]:
+        """Draw patches of the pieces, first of halved ones where the plan says so."""
+        patches = self._run.config.patches
+        fine = self._sample(pieces, patches)
+        if not patches.coarse_share:
+            return fine
+        height, width = (self._geometry.legal_size(-(-side // 2)) for side in (patches.height, patches.width))
+        counts = count_classes([piece.target for piece in pieces], IGNORE)
+        halved = [halve(piece, counts) for piece in pieces]
+        return CoarseFirst(self._sample(halved, coarse_options(patches, height, width)), fine)
+
+    def _sample(self, pieces: Sequence[Piece], patches: PatchOptions) -> PatchSampler:
+        config = self._run.config
+        return PatchSampler(
+            [piece.pixels for piece in pieces],
+            [piece.target for piece in pieces],
+            [piece.scale for piece in pieces],
+            patches,
+            config.augmentation,
+            config.training.seed,
+            margin=self._geometry.margin,
+            weights=[piece.weights for piece in pieces if piece.weights is not None],
+            distances=[piece.distances for piece in pieces if piece.distances is not None],
         )
 
     def _make_validation(self, pieces: Sequence[Piece], device: str) -> Validation:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.images.coarse import halve_image, halve_target
 from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
 from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, edge_distance, encode, target_objects
 from pixelwise.parallel import cores
@@ -61,6 +62,14 @@ def count_classes(targets: Sequence[np.ndarray], classes: int) -> list[int]:
     for target in targets:
         total += np.bincount(target.ravel(), minlength=256)
     return total[:classes].tolist()
+
+
+def halve(piece: Piece, counts: Sequence[int]) -> Piece:
+    """Return a piece at half the resolution, on the same scale; `counts` are the pixels of each class in the set."""
+    maps = (None if values is None else halve_image(values[None])[0] for values in (piece.weights, piece.distances))
+    weights, distances = maps
+    target = halve_target(piece.target, counts)
+    return Piece(piece.name, halve_image(piece.pixels), target, piece.scale, weights, distances)
 
 
 def measure_orientation(dataset: Dataset, most: int = 64) -> float:

@@ -13,6 +13,7 @@ from torch import nn
 
 from pixelwise.engine.modelfile import Recipe, load_network, save_model
 from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.engine.schedule import Schedule
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Case, Dataset, read_pixels
 from pixelwise.images.photos import PhotoSampler
@@ -25,7 +26,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
-from pixelwise.workflow.training.calibrating import LEAST_WRONG_PHOTOS, fit_temperature
+from pixelwise.workflow.training.calibrating import LEAST_WRONG_PHOTOS, fit_temperatures
 from pixelwise.workflow.training.turns import Average, Tally, compare
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
@@ -75,6 +76,9 @@ class PhotoCourse:
         looked_at = _some(dataset.part("val"), config)
         self._validation = _read(looked_at, dataset.channels, config, progress)
 
+    def follow(self, schedule: Schedule) -> None:
+        """Do nothing: photos are drawn alike at every step."""
+
     def begin(self) -> None:
         """Write nothing: a class has no picture to compare with."""
 
@@ -115,10 +119,10 @@ class PhotoCourse:
             runtime = TorchRuntime(network, self._device)
             seen = [(softmax(runtime(photos).astype(np.float64), axis=1), truth) for photos, truth in self._looks()]
             chances, truth = (np.concatenate(column) for column in zip(*seen, strict=True))
-            found = fit_temperature(chances, truth, LEAST_WRONG_PHOTOS)
+            found = fit_temperatures(chances, truth, np.arange(len(truth)), LEAST_WRONG_PHOTOS)
             told = found.to_text("validation photos")
             trained = recipe.trained | {"calibration": told}
-            save_model(model, network, replace(recipe, temperature=found.temperature, trained=trained))
+            save_model(model, network, found.into(replace(recipe, trained=trained)))
             self._progress.tell(told)
         return False
 

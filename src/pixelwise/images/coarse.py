@@ -1,0 +1,87 @@
+"""A coarse beginning: the first part of a training sees images at half the resolution.
+
+Four patches of half the side cost what one patch costs, and show as much of the images as four: a network learns what
+things look like before it learns where exactly they end (Howard et al. 2018 trained ImageNet so for DAWNBench, under
+the name of progressive resizing). What it brings here stands in `benchmarks/RECIPE.md`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Num, UInt8
+
+from pixelwise.images.patches import Batch, PatchOptions, Sampler
+from pixelwise.labels.targets import IGNORE
+
+
+class CoarseFirst:
+    """Draws from a coarse sampler before step `until`, and from a fine one from there on.
+
+    Parameters
+    ----------
+    coarse, fine : Sampler
+        Each a pure function of the step.
+    until : int
+        May be changed on the way, when the length of the training changes.
+    """
+
+    def __init__(self, coarse: Sampler[Batch], fine: Sampler[Batch], until: int = 0) -> None:
+        self._coarse, self._fine = coarse, fine
+        self.until = until
+
+    def batch(self, step: int) -> Batch:
+        """Draw the patches of one step."""
+        return (self._coarse if step < self.until else self._fine).batch(step)
+
+
+def coarse_options(options: PatchOptions, height: int, width: int) -> PatchOptions:
+    """Return as many patches of `height` x `width` as fill the pixels of a fine step."""
+    batch = max(1, round(options.batch * options.height * options.width / (height * width)))
+    return replace(options, height=height, width=width, batch=batch)
+
+
+def halve_image(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, "channels rows columns"]:
+    """Return means of 2 x 2 pixels, in the same dtype; a last odd row or column counts twice.
+
+    Integers are rounded to the nearest, halves up.
+    """
+    views = _blocks(pixels)
+    if pixels.dtype.kind == "f":
+        return np.add(views[0] / 4 + views[1] / 4, views[2] / 4 + views[3] / 4).astype(pixels.dtype)
+    wide = np.int64 if pixels.dtype.itemsize > 2 else np.int32
+    total = views[0].astype(wide)
+    for view in views[1:]:
+        total += view
+    total += 2
+    return np.floor_divide(total, 4, out=total).astype(pixels.dtype)
+
+
+def halve_target(target: UInt8[np.ndarray, "height width"], counts: Sequence[int]) -> UInt8[np.ndarray, "rows columns"]:
+    """Return of each 2 x 2 pixels the class that is rarest in the set; IGNORE where all four are ignored.
+
+    Thin lines and specks so survive, a little thicker.
+
+    Parameters
+    ----------
+    target : uint8 array (height, width)
+    counts : sequence of int
+        Pixels of each class in the set; classes beyond it count as unseen, that is as rarest.
+    """
+    padded = np.zeros(256, np.int64)
+    padded[: len(counts)] = counts
+    padded[IGNORE] = np.iinfo(np.int64).max
+    order = np.argsort(-padded, kind="stable").astype(np.uint8)  # most frequent first
+    rank = np.empty(256, np.uint8)
+    rank[order] = np.arange(256, dtype=np.uint8)
+    ranks = [rank[view] for view in _blocks(target)]
+    return order[np.maximum(np.maximum(ranks[0], ranks[1]), np.maximum(ranks[2], ranks[3]))]
+
+
+def _blocks(array: np.ndarray) -> list[np.ndarray]:
+    """Return the four corners of the 2 x 2 blocks of the last two axes; an odd last row or column stands for two."""
+    rows, columns = array.shape[-2:]
+    below = np.minimum(np.arange(1, rows + rows % 2, 2), rows - 1)
+    right = np.minimum(np.arange(1, columns + columns % 2, 2), columns - 1)
+    upper, lower = array[..., ::2, :], array.take(below, axis=-2)
+    return [half for rows_ in (upper, lower) for half in (rows_[..., ::2], rows_.take(right, axis=-1))]
