@@ -118,6 +118,16 @@ def test_classes_of_a_case_are_drawn_evenly_whatever_their_size() -> None:
     assert (np.abs(counts[1:] - 400) < 80).all()
 
 
+def test_classes_of_few_cases_are_drawn_as_often_as_those_of_many() -> None:
+    targets = [np.zeros((12, 12), np.uint8) for _ in range(10)]
+    for target in targets[:9]:
+        target[:3] = 1
+    targets[9][:3] = 2
+    drawn = sampler([numbered(12, 12)] * 10, targets, PatchOptions(height=1, width=1, batch=50, foreground_share=1.0))
+    found = np.concatenate([drawn.batch(step).targets.flatten() for step in range(16)])
+    assert (np.abs(np.bincount(found, minlength=3) - [0, 400, 400]) < 60).all()
+
+
 def test_cases_are_drawn_evenly_whatever_their_size() -> None:
     images = [numbered(10, 10), numbered(100, 100), numbered(10, 200)]
     targets = [np.zeros(image.shape[1:], np.uint8) for image in images]
@@ -129,22 +139,21 @@ def test_cases_are_drawn_evenly_whatever_their_size() -> None:
 def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare() -> None:
     tissue = np.ones((20, 20), np.uint8)
     tissue[0, :3], tissue[10:] = 0, 255
-    (found,) = find_locations([np.ones((20, 20), np.uint8), tissue], seed=0)
+    ((found,),) = find_locations([np.ones((20, 20), np.uint8), tissue], seed=0)
     assert found.case == 1
-    assert [pixels.tolist() for pixels in found.pixels] == [[0, 1, 2]]
+    assert found.pixels.tolist() == [0, 1, 2]
 
 
 def test_locations_are_bounded_repeatable_and_right(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     monkeypatch.setattr(locations, "MOST", 100)
     monkeypatch.setattr(locations, "BLOCK", 64)
     target = (rng.random((60, 70)) < 0.3).astype(np.uint8)
-    (found,) = find_locations([target], seed=5)
-    (pixels,) = found.pixels
+    (((_, pixels),),) = find_locations([target], seed=5)
     assert 80 < pixels.size <= 100
     assert (target.ravel()[pixels] == 1).all()
     assert pixels.max() > 3000
-    np.testing.assert_array_equal(pixels, find_locations([target], seed=5)[0].pixels[0])
-    assert not np.array_equal(pixels, find_locations([target], seed=6)[0].pixels[0])
+    np.testing.assert_array_equal(pixels, find_locations([target], seed=5)[0][0].pixels)
+    assert not np.array_equal(pixels, find_locations([target], seed=6)[0][0].pixels)
 
 
 def test_a_pure_function_of_seed_and_step() -> None:

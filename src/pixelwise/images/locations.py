@@ -15,13 +15,13 @@ PURPOSE = 2
 
 
 class Locations(NamedTuple):
-    """Pixels of one case: flat indices into its target, an array for each rare class that it holds."""
+    """Pixels of one class in one case: flat indices into its target."""
 
     case: int
-    pixels: tuple[Int[np.ndarray, " count"], ...]
+    pixels: Int[np.ndarray, " count"]
 
 
-def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[Locations]:
+def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locations]]:
     """Find pixels of the rare classes: all but the most frequent one of the set, and but IGNORE.
 
     Parameters
@@ -32,21 +32,22 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[Locations]:
 
     Returns
     -------
-    list of Locations
-        Of the cases that hold a rare class; none when the set has one class only.
+    list of lists of Locations
+        Of each rare class, in their order, the cases that hold it; none when the set has one class only.
     """
     counts = np.array([_count(target) for target in targets])
     counts[:, IGNORE] = 0
     counts[:, counts.sum(0).argmax()] = 0
     most = max(1, min(MOST, MOST_IN_ALL // max(1, int(np.count_nonzero(counts)))))
-    found: list[Locations] = []
+    found: dict[int, list[Locations]] = {}
     for case, target in enumerate(targets):
         present = np.flatnonzero(counts[case])
         if present.size:
             rng = np.random.Generator(np.random.Philox(key=[seed, PURPOSE], counter=[0, 0, 0, case]))
-            pixels = [_pixels(target, int(c), int(counts[case, c]), most, rng) for c in present]
-            found.append(Locations(case, tuple(pixels)))
-    return found
+            for index in present.tolist():
+                pixels = _pixels(target, index, int(counts[case, index]), most, rng)
+                found.setdefault(index, []).append(Locations(case, pixels))
+    return [found[index] for index in sorted(found)]
 
 
 def _count(target: UInt8[np.ndarray, "height width"]) -> Int[np.ndarray, "256"]:

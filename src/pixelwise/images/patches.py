@@ -81,11 +81,11 @@ class PatchSampler:
     as key and (step, place in the batch) as counter. No state is kept, so that any step can be drawn again.
 
     Cases are drawn evenly, whatever their size. The last round(share * batch) samples are centred on a pixel
-    of a rare class (all classes but the most frequent one of the set): a case that holds such a class, one of
-    the rare classes it holds, one of that class's pixels, evenly each time. This is nnU-Net's foreground
-    sampling with the background replaced by whatever is most frequent: among densely packed cells the
-    background is the rare class. What the network puts out (the patch without `margin`) stays inside the image
-    where it is large enough; beyond the border image and target are mirrored, as in prediction.
+    of a rare class (all classes but the most frequent one of the set): a rare class, a case that holds it, one
+    of its pixels there, evenly each time. nnU-Net's foreground sampling draws the case first, and so shows
+    classes of few cases seldom; and here the background is replaced by whatever is most frequent: among densely
+    packed cells the background is the rare class. What the network puts out (the patch without `margin`) stays
+    inside the image where it is large enough; beyond the border image and target are mirrored, as in prediction.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class PatchSampler:
         self._weighted, self._distant = bool(weights), bool(distances)
         self._size = (options.height, options.width)
         self._window = window_size(self._size, augmentation)
-        self._rare: list[Locations] = find_locations(self._targets, seed)
+        self._rare: list[list[Locations]] = find_locations(self._targets, seed)
 
     def batch(self, step: int) -> Batch:
         """Draw the patches of one step."""
@@ -174,10 +174,10 @@ class PatchSampler:
         """Return a case and the top left corner of the patch in it."""
         kept = [side - 2 * self._margin for side in self._size]
         if forced and self._rare:
-            found = self._rare[rng.integers(len(self._rare))]
-            pixels = found.pixels[rng.integers(len(found.pixels))]
-            centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[found.case].shape[1])
-            case, wanted = found.case, [c - side // 2 for c, side in zip(centre, kept, strict=True)]
+            cases = self._rare[rng.integers(len(self._rare))]
+            case, pixels = cases[rng.integers(len(cases))]
+            centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[case].shape[1])
+            wanted = [c - side // 2 for c, side in zip(centre, kept, strict=True)]
         else:
             case, wanted = int(rng.integers(len(self._images))), None
         corner: list[int] = []
