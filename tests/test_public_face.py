@@ -25,7 +25,7 @@ def test_the_face_is_a_dozen_names_in_order() -> None:
 
 
 def test_verbs_are_functions_and_not_the_modules_they_stand_in() -> None:
-    for verb in ("train", "evaluate", "predict", "load", "report", "inspect", "demo", "export", "verify"):
+    for verb in ("train", "evaluate", "predict", "load", "report", "inspect", "demo", "export", "forecast", "verify"):
         assert callable(getattr(pixelwise, verb))
 
 

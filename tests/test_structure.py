@@ -142,5 +142,5 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_every_verb_has_its_page() -> None:
-    for verb in ("train", "evaluate", "predict", "report", "inspect", "export"):
+    for verb in ("train", "evaluate", "predict", "report", "inspect", "export", "forecast"):
         assert (ROOT / "docs" / f"{verb}.md").is_file()

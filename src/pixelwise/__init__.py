@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
+    from pixelwise.workflow.forecast import forecast
     from pixelwise.workflow.inspect import inspect
     from pixelwise.workflow.predict import load, predict
     from pixelwise.workflow.report import report
@@ -29,6 +30,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "forecast",
     "inspect",
     "load",
     "predict",
@@ -44,6 +46,7 @@ _PLACES = {
     "demo": "pixelwise.workflow.demo",
     "evaluate": "pixelwise.workflow.evaluate",
     "export": "pixelwise.workflow.export",
+    "forecast": "pixelwise.workflow.forecast",
     "inspect": "pixelwise.workflow.inspect",
     "load": "pixelwise.workflow.predict",
     "predict": "pixelwise.workflow.predict",

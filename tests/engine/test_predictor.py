@@ -148,6 +148,19 @@ def test_a_window_is_read_as_numpy_reflects() -> None:
     assert read_mirrored(pixels, ((0, 2), (1, 3))).base is not None
 
 
+def test_what_comes_of_a_batch_comes_together() -> None:
+    network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
+    predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
+    jobs = [Job(Whole(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
+    batches = list(predictor.gather(predictor.prepare(jobs), first=1))
+    found = list(predictor.compute_batches(batches))
+    assert [[job for job, _ in parts] for parts in found] == [jobs[:1], jobs[1:5], jobs[5:]]
+    one_by_one = list(predictor.compute(batches))
+    assert [job for job, _ in one_by_one] == jobs
+    for (_, part), (_, expected) in zip(one_by_one, (pair for parts in found for pair in parts), strict=True):
+        np.testing.assert_array_equal(part.logits, expected.logits)
+
+
 def test_the_first_batch_may_be_a_small_one() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)

@@ -1,14 +1,17 @@
 """The fastest runtime is measured once, kept, and told; one that says something else is left out."""
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 
 from exports import DATASET, Heard, make_network, make_samples
-from pixelwise.engine import runtime_making
+from pixelwise.engine import runtime_choice, runtime_making
 from pixelwise.engine.cache import cache_folder
 from pixelwise.engine.model import load_model_for_prediction
 from pixelwise.engine.modelfile import save_model
@@ -61,6 +64,39 @@ def test_one_that_says_something_else_or_cannot_be_made_is_left_out() -> None:
     assert choice.name == "torch"
     assert "Runtime onnx is left out: it differs by 0.01 of the largest logit." in heard.text
     assert "Runtime openvino is left out: expected a graph" in heard.text
+
+
+class Held:
+    """A runtime that holds itself, as those of PyTorch do, and counts how many of its kind are alive."""
+
+    alive: ClassVar[WeakSet["Held"]] = WeakSet()
+    most = 0
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._compute = seconds, self.__call__
+        Held.alive.add(self)
+        Held.most = max(Held.most, len(Held.alive))
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        time.sleep(self._seconds)
+        return tiles
+
+
+@pytest.mark.parametrize("let_go", [True, False])
+def test_losers_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch, let_go: bool) -> None:
+    gc.collect()
+    monkeypatch.setattr(Held, "most", 0)
+    if not let_go:  # control
+        monkeypatch.setattr(runtime_choice, "_let_go", lambda: None)
+    gc.disable()
+    try:
+        candidates = {"torch": lambda: Held(0.003), "onnx": lambda: Held(0.0), "openvino": lambda: Held(0.002)}
+        choice, chosen = choose(candidates, "model", SHAPE, Heard())
+        assert choice.name == "onnx"
+        assert isinstance(chosen, Held)
+        assert (Held.most, len(Held.alive)) == ((1, 1) if let_go else (4, 4))
+    finally:
+        gc.enable()
 
 
 def test_other_threads_and_damaged_notes_are_measured_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +31,17 @@ def test_threads_stay_within_the_cores(
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(threads)
+
+
+def test_logits_lie_channel_by_channel() -> None:
+    """All that comes behind goes through them channel by channel, and is slow where channels lie last in memory."""
+    network = make_network()[0]
+    tiles = np.random.default_rng(0).standard_normal((2, 1, 32, 48), np.float32)
+    assert TorchRuntime(network)(tiles).flags.c_contiguous
+    last = torch.channels_last
+    with torch.inference_mode():  # control: channels last in, channels last out
+        raw = deepcopy(network).to(memory_format=last)(torch.from_numpy(tiles).to(memory_format=last))  # type: ignore[call-overload]
+    assert not raw.is_contiguous()
 
 
 def test_without_a_compiler_compiling_is_refused_in_plain_words(

@@ -127,6 +127,35 @@ def test_streamed_equals_predicted_in_memory(
     assert any("tiles of 64 pixels a side. Memory stays below" in sentence for sentence in told.sentences)
 
 
+@pytest.mark.parametrize("form", ["tiff", "zarr"])
+@pytest.mark.parametrize("core", [64, 512])
+def test_small_areas_are_dropped_from_masks_that_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Format, core: int
+) -> None:
+    monkeypatch.setattr(streamed_objects, "STRIP", 64)
+    pixels = picture(210, 330)
+    model = model_of(tmp_path)
+    plain = model.predict_pixels(pixels[None]).labels
+    model.recipe = replace(model.recipe, target=TargetOptions(class_areas=(0, 60)))
+    expected = model.predict_pixels(pixels[None]).labels
+    assert 0 < np.count_nonzero(expected) < np.count_nonzero(plain), "some stay and some go"
+    source = open_windows(save(tmp_path / "image.tif", pixels))
+    path = tmp_path / "out" / ("mask.tif" if form == "tiff" else "mask.ome.zarr")
+    told = Said()
+    options = StreamOptions(form=form, core=core)
+    streamed = stream_image(
+        model.recipe, model.predictor, source, path, identity="test", options=options, progress=told
+    )
+    source.close()
+    assert streamed.objects is None
+    assert [p.name for p in path.parent.iterdir()] == [path.name], "nothing is left over"
+    result = open_windows(path)
+    found = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
+    result.close()
+    assert (found != expected).mean() < 1e-4, "rounding at most"
+    assert not any("Each object" in sentence for sentence in told.sentences)
+
+
 def test_an_image_of_one_tile(tmp_path: Path) -> None:
     pixels = picture(20, 30)
     model = model_of(tmp_path)
@@ -165,10 +194,12 @@ def with_runtime(model: Model, runtime: Any) -> Model:
     return Model(model.recipe, Predictor(runtime, old.geometry, old.classes, old.core))
 
 
-@pytest.mark.parametrize("kind", ["classes", "boundary"])
+@pytest.mark.parametrize("kind", ["classes", "classes without crumbs", "boundary"])
 def test_an_interrupted_image_is_continued_and_nothing_is_computed_twice(tmp_path: Path, kind: str) -> None:
     image = save(tmp_path / "image.tif", picture(210, 330))
-    model = model_of(tmp_path, kind)
+    model = model_of(tmp_path, kind.partition(" ")[0])
+    if kind.endswith("crumbs"):
+        model.recipe = replace(model.recipe, target=TargetOptions(class_areas=(0, 60)))
     source = open_windows(image)
     stream(model, source, tmp_path / "whole.tif")
     calls, told = 0, Said()

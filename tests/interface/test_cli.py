@@ -16,7 +16,7 @@ from pixelwise.interface import cli
 from pixelwise.workflow.predict import Predictions
 from tiny import write_run
 
-VERBS = ("train", "evaluate", "predict", "report", "inspect", "demo", "export", "verify")
+VERBS = ("train", "evaluate", "predict", "report", "inspect", "forecast", "demo", "export", "verify")
 
 
 def pixelwise(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 from skimage.segmentation import watershed
 
+from pixelwise.labels import flooding
 from pixelwise.labels.flooding import TAKEN, flood
+from pixelwise.labels.objects import components
 
 World = tuple[np.ndarray, np.ndarray]
 
@@ -44,12 +47,52 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelwise.labels.flooding._FEW", -1)  # by levels, however small
         patch.setattr("pixelwise.labels.flooding._NARROW", narrow)
         patch.setattr("pixelwise.labels.flooding._BLOCK", block)
         patch.setattr("pixelwise.labels.runs.STRIP", strip)
         labels = seeds.copy()
         flood(heights.copy(), labels)
     np.testing.assert_array_equal(labels, expected)
+
+
+@given(worlds())
+def test_the_rule_holds_for_moments(world: World):
+    heights, seeds = world
+    expected = pixel_by_pixel(heights, seeds)
+    flood(heights, seeds)
+    np.testing.assert_array_equal(seeds, expected)
+
+
+@given(st.integers(2, 80), st.integers(2, 80), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 4]))
+def test_levels_and_moments_say_the_same(height: int, width: int, seed: int, smooth: int):
+    rng = np.random.default_rng(seed)
+    rough = ndimage.gaussian_filter(rng.random((height, width)), smooth)
+    heights = np.digitize(rough, np.linspace(rough.min(), rough.max(), rng.integers(2, TAKEN))).astype(np.uint8)
+    heights[rng.random((height, width)) < rng.uniform(0, 0.4)] = TAKEN
+    seeds = components(heights < np.quantile(heights, rng.uniform(0, 0.3)), corners=False)
+    by_levels = seeds.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelwise.labels.flooding._FEW", -1)
+        flood(heights.copy(), by_levels)
+    flood(heights, seeds)
+    np.testing.assert_array_equal(seeds, by_levels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outside", "by_moments"),
+    [((256, 256), 0, True), ((256, 257), 0, False), ((1024, 1024), 1020, True), ((1025, 1024), 1024, False)],
+)
+def test_few_pixels_of_a_small_image_are_flooded_at_once(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], outside: int, by_moments: bool
+):
+    called: list[str] = []
+    for name in ("_flood_by_moments", "_flood_by_levels"):
+        monkeypatch.setattr(flooding, name, lambda *_, name=name: called.append(name))
+    heights = np.zeros(shape, np.uint8)
+    heights[:outside] = TAKEN
+    flood(heights, np.zeros(shape, np.int32))
+    assert called == ["_flood_by_moments" if by_moments else "_flood_by_levels"]
 
 
 @given(st.integers(1, 15), st.integers(1, 16), st.integers(0, 2**32 - 1), st.floats(0, 0.5))
@@ -69,7 +112,6 @@ def test_a_ridge_goes_to_the_lower_side_and_labels_do_not_cross_what_is_outside(
     labels = np.array([[4, 0, 0, 0, 0, 9, 0, 0]], np.int32)
     flood(heights, labels)
     np.testing.assert_array_equal(labels, [[4, 4, 4, 9, 9, 9, 0, 0]])
-    assert (heights[0, :7] == TAKEN).all()
 
 
 def test_nothing_to_flood():

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pixelwise.labels.decoding import decode, parts_of
-from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
+from pixelwise.labels.stitching import StripCrumbs, StripLabels, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.tidying import drop_crumbs
 
 
 def stitched(mask: np.ndarray, rows: int, *, corners: bool = True, smallest: int = 1) -> np.ndarray:
@@ -155,3 +156,36 @@ def test_a_window_full_of_seeds() -> None:
     seeds = np.full((4, 4), 7, np.uint32)
     everywhere = np.ones((4, 4), bool)
     assert (flood_window(seeds, everywhere, np.full((4, 4), 255, np.uint8)) == 7).all()
+
+
+@settings(max_examples=100)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    rows=st.integers(1, 41),
+    smallest=st.tuples(st.just(0), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30)),
+    seed=st.integers(0, 10_000),
+)
+def test_crumbs_dropped_by_strips_are_those_of_the_whole_image(
+    height: int, width: int, rows: int, smallest: tuple[int, ...], seed: int
+) -> None:
+    mask = np.random.default_rng(seed).integers(0, 4, (-(-height // 2), -(-width // 2))).astype(np.uint8)
+    mask = mask.repeat(2, 0).repeat(2, 1)[:height, :width]
+    crumbs, tops = StripCrumbs(smallest), range(0, height, rows)
+    for top in tops:
+        crumbs.count(mask[top : top + rows])
+    found = np.concatenate([crumbs.drop(mask[top : top + rows]) for top in tops])
+    drop_crumbs(mask, smallest)
+    np.testing.assert_array_equal(found, mask)
+
+
+def test_an_area_that_no_strip_holds_whole_stays_whole() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 0] = mask[::4] = 1  # a comb: every strip has teeth of it
+    crumbs = StripCrumbs((0, int(mask.sum())))
+    for top in range(0, 40, 8):
+        crumbs.count(mask[top : top + 8])
+    np.testing.assert_array_equal(np.concatenate([crumbs.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
+    alone = StripCrumbs((0, int(mask.sum())))  # control: a strip that knows of no other drops all of its own
+    alone.count(mask[:8])
+    assert not alone.drop(mask[:8]).any()

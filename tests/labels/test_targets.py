@@ -229,7 +229,16 @@ def test_target_classes(kind: Any, expected: int):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seed_threshold": 1.0}, {"foreground_threshold": 0.0}, {"boundary_width": 0}, {"separate": -1}]
+    "wrong",
+    [
+        {"seed_threshold": 1.0},
+        {"foreground_threshold": 0.0},
+        {"boundary_width": 0},
+        {"separate": -1},
+        {"class_areas": (5, 5)},
+        {"class_areas": (0, -5)},
+        {"class_areas": (0, 5), "kind": "components"},
+    ],
 )
 def test_impossible_options_are_refused(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match=next(iter(wrong))):

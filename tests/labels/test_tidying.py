@@ -5,7 +5,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from pixelwise.labels.objects import components
-from pixelwise.labels.tidying import drop_small, fill_holes
+from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -54,6 +54,15 @@ def test_numbers_take_as_many_bits_as_they_need(count: int, dtype: type):
     found = drop_small(labels, 0)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found[:, 0], np.arange(count + 1))
+
+
+def test_areas_of_a_class_that_are_too_small_become_background():
+    mask = np.array([[1, 0, 2, 2, 0, 3], [0, 1, 0, 2, 0, 3], [1, 0, 0, 0, 0, 1]], np.uint8)
+    left = mask.copy()
+    drop_crumbs(left, (0, 3, 4))  # of class 1 corners touch: three pixels stay, one goes; class 3 is not asked for
+    np.testing.assert_array_equal(left, [[1, 0, 0, 0, 0, 3], [0, 1, 0, 0, 0, 3], [1, 0, 0, 0, 0, 0]])
+    drop_crumbs(mask, ())  # control
+    assert np.count_nonzero(mask) == 9
 
 
 def test_images_without_pixels():

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.scoring.calibration import (
     BINS,
     covered,
@@ -13,10 +14,14 @@ from pixelwise.scoring.calibration import (
     dice_margin,
     expected_calibration_error,
     find_temperature,
+    find_temperatures,
     logits_of,
+    most_rise,
+    negative_log_likelihood,
     promised_dice,
     reliability,
     tempered,
+    tempered_image,
 )
 
 
@@ -44,11 +49,65 @@ def test_the_temperature_that_spoilt_the_logits_is_found(classes: int, spoilt: f
 def test_scaling_mends_the_calibration_error_and_no_decision_changes() -> None:
     logits, truth = world(2)
     before = softmax(3 * logits, axis=1)
-    after = tempered(before, find_temperature(3 * logits, truth))
+    after = tempered(before, Temperatures(find_temperature(3 * logits, truth)))
     assert error_of(before, truth) > 0.1
     assert error_of(after, truth) < 0.01
-    assert error_of(tempered(before, 1.0), truth) == pytest.approx(error_of(before, truth))  # control
+    assert error_of(tempered(before, Temperatures()), truth) == pytest.approx(error_of(before, truth))  # control
     np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("spoilt", [(1.5, 0.7), (0.8, 0.8), (0.8, 1.6)])
+def test_the_temperatures_that_spoilt_the_logits_are_found(classes: int, spoilt: tuple[float, float]) -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (60_000, classes))
+    chances = tempered(softmax(logits, axis=1), Temperatures(*spoilt))
+    truth = (chances.cumsum(1) < rng.random((len(chances), 1))).sum(1).clip(max=classes - 1)
+    found = find_temperatures(logits, truth)
+    assert found.sure == pytest.approx(spoilt[0], rel=0.05)
+    assert found.doubt == pytest.approx(spoilt[1], rel=0.15)
+    assert error_of(tempered(softmax(logits, axis=1), found), truth) < 0.01
+
+
+@settings(max_examples=50, deadline=None)
+@given(classes=st.integers(2, 12), sure=st.floats(0.2, 5), seed=st.integers(0, 1000))
+def test_two_temperatures_change_no_decision_and_the_surer_pixel_stays_surer(
+    classes: int, sure: float, seed: int
+) -> None:
+    chances = softmax(np.random.default_rng(seed).normal(0, 2, (200, classes)), axis=1)
+    for rise in (-2.0, 0.95 * most_rise(classes)):
+        both = Temperatures(sure, sure * float(np.exp(-rise)))
+        after = tempered(chances, both)
+        best = np.take_along_axis(after, chances.argmax(1)[:, None], 1)
+        np.testing.assert_allclose(best[:, 0], after.max(1))
+        np.testing.assert_allclose(after.sum(1), 1)
+        assert (np.diff(tempered(ladder(classes), both)[:, 0]) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5, 11])
+def test_beyond_the_largest_rise_a_surer_pixel_would_become_less_sure(classes: int) -> None:
+    steep = Temperatures(1.0, float(np.exp(-1.2 * most_rise(classes))))
+    assert (np.diff(tempered(ladder(classes), steep)[:, 0]) < -1e-6).any()
+
+
+def ladder(classes: int) -> np.ndarray:
+    """Pixels of one more and more probable class; the others are alike."""
+    first = np.linspace(1 / classes, 0.999, 500)[:, None]
+    return np.concatenate([first, np.tile((1 - first) / (classes - 1), classes - 1)], axis=1)
+
+
+def test_an_image_is_scaled_as_its_pixels_are() -> None:
+    chances = softmax(np.random.default_rng(0).normal(0, 2, (3, 5, 7)), axis=0).astype(np.float16)
+    both = Temperatures(1.5, 0.6)
+    expected = np.moveaxis(tempered(np.moveaxis(chances, 0, -1), both), -1, 0)
+    assert tempered_image(chances, both).dtype == np.float16
+    np.testing.assert_allclose(tempered_image(chances, both), expected, atol=1e-3)
+    assert tempered_image(chances, Temperatures()) is chances
+
+
+def test_the_likelihood_counts_by_hand() -> None:
+    chances = np.array([[0.5, 0.5], [0.25, 0.75]])
+    assert negative_log_likelihood(chances, np.array([0, 1])) == pytest.approx(-np.log([0.5, 0.75]).mean())
 
 
 def test_half_precision_probabilities_serve_as_logits() -> None:
@@ -77,6 +136,7 @@ def test_tables_of_images_add_up() -> None:
 
 def test_without_pixels_nothing_is_scaled() -> None:
     assert find_temperature(np.zeros((0, 2)), np.zeros(0, np.int64)) == 1.0
+    assert find_temperatures(np.zeros((0, 2)), np.zeros(0, np.int64)) == Temperatures()
 
 
 def test_a_promise_counts_the_classes_that_a_mask_shows() -> None:

@@ -15,6 +15,7 @@ from pixelwise.engine.predictor import Predictor
 from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions, understand
 from pixelwise.images.files import read_image, write_image
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.progress import Progress
 from pixelwise.scoring.calibration import tempered
 from pixelwise.workflow import evaluate as scoring
@@ -24,7 +25,7 @@ from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
-from pixelwise.workflow.training import calibrating
+from pixelwise.workflow.training import looking
 from pixelwise.workflow.training.calibrating import calibrate_model
 from tiny import make_photo_recipe, make_recipe, write_model, write_run
 
@@ -72,7 +73,7 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         )
         run = write_run(tmp_path / "run")
         write_model(run.model_path, raw)
-        monkeypatch.setattr(calibrating, "TorchRuntime", lambda *_: too_sure)
+        monkeypatch.setattr(looking, "TorchRuntime", lambda *_: too_sure)
         dataset = understand(data, DataOptions(), 0, Progress())
         told = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
         found = read_recipe(run.model_path)
@@ -115,7 +116,7 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
     assert isinstance(model, Model)
-    model.recipe = replace(model.recipe, temperature=1.0, dice_margin=0.0)
+    model.recipe = replace(model.recipe, temperature=1.0, doubt_temperature=None, dice_margin=0.0)
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
@@ -147,7 +148,7 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
         write_model(tmp_path / "hot.safetensors", replace(recipe, temperature=2.5, dice_margin=0.1))
         plain, hot = (load(tmp_path / f"{name}.safetensors") for name in ("plain", "hot"))
         np.testing.assert_array_equal(hot.predict(image), plain.predict(image))
-        expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), 2.5)
+        expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
         np.testing.assert_allclose(np.moveaxis(hot.probabilities(image), 0, -1), expected, atol=1e-3)
         assert isinstance(hot, Model)
         prediction = hot.predict_pixels(image[None], probabilities=True)
@@ -180,6 +181,36 @@ def test_predict_writes_uncertainty_and_a_promise_on_request(tmp_path: Path, rng
     plain = predict(tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "plain", progress=Progress())
     assert "confidence" not in plain.to_json()  # control: nothing of it unasked
     assert not list((tmp_path / "plain").glob("*uncertainty*"))
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "columns"),
+    [
+        ("binary", ("background", "vessel"), ["score_anything"]),
+        ("multiclass", ("background", "hole", "crack"), ["score_anything", "score_hole", "score_crack"]),
+        ("multiclass", ("sky", "road", "tree"), []),
+        ("instance", ("background", "object"), ["score_anything"]),
+    ],
+)
+def test_each_image_gets_a_score_of_what_it_shows(
+    tmp_path: Path, rng: np.random.Generator, task: str, classes: tuple[str, ...], columns: list[str]
+) -> None:
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 256, (1, 30, 40)).astype(np.uint8))
+    write_model(tmp_path / "m.safetensors", replace(make_recipe(task), classes=classes, temperature=1.5))
+    found = predict(
+        tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
+    )
+    with (tmp_path / "out/confidence.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert [name for name in row if name.startswith("score_")] == columns
+    (one,) = found.to_json()["confidence"]
+    assert [f"score_{name}" for name in one["scores"]] == columns
+    model = load(tmp_path / "m.safetensors")
+    chances = model.probabilities(read_image(tmp_path / "images/a.png").pixels[0])
+    for index, name in enumerate(columns):
+        of = chances[index] if index else 1 - chances[0]
+        expected = np.sort(of.ravel())[-100:].mean()
+        assert float(row[name]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_photos_have_no_map_of_it(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
     assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
-    for words in ({"overlays": True}, {"tile": 64}, {"turns": 4}):
+    for words in ({"overlays": True}, {"tile": 64}, {"turns": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
         with pytest.raises(BadOption, match="which belongs to masks"):
             predict(run.folder, [mixed], tmp_path / "other", progress=Progress(), **words)  # type: ignore[arg-type]
     value = json.loads(json.dumps(done.to_json()))

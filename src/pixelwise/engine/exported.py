@@ -27,7 +27,7 @@ def find_export(path: Path | str) -> Path | None:
     """
     path = Path(path)
     if path.suffix == ".pt2":
-        mend = "PyTorch runs such a file, by unpickling it; pixelwise takes the run, or an export to ONNX or OpenVINO."
+        mend = "PyTorch runs what is in such a file; pixelwise takes the run, or an export to ONNX or OpenVINO."
         raise BadModel("a model that can be read without running it", "a .pt2 file", mend, path)
     if path.is_dir():
         graphs = sorted(path.glob("*.xml"))

@@ -22,6 +22,7 @@ from pixelwise.images.preprocess import intensity_scale
 from pixelwise.images.windows import Whole
 from pixelwise.labels.decoding import start_decoding
 from pixelwise.labels.targets import TargetOptions, probabilities_of
+from pixelwise.labels.tempering import UNSCALED, Temperatures
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
@@ -49,7 +50,7 @@ class Prediction:
     labels : (height, width) integers
         Class indices (uint8), or object numbers (uint16, or int32 where there are more than 65,535).
     probabilities : (classes, height, width) float16, or None
-        If asked for, calibrated by the recipe's temperature; kind "distance" has its distance behind the classes.
+        If asked for, calibrated by the recipe's temperatures; kind "distance" has its distance behind the classes.
     warnings : tuple of str
         Sentences for the user.
     """
@@ -75,10 +76,10 @@ class Decoding:
         parts: int,
         warnings: tuple[str, ...],
         room: np.ndarray | None,
-        temperature: float = 1.0,
+        temperatures: Temperatures = UNSCALED,
     ) -> None:
         self._decoder, self._warnings, self._chances = start_decoding(target, size), warnings, room
-        self._target, self._temperature = target, temperature
+        self._target, self._temperatures = target, temperatures
         self.missing = parts
 
     def add(self, part: Part) -> None:
@@ -87,7 +88,7 @@ class Decoding:
         by_order = self._target.kind == "classes"
         self._decoder.add(part.write, part.logits if by_order else probabilities_of(part.logits, self._target))
         if self._chances is not None:
-            _put(self._chances, part.write, probabilities_of(part.logits, self._target, self._temperature))
+            _put(self._chances, part.write, probabilities_of(part.logits, self._target, self._temperatures))
         self.missing -= 1
 
     def finish(self) -> Prediction:
@@ -130,7 +131,7 @@ class Model:
         pixels = channels_first(image, self.recipe.channels)
         chances = self._room(pixels)
         for part in self.predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            _put(chances, part.write, probabilities_of(part.logits, self.recipe.target, self.recipe.temperature))
+            _put(chances, part.write, probabilities_of(part.logits, self.recipe.target, self.recipe.temperatures))
         return chances.astype(np.float32)
 
     def predict_pixels(
@@ -198,9 +199,11 @@ class Model:
         batches = self.predictor.gather(self.predictor.prepare(jobs), first=1)
         with (
             closing(ahead(batches)) as gathered,
-            closing(ahead(self.predictor.compute(gathered), self.predictor.waiting, "network")) as computed,
+            closing(ahead(self.predictor.compute_batches(gathered), 1, "network")) as computed,
         ):
-            yield from computed
+            for parts in computed:
+                yield from parts
+                del parts  # while the next are waited for, these must not stay in memory
 
     def tiles(self, size: tuple[int, int]) -> int:
         """Return how many tiles an image of (height, width) takes."""
@@ -211,7 +214,7 @@ class Model:
         height, width = pixels.shape[1:]
         room = self._room(pixels) if probabilities else None
         tiles = self.tiles((height, width))
-        return Decoding(self.recipe.target, (height, width), tiles, warnings, room, self.recipe.temperature)
+        return Decoding(self.recipe.target, (height, width), tiles, warnings, room, self.recipe.temperatures)
 
     def _room(self, pixels: np.ndarray) -> np.ndarray:
         return np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)

@@ -20,6 +20,7 @@ from pixelwise.commit import commit_bytes
 from pixelwise.engine.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.labels.targets import TargetOptions, class_channels
+from pixelwise.labels.tempering import UNSCALED, Temperatures
 from pixelwise.networks.architectures import build
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import Classifier, Network, Trained
@@ -89,7 +90,7 @@ def save_ensemble(
     target: TargetOptions,
     trained: Mapping[str, str],
     *,
-    temperature: float = 1.0,
+    temperatures: Temperatures = UNSCALED,
     dice_margin: float | None = None,
 ) -> Recipe:
     """Write one model file that holds several: the weights of each under `member1.`, `member2.` and so on.
@@ -99,12 +100,12 @@ def save_ensemble(
     path : Path
     members : sequence of Path
         Model files of single networks, whose recipes differ in `trained`, `target`, `intensity_range`, `spacing`,
-        `temperature` and `dice_margin` alone.
+        the temperatures and `dice_margin` alone.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
         What the recipe of the ensemble says of its training.
-    temperature : float
+    temperatures : Temperatures
     dice_margin : float, optional
         Of the ensemble.
 
@@ -120,7 +121,7 @@ def save_ensemble(
     spacings = {recipe.spacing for recipe in recipes}
     spacing = recipes[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
     own = {"trained": dict(trained), "target": target, "intensity_range": _widest(recipes), "spacing": spacing}
-    own |= {"temperature": temperature, "dice_margin": dice_margin}
+    own |= {"temperature": temperatures.sure, "doubt_temperature": temperatures.doubt, "dice_margin": dice_margin}
     recipe = replace(recipes[0], **own, members=len(members))
     for member, one in zip(members, recipes, strict=True):
         if replace(one, **own, members=len(members)) != recipe or one.target.kind != target.kind:

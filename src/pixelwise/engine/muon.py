@@ -81,7 +81,7 @@ def orthogonalise(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows 
     """Return the matrix with all its singular values brought to about 1, between 0.6 and 1.3; a matrix of 0 stays 0.
 
     Newton-Schulz iteration (Jordan et al. 2024). X' = (a + b X X^T + c (X X^T)^2) X multiplies X from the left by a
-    polynomial in its own square, so the rounds are made on squares alone and X is multiplied once at the end: a third of
+    polynomial in its own square, so the rounds are made on squares and X is multiplied once at the end: a third of
     the arithmetic for kernels, which are far wider than high. Singular values below a thousandth of the largest ones
     stay behind.
     """
@@ -91,14 +91,18 @@ def orthogonalise(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows 
     square = wide @ wide.T
     largest = square.norm().clamp_min(1e-30)  # no eigenvalue is larger
     square = square / largest
-    first, third, fifth = COEFFICIENTS
-    product: Tensor | None = None
-    for index in range(ROUNDS):
-        factor = torch.addmm(square, square, square, beta=third, alpha=fifth)
-        factor.diagonal().add_(first)
-        product = factor if product is None else product @ factor
-        if index < ROUNDS - 1:
-            square = square @ (factor @ factor)  # powers of one matrix: their order does not matter
-    assert product is not None
+    product = factor = _polynomial(square)
+    for _ in range(ROUNDS - 1):
+        square = square @ (factor @ factor)  # powers of one matrix: their order does not matter
+        factor = _polynomial(square)
+        product = product @ factor
     result = (product @ wide) / largest.sqrt()
     return result.T if upright else result
+
+
+def _polynomial(square: Tensor) -> Tensor:
+    """Return a + b S + c S^2 of a square matrix S."""
+    first, third, fifth = COEFFICIENTS
+    factor = torch.addmm(square, square, square, beta=third, alpha=fifth)
+    factor.diagonal().add_(first)
+    return factor

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Num
-from scipy.special import softmax
 
 from pixelwise.engine.arrays import channels_first, warn_of_scale
 from pixelwise.engine.computing import open_computing
@@ -14,6 +13,7 @@ from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.images.preprocess import intensity_scale
 from pixelwise.images.views import View, fit, middle, on_eight_bits
+from pixelwise.labels.tempering import tempered_softmax
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
@@ -83,7 +83,7 @@ class PhotoModel:
         logits = self._runtime(batch)
         if self._mirrored:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
-        return softmax(logits.astype(np.float32) / np.float32(self.recipe.temperature), axis=1).astype(np.float32)
+        return tempered_softmax(logits.astype(np.float32), self.recipe.temperatures, 1)
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[0] != self.recipe.channels:

@@ -132,11 +132,6 @@ class Predictor:
         """Return how many tiles whose inputs have so many pixels are computed at once."""
         return min(self.batch, max(1, BATCH_PIXELS // pixels))
 
-    @property
-    def waiting(self) -> int:
-        """Return how many parts may wait to be decided: as many as come of one batch."""
-        return self.together(self.core**2)
-
     def logits(
         self, pixels: Num[np.ndarray, "channels height width"], scale: Scale
     ) -> Float[np.ndarray, "classes height width"]:
@@ -182,22 +177,37 @@ class Predictor:
 
     def compute(self, batches: Iterable[Batch]) -> Generator[tuple[Job, Part], None, None]:
         """Yield the logits of tiles, window by window, in the order of the tiles."""
+        for parts in self.compute_batches(batches):
+            yield from parts
+            del parts  # while the next are computed, these must not stay in memory
+
+    def compute_batches(self, batches: Iterable[Batch]) -> Generator[list[tuple[Job, Part]], None, None]:
+        """Yield the same, together what comes of one batch: threads that hand over less often wait less."""
         blenders: dict[int, Blender] = {}
         for batch in batches:
-            for item, logits in zip(batch.items, self._predict(batch.stack), strict=True):
-                (top, bottom), (left, right) = item.tile.keep
-                kept = logits[:, top:bottom, left:right]
-                if not self._blends(item.job):
-                    yield item.job, Part(item.tile.write, kept)
-                    continue
-                key = id(item.job)
-                if key not in blenders:
-                    blenders[key] = self._blender(item.job)
-                blender = blenders[key]
-                for part in blender.add(item.number, item.tile, kept):
-                    yield item.job, part
-                if blender.finished:
-                    del blenders[key]
+            logits = self._predict(batch.stack)
+            yield [
+                (item.job, part)
+                for item, answer in zip(batch.items, logits, strict=True)
+                for part in self._parts(item, answer, blenders)
+            ]
+            del batch, logits  # while the next is waited for, these must not stay in memory
+
+    def _parts(
+        self, item: Prepared, logits: Float[np.ndarray, "classes rows columns"], blenders: dict[int, Blender]
+    ) -> Iterator[Part]:
+        """Yield the windows that are decided with a tile."""
+        (top, bottom), (left, right) = item.tile.keep
+        kept = logits[:, top:bottom, left:right]
+        if not self._blends(item.job):
+            yield Part(item.tile.write, kept)
+            return
+        key = id(item.job)
+        if key not in blenders:
+            blenders[key] = self._blender(item.job)
+        yield from blenders[key].add(item.number, item.tile, kept)
+        if blenders[key].finished:
+            del blenders[key]
 
     def _tiles(self, job: Job) -> list[tuple[int, Tile]]:
         if self._blends(job):

@@ -16,6 +16,7 @@ from pixelwise.geometry.symmetries import Turns
 from pixelwise.images.preprocess import Normalisation
 from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.networks.options import NetworkOptions
 
 VERSION = 1
@@ -53,6 +54,9 @@ class Recipe:
     temperature : float
         What logits are divided by before they become probabilities that are told; 1 as long as none was found.
         Objects are decided by the probabilities before, which their thresholds were chosen for.
+    doubt_temperature : float or None
+        What they are divided by where the network is in doubt; then `temperature` is for where it is sure, and between
+        the two lies that of each pixel (`labels.tempering`). None: `temperature` is for all.
     dice_margin : float or None
         How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
         (`scoring.calibration.dice_margin`); None where too few images were left out to say so.
@@ -75,8 +79,14 @@ class Recipe:
     members: Members = 1
     spacing: tuple[Micrometres, Micrometres] | None = None
     temperature: Temperature = 1.0
+    doubt_temperature: Temperature | None = None
     dice_margin: Margin | None = None
     version: int = VERSION
+
+    @property
+    def temperatures(self) -> Temperatures:
+        """What logits are divided by."""
+        return Temperatures(self.temperature, self.doubt_temperature)
 
 
 def write_recipe_text(recipe: Recipe) -> str:

@@ -1,5 +1,6 @@
 """Which runtime computes: measured once per machine, model and tile shape, kept in the user's cache, told in words."""
 
+import gc
 import hashlib
 import json
 import platform
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.commit import commit_json
+from pixelwise.engine.allocator import give_back
 from pixelwise.engine.cache import cache_folder
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
@@ -92,25 +94,42 @@ def choose(
         return known, candidates[known.name]()
     tile = np.random.default_rng(0).standard_normal(shape, np.float32)
     seconds: dict[str, float] = {}
-    made: dict[str, Runtime] = {}
     expected: np.ndarray | None = None
     for name, make in candidates.items():
         try:
-            runtime = make()
-            found = runtime(tile)
+            found, gap, taken = _try(make, tile, expected)
         except BadModel as error:
             progress.tell(f"Runtime {name} is left out: {error}")
             continue
+        finally:
+            _let_go()
         expected = found if expected is None else expected
-        gap = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-12))
-        if not gap <= AGREEMENT:
+        if taken is None:
             progress.tell(f"Runtime {name} is left out: it differs by {gap:.1g} of the largest logit.")
-            continue
-        made[name], seconds[name] = runtime, measure(runtime, tile)
+        else:
+            seconds[name] = taken
     fastest = min(seconds, key=lambda name: seconds[name])
     choice = Choice(name=fastest, seconds=seconds, known=False)
     _keep(choice, model, shape)
-    return choice, made[fastest]
+    return choice, candidates[fastest]()
+
+
+def _try(make: Make, tile: np.ndarray, expected: np.ndarray | None) -> tuple[np.ndarray, float, float | None]:
+    """Return what a candidate says, how far that is from `expected`, and if not too far, its seconds for the tile.
+
+    The runtime is gone afterwards, and the fastest one is made again in the end: never are two of them in memory.
+    """
+    runtime = make()
+    found = runtime(tile)
+    wanted = found if expected is None else expected
+    gap = float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
+    return found, gap, measure(runtime, tile) if gap <= AGREEMENT else None
+
+
+def _let_go() -> None:
+    """Give back the memory of a runtime that nobody holds any more, reference cycles included."""
+    gc.collect()
+    give_back()
 
 
 def measure(runtime: Runtime, tile: np.ndarray) -> float:

@@ -18,7 +18,7 @@ from pixelwise.images.stores import Layout, TileFile, Window
 from pixelwise.images.windows import Source
 from pixelwise.labels.measuring import ObjectTable, measure
 from pixelwise.labels.runs import row_strips
-from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
+from pixelwise.labels.stitching import StripCrumbs, StripLabels, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions, floods
 from pixelwise.progress import Progress
 
@@ -111,6 +111,33 @@ def find_objects(
             result.close()
             raise
     return result, count
+
+
+def find_areas(decided: TileFile, target: TargetOptions, path: Path, progress: Progress) -> TileFile:
+    """Return the mask at `path` of an image whose every tile is decided, without areas that are too small.
+
+    Two passes over strips of rows: what `labels.tidying.drop_crumbs` leaves of the whole image, to the last pixel.
+    """
+    crumbs, layout = StripCrumbs(target.class_areas), decided.layout
+    strips = list(_strips(layout))
+    together = max(1, layout.tile // STRIP)  # strips that hold whole tiles of the file
+    with progress.bar("dropping small areas", 2 * len(strips)) as advance:
+        for rows, columns in strips:
+            crumbs.count(decided.read(rows, columns))
+            advance(1, "")
+        result = TileFile(path, layout, decided.identity)
+        try:
+            for first in range(0, len(strips), together):
+                some = strips[first : first + together]
+                left = np.concatenate([crumbs.drop(decided.read(*strip)) for strip in some])
+                window = (some[0][0][0], some[-1][0][1]), (0, layout.width)
+                if window not in result.done:
+                    result.write(window, left)
+                advance(len(some), "")
+        except BaseException:
+            result.close()
+            raise
+    return result
 
 
 def measure_objects(result: TileFile, count: int, source: Source, progress: Progress) -> ObjectTable:

@@ -21,7 +21,7 @@ from pixelwise.engine.memory import MemoryPlan, TileSizes, peak_memory, plan_mem
 from pixelwise.engine.overlap import Behind, ahead
 from pixelwise.engine.predictor import Job, Predictor, Prepared
 from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.streamed_objects import find_objects, measure_objects, objects_memory, pack
+from pixelwise.engine.streamed_objects import find_areas, find_objects, measure_objects, objects_memory, pack
 from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
 from pixelwise.images.preprocess import Scale
 from pixelwise.images.source_scale import source_scale
@@ -105,7 +105,8 @@ def stream_image(
         The place cannot be written, the disk is full, or another process is at work there.
     """
     dtype, decide = decider(recipe.target)
-    growing = path if recipe.target.kind == "classes" else path.with_name(f"{path.name}.decided")
+    masks = recipe.target.kind == "classes"
+    growing = path if _final(recipe.target) else path.with_name(f"{path.name}.decided")
     whole = _identity(recipe, predictor, source, identity, options)
     tiles, predictor = _open(growing, source, dtype, whole, predictor, options)
     try:
@@ -116,17 +117,19 @@ def stream_image(
             progress.tell(
                 f"Approximate: the network sees whole images; tiles are blended over {2 * predictor.overlap}."
             )
-        if recipe.target.kind != "classes":
+        if not masks:
             progress.tell("Each object takes about 250 bytes on top.")
         found = len(tiles.done)
         computed = _compute(predictor, Job(source, scale, frozenset(tiles.done)), tiles, decide, progress)
         table = None
         result = tiles
-        if recipe.target.kind != "classes":
+        if masks and not _final(recipe.target):
+            result = find_areas(tiles, recipe.target, path, progress)
+        elif not masks:
             result, objects = find_objects(tiles, recipe.target, path, progress)
             table = measure_objects(result, objects, source, progress)
-        names = recipe.classes if recipe.target.kind == "classes" else ()
-        palette = recipe.colours if recipe.target.kind == "classes" else ()
+        names = recipe.classes if masks else ()
+        palette = recipe.colours if masks else ()
         finish(result, options.form, Meaning(spacing=source.spacing, palette=palette, names=names))
         if result is not tiles:
             tiles.discard()
@@ -145,6 +148,11 @@ def decider(
     if target.kind == "components":
         return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
     return "uint16", lambda logits: pack(*parts_of(probabilities_of(logits, target), target))
+
+
+def _final(target: TargetOptions) -> bool:
+    """Tell whether what is decided of a tile is what stands in the result."""
+    return target.kind == "classes" and not any(target.class_areas)
 
 
 def _compute(
@@ -249,7 +257,7 @@ def _plan(recipe: Recipe, predictor: Predictor, source: Source, dtype: Literal["
         decided_bytes=np.dtype(dtype).itemsize,
         blended=predictor.overlap > 0,
     )
-    objects = 0 if recipe.target.kind == "classes" else objects_memory(width, height)
+    objects = 0 if _final(recipe.target) else objects_memory(width, height)
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
 
 

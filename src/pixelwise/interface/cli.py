@@ -7,12 +7,14 @@ diverged, 75 interrupted with its state saved (run it again with --resume), 130 
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pixelwise.errors import BadOption, Interrupted, PixelwiseError
+from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.interface.cli_export import add_export_commands
+from pixelwise.interface.cli_forecast import add_forecast_command
+from pixelwise.interface.cli_looking import add_looking_commands
 from pixelwise.interface.cli_parts import (
     AllowDuplicates,
     AllowMissing,
@@ -212,50 +214,8 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
-    """Write one HTML page about a run; no network is needed to view it."""
-    from pixelwise.workflow.report import report as verb
-
-    path = verb(run)
-    show({"report": str(path)}, as_json, f"Report: {path}")
-
-
-@app.command()
-def inspect(
-    target: Annotated[str | None, typer.Argument(help="Data folder, run folder, or network name.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(help="For a network: depth=5.")] = None,
-    size: Annotated[int | None, typer.Option(help="For a network: side of the input.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the contact sheet or the drawing goes.")] = None,
-    image: Annotated[Path | None, typer.Option(help="For a run: what its network sees in this image.")] = None,
-    pixel: Annotated[str | None, typer.Option(help="With --image: evidence for this ROW,COLUMN.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="With --image: evidence for this class.")] = None,
-    stage: Annotated[str | None, typer.Option(help="With --image: evidence at this stage.")] = None,
-    listing: Annotated[bool, typer.Option("--list", help="List all networks.")] = False,
-    as_json: Json = False,
-    images: Images = None,
-    masks: Masks = None,
-    task: Task = "auto",
-    classes: Classes = None,
-    ignore_index: IgnoreIndex = None,
-    foreground: Foreground = None,
-    val_share: ValShare = 0.2,
-    group_by: GroupBy = None,
-    pages: Pages = None,
-    allow_missing: AllowMissing = False,
-    allow_duplicates: AllowDuplicates = False,
-) -> None:
-    """Show what was understood of data, what a run is made of, or a network: its layers, sizes and drawing."""
-    from pixelwise.workflow.inspect import inspect as verb
-
-    if listing == (target is not None):
-        came = "both" if listing else "neither"
-        raise BadOption("a data folder, a run folder or a network, or --list", came, "Write for example: unet2015.")
-    options, question = _options(locals()), _question(pixel, class_name, stage)
-    found = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=question, out=out)
-    show(found.to_json(), as_json, found.to_text())
-    if not getattr(found, "usable", True):
-        raise typer.Exit(PixelwiseError.exit_code)
+add_looking_commands(app)
+add_forecast_command(app)
 
 
 @app.command()
@@ -287,14 +247,3 @@ def demo(
 
 
 add_export_commands(app)
-
-
-def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
-    """Return the Question of `inspect --image`, with the pixel as two numbers."""
-    from pixelwise.workflow.inspection.image import Question
-
-    place = [word.strip() for word in pixel.split(",")] if pixel is not None else []
-    if pixel is not None and not (len(place) == 2 and all(word.isdecimal() for word in place)):
-        raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
-    where = (int(place[0]), int(place[1])) if place else None
-    return Question(class_name=class_name, pixel=where, stage=stage)

@@ -7,7 +7,7 @@ Memory in bytes per pixel, with the result:
 
 | kind | while probabilities come | while objects are found |
 |---|---|---|
-| classes | 1 | 1 |
+| classes | 1 | 1; 6 where small areas are dropped (those of one class 1, numbers 4) |
 | components | 1 | 5 (foreground 1, numbers 4) |
 | boundary, distance | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
 
@@ -26,7 +26,7 @@ from pixelwise.labels.flooding import TAKEN, flood
 from pixelwise.labels.objects import components
 from pixelwise.labels.runs import row_strips
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.labels.tidying import drop_small, fill_holes
+from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
 
 _REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
 
@@ -51,7 +51,7 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
     that holds N, else int32.
     """
     if options.kind == "classes":
-        return _Classes(size)
+        return _Classes(options, size)
     if options.kind == "components":
         return _Components(options, size)
     return _Flooded(options, size)
@@ -109,13 +109,15 @@ def parts_of(
 class _Classes:
     """The most probable class; logits, which have the same order, will do as well."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+        self._options = options
         self._mask = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         self._mask[_slices(window)] = most_probable_class(probabilities)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
+        drop_crumbs(self._mask, self._options.class_areas)
         return self._mask
 
 

@@ -5,6 +5,8 @@ Objects that flood from seeds are decided window by window from the seeds of the
 or counted twice; see `flood_window` for what is not exact about them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32
 from scipy.sparse import coo_array
@@ -13,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from pixelwise.labels.decoding import interior_to_heights
 from pixelwise.labels.flooding import flood
 from pixelwise.labels.objects import components
+from pixelwise.labels.runs import row_strips
 from pixelwise.labels.tidying import fill_holes
 
 
@@ -92,6 +95,49 @@ def final_numbers(
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
     return numbers[joined], int(kept.sum())
+
+
+class StripCrumbs:
+    """Drops small areas of classes from a mask that comes in strips of rows, as `tidying.drop_crumbs` does at once.
+
+    The strips come twice, in the same order from top to bottom: `count` looks at each, then `drop` returns each.
+
+    Parameters
+    ----------
+    smallest : sequence of int
+        Of each class, in pixels.
+    """
+
+    def __init__(self, smallest: Sequence[int]) -> None:
+        self._smallest = {index: least for index, least in enumerate(smallest) if index and least > 1}
+        self._labels = {index: StripLabels() for index in self._smallest}
+        self._pixels = {index: [np.zeros(1, np.int64)] for index in self._smallest}
+        self._crumbs: dict[int, Bool[np.ndarray, " numbers"]] = {}
+
+    def count(self, strip: UInt8[np.ndarray, "rows width"]) -> None:
+        """Look at the next strip."""
+        for index, labels in self._labels.items():
+            before = labels.count
+            numbers = labels.add(strip == index)
+            pixels = np.zeros(labels.count - before, np.int64)
+            for rows in row_strips(numbers.shape):
+                given = numbers[rows][numbers[rows] > 0].astype(np.int64) - before - 1
+                pixels += np.bincount(given, minlength=len(pixels))
+            self._pixels[index].append(pixels)
+
+    def drop(self, strip: UInt8[np.ndarray, "rows width"]) -> UInt8[np.ndarray, "rows width"]:
+        """Return the next strip without what is too small; nothing can be counted any more."""
+        if not self._crumbs:
+            for index, labels in self._labels.items():
+                joined = labels.joined()
+                total = np.bincount(joined, np.concatenate(self._pixels[index]), len(joined))
+                self._crumbs[index] = total[joined] < self._smallest[index]
+            self._labels = {index: StripLabels() for index in self._smallest}  # give the same numbers again
+        left = strip.copy()
+        for index, labels in self._labels.items():
+            numbers = labels.add(strip == index)
+            left[(numbers > 0) & self._crumbs[index][numbers]] = 0
+        return left
 
 
 def flood_window(

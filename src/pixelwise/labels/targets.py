@@ -18,11 +18,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Int32, Integer, UInt8
 from scipy import ndimage
-from scipy.special import expit, softmax
+from scipy.special import expit
 from skimage.segmentation import find_boundaries
 
 from pixelwise.errors import BadOption
 from pixelwise.labels.objects import components, depth, renumber
+from pixelwise.labels.tempering import UNSCALED, Temperatures, tempered_softmax
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
 
@@ -36,6 +37,9 @@ class TargetOptions:
     more probable than 1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width,
     in pixels, of the background that is cut between touching objects; kind "components" alone reads it, because the
     others part objects by a class of its own.
+
+    `class_areas` is for kind "classes" alone, where class 0 is a background: of each class the smallest area in pixels;
+    connected areas of fewer become class 0. Empty: nothing is dropped.
     """
 
     kind: Literal["classes", "components", "boundary", "distance"] = "classes"
@@ -44,6 +48,7 @@ class TargetOptions:
     foreground_threshold: float = 0.5
     min_area: int = 0
     separate: int = 0
+    class_areas: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse thresholds that are no probabilities, and boundaries without width."""
@@ -55,6 +60,11 @@ class TargetOptions:
             raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", came, "Change them.")
         if self.separate < 0:
             raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 to cut nothing.")
+        areas = self.class_areas
+        if any(areas) and (self.kind != "classes" or areas[0] or min(areas) < 0):
+            came = f"{list(areas)} for kind {self.kind}"
+            mend = "Give the background 0 and every other class its smallest area in pixels, or leave it out."
+            raise BadOption('target.class_areas for kind "classes", 0 first, then 0 or more', came, mend)
 
 
 def target_classes(options: TargetOptions, classes: int) -> int:
@@ -78,19 +88,20 @@ def class_channels(options: TargetOptions, channels: int) -> int:
 
 
 def probabilities_of(
-    logits: Float[np.ndarray, "*batch channels height width"], options: TargetOptions, temperature: float = 1.0
+    logits: Float[np.ndarray, "*batch channels height width"],
+    options: TargetOptions,
+    temperatures: Temperatures = UNSCALED,
 ) -> Float[np.ndarray, "*batch channels height width"]:
     """Turn logits into what they say: soft-max over the classes, the logistic function over the distance.
 
-    The logits of the classes are divided by `temperature` before; the distance is no probability and stays.
+    The logits of the classes are divided by the temperatures before; the distance is no probability and stays.
     """
     classes = class_channels(options, logits.shape[-3])
-    scaled = logits[..., :classes, :, :]
-    scaled = scaled if temperature == 1 else scaled / np.array(temperature, logits.dtype)
+    found = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
     if classes == logits.shape[-3]:
-        return softmax(scaled, axis=-3)
+        return found
     chances = np.empty_like(logits)
-    chances[..., :classes, :, :] = softmax(scaled, axis=-3)
+    chances[..., :classes, :, :] = found
     chances[..., classes:, :, :] = expit(logits[..., classes:, :, :])
     return chances
 

@@ -2,19 +2,23 @@
 
 A model is calibrated when of all pixels that it is sure of at 80 %, 80 % are right. Networks are often too sure; one
 number for all logits, the temperature, mends most of it and leaves every decision as it is (Guo et al. 2017,
-arXiv 1706.04599).
+arXiv 1706.04599); two mend more where sure and doubtful pixels are wrong in different ways (`labels.tempering`).
 """
 
 import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Integer
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
+
+from pixelwise.labels.runs import row_strips
+from pixelwise.labels.tempering import UNSCALED, Temperatures, sureness, tempered_softmax
 
 BINS = 15
 LEVEL = 0.9  # of the lower bound of a Dice
 HOTTEST = 20.0  # temperatures are looked for between its inverse and this
+PENALTY = 1e-4  # on the squared logarithm of how far two temperatures lie apart: what says nothing leaves them alike
 _LEAST = 2.0**-24  # of a probability: the smallest half above 0, so that its logarithm is finite
 
 
@@ -24,10 +28,31 @@ def logits_of(probabilities: Float[np.ndarray, "*some classes"]) -> Float64[np.n
 
 
 def tempered(
-    probabilities: Float[np.ndarray, "*some classes"], temperature: float
+    probabilities: Float[np.ndarray, "*some classes"], temperatures: Temperatures
 ) -> Float64[np.ndarray, "*some classes"]:
-    """Return the probabilities that the logits make when they are divided by a temperature."""
-    return softmax(logits_of(probabilities) / temperature, axis=-1)
+    """Return the probabilities that the logits make when they are divided by their temperatures."""
+    return tempered_softmax(logits_of(probabilities), temperatures, -1)
+
+
+def tempered_image(
+    probabilities: Float[np.ndarray, "classes height width"], temperatures: Temperatures
+) -> Float[np.ndarray, "classes height width"]:
+    """Return the probabilities of a whole image as `tempered` has them, of their own type, some rows at a time."""
+    if temperatures == UNSCALED:
+        return probabilities
+    found = np.empty_like(probabilities)
+    for rows in row_strips(probabilities.shape[1:]):
+        logits = logits_of(probabilities[:, rows]).astype(np.float32)
+        found[:, rows] = tempered_softmax(logits, temperatures, 0)
+    return found
+
+
+def negative_log_likelihood(
+    probabilities: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
+) -> float:
+    """Return the mean of -log p of the true class: what a temperature makes smallest."""
+    chances = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
+    return -float(np.log(np.maximum(chances, _LEAST)).mean())
 
 
 def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]) -> float:
@@ -48,6 +73,49 @@ def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer
     edge = math.log(HOTTEST)
     found = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
     return math.exp(float(found.x))
+
+
+def find_temperatures(
+    logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
+) -> Temperatures:
+    """Return the two temperatures, where the network is sure and in doubt, that tell the true classes best.
+
+    As `find_temperature`, with `PENALTY` times the squared logarithm of their ratio. The lower one may not lie so far
+    below the other that a pixel which was surer would become less sure (`most_rise`).
+    """
+    if not len(truth):
+        return Temperatures()
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    places = np.arange(len(truth)), truth.astype(np.int64)
+    doubts = 1 - sureness(softmax(wide, axis=1), 1)[:, 0]
+
+    def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
+        sure, rise = found
+        scale = np.exp(rise * doubts - sure)
+        logs = log_softmax(wide * scale[:, None], axis=1)
+        slope = np.exp(logs)
+        slope[places] -= 1
+        along = (slope * wide).sum(axis=1) * scale / len(truth)
+        value = -float(logs[places].mean()) + PENALTY * float(rise) ** 2
+        return value, np.array([-along.sum(), (along * doubts).sum() + 2 * PENALTY * rise])
+
+    edge = math.log(HOTTEST)
+    bounds = ((-edge, edge), (-edge, min(edge, most_rise(logits.shape[1]))))
+    first = np.array([math.log(find_temperature(logits, truth)), 0.0])
+    sure, rise = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return Temperatures(math.exp(sure), math.exp(sure - rise))
+
+
+def most_rise(classes: int) -> float:
+    """Return the largest log(sure / doubt) of two temperatures with which a surer pixel stays the surer one.
+
+    For pixels whose other classes are alike: the lead of the first one, m(p) = log(p (K - 1) / (1 - p)), divided by the
+    temperature must grow with p, so that log(sure / doubt) is at most m'(p) / (m(p) q'(p)), q being the sureness.
+    """
+    p = np.linspace(1 / classes, 1, 1001)[1:-1]
+    lead = np.log(p * (classes - 1) / (1 - p))
+    return float((1 / (p * (1 - p) * lead)).min() * (classes - 1) / classes)
 
 
 def reliability(

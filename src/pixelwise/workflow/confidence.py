@@ -13,9 +13,11 @@ from pixelwise.engine.recipe import Recipe
 from pixelwise.images.records import has_background
 from pixelwise.labels.targets import IGNORE, class_channels
 from pixelwise.scoring.calibration import dice_bound, promised_dice
+from pixelwise.scoring.detection import image_score
 from pixelwise.scoring.semantic import class_scores, confusion, mean_of
 
 TOP = 255  # of the uncertainty map
+ANYTHING = "anything"  # in the place of the name of a class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +34,15 @@ class Confidence:
         No higher than the true mean Dice, for 90 % of images; None where the model knows no margin.
     uncertainty : float
         Mean over the pixels of the probability that the class they are decided for is wrong.
+    scores : dict
+        How sure it is that the image shows anything, and each class: see `image_scores`.
     """
 
     image: str
     dice: float | None
     bound: float | None
     uncertainty: float
+    scores: dict[str, float]
 
 
 def uncertainty_map(
@@ -87,7 +92,22 @@ def confidence_of(
         dice=dice,
         bound=None if dice is None or margin is None else dice_bound(dice, margin),
         uncertainty=1 - float(surest.mean(dtype=np.float64)),
+        scores=image_scores(probabilities, recipe),
     )
+
+
+def image_scores(probabilities: Float[np.ndarray, "channels height width"], recipe: Recipe) -> dict[str, float]:
+    """Return how sure it is that an image shows anything but the background (`ANYTHING`), and each class by its name.
+
+    Of two classes, and of objects, the first says it all. Without a background there is nothing to be sure of, and the
+    dict is empty. See `scoring.detection.image_score`.
+    """
+    if not has_background(recipe.task, recipe.classes):
+        return {}
+    found = {ANYTHING: image_score(1 - probabilities[0].astype(np.float32))}
+    if recipe.target.kind == "classes" and len(recipe.classes) > 2:
+        found |= {name: image_score(probabilities[i]) for i, name in enumerate(recipe.classes) if i}
+    return found
 
 
 def _first(recipe: Recipe) -> int:

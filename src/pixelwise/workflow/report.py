@@ -111,7 +111,7 @@ def _thresholds(run: Run) -> list[str]:
         trained = read_recipe(run.model_path).trained
     except PixelwiseError:  # a report of a run without a model shows the rest
         return []
-    kinds = {"thresholds": "Thresholds of objects", "calibration": "Calibration"}
+    kinds = {"thresholds": "Thresholds of objects", "areas": "Small areas", "calibration": "Calibration"}
     return [html.paragraphs([f"{title}. {trained[key]}" for key, title in kinds.items() if key in trained])]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.wording import counted
 
 WORDS = {
@@ -49,7 +50,8 @@ def describe_scores(scores: dict[str, Any]) -> str:
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}"
     ]
     describe = _describe_photos if scores["task"] == "classification" else _describe_masks
-    return "\n".join([*lines, *describe(scores), *(f"  {text}" for text in describe_confidence(scores))])
+    more = [*describe_images(scores), *describe_confidence(scores)]
+    return "\n".join([*lines, *describe(scores), *(f"  {text}" for text in more)])
 
 
 def describe_confidence(scores: dict[str, Any]) -> list[str]:
@@ -62,7 +64,7 @@ def describe_confidence(scores: dict[str, Any]) -> list[str]:
     verdict = "they hold" if after <= ECE_GOOD else "they do not hold: be careful with them"
     told = [
         f"probabilities of {what}: calibration error (ECE) {_number(found['ece_before'])} before scaling, "
-        f"{_number(after)} after (temperature {found['temperature']:.3f}); {verdict}"
+        f"{_number(after)} after ({_temperatures(found)}); {verdict}"
     ]
     if bound and bound["images"]:
         level, share = 100 * bound["level"], 100 * bound["share"]
@@ -74,6 +76,24 @@ def describe_confidence(scores: dict[str, Any]) -> list[str]:
     elif bound:
         told.append("lower bound of the predicted Dice: none, too few images were left out of training to say so")
     return told
+
+
+def describe_images(scores: dict[str, Any]) -> list[str]:
+    """Say how images that show something are told from empty ones; nothing where there are none of either."""
+    found = scores.get("images")
+    if not found:
+        return []
+    row = found["any"]
+    return [
+        f"whole images: something is found in {row['false_alarms']} of {row['empty']} empty ones "
+        f"({100 * row['false_alarm_rate']:.1f} % false alarms), nothing in {row['missed']} of {row['showing']} that "
+        f"show something ({100 * row['miss_rate']:.1f} % missed); AUROC {_number(row['auroc'])}, "
+        f"average precision {_number(row['average_precision'])}"
+    ]
+
+
+def _temperatures(found: dict[str, Any]) -> Temperatures:
+    return Temperatures(found["temperature"], found.get("doubt_temperature"))
 
 
 def _describe_photos(scores: dict[str, Any]) -> list[str]:

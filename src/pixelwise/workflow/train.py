@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pixelwise.workflow.config import (
     override,
     parse_assignments,
 )
-from pixelwise.workflow.environment import describe_environment, parse_duration
+from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import preparation_of
@@ -29,6 +29,7 @@ from pixelwise.workflow.run import Run
 from pixelwise.workflow.training.continuing import refuse_other_plan, reopen
 from pixelwise.workflow.training.cross_validation import CrossValidation
 from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.training.records import first_records
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
 
@@ -151,7 +152,7 @@ def train(
         own = parse_assignments(overrides)
         named = own if "transfer.encoder_weights" in own else parse_assignments(words)
         settled, weights = follow(settled, fingerprint, named, progress)
-        records = _records(dataset, fingerprint, machine, settled) | weights
+        records = first_records(dataset, fingerprint, machine, settled.training.seed) | weights
         if dealt is not None:
             total = propose_seconds(limit) if given is None or planned else None
             settled = _share_out(
@@ -204,29 +205,6 @@ def _share_out(
 def _share(left: float | None, folds: int, limit: Limit) -> Limit:
     """Return the limit that the plan of one fold is made for."""
     return limit if left is None else Limit(seconds=left / folds)
-
-
-def _records(dataset: Dataset, fingerprint: Any, machine: Machine, config: Config) -> dict[str, Any]:
-    """Return the JSON records of a new run folder."""
-    parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
-    groups = {case.name: case.group for case in dataset.cases if case.group}
-    return {
-        "fingerprint": asdict(fingerprint),
-        "splits": {"parts": parts, "groups": groups, "seed": config.training.seed},
-        "environment": describe_environment(machine, config.training.seed),
-        "understood": {
-            "data": dataset.root.name,
-            "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on
-            "told": list(dataset.told),
-            "problems": [asdict(problem) for problem in dataset.problems],
-            "cases": {part: len(names) for part, names in parts.items()},
-            "task": dataset.labelling.task,
-            "classes": list(dataset.labelling.classes),
-            "channels": dataset.channels,
-            "ignore_index": dataset.labelling.ignore_value,
-            "coded_by_colour": dataset.labelling.coded_by_colour,
-        },
-    }
 
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:

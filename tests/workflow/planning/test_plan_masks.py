@@ -190,7 +190,7 @@ def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
     assert plan(Limit(seconds=600.0)).reasons["training.patience"].endswith("where the learning rate reaches zero.")
 
 
-def test_each_kind_of_step_is_measured_once() -> None:
+def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
     asked: list[tuple[int, int, str]] = []
 
     def probe(config: Config) -> float:
@@ -198,7 +198,8 @@ def test_each_kind_of_step_is_measured_once() -> None:
         return quick(config)
 
     make_plan(sized(128, 128), Limit(seconds=600.0), 0, (RECIPE,), probe)
-    assert asked == [(64, 316, "float32"), (64, 316, "bfloat16")]
+    in_turns = ("float32", "bfloat16", "bfloat16", "float32", "float32", "bfloat16")
+    assert asked == [(64, 316, kind) for kind in in_turns], "and never again for the width"
 
 
 def test_two_limits_at_once_are_refused() -> None:

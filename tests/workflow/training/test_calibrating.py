@@ -4,15 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from pixelwise.engine.modelfile import read_recipe
 from pixelwise.images.files import write_image
 from pixelwise.images.synthetic import write_demo
+from pixelwise.labels.tempering import UNSCALED, Temperatures
 from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import find_temperature, logits_of
+from pixelwise.scoring.calibration import (
+    expected_calibration_error,
+    find_temperature,
+    logits_of,
+    reliability,
+    tempered,
+)
 from pixelwise.workflow.train import train
 from pixelwise.workflow.training import calibrating
-from pixelwise.workflow.training.calibrating import Seen, calibrate, fit_temperature, seconds_to_calibrate
+from pixelwise.workflow.training.calibrating import (
+    Seen,
+    calibrate,
+    fit_temperatures,
+    two_are_better,
+)
 from tiny import make_recipe
 
 SMALL = (
@@ -30,12 +43,14 @@ def seen(seed: int, pixels: int = 4000) -> Seen:
     said = (logit > 0).astype(np.uint8)
     came = 2 * float((said & truth).sum()) / float(said.sum() + truth.sum())
     truth[:100] = 255  # not known
-    return Seen(chances=np.stack([1 - sure, sure]).astype(np.float16), said=said, wanted=truth, came=came)
+    return Seen(
+        name=f"{seed:02}", chances=np.stack([1 - sure, sure]).astype(np.float16), said=said, wanted=truth, came=came
+    )
 
 
 def test_temperature_and_margin_of_drawn_images() -> None:
     found = calibrate([seen(seed) for seed in range(12)], make_recipe())
-    assert found.temperature == pytest.approx(2, rel=0.05)
+    assert found.temperatures.sure == pytest.approx(2, rel=0.05)
     assert found.images == 12
     assert found.margin == pytest.approx(0, abs=0.03)  # calibrated probabilities promise what comes
     assert found.before is not None
@@ -45,20 +60,21 @@ def test_temperature_and_margin_of_drawn_images() -> None:
 
 def test_some_pixels_of_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrating, "MOST_FITTED", 2 * 6000)
-    assert calibrate([seen(seed) for seed in range(12)], make_recipe()).temperature == pytest.approx(2, rel=0.15)
+    assert calibrate([seen(seed) for seed in range(12)], make_recipe()).temperatures.sure == pytest.approx(2, rel=0.15)
 
 
 def test_without_images_nothing_is_found_and_that_is_told() -> None:
     found = calibrate([], make_recipe())
-    assert (found.temperature, found.margin) == (1.0, None)
+    assert (found.temperatures, found.margin) == (UNSCALED, None)
     assert found.to_text() == "Probabilities are not calibrated: there are no pixels of validation images."
 
 
 def test_a_perfect_set_does_not_make_the_model_surer() -> None:
     chances = np.tile([[0.7, 0.3]], (500, 1))
-    assert fit_temperature(chances, np.zeros(500, np.int64)).temperature == 1.0
+    assert fit_temperatures(chances, np.zeros(500, np.int64), np.arange(500)).temperatures == UNSCALED
     spoilt = np.repeat([0, 1], [380, 120])
-    assert fit_temperature(chances, spoilt).temperature < 1  # control: with mistakes it is found
+    found = fit_temperatures(chances, spoilt, np.zeros(500, np.int64))
+    assert found.temperatures.sure < 1  # control: with mistakes it is found
 
 
 def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
@@ -66,18 +82,54 @@ def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
     chances = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
     truth = np.repeat([0, 1, 0, 1], [8820, 980, 100, 100])
     assert find_temperature(logits_of(chances), truth) > 1.05, "control: the likelihood asks for one"
-    found = fit_temperature(chances, truth)
-    assert found.temperature == 1.0
+    found = fit_temperatures(chances, truth, np.zeros(len(truth), np.int64))
+    assert found.temperatures == UNSCALED
     assert found.before == found.after == pytest.approx(0.01, abs=0.001)
     assert found.to_text() == (
         "Probabilities stay: calibration error (ECE) 0.0100 on pixels of validation images, not less when scaled."
     )
 
 
-def test_time_is_a_share_of_the_budget() -> None:
-    assert seconds_to_calibrate(None) is None
-    assert seconds_to_calibrate(600.0) == pytest.approx(12)
-    assert seconds_to_calibrate(1e6) == calibrating.SECONDS
+def spoilt_world(seed: int, images: int, spoil: Temperatures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of three classes that want the temperatures `spoil`, the truth, and the image of each pixel."""
+    rng = np.random.default_rng(seed)
+    before = softmax(rng.normal(0, 2.5, (6000 * images, 3)), axis=1)
+    chances = tempered(before, spoil)
+    truth = (chances.cumsum(1) < rng.random((len(chances), 1))).sum(1).clip(max=2)
+    return before, truth, np.repeat(np.arange(images), 6000)
+
+
+def error_of(chances: np.ndarray, truth: np.ndarray) -> float:
+    error = expected_calibration_error(reliability(chances, truth))
+    assert error is not None
+    return error
+
+
+def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
+    before, truth, image = spoilt_world(0, 6, Temperatures(1.6, 0.5))
+    found = fit_temperatures(before, truth, image)
+    assert found.temperatures.sure == pytest.approx(1.6, rel=0.1)
+    assert found.temperatures.doubt == pytest.approx(0.5, rel=0.1)
+    one = tempered(before, Temperatures(find_temperature(logits_of(before), truth)))
+    assert found.after is not None
+    assert found.after < 0.01 < 0.03 < error_of(one, truth)
+    assert found.to_text().startswith("Temperature 1.")
+    assert " where the network is sure, 0." in found.to_text()
+    recipe = found.into(make_recipe())
+    assert (recipe.temperature, recipe.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
+    alone = fit_temperatures(before, truth, np.zeros(len(truth), np.int64))  # control: one image cannot be left out
+    assert alone.temperatures.doubt is None
+
+
+def test_two_temperatures_that_only_some_images_want_are_not_taken() -> None:
+    """One image wants one change, the other the opposite: what is found on either is wrong on the other."""
+    worlds = [
+        spoilt_world(seed, 1, spoil) for seed, spoil in enumerate([Temperatures(2.0, 0.5), Temperatures(0.7, 2.0)])
+    ]
+    before, truth = (np.concatenate([world[part] for world in worlds]) for part in (0, 1))
+    assert not two_are_better(before, truth, np.repeat([0, 1], 6000))
+    alike = spoilt_world(0, 2, Temperatures(2.0, 0.5))  # control: what every image wants is taken
+    assert two_are_better(*alike)
 
 
 @pytest.mark.parametrize("kind", ["components", "distance"])

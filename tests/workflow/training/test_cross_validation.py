@@ -76,7 +76,7 @@ def without(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str
 def plain(run: Run) -> Model | PhotoModel:
     """The model of a run, not calibrated."""
     model = load(run.folder)
-    model.recipe = replace(model.recipe, temperature=1.0)
+    model.recipe = replace(model.recipe, temperature=1.0, doubt_temperature=None)
     return model
 
 
@@ -142,8 +142,10 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
     others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
-    temperature = min(load(run.fold(number).folder).recipe.temperature for number in others)  # the lower of two
-    model.recipe = replace(model.recipe, temperature=temperature)
+    recipes = [load(run.fold(number).folder).recipe for number in others]
+    sure = min(recipe.temperature for recipe in recipes)  # the lower of two
+    doubt = min(recipe.doubt_temperature or recipe.temperature for recipe in recipes)
+    model.recipe = replace(model.recipe, temperature=sure, doubt_temperature=doubt)
     chances = model.probabilities(pixels)
     said = np.equal(model.predict(pixels), 1)
     truth = kept["truth"][kept["case"] == case]

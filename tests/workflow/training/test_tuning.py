@@ -144,7 +144,7 @@ def test_words_and_time() -> None:
 
 WORDS = (
     "network.base=8", "network.depth=2", "patches.height=64", "patches.width=64", "patches.batch=2",
-    "training.precision=float32", "training.validate_every=20", "training.learning_rate=0.01",
+    "training.precision=float32", "training.validate_every=20", "training.learning_rate=0.01", "patches.coarse_share=0",
 )  # fmt: skip
 
 
@@ -164,7 +164,9 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     """Mean AP on the validation images, decoded apart from what predicts."""
     dataset = understand(data, DataOptions(), 0, Progress())
     model = load_model_for_prediction(run.model_path, device="cpu")
-    model.recipe = replace(model.recipe, temperature=1.0)  # thresholds are for probabilities that are not calibrated
+    model.recipe = replace(
+        model.recipe, temperature=1.0, doubt_temperature=None
+    )  # thresholds are for probabilities that are not calibrated
     looks: list[Look] = []
     for case in dataset.part("val"):
         assert case.mask is not None

@@ -26,8 +26,8 @@ def write_torch(path: Path, network: Trained, recipe: Recipe) -> None:
 class WrittenGraph:
     """A .pt2 file that was written a moment ago, for its proof.
 
-    PyTorch reads such files by unpickling, which runs what stands in them. So this is for files that this process has
-    written; others are for people who trust them.
+    PyTorch runs what stands in such files, also where nothing in them is pickled: sizes are text that it evaluates. So
+    this is for files that this process has written; others are for people who trust them.
     """
 
     def __init__(self, path: Path, recipe: Recipe) -> None:

@@ -1,7 +1,7 @@
 """Evaluate, of confidence: whether the probabilities mean what they say, and the bounds of the Dice hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Integer
 from pixelwise.engine.model import Prediction
 from pixelwise.engine.recipe import Recipe
 from pixelwise.labels.targets import IGNORE, class_channels, encode
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.scoring.calibration import (
     LEVEL,
     covered,
@@ -18,6 +19,7 @@ from pixelwise.scoring.calibration import (
     expected_calibration_error,
     reliability,
     tempered,
+    tempered_image,
 )
 from pixelwise.workflow.confidence import promise, true_dice
 from pixelwise.workflow.evaluation.mask_scores import rounded
@@ -29,17 +31,21 @@ MOST = 2**18  # pixels of an image whose probabilities are compared with the tru
 class Observed:
     """What was seen of the confidence: a reliability table of all pixels before and after scaling, promises of Dice.
 
-    `promised` and `came`, the promised and the true mean Dice, have an entry per image, None where there is none.
+    Probabilities come to it before scaling. `promised` and `came`, the promised and the true mean Dice, have an entry
+    per image, None where there is none.
     """
 
-    temperatures: list[float] = field(default_factory=list[float])
+    temperatures: list[Temperatures] = field(default_factory=list[Temperatures])
     before: list[np.ndarray] = field(default_factory=list[np.ndarray])
     after: list[np.ndarray] = field(default_factory=list[np.ndarray])
     promised: list[float | None] = field(default_factory=list[float | None])
     came: list[float | None] = field(default_factory=list[float | None])
 
-    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, recipe: Recipe) -> None:
-        """Take up an image whose probabilities were predicted; of large images `MOST` pixels, drawn at random."""
+    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, recipe: Recipe) -> Prediction:
+        """Take up an image and its probabilities before scaling, and return the prediction with those after.
+
+        Of large images `MOST` pixels are compared with the truth, drawn at random.
+        """
         if prediction.probabilities is None:
             raise ValueError("no probabilities to look at")
         classes = class_channels(recipe.target, len(prediction.probabilities))
@@ -48,17 +54,22 @@ class Observed:
         if len(known) > MOST:
             known = np.random.default_rng(len(self.promised)).choice(known, MOST, replace=False)
         chances = prediction.probabilities[:classes].reshape(classes, -1)[:, known].T
-        self.add(chances, wanted[known], recipe.temperature)
-        self.promised.append(promise(prediction.labels, prediction.probabilities, recipe))
+        self.add(chances, wanted[known], recipe.temperatures)
+        scaled = tempered_image(prediction.probabilities[:classes], recipe.temperatures)
+        self.promised.append(promise(prediction.labels, scaled, recipe))
         self.came.append(true_dice(truth, prediction.labels, recipe))
+        return replace(prediction, probabilities=scaled)
 
     def add(
-        self, chances: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"], temperature: float
+        self,
+        chances: Float[np.ndarray, "pixels classes"],
+        truth: Integer[np.ndarray, " pixels"],
+        temperatures: Temperatures,
     ) -> None:
-        """Count pixels (or photos) whose probabilities were scaled with a temperature."""
-        self.temperatures.append(temperature)
-        self.after.append(reliability(chances, truth))
-        self.before.append(reliability(tempered(chances, 1 / temperature), truth))
+        """Count pixels (or photos) before and after scaling."""
+        self.temperatures.append(temperatures)
+        self.before.append(reliability(chances, truth))
+        self.after.append(reliability(tempered(chances, temperatures), truth))
 
     def margin(self, images: Sequence[int]) -> float | None:
         """Return the margin of the Dice by some of the images, given by their places."""
@@ -68,15 +79,22 @@ class Observed:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON-ready record of the calibration error."""
+        doubts = [one.doubt for one in self.temperatures if one.doubt is not None]
         before, after = (np.sum(tables, axis=0) for tables in (self.before, self.after))
         return rounded(
             {
-                "temperature": float(np.median(self.temperatures)),
+                "temperature": float(np.median([one.sure for one in self.temperatures])),
+                "doubt_temperature": float(np.median(doubts)) if doubts else None,
                 "ece_before": expected_calibration_error(before),
                 "ece_after": expected_calibration_error(after),
                 "reliability": {"before": before.tolist(), "after": after.tolist()},
             }
         )
+
+
+def unscaled(recipe: Recipe) -> Recipe:
+    """Return the recipe with which probabilities come as they are before scaling."""
+    return replace(recipe, temperature=1.0, doubt_temperature=None)
 
 
 def judge_confidence(scores: dict[str, Any], observed: Observed, margins: Sequence[float | None]) -> dict[str, Any]:
@@ -107,9 +125,9 @@ def judge_photos(
     scores: dict[str, Any],
     chances: Float[np.ndarray, "images classes"],
     truth: Integer[np.ndarray, " images"],
-    temperature: float,
+    temperatures: Temperatures,
 ) -> dict[str, Any]:
-    """Add to the scores of photos what came of the confidence."""
+    """Add to the scores of photos what came of the confidence; `chances` are those before scaling."""
     observed = Observed()
-    observed.add(chances, truth, temperature)
+    observed.add(chances, truth, temperatures)
     return scores | {"confidence": observed.to_json()}

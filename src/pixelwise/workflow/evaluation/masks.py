@@ -14,7 +14,8 @@ from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_p
 from pixelwise.images.records import has_background
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
-from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence
+from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
+from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
 OBJECTS = ("background", "object")
@@ -31,13 +32,14 @@ def score_masks(
     BadDataset
         The masks have another task or other classes than the model.
     """
-    observed = Observed()
+    observed, whole = Observed(), ImageLevel()
 
     def look(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
-        observed.look(truth, prediction, model.recipe)
+        whole.look(truth, observed.look(truth, prediction, model.recipe), model.recipe)
 
-    results = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
-    scores = join_masks(results, model.recipe, dataset, cases, seed=seed)
+    raw = Model(unscaled(model.recipe), model.predictor)
+    results = count_masks(raw, dataset, cases, pages=pages, progress=progress, look=look)
+    scores = whole.judge(join_masks(results, model.recipe, dataset, cases, seed=seed), model.recipe)
     return judge_confidence(scores, observed, [model.recipe.dice_margin] * len(results))
 
 

@@ -17,9 +17,12 @@ from pixelwise.engine.recipe import Recipe
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
+from pixelwise.labels.tempering import Temperatures
 from pixelwise.progress import Progress
+from pixelwise.scoring.calibration import tempered
 from pixelwise.wording import counted
-from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence
+from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
+from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import count_masks, join_masks
 from pixelwise.workflow.evaluation.photos import join_photos, look_at_photos, true_classes
@@ -35,7 +38,7 @@ Fold = tuple[int, list[Case]]
 class Kept:
     """What is kept beside the scores, for calibration; a row per pixel (or photo), and one per case.
 
-    `probabilities` are those of the classes of the target, calibrated with the middle temperature of the other folds
+    `probabilities` are those of the classes of the target, calibrated with the middle temperatures of the other folds
     (logits follow from them: `scoring.calibration.logits_of`), `truth` is the true one, `case` the number of the case.
     `expected_dice` is the Dice that the probabilities promise, sum 2 p [said] / sum (p + [said]), and `dice` the one
     that came of it; NaN where a class is in neither.
@@ -96,13 +99,22 @@ def evaluate_out_of_fold(
 
 def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
     """Return targets that differ in their thresholds as one: of each threshold the middle value, the lower of two."""
-    values = {name: median_low(getattr(target, name) for target in targets) for name in THRESHOLDS}
-    return replace(targets[0], **values)
+    values: dict[str, Any] = {name: median_low(getattr(target, name) for target in targets) for name in THRESHOLDS}
+    classes = max(len(target.class_areas) for target in targets)
+    areas = [(*target.class_areas, *[0] * (classes - len(target.class_areas))) for target in targets]
+    return replace(targets[0], **values, class_areas=tuple(map(median_low, zip(*areas, strict=True))))
 
 
-def common_temperature(recipes: Sequence[Recipe]) -> float:
-    """Return the temperatures of several models as one: the middle value, the lower of two."""
-    return median_low(recipe.temperature for recipe in recipes)
+def common_temperatures(recipes: Sequence[Recipe]) -> Temperatures:
+    """Return the temperatures of several models as those of one: of each the middle value, the lower of two."""
+    each = [recipe.temperatures for recipe in recipes]
+    doubts = [one.sure if one.doubt is None else one.doubt for one in each]
+    two = any(one.doubt is not None for one in each)
+    return Temperatures(median_low(one.sure for one in each), median_low(doubts) if two else None)
+
+
+def _with(recipe: Recipe, temperatures: Temperatures) -> Recipe:
+    return replace(recipe, temperature=temperatures.sure, doubt_temperature=temperatures.doubt)
 
 
 def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
@@ -132,7 +144,7 @@ def _judge_masks(
     heads: list[dict[str, Any]] = []
     recipe: Recipe | None = None
 
-    observed = Observed()
+    observed, whole = Observed(), ImageLevel()
     recipes = [read_recipe(run.fold(number).model_path) for number, _ in folds]
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
@@ -142,12 +154,13 @@ def _judge_masks(
         # others are used
         others = [*recipes[:place], *recipes[place + 1 :]]
         target = common_target([other.target for other in others])
-        recipe = known = replace(model.recipe, target=target, temperature=common_temperature(others))
-        model = Model(known, model.predictor)
+        recipe = known = _with(replace(model.recipe, target=target), common_temperatures(others))
+        model = Model(unscaled(known), model.predictor)
 
         def look(case: Case, truth: np.ndarray, prediction: Prediction, recipe: Recipe = known) -> None:
-            _keep(kept, truth, prediction, recipe, each, seed)
-            observed.look(truth, prediction, recipe)
+            scaled = observed.look(truth, prediction, recipe)
+            whole.look(truth, scaled, recipe)
+            _keep(kept, truth, scaled, recipe, each, seed)
 
         some = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
         heads.append(join_masks(some, known, dataset, cases, seed=seed)["headline"])
@@ -155,7 +168,7 @@ def _judge_masks(
     if recipe is None:
         raise ValueError("no folds to score")
     together = [case for _, cases in folds for case in cases]
-    scores = join_masks(results, recipe, dataset, together, seed=seed)
+    scores = whole.judge(join_masks(results, recipe, dataset, together, seed=seed), recipe)
     scores = judge_confidence(scores, observed, _margins(folds, observed))
     scores["confidence"]["bound"]["margin"] = observed.margin(range(len(results)))  # that of the ensemble
     return scores, heads
@@ -189,12 +202,13 @@ def _judge_photos(
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, PhotoModel):
             raise TypeError("classes are told by a model of photos")
-        temperature = common_temperature([*recipes[:place], *recipes[place + 1 :]])
-        model.recipe = replace(model.recipe, temperature=temperature)
+        temperatures = common_temperatures([*recipes[:place], *recipes[place + 1 :]])
+        model.recipe = unscaled(model.recipe)
         classes = model.recipe.classes
         truth = true_classes(classes, dataset, cases)
-        chances = look_at_photos(model, cases, pages=pages, progress=progress)
-        observed.add(chances, truth, temperature)
+        before = look_at_photos(model, cases, pages=pages, progress=progress)
+        observed.add(before, truth, temperatures)
+        chances = tempered(before, temperatures).astype(np.float32)
         heads.append(join_photos(chances, truth, classes, cases, seed=seed)["headline"])
         first = sum(map(len, kept.truth))
         kept.probabilities.append(chances)

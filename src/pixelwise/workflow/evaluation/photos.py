@@ -1,6 +1,7 @@
 """Evaluate, of whole-image classes: the class of each image is told and compared with its folder."""
 
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,8 @@ from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Dataset, read_pixels
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.workflow.evaluation.confidence import judge_photos
+from pixelwise.scoring.calibration import tempered
+from pixelwise.workflow.evaluation.confidence import judge_photos, unscaled
 from pixelwise.workflow.evaluation.photo_scores import summarise_photos
 
 TOGETHER = 64  # images that are read and predicted at once: a bound on the memory
@@ -29,9 +31,12 @@ def score_photos(
         There are masks instead of class folders, or folders that the model knows no class for.
     """
     truth = true_classes(model.recipe.classes, dataset, cases)
-    chances = look_at_photos(model, cases, pages=pages, progress=progress)
-    scores = join_photos(chances, truth, model.recipe.classes, cases, seed=seed)
-    return judge_photos(scores, chances, truth, model.recipe.temperature)
+    recipe, raw = model.recipe, copy(model)
+    raw.recipe = unscaled(recipe)
+    chances = look_at_photos(raw, cases, pages=pages, progress=progress)
+    scaled = tempered(chances, recipe.temperatures).astype(np.float32)
+    scores = join_photos(scaled, truth, recipe.classes, cases, seed=seed)
+    return judge_photos(scores, chances, truth, recipe.temperatures)
 
 
 def look_at_photos(

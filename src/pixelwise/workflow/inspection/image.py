@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from pixelwise.commit import commit_bytes
 from pixelwise.engine.insight import Evidence, Insight
@@ -17,6 +16,7 @@ from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.images.cases import read_pixels
 from pixelwise.labels.decoding import decode
 from pixelwise.labels.targets import probabilities_of
+from pixelwise.labels.tempering import tempered_softmax
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
@@ -193,7 +193,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
     names = TARGETS.get(recipe.target.kind, recipe.classes) if recipe.view is None else recipe.classes
     wanted = _index(question.class_name, names)
     if recipe.view is not None:
-        chances = softmax(logits / recipe.temperature)
+        chances = tempered_softmax(logits, recipe.temperatures, 0)
         best = np.argsort(-chances, kind="stable").tolist()
         index = best[0] if wanted is None else wanted
         seen = ", ".join(f"{names[i]} {chances[i]:.2f}" for i in best[:3])
@@ -207,7 +207,7 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
         row, column = (place - start for place, start in zip(question.pixel, sight.origin, strict=True))
         index = int(found[row, column]) if wanted is None else wanted
         region[sight.keep][row, column] = True
-        chances = probabilities_of(logits[:, *sight.keep], recipe.target, recipe.temperature)
+        chances = probabilities_of(logits[:, *sight.keep], recipe.target, recipe.temperatures)
         chance = chances[index, row, column]
         where = f"at row {question.pixel[0]}, column {question.pixel[1]}"
         words = f"Evidence for {names[index]} {where}, where its probability is {chance:.2f}."

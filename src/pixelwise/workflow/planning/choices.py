@@ -1,6 +1,7 @@
 """Choices: what all planning shares, whatever the task: how long, each value with its reason, the user's own above."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, with_settings
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
+PRECISION_ROUNDS, PRECISION_SHARE = 3, 0.03  # measurements of each precision, and what those after the first may take
 VALIDATIONS = 20
 VALIDATION_SHARE = 0.06  # of the training time
 CHECKPOINT_SECONDS = 60
@@ -61,31 +63,52 @@ def steps_for(seconds: float, seconds_per_step: float) -> int:
     return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
 
 
-def remember(probe: Probe) -> Probe:
-    """Return a probe that measures each kind of step once: slow steps cost the time that is to be filled."""
-    known: dict[tuple[Any, ...], float] = {}
+class Remembered:
+    """A probe that measures each kind of step once: slow steps cost the time that is to be filled.
 
-    def ask(config: Config) -> float:
-        key = config.network, config.patches, config.photos, config.loss, config.training
-        if key not in known:
-            known[key] = probe(config)
-        return known[key]
+    Where a kind is measured again the fastest counts: other work on the machine makes steps slower, never faster.
+    """
 
-    return ask
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._known: dict[tuple[Any, ...], float] = {}
+
+    def __call__(self, config: Config) -> float:
+        """Return what is known, or measure it."""
+        return self._known[_kind(config)] if _kind(config) in self._known else self.again(config)
+
+    def again(self, config: Config) -> float:
+        """Measure, and return the least of all that was measured."""
+        self._known[_kind(config)] = min(self._probe(config), self._known.get(_kind(config), math.inf))
+        return self._known[_kind(config)]
 
 
-def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Probe) -> Choices:
-    """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly."""
+def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Remembered, limit: Limit) -> Choices:
+    """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly.
+
+    One look can come while other work has the machine, and would be wrong for the whole run. So both precisions are
+    measured in turns, back and forth, as often as a small part of the time allows, and of each the fastest counts.
+    """
     if "training.precision" in fixed or device == "mps":
         return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
-    kinds = ("float32", "bfloat16")
-    seconds = [probe(with_settings(config, {"training.precision": kind}, {})) for kind in kinds]
+    kinds = [with_settings(config, {"training.precision": kind}, {}) for kind in ("float32", "bfloat16")]
+    began = time.perf_counter()
+    seconds = [probe(kind) for kind in kinds]
+    round_, most = time.perf_counter() - began, PRECISION_SHARE * (propose_seconds(limit) or DEFAULT_BUDGET)
+    for number in range(1, min(PRECISION_ROUNDS, 1 + int(most / max(round_, 1e-9)))):
+        for place in (1, 0) if number % 2 else (0, 1):
+            seconds[place] = probe.again(kinds[place])
     gain = seconds[0] / seconds[1]
     name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
     why = f"A training step in bfloat16 was measured {gain:.2f} times as fast here"
     if name == "float32":
         why += f": too little to pay for its coarser numbers, which {WORTH_BFLOAT16} times would"
     return {"training.precision": (name, f"{why}.")}
+
+
+def _kind(config: Config) -> tuple[Any, ...]:
+    """Return what the time of a step depends on."""
+    return config.network, config.patches, config.photos, config.loss, config.training
 
 
 def fill_time(

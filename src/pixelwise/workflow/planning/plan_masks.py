@@ -24,11 +24,11 @@ from pixelwise.workflow.planning.choices import (
     Choices,
     Limit,
     Probe,
+    Remembered,
     choose_precision,
     fill_time,
     propose_seconds,
     put,
-    remember,
 )
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
@@ -78,7 +78,7 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
     fixed, own = parse_assignments(overrides), parse_assignments(without_recipe(overrides))
-    probe = remember(probe)
+    probe = Remembered(probe)
     config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _learning):
         config = put(config, choose(ground, limit, config), fixed)
@@ -86,7 +86,7 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     fitted = _fit_patches(config, ground, fixed, own)
     fixed |= {key: value for key, (value, _) in fitted.items()}
     config = put(config, fitted, own)
-    config = put(config, _precision(config, ground, fixed, probe), fixed)
+    config = put(config, _precision(config, ground, limit, fixed, probe), fixed)
     config = explain(_fill_time(config, ground, limit, fixed, probe), overrides)
     return put(config, fitted, own)
 
@@ -253,9 +253,9 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
     return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
 
 
-def _precision(config: Config, ground: Ground, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+def _precision(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Remembered) -> Choices:
     width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
-    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
+    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe, limit)
 
 
 def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:

@@ -23,6 +23,7 @@ from pixelwise.workflow.planning.choices import (
     Choices,
     Limit,
     Probe,
+    Remembered,
     choose_precision,
     fill_time,
     propose_seconds,
@@ -66,7 +67,8 @@ def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Seq
     _check_network(config)
     config = put(config, _learning(config, len(ground.labelling.classes)), fixed)
     config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    config = put(config, choose_precision(_small_step(config), ground.machine.device, fixed, probe), fixed)
+    precision = choose_precision(_small_step(config), ground.machine.device, fixed, Remembered(probe), limit)
+    config = put(config, precision, fixed)
     config, measured = _fit_to_time(config, ground, limit, fixed, probe)
     epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), counted(config.photos.batch, "photo")
     filled = fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)

@@ -59,10 +59,19 @@ def predict_photos(
 
 def _refuse_masks(wishes: Wishes) -> None:
     """Refuse what only masks have, instead of passing it over."""
-    given = {"--overlays": wishes.overlays, "--confidence": wishes.confidence}
-    given |= {"--turns": wishes.turns is not None, "--tile": wishes.tile is not None}
+    turns = "Leave it out; --symmetries averages each image with its mirror image."
+    given = {
+        "--overlays": wishes.overlays,
+        "--confidence": wishes.confidence,
+        "--turns": wishes.turns is not None,
+        "--tile": wishes.tile is not None,
+        "--tolerance": wishes.tolerance is not None,
+        "--format": wishes.format is not None,
+        "--compression": wishes.compression is not None,
+        "--sampled-intensities": wishes.sampled_intensities,
+    }
     for name in (name for name, there in given.items() if there):
-        mend = "Leave it out; --symmetries averages each image with its mirror image."
+        mend = turns if name == "--turns" else "Leave it out."
         raise BadOption("options of whole-image classes", f"{name}, which belongs to masks", mend)
 
 

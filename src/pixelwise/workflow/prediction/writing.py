@@ -169,8 +169,12 @@ def write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: 
 
 def write_confidence(path: Path, rows: Sequence[Confidence]) -> None:
     """Write a row per image; what is not known is empty."""
-    cells = ((r.image, _share(r.dice), _share(r.bound), _share(r.uncertainty)) for r in rows)
-    _write_csv(path, ("image", "predicted_dice", "dice_lower_bound_90", "mean_uncertainty"), cells)
+    scored = list(rows[0].scores) if rows else []
+    cells = (
+        (r.image, *map(_share, (r.dice, r.bound, r.uncertainty, *(r.scores[name] for name in scored)))) for r in rows
+    )
+    head = ("image", "predicted_dice", "dice_lower_bound_90", "mean_uncertainty")
+    _write_csv(path, (*head, *(f"score_{name}" for name in scored)), cells)
 
 
 def _share(value: float | None) -> str:

@@ -32,6 +32,8 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
         parts.append(html.table(("IoU above", "AP, mean over images", "AP, all objects"), ap, "Objects"))
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others))
+    if images := scores.get("images"):
+        parts.append(_whole_images(images))
     if boundaries := found.get("boundaries"):
         parts.append(html.table(("score", "value"), [(words(k), v) for k, v in boundaries.items()], "Boundaries"))
     if len(scores["classes"]) > 2:
@@ -40,6 +42,14 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
         caption = "Confusion, in percent of the true pixels"
         parts.append(html.table(("truth \\ predicted", *names), shares, caption, digits=1))
     return [*parts, *empty_classes(scores.get("empty", {}))]
+
+
+def _whole_images(found: dict[str, Any]) -> str:
+    """Return the table of how images that show something, or a class, are told from those that do not."""
+    names = ("image shows", "images", "missed", "images without", "false alarms", "AUROC", "average precision")
+    keys = ("name", "showing", "missed", "empty", "false_alarms", "auroc", "average_precision")
+    rows = [{"name": "anything", **found["any"]}, *found["classes"]]
+    return html.table(names, [tuple(row[key] for key in keys) for row in rows], "Whole images")
 
 
 def _shares(name: str, line: list[int]) -> tuple[Any, ...]:

@@ -6,14 +6,13 @@ that their scores are those of images that the network has never met.
 """
 
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import Any
 
 from pixelwise.commit import commit_json
 from pixelwise.engine.modelfile import read_recipe, save_ensemble
-from pixelwise.errors import Interrupted
 from pixelwise.images.cases import Dataset
 from pixelwise.images.folds import joined, leave_out
 from pixelwise.progress import Progress
@@ -21,12 +20,13 @@ from pixelwise.wording import command, counted
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.out_of_fold import (
     common_target,
-    common_temperature,
+    common_temperatures,
     evaluate_out_of_fold,
 )
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
 from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.training.stopping import say_where
 from pixelwise.workflow.training.student import train_student
 from pixelwise.workflow.training.turns import Average, describe_averages
 
@@ -103,16 +103,9 @@ class CrossValidation:
             "splits": self._run.splits | {"parts": parts, "fold": fold},
         }
 
-    @contextmanager
-    def _stopped(self, where: str) -> Generator[None, None, None]:
+    def _stopped(self, where: str) -> AbstractContextManager[None]:
         """Say of what is stopped how the whole goes on."""
-        mend = f"The state is saved. Go on with: {self._run.how_to_go_on(self._dataset.root)}"
-        try:
-            yield
-        except Interrupted as error:
-            raise Interrupted(error.expected, f"{where}: {error.came}", mend, self._run.folder) from error
-        except KeyboardInterrupt as error:
-            raise Interrupted("all folds", where, mend, self._run.folder) from error
+        return say_where("all folds", where, self._run.how_to_go_on(self._dataset.root), self._run.folder)
 
     def _join(self, scores: dict[str, Any]) -> None:
         """Write the ensemble and the summary, and say what it costs."""
@@ -130,7 +123,7 @@ class CrossValidation:
             members,
             common_target([recipe.target for recipe in recipes]),
             trained,
-            temperature=common_temperature(recipes),
+            temperatures=common_temperatures(recipes),
             dice_margin=scores["confidence"].get("bound", {}).get("margin"),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]

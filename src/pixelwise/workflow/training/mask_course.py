@@ -20,7 +20,9 @@ from pixelwise.workflow.config import OWN
 from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
-from pixelwise.workflow.training.calibrating import calibrate_model, seconds_to_calibrate
+from pixelwise.workflow.training.areas import choose_areas_of_model, may_choose
+from pixelwise.workflow.training.calibrating import calibrate_model
+from pixelwise.workflow.training.looking import seconds_to_look
 from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
@@ -49,9 +51,7 @@ class MaskCourse:
         config = run.config
         self._tuned = config.training.tune and config.target.kind != "classes" and dataset.labelling.task == "instance"
         self._seconds = seconds_to_tune(config.training.budget)
-        self._calibrated, self._calibrating = config.training.tune, seconds_to_calibrate(config.training.budget)
-        tuning, calibrating = self._seconds if self._tuned else None, self._calibrating if self._calibrated else None
-        self.finish_seconds = (tuning or 0.0) + (calibrating or 0.0)
+        self._calibrated, self._looking = config.training.tune, seconds_to_look(config.training.budget)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
@@ -64,7 +64,13 @@ class MaskCourse:
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
         self.sampler = self._make_sampler(pieces)
-        self._validation = self._make_validation(read_material(dataset, dataset.part("val"), *read), device)
+        validating = read_material(dataset, dataset.part("val"), *read)
+        ground = has_background(dataset.labelling.task, dataset.labelling.classes)
+        self._areas = config.training.tune and ground and "class_areas" not in self._fixed
+        self._areas = self._areas and may_choose([piece.target for piece in validating], config.target)
+        seconds = [self._seconds if self._tuned else None, *[self._looking] * (self._calibrated + self._areas)]
+        self.finish_seconds = sum(some or 0.0 for some in seconds)
+        self._validation = self._make_validation(validating, device)
 
     def follow(self, schedule: Schedule) -> None:
         """Let the coarse beginning end where its share of the schedule does."""
@@ -88,23 +94,32 @@ class MaskCourse:
         self._validation.film(network, step)
 
     def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
-        """Choose weights and thresholds of objects on validation images, then calibrate the probabilities on them."""
+        """Choose weights and thresholds on validation images, then calibrate the probabilities on them."""
         won = self._tune(model, rival) if self._tuned else False
-        if self._calibrated:
-            pages, seconds = self._run.config.data.pages, self._calibrating
-            told = calibrate_model(
-                model, self._dataset, pages, device=self._device, seconds=seconds, progress=self._progress
-            )
-            self._progress.tell(told)
+        for wanted, find in ((self._areas, choose_areas_of_model), (self._calibrated, calibrate_model)):
+            if wanted:
+                pages, seconds = self._run.config.data.pages, self._looking
+                told = find(model, self._dataset, pages, device=self._device, seconds=seconds, progress=self._progress)
+                self._progress.tell(told)
         return won
+
+    @property
+    def _fixed(self) -> list[str]:
+        """Options of the target that the user has set."""
+        return [key.removeprefix("target.") for key, why in self._run.config.reasons.items() if why == OWN]
 
     def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
         """Choose weights and thresholds of objects, but those that the user has set."""
-        config = self._run.config
-        fixed = [key.removeprefix("target.") for key, why in config.reasons.items() if why == OWN]
-        pages, seconds = config.data.pages, self._seconds
+        pages, seconds = self._run.config.data.pages, self._seconds
         told, won = tune_model(
-            model, rival, self._dataset, pages, fixed, device=self._device, seconds=seconds, progress=self._progress
+            model,
+            rival,
+            self._dataset,
+            pages,
+            self._fixed,
+            device=self._device,
+            seconds=seconds,
+            progress=self._progress,
         )
         self._progress.tell(told)
         return won

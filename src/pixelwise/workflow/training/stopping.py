@@ -4,7 +4,10 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from pixelwise.errors import Interrupted
 
 
 @contextmanager
@@ -26,3 +29,27 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def say_where(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
+    """Say of what is stopped, as one of several trainings, how the whole goes on.
+
+    Parameters
+    ----------
+    whole : str
+        What should have been done.
+    where : str
+        In which part of it this is.
+    how : str
+        What goes on: a command, or how to find it.
+    folder : Path
+        Of the whole.
+    """
+    mend = f"The state is saved. Go on with: {how}"
+    try:
+        yield
+    except Interrupted as error:
+        raise Interrupted(error.expected, f"{where}: {error.came}", mend, folder) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(whole, where, mend, folder) from error

@@ -1,0 +1,90 @@
+"""The command that looks ahead: what more masks would bring."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelwise.errors import BadOption
+from pixelwise.interface.cli_parts import (
+    AllowDuplicates,
+    Classes,
+    Device,
+    Foreground,
+    GroupBy,
+    IgnoreIndex,
+    Images,
+    Json,
+    Masks,
+    Pages,
+    Task,
+    ValShare,
+    show,
+)
+from pixelwise.interface.flags import data_options
+
+SOME_FAILED = 3
+
+
+def add_forecast_command(app: typer.Typer) -> None:
+    """Give an application the command `forecast`."""
+    app.command()(forecast)
+
+
+def forecast(
+    data: Annotated[Path, typer.Argument(help="Folder of images and masks; some images may lack one.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="section.setting=value, such as network.depth=5.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each training, instead of a budget.")] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="Folder of more images without masks.")] = None,
+    more: Annotated[str, typer.Option(help="How many more masks are asked about, with commas.")] = "10,50",
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default forecasts/<name>.")] = None,
+    seed: Annotated[int, typer.Option(help="Every random draw is a function of it.")] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    images: Images = None,
+    masks: Masks = None,
+    task: Task = "auto",
+    classes: Classes = None,
+    ignore_index: IgnoreIndex = None,
+    foreground: Foreground = None,
+    val_share: ValShare = 0.2,
+    group_by: GroupBy = None,
+    pages: Pages = None,
+    allow_duplicates: AllowDuplicates = False,
+) -> None:
+    """Say what more masks would bring, with an interval, and which images to label next."""
+    options = data_options(locals())
+    from pixelwise.workflow.forecast import forecast as verb
+
+    found = verb(
+        data,
+        budget=budget,
+        steps=steps,
+        unlabelled=unlabelled,
+        more=_counts(more),
+        out=out,
+        seed=seed,
+        device=device,
+        data_options=options,
+        overrides=overrides or (),
+    )
+    show(found.to_json(), as_json, found.to_text())
+    if found.ranking.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them.
+
+    Raises
+    ------
+    BadOption
+        A word is no whole number.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise BadOption("--more as whole numbers with commas", f"`{text}`", "Write for example --more 10,50.")
+    return tuple(map(int, words))

@@ -1,0 +1,163 @@
+"""The trainings of a forecast: an ordinary run on each part of the data, all scored on the same images.
+
+FOLDER/trainings/9-1 is the run on 9 images, the first time. A training is done when what was counted on the validation
+images stands there; what was stopped goes on in the training where it was stopped.
+"""
+
+import json
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelwise.commit import commit_json
+from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.errors import BadRun
+from pixelwise.images.cases import Dataset
+from pixelwise.images.nested import learn_from
+from pixelwise.progress import Advance, Progress
+from pixelwise.scoring.learning_curve import Trials
+from pixelwise.wording import counted
+from pixelwise.workflow.evaluation.masks import count_masks
+from pixelwise.workflow.forecasting.beginning import Beginning, seed_of
+from pixelwise.workflow.forecasting.headline import headline_of
+from pixelwise.workflow.forecasting.schedule import Trial
+from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import words
+from pixelwise.workflow.training.loop import Training
+from pixelwise.workflow.training.stopping import say_where
+
+COUNTED = "counted.json"
+
+
+class BarsAlone(Progress):
+    """Shows the bars of one training among many, and leaves its sentences out."""
+
+    def __init__(self, progress: Progress, which: str) -> None:
+        self._progress, self._which = progress, which
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
+        """Show a bar that says of which training it is."""
+        title = self._which if label == "training" else f"{label}, {self._which}"
+        with self._progress.bar(title, total) as advance:
+            yield advance
+
+
+@dataclass(frozen=True)
+class PartTrainings:
+    """All trainings of a forecast, from their start or from where they were stopped.
+
+    After `deadline` (of `time.monotonic()`) none begins that the curve can do without; None is no deadline.
+    """
+
+    folder: Path
+    beginning: Beginning
+    dataset: Dataset
+    device: str
+    progress: Progress
+    deadline: float | None
+
+    def go(self) -> tuple[Trials, list[Trial]]:
+        """Train and score what is left, and return what was counted in all trainings, and which these are.
+
+        Raises
+        ------
+        Interrupted
+            Stopped by the user; the state is saved.
+        Diverged
+            A loss stayed non-finite.
+        BadRun
+            The record of a finished training is damaged.
+        """
+        trials, headline = self.beginning.schedule.trials, headline_of(self.dataset.labelling)
+        rows: list[np.ndarray] = []
+        made: list[Trial] = []
+        seconds: list[float] = []
+        for number, trial in enumerate(trials, 1):
+            path = self.run_of(trial).folder / COUNTED
+            done = path.is_file()
+            if not done and self._too_late(made, seconds):
+                continue
+            if not done:
+                began = time.monotonic()
+                self.make(trial)
+                seconds.append(time.monotonic() - began)
+            made.append(trial)
+            rows.append(self._read(path))
+            score = headline.score(rows[-1].sum(0))
+            told = "none" if score is None else f"{score:.3f}"
+            images = counted(trial.masks, "image")
+            which = f"Training {number} of {len(trials)}, on {images}{', is done' * done}"
+            self.progress.tell(f"{which}: {words(headline.name)} {told}.")
+        if left := len(trials) - len(made):
+            why = "a step takes more time here than was measured beforehand"
+            out = counted(left, "training is", "trainings are")
+            self.progress.tell(f"{out} left out: {why}. The same command goes on with what is left.")
+        masks = np.array([trial.masks for trial in made], np.int64)
+        return Trials(masks=masks, rows=np.stack(rows), statistic=headline.score), made
+
+    def _too_late(self, made: Sequence[Trial], seconds: Sequence[float]) -> bool:
+        """Tell whether another training would miss the deadline; each size once, and one twice, are made anyway."""
+        if self.deadline is None or not seconds or len(made) <= len(self.beginning.schedule.sizes):
+            return False
+        return time.monotonic() + sum(seconds) / len(seconds) > self.deadline
+
+    def run_of(self, trial: Trial) -> Run:
+        """Return the run of a training; it may not have begun."""
+        return Run(self.folder / "trainings" / trial.name)
+
+    def make(self, trial: Trial) -> None:
+        """Train on a part, or go on with it; then count on the validation images, and write what was counted.
+
+        Raises
+        ------
+        Interrupted, Diverged
+            As `go` does.
+        """
+        trials = self.beginning.schedule.trials
+        number = trials.index(trial) + 1
+        which = f"training {number} of {len(trials)}"
+        with say_where("all trainings", which, "the same command", self.folder):
+            self._train(trial, number, BarsAlone(self.progress, which))
+
+    def _train(self, trial: Trial, number: int, quiet: Progress) -> None:
+        run, started, beginning = self.run_of(trial), time.monotonic(), self.beginning
+        part = learn_from(self.dataset, beginning.orders[trial.repeat - 1][: trial.masks], beginning.looked_at)
+        if not run.summary_path.is_file():
+            if not run.config_path.is_file():
+                run.begin(seed_of(beginning.config, number), self._records(part))
+            Training(run, part, self.device, quiet, started).go()
+        model = load_model_for_prediction(run.folder, device=self.device)
+        pages = beginning.config.data.pages
+        results = count_masks(model, self.dataset, part.part("val"), pages=pages, progress=quiet)
+        headline = headline_of(self.dataset.labelling)
+        found = {"images": [result.name for result in results], "rows": [headline.row(result) for result in results]}
+        commit_json(run.folder / COUNTED, found)
+
+    def _records(self, part: Dataset) -> dict[str, Any]:
+        """Return the JSON records of the run of a training."""
+        names = {name: [case.name for case in part.part(name)] for name in ("train", "val", "test")}
+        records = self.beginning.records
+        counts = {name: len(found) for name, found in names.items()}
+        return records | {
+            "understood": records["understood"] | {"cases": counts},
+            "splits": records["splits"] | {"parts": names},
+        }
+
+    def _read(self, path: Path) -> np.ndarray:
+        """Return what was counted in a finished training (images, numbers)."""
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            rows = np.array(found["rows"], np.float64)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            mend = "Remove the folder of this training: it is then trained again."
+            raise BadRun("what was counted in a training", str(error), mend, path) from error
+        if rows.ndim != 2 or sorted(found.get("images", ())) != sorted(self.beginning.looked_at):
+            mend = "Remove the folder of this training: it is then trained again."
+            raise BadRun("what was counted on the validation images", "other images", mend, path)
+        return rows

@@ -1,0 +1,80 @@
+"""The files of a forecast: numbers, pictures, and a page with both."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from pixelwise.commit import commit_bytes, commit_json, commit_text
+from pixelwise.engine.model import Model
+from pixelwise.images.cases import read_pixels
+from pixelwise.workflow.forecasting.candidates import ask, middle
+from pixelwise.workflow.forecasting.results import Forecast
+from pixelwise.workflow.painting import stretch
+from pixelwise.workflow.reporting import page as html
+from pixelwise.workflow.reporting.learning_curve import MOST_SHOWN, Shown, draw_candidates, draw_curve
+from pixelwise.workflow.summary import words
+
+ON_PAGE = 30  # candidates in the page's table; the file has all
+READING = (
+    "A dot is a training on so many of the images, for the same number of steps, scored on the same validation images. "
+    "The line is the curve that fits them best; beyond the images there are it is dashed, because nothing was tried "
+    "there. The shade holds the true curve in four of five worlds that look like this one, if curves bend as they "
+    "usually do. The interval of a gain is narrower than that of the score: the same images score both."
+)
+CHOOSING = (
+    "The networks of the two largest parts say what they see in each image. Where they disagree (in bits a pixel; "
+    "painted orange above), more masks would settle it; where all are equally unsure, they would not. Each image "
+    "counts less, the more it looks like one that is labelled or ranks higher: the list is not twenty of a kind."
+)
+COLUMNS = ("rank", "image", "disagreement", "uncertainty", "distance", "why")
+
+
+def write_forecast(found: Forecast, voters: Sequence[Model], pages: int | None) -> None:
+    """Write all files of a forecast; forecast.json comes last."""
+    folder, name = found.folder, words(found.score)
+    rows = [(masks, time, f"{score:.6f}") for masks, time, score in found.rows()]
+    commit_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
+    curve = (found.trials, found.outlook, found.more, name)
+    commit_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
+    sheet = _sheet(found, voters, pages)
+    listed = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in found.ranking.candidates]
+    if sheet is not None:
+        commit_text(folder / "label_next.csv", _csv(COLUMNS, listed))
+        commit_bytes(folder / "label_next.png", sheet)
+    commit_text(folder / "report.html", _page(found, draw_curve(*curve, "svg"), sheet, listed))
+    commit_json(folder / "forecast.json", found.to_json())
+
+
+def _sheet(found: Forecast, voters: Sequence[Model], pages: int | None) -> bytes | None:
+    shown: list[Shown] = []
+    for candidate in found.ranking.candidates[:MOST_SHOWN]:
+        pixels = middle(read_pixels(candidate.image, voters[0].recipe.channels, pages).pixels)
+        title = f"{candidate.rank}  {candidate.image.name}"
+        shown.append(Shown(title, stretch(pixels), ask(voters, pixels).disagreement()))
+    return draw_candidates(shown) if shown else None
+
+
+def _page(found: Forecast, curve: bytes, sheet: bytes | None, listed: Sequence[tuple[Any, ...]]) -> str:
+    name = words(found.score)
+    parts = [
+        f"<h1>{html.escape(found.data)}: what more masks would bring</h1>",
+        html.paragraphs(found.sentences()),
+        f'<div class="curves">{html.picture(curve, "svg+xml")}</div>',
+        html.folded("How to read this", [READING]),
+        html.table(("masks", "time", name), found.rows(), "The trainings"),
+        html.heading("What to label next"),
+        html.paragraphs([found.say_next()]),
+    ]
+    if sheet is not None:
+        parts += [html.picture(sheet, "png"), html.folded("How they were chosen", [CHOOSING])]
+        parts.append(html.table(COLUMNS, listed[:ON_PAGE]))
+    return html.page(f"{found.data}: pixelwise forecast", parts)
+
+
+def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return buffer.getvalue()

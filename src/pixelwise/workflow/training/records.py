@@ -1,0 +1,31 @@
+"""What a run notes of the data and of this machine before it begins."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pixelwise.engine.machine import Machine
+from pixelwise.images.cases import Dataset
+from pixelwise.workflow.environment import describe_environment
+
+
+def first_records(dataset: Dataset, fingerprint: Any, machine: Machine, seed: int) -> dict[str, Any]:
+    """Return the JSON records of a new run folder."""
+    parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
+    groups = {case.name: case.group for case in dataset.cases if case.group}
+    return {
+        "fingerprint": asdict(fingerprint),
+        "splits": {"parts": parts, "groups": groups, "seed": seed},
+        "environment": describe_environment(machine, seed),
+        "understood": {
+            "data": dataset.root.name,
+            "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on
+            "told": list(dataset.told),
+            "problems": [asdict(problem) for problem in dataset.problems],
+            "cases": {part: len(names) for part, names in parts.items()},
+            "task": dataset.labelling.task,
+            "classes": list(dataset.labelling.classes),
+            "channels": dataset.channels,
+            "ignore_index": dataset.labelling.ignore_value,
+            "coded_by_colour": dataset.labelling.coded_by_colour,
+        },
+    }

@@ -1,0 +1,49 @@
+"""Why a .pt2 file is not opened: PyTorch runs text that stands in it, without any pickle."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from exports import make_network
+from pixelwise.engine.exporting.graph import quiet
+from pixelwise.engine.exporting.proving import verify_export
+from pixelwise.engine.exporting.to_torch import write_torch
+from pixelwise.engine.opening import open_model
+from pixelwise.errors import BadModel
+
+SIZE = re.compile(r'("expr_str": ?")')
+
+
+def with_words_in_its_sizes(written: Path, path: Path, words: str) -> None:
+    """Copy a .pt2 file, with an expression before each size in its graph; nothing else is changed."""
+    changed = 0
+    with zipfile.ZipFile(written) as source, path.open("wb") as file:
+        writer = torch._C.PyTorchFileWriter(file)  # what torch.export.save writes with
+        for name in source.namelist():
+            record, content = name.split("/", 1)[1], source.read(name)
+            if record.startswith(".data/") or record == "byteorder":
+                continue
+            if record.startswith("models/"):
+                text, changed = SIZE.subn(lambda found: f"{found[1]}{words} or ", content.decode())
+                content = text.encode()
+            writer.write_record(record, content, len(content))
+        writer.write_end_of_file()
+    assert changed
+
+
+def test_a_foreign_file_would_run_its_own_words(tmp_path: Path) -> None:
+    """Fails when PyTorch reads sizes as sizes some day: then ask again whether `verify` may open such files."""
+    network, recipe = make_network()
+    write_torch(tmp_path / "ours.pt2", network, recipe)
+    ran, foreign = tmp_path / "ran", tmp_path / "foreign.pt2"
+    with_words_in_its_sizes(tmp_path / "ours.pt2", foreign, f"__import__('pathlib').Path('{ran}').touch()")
+    for opens in (open_model, verify_export):
+        with pytest.raises(BadModel, match="PyTorch runs what is in such a file"):
+            opens(foreign)
+    assert not ran.exists()
+    with quiet():  # control: what is refused above
+        torch.export.load(foreign)
+    assert ran.exists()

@@ -1,0 +1,62 @@
+"""Parts of the training cases: how large they are, that each holds the smaller ones, and what the data set keeps."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drawn import mask, pairs, save
+from pixelwise.images.cases import understand
+from pixelwise.images.nested import draw_order, learn_from, part_sizes
+
+
+@pytest.mark.parametrize(
+    ("cases", "sizes"),
+    [(1, ()), (2, (2,)), (3, (2, 3)), (4, (2, 4)), (5, (2, 3, 5)), (14, (2, 4, 7, 14)), (18, (3, 5, 9, 18)),
+     (452, (57, 113, 226, 452))],
+)  # fmt: skip
+def test_sizes_are_an_eighth_a_quarter_a_half_and_all(cases: int, sizes: tuple[int, ...]) -> None:
+    assert part_sizes(cases) == sizes
+
+
+@given(st.integers(2, 5000))
+def test_sizes_rise_to_all_cases(cases: int) -> None:
+    sizes = part_sizes(cases)
+    assert list(sizes) == sorted(set(sizes))
+    assert sizes[0] >= 2
+    assert sizes[-1] == cases
+    assert len(sizes) == 4 or cases < 16
+
+
+def test_orders_differ_between_repeats_and_follow_from_the_seed(tmp_path: Path) -> None:
+    dataset = understand(pairs(tmp_path, 12))
+    names = [case.name for case in dataset.part("train")]
+    orders = [draw_order(dataset, 0, repeat) for repeat in range(3)]
+    assert all(sorted(order) == sorted(names) for order in orders)
+    assert len(set(orders)) == 3
+    assert orders[1] == draw_order(dataset, 0, 1)
+    assert orders[1] != draw_order(dataset, 1, 1)
+
+
+def test_the_smallest_part_has_something_to_teach(tmp_path: Path) -> None:
+    pairs(tmp_path / "train", 12)
+    for seed in range(12):
+        if seed != 3:
+            save(tmp_path / f"train/masks/case_{seed}.png", mask(seed) * 0)
+    pairs(tmp_path / "val", 1, first=20)
+    dataset = understand(tmp_path)
+    firsts = {draw_order(dataset, seed, 0)[0] for seed in range(8)}
+    assert firsts == {"train/case_3"}, "the only one that shows anything"
+
+
+def test_a_part_keeps_its_cases_and_the_images_that_score(tmp_path: Path) -> None:
+    dataset = understand(pairs(tmp_path, 12))
+    order = draw_order(dataset, 0, 0)
+    looked_at = [case.name for case in dataset.part("val")][:1]
+    part = learn_from(dataset, order[:3], looked_at)
+    assert {case.name for case in part.part("train")} == set(order[:3])
+    assert [case.name for case in part.part("val")] == looked_at
+    assert part.part("test") == ()
+    smaller = learn_from(dataset, order[:2], looked_at)
+    assert set(smaller.part("train")) < set(part.part("train")), "nested"

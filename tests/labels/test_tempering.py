@@ -1,0 +1,40 @@
+"""Temperatures of drawn logits, beside the formula evaluated by hand."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from pixelwise.labels.tempering import UNSCALED, Temperatures, sureness, tempered_softmax
+
+
+def test_sureness_runs_from_chance_to_certainty() -> None:
+    chances = np.array([[1, 0, 0, 0], [0.25] * 4, [0.1, 0.7, 0.1, 0.1]])
+    assert sureness(chances, 1)[:, 0].tolist() == pytest.approx([1, 0, 0.6])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pixel_lies_between_the_temperatures_by_how_sure_it_is(axis: int, dtype: type) -> None:
+    logits = np.random.default_rng(0).normal(0, 2, (4, 4)).astype(dtype)
+    both = Temperatures(2.0, 0.5)
+    found = tempered_softmax(logits, both, axis)
+    assert found.dtype == dtype
+    for place in range(4):
+        one = logits.take(place, 1 - axis).astype(np.float64)
+        sure = (softmax(one).max() - 1 / 4) / (1 - 1 / 4)
+        expected = softmax(one / np.exp(sure * np.log(2.0) + (1 - sure) * np.log(0.5)))
+        np.testing.assert_allclose(found.take(place, 1 - axis), expected, rtol=1e-5)
+
+
+def test_two_alike_are_one_and_one_divides_all() -> None:
+    logits = np.random.default_rng(1).normal(0, 2, (5, 3))
+    np.testing.assert_array_equal(tempered_softmax(logits, UNSCALED, 1), softmax(logits, axis=1))
+    expected = softmax(logits / 1.7, axis=1)
+    for alike in (Temperatures(1.7), Temperatures(1.7, 1.7)):
+        np.testing.assert_array_equal(tempered_softmax(logits, alike, 1), expected)
+    assert not np.allclose(tempered_softmax(logits, Temperatures(1.7, 0.9), 1), expected)  # control
+
+
+def test_temperatures_are_said() -> None:
+    assert str(Temperatures(1.5)) == "temperature 1.500"
+    assert str(Temperatures(1.5, 0.25)) == "temperature 1.500 where the network is sure, 0.250 in doubt"

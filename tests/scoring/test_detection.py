@@ -1,0 +1,46 @@
+"""Scores of images: areas under curves beside counts over all pairs and thresholds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelwise.scoring.detection import TOP, area_under_roc, average_precision, image_score
+
+
+def test_a_score_is_the_mean_of_the_surest_pixels() -> None:
+    chances = np.zeros((30, 40))
+    chances[:5, :10] = 0.8
+    assert image_score(chances) == pytest.approx(0.8 * 50 / TOP)
+    chances[10:12] = 0.6
+    assert image_score(chances.astype(np.float16)) == pytest.approx((50 * 0.8 + 50 * 0.6) / TOP, abs=1e-3)
+    assert image_score(np.array([[0.2, 0.4]])) == pytest.approx(0.3)  # smaller than that: the mean
+    assert image_score(np.full((100, 100), 0.25)) == pytest.approx(0.25)
+
+
+def test_the_areas_by_hand() -> None:
+    scores, showing = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    assert area_under_roc(scores, showing) == pytest.approx(3 / 4)
+    assert average_precision(scores, showing) == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert area_under_roc(scores, np.ones(4, bool)) is None
+    assert average_precision(scores, np.zeros(4, bool)) is None
+    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # the same for all says nothing
+    assert average_precision(np.ones(4), showing) == pytest.approx(0.5)
+
+
+@settings(max_examples=100)
+@given(images=st.integers(2, 30), values=st.integers(1, 12), seed=st.integers(0, 10_000))
+def test_the_areas_beside_all_pairs_and_all_thresholds(images: int, values: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, values, images) / values  # with equals among them
+    showing = rng.random(images) < 0.5
+    showing[:2] = [True, False]
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[showing] for b in scores[~showing]]
+    assert area_under_roc(scores, showing) == pytest.approx(np.mean(pairs))
+    total, before = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        told = scores >= threshold
+        recall = (told & showing).sum() / showing.sum()
+        total += (recall - before) * (told & showing).sum() / told.sum()
+        before = recall
+    assert average_precision(scores, showing) == pytest.approx(total)

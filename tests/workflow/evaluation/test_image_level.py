@@ -1,0 +1,112 @@
+"""Whole images: which of drawn ones show something, what a mask finds in them, and what becomes of it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pixelwise.engine.model import Prediction
+from pixelwise.engine.recipe import Recipe
+from pixelwise.workflow.evaluation.image_level import ImageLevel
+from pixelwise.workflow.reporting.masks import mask_scores
+from pixelwise.workflow.summary import describe_images
+from tiny import make_recipe
+
+CRACKS = replace(make_recipe("multiclass"), classes=("background", "hole", "crack"))
+SIZE = (20, 30)
+
+
+def look(level: ImageLevel, truth: np.ndarray, chances: np.ndarray, recipe: Recipe) -> None:
+    level.look(truth, Prediction(chances.argmax(0).astype(np.uint8), chances.astype(np.float16), ()), recipe)
+
+
+def image(showing: int, chance: float, of: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A truth with 150 pixels of class `showing`, and probabilities with 120 of class `of` at `chance`."""
+    truth = np.zeros(SIZE, np.uint8)
+    truth[:5] = showing
+    chances = np.zeros((classes, *SIZE))
+    chances[of, :4] = chance
+    chances[0] = 1 - chances.sum(0)
+    return truth, chances
+
+
+def drawn(recipe: Recipe = CRACKS) -> ImageLevel:
+    level = ImageLevel()
+    for showing, chance, of in ((1, 0.9, 1), (2, 0.3, 2), (0, 0.6, 2), (0, 0.1, 1)):
+        look(level, *image(showing, chance, of), recipe)
+    return level
+
+
+def test_what_is_shown_and_found_is_counted() -> None:
+    found = drawn().to_json(CRACKS)
+    assert found is not None
+    assert found["any"] == {
+        "showing": 2,
+        "empty": 2,
+        "auroc": 0.75,
+        "average_precision": pytest.approx((1 + 2 / 3) / 2, abs=1e-6),
+        "false_alarms": 1,
+        "false_alarm_rate": 0.5,
+        "missed": 1,
+        "miss_rate": 0.5,
+    }
+    hole, crack = found["classes"]
+    assert (hole["name"], hole["showing"], hole["false_alarms"], hole["missed"], hole["auroc"]) == ("hole", 1, 0, 0, 1)
+    assert (crack["name"], crack["showing"], crack["false_alarms"], crack["missed"]) == ("crack", 1, 1, 1)
+    assert crack["auroc"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_the_record_is_told_and_shown_and_each_case_has_its_score() -> None:
+    cases = [{"name": str(number)} for number in range(4)]
+    scores = drawn().judge({"cases": cases, "task": "multiclass"}, CRACKS)
+    json.dumps(scores, allow_nan=False)
+    assert [row["image_score"] for row in scores["cases"]] == pytest.approx([0.9, 0.3, 0.6, 0.1], abs=1e-3)
+    assert describe_images(scores) == [
+        "whole images: something is found in 1 of 2 empty ones (50.0 % false alarms), nothing in 1 of 2 that show "
+        "something (50.0 % missed); AUROC 0.7500, average precision 0.8333"
+    ]
+    page = "".join(mask_scores({**scores, "classes": [], "scores": {}, "confusion": []}))
+    assert "Whole images" in page
+    assert "image shows" in page
+
+
+@pytest.mark.parametrize("showing", [0, 1])
+def test_where_all_images_are_of_one_kind_nothing_is_said(showing: int) -> None:
+    level = ImageLevel()
+    for _ in range(3):
+        look(level, *image(showing, 0.9, 1), CRACKS)
+    assert level.to_json(CRACKS) is None
+    untouched = {"cases": [{"name": "a"}] * 3}
+    assert level.judge(untouched, CRACKS) == untouched
+    assert describe_images(untouched) == []
+
+
+def test_what_is_not_known_counts_nowhere() -> None:
+    level = drawn()
+    truth, chances = image(1, 0.9, 1)
+    look(level, np.full_like(truth, 255), chances, CRACKS)  # nothing is known of it
+    truth[:5] = 255  # nor of where something is found
+    look(level, truth, chances, CRACKS)
+    found = level.to_json(CRACKS)
+    assert found is not None
+    assert (found["any"]["empty"], found["any"]["false_alarms"]) == (3, 1)
+    rows = level.judge({"cases": [{"name": str(number)} for number in range(6)]}, CRACKS)["cases"]
+    assert rows[4]["image_score"] is None
+
+
+def test_without_a_background_and_of_objects_there_is_nothing_to_tell() -> None:
+    level = drawn(make_recipe("multiclass"))  # sky, road and tree
+    assert level.to_json(make_recipe("multiclass")) is None
+    objects = make_recipe("instance")
+    level.look(np.zeros(SIZE, np.int32), Prediction(np.zeros(SIZE, np.uint16), image(0, 0.5, 1)[1], ()), objects)
+    assert level.to_json(objects) is None
+
+
+def test_of_two_classes_anything_says_it_all() -> None:
+    recipe, level = make_recipe(), ImageLevel()
+    for showing, chance in ((1, 0.9), (0, 0.2)):
+        look(level, *image(showing, chance, 1, classes=2), recipe)
+    found = level.to_json(recipe)
+    assert found is not None
+    assert (found["any"]["auroc"], found["classes"]) == (1.0, [])

@@ -1,0 +1,188 @@
+"""Smallest areas of classes: chosen where crumbs are false alarms, and left alone where they are real or few."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.engine.modelfile import read_recipe
+from pixelwise.images.cases import DataOptions, understand
+from pixelwise.images.files import write_image
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.tidying import drop_crumbs
+from pixelwise.progress import Progress
+from pixelwise.scoring.semantic import class_scores, confusion
+from pixelwise.workflow.train import train
+from pixelwise.workflow.training import looking
+from pixelwise.workflow.training.areas import (
+    Areas,
+    Chosen,
+    choose_areas,
+    choose_areas_of_model,
+    find_areas,
+    may_choose,
+)
+from tiny import make_recipe, write_model
+
+CLASSES = 3
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def scene(seed: int, crumbs: int = 6, real: int = 12) -> Pair:
+    """A truth and a mask: each third image is empty, others show a square of class 1 or 2; crumbs of both anywhere."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((64, 64), np.uint8)
+    if seed % 3:
+        row, column = rng.integers(4, 40, 2)
+        truth[row : row + real, column : column + real] = seed % 3
+    mask = truth.copy()
+    for _ in range(crumbs):
+        row, column = rng.integers(0, 61, 2)
+        mask[row : row + 3, column : column + 3] = rng.integers(1, 3)
+    return truth, mask
+
+
+def areas_of(pairs: list[Pair]) -> list[list[Areas]]:
+    return [find_areas(truth, mask, CLASSES) for truth, mask in pairs]
+
+
+def mean_dice(pairs: list[Pair], smallest: tuple[int, ...]) -> float:
+    matrix = np.zeros((CLASSES, CLASSES), np.int64)
+    for truth, mask in pairs:
+        left = mask.copy()
+        drop_crumbs(left, smallest)
+        matrix += confusion(truth, left, CLASSES)
+    return float(np.mean([value for value in class_scores(matrix).dice[1:] if value is not None]))
+
+
+def alarms(pairs: list[Pair], smallest: tuple[int, ...]) -> int:
+    count = 0
+    for truth, mask in pairs:
+        left = mask.copy()
+        drop_crumbs(left, smallest)
+        count += bool(left.any() and not truth.any())
+    return count
+
+
+def test_areas_are_counted_by_hand() -> None:
+    truth = np.array([[1, 1, 0, 0], [0, 0, 255, 2]], np.uint8)
+    mask = np.array([[1, 0, 0, 2], [0, 0, 1, 2]], np.uint8)
+    first, second = find_areas(truth, mask, CLASSES)
+    assert first.found.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert (first.true.tolist(), first.pixels) == ([2], 2)
+    assert second.found.tolist() == [[2, 2, 1]]
+    assert second.pixels == 1
+
+
+def test_crumbs_that_are_false_alarms_are_dropped() -> None:
+    pairs = [scene(seed) for seed in range(45)]
+    found = choose_areas(areas_of(pairs))
+    assert found is not None
+    assert found.areas[0] == 0
+    assert all(16 <= area <= 144 for area in found.areas[1:])  # above the crumbs, below what is real
+    assert (found.images, found.empty) == (45, 15)
+    assert found.before == pytest.approx(mean_dice(pairs, (0, 0, 0)))
+    assert found.after == pytest.approx(mean_dice(pairs, found.areas), abs=0.01)
+    assert found.after > found.before + 0.05
+    assert found.alarms_before == alarms(pairs, (0, 0, 0)) == 15
+    assert found.alarms_after == alarms(pairs, found.areas) <= 1
+    new = [scene(seed) for seed in range(100, 145)]  # images that nothing was chosen on
+    assert alarms(new, found.areas) <= 1 < alarms(new, (0, 0, 0))
+    assert mean_dice(new, found.areas) > mean_dice(new, (0, 0, 0)) + 0.05
+    text = found.to_text(("background", "hole", "crack"))
+    assert text.startswith(f"Areas of fewer pixels are dropped (hole {found.areas[1]}, crack {found.areas[2]}), chosen")
+    assert "something found in" in text
+
+
+def test_what_is_real_and_small_is_kept() -> None:
+    """Control: the same crumbs, but what is real is as small as they are."""
+    found = choose_areas(areas_of([scene(seed, crumbs=1, real=3) for seed in range(45)]))
+    assert found is not None
+    assert all(area <= 9 for area in found.areas)  # 9 pixels are real
+    assert mean_dice([scene(3 * k + 1, real=3) for k in range(9)], found.areas) > 0
+
+
+def test_without_false_alarms_or_empty_images_nothing_is_chosen() -> None:
+    clean = choose_areas(areas_of([scene(seed, crumbs=0) for seed in range(45)]))
+    assert clean is not None
+    assert clean.areas == (0, 0, 0)
+    assert clean.to_text(("a", "b", "c")).startswith("No area is too small to count: dropping small ones does not")
+    full = [scene(seed) for seed in range(45) if seed % 3]
+    assert choose_areas(areas_of(full)) is None
+    assert choose_areas(areas_of([*full, scene(0), scene(3)])) is None  # two are too few
+    assert choose_areas(areas_of([*full, scene(0), scene(3), scene(6)])) is not None  # control
+    assert choose_areas(areas_of([scene(3 * k) for k in range(9)])) is None
+
+
+def test_where_there_may_be_something_to_choose() -> None:
+    targets = [scene(seed)[0] for seed in range(9)]
+    assert may_choose(targets, TargetOptions())
+    assert not may_choose(targets, TargetOptions(kind="components"))
+    assert not may_choose([target for target in targets if target.any()], TargetOptions())
+    assert not may_choose(targets[:5], TargetOptions())  # two empty ones
+
+
+def write_scenes(folder: Path, part: str, seeds: range) -> None:
+    """Images whose brightness is the class that a network would say, beside the truth."""
+    for seed in seeds:
+        truth, mask = scene(seed)
+        write_image(folder / part / "images" / f"s{seed:02d}.png", (100 * mask)[None])
+        write_image(folder / part / "masks" / f"s{seed:02d}.png", truth[None])
+
+
+def by_brightness(tiles: np.ndarray) -> np.ndarray:
+    """A network that says the class that stands in the pixel."""
+    return np.stack([-np.abs(tiles[:, 0] - 100 * index) for index in range(CLASSES)], axis=1).astype(np.float32)
+
+
+def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scenes(tmp_path / "tiles", "train", range(100, 103))
+    write_scenes(tmp_path / "tiles", "val", range(45))
+    recipe = make_recipe("multiclass")
+    plain = replace(recipe.normalisation, kind="none")
+    recipe = replace(recipe, normalisation=plain, classes=("background", "hole", "crack"))
+    path = tmp_path / "model.safetensors"
+    write_model(path, recipe)
+    monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
+    options = DataOptions(classes=("background=0", "hole=1", "crack=2"))
+    dataset = understand(tmp_path / "tiles", options, 0, Progress())
+    told = choose_areas_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
+    found = read_recipe(path)
+    assert found.target.class_areas[0] == 0
+    assert min(found.target.class_areas[1:]) >= 16
+    assert found.trained["areas"] == told
+    model = load_model_for_prediction(path)
+    model.predictor.runtime = by_brightness
+    truth, mask = scene(3)  # an empty one, with crumbs
+    assert mask.any()
+    np.testing.assert_array_equal(model.predict(100 * mask), truth)
+
+
+@pytest.mark.parametrize("override", [(), ("target.class_areas=[0,7]",), ("training.tune=false",)])
+def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tuple[str, ...]) -> None:
+    for part in ("train", "val"):
+        for seed in range(6):
+            image = np.random.default_rng(seed).integers(0, 255, (1, 48, 48)).astype(np.uint8)
+            truth = np.zeros((1, 48, 48), np.uint8)
+            truth[0, 10:20, 10:20] = 255 * (seed % 2)
+            write_image(tmp_path / "d" / part / "images" / f"{seed}.png", image + (part == "val"))
+            write_image(tmp_path / "d" / part / "masks" / f"{seed}.png", truth)
+    run = train(
+        tmp_path / "d", out=tmp_path / "run", steps=2, progress=Progress(),
+        overrides=("network.base=4", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
+                   "training.precision=float32", *override),
+    )  # fmt: skip
+    recipe = read_recipe(run.model_path)
+    assert ("areas" in recipe.trained) == (not override)
+    if "class_areas" in "".join(override):
+        assert recipe.target.class_areas == (0, 7)
+
+
+def test_what_is_told_of_a_choice() -> None:
+    chosen = Chosen(areas=(0, 0, 64), before=0.5, after=0.6, images=10, empty=4, alarms_before=4, alarms_after=1)
+    assert chosen.to_text(("a", "b", "c")) == (
+        "Areas of fewer pixels are dropped (c 64), chosen on 10 validation images, 4 of them empty: mean Dice 0.6000, "
+        "before 0.5000; something found in 1 of the empty ones, before in 4."
+    )

@@ -1,0 +1,53 @@
+"""Looking takes its share of a budget, no more pixels than are wanted, and of large images the middle."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.images.cases import understand
+from pixelwise.images.synthetic import write_demo
+from pixelwise.networks.architectures import build
+from pixelwise.progress import Progress
+from pixelwise.workflow.training import looking
+from pixelwise.workflow.training.looking import Looked, look_at_validation, seconds_to_look
+from tiny import make_recipe
+
+
+def looks(folder: Path, seconds: float | None = None) -> list[Looked]:
+    torch.manual_seed(0)
+    recipe = make_recipe()
+    network = build(recipe.network).eval()
+    found = look_at_validation(
+        network, recipe, understand(folder), None, device="cpu", seconds=seconds, progress=Progress(), why="looking"
+    )
+    return list(found)
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    write_demo(tmp_path / "cells", train=2, val=3, test=1, size=64)
+    return tmp_path / "cells"
+
+
+def test_time_is_a_share_of_the_budget() -> None:
+    assert seconds_to_look(None) is None
+    assert seconds_to_look(600.0) == pytest.approx(12)
+    assert seconds_to_look(1e6) == looking.SECONDS
+
+
+def test_every_validation_image_is_predicted(cells: Path) -> None:
+    found = looks(cells)
+    assert sorted(look.name for look in found) == sorted(case.name for case in understand(cells).part("val"))
+    for look in found:
+        assert look.truth.shape == look.chances.shape[1:] == (64, 64)
+        np.testing.assert_allclose(look.chances.sum(0), 1, rtol=1e-5)
+
+
+def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(looks(cells, seconds=0.0)) == 1
+    monkeypatch.setattr(looking, "MOST_PIXELS", 64 * 64 + 1)
+    assert len(looks(cells)) == 2
+    monkeypatch.setattr(looking, "SIDE", 40)
+    assert {look.truth.shape for look in looks(cells)} == {(40, 40)}
