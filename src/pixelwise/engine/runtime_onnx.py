@@ -1,10 +1,17 @@
-"""Batches of tiles in ONNX Runtime, from an exported .onnx file; torch is not imported."""
+"""Batches of tiles in ONNX Runtime, from an exported .onnx file; torch is not imported.
 
+Since 2026 ONNX Runtime reports its use to its maker and leaves an identifier in the cache of the user, beginning
+with its import; it reads once, at that moment, whether it may (microsoft/onnxruntime pull request 27379).
+"""
+
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from jaxtyping import Float, Float32
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime  # isort: skip
 
 from pixelwise.engine.recipe import Recipe, broken, read_recipe_text
 from pixelwise.engine.runtimes import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs

@@ -162,6 +162,21 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
     assert (home / "intel").exists(), "the control would have been seen"
 
 
+def test_onnxruntime_leaves_no_identifier_and_sends_nothing(tmp_path: Path) -> None:
+    """It would begin with its import; what it leaves in the user's cache tells of it."""
+    suppressed = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "JENKINS_URL", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    for name, code in (
+        ("ours", "from pixelwise.engine.runtime_onnx import onnxruntime"),
+        ("control", "import onnxruntime; onnxruntime.disable_telemetry_events()"),
+    ):
+        home = tmp_path / name
+        home.mkdir()
+        environment = {key: value for key, value in os.environ.items() if key not in suppressed} | {"HOME": str(home)}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        left = [path for path in home.rglob("*") if "onnxruntime" in path.name]
+        assert bool(left) == (name == "control"), left
+
+
 def trial(logits: np.ndarray, truth: np.ndarray) -> Trial:
     batch = logits.shape[0]
     return Trial(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
