@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -358,10 +357,11 @@ def test_objects_are_forecast_by_their_mean_ap(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_budget_is_shared_out_and_kept(discs: Path, tmp_path: Path) -> None:
-    began = time.monotonic()
-    found = ahead(discs, tmp_path / "ahead", steps=None, budget="75s")
-    assert time.monotonic() - began < 90
+def test_a_budget_is_shared_out_in_equal_trainings(few: Path, tmp_path: Path) -> None:
+    """How well it is kept is a matter of the clock; here the trainings are looked at."""
+    found = ahead(few, tmp_path / "ahead", steps=None, budget="75s")
     begun = json.loads((tmp_path / "ahead/begun.json").read_text("utf-8"))
-    assert begun["asked"]["--budget"] == 75
-    assert len({run_of(found, f"{n}-{r}").config.training.steps for n, r, _ in found.rows()}) == 1
+    assert (begun["asked"]["--budget"], begun["paced"]) == (75, True)
+    configs = [run_of(found, f"{masks}-{repeat}").config.training for masks, repeat, _ in found.rows()]
+    assert len({config.steps for config in configs}) == 1
+    assert found.steps == configs[0].steps > STEPS
