@@ -16,8 +16,10 @@ from pixelwise.interface.cli_export import add_export_commands
 from pixelwise.interface.cli_forecast import add_forecast_command
 from pixelwise.interface.cli_looking import add_looking_commands
 from pixelwise.interface.cli_parts import (
+    SOME_FAILED,
     AllowDuplicates,
     AllowMissing,
+    Budget,
     Classes,
     Device,
     Foreground,
@@ -26,8 +28,10 @@ from pixelwise.interface.cli_parts import (
     Images,
     Json,
     Masks,
+    Overrides,
     Pages,
     Runtime,
+    Seed,
     Task,
     ValShare,
     show,
@@ -36,7 +40,6 @@ from pixelwise.interface.flags import data_options as _options
 from pixelwise.interface.flags import large_compression, large_format, numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
-SOME_FAILED = 3
 STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
@@ -87,16 +90,14 @@ def _root(
 @app.command()
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with a folder per class.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="section.setting=value, such as network.depth=5.")
-    ] = None,
+    overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/<name of the data>.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = None,
+    budget: Budget = None,
     steps: Annotated[int | None, typer.Option(help="Number of training steps, instead of a budget.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, instead of a budget.")] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate with so many folds; makes an ensemble.")] = None,
     distil: Annotated[bool, typer.Option("--distil", help="With --folds: teach one network what all say.")] = False,
-    seed: Annotated[int, typer.Option(help="Every random draw is a function of it.")] = 0,
+    seed: Seed = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
     ] = False,

@@ -7,7 +7,9 @@ import typer
 
 from pixelwise.errors import BadOption
 from pixelwise.interface.cli_parts import (
+    SOME_FAILED,
     AllowDuplicates,
+    Budget,
     Classes,
     Device,
     Foreground,
@@ -16,14 +18,14 @@ from pixelwise.interface.cli_parts import (
     Images,
     Json,
     Masks,
+    Overrides,
     Pages,
+    Seed,
     Task,
     ValShare,
     show,
 )
 from pixelwise.interface.flags import data_options
-
-SOME_FAILED = 3
 
 
 def add_forecast_command(app: typer.Typer) -> None:
@@ -33,15 +35,13 @@ def add_forecast_command(app: typer.Typer) -> None:
 
 def forecast(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks; some images may lack one.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="section.setting=value, such as network.depth=5.")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = None,
+    overrides: Overrides = None,
+    budget: Budget = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each training, instead of a budget.")] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="Folder of more images without masks.")] = None,
     more: Annotated[str, typer.Option(help="How many more masks are asked about, with commas.")] = "10,50",
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default forecasts/<name>.")] = None,
-    seed: Annotated[int, typer.Option(help="Every random draw is a function of it.")] = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
     images: Images = None,

@@ -5,8 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+SOME_FAILED = 3  # exit code: some images could not be read or predicted, the others were
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="section.setting=value, such as network.depth=5.")]
+Budget = Annotated[str | None, typer.Option(help="Time for everything: 90s, 10m, 2h.")]
+Seed = Annotated[int, typer.Option(help="Every random draw is a function of it.")]
 Images = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the images.")]
 Masks = Annotated[str | None, typer.Option(help="Folder name (or file suffix) of the masks.")]
 Task = Annotated[str, typer.Option(help="auto, binary, multiclass, instance or classification.")]
