@@ -121,16 +121,17 @@ def test_a_diverging_training_stops_and_keeps_its_best(
     assert model.recipe.trained["step"] == "4"
 
 
-def test_patience_ends_a_training_that_no_longer_improves(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("coarse", "ended"), [(0.0, 11), (0.5, 11), (0.75, 16)])
+def test_patience_is_counted_once_the_details_are_learned(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coarse: float, ended: int
 ) -> None:
     monkeypatch.setattr("pixelwise.workflow.training.validation.Validation.score", lambda self, network: 0.5)
     listener = Listener()
-    words = ("training.patience=2", "training.validate_every=1")
+    words = ("training.patience=2", "training.validate_every=1", f"patches.coarse_share={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
-    ended = "Ended after step 10 of 20: the last 9 validations were no better than the best one."
-    assert ended in listener.told
-    assert run.metrics_path.read_text().splitlines()[-1].startswith("10,")
+    looks = f"the last {ended - 1} validations were no better than the best one."
+    assert f"Ended after step {ended} of 20: {looks}" in listener.told
+    assert run.metrics_path.read_text().splitlines()[-1].startswith(f"{ended},")
 
 
 def test_nothing_is_written_beside_the_images(data: Path, tmp_path: Path) -> None:

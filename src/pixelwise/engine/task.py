@@ -36,13 +36,13 @@ class TrainingOptions:
     """How long and how fast to learn.
 
     `budget` is in seconds of the whole command (None: `steps` alone decide); `validate_every`,
-    `checkpoint_every` are in steps; `patience` is the number of validations without a better score after which
-    training stops (0: never), counted from the middle of the schedule on. `momentum` and `nesterov` are those of
-    "sgd"; "adamw" has its own. `average_share` is the share of all steps over which the averaged weights look back
-    (one time constant); with 0 they are the weights of the last step. `keep` says which of the averaged weights become
-    the model: those of the best validation, or the last ones, for which validation images choose nothing. `tune`
-    chooses the thresholds of objects (`TargetOptions`) on validation images once the last step is done, and calibrates
-    the probabilities on them.
+    `checkpoint_every` are in steps; `patience` is the number of validations without a better score after which training
+    stops (0: never), counted from the middle of the schedule on, or from the end of the coarse beginning where that
+    comes later (`PatchOptions`). `momentum` and `nesterov` are those of "sgd"; "adamw" has its own. `average_share` is
+    the share of all steps over which the averaged weights look back (one time constant); with 0 they are the weights of
+    the last step. `keep` says which of the averaged weights become the model: those of the best validation, or the last
+    ones, for which validation images choose nothing. `tune` chooses the thresholds of objects (`TargetOptions`) on
+    validation images once the last step is done, and calibrates the probabilities on them.
     """
 
     steps: int = 1000

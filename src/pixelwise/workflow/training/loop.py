@@ -268,10 +268,11 @@ class Training:
         return True
 
     def _out_of_patience(self) -> bool:
-        patience = self._config.training.patience
-        if not patience or self._learner.schedule.progress(self._state.step) < 0.5:
-            return False
-        return len(self._looks_since_best()) >= patience
+        """Tell whether enough validations were no better, of those late enough for the details to be learned."""
+        patience, begins = self._config.training.patience, max(0.5, self._config.patches.coarse_share)
+        progress = self._learner.schedule.progress
+        late = [row for row in self._looks_since_best() if progress(int(row["step"] or 0)) >= begins]
+        return 0 < patience <= len(late)
 
     def _looks_since_best(self) -> list[dict[str, float | int | None]]:
         return [row for row in self._state.rows if (row["step"] or 0) > self._state.best_step]
