@@ -127,6 +127,21 @@ def test_streamed_equals_predicted_in_memory(
     assert any("tiles of 64 pixels a side. Memory stays below" in sentence for sentence in told.sentences)
 
 
+def test_a_threshold_of_two_classes_holds_for_what_streams(tmp_path: Path) -> None:
+    pixels = picture(210, 330)
+    model = model_of(tmp_path)
+    plain, chances = model.predict_pixels(pixels[None]).labels, model.probabilities(pixels)
+    middle = float(np.median(chances[1][plain == 1]))
+    model.recipe = replace(model.recipe, target=TargetOptions(foreground_threshold=middle))
+    expected = model.predict_pixels(pixels[None]).labels
+    assert expected.sum() == pytest.approx(plain.sum() / 2, rel=0.01)
+    assert (expected != (chances[1] > middle)).mean() < 0.01, "probabilities are kept in 16 bits"
+    source = open_windows(save(tmp_path / "image.tif", pixels))
+    stream(model, source, tmp_path / "out" / "mask.tif")
+    source.close()
+    assert (read(tmp_path / "out" / "mask.tif") != expected).mean() < 1e-4, "rounding at most"
+
+
 @pytest.mark.parametrize("form", ["tiff", "zarr"])
 @pytest.mark.parametrize("core", [64, 512])
 def test_small_areas_are_dropped_from_masks_that_stream(

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pixelwise.labels.decoding import most_probable_class
+from pixelwise.labels.decoding import class_of, decode, most_probable_class
+from pixelwise.labels.targets import TargetOptions
 
 FEW_VALUES = st.sampled_from([-1.5, 0.0, 0.25, 3.0])  # equal ones are frequent
 
@@ -24,3 +25,13 @@ def test_the_most_probable_class_is_that_of_numpy(dtype: type, data: st.DataObje
 def test_many_classes_and_windows_of_a_larger_array() -> None:
     chances = np.random.default_rng(0).random((256, 9, 7)).astype(np.float32)[:, 2:8, 1:6]
     assert np.array_equal(most_probable_class(chances), chances.argmax(0))
+
+
+def test_of_two_classes_the_second_is_where_its_probability_exceeds_the_threshold() -> None:
+    second = np.array([[0.2, 0.5, 0.7, 0.8, 0.81]], np.float32)
+    chances = np.stack([1 - second, second])
+    for threshold, expected in ((0.5, [0, 0, 1, 1, 1]), (0.8, [0, 0, 0, 0, 1]), (0.1, [1, 1, 1, 1, 1])):
+        options = TargetOptions(foreground_threshold=threshold)
+        assert class_of(chances, options).tolist() == decode(chances, options).tolist() == [expected]
+    three = np.concatenate([chances, 2 * chances[:1]])
+    assert np.array_equal(class_of(three, TargetOptions()), three.argmax(0))

@@ -228,6 +228,13 @@ def test_target_classes(kind: Any, expected: int):
     assert class_channels(options, channels) == expected
 
 
+def test_a_threshold_between_more_than_two_classes_is_refused():
+    options = TargetOptions(foreground_threshold=0.7)
+    with pytest.raises(BadOption, match=r"masks of more than two classes; got 0\.7 for 3 classes"):
+        target_channels(options, 3)
+    assert target_channels(options, 2) == target_channels(replace(options, kind="components"), 3) == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -21,7 +21,7 @@ from pixelwise.geometry.tiles import Span
 from pixelwise.images.preprocess import intensity_scale
 from pixelwise.images.windows import Whole
 from pixelwise.labels.decoding import start_decoding
-from pixelwise.labels.targets import TargetOptions, probabilities_of
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.labels.tempering import UNSCALED, Temperatures
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
@@ -84,8 +84,8 @@ class Decoding:
 
     def add(self, part: Part) -> None:
         """Decide the pixels of a part."""
-        # of classes only the order counts; thresholds of objects were chosen for probabilities that are not calibrated
-        by_order = self._target.kind == "classes"
+        # of classes only the order counts; thresholds were chosen for probabilities that are not calibrated
+        by_order = most_probable_wins(self._target)
         self._decoder.add(part.write, part.logits if by_order else probabilities_of(part.logits, self._target))
         if self._chances is not None:
             _put(self._chances, part.write, probabilities_of(part.logits, self._target, self._temperatures))

@@ -27,9 +27,9 @@ from pixelwise.images.preprocess import Scale
 from pixelwise.images.source_scale import source_scale
 from pixelwise.images.stores import Format, Layout, Meaning, TileFile, finish
 from pixelwise.images.windows import Source
-from pixelwise.labels.decoding import foreground_of, most_probable_class, parts_of
+from pixelwise.labels.decoding import class_of, foreground_of, most_probable_class, parts_of
 from pixelwise.labels.measuring import ObjectTable
-from pixelwise.labels.targets import TargetOptions, probabilities_of
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
@@ -143,8 +143,10 @@ def decider(
     target: TargetOptions,
 ) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes h w"]], Integer[np.ndarray, "h w"]]]:
     """Return what is kept of the logits of a part, and its type: nothing else of them is ever stored."""
-    if target.kind == "classes":
+    if most_probable_wins(target):
         return "uint8", most_probable_class
+    if target.kind == "classes":
+        return "uint8", lambda logits: class_of(probabilities_of(logits, target), target)
     if target.kind == "components":
         return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
     return "uint16", lambda logits: pack(*parts_of(probabilities_of(logits, target), target))

@@ -25,7 +25,7 @@ from pixelwise.geometry.tiles import Span
 from pixelwise.labels.flooding import TAKEN, flood
 from pixelwise.labels.objects import components
 from pixelwise.labels.runs import row_strips
-from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.targets import TargetOptions, most_probable_wins
 from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
 
 _REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
@@ -84,6 +84,18 @@ def most_probable_class(
     return found
 
 
+def class_of(
+    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Return the class of each pixel: the most probable one, or of two the second where it exceeds its threshold.
+
+    Logits will do as well where `most_probable_wins`.
+    """
+    if len(probabilities) != 2 or most_probable_wins(options):
+        return most_probable_class(probabilities)
+    return (probabilities[1] > options.foreground_threshold).view(np.uint8)
+
+
 def foreground_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> Bool[np.ndarray, "rows columns"]:
@@ -107,14 +119,14 @@ def parts_of(
 
 
 class _Classes:
-    """The most probable class; logits, which have the same order, will do as well."""
+    """The class of each pixel; logits will do as well where `most_probable_wins`."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
         self._mask = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        self._mask[_slices(window)] = most_probable_class(probabilities)
+        self._mask[_slices(window)] = class_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         drop_crumbs(self._mask, self._options.class_areas)

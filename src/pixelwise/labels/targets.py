@@ -36,7 +36,8 @@ class TargetOptions:
     interior probability (kind "distance": whose distance) is above `seed_threshold`; objects end where background is
     more probable than 1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width,
     in pixels, of the background that is cut between touching objects; kind "components" alone reads it, because the
-    others part objects by a class of its own.
+    others part objects by a class of its own. Kind "classes" reads `foreground_threshold` for masks of two classes:
+    class 1 is where its probability is larger.
 
     `class_areas` is for kind "classes" alone, where class 0 is a background: of each class the smallest area in pixels;
     connected areas of fewer become class 0. Empty: nothing is dropped.
@@ -73,13 +74,27 @@ def target_classes(options: TargetOptions, classes: int) -> int:
 
 
 def target_channels(options: TargetOptions, classes: int) -> int:
-    """Return the channels of the logits for masks of `classes` classes: one per class, and the distance."""
+    """Return the channels of the logits for masks of `classes` classes: one per class, and the distance.
+
+    Raises
+    ------
+    BadOption
+        More than two classes, and a threshold that only two can have.
+    """
+    if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
+        came = f"{options.foreground_threshold} for {classes} classes"
+        raise BadOption("target.foreground_threshold 0.5 for masks of more than two classes", came, "Leave it out.")
     return target_classes(options, classes) + (options.kind == "distance")
 
 
 def floods(options: TargetOptions) -> bool:
     """Tell whether objects are flooded from seeds."""
     return options.kind in ("boundary", "distance")
+
+
+def most_probable_wins(options: TargetOptions) -> bool:
+    """Tell whether each pixel gets its most probable class, so that logits decide as well as probabilities."""
+    return options.kind == "classes" and options.foreground_threshold == 0.5
 
 
 def class_channels(options: TargetOptions, channels: int) -> int:

@@ -24,6 +24,7 @@ from pixelwise.workflow.training.areas import choose_areas_of_model, may_choose
 from pixelwise.workflow.training.calibrating import calibrate_model
 from pixelwise.workflow.training.looking import seconds_to_look
 from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
+from pixelwise.workflow.training.parting import choose_threshold_of_model, parted_by_lines
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
 from pixelwise.workflow.training.validation import Validation, make_palette
@@ -67,8 +68,12 @@ class MaskCourse:
         validating = read_material(dataset, dataset.part("val"), *read)
         ground = has_background(dataset.labelling.task, dataset.labelling.classes)
         self._areas = config.training.tune and ground and "class_areas" not in self._fixed
-        self._areas = self._areas and may_choose([piece.target for piece in validating], config.target)
-        seconds = [self._seconds if self._tuned else None, *[self._looking] * (self._calibrated + self._areas)]
+        truths = [piece.target for piece in validating]
+        self._areas = self._areas and may_choose(truths, config.target)
+        self._parted = config.training.tune and "foreground_threshold" not in self._fixed
+        self._parted = self._parted and parted_by_lines(truths, config.target, config.network.classes)
+        looks = self._calibrated + self._areas + self._parted
+        seconds = [self._seconds if self._tuned else None, *[self._looking] * looks]
         self.finish_seconds = sum(some or 0.0 for some in seconds)
         self._validation = self._make_validation(validating, device)
 
@@ -96,7 +101,11 @@ class MaskCourse:
     def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
         """Choose weights and thresholds on validation images, then calibrate the probabilities on them."""
         won = self._tune(model, rival) if self._tuned else False
-        for wanted, find in ((self._areas, choose_areas_of_model), (self._calibrated, calibrate_model)):
+        for wanted, find in (
+            (self._parted, choose_threshold_of_model),
+            (self._areas, choose_areas_of_model),
+            (self._calibrated, calibrate_model),
+        ):
             if wanted:
                 pages, seconds = self._run.config.data.pages, self._looking
                 told = find(model, self._dataset, pages, device=self._device, seconds=seconds, progress=self._progress)
