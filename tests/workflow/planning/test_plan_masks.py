@@ -228,8 +228,12 @@ def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
     assert config.reasons["transfer.lower_rate"].startswith("The encoder has learned already")
     assert plan(Limit(steps=10), (*words, "transfer.lower_rate=1.0")).transfer.lower_rate == 1.0
     assert plan(Limit(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.lower_rate == 1.0
-    descent = plan(Limit(steps=10), ("training.optimiser=sgd",))
-    assert (descent.training.learning_rate, plan(Limit(steps=10)).training.learning_rate) == (1e-2, 2e-3)
+    assert (config.training.optimiser, config.training.learning_rate) == ("adamw", 2e-3)
+    usual, descent = plan(Limit(steps=10)), plan(Limit(steps=10), ("training.optimiser=sgd",))
+    assert (usual.training.optimiser, usual.training.learning_rate) == ("muon", 8e-3)
+    assert descent.training.learning_rate == 1e-2
+    assert plan(Limit(steps=10), ("training.optimiser=adamw",)).training.learning_rate == 2e-3
+    assert plan(Limit(steps=10), ("training.learning_rate=1e-3",)).training.learning_rate == 1e-3
 
 
 def test_a_number_of_steps_of_ones_own_is_kept() -> None:
