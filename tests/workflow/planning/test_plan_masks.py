@@ -293,3 +293,17 @@ def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, .
     config = plan(Limit(steps=10), on=ground(shares, scene))
     assert config.loss.class_weights == weights
     assert ("1 in the mean" in config.reasons["loss.class_weights"]) == bool(weights)
+
+
+def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
+    key = "patches.coarse_share"
+    parted = plan(Limit(steps=10))
+    assert parted.patches.coarse_share == 0.0
+    assert parted.reasons[key].startswith("None: lines part the areas")
+    few = replace(PRINT, objects_per_case=(1, 2, 9))
+    lines = replace(PRINT, class_shares=(0.8, 0.2))
+    for usual in (ground(few), ground(lines), ground(labelling=OBJECTS)):
+        config = plan(Limit(steps=10), on=usual)
+        assert config.patches.coarse_share == 0.5
+        assert config.reasons[key].startswith("At half the resolution")
+    assert plan(Limit(steps=10), (f"{key}=0.3",)).patches.coarse_share == 0.3

@@ -30,13 +30,12 @@ from pixelwise.workflow.planning.choices import (
     propose_seconds,
     put,
 )
+from pixelwise.workflow.planning.widths import GUESSED_WIDTH, find_widest, say_width
+from pixelwise.workflow.training.parting import filled_by_areas
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
 STEPS_PER_ROOT_SECOND = 60
-WIDTHS = (8, 12, 16, 24, 32, 48, 64)
-GUESSED_WIDTH = 16  # measured first
-TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far narrower
 RATES = {
     "muon": (8e-3, "Learns faster than 0.002 on scenes, defects and nuclei, and no worse on edges: measured."),
     "sgd": (1e-2, "What nnU-Net gives gradient descent with momentum 0.99."),
@@ -177,7 +176,7 @@ def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: 
         geometry = build(config.network).geometry()
     choices: Choices = {}
     if "patches.coarse_share" not in fixed:
-        choices["patches.coarse_share"] = _coarse_share(geometry.margin)
+        choices["patches.coarse_share"] = _coarse_share(ground, geometry.margin)
     largest = {"height": ground.fingerprint.heights[2], "width": ground.fingerprint.widths[2]}
     for name, image in largest.items():
         key, size = f"patches.{name}", getattr(config.patches, name)
@@ -195,10 +194,13 @@ def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: 
     return choices
 
 
-def _coarse_share(margin: int) -> tuple[float, str]:
+def _coarse_share(ground: Ground, margin: int) -> tuple[float, str]:
     """Say how much of the training begins at half the resolution."""
+    print_, binary = ground.fingerprint, ground.labelling.task == "binary"
     if margin:
         return 0.0, "None: a patch of half the side would put out little."
+    if binary and filled_by_areas(print_.class_shares[1], print_.objects_per_case[1] * print_.cases):
+        return 0.0, "None: lines part the areas, and gaps in them do not show at half the resolution."
     return COARSE_SHARE, "At half the resolution four times as much of the images is seen in the same time."
 
 
@@ -267,34 +269,8 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
     allowed = (seconds or DEFAULT_BUDGET) / wanted
-    width, measured = _widest(config, fixed, probe, allowed)
-    config = put(config, {"network.base": (width, _say_width(measured, allowed))}, fixed)
+    width, measured = find_widest(config, fixed, probe, allowed)
+    config = put(config, {"network.base": (width, say_width(measured, allowed))}, fixed)
     area = config.patches.batch * config.patches.height * config.patches.width
     epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), counted(area, "pixel")
     return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
-
-
-def _say_width(measured: float, allowed: float) -> str:
-    """Say how the width was found."""
-    widths = ", ".join(map(str, WIDTHS))
-    if measured > TOLERATED * allowed:
-        return f"The narrowest of {widths}: even so a step takes {measured:.3f} s, where {allowed:.3f} s are wanted."
-    over = f" ({TOLERATED - 1:.0%} more are tolerated)" if measured > allowed else ""
-    return f"The widest of {widths} with a step of at most {allowed:.3f} s{over}; measured {measured:.3f} s."
-
-
-def _widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:
-    """Return the widest network whose step stays under `allowed` seconds, and its measured seconds per step."""
-    if "network.base" in fixed:
-        return fixed["network.base"], probe(config)
-    guess = GUESSED_WIDTH
-    seconds = {guess: probe(with_settings(config, {"network.base": guess}, {}))}
-    # between linear (memory-bound) and quadratic (arithmetic-bound) in the width
-    fitting = [w for w in WIDTHS if seconds[guess] * (w / guess) ** 1.6 <= allowed] or [WIDTHS[0]]
-    for width in reversed(fitting):
-        if width not in seconds:
-            seconds[width] = probe(with_settings(config, {"network.base": width}, {}))
-        if seconds[width] <= TOLERATED * allowed:
-            return width, seconds[width]
-    narrowest = fitting[0]
-    return narrowest, seconds[narrowest]

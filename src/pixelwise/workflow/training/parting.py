@@ -124,7 +124,13 @@ def parted_by_lines(
     if target.kind != "classes" or classes != 2:
         return False
     known = sum(int(np.count_nonzero(one != IGNORE)) for one in targets)
-    foreground = sum(int(np.count_nonzero(one == 1)) for one in targets)
-    if foreground <= LEAST_SHARE * known:
+    share = sum(int(np.count_nonzero(one == 1)) for one in targets) / max(1, known)
+    if not filled_by_areas(share, LEAST_AREAS):
         return False
-    return sum(int(components(one == 1, corners=False).max(initial=0)) for one in targets) >= LEAST_AREAS
+    areas = sum(int(components(one == 1, corners=False).max(initial=0)) for one in targets)
+    return filled_by_areas(share, areas)
+
+
+def filled_by_areas(share: float, areas: int) -> bool:
+    """Tell whether a foreground with this share of the pixels, in so many areas, is one that lines part."""
+    return share > LEAST_SHARE and areas >= LEAST_AREAS

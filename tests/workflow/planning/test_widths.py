@@ -1,0 +1,36 @@
+"""The width follows from what a step may take, with few measurements."""
+
+import pytest
+
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.planning.widths import WIDTHS, find_widest, say_width
+
+
+@pytest.mark.parametrize(
+    ("allowed", "width"),
+    [(0.1, 16), (0.088, 12), (0.05, 8), (0.01, 8), (0.4, 32), (0.34, 24), (100.0, 64)],
+)
+def test_the_widest_that_fits_is_found(allowed: float, width: int) -> None:
+    """A step of width 16 takes 0.1 s here, twice the width four times as long; 15 % more than wanted is tolerated."""
+    asked: list[int] = []
+
+    def probe(config: Config) -> float:
+        asked.append(config.network.base)
+        return 0.1 * (config.network.base / 16) ** 2
+
+    assert find_widest(Config(), {}, probe, allowed) == (width, pytest.approx(0.1 * (width / 16) ** 2))
+    assert len(asked) == len(set(asked)), "nothing is measured twice"
+    assert len(asked) <= 1 + len(WIDTHS)
+
+
+def test_a_width_of_ones_own_is_measured_and_kept() -> None:
+    assert find_widest(Config(), {"network.base": 40}, lambda config: 2.0, 0.1) == (40, 2.0)
+
+
+def test_how_the_width_was_found_is_told() -> None:
+    assert (
+        say_width(0.1, 0.2)
+        == "The widest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.200 s; measured 0.100 s."
+    )
+    assert "(15% more are tolerated); measured 0.110 s" in say_width(0.11, 0.1)
+    assert say_width(0.2, 0.1).startswith("The narrowest of 8, ")
