@@ -1,4 +1,4 @@
-"""Rates: warm-up, cosine or constant, and another end on the way."""
+"""Rates: warm-up, cosine, line or constant, and another end on the way."""
 
 import pytest
 
@@ -22,6 +22,17 @@ def test_a_stretched_schedule_goes_on_where_it_was_and_still_ends_at_zero() -> N
     assert longer.rate(400) == pytest.approx(schedule.rate(400), abs=1e-3)
     assert longer.progress(1000) == pytest.approx(0.7)
     assert longer.rate(1599) < 1e-5
+
+
+def test_a_line_falls_evenly_to_zero() -> None:
+    schedule = Schedule(steps=1000, peak=1.0, warmup_share=0.1, shape="linear")
+    assert schedule.rate(99) == pytest.approx(1.0, abs=0.01)
+    steps = [schedule.rate(step) - schedule.rate(step + 1) for step in range(101, 998)]
+    assert steps == pytest.approx([1 / 900] * len(steps))
+    assert 0 <= schedule.rate(999) < 1e-3
+    longer = schedule.stretched(400, 1600)
+    assert longer.rate(400) == pytest.approx(schedule.rate(400), abs=1e-3)
+    assert longer.rate(1599) < 1e-3
 
 
 def test_a_constant_rate_stays_after_its_warm_up() -> None:

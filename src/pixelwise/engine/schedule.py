@@ -4,15 +4,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Shape = Literal["cosine", "constant"]
+Shape = Literal["cosine", "linear", "constant"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine that reaches zero at the last step, or a constant rate.
+    """Linear warm-up, then a cosine or a straight line that reaches zero at the last step, or a constant rate.
 
     A schedule can be stretched on the way: progress runs linearly from `anchor_progress` at step `anchor` to 1 at
-    step `steps`, so that the rate stays continuous and (as a cosine) still ends at zero.
+    step `steps`, so that the rate stays continuous and (unless it is constant) still ends at zero.
     """
 
     steps: int
@@ -42,7 +42,8 @@ class Schedule:
             return self.peak * done / self.warmup_share
         if self.shape == "constant":
             return self.peak
-        return self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warmup_share) / (1 - self.warmup_share)))
+        left = (1 - done) / (1 - self.warmup_share)
+        return self.peak * (left if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * left)))
 
     def stretched(self, step: int, steps: int) -> "Schedule":
         """Return the schedule that goes on from `step` and ends at `steps` instead."""

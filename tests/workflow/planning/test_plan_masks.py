@@ -231,8 +231,10 @@ def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
     assert (config.training.optimiser, config.training.learning_rate) == ("adamw", 2e-3)
     usual, descent = plan(Limit(steps=10)), plan(Limit(steps=10), ("training.optimiser=sgd",))
     assert (usual.training.optimiser, usual.training.learning_rate) == ("muon", 8e-3)
+    assert (usual.training.schedule, config.training.schedule) == ("linear", "cosine")
     assert descent.training.learning_rate == 1e-2
-    assert plan(Limit(steps=10), ("training.optimiser=adamw",)).training.learning_rate == 2e-3
+    adamw = plan(Limit(steps=10), ("training.optimiser=adamw",)).training
+    assert (adamw.learning_rate, adamw.schedule) == (2e-3, "cosine")
     assert plan(Limit(steps=10), ("training.learning_rate=1e-3",)).training.learning_rate == 1e-3
 
 

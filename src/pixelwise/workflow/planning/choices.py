@@ -136,7 +136,7 @@ def fill_time(
     if seconds is not None:
         left = seconds - used
         steps, why = steps_for(left, measured), f"{left:.0f} s are left, at {measured:.3f} s a step, measured."
-        end = ", where the learning rate reaches zero" if config.training.schedule == "cosine" else ""
+        end = ", where the learning rate reaches zero" if config.training.schedule != "constant" else ""
         choices["training.patience"] = (0, f"The time given is used to its end{end}.")
         choices["training.budget"] = (seconds, "The time given." if limit.seconds else "Proposed: none was given.")
     elif limit.steps is not None:

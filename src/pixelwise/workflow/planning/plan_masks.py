@@ -245,6 +245,9 @@ def _rates(ground: Ground, limit: Limit, config: Config) -> Choices:
     """Fit the learning rates to the optimiser, whoever chose that, and to what the encoder brings along."""
     optimiser = config.training.optimiser
     choices: Choices = {"training.learning_rate": RATES[optimiser]} if optimiser in RATES else {}
+    if optimiser == "muon":
+        why = "With Muon better than a cosine on scenes, and no worse on edges: measured."
+        choices["training.schedule"] = ("linear", why)
     if config.transfer.encoder_weights:
         why = "The encoder has learned already: its stages learn more slowly, the finest ones most."
         choices["transfer.lower_rate"] = (LOWER_RATE, why)
