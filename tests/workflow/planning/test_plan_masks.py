@@ -309,3 +309,13 @@ def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
         assert config.patches.coarse_share == 0.5
         assert config.reasons[key].startswith("At half the resolution")
     assert plan(Limit(steps=10), (f"{key}=0.3",)).patches.coarse_share == 0.3
+
+
+def test_the_dice_of_a_background_that_is_rarer_counts() -> None:
+    rarer = plan(Limit(steps=10))
+    assert rarer.loss.dice_background
+    assert rarer.reasons["loss.dice_background"].startswith("Class 0 is the rarer one")
+    usual = plan(Limit(steps=10), on=ground(replace(PRINT, class_shares=(0.8, 0.2))))
+    assert not usual.loss.dice_background
+    assert usual.reasons["loss.dice_background"] == "Class 0 is the background."
+    assert not plan(Limit(steps=10), on=ground(labelling=OBJECTS)).loss.dice_background

@@ -205,11 +205,14 @@ def _coarse_share(ground: Ground, margin: int) -> tuple[float, str]:
 
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
-    labels = ground.labelling
+    labels, shares = ground.labelling, ground.fingerprint.class_shares
     background = config.target.kind != "classes" or has_background(labels.task, labels.classes)
     ground_name = labels.classes[0] if labels.classes else "the first class"
     why_background = "Class 0 is the background." if background else f"`{ground_name}` is a class like the others."
-    weights, why = _class_weights(ground.fingerprint.class_shares, background)
+    rarer = labels.task == "binary" and shares[0] < shares[1]
+    if rarer:
+        why_background = "Class 0 is the rarer one, and harder to find: its Dice counts too."
+    weights, why = _class_weights(shares, background)
     if config.loss.balanced:
         weights, why = (), "Found from the training targets: see balanced."
     return {
@@ -219,7 +222,7 @@ def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
             "Cross-entropy and Dice together are the most robust choice over data sets.",
         ),
         "loss.dice": (1.0, "See cross_entropy."),
-        "loss.dice_background": (not background, why_background),
+        "loss.dice_background": (rarer or not background, why_background),
     }
 
 
