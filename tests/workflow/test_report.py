@@ -77,6 +77,21 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
     assert "a&lt;script&gt;" in text
 
 
+def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    told = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Crumbs.", "calibration": "Hot."}
+    recipe = make_recipe("binary")
+    write_model(run.model_path, replace(recipe, trained=recipe.trained | told))
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    for words in (
+        "Thresholds of objects. Seeds.",
+        "Areas that lines part. Lines.",
+        "Small areas. Crumbs.",
+        "Calibration. Hot.",
+    ):
+        assert words in text
+
+
 def test_without_scores_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     text = report(run.folder, progress=Progress()).read_text("utf-8")

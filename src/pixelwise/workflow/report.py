@@ -106,12 +106,17 @@ def _plan(run: Run) -> list[str]:
 
 
 def _thresholds(run: Run) -> list[str]:
-    """Say which thresholds of objects were chosen after training, and what calibration found, where they were."""
+    """Say what was chosen on validation images after training, and what calibration found."""
     try:
         trained = read_recipe(run.model_path).trained
     except PixelwiseError:  # a report of a run without a model shows the rest
         return []
-    kinds = {"thresholds": "Thresholds of objects", "areas": "Small areas", "calibration": "Calibration"}
+    kinds = {
+        "thresholds": "Thresholds of objects",
+        "threshold": "Areas that lines part",
+        "areas": "Small areas",
+        "calibration": "Calibration",
+    }
     return [html.paragraphs([f"{title}. {trained[key]}" for key, title in kinds.items() if key in trained])]
 
 
