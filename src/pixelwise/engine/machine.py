@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -42,6 +43,22 @@ def choose_device(device: str) -> str:
         known = ", ".join(name for name, found in there.items() if found)
         raise BadOption("a device of this machine", f"`{device}`", f"Here there is: {known}.")
     return device
+
+
+def has_bfloat16_units(device: str) -> bool:
+    """Tell whether a device computes in bfloat16 by itself; processors without units for it emulate it slowly.
+
+    oneDNN's limit on instructions (`ONEDNN_MAX_CPU_ISA`) counts too.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    known: dict[str, Any] = torch.cpu.get_capabilities()
+    if known.get("architecture") not in ("x86_64", "amd64"):
+        return bool(known.get("bf16", known.get("arm_bf16", False)))
+    units = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return units and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _memory(device: str) -> int:

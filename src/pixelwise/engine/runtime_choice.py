@@ -3,25 +3,21 @@
 import gc
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from pixelwise.commit import commit_json
 from pixelwise.engine.allocator import give_back
-from pixelwise.engine.cache import cache_folder
+from pixelwise.engine.cache import cache_folder, machine_facts
 from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
-from pixelwise.parallel import usable_threads
 from pixelwise.progress import Progress
 
 RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16", "torch-compile")
-PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 AGREEMENT = 1e-4  # of the largest logit: how far a float32 runtime may be from the first candidate
 PATIENCE, REPEATS = 1.0, 5  # seconds and calls that a candidate is measured for, after a first call
 WORTH = 32  # tiles from which on measuring (with its conversion, about 5 s) is given back
@@ -145,29 +141,11 @@ def measure(runtime: Runtime, tile: np.ndarray) -> float:
 def _keep(choice: Choice, model: str, shape: tuple[int, ...]) -> None:
     """Keep what was measured; a cache that cannot be written costs another measurement next time, nothing more."""
     try:
-        commit_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **_machine()})
+        commit_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **machine_facts()})
     except OutputFailed:
         return
 
 
 def _place(model: str, shape: tuple[int, ...]) -> Path:
-    key = hashlib.sha256(json.dumps([model, list(shape), _machine()], sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([model, list(shape), machine_facts()], sort_keys=True).encode()).hexdigest()
     return cache_folder() / "runtimes" / f"{key[:32]}.json"
-
-
-def _machine() -> dict[str, object]:
-    """Return what a speed depends on: the machine, the threads, and the versions of what computes."""
-    versions = {name: _version(package) for name, package in PACKAGES.items()}
-    return {
-        "node": platform.node(),
-        "processor": platform.processor() or platform.machine(),
-        "threads": usable_threads(),
-        "versions": versions,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

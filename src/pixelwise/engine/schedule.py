@@ -1,7 +1,7 @@
-"""How fast to learn at each step."""
+"""How fast to learn at each moment of a training: the learning rate as a function of progress."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Shape = Literal["cosine", "linear", "constant"]
@@ -9,35 +9,32 @@ Shape = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine or a straight line that reaches zero at the last step, or a constant rate.
+    """Linear warm-up, then a cosine or a straight line that reaches zero at the end, or a constant rate.
 
-    A schedule can be stretched on the way: progress runs linearly from `anchor_progress` at step `anchor` to 1 at
-    step `steps`, so that the rate stays continuous and (unless it is constant) still ends at zero.
+    Progress runs from 0 to 1, whatever drives it: the number of steps, or the clock.
+
+    Attributes
+    ----------
+    peak : float
+        The highest learning rate.
+    warmup_share : float
+        Share of the training in which the rate rises to `peak`.
+    shape : {"cosine", "linear", "constant"}
+
+    Examples
+    --------
+    >>> schedule = Schedule(peak=1.0, warmup_share=0.1, shape="linear")
+    >>> [schedule.rate(progress) for progress in (0.05, 0.1, 0.55, 1.0)]
+    [0.5, 1.0, 0.5, 0.0]
     """
 
-    steps: int
     peak: float
     warmup_share: float
-    anchor: int = 0
-    anchor_progress: float = 0.0
     shape: Shape = "cosine"
 
-    def progress(self, step: int) -> float:
-        """Return the share of the schedule done before `step`, in [0, 1]."""
-        share = (step - self.anchor) / max(1, self.steps - self.anchor)
-        return min(1.0, self.anchor_progress + (1 - self.anchor_progress) * share)
-
-    def step_at(self, share: float) -> int:
-        """Return the first step from the anchor on before which `share` of the schedule is done."""
-        if share <= self.anchor_progress:
-            return self.anchor
-        left = (share - self.anchor_progress) / (1 - self.anchor_progress)
-        return self.anchor + math.ceil(left * (self.steps - self.anchor) - 1e-9)
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of `step` (0-based)."""
-        # the half step keeps the first rate above zero and the last one close to it
-        done = min(1.0, self.progress(step) + 0.5 / max(1, self.steps))
+    def rate(self, progress: float) -> float:
+        """Return the learning rate of a step in whose middle `progress` of the training is done."""
+        done = min(1.0, progress)
         if done < self.warmup_share:
             return self.peak * done / self.warmup_share
         if self.shape == "constant":
@@ -45,6 +42,10 @@ class Schedule:
         left = (1 - done) / (1 - self.warmup_share)
         return self.peak * (left if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * left)))
 
-    def stretched(self, step: int, steps: int) -> "Schedule":
-        """Return the schedule that goes on from `step` and ends at `steps` instead."""
-        return replace(self, steps=steps, anchor=step, anchor_progress=self.progress(step))
+
+def middle_of_step(index: int, steps: int) -> float:
+    """Return the progress in the middle of step `index` (0-based) of `steps`.
+
+    The half step keeps the first rate above zero and the last one close to it.
+    """
+    return min(1.0, min(1.0, index / max(1, steps)) + 0.5 / max(1, steps))

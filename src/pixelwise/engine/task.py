@@ -24,7 +24,7 @@ from pixelwise.engine.optimisers import (
     set_rate,
     state_tensors,
 )
-from pixelwise.engine.schedule import Schedule, Shape
+from pixelwise.engine.schedule import Schedule, Shape, middle_of_step
 from pixelwise.engine.transfer import hold_encoder, rate_factors
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
@@ -35,8 +35,11 @@ from pixelwise.scoring.losses import LossOptions, classification_loss, distance_
 class TrainingOptions:
     """How long and how fast to learn.
 
-    `budget` is in seconds of the whole command (None: `steps` alone decide); `validate_every`,
-    `checkpoint_every` are in steps; `patience` is the number of validations without a better score after which training
+    `budget` is in seconds of the whole command: the clock decides when training ends and how far it has come, and
+    `steps` is the number that is expected. `time_limit` (seconds) leaves the decision to `steps`, but the command ends
+    by then. Without both `steps` alone decide. `validate_every` and `checkpoint_every` are in steps; with a budget they
+    are what is expected, and the clock decides. `patience` is the number of validations without a better score after
+    which training
     stops (0: never), counted from the middle of the schedule on, or from the end of the coarse beginning where that
     comes later (`PatchOptions`). `momentum` and `nesterov` are those of "sgd"; "adamw" has its own. `average_share` is
     the share of all steps over which the averaged weights look back (one time constant); with 0 they are the weights of
@@ -47,6 +50,7 @@ class TrainingOptions:
 
     steps: int = 1000
     budget: float | None = None
+    time_limit: float | None = None
     seed: int = 0
     optimiser: OptimiserName = "adamw"
     momentum: float = 0.99
@@ -64,12 +68,20 @@ class TrainingOptions:
     keep: Literal["best", "last"] = "best"
     tune: bool = True
 
+    @property
+    def time_given(self) -> float | None:
+        """Seconds by which the command ends; None where the clock decides nothing."""
+        return self.budget if self.budget is not None else self.time_limit
+
     def __post_init__(self) -> None:
         """Refuse values no training can work with."""
         for name in ("steps", "validate_every", "checkpoint_every", "learning_rate", "clip"):
             value = getattr(self, name)
             if not value > 0:
                 raise BadOption(f"training.{name} above 0", f"{value}", f"Change training.{name}.")
+        if self.budget is not None and self.time_limit is not None:
+            came = f"{self.budget} and {self.time_limit}"
+            raise BadOption("training.budget or training.time_limit", came, "Leave one of them out (null).")
         for name, usual in (("warmup_share", 0.05), ("momentum", 0.99), ("average_share", 0.02)):
             if not 0 <= getattr(self, name) < 1:
                 raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {usual}.")
@@ -126,6 +138,12 @@ class Learner:
         The first step in which the encoder learns.
     teacher : Teacher, optional
         Half of the loss is then what it says of each batch.
+
+    Attributes
+    ----------
+    expected_steps : int
+        Steps of the whole training, as far as is known: the averaged weights look back over a share of them. It may be
+        changed on the way where the clock decides how many there are.
     """
 
     def __init__(
@@ -151,7 +169,8 @@ class Learner:
         self.network = network.to(fabric.device)
         self._module, self.optimiser = fabric.setup(AllHeads(self.network), optimiser)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
-        self.schedule = Schedule(options.steps, options.learning_rate, options.warmup_share, shape=options.schedule)
+        self.schedule = Schedule(options.learning_rate, options.warmup_share, options.schedule)
+        self.expected_steps = options.steps
         self.skipped = 0
         self._buffers = list(self.network.buffers())
         self._before = [b.clone() for b in self._buffers]
@@ -166,14 +185,15 @@ class Learner:
         targets: Tensor,
         weights: Tensor | None = None,
         distances: Tensor | None = None,
+        *,
+        progress: float | None = None,
     ) -> StepResult:
         """Learn from one batch.
 
         Parameters
         ----------
         index : int
-            The number of the step, from 0; it decides the learning rate, the dropout mask, and whether the encoder
-            learns.
+            The number of the step, from 0; it decides the dropout mask, and whether the encoder learns.
         images : (batch, channels, height, width) float32
         targets : (batch, height', width') class map; 255 is ignored. A valid network's smaller output is
             compared with the centre of the targets. For logits (batch, classes) of whole images: (batch,) classes.
@@ -181,8 +201,12 @@ class Learner:
             Border term of the loss at each target pixel.
         distances : (batch, height', width') float32, optional
             What the last channel of the logits is compared with; the classes are those before it.
+        progress : float, optional
+            Share of the training that is done in the middle of this step; it decides the learning rate. By default
+            that of step `index` of `options.steps`.
         """
-        set_rate(self.optimiser, self.schedule.rate(index))
+        done = middle_of_step(index, self.options.steps) if progress is None else progress
+        set_rate(self.optimiser, self.schedule.rate(done))
         torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout: a function of (seed, step)
         self.network.train()
         if self._frozen_steps:
@@ -252,7 +276,7 @@ class Learner:
 
     @torch.no_grad()
     def _average(self, index: int) -> None:
-        window = self.options.average_share * self.options.steps
+        window = self.options.average_share * self.expected_steps
         # young averages look back over fewer steps, so that the first weights are soon forgotten
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
         for mine, theirs in zip(self._averaged, self._followed, strict=True):

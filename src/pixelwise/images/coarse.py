@@ -11,28 +11,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from pixelwise.images.patches import Batch, PatchOptions, Sampler
+from pixelwise.images.patches import PatchOptions
 from pixelwise.labels.targets import IGNORE
-
-
-class CoarseFirst:
-    """Draws from a coarse sampler before step `until`, and from a fine one from there on.
-
-    Parameters
-    ----------
-    coarse, fine : Sampler
-        Each a pure function of the step.
-    until : int
-        May be changed on the way, when the length of the training changes.
-    """
-
-    def __init__(self, coarse: Sampler[Batch], fine: Sampler[Batch], until: int = 0) -> None:
-        self._coarse, self._fine = coarse, fine
-        self.until = until
-
-    def batch(self, step: int) -> Batch:
-        """Draw the patches of one step."""
-        return (self._coarse if step < self.until else self._fine).batch(step)
 
 
 def coarse_options(options: PatchOptions, height: int, width: int) -> PatchOptions:

@@ -1,9 +1,10 @@
 """Random patches for training: where they are cut, and a thread that cuts them ahead of time."""
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -49,6 +50,31 @@ class PatchOptions:
         for name in ("foreground_share", "coarse_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Give a share.")
+
+
+def part_of_step(options: PatchOptions, share: float, legal_size: Callable[[int], int]) -> PatchOptions:
+    """Return options for steps with a share of the pixels: fewer patches, and below one patch smaller ones.
+
+    Parameters
+    ----------
+    options : PatchOptions
+    share : float
+        In (0, 1].
+    legal_size : callable
+        The next size from a number of pixels on that the network takes.
+
+    Examples
+    --------
+    >>> whole = PatchOptions(height=256, width=256, batch=4)
+    >>> [(part.height, part.batch) for part in (part_of_step(whole, s, lambda side: side) for s in (1, 0.5, 0.125))]
+    [(256, 4), (256, 2), (128, 2)]
+    """
+    patches = options.batch * share
+    if patches >= 1:
+        return replace(options, batch=round(patches))
+    height, width = (legal_size(-(-side // 2)) for side in (options.height, options.width))
+    batch = max(1, round(patches * options.height * options.width / (height * width)))
+    return replace(options, height=height, width=width, batch=batch)
 
 
 class Sample(NamedTuple):
@@ -139,6 +165,18 @@ class PatchSampler:
         self._size = (options.height, options.width)
         self._window = window_size(self._size, augmentation)
         self._rare: list[list[Locations]] = find_locations(self._targets, seed)
+
+    @property
+    def options(self) -> PatchOptions:
+        """Size and number of the patches."""
+        return self._options
+
+    def with_options(self, options: PatchOptions) -> "PatchSampler":
+        """Return a sampler of the same images with patches of another size or number."""
+        other = copy(self)
+        other._options, other._size = options, (options.height, options.width)
+        other._window = window_size(other._size, self._augmentation)
+        return other
 
     def batch(self, step: int) -> Batch:
         """Draw the patches of one step."""

@@ -1,7 +1,8 @@
 """Whole photographs for classification: random batches as a function of (seed, step)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -108,6 +109,12 @@ class PhotoSampler:
             raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
         self._photos, self._scales, self._options, self._seed = tuple(photos), tuple(scales), options, seed
         self._classes = np.asarray(classes, np.int64)
+
+    def with_batch(self, batch: int) -> "PhotoSampler":
+        """Return a sampler of the same photos with another number of them in a step."""
+        other = copy(self)
+        other._options = replace(self._options, batch=batch)
+        return other
 
     def batch(self, step: int) -> PhotoBatch:
         """Draw the photos of one step."""

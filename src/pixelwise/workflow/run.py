@@ -14,6 +14,7 @@ from pixelwise.commit import commit_json, commit_text, refused
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.wording import command
 from pixelwise.workflow.config import Config, load_config, save_config
+from pixelwise.workflow.outcome import Outcome, outcome_of
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Run:
     def understood(self) -> dict[str, Any]:
         """What was understood of the data, in sentences and numbers."""
         return self.read_json("understood.json")
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Whether the training came far enough to be useful; None while it runs, and for a run with folds."""
+        return outcome_of(self.read_json("summary.json")) if self.summary_path.is_file() else None
 
     @property
     def folds(self) -> tuple[tuple[str, ...], ...]:

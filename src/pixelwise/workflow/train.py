@@ -40,6 +40,7 @@ def train(
     budget: float | str | None = None,
     steps: int | None = None,
     epochs: int | None = None,
+    time_limit: float | str | None = None,
     folds: int | None = None,
     distil: bool = False,
     seed: int = 0,
@@ -49,6 +50,7 @@ def train(
     data_options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
+    started: float | None = None,
 ) -> Run:
     """Train a model on a folder: of masks for images and masks, of whole-image classes for a folder per class.
 
@@ -59,9 +61,12 @@ def train(
     out : path, optional
         The run folder; by default runs/<name of the data folder>.
     budget : float or str, optional
-        Wall-clock time of the whole call: seconds, or text such as "90s", "10m", "2h".
+        Wall-clock time of the whole call: seconds, or text such as "90s", "10m", "2h". The clock drives the training:
+        its progress is the share of the time that is used.
     steps, epochs : int, optional
         Instead of a budget. A pass over as many pixels as the training images have is an epoch.
+    time_limit : float or str, optional
+        Latest end of a training with `steps` or `epochs`; a slow machine makes fewer and smaller steps by then.
     folds : int, optional
         Cross-validation: train so many networks, each without the images of one fold, score every image by the network
         that did not see it, and write all of them as one ensemble. A budget is shared out to them; `steps` and
@@ -81,11 +86,13 @@ def train(
         "section.setting=value" words, such as "network.depth=5".
     progress : Progress, optional
         Who is told; by default sentences and bars on standard error.
+    started : float, optional
+        `time.monotonic()` when the command began, from which a budget counts; by default now.
 
     Returns
     -------
     Run
-        The run folder with `model.safetensors`.
+        The run folder with `model.safetensors`; its `outcome` says whether the training came far enough to be useful.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def train(
     Diverged
         The loss stayed non-finite.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     progress = progress or Console()
     keep_large_blocks()
     parse_assignments(overrides)  # a mistyped setting is refused before any work
@@ -109,6 +116,7 @@ def train(
                 "--budget": parse_duration(budget),
                 "--steps": steps,
                 "--epochs": epochs,
+                "--time-limit": parse_duration(time_limit),
                 "--folds": folds,
                 "--distil": distil or None,
                 "--seed": seed or None,
@@ -121,7 +129,7 @@ def train(
     else:
         if distil and folds is None:
             raise BadOption("--distil with --folds", "no folds", "Give --folds 5: an ensemble is what teaches.")
-        limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs)
+        limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit))
         given = load_config(Path(config)) if config is not None else None
         planned = config is None or left_out(Path(config))
         words = [*file_as_words(Path(config)), *overrides] if config is not None else overrides
@@ -138,6 +146,7 @@ def train(
         machine = look_at_machine(device)
         preparation = preparation_of(dataset.labelling.task)
         fingerprint = preparation.measure(dataset, options, progress)
+        measuring = 0.0
         if given is None or planned:
             left = _time_left(propose_seconds(limit), started)
             mine, began = (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
@@ -146,13 +155,13 @@ def train(
                 if left
                 else "Measuring how fast this machine learns."
             )
-            settled = preparation.plan(dataset, fingerprint, options, machine, mine, seed, words, began)
+            settled, measuring = preparation.plan(dataset, fingerprint, options, machine, mine, seed, words, began)
         else:
             settled = override(replace(given, data=options), overrides)
         own = parse_assignments(overrides)
         named = own if "transfer.encoder_weights" in own else parse_assignments(words)
         settled, weights = follow(settled, fingerprint, named, progress)
-        records = first_records(dataset, fingerprint, machine, settled.training.seed) | weights
+        records = first_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
         if dealt is not None:
             total = propose_seconds(limit) if given is None or planned else None
             settled = _share_out(
@@ -209,15 +218,13 @@ def _share(left: float | None, folds: int, limit: Limit) -> Limit:
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:
     """Say what will happen."""
-    training = config.training
-    time_ = (
-        f"about {training.budget / 60:.0f} min"
-        if training.budget and training.budget >= 120
-        else (f"about {training.budget:.0f} s" if training.budget else "until the last step")
-    )
+    given = config.training.time_given
+    limit = "until the last step" if given is None else f"{given / 60:.0f} min" if given >= 120 else f"{given:.0f} s"
+    time_ = limit if given is None else f"{'at most' if config.training.time_limit else 'about'} {limit}"
     plan = f"Plan for each of {len(run.folds)} folds" if run.folds else "Plan"
+    where = f"{config.training.precision} on {machine.device} with {counted(machine.threads, 'thread')}"
     return [
-        f"{plan}: {what}, {training.precision} on {machine.device} with {counted(machine.threads, 'thread')}, {time_}.",
-        *([f"{config.reasons['training.budget']}"] if run.folds and training.budget else []),
+        f"{plan}: {what}, {where}, {time_}.",
+        *([f"{config.reasons['training.budget']}"] if run.folds and config.training.budget else []),
         f"Every choice and its reason stands in {run.config_path}.",
     ]

@@ -31,8 +31,8 @@ from pixelwise.workflow.forecasting.schedule import (
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
 from pixelwise.workflow.planning.preparation import preparation_of
+from pixelwise.workflow.training.looking import spread
 from pixelwise.workflow.training.records import first_records
-from pixelwise.workflow.training.tuning import spread
 from pixelwise.workflow.weights.encoder_weights import follow
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
@@ -132,7 +132,7 @@ def begin(
     share = None if left is None else TRAINING_SHARE * left / len(schedule.trials)
     progress.tell("Measuring how fast this machine learns.")
     mine = limit if share is None else Limit(seconds=share)
-    config = preparation.plan(dataset, fingerprint, options, machine, mine, seed, overrides, time.monotonic())
+    config, _ = preparation.plan(dataset, fingerprint, options, machine, mine, seed, overrides, time.monotonic())
     config, weights = follow(config, fingerprint, parse_assignments(overrides), progress)
     # the first look warms up
     each = min(seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)) / fingerprint.cases

@@ -18,7 +18,7 @@ from pixelwise.labels.targets import class_channels
 from pixelwise.progress import Progress
 from pixelwise.scoring.acquisition import Pick, Poll, pick_in_order
 from pixelwise.wording import counted
-from pixelwise.workflow.training.tuning import spread
+from pixelwise.workflow.training.looking import spread
 
 SIDE = 1024  # pixels: of larger images the middle is looked at
 MOST = 2000  # images that are looked at

@@ -1,44 +1,48 @@
 """Choices: what all planning shares, whatever the task: how long, each value with its reason, the user's own above."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pixelwise.engine.machine import has_bfloat16_units
 from pixelwise.errors import BadOption
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.planning.step_times import Probe
+from pixelwise.workflow.training.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
-PRECISION_ROUNDS, PRECISION_SHARE = 3, 0.03  # measurements of each precision, and what those after the first may take
-VALIDATIONS = 20
-VALIDATION_SHARE = 0.06  # of the training time
-CHECKPOINT_SECONDS = 60
 DEFAULT_BUDGET = 600.0
 
 Choices = dict[str, tuple[Any, str]]
-Probe = Callable[[Config], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """How long to train: at most one of the three is given; none of them means a proposed budget.
+    """How long to train: at most one of the first three is given; none of them means a proposed budget.
 
     `seconds` is wall-clock time of the whole command, `epochs` are passes over as many pixels as the training
-    images have.
+    images have. `time_limit` (seconds of the whole command) is the latest end of a training with `steps` or `epochs`.
     """
 
     seconds: float | None = None
     steps: int | None = None
     epochs: int | None = None
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse two limits at once, and empty ones."""
         given = {n: v for n in ("seconds", "steps", "epochs") if (v := getattr(self, n)) is not None}
         if len(given) > 1:
             raise BadOption("one of --budget, --steps, --epochs", " and ".join(given), "Give one of them.")
-        for name, value in given.items():
+        if self.time_limit is not None and not {"steps", "epochs"} & set(given):
+            mend = "Give --budget alone, or --steps beside the limit."
+            raise BadOption("--time-limit with --steps or --epochs", f"{self.time_limit:.0f} s without", mend)
+        for name, value in {
+            **given,
+            **({"time_limit": self.time_limit} if self.time_limit is not None else {}),
+        }.items():
             if not value > 0:
                 raise BadOption(f"{name} above 0", f"{value}", "Give a larger number.")
 
@@ -63,52 +67,28 @@ def steps_for(seconds: float, seconds_per_step: float) -> int:
     return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
 
 
-class Remembered:
-    """A probe that measures each kind of step once: slow steps cost the time that is to be filled.
+def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+    """Measure whether a step is clearly faster in bfloat16, where the device has units for it.
 
-    Where a kind is measured again the fastest counts: other work on the machine makes steps slower, never faster.
-    """
-
-    def __init__(self, probe: Probe) -> None:
-        self._probe = probe
-        self._known: dict[tuple[Any, ...], float] = {}
-
-    def __call__(self, config: Config) -> float:
-        """Return what is known, or measure it."""
-        return self._known[_kind(config)] if _kind(config) in self._known else self.again(config)
-
-    def again(self, config: Config) -> float:
-        """Measure, and return the least of all that was measured."""
-        self._known[_kind(config)] = min(self._probe(config), self._known.get(_kind(config), math.inf))
-        return self._known[_kind(config)]
-
-
-def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Remembered, limit: Limit) -> Choices:
-    """Measure whether a step is clearly faster in bfloat16: processors without units for it emulate it slowly.
-
-    One look can come while other work has the machine, and would be wrong for the whole run. So both precisions are
-    measured in turns, back and forth, as often as a small part of the time allows, and of each the fastest counts.
+    `probe` drops bfloat16 as soon as one of its steps takes longer than one in float32.
     """
     if "training.precision" in fixed or device == "mps":
         return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
-    kinds = [with_settings(config, {"training.precision": kind}, {}) for kind in ("float32", "bfloat16")]
-    began = time.perf_counter()
-    seconds = [probe(kind) for kind in kinds]
-    round_, most = time.perf_counter() - began, PRECISION_SHARE * (propose_seconds(limit) or DEFAULT_BUDGET)
-    for number in range(1, min(PRECISION_ROUNDS, 1 + int(most / max(round_, 1e-9)))):
-        for place in (1, 0) if number % 2 else (0, 1):
-            seconds[place] = probe.again(kinds[place])
-    gain = seconds[0] / seconds[1]
+    if not has_bfloat16_units(device):
+        why = "This processor has no units for bfloat16, and emulates it slowly: it is not tried."
+        return {"training.precision": ("float32", why)}
+    plain, half = (with_settings(config, {"training.precision": kind}, {}) for kind in ("float32", "bfloat16"))
+    seconds, rival = probe(plain), probe(half, rival=plain)
+    if seconds is None or rival is None:
+        return {"training.precision": ("float32", "There was no time to measure bfloat16.")}
+    gain = seconds / rival
+    if gain == 0:
+        return {"training.precision": ("float32", "A training step in bfloat16 was measured to be slower here.")}
     name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
     why = f"A training step in bfloat16 was measured {gain:.2f} times as fast here"
     if name == "float32":
         why += f": too little to pay for its coarser numbers, which {WORTH_BFLOAT16} times would"
     return {"training.precision": (name, f"{why}.")}
-
-
-def _kind(config: Config) -> tuple[Any, ...]:
-    """Return what the time of a step depends on."""
-    return config.network, config.patches, config.photos, config.loss, config.training
 
 
 def fill_time(
@@ -144,6 +124,8 @@ def fill_time(
     else:
         steps = (limit.epochs or 1) * epoch[0]
         why = f"{counted(limit.epochs or 1, 'epoch')} of {counted(epoch[0], 'step')} of {epoch[1]}."
+    if limit.time_limit is not None:
+        choices["training.time_limit"] = (limit.time_limit, "The latest end given.")
     config = put(config, {**choices, "training.steps": (steps, why)}, fixed)
     every = max(1, math.ceil(config.training.steps / VALIDATIONS))
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))

@@ -23,13 +23,12 @@ from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,
     Limit,
-    Probe,
-    Remembered,
     choose_precision,
     fill_time,
     propose_seconds,
     put,
 )
+from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.planning.widths import GUESSED_WIDTH, find_widest, say_width
 from pixelwise.workflow.training.parting import filled_by_areas
 
@@ -71,8 +70,8 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     seed : int
     overrides : sequence of "section.setting=value"
         The user's own choices; the other choices are made around them.
-    probe : callable
-        Config -> measured seconds per training step, everything included.
+    probe : Probe
+        Measures the seconds of a training step.
 
     Returns
     -------
@@ -80,7 +79,6 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
     fixed, own = parse_assignments(overrides), parse_assignments(without_recipe(overrides))
-    probe = Remembered(probe)
     config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _optimiser, _rates):
         config = put(config, choose(ground, limit, config), fixed)
@@ -265,9 +263,9 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
     return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
 
 
-def _precision(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Remembered) -> Choices:
+def _precision(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Choices:
     width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
-    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe, limit)
+    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
 
 
 def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:

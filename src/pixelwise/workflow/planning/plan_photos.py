@@ -22,19 +22,19 @@ from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,
     Limit,
-    Probe,
-    Remembered,
     choose_precision,
     fill_time,
     propose_seconds,
     put,
     steps_for,
 )
+from pixelwise.workflow.planning.step_times import Probe
 
 SMALL = 64  # pixels a side up to which photos are learned whole, by the nets made for CIFAR-10
 SMALL_NETS = ("resnet20", "resnet32", "resnet44", "resnet56")
 LARGE_NETS = ("resnet18", "resnet34")
 SIDES = (64, 96, 128, 160, 192, 224)  # pixels a side that large photos are learned at
+UNMEASURED = 1.0  # seconds: what is assumed of a step; the clock corrects it on the way
 PASSES_BY_SIDE = 20  # over the training photos, wanted before a larger side is worth its time
 PASSES_BY_DEPTH = 150  # wanted before a deeper network is
 FEW_BATCHES = 8  # in a pass: smaller sets are learned in smaller batches
@@ -67,7 +67,7 @@ def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Seq
     _check_network(config)
     config = put(config, _learning(config, len(ground.labelling.classes)), fixed)
     config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    precision = choose_precision(_small_step(config), ground.machine.device, fixed, Remembered(probe), limit)
+    precision = choose_precision(_small_step(config), ground.machine.device, fixed, probe)
     config = put(config, precision, fixed)
     config, measured = _fit_to_time(config, ground, limit, fixed, probe)
     epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), counted(config.photos.batch, "photo")
@@ -171,7 +171,7 @@ def _fit_to_time(
     if not small and "photos.side" not in fixed:
         config = _largest_side(config, ground, left, fixed, probe)
     nets = SMALL_NETS if small else LARGE_NETS
-    measured = probe(config)
+    measured = _measured(probe, config)
     passes = _passes(left, measured, config, ground, limit)
     if "network.name" in fixed or config.network.name != nets[0]:
         return config, measured
@@ -181,7 +181,7 @@ def _fit_to_time(
         if _passes(left, expected, config, ground, limit) < PASSES_BY_DEPTH:
             continue
         deeper = with_settings(config, {"network.name": name}, {})
-        seconds = probe(deeper)
+        seconds = probe(deeper) or expected
         passes = _passes(left, seconds, deeper, ground, limit)
         why = f"The deepest of {', '.join(nets)} that sees each photo {PASSES_BY_DEPTH} times: {passes:.0f} times."
         return put(deeper, {"network.name": (name, why)}, fixed), seconds
@@ -193,7 +193,7 @@ def _largest_side(config: Config, ground: PhotoGround, left: float, fixed: Mappi
     """Learn large photos at the largest side at which the time is enough for some passes over them."""
     sides = [side for side in SIDES if side < config.photos.side] + [config.photos.side]
     first = with_settings(config, {"photos.side": sides[0]}, {})
-    seconds = probe(first)
+    seconds = _measured(probe, first)
     fitting = [
         side for side in sides if _passes(left, seconds * (side / sides[0]) ** 2, config, ground) >= PASSES_BY_SIDE
     ]
@@ -212,6 +212,16 @@ def _largest_side(config: Config, ground: PhotoGround, left: float, fixed: Mappi
         },
         fixed,
     )
+
+
+def _measured(probe: Probe, config: Config) -> float:
+    """Return the seconds of a step; where there is no time to measure it, in proportion to those of a small one."""
+    seconds = probe(config)
+    if seconds is not None:
+        return seconds
+    small = _small_step(config)
+    pixels = (one.photos.batch * one.photos.side**2 for one in (config, small))
+    return (probe(small) or UNMEASURED) * next(pixels) / next(pixels)
 
 
 def _passes(left: float, seconds: float, config: Config, ground: PhotoGround, limit: Limit | None = None) -> float:

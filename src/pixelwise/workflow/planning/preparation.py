@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +12,7 @@ from pixelwise.engine.machine import Machine
 from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.fingerprint import measure_fingerprint
+from pixelwise.images.patches import part_of_step
 from pixelwise.images.photo_fingerprint import measure_photos
 from pixelwise.labels.targets import class_channels
 from pixelwise.networks.architectures import NetworkOptions, build
@@ -21,12 +22,8 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.plan_masks import Ground, make_plan
 from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan
+from pixelwise.workflow.planning.step_times import MakeStep, Step, StepTimes, measuring_seconds
 from pixelwise.workflow.training.material import measure_orientation
-
-WARM_UP, PROBE_STEPS = 2, 5
-PROBE_SECONDS = 5.0  # slow steps are measured fewer times, three times at least
-PROBE_SHARE = 0.1  # of a budget: steps that are slow for it are measured once
-Draw = Callable[[Config], tuple[Tensor, ...]]  # what `Learner.step` takes after the number of the step
 
 
 @runtime_checkable
@@ -47,8 +44,15 @@ class Preparation(Protocol):
         seed: int,
         overrides: Sequence[str],
         began: float,
-    ) -> Config:
-        """Choose every setting; `began` is `time.monotonic()` when the command began."""
+    ) -> tuple[Config, float]:
+        """Choose every setting; `began` is `time.monotonic()` when the command began.
+
+        Returns
+        -------
+        Config
+        float
+            Seconds that measuring the machine took.
+        """
         ...
 
     def describe(self, config: Config) -> str:
@@ -73,7 +77,7 @@ class MaskPreparation:
         seed: int,
         overrides: Sequence[str],
         began: float,
-    ) -> Config:
+    ) -> tuple[Config, float]:
         """Plan patches, network and steps."""
         ground = Ground(
             fingerprint=fingerprint,
@@ -83,9 +87,8 @@ class MaskPreparation:
             oriented=measure_orientation(dataset),
             seconds_used=time.monotonic() - began,
         )
-        return make_plan(
-            ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_patches, limit)
-        )
+        probe = step_times(machine.device, make_patch_step(machine.device), limit)
+        return make_plan(ground, limit, seed, overrides, probe), probe.spent
 
     def describe(self, config: Config) -> str:
         """Name network and patches."""
@@ -115,7 +118,7 @@ class PhotoPreparation:
         seed: int,
         overrides: Sequence[str],
         began: float,
-    ) -> Config:
+    ) -> tuple[Config, float]:
         """Plan size, network and steps."""
         ground = PhotoGround(
             fingerprint=fingerprint,
@@ -124,9 +127,8 @@ class PhotoPreparation:
             machine=machine,
             seconds_used=time.monotonic() - began,
         )
-        return make_photo_plan(
-            ground, limit, seed, overrides, lambda c: seconds_per_step(c, machine.device, _draw_photos, limit)
-        )
+        probe = step_times(machine.device, make_photo_step(machine.device), limit)
+        return make_photo_plan(ground, limit, seed, overrides, probe), probe.spent
 
     def describe(self, config: Config) -> str:
         """Name network and photos."""
@@ -148,38 +150,47 @@ def preparation_of(task: str) -> Preparation:
     return PhotoPreparation() if task == "classification" else MaskPreparation()
 
 
-def seconds_per_step(config: Config, device: str, draw: Draw, limit: Limit) -> float:
-    """Measure a training step of `config` on random input: the median after some steps of warming up.
-
-    Where steps are slow for the budget, the second one alone counts: measuring must not eat up what it measures for.
-    """
-    most = PROBE_SHARE * (propose_seconds(limit) or math.inf)
-    learner = Learner(
-        build(config.network), config.training, config.loss, make_fabric(device, config.training.precision)
-    )
-    batch = draw(config)
-    seconds: list[float] = []
-    for index in range(WARM_UP + PROBE_STEPS):
-        start = time.perf_counter()
-        learner.step(index, *batch)
-        seconds.append(time.perf_counter() - start)
-        if (index >= WARM_UP + 2 and sum(seconds) > PROBE_SECONDS) or (index and sum(seconds) > most):
-            break
-    counted = sorted(seconds[min(WARM_UP, len(seconds) - 1) :])
-    return counted[len(counted) // 2]
+def step_times(device: str, make: MakeStep, limit: Limit) -> StepTimes:
+    """Return what measures training steps on a device, within its share of the time given."""
+    seconds = measuring_seconds(limit.time_limit or propose_seconds(limit))
+    return StepTimes(make, seconds, keep=True, threads=torch.get_num_threads())
 
 
-def _draw_patches(config: Config) -> tuple[Tensor, ...]:
-    patches, channels = config.patches, config.network.classes
-    size = patches.batch, patches.height, patches.width
-    images = torch.randn(size[0], config.network.in_channels, *size[1:])
-    classes = class_channels(config.target, channels)
-    # weights cost next to nothing, a distance is another loss
-    maps = (torch.zeros(size), torch.rand(size)) if classes < channels else ()
-    return images, torch.randint(classes, size, dtype=torch.uint8), *maps
+def make_patch_step(device: str) -> MakeStep:
+    """Return a function that makes training steps on random patches."""
+
+    def make(config: Config, share: float) -> tuple[Step, float]:
+        with torch.device("meta"):
+            geometry = build(config.network).geometry()
+        whole, part = config.patches, part_of_step(config.patches, share, geometry.legal_size)
+        size = part.batch, part.height, part.width
+        images = torch.randn(size[0], config.network.in_channels, *size[1:])
+        classes = class_channels(config.target, config.network.classes)
+        # weights cost next to nothing, a distance is another loss
+        maps = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else ()
+        batch = images, torch.randint(classes, size, dtype=torch.uint8), *maps
+        return _learning(config, device, batch), math.prod(size) / (whole.batch * whole.height * whole.width)
+
+    return make
 
 
-def _draw_photos(config: Config) -> tuple[Tensor, ...]:
-    photos, network = config.photos, config.network
-    images = torch.randn(photos.batch, network.in_channels, photos.side, photos.side)
-    return images, torch.randint(network.classes, (photos.batch,))
+def make_photo_step(device: str) -> MakeStep:
+    """Return a function that makes training steps on random photos."""
+
+    def make(config: Config, share: float) -> tuple[Step, float]:
+        photos, network = config.photos, config.network
+        batch = max(1, round(photos.batch * share))
+        images = torch.randn(batch, network.in_channels, photos.side, photos.side)
+        return _learning(config, device, (images, torch.randint(network.classes, (batch,)))), batch / photos.batch
+
+    return make
+
+
+def _learning(config: Config, device: str, batch: tuple[Tensor, ...]) -> Step:
+    fabric = make_fabric(device, config.training.precision)
+    learner = Learner(build(config.network), config.training, config.loss, fabric)
+    return lambda: _step(learner, batch)
+
+
+def _step(learner: Learner, batch: tuple[Tensor, ...]) -> None:
+    learner.step(0, *batch)

@@ -4,28 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from pixelwise.workflow.config import Config, with_settings
-from pixelwise.workflow.planning.choices import Probe
+from pixelwise.workflow.planning.step_times import Probe
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 GUESSED_WIDTH = 16  # measured first
+GROWTH = 1.6  # power of the width that the seconds of a step go with
+UNMEASURED = 1.0  # seconds: what is assumed of a step where nothing can be measured; the clock corrects it on the way
 TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far narrower
 
 
 def find_widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:
-    """Return the widest network whose step stays under `allowed` seconds, and its measured seconds per step."""
+    """Return the widest network whose step stays under `allowed` seconds, and its seconds per step.
+
+    Widths for which there is no time to measure are estimated from the first one.
+    """
+    guess = fixed.get("network.base", GUESSED_WIDTH)
+    first = probe(with_settings(config, {"network.base": guess}, {})) or UNMEASURED
     if "network.base" in fixed:
-        return fixed["network.base"], probe(config)
-    guess = GUESSED_WIDTH
-    seconds = {guess: probe(with_settings(config, {"network.base": guess}, {}))}
+        return guess, first
     # between linear (memory-bound) and quadratic (arithmetic-bound) in the width
-    fitting = [w for w in WIDTHS if seconds[guess] * (w / guess) ** 1.6 <= allowed] or [WIDTHS[0]]
+    seconds = {width: first * (width / guess) ** GROWTH for width in WIDTHS}
+    fitting = [width for width in WIDTHS if seconds[width] <= allowed] or [WIDTHS[0]]
     for width in reversed(fitting):
-        if width not in seconds:
-            seconds[width] = probe(with_settings(config, {"network.base": width}, {}))
+        if width != guess:
+            seconds[width] = probe(with_settings(config, {"network.base": width}, {})) or seconds[width]
         if seconds[width] <= TOLERATED * allowed:
             return width, seconds[width]
-    narrowest = fitting[0]
-    return narrowest, seconds[narrowest]
+    return fitting[0], seconds[fitting[0]]
 
 
 def say_width(measured: float, allowed: float) -> str:

@@ -35,6 +35,7 @@ from pixelwise.workflow.training.looking import Looked, look_at_validation
 
 MOST_KEPT = 2**24  # probabilities of all images together
 MOST_FITTED = 2**22  # probabilities that the temperature is found with
+LEAST_FITTED, FITTED_PER_SECOND = 2**16, 2**18  # of them where seconds are few
 MOST_COMPARED = 2**20  # probabilities that one temperature is compared with two on
 BLOCKS = 5  # of images, of which each is left out once
 LEAST_WRONG = 50  # pixels (or photos: ten): with fewer mistakes any temperature near 0 fits, and says nothing
@@ -152,13 +153,18 @@ def _one(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray,
     return Temperatures(find_temperature(logits, truth))
 
 
-def calibrate(images: Sequence[Seen], recipe: Recipe, seed: int = 0) -> Calibration:
-    """Find the temperatures on the known pixels of images, and the margin of the Dice with them."""
+def most_fitted(seconds: float | None) -> int:
+    """Return how many probabilities temperatures are found with in so many seconds; None: all that are useful."""
+    return MOST_FITTED if seconds is None else max(LEAST_FITTED, min(MOST_FITTED, int(FITTED_PER_SECOND * seconds)))
+
+
+def calibrate(images: Sequence[Seen], recipe: Recipe, seed: int = 0, most: int = MOST_FITTED) -> Calibration:
+    """Find the temperatures on at most so many known probabilities of images, and the margin of the Dice with them."""
     if not images:
         return Calibration(temperatures=UNSCALED, before=None, after=None, mistakes=False)
     images = sorted(images, key=lambda image: image.name)
     rng = np.random.default_rng(seed)
-    most = max(1, MOST_FITTED // (len(images[0].chances) * len(images)))
+    most = max(1, most // (len(images[0].chances) * len(images)))
     picks = [_draw(np.flatnonzero(image.wanted != IGNORE), most, rng) for image in images]
     chances = np.concatenate([image.chances[:, pick].T for image, pick in zip(images, picks, strict=True)])
     truth = np.concatenate([image.wanted[pick] for image, pick in zip(images, picks, strict=True)])
@@ -198,7 +204,7 @@ def calibrate_model(
     cases = sum(case.mask is not None for case in dataset.part("val"))
     most = max(1, MOST_KEPT // (class_channels(recipe.target, recipe.network.classes) * max(8, cases)))
     images = [_seen(look, recipe, most, number) for number, look in enumerate(looks)]
-    found = calibrate(images, recipe)
+    found = calibrate(images, recipe, most=most_fitted(seconds))
     told = f"{found.to_text()} {found.margin_text()}"
     trained = recipe.trained | {"calibration": told}
     save_model(path, network, found.into(replace(recipe, dice_margin=found.margin, trained=trained)))

@@ -31,6 +31,7 @@ def refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[st
         "--folds": len(run.folds) or None,
         "--distil": run.distilled,
         "--steps": own.training.steps,
+        "--time-limit": own.training.time_limit,
         "--seed": own.training.seed,
         "answers about the data": own.data,
     }

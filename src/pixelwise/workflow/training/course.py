@@ -6,7 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from pixelwise.engine.modelfile import Recipe
-from pixelwise.engine.schedule import Schedule
 from pixelwise.images.patches import Sampler
 from pixelwise.scoring.losses import LossOptions
 from pixelwise.workflow.training.turns import Average
@@ -51,18 +50,30 @@ class Course(Protocol):
     pass_steps: float
     most_inputs: int
 
-    @property
-    def sampler(self) -> Sampler[Any]:
-        """What draws the batches."""
+    def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
+        """Return what draws the batches at a share of the training that is done.
+
+        Parameters
+        ----------
+        progress : float
+            In [0, 1].
+        share : float
+            Of the planned patches (or photos) that a step has; 1 is as planned.
+
+        Returns
+        -------
+        Sampler
+            The same object as long as the same is drawn.
+        """
         ...
 
-    def follow(self, schedule: Schedule) -> None:
-        """Fit what is drawn at each step to a schedule: at its start, and whenever it is stretched."""
+    def finish_seconds(self, look: float) -> float:
+        """Return how much of a budget `finish` needs, at most, where a validation took `look` seconds."""
         ...
 
     @property
-    def finish_seconds(self) -> float:
-        """How much of a budget `finish` needs, at most."""
+    def trivial_score(self) -> float:
+        """The best validation score of a prediction that is the same everywhere: less is nothing learned."""
         ...
 
     def begin(self) -> None:
@@ -81,7 +92,7 @@ class Course(Protocol):
         """Write a picture of what the network says after `step` steps, where the task has one."""
         ...
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
         """Decide, once training is over, what the model file still has to say of how it is used.
 
         Parameters
@@ -90,6 +101,8 @@ class Course(Protocol):
             The model file.
         rival : (network, Recipe), optional
             The last weights, where the file holds others.
+        seconds : float or None
+            That are left for it; None without a clock.
 
         Returns
         -------

@@ -1,7 +1,8 @@
 """Looking: a trained model predicts validation images, for what is chosen or found when a training ends."""
 
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +12,17 @@ from pixelwise.engine.predictor import Predictor
 from pixelwise.engine.recipe import Recipe
 from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.symmetries import turned
-from pixelwise.images.cases import Dataset, read_labels, read_pixels
-from pixelwise.images.preprocess import intensity_scale
+from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.images.preprocess import Scale, intensity_scale
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.progress import Progress
-from pixelwise.workflow.training.tuning import spread
 
 SECONDS = 60.0  # at most, of a budget
 BUDGET_SHARE = 0.02  # of a budget
 SIDE = 2048  # pixels: of larger images the middle is looked at
 MOST_PIXELS = 2**25  # of validation images together
+PROBE = 128  # pixels a side of the window that tells how fast predictions are here
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Looked(NamedTuple):
@@ -47,33 +49,102 @@ def look_at_validation(
     progress: Progress,
     why: str,
 ) -> Generator[Looked, None, None]:
-    """Predict the part "val", as far as pixels and time allow, cases from all over it first.
+    """Predict the part "val" with one network: see `predict_validation`; `why` is what the bar says."""
+    cases = sum(case.mask is not None for case in dataset.part("val"))
+    looks = predict_validation([network], recipe, dataset, pages, device=device, seconds=seconds)
+    for name, truth, (chances,) in progress.track(looks, why, cases):
+        yield Looked(name, truth, chances)
+
+
+def predict_validation(
+    networks: Sequence[nn.Module],
+    recipe: Recipe,
+    dataset: Dataset,
+    pages: int | None,
+    *,
+    device: str,
+    seconds: float | None,
+    side: int = SIDE,
+    most_pixels: int = MOST_PIXELS,
+) -> Generator[tuple[str, np.ndarray, list[np.ndarray]], None, None]:
+    """Predict the part "val" with some networks, as far as pixels and time allow, cases from all over it first.
 
     Parameters
     ----------
-    network, recipe
+    networks : sequence of Network
+        Of one build.
+    recipe : Recipe
         Of a model of masks.
     dataset : Dataset
     pages : int or None
         How pages of images are read.
     device : str
     seconds : float or None
-        See `seconds_to_look`; more only by the image that was begun.
-    progress : Progress
-    why : str
-        What the bar says.
+        See `seconds_to_look`. What a small window takes tells how much of the first image fits; later ones are begun
+        only where they will be done in time.
+    side : int
+        Pixels: of larger images the middle is looked at.
+    most_pixels : int
+        Of all images together.
+
+    Yields
+    ------
+    name : str
+    truth : integer array (height, width)
+    probabilities : list of float arrays (channels, height, width)
+        One per network, before scaling.
     """
-    channels = recipe.network.classes
-    predictor = Predictor(TorchRuntime(network, device), recipe.geometry, channels, recipe.tile, turned(recipe.turns))
-    cases = [(case, case.mask) for case in spread(dataset.part("val")) if case.mask is not None]
-    began, seen = time.monotonic(), 0
-    for case, mask in progress.track(cases, why, len(cases)):
-        truth = read_labels(mask, dataset.labelling)
+    over, channels = turned(recipe.turns), recipe.network.classes
+    runtimes = [TorchRuntime(network, device) for network in networks]
+    predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]
+    began, seen, pace = time.monotonic(), 0, 0.0  # pace: seconds per pixel
+    for case in spread(dataset.part("val")):
+        if case.mask is None:
+            continue
+        labels = read_labels(case.mask, dataset.labelling)
         pixels = read_pixels(case.image, recipe.channels, pages).pixels
         scale = intensity_scale(pixels, recipe.normalisation)
-        rows, columns = (slice(max(0, (side - SIDE) // 2), max(0, (side - SIDE) // 2) + SIDE) for side in truth.shape)
-        chances = probabilities_of(predictor.logits(pixels[:, rows, columns], scale), recipe.target)
-        yield Looked(case.name, truth[rows, columns], chances)
-        seen += chances[0].size
-        if seen >= MOST_PIXELS or (seconds is not None and time.monotonic() - began > seconds):
+        most = side
+        if seconds is not None:
+            if not pace:
+                rows, columns = middle_window(labels.shape, PROBE)
+                pace = _seconds_per_pixel(predictors, pixels[:, rows, columns], scale)
+            left = seconds - (time.monotonic() - began)
+            if seen and pace * min(labels.size, side * side) > left:
+                return
+            most = min(side, max(PROBE, int((max(0.0, left) / pace) ** 0.5)))
+        rows, columns = middle_window(labels.shape, most)
+        start = time.monotonic()
+        answers = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
+        truth = labels[rows, columns]
+        yield case.name, truth, [probabilities_of(logits, recipe.target) for logits in answers]
+        pace = max(pace, (time.monotonic() - start) / truth.size)  # with what the caller does between two images
+        seen += truth.size
+        if seen >= most_pixels:
             return
+
+
+def middle_window(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the middle of an image, at most `side` pixels a side.
+
+    >>> middle_window((100, 300), 200)
+    (slice(0, 200, None), slice(50, 250, None))
+    """
+    starts = [max(0, (whole - side) // 2) for whole in shape]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+
+
+def spread(cases: Sequence[Case]) -> list[Case]:
+    """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
+    return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]
+
+
+def _seconds_per_pixel(predictors: Sequence[Predictor], pixels: np.ndarray, scale: Scale) -> float:
+    """Measure on a small window, the second time: the first pass is slower than the others."""
+    taken = 0.0
+    for _ in range(2):
+        start = time.monotonic()
+        for predictor in predictors:
+            predictor.logits(pixels, scale)
+        taken = time.monotonic() - start
+    return taken / pixels[0].size

@@ -1,12 +1,14 @@
 """The training loop: the one place where steps, validation, checkpoints, time and signals meet.
 
 It is our own, on Lightning Fabric: exact continuation needs every draw to be a function of (seed, step), and a time
-budget needs a decision on the way; both are a few lines here.
+budget asks the clock after every step (`pacing`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,19 +16,21 @@ from torch import nn
 from pixelwise.commit import commit_json
 from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.engine.distilling import Lessons
-from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.engine.schedule import Schedule
+from pixelwise.engine.modelfile import Recipe, read_recipe, save_model
 from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.engine.transfer import frozen_steps
 from pixelwise.errors import Diverged, Interrupted
 from pixelwise.images.cases import Dataset
-from pixelwise.images.patches import prefetch
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
+from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.training.batches import Batches
 from pixelwise.workflow.training.course import Lesson
 from pixelwise.workflow.training.courses import open_course
+from pixelwise.workflow.training.pacing import make_pacing
+from pixelwise.workflow.training.processor import ProcessorMeter
 from pixelwise.workflow.training.state import State
 from pixelwise.workflow.training.stopping import stop_on_signals
 from pixelwise.workflow.training.telling import say_frozen, say_length
@@ -34,10 +38,8 @@ from pixelwise.workflow.training.turns import affordable, describe_averages, mea
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up
-DRIFT = 0.02  # a budget that would be missed by more than this share gets another number of steps
 FINISH_SECONDS = 1.5  # kept free at the end of a budget for the last files
 PER_MILLE = 1000
-NO_END = 2**40  # the schedule decides where the batches end; it may be stretched on the way
 
 
 class Training:
@@ -88,62 +90,59 @@ class Training:
             teacher=lessons.teacher if lessons else None,
         )
         self._state = State()
-        self._slowest_look = 0.0  # seconds
+        pacing: Mapping[str, Any] | None = None
         if checkpoint is not None:
-            self._restore(checkpoint)
+            pacing = self._restore(checkpoint)
         progress.tell(*say_frozen(config, frozen, self._state.step))
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
-        self._loop_began, self._first_step = time.monotonic(), self._state.step
+        self._pacing = make_pacing(config.training, self._seconds, self._seconds_to_finish(), pacing)
+        self._meter = ProcessorMeter(self._state)
 
     def go(self) -> None:
-        """Train to the end of the schedule, or until patience, a signal or a diverging loss ends it."""
+        """Train to the end, or until patience, a signal or a diverging loss ends it."""
         self._course.begin()
         if self._loaded:
             self._save()  # a continuation needs the weights' file no more
-        with stop_on_signals() as stopped, self._progress.bar("training", PER_MILLE) as advance:
+        state, pacing, training = self._state, self._pacing, self._config.training
+        with (
+            closing(Batches(self._course, pacing)) as batches,
+            stop_on_signals() as stopped,
+            self._progress.bar("training", PER_MILLE) as advance,
+        ):
             shown = 0
-            batches = self._draw()
-            while self._state.step < self._learner.schedule.steps:
-                batch = next(batches)
-                self._one_step(batch)
-                now = int(PER_MILLE * self._learner.schedule.progress(self._state.step))
+            while not pacing.over(state.step):
+                began = time.monotonic()
+                self._one_step(batches.next(state.step))
+                pacing.note_step(state.step, time.monotonic() - began)
+                now = int(PER_MILLE * pacing.progress(state.step))
                 advance(now - shown, self._note())
                 shown = now
-                if self._due(self._config.training.validate_every):
+                if pacing.look_due(state.step):
                     self._validate()
                     if self._out_of_patience():
                         break
-                    if self._keep_to_budget():
-                        batches = self._draw()  # what was drawn ahead may belong to the old schedule
                 if stopped():
                     self._interrupt()
-                if self._due(self._config.training.checkpoint_every):
+                if pacing.save_due(state.step):
                     self._save()
-        if not self._state.rows or self._state.rows[-1]["step"] != self._state.step:
+        if not state.rows or state.rows[-1]["step"] != state.step:
             self._validate()
         self._save()
-        kept = "Last" if self._finish() else self._config.training.keep.capitalize()
+        kept = "Last" if self._finish() else training.keep.capitalize()
         self._progress.tell(
-            *say_length(
-                self._state.step,
-                self._learner.schedule.steps,
-                self._config.training.steps,
-                len(self._looks_since_best()),
-            ),
-            f"{kept} validation score {self._state.best:.4f} "
-            f"({self._course.score_name}) at step {self._state.best_step}; model: {self._run.model_path}",
+            *say_length(training, state.step, pacing.progress(state.step), len(self._looks_since_best())),
+            f"{kept} validation score {state.best:.4f} "
+            f"({self._course.score_name}) at step {state.best_step}; model: {self._run.model_path}",
         )
         if not self._run.summary_path.is_file():
             self._sum_up()
 
-    def _draw(self) -> Iterator[Lesson]:
-        """Draw the batches from here on; the schedule decides what they show."""
-        self._course.follow(self._learner.schedule)
-        return prefetch(self._course.sampler, self._state.step, NO_END)
-
     def _one_step(self, batch: Lesson) -> None:
-        result = self._learner.step(self._state.step, batch.images, batch.targets, batch.weights, batch.distances)
+        step, learner = self._state.step, self._learner
+        learner.expected_steps = self._pacing.expected_steps(step)
+        maps = batch.weights, batch.distances
+        result = learner.step(step, batch.images, batch.targets, *maps, progress=self._pacing.middle(step))
         self._state.step += 1
         if result.applied:
             self._state.losses.append(result.loss)
@@ -162,15 +161,17 @@ class Training:
         state, average = self._state, self._learner.average
         began = time.monotonic()
         score = self._course.score(average)
-        self._slowest_look = max(self._slowest_look, time.monotonic() - began)
+        state.slowest_look = max(state.slowest_look, time.monotonic() - began)
+        progress = self._pacing.progress(state.step)
         losses = state.losses
         row: dict[str, float | int | None] = {
             "step": state.step,
             "seconds": round(self._seconds(), 2),
             "train_loss": sum(losses) / len(losses) if losses else None,
             "val_score": score,
-            "learning_rate": self._learner.schedule.rate(state.step - 1),
+            "learning_rate": self._learner.schedule.rate(progress),
             "skipped": state.skipped,
+            "progress": progress,
         }
         state.losses = []
         state.rows.append(row)
@@ -179,32 +180,60 @@ class Training:
             self._write_model()
         self._run.write_metrics(state.rows)
         self._course.picture(average, state.step)
+        self._pacing.note_look(state.step, time.monotonic() - began, self._seconds_to_finish())
 
     def _sum_up(self) -> None:
         """Write how the training went, and what averaging over turned inputs would bring."""
         state, name = self._state, self._course.score_name
-        needed, budget = self._seconds_to_average(), self._config.training.budget
-        averages = measure(self._course.averages, self._run.model_path, needed, budget, self._progress)
+        needed, left = self._seconds_to_average(), self._seconds_left()
+        averages = measure(self._course.averages, self._run.model_path, needed, left, self._progress)
         self._progress.tell(*describe_averages(averages, name))
+        outcome = self._judge()
         summary = {
             "steps": state.step,
             "seconds": round(self._seconds(), 2),
+            "measuring_seconds": self._run.environment.get("measuring_seconds"),
+            "cpu_share": outcome.cpu_share,
             "score": name,
             "best": state.best,
             "best_step": state.best_step,
             "averages": [asdict(average) for average in averages],
+            "outcome": outcome.to_json(),
         }
         commit_json(self._run.summary_path, summary)
+        if outcome.sentence:
+            self._progress.tell(outcome.sentence)
+
+    def _judge(self) -> Outcome:
+        """Decide whether the training came far enough to be useful."""
+        training, state = self._config.training, self._state
+        mean_ap = read_recipe(self._run.model_path).trained.get("validation_mean_ap")
+        return judge(
+            steps=state.step,
+            planned_steps=training.steps,
+            score=state.best,
+            trivial=self._course.trivial_score,
+            mean_ap=float(mean_ap) if mean_ap else None,
+            cpu_share=self._meter.share(),
+            fine_tuned=bool(self._trained_from),
+            limited=training.budget is not None or state.step < training.steps,
+        )
 
     def _seconds_to_average(self) -> float:
         """Return the seconds that the inputs of the largest average take, with one look to warm up."""
-        return (self._course.most_inputs + 1) * self._slowest_look
+        return (self._course.most_inputs + 1) * self._state.slowest_look
 
     def _seconds_to_finish(self) -> float:
-        """Return the seconds that are kept free at the end of the budget."""
-        needed = self._seconds_to_average()
-        averages = needed if affordable(needed, self._config.training.budget) else 0.0
-        return FINISH_SECONDS + self._course.finish_seconds + averages
+        """Return the seconds that are kept free at the end: the last look, what is chosen on it, and the files."""
+        look, total = self._state.slowest_look, self._config.training.time_given
+        averages = self._seconds_to_average()
+        affordable_ = averages if total is not None and affordable(averages, total) else 0.0
+        return FINISH_SECONDS + look + self._course.finish_seconds(look) + affordable_
+
+    def _seconds_left(self) -> float | None:
+        """Return the seconds that are left for what comes after training; None without a clock."""
+        total = self._config.training.time_given
+        return None if total is None else total - self._seconds() - FINISH_SECONDS
 
     def _finish(self) -> bool:
         """Let the course decide what is left, and whether the last weights serve better than the best ones."""
@@ -212,7 +241,7 @@ class Training:
         score = float(state.rows[-1]["val_score"] or 0.0)
         differ = state.best_step != state.step and _finite(last)
         rival = (last, self._recipe(score, state.step)) if differ else None
-        if not self._course.finish(self._run.model_path, rival):
+        if not self._course.finish(self._run.model_path, rival, self._seconds_left()):
             return False
         state.best, state.best_step = score, state.step
         return True
@@ -228,57 +257,41 @@ class Training:
 
     def _save(self) -> None:
         """Write a checkpoint of this moment."""
+        began = time.monotonic()
         self._state.seconds = self._seconds()
-        schedule = self._learner.schedule
-        state = {"training": asdict(self._state), "schedule": asdict(schedule)}
+        self._meter.update()
+        state = {"training": asdict(self._state), "pacing": self._pacing.state()}
         checkpoint = Checkpoint(step=self._state.step, tensors=self._learner.tensors(), state=state)
         save_checkpoint(self._run.checkpoints, checkpoint)
+        self._pacing.note_save(time.monotonic() - began)
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """Take up a checkpoint."""
+    def _restore(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
+        """Go on from a checkpoint; return the state of its pacing."""
         self._learner.load_tensors(checkpoint.tensors)
-        self._learner.schedule = Schedule(**checkpoint.state["schedule"])
         self._state = State(**checkpoint.state["training"])
-        self._progress.tell(f"Took up the checkpoint of step {self._state.step}.")
+        self._progress.tell(f"Continuing from the checkpoint of step {self._state.step}.")
+        return checkpoint.state["pacing"]
 
     def _interrupt(self) -> None:
         """Save and stop: the user asked for it."""
         self._save()
         model = "the best model so far is kept" if self._state.rows else "no model was written yet"
+        steps = self._pacing.expected_steps(self._state.step)
         raise Interrupted(
-            counted(self._learner.schedule.steps, "step"),
-            f"{self._state.step:,} of {counted(self._learner.schedule.steps, 'step is', 'steps are')} done",
+            counted(steps, "step"),
+            f"{self._state.step:,} of {counted(steps, 'step is', 'steps are')} done",
             f"The state is saved and {model}. Go on with: {self._run.how_to_go_on(self._data)}",
             self._run.folder,
         )
 
-    def _keep_to_budget(self) -> bool:
-        """Give the schedule another end when the pace so far would miss the budget; say whether it did."""
-        budget, state, schedule = self._config.training.budget, self._state, self._learner.schedule
-        if budget is None:
-            return False
-        done = state.step - self._first_step
-        pace = (time.monotonic() - self._loop_began) / max(1, done)
-        finish = self._seconds_to_finish()
-        end = self._seconds() + pace * (schedule.steps - state.step) + finish
-        if abs(end - budget) <= DRIFT * budget:
-            return False
-        left = max(1, int((budget - finish - self._seconds()) / pace))
-        self._learner.schedule = schedule.stretched(state.step, state.step + left)
-        return True
-
     def _out_of_patience(self) -> bool:
         """Tell whether enough validations were no better, of those late enough for the details to be learned."""
         patience, begins = self._config.training.patience, max(0.5, self._config.patches.coarse_share)
-        progress = self._learner.schedule.progress
-        late = [row for row in self._looks_since_best() if progress(int(row["step"] or 0)) >= begins]
+        late = [row for row in self._looks_since_best() if float(row["progress"] or 0.0) >= begins]
         return 0 < patience <= len(late)
 
     def _looks_since_best(self) -> list[dict[str, float | int | None]]:
         return [row for row in self._state.rows if (row["step"] or 0) > self._state.best_step]
-
-    def _due(self, every: int) -> bool:
-        return self._state.step % every == 0
 
     def _seconds(self) -> float:
         return time.monotonic() - self._clock_zero
@@ -287,7 +300,7 @@ class Training:
         rows, losses = self._state.rows, self._state.losses
         loss = f"loss {sum(losses[-20:]) / len(losses[-20:]):.3f}" if losses else ""
         score = f"val {rows[-1]['val_score']:.3f}" if rows else ""
-        return f"step {self._state.step}/{self._learner.schedule.steps} {loss} {score}"
+        return f"step {self._state.step}/{self._pacing.expected_steps(self._state.step)} {loss} {score}"
 
 
 def _finite(network: nn.Module) -> bool:

@@ -1,29 +1,29 @@
 """The course of segmentation: patches of images and masks, scored by the mean Dice, with a film of the learning."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from torch import nn
 
 from pixelwise.engine.modelfile import Recipe
-from pixelwise.engine.schedule import Schedule
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Dataset
-from pixelwise.images.coarse import CoarseFirst, coarse_options
-from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, Sampler
+from pixelwise.images.coarse import coarse_options
+from pixelwise.images.patches import PatchOptions, PatchSampler, part_of_step
 from pixelwise.images.records import has_background
 from pixelwise.labels.targets import IGNORE, class_channels
 from pixelwise.progress import Progress
 from pixelwise.scoring.losses import balance
 from pixelwise.workflow.config import OWN
-from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 from pixelwise.workflow.training.areas import choose_areas_of_model, may_choose
 from pixelwise.workflow.training.calibrating import calibrate_model
 from pixelwise.workflow.training.looking import seconds_to_look
 from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
+from pixelwise.workflow.training.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.training.parting import choose_threshold_of_model, parted_by_lines
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
@@ -31,6 +31,10 @@ from pixelwise.workflow.training.validation import Validation, make_palette
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
 STEPS_PER_LOOK = 3.0
+LEAST_SECONDS = 0.3  # for a choice on validation images; with less it is left out
+ROUNDING = 1e-12  # of a share of the training: the last coarse step ends where its share does
+
+Choose = Callable[[Path, tuple[nn.Module, Recipe] | None, float | None], tuple[str, bool]]
 
 
 class MaskCourse:
@@ -51,8 +55,8 @@ class MaskCourse:
         self._device, self._progress = device, progress
         config = run.config
         self._tuned = config.training.tune and config.target.kind != "classes" and dataset.labelling.task == "instance"
-        self._seconds = seconds_to_tune(config.training.budget)
-        self._calibrated, self._looking = config.training.tune, seconds_to_look(config.training.budget)
+        self._seconds = seconds_to_tune(config.training.time_given)
+        self._calibrated, self._looking = config.training.tune, seconds_to_look(config.training.time_given)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
@@ -64,7 +68,7 @@ class MaskCourse:
             self.loss = balance(config.loss, count_classes(targets, classes))
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
-        self.sampler = self._make_sampler(pieces)
+        self._samplers = self._make_samplers(pieces)
         validating = read_material(dataset, dataset.part("val"), *read)
         ground = has_background(dataset.labelling.task, dataset.labelling.classes)
         self._areas = config.training.tune and ground and "class_areas" not in self._fixed
@@ -72,15 +76,25 @@ class MaskCourse:
         self._areas = self._areas and may_choose(truths, config.target)
         self._parted = config.training.tune and "foreground_threshold" not in self._fixed
         self._parted = self._parted and parted_by_lines(truths, config.target, config.network.classes)
-        looks = self._calibrated + self._areas + self._parted
-        seconds = [self._seconds if self._tuned else None, *[self._looking] * looks]
-        self.finish_seconds = sum(some or 0.0 for some in seconds)
         self._validation = self._make_validation(validating, device)
 
-    def follow(self, schedule: Schedule) -> None:
-        """Let the coarse beginning end where its share of the schedule does."""
-        if isinstance(self.sampler, CoarseFirst):
-            self.sampler.until = schedule.step_at(self._run.config.patches.coarse_share)
+    def sampler_at(self, progress: float, share: float) -> PatchSampler:
+        """Return what draws patches: of half the resolution in the coarse beginning, and fewer where time is short."""
+        coarse = progress < self._run.config.patches.coarse_share - ROUNDING
+        if (coarse, share) not in self._samplers:
+            whole = self._samplers[coarse, 1.0]
+            options = part_of_step(whole.options, share, self._geometry.legal_size)
+            self._samplers[coarse, share] = whole.with_options(options)
+        return self._samplers[coarse, share]
+
+    def finish_seconds(self, look: float) -> float:
+        """Return the seconds that choosing and calibrating may take, each of them one look at least."""
+        return sum(max(look, seconds or 0.0) for seconds, _ in self._choices())
+
+    @property
+    def trivial_score(self) -> float:
+        """The best mean Dice of one class everywhere."""
+        return self._validation.trivial_score
 
     def begin(self) -> None:
         """Write the image and the truth of the film."""
@@ -98,40 +112,50 @@ class MaskCourse:
         """Write a frame of the film."""
         self._validation.film(network, step)
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
         """Choose weights and thresholds on validation images, then calibrate the probabilities on them."""
-        won = self._tune(model, rival) if self._tuned else False
-        for wanted, find in (
+        ends = None if seconds is None else time.monotonic() + seconds
+        choices, won = self._choices(), False
+        for place, (most, choose) in enumerate(choices):
+            each = None if ends is None else share_of_rest(ends - time.monotonic(), [s for s, _ in choices[place:]])
+            if each is not None and each < LEAST_SECONDS:
+                self._progress.tell("Time is up: what could still be chosen on validation images stays as planned.")
+                break
+            told, replaced = choose(model, rival, each if most is not None else None)
+            self._progress.tell(told)
+            won = won or replaced
+        return won
+
+    def _choices(self) -> list[tuple[float | None, Choose]]:
+        """Return what is chosen when training ends, in order, each with the seconds it may take."""
+        found: list[tuple[float | None, Choose]] = [(self._seconds, self._tune)] if self._tuned else []
+        wanted = (
             (self._parted, choose_threshold_of_model),
             (self._areas, choose_areas_of_model),
             (self._calibrated, calibrate_model),
-        ):
-            if wanted:
-                pages, seconds = self._run.config.data.pages, self._looking
-                told = find(model, self._dataset, pages, device=self._device, seconds=seconds, progress=self._progress)
-                self._progress.tell(told)
-        return won
+        )
+        return found + [(self._looking, self._choosing(find)) for asked, find in wanted if asked]
+
+    def _choosing(self, find: Callable[..., str]) -> Choose:
+        """Return `find` on the run's validation images in the form of a choice."""
+
+        def choose(model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> tuple[str, bool]:
+            pages = self._run.config.data.pages
+            options = {"device": self._device, "seconds": seconds, "progress": self._progress}
+            return find(model, self._dataset, pages, **options), False
+
+        return choose
 
     @property
     def _fixed(self) -> list[str]:
         """Options of the target that the user has set."""
         return [key.removeprefix("target.") for key, why in self._run.config.reasons.items() if why == OWN]
 
-    def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+    def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and thresholds of objects, but those that the user has set."""
-        pages, seconds = self._run.config.data.pages, self._seconds
-        told, won = tune_model(
-            model,
-            rival,
-            self._dataset,
-            pages,
-            self._fixed,
-            device=self._device,
-            seconds=seconds,
-            progress=self._progress,
-        )
-        self._progress.tell(told)
-        return won
+        pages = self._run.config.data.pages
+        options = {"device": self._device, "seconds": seconds, "progress": self._progress}
+        return tune_model(model, rival, self._dataset, pages, self._fixed, **options)
 
     def recipe(self, score: float, step: int) -> Recipe:
         """Return everything that prediction needs besides the weights."""
@@ -158,16 +182,16 @@ class MaskCourse:
             },
         )
 
-    def _make_sampler(self, pieces: Sequence[Piece]) -> Sampler[Batch]:
-        """Draw patches of the pieces, first of halved ones where the plan says so."""
+    def _make_samplers(self, pieces: Sequence[Piece]) -> dict[tuple[bool, float], PatchSampler]:
+        """Return what draws patches of the pieces, and of halved ones where the plan says so, by (coarse, share)."""
         patches = self._run.config.patches
-        fine = self._sample(pieces, patches)
-        if not patches.coarse_share:
-            return fine
-        height, width = (self._geometry.legal_size(-(-side // 2)) for side in (patches.height, patches.width))
-        counts = count_classes([piece.target for piece in pieces], IGNORE)
-        halved = [halve(piece, counts) for piece in pieces]
-        return CoarseFirst(self._sample(halved, coarse_options(patches, height, width)), fine)
+        samplers = {(False, 1.0): self._sample(pieces, patches)}
+        if patches.coarse_share:
+            height, width = (self._geometry.legal_size(-(-side // 2)) for side in (patches.height, patches.width))
+            counts = count_classes([piece.target for piece in pieces], IGNORE)
+            halved = [halve(piece, counts) for piece in pieces]
+            samplers[True, 1.0] = self._sample(halved, coarse_options(patches, height, width))
+        return samplers
 
     def _sample(self, pieces: Sequence[Piece], patches: PatchOptions) -> PatchSampler:
         config = self._run.config
@@ -199,6 +223,16 @@ class MaskCourse:
             scored=class_channels(config.target, config.network.classes),
             first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
         )
+
+
+def share_of_rest(seconds: float, wanted: Sequence[float | None]) -> float:
+    """Return the seconds for the first of several choices: what it wants, or its share where there is less for all.
+
+    >>> share_of_rest(10.0, [3.0, 1.0]), share_of_rest(2.0, [3.0, 1.0])
+    (3.0, 1.5)
+    """
+    first, total = wanted[0] or 0.0, sum(each or 0.0 for each in wanted)
+    return min(first, max(0.0, seconds) * first / max(total, 1e-9))
 
 
 def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:

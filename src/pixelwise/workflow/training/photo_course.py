@@ -13,7 +13,6 @@ from torch import nn
 
 from pixelwise.engine.modelfile import Recipe, load_network, save_model
 from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.schedule import Schedule
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.images.cases import Case, Dataset, read_pixels
 from pixelwise.images.photos import PhotoSampler
@@ -23,14 +22,15 @@ from pixelwise.labels.targets import TargetOptions
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning.choices import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 from pixelwise.workflow.training.calibrating import LEAST_WRONG_PHOTOS, fit_temperatures
+from pixelwise.workflow.training.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.training.turns import Average, Tally, compare
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
 LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little
+FITTING_SECONDS = 0.5  # of a budget, to find a temperature
 TOGETHER = 64  # photos that are validated at once
 
 
@@ -64,20 +64,34 @@ class PhotoCourse:
         self.most_inputs = 2
         prints = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
-        self.finish_seconds = 0.0
         self.pass_steps = len(prints) / config.photos.batch
-        self.sampler = PhotoSampler(
+        sampler = PhotoSampler(
             [photo.pixels for photo in prints],
             [photo.index for photo in prints],
             [photo.scale for photo in prints],
             config.photos,
             config.training.seed,
         )
+        self._samplers = {1.0: sampler}
         looked_at = _some(dataset.part("val"), config)
         self._validation = _read(looked_at, dataset.channels, config, progress)
 
-    def follow(self, schedule: Schedule) -> None:
-        """Do nothing: photos are drawn alike at every step."""
+    def sampler_at(self, progress: float, share: float) -> PhotoSampler:
+        """Return what draws batches of photos, alike at every step, and fewer of them where time is short."""
+        if share not in self._samplers:
+            batch = max(1, round(self._run.config.photos.batch * share))
+            self._samplers[share] = self._samplers[1.0].with_batch(batch)
+        return self._samplers[share]
+
+    def finish_seconds(self, look: float) -> float:
+        """Return the seconds of one look and of finding a temperature."""
+        return look + FITTING_SECONDS
+
+    @property
+    def trivial_score(self) -> float:
+        """The share of the most frequent class."""
+        classes = np.array([photo.index for photo in self._validation])
+        return float(np.bincount(classes).max() / len(classes))
 
     def begin(self) -> None:
         """Write nothing: a class has no picture to compare with."""
@@ -112,7 +126,7 @@ class PhotoCourse:
             seen = np.stack([photo.scale.apply(middle(photo.pixels, side, side)) for photo in some])
             yield seen, np.array([photo.index for photo in some])
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
         """Calibrate the probabilities: the validations measure what counts, and classes need no thresholds."""
         if self._run.config.training.tune:
             network, recipe = load_network(model)

@@ -8,14 +8,16 @@ from pixelwise.images.cases import Dataset
 from pixelwise.workflow.environment import describe_environment
 
 
-def first_records(dataset: Dataset, fingerprint: Any, machine: Machine, seed: int) -> dict[str, Any]:
-    """Return the JSON records of a new run folder."""
+def first_records(
+    dataset: Dataset, fingerprint: Any, machine: Machine, seed: int, measuring: float = 0.0
+) -> dict[str, Any]:
+    """Return the JSON records of a new run folder; `measuring` are the seconds that measuring the machine took."""
     parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
     groups = {case.name: case.group for case in dataset.cases if case.group}
     return {
         "fingerprint": asdict(fingerprint),
         "splits": {"parts": parts, "groups": groups, "seed": seed},
-        "environment": describe_environment(machine, seed),
+        "environment": describe_environment(machine, seed) | {"measuring_seconds": round(measuring, 2)},
         "understood": {
             "data": dataset.root.name,
             "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on

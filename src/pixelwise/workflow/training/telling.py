@@ -1,27 +1,30 @@
 """What a training says of itself, in sentences."""
 
+from pixelwise.engine.task import TrainingOptions
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config
 
 
-def say_length(done: int, end: int, planned: int, looks: int) -> list[str]:
-    """Say why a training took another number of steps than planned, where it did.
+def say_length(training: TrainingOptions, done: int, progress: float, looks: int) -> list[str]:
+    """Say how many steps were made, where it is another number than planned.
 
     Parameters
     ----------
-    done, end, planned : int
-        Steps: taken, of the schedule as it stands at the end, of the plan.
+    training : TrainingOptions
+    done : int
+        Steps that were made.
+    progress : float
+        Share of the training that is done: below 1 patience has ended it.
     looks : int
         Validations since the best one.
     """
-    if done < end:
+    clock = training.budget is not None or training.time_limit is not None
+    if (progress < 1.0 if not clock else done < training.steps) and 0 < training.patience <= looks:
         since = counted(looks, "validation was", "validations were")
-        return [f"Ended after step {done:,} of {end:,}: the last {since} no better than the best one."]
-    if done == planned:
+        return [f"Ended after step {done:,} of {training.steps:,}: the last {since} no better than the best one."]
+    if done == training.steps:
         return []
-    pace = "more" if done < planned else "less"
-    taken = f"{counted(done, 'step was', 'steps were')} taken, {planned:,} were planned"
-    return [f"{taken}: a step took {pace} time than was measured beforehand, and the time given is kept."]
+    return [f"{counted(done, 'step was', 'steps were')} made in the time given; {training.steps:,} were expected."]
 
 
 def say_frozen(config: Config, frozen: int, step: int) -> list[str]:

@@ -5,9 +5,8 @@ crumbs count as objects is decided later, by the thresholds of `TargetOptions`. 
 anew: one threshold after the other, over a few values each, keeping what raises the mean AP.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +15,13 @@ from jaxtyping import Float, Integer
 from torch import nn
 
 from pixelwise.engine.modelfile import Recipe, load_network, save_model
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.geometry.symmetries import turned
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
-from pixelwise.images.preprocess import intensity_scale
+from pixelwise.images.cases import Dataset
 from pixelwise.labels.decoding import decode
-from pixelwise.labels.targets import TargetOptions, floods, probabilities_of
+from pixelwise.labels.targets import TargetOptions, floods
 from pixelwise.progress import Advance, Progress
 from pixelwise.scoring.instance import match, mean_average_precision
 from pixelwise.wording import counted
+from pixelwise.workflow.training.looking import predict_validation
 
 CHANCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 AREAS = (0, 1, 2, 4, 8, 16)  # times the planned smallest area
@@ -37,9 +33,9 @@ SIDE = 1024  # pixels: of larger images the middle is looked at
 SECONDS = 60.0  # at most, of a budget; what it usually takes without one
 BUDGET_SHARE = 0.05  # of a budget
 LOOKING_SHARE = 1 / 3
+LEAST_TRIALS = 10  # for which the time has to be enough
 PERCENT = 100
 Candidate = tuple[nn.Module, Recipe]
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -158,12 +154,21 @@ def tune_model(
     each: list[list[Look]] = [[] for _ in candidates]
     with progress.bar("choosing thresholds", PERCENT) as advance:
         clock = _Clock(seconds or SECONDS, advance)
-        for looks in _looks([network for network, _ in candidates], recipe, dataset, pages, device):
-            for mine, look in zip(each, looks, strict=True):
-                mine.append(look)
-            if clock.share() > LOOKING_SHARE and seconds is not None:
-                break
-        scores = [_score(looks, recipe.target) for looks in each]
+        looking = None if seconds is None else LOOKING_SHARE * seconds
+        options = {"device": device, "seconds": looking, "side": SIDE, "most_pixels": MOST_PIXELS}
+        values: list[list[float | None]] = [[] for _ in candidates]
+        decoding = 0.0
+        for _, truth, answers in predict_validation([one for one, _ in candidates], recipe, dataset, pages, **options):
+            began = time.monotonic()
+            for mine, scored, probabilities in zip(each, values, answers, strict=True):
+                mine.append(Look(truth, probabilities))
+                scored.append(_value(mine[-1], recipe.target))
+            decoding += (time.monotonic() - began) / len(candidates)
+            if seconds is not None and (
+                clock.share() > LOOKING_SHARE or LEAST_TRIALS * decoding > (1 - LOOKING_SHARE) * seconds
+            ):
+                break  # more images would leave too few trials
+        scores = [_mean(scored) for scored in values]
         won = scores[-1] > scores[0] and _objects(each[0]) >= LEAST_OBJECTS
         network, recipe = candidates[-1 if won else 0]
         found = tune(each[-1 if won else 0], recipe.target, fixed, lambda: clock.share() >= 1 and seconds is not None)
@@ -192,34 +197,6 @@ class _Clock:
         return used
 
 
-def _looks(
-    networks: Sequence[nn.Module], recipe: Recipe, dataset: Dataset, pages: int | None, device: str
-) -> Iterator[list[Look]]:
-    """Predict validation images with every network until there are `MOST_PIXELS`."""
-    over, channels = turned(recipe.turns), recipe.network.classes
-    runtimes = [TorchRuntime(network, device) for network in networks]
-    predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]
-    pixels_seen = 0
-    for case in spread(dataset.part("val")):
-        if case.mask is None:
-            continue
-        labels = read_labels(case.mask, dataset.labelling)
-        pixels = read_pixels(case.image, recipe.channels, pages).pixels
-        scale = intensity_scale(pixels, recipe.normalisation)
-        rows, columns = (slice(max(0, (side - SIDE) // 2), max(0, (side - SIDE) // 2) + SIDE) for side in labels.shape)
-        truth = labels[rows, columns]
-        answers = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
-        yield [Look(truth, probabilities_of(logits, recipe.target)) for logits in answers]
-        pixels_seen += truth.size
-        if pixels_seen >= MOST_PIXELS:
-            return
-
-
-def spread(cases: Sequence[Case]) -> list[Case]:
-    """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
-    return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]
-
-
 def _grid(target: TargetOptions) -> dict[str, tuple[float, ...]]:
     """Return the values that are tried of each option."""
     areas = tuple(factor * max(1, target.min_area) for factor in AREAS)
@@ -240,6 +217,13 @@ def _objects(looks: Sequence[Look]) -> int:
 
 def _score(looks: Sequence[Look], target: TargetOptions) -> float:
     """Return the mean over the images of the mean AP; images without an object in truth and prediction have none."""
-    values = [mean_average_precision(match(look.truth, decode(look.probabilities, target))) for look in looks]
+    return _mean([_value(look, target) for look in looks])
+
+
+def _value(look: Look, target: TargetOptions) -> float | None:
+    return mean_average_precision(match(look.truth, decode(look.probabilities, target)))
+
+
+def _mean(values: Sequence[float | None]) -> float:
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else 0.0

@@ -72,10 +72,10 @@ def measure(
     averages: Callable[[nn.Module], list[Average]],
     model: Path,
     needed: float,
-    budget: float | None,
+    left: float | None,
     progress: Progress,
 ) -> list[Average]:
-    """Let the network of a model file predict turned inputs, unless that takes too much of a budget, which is told.
+    """Let the network of a model file predict turned inputs, unless there is no time for it, which is told.
 
     Parameters
     ----------
@@ -84,13 +84,15 @@ def measure(
     model : Path
     needed : float
         Seconds that it takes.
-    budget : float or None
-        Of the training.
+    left : float or None
+        Seconds that are left of the time given; None without a clock.
     progress : Progress
     """
-    if not affordable(needed, budget):
-        text = f"it would take {needed:.0f} s of the {budget:.0f} s given"
-        progress.tell(f"What averaging over turned inputs brings was not measured: {text}.")
+    if left is not None and needed > left:
+        text = f"it would take {needed:.0f} s"
+        progress.tell(
+            f"What averaging over turned inputs brings was not measured: {text}, which the budget has not left."
+        )
         return []
     return averages(load_network(model)[0])
 

@@ -69,6 +69,17 @@ class Validation:
             total += confusion(piece.target, self._predict(network, piece), self._scored)
         return self._mean_dice(total)
 
+    @property
+    def trivial_score(self) -> float:
+        """The best mean Dice of a prediction that is one class everywhere."""
+        counts = np.zeros(self._scored, np.int64)
+        for piece in self._pieces:
+            counts += np.bincount(piece.target.ravel(), minlength=256)[: self._scored]
+        matrices = [np.zeros((self._scored, self._scored), np.int64) for _ in counts]
+        for index, matrix in enumerate(matrices):
+            matrix[:, index] = counts  # rows are the truth
+        return max(self._mean_dice(matrix) for matrix in matrices)
+
     def averages(self, network: nn.Module) -> list[Average]:
         """Measure what averages over turned inputs bring on the same pixels; each sum of logits serves the next."""
         runtime = TorchRuntime(network, self._device)

@@ -1,0 +1,34 @@
+"""How much of the processor a training gets: a busy machine is told apart from a slow one."""
+
+import time
+
+import torch
+
+from pixelwise.workflow.training.state import State
+
+
+class ProcessorMeter:
+    """Adds processor time and wall-clock time of this process to the counters of a training.
+
+    Parameters
+    ----------
+    state : State
+        Its `cpu_seconds` and `loop_seconds` grow, whatever earlier parts of a continued training have left there.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state, self._threads = state, torch.get_num_threads()
+        self._cpu, self._wall = time.process_time(), time.monotonic()
+
+    def update(self) -> None:
+        """Add what has passed since the last update."""
+        cpu, wall = time.process_time(), time.monotonic()
+        self._state.cpu_seconds += cpu - self._cpu
+        self._state.loop_seconds += wall - self._wall
+        self._cpu, self._wall = cpu, wall
+
+    def share(self) -> float | None:
+        """Return the processor time as a share of what the threads could have had; None before any time has passed."""
+        self.update()
+        could = self._state.loop_seconds * self._threads
+        return min(1.0, self._state.cpu_seconds / could) if could > 0 else None
