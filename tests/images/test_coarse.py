@@ -1,4 +1,4 @@
-"""Images and targets at half the resolution, and the sampler that begins with them."""
+"""Images and targets at half the resolution."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from pixelwise.images.augment import UNCHANGED
-from pixelwise.images.coarse import CoarseFirst, coarse_options, halve_image, halve_target
-from pixelwise.images.patches import PatchOptions, PatchSampler
-from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.images.coarse import coarse_options, halve_image, halve_target
+from pixelwise.images.patches import PatchOptions
 
 
 def test_two_by_two_pixels_become_their_mean() -> None:
@@ -69,19 +67,6 @@ def test_coarse_patches_have_the_pixels_of_fine_ones() -> None:
     coarse = coarse_options(fine, 128, 96)
     assert (coarse.batch, coarse.height, coarse.width, coarse.foreground_share) == (16, 128, 96, 0.5)
     assert coarse_options(PatchOptions(height=20, width=20, batch=1), 40, 40).batch == 1
-
-
-def test_the_coarse_sampler_is_asked_before_the_turn_and_the_fine_one_from_there_on() -> None:
-    def make(value: int) -> PatchSampler:
-        image = np.full((1, 16, 16), value, np.float32)
-        scale = intensity_scale(image, Normalisation(kind="none"))
-        options = PatchOptions(height=8, width=8, batch=1)
-        return PatchSampler([image], [np.zeros((16, 16), np.uint8)], [scale], options, UNCHANGED, 0)
-
-    sampler = CoarseFirst(make(1), make(2), until=3)
-    assert [int(sampler.batch(step).images.max()) for step in range(5)] == [1, 1, 1, 2, 2]
-    sampler.until = 1
-    assert [int(sampler.batch(step).images.max()) for step in range(3)] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

@@ -187,12 +187,12 @@ def stopping(at: int) -> Any:
     """Stand in for a step of learning that stops at one of those of the forecast; probes before it do not count."""
     step, taken = Learner.step, 0
 
-    def stop(self: Learner, index: int, *batch: Any) -> StepResult:
+    def stop(self: Learner, index: int, *batch: Any, **more: Any) -> StepResult:
         nonlocal taken
         taken += self.options.keep == "last"
         if taken == at:
             raise KeyboardInterrupt
-        return step(self, index, *batch)
+        return step(self, index, *batch, **more)
 
     return stop
 

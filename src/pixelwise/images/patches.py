@@ -18,6 +18,7 @@ from pixelwise.images.augment import Augmentation, augment, window_size
 from pixelwise.images.locations import Locations, find_locations
 from pixelwise.images.preprocess import Scale
 
+LARGE_PATCH = 128  # pixels a side, above which a patch can be halved and still shows enough around a pixel
 PURPOSE = 1  # second word of the generators' key: draws for other purposes use another number
 
 
@@ -53,7 +54,9 @@ class PatchOptions:
 
 
 def part_of_step(options: PatchOptions, share: float, legal_size: Callable[[int], int]) -> PatchOptions:
-    """Return options for steps with a share of the pixels: fewer patches, and below one patch smaller ones.
+    """Return options for steps with a share of the pixels: fewer patches, and where they become few smaller ones.
+
+    Large patches are halved rather than left alone in a step: several places teach more than one.
 
     Parameters
     ----------
@@ -66,11 +69,12 @@ def part_of_step(options: PatchOptions, share: float, legal_size: Callable[[int]
     Examples
     --------
     >>> whole = PatchOptions(height=256, width=256, batch=4)
-    >>> [(part.height, part.batch) for part in (part_of_step(whole, s, lambda side: side) for s in (1, 0.5, 0.125))]
-    [(256, 4), (256, 2), (128, 2)]
+    >>> [(part.height, part.batch) for part in (part_of_step(whole, s, lambda side: side) for s in (0.5, 0.25, 0.125))]
+    [(256, 2), (128, 4), (128, 2)]
     """
     patches = options.batch * share
-    if patches >= 1:
+    large = max(options.height, options.width) > LARGE_PATCH
+    if share == 1 or patches >= (2 if large else 1):
         return replace(options, batch=round(patches))
     height, width = (legal_size(-(-side // 2)) for side in (options.height, options.width))
     batch = max(1, round(patches * options.height * options.width / (height * width)))

@@ -2,10 +2,12 @@
 
 Results go to standard output, everything that is told on the way to standard error. Nothing heavy is imported before
 a command runs. Exit codes: 0 done, 2 an input or option cannot be used, 3 done but some files failed, 4 the training
-diverged, 75 interrupted with its state saved (run it again with --resume), 130 interrupted with nothing to save.
+diverged, 5 the training ended but has learned nothing better than a constant prediction, 75 interrupted with its state
+saved (run it again with --resume), 130 interrupted with nothing to save.
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +42,8 @@ from pixelwise.interface.flags import data_options as _options
 from pixelwise.interface.flags import large_compression, large_format, numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
+STARTED = time.monotonic()  # a budget counts from here: before a command imports what it needs
+NOTHING_LEARNED = 5  # exit code: the training has come to its end, and its model is of no use
 STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
@@ -95,6 +99,7 @@ def train(
     budget: Budget = None,
     steps: Annotated[int | None, typer.Option(help="Number of training steps, instead of a budget.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, instead of a budget.")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="With --steps or --epochs: latest end, such as 10m.")] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate with so many folds; makes an ensemble.")] = None,
     distil: Annotated[bool, typer.Option("--distil", help="With --folds: teach one network what all say.")] = False,
     seed: Seed = 0,
@@ -126,6 +131,7 @@ def train(
         budget=budget,
         steps=steps,
         epochs=epochs,
+        time_limit=time_limit,
         folds=folds,
         distil=distil,
         seed=seed,
@@ -134,8 +140,15 @@ def train(
         device=device,
         data_options=options,
         overrides=overrides or (),
+        started=STARTED,
     )
-    show({"run": str(run.folder), "model": str(run.model_path)}, as_json, f"Run: {run.folder}")
+    outcome = run.outcome
+    found = {"run": str(run.folder), "model": str(run.model_path), "outcome": outcome.to_json() if outcome else None}
+    show(
+        found, as_json, "\n".join([f"Run: {run.folder}", *([outcome.sentence] if outcome and outcome.sentence else [])])
+    )
+    if outcome and outcome.kind == "nothing_learned":
+        raise typer.Exit(NOTHING_LEARNED)
 
 
 @app.command()

@@ -1,66 +1,62 @@
-"""What all planning shares: the precision is measured so that other work on the machine does not choose it."""
+"""What all planning shares: limits, and the precision that is measured to be faster."""
+
+import math
 
 import pytest
 
+from pixelwise.errors import BadOption
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning import choices
-from pixelwise.workflow.planning.choices import Limit, Remembered, choose_precision
-
-ONCE = 1  # rounds, as before there were several
+from pixelwise.workflow.planning.choices import Limit, choose_precision
 
 
-class Machine:
-    """Steps of known length on a clock of its own; one measurement is slowed by other work."""
+class Probe:
+    """Answers with known seconds, and remembers what it was asked."""
 
-    def __init__(self, bfloat16: float, outlier: int | None = None, times: float = 1.0) -> None:
-        self.asked: list[str] = []
-        self.now = 0.0
-        self._bfloat16, self._outlier, self._times = bfloat16, outlier, times
+    def __init__(self, bfloat16: float | None) -> None:
+        self.asked: list[tuple[str, bool]] = []
+        self._bfloat16 = bfloat16
 
-    def probe(self, config: Config) -> float:
-        seconds = self._bfloat16 if config.training.precision == "bfloat16" else 1.0
-        slow = self._times if len(self.asked) == self._outlier else 1.0
-        self.asked.append(config.training.precision)
-        self.now += seconds * slow
-        return seconds * slow
+    def __call__(self, config: Config, rival: Config | None = None) -> float | None:
+        self.asked.append((config.training.precision, rival is not None))
+        return self._bfloat16 if config.training.precision == "bfloat16" else 1.0
 
 
-def chosen(machine: Machine, limit: Limit | None = None) -> str:
-    found = choose_precision(Config(), "cpu", {}, Remembered(machine.probe), limit or Limit())
-    return found["training.precision"][0]
+@pytest.fixture
+def units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
 
 
-@pytest.mark.parametrize(("bfloat16", "expected"), [(0.5, "bfloat16"), (1.0, "float32"), (3.0, "float32")])
-@pytest.mark.parametrize("outlier", [None, 0, 1, 2, 3, 4, 5])
-def test_one_slow_measurement_does_not_choose_the_precision(
-    bfloat16: float, expected: str, outlier: int | None
-) -> None:
-    machine = Machine(bfloat16, outlier, times=8.0)
-    assert chosen(machine) == expected
-    assert machine.asked == ["float32", "bfloat16", "bfloat16", "float32", "float32", "bfloat16"]
+@pytest.mark.usefixtures("units")
+@pytest.mark.parametrize(
+    ("bfloat16", "expected"),
+    [(0.5, "bfloat16"), (0.9, "float32"), (1.0, "float32"), (math.inf, "float32"), (None, "float32")],
+)
+def test_bfloat16_is_taken_where_it_is_clearly_faster(bfloat16: float | None, expected: str) -> None:
+    probe = Probe(bfloat16)
+    name, reason = choose_precision(Config(), "cpu", {}, probe)["training.precision"]
+    assert name == expected
+    assert reason
+    assert probe.asked == [("float32", False), ("bfloat16", True)]
 
 
-@pytest.mark.parametrize(("bfloat16", "outlier", "wrong"), [(0.5, 1, "float32"), (1.0, 0, "bfloat16")])
-def test_control_one_look_alone_is_led_astray(
-    monkeypatch: pytest.MonkeyPatch, bfloat16: float, outlier: int, wrong: str
-) -> None:
-    monkeypatch.setattr(choices, "PRECISION_ROUNDS", ONCE)
-    assert chosen(Machine(bfloat16, outlier, times=8.0)) == wrong
+def test_bfloat16_is_not_tried_without_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: False)
+    probe = Probe(0.1)
+    assert choose_precision(Config(), "cpu", {}, probe)["training.precision"][0] == "float32"
+    assert probe.asked == []
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(600.0, 6), (100.0, 6), (60.0, 4), (30.0, 2)])
-def test_looking_again_takes_a_small_part_of_the_time(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, asked: int
-) -> None:
-    machine = Machine(0.5)  # a round takes 1.5 s
-    monkeypatch.setattr("time.perf_counter", lambda: machine.now)
-    assert chosen(machine, Limit(seconds=seconds)) == "bfloat16"
-    assert len(machine.asked) == asked
-    assert machine.now - 1.5 <= choices.PRECISION_SHARE * seconds
+@pytest.mark.usefixtures("units")
+def test_a_precision_of_ones_own_is_not_measured() -> None:
+    probe = Probe(0.1)
+    assert choose_precision(Config(), "cpu", {"training.precision": "float32"}, probe)["training.precision"]
+    assert probe.asked == []
 
 
-def test_what_is_measured_again_keeps_its_least() -> None:
-    answers = iter([3.0, 2.0, 4.0])
-    probe = Remembered(lambda _: next(answers))
-    config = Config()
-    assert [probe(config), probe(config), probe.again(config), probe.again(config), probe(config)] == [3, 3, 2, 2, 2]
+def test_a_time_limit_goes_with_steps_alone() -> None:
+    assert Limit(steps=10, time_limit=60.0).time_limit == 60.0
+    with pytest.raises(BadOption, match="--time-limit with --steps or --epochs"):
+        Limit(seconds=60.0, time_limit=60.0)
+    with pytest.raises(BadOption, match="time_limit above 0"):
+        Limit(steps=10, time_limit=0.0)

@@ -10,6 +10,7 @@ from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
+from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import Limit
 from pixelwise.workflow.planning.plan_masks import Ground, make_plan
 
@@ -41,9 +42,15 @@ def ground(fingerprint: Fingerprint = PRINT, labelling: Labelling = BINARY, orie
     return Ground(fingerprint=fingerprint, labelling=labelling, data=DataOptions(), machine=MACHINE, oriented=oriented)
 
 
-def quick(config: Config) -> float:
+def quick(config: Config, rival: Config | None = None) -> float:
     """A machine on which a step of width 16 takes 0.1 s, and twice the width four times as long."""
     return 0.1 * (config.network.base / 16) ** 2
+
+
+@pytest.fixture(autouse=True)
+def units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every machine have units for bfloat16, so that the probe decides."""
+    monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
 
 
 def plan(limit: Limit, overrides: tuple[str, ...] = (), on: Ground | None = None) -> Config:
@@ -63,7 +70,7 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
 def test_less_time_makes_a_smaller_network() -> None:
     short, long = plan(Limit(seconds=60.0)), plan(Limit(seconds=36_000.0))
     assert short.network.base < plan(Limit(seconds=600.0)).network.base < long.network.base
-    assert short.patches.height == 160
+    assert short.patches.height == 256
 
 
 def test_without_a_limit_a_budget_is_proposed_and_told() -> None:
@@ -124,10 +131,10 @@ def test_small_images_make_small_patches() -> None:
 
 
 def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
-    def with_units(config: Config) -> float:
+    def with_units(config: Config, rival: Config | None = None) -> float:
         return quick(config) / (1.9 if config.training.precision == "bfloat16" else 1.0)
 
-    def without(config: Config) -> float:
+    def without(config: Config, rival: Config | None = None) -> float:
         return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
 
     assert make_plan(ground(), Limit(steps=10), 0, (), with_units).training.precision == "bfloat16"
@@ -193,13 +200,13 @@ def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
 def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
     asked: list[tuple[int, int, str]] = []
 
-    def probe(config: Config) -> float:
+    def probe(config: Config, rival: Config | None = None) -> float:
         asked.append((config.network.base, config.patches.height, config.training.precision))
         return quick(config)
 
     make_plan(sized(128, 128), Limit(seconds=600.0), 0, (RECIPE,), probe)
-    in_turns = ("float32", "bfloat16", "bfloat16", "float32", "float32", "bfloat16")
-    assert asked == [(64, 316, kind) for kind in in_turns], "and never again for the width"
+    kinds = ("float32", "bfloat16", "float32")  # the last one is for the width, of a kind that is known
+    assert asked == [(64, 316, kind) for kind in kinds]
 
 
 def test_two_limits_at_once_are_refused() -> None:
@@ -255,7 +262,7 @@ def test_a_number_of_steps_of_ones_own_is_kept() -> None:
     ],
 )
 def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, told: str) -> None:
-    def probe(config: Config) -> float:
+    def probe(config: Config, rival: Config | None = None) -> float:
         return {16: 0.1, 32: step}.get(config.network.base, 9.0 if config.network.base > 32 else 0.2)
 
     config = make_plan(ground(), Limit(seconds=600.0), 0, (), probe)
@@ -264,10 +271,34 @@ def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, told: str)
 
 
 def test_a_machine_too_slow_for_any_width_is_told() -> None:
-    config = make_plan(ground(), Limit(seconds=600.0), 0, (), lambda config: 3.0)
+    config = make_plan(ground(), Limit(seconds=600.0), 0, (), lambda config, rival=None: 3.0)
     assert config.network.base == 8
     told = "The narrowest of 8, 12, 16, 24, 32, 48, 64: even so a step takes 3.000 s, where 0.408 s are wanted."
     assert config.reasons["network.base"] == told
+
+
+def slow(config: Config, rival: Config | None = None) -> float:
+    """A machine on which a step of width 8 on 262,144 pixels takes 1 s, in proportion to pixels and squared width."""
+    patches = config.patches
+    return (config.network.base / 8) ** 2 * patches.batch * patches.height * patches.width / 2**18
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"),
+    # wanted: 0.129 s, 0.289 s and 1 s a step
+    [(60.0, (128, 2, 3)), (300.0, (128, 4, 3)), (3600.0, (256, 4, 4))],
+)
+def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size: tuple[int, int, int]) -> None:
+    config = make_plan(ground(), Limit(seconds=seconds), 0, (), slow)
+    assert config.network.base == 8
+    assert (config.patches.height, config.patches.batch, config.network.depth) == size
+    if config.patches.height < 256:
+        assert "many small steps" in config.reasons["patches.batch"]
+
+
+def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
+    config = make_plan(ground(), Limit(seconds=60.0), 0, ("patches.batch=3",), slow)
+    assert (config.patches.height, config.patches.batch) == (256, 3)
 
 
 def test_a_depth_that_is_not_read_is_told() -> None:
@@ -277,10 +308,10 @@ def test_a_depth_that_is_not_read_is_told() -> None:
 
 
 def test_few_steps_have_few_looks_and_lose_little() -> None:
-    reasons = make_plan(ground(), Limit(steps=8), 0, (), lambda config: 0.01).reasons
+    reasons = make_plan(ground(), Limit(steps=8), 0, (), lambda config, rival=None: 0.01).reasons
     assert reasons["training.validate_every"] == "8 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses less than a second of work."
-    reasons = make_plan(ground(), Limit(steps=2000), 0, (), lambda config: 0.5).reasons
+    reasons = make_plan(ground(), Limit(steps=2000), 0, (), lambda config, rival=None: 0.5).reasons
     assert reasons["training.validate_every"] == "20 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses at most about 50 s of work."
     assert plan(Limit(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")

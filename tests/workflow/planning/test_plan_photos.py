@@ -9,6 +9,7 @@ from pixelwise.errors import BadOption
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.photo_fingerprint import PhotoFingerprint
 from pixelwise.workflow.config import Config, settings, to_yaml
+from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import Limit
 from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan
 
@@ -29,7 +30,7 @@ SMALL = PhotoFingerprint(
 LARGE = replace(SMALL, cases=2000, heights=(300, 480, 900), widths=(400, 640, 1200), class_cases=(500,) * 4)
 
 
-def quick(config: Config) -> float:
+def quick(config: Config, rival: Config | None = None) -> float:
     """A machine on which 128 photos of 32 x 32 take ResNet-20 0.1 s; bfloat16 helps nothing."""
     layers = int(config.network.name[6:]) / 20
     width = 8 if config.network.name in ("resnet18", "resnet34") else 1
@@ -135,10 +136,11 @@ def test_photos_of_other_scales_keep_their_digits() -> None:
     assert config.normalisation.std == (4.5e-6, 4.5e-6, 1.0), "a channel without spread is left as it is"
 
 
-def test_the_precision_is_measured_on_a_small_step() -> None:
+def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
     asked: list[Config] = []
 
-    def watched(config: Config) -> float:
+    def watched(config: Config, rival: Config | None = None) -> float:
         asked.append(config)
         return 0.5 if config.training.precision == "bfloat16" else 1.0
 

@@ -1,48 +1,43 @@
-"""The speed of a training step is measured, in a share of the time that is to be filled."""
+"""What a step is made of, in words, and the steps that are measured."""
 
 import pytest
-import torch
-from torch import Tensor
 
-from pixelwise.engine.task import Learner, StepResult, TrainingOptions
+from pixelwise.engine.task import TrainingOptions
 from pixelwise.images.patches import PatchOptions
+from pixelwise.images.photos import PhotoOptions
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning import preparation
 from pixelwise.workflow.planning.choices import Limit
-from pixelwise.workflow.planning.preparation import MaskPreparation, describe_network, seconds_per_step
+from pixelwise.workflow.planning.preparation import (
+    MaskPreparation,
+    describe_network,
+    make_patch_step,
+    make_photo_step,
+    step_times,
+)
 
 
-def draw(config: Config) -> tuple[Tensor, Tensor]:
-    return torch.zeros(1, 1, 16, 16), torch.zeros(1, 16, 16, dtype=torch.uint8)
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.125, 0.125), (0.03, 0.0625)])
+def test_a_share_of_a_step_has_that_share_of_its_pixels(share: float, expected: float) -> None:
+    config = Config(network=NetworkOptions(base=2, depth=1), patches=PatchOptions(height=64, width=64, batch=4))
+    step, found = make_patch_step("cpu")(config, share)
+    assert found == pytest.approx(expected)
+    step()
+
+
+def test_photos_are_measured_in_smaller_batches() -> None:
+    config = Config(network=NetworkOptions(name="resnet20", base=2), photos=PhotoOptions(side=16, shorter=16, batch=8))
+    step, found = make_photo_step("cpu")(config, 1 / 32)
+    assert found == 1 / 8
+    step()
 
 
 @pytest.mark.parametrize(
-    ("each", "limit", "steps"),
-    [
-        (0.1, Limit(seconds=600.0), 7),
-        (2.0, Limit(seconds=600.0), 5),  # 5 s are spent, and three steps are counted
-        (40.0, Limit(seconds=600.0), 2),  # a tenth of the budget is spent
-        (4.0, Limit(seconds=60.0), 2),
-        (40.0, Limit(steps=10), 5),  # nothing to keep to
-        (40.0, Limit(), 2),  # ten minutes are proposed
-    ],
+    ("limit", "seconds"),
+    [(Limit(seconds=60.0), 3.0), (Limit(seconds=300.0), 15.0), (Limit(steps=5, time_limit=60.0), 3.0), (Limit(), 20.0)],
 )
-def test_measuring_does_not_eat_up_the_time_it_measures_for(
-    monkeypatch: pytest.MonkeyPatch, each: float, limit: Limit, steps: int
-) -> None:
-    done: list[int] = []
-
-    def step(learner: Learner, index: int, images: Tensor, targets: Tensor) -> StepResult:
-        done.append(index)
-        return StepResult(1.0, applied=True)
-
-    # the first step is slower, as real ones are, and must not count
-    monkeypatch.setattr(preparation.time, "perf_counter", lambda: len(done) * each + (each if done else 0.0))
-    monkeypatch.setattr(Learner, "step", step)
-    config = Config(network=NetworkOptions(base=2, depth=1))
-    assert seconds_per_step(config, "cpu", draw, limit) == pytest.approx(each)
-    assert done == list(range(steps))
+def test_measuring_takes_a_twentieth_of_the_time(limit: Limit, seconds: float) -> None:
+    assert step_times("cpu", make_patch_step("cpu"), limit).seconds == pytest.approx(seconds)
 
 
 def test_a_network_is_named_by_what_it_was_built_with() -> None:

@@ -35,11 +35,11 @@ class Watch:
         self.batches: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
         step = Learner.step
 
-        def seen(learner: Learner, index: int, *batch: Any) -> StepResult:
-            if len(batch) == 4:  # the loop, not the measuring of a step
+        def seen(learner: Learner, index: int, *batch: Any, progress: float | None = None) -> StepResult:
+            if progress is not None:  # the loop, not the measuring of a step
                 self.learners.append(learner)
                 self.batches.append(batch[:3])
-            return step(learner, index, *batch)
+            return step(learner, index, *batch, progress=progress)
 
         monkeypatch.setattr(Learner, "step", seen)
 

@@ -14,7 +14,7 @@ def test_the_widest_that_fits_is_found(allowed: float, width: int) -> None:
     """A step of width 16 takes 0.1 s here, twice the width four times as long; 15 % more than wanted is tolerated."""
     asked: list[int] = []
 
-    def probe(config: Config) -> float:
+    def probe(config: Config, rival: Config | None = None) -> float:
         asked.append(config.network.base)
         return 0.1 * (config.network.base / 16) ** 2
 
@@ -24,7 +24,15 @@ def test_the_widest_that_fits_is_found(allowed: float, width: int) -> None:
 
 
 def test_a_width_of_ones_own_is_measured_and_kept() -> None:
-    assert find_widest(Config(), {"network.base": 40}, lambda config: 2.0, 0.1) == (40, 2.0)
+    assert find_widest(Config(), {"network.base": 40}, lambda config, rival=None: 2.0, 0.1) == (40, 2.0)
+
+
+def test_widths_without_time_to_measure_are_estimated_from_the_first() -> None:
+    def probe(config: Config, rival: Config | None = None) -> float | None:
+        return 0.1 if config.network.base == 16 else None
+
+    # 0.1 s at width 16; with the power 1.6 width 24 takes 0.19 s, width 32 takes 0.30 s
+    assert find_widest(Config(), {}, probe, 0.2) == (24, pytest.approx(0.1 * 1.5**1.6))
 
 
 def test_how_the_width_was_found_is_told() -> None:

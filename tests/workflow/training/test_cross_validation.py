@@ -245,13 +245,13 @@ def test_a_finished_run_and_a_single_fold_are_not_gone_on_with(whole: tuple[Run,
 def test_a_budget_is_shared_out(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How well it is kept is a matter of the clock; here the plan is looked at, and no step is taken."""
 
-    def halt(self: Learner, *batch: Any) -> StepResult:
+    def halt(self: Learner) -> StepResult:
         raise KeyboardInterrupt
 
     step = Learner.step
 
-    def only_probes(self: Learner, *batch: Any) -> StepResult:
-        return halt(self) if self.options.keep == "last" else step(self, *batch)
+    def only_probes(self: Learner, *batch: Any, **more: Any) -> StepResult:
+        return halt(self) if self.options.keep == "last" else step(self, *batch, **more)
 
     monkeypatch.setattr(Learner, "step", only_probes)
     listener = Listener()

@@ -14,6 +14,7 @@ import torch
 from pixelwise.engine.machine import Machine
 from pixelwise.images.cases import DataOptions, Labelling
 from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.images.patches import part_of_step
 from pixelwise.images.records import has_background
 from pixelwise.labels.targets import target_channels
 from pixelwise.networks.architectures import build
@@ -29,12 +30,14 @@ from pixelwise.workflow.planning.choices import (
     put,
 )
 from pixelwise.workflow.planning.step_times import Probe
-from pixelwise.workflow.planning.widths import GUESSED_WIDTH, find_widest, say_width
+from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, find_widest, say_width
 from pixelwise.workflow.training.parting import filled_by_areas
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
 STEPS_PER_ROOT_SECOND = 60
+SHARES = (1.0, 0.5, 0.25, 0.125)  # of 4 x 256 x 256 pixels a step, where time is short (benchmarks/RECIPE.md)
+PATCH_SIZE = {"patches.height", "patches.width", "patches.batch"}
 RATES = {
     "muon": (8e-3, "Learns faster than 0.002 on scenes, defects and nuclei, and no worse on edges: measured."),
     "sgd": (1e-2, "What nnU-Net gives gradient descent with momentum 0.99."),
@@ -135,8 +138,8 @@ def _follow_target(ground: Ground, limit: Limit, config: Config) -> Choices:
 
 
 def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
-    print_, seconds = ground.fingerprint, propose_seconds(limit)
-    most = 512 if ground.machine.device != "cpu" else 256 if seconds is None or seconds >= 240 else 160
+    print_ = ground.fingerprint
+    most = 512 if ground.machine.device != "cpu" else 256
     median = (print_.heights[1], print_.widths[1])
     height, width = (min(most, math.ceil(side / 16) * 16) for side in median)
     # 8 pixels at the bottom still leave a 3 x 3 kernel something to look at
@@ -200,6 +203,34 @@ def _coarse_share(ground: Ground, margin: int) -> tuple[float, str]:
     if binary and filled_by_areas(print_.class_shares[1], print_.objects_per_case[1] * print_.cases):
         return 0.0, "None: lines part the areas, and gaps in them do not show at half the resolution."
     return COARSE_SHARE, "At half the resolution four times as much of the images is seen in the same time."
+
+
+def _shrink_patches(
+    config: Config, measured: float, allowed: float, fixed: Mapping[str, Any], probe: Probe
+) -> tuple[Config, float]:
+    """Let steps see fewer pixels where even the narrowest network is too slow: many steps teach more than large ones.
+
+    Returns
+    -------
+    Config
+    float
+        Seconds per step with it.
+    """
+    share = next((share for share in SHARES if share * measured <= TOLERATED * allowed), SHARES[-1])
+    if share == 1.0:
+        return config, measured
+    with torch.device("meta"):
+        geometry = build(config.network).geometry()
+    part = part_of_step(config.patches, share, geometry.legal_size)
+    size = f"{config.patches.batch} x {config.patches.height} x {config.patches.width}"
+    why = f"A step of {size} would take {measured:.2f} s, where {allowed:.2f} s are wanted"
+    why = f"{why}: many small steps teach more than a few large ones."
+    choices: Choices = {f"patches.{name}": (getattr(part, name), why) for name in ("height", "width", "batch")}
+    if part.height < config.patches.height and config.network.depth > 1:
+        depth = config.network.depth - 1
+        choices["network.depth"] = (depth, _say_depth(config, depth, min(part.height, part.width)))
+    smaller = put(config, choices, fixed)
+    return smaller, probe(smaller) or share * measured
 
 
 def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
@@ -275,6 +306,8 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     allowed = (seconds or DEFAULT_BUDGET) / wanted
     width, measured = find_widest(config, fixed, probe, allowed)
     config = put(config, {"network.base": (width, say_width(measured, allowed))}, fixed)
+    if ground.machine.device == "cpu" and not PATCH_SIZE & set(fixed):
+        config, measured = _shrink_patches(config, measured, allowed, fixed, probe)
     area = config.patches.batch * config.patches.height * config.patches.width
     epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), counted(area, "pixel")
     return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)

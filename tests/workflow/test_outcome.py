@@ -1,0 +1,54 @@
+"""A training says how it ended: useful, unfinished, or no better than a constant prediction."""
+
+from typing import Any
+
+import pytest
+
+from pixelwise.workflow.outcome import FEW_STEPS, Outcome, judge, outcome_of
+
+GOOD: dict[str, Any] = {
+    "steps": 500, "planned_steps": 500, "score": 0.8, "trivial": 0.3, "mean_ap": 0.6, "cpu_share": 0.95,
+    "fine_tuned": False, "limited": True,
+}  # fmt: skip
+
+
+def test_a_training_that_learned_is_useful_and_says_nothing() -> None:
+    found = judge(**GOOD)
+    assert (found.kind, found.sentence) == ("useful", "")
+
+
+def test_few_steps_on_a_busy_machine_name_steps_share_and_remedy() -> None:
+    found = judge(**GOOD | {"steps": 51, "planned_steps": 165, "cpu_share": 0.21})
+    assert found.kind == "few_steps"
+    for part in ("51 training steps", "busy", "21%", "--budget"):
+        assert part in found.sentence
+
+
+def test_few_steps_on_a_quiet_machine_are_those_of_a_slow_processor() -> None:
+    sentence = judge(**GOOD | {"steps": 51}).sentence
+    assert "slow" in sentence
+    assert "busy" not in sentence
+
+
+def test_few_steps_that_were_asked_for_name_steps_as_the_remedy() -> None:
+    assert "--steps" in judge(**GOOD | {"steps": 20, "planned_steps": 20, "limited": False}).sentence
+
+
+@pytest.mark.parametrize("worse", [{"score": 0.31}, {"mean_ap": 0.0004}])
+def test_what_is_no_better_than_a_constant_has_learned_nothing(worse: dict[str, float]) -> None:
+    found = judge(**GOOD | worse)
+    assert found.kind == "nothing_learned"
+    assert "constant prediction" in found.sentence
+
+
+def test_few_steps_are_enough_for_learned_weights() -> None:
+    assert judge(**GOOD | {"steps": FEW_STEPS - 1}).kind == "few_steps"
+    assert judge(**GOOD | {"steps": FEW_STEPS - 1, "fine_tuned": True}).kind == "useful"
+    assert judge(**GOOD | {"steps": FEW_STEPS}).kind == "useful"
+
+
+def test_an_outcome_survives_the_summary() -> None:
+    found = judge(**GOOD | {"steps": 3})
+    assert outcome_of({"outcome": found.to_json()}) == found
+    assert isinstance(found, Outcome)
+    assert outcome_of({}) is None
