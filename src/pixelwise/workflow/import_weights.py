@@ -1,8 +1,11 @@
-"""Import weights: a file of another library becomes safetensors that say where they come from; nothing in it is run."""
+"""Import weights: a file of another library becomes safetensors that say where they come from, or a complete model.
+
+Nothing in the file is run.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.networks.published import recognise
 from pixelwise.networks.weights import Origin, read_weights
 from pixelwise.progress import Console, Progress
+from pixelwise.workflow.weights.imported_model import stated_padding, write_imported_model
 from pixelwise.workflow.weights.store import file_digest, origin_of, store, to_file
 
 SUFFIX = ".safetensors"
@@ -42,9 +46,15 @@ def import_weights(
     licence: str = "",
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
+    classes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Imported:
     """Turn a .pth file into safetensors; a .safetensors file gets a header that says where it comes from.
+
+    With `classes` the weights become a complete model, a run folder that `evaluate`, `predict`, `export` and the other
+    verbs take: `import_weights("resnet20.th", classes=("cat", "dog"), mean=(0.5,) * 3, std=(0.25,) * 3,
+    overrides=("network=resnet20", "network.shortcut_padding=both"))`.
 
     Parameters
     ----------
@@ -52,41 +62,56 @@ def import_weights(
         As written by `torch.save(model.state_dict(), FILE)`, or a checkpoint that holds such a mapping.
     out : path, optional
         By default a published file goes where `encoder_weights=imagenet` looks for it, and any other one into the
-        working folder, under its own name with the ending .safetensors.
+        working folder, under its own name with the ending .safetensors. With `classes` the run folder, by default
+        runs/<name of the file>.
     licence : str
         Of the weights, for the header. A published file's own is known.
     mean, std : sequence of float
         Per channel, in 0...1: what images were normalised with. A published file's own are known.
+    classes : sequence of str
+        Names in the order of the network's outputs.
+    overrides : sequence of str
+        "section.setting=value" words, such as "network=resnet20". Without `classes` only network.shortcut_padding,
+        which the header then says.
     progress : Progress, optional
 
     Raises
     ------
     BadWeights
-        The file holds anything but tensors, is damaged, or is too large.
+        The file holds anything but tensors, is damaged, is too large, or is no model of these classes.
     BadOption
-        mean and std do not go together.
+        mean and std do not go together, or a word of `overrides` cannot be used.
     OutputFailed
         The place is taken or cannot be written.
     """
     path, progress = Path(file), progress or Console()
     _check_statistics(mean, std)
-    target = Path(out) if out is not None else Path(path.with_suffix(SUFFIX).name)
+    padding = "" if classes else stated_padding(overrides)
+    target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
     digest = file_digest(path)
     published = recognise(digest)
-    if published is None or out is not None:
+    if not classes and (published is None or out is not None):
         _check_free(target)
     tensors = read_weights(path)[0] if path.suffix == SUFFIX else read_pickled(path)
     origin = Origin(source=path.name, licence=licence, sha256=digest, mean=tuple(mean), std=tuple(std))
     if published is not None:
         origin = origin_of(published, digest)
         progress.tell(f"This is {published.source}.")
-    if published is not None and out is None:
+    if classes:
+        target = write_imported_model(target, tensors, origin, classes, overrides).folder
+    elif published is not None and out is None:
         target = store(published, tensors, digest)
         progress.tell(f"encoder_weights={published.word} finds it from now on, without a network.")
     else:
+        origin = replace(origin, shortcut_padding=padding)
         commit_bytes(target, to_file(tensors, origin))
     progress.tell(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
     return Imported(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
+
+
+def _usual_place(path: Path, *, model: bool) -> Path:
+    """Return where the result goes unless the user says otherwise."""
+    return Path("runs") / path.stem if model else Path(path.with_suffix(SUFFIX).name)
 
 
 def _check_free(target: Path) -> None:
