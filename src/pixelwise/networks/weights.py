@@ -34,8 +34,8 @@ COUNTER = ".num_batches_tracked"  # old files lack it, and only a momentum of No
 
 # How to find out, for messages.
 WHICH_PADDING = (
-    "akamaster/pytorch_resnet_cifar10 has both, pixelwise has end by default; with the wrong one hardly an image of a "
-    "labelled set is classified rightly."
+    "akamaster/pytorch_resnet_cifar10 has both, pixelwise has end by default; with the wrong one the accuracy on "
+    "labelled images is about that of guessing."
 )
 
 _NOT_ENCODER = ("head.", "decoder.", "classification_head.")
@@ -177,6 +177,15 @@ def check_shortcut_padding(
 def has_padded_shortcuts(network: nn.Module) -> bool:
     """Tell whether a network has shortcuts A that add channels, so that `shortcut_padding` matters."""
     return any(isinstance(module, PaddedIdentity) for module in network.modules())
+
+
+def lacks_projections(tensors: Tensors) -> bool:
+    """Tell whether the weights are those of a ResNet whose shortcuts have none: shortcut A, or none at all.
+
+    `tensors` have the names of torchvision or akamaster/pytorch_resnet_cifar10.
+    """
+    projects = any(".downsample." in name or ".shortcut." in name for name in tensors)
+    return "layer2.0.conv1.weight" in tensors and not projects
 
 
 def _load(

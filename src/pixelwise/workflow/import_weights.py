@@ -5,7 +5,7 @@ Nothing in the file is run.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,15 @@ from pixelwise.commit import commit_bytes
 from pixelwise.engine.pickled import read_pickled
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.networks.published import recognise
-from pixelwise.networks.weights import Origin, read_weights
+from pixelwise.networks.weights import WHICH_PADDING, Origin, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
-from pixelwise.workflow.weights.imported_model import stated_padding, write_imported_model
+from pixelwise.wording import command, counted
+from pixelwise.workflow.weights.imported_model import (
+    PADDING,
+    refuse_settings_of_a_model,
+    stated_padding,
+    write_imported_model,
+)
 from pixelwise.workflow.weights.store import file_digest, origin_of, store, to_file
 
 SUFFIX = ".safetensors"
@@ -86,27 +92,47 @@ def import_weights(
     """
     path, progress = Path(file), progress or Console()
     _check_statistics(mean, std)
-    padding = "" if classes else stated_padding(overrides)
+    if not classes:
+        refuse_settings_of_a_model(overrides)
     target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
     digest = file_digest(path)
     published = recognise(digest)
     if not classes and (published is None or out is not None):
         _check_free(target)
     tensors = read_weights(path)[0] if path.suffix == SUFFIX else read_pickled(path)
-    origin = Origin(source=path.name, licence=licence, sha256=digest, mean=tuple(mean), std=tuple(std))
+    origin = Origin(
+        source=path.name,
+        licence=licence,
+        sha256=digest,
+        mean=tuple(mean),
+        std=tuple(std),
+        shortcut_padding=stated_padding(overrides),
+    )
     if published is not None:
         origin = origin_of(published, digest)
         progress.tell(f"This is {published.source}.")
     if classes:
         target = write_imported_model(target, tensors, origin, classes, overrides).folder
+        progress.tell(f"A model of {counted(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}")
     elif published is not None and out is None:
         target = store(published, tensors, digest)
         progress.tell(f"encoder_weights={published.word} finds it from now on, without a network.")
     else:
-        origin = replace(origin, shortcut_padding=padding)
         commit_bytes(target, to_file(tensors, origin))
+        if lacks_projections(tensors):
+            progress.tell(_say_padding(origin.shortcut_padding))
     progress.tell(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
     return Imported(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
+
+
+def _say_padding(padding: str) -> str:
+    """Say where the zero channels of shortcuts A are said to be, or that nobody said it."""
+    if padding:
+        return f"Its shortcuts have no weights; the header says {PADDING}={padding}."
+    how = f"say {PADDING}=both or {PADDING}=end, or encoder_weights= refuses the file"
+    return (
+        f"Its shortcuts have no weights (A), and no tensor shows where their zero channels are: {how}. {WHICH_PADDING}"
+    )
 
 
 def _usual_place(path: Path, *, model: bool) -> Path:

@@ -7,7 +7,7 @@ ResNets with shortcut A, where their zero channels are.
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import CLASSIFIERS, build_classifier, published_options, published_size
 from pixelwise.networks.models import Classifier
+from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_network
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, override, parse_assignments, with_settings
@@ -48,7 +49,7 @@ def write_imported_model(
     tensors : mapping of str to Tensor
         All weights of a classifier, under the names of any known library.
     origin : Origin
-        Its mean and std become the scale of the images.
+        Its mean and std become the scale of the images; its shortcut_padding is what was said (`stated_padding`).
     classes : sequence of str
         Names in the order of the network's outputs.
     overrides : sequence of str
@@ -65,31 +66,41 @@ def write_imported_model(
     """
     run = Run(folder)
     run.check_free()
-    words = parse_assignments(overrides)
     config = _plan(origin, classes, overrides)
     network = build_classifier(config.network)
     mend = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
-    check_shortcut_padding(network, config.network.shortcut_padding, str(words.get(PADDING, "")), mend, origin.source)
+    own, stated = config.network.shortcut_padding, origin.shortcut_padding
+    check_shortcut_padding(network, own, stated, mend, origin.source)
     load_network(network, tensors, first_convolution=None, path=origin.source)
     save_model(run.model_path, network, _recipe(config, network, origin, classes))
     run.begin(config, _records(config, origin, classes))
     return run
 
 
-def stated_padding(overrides: Sequence[str]) -> Any:
-    """Return what the words say of the zero channels of shortcuts A, "" when nothing, of weights without a model.
+def stated_padding(overrides: Sequence[str]) -> ShortcutPadding | Literal[""]:
+    """Return what the words say of the zero channels of shortcuts A, "" when nothing.
+
+    Examples
+    --------
+    >>> stated_padding(["network=resnet20", "network.shortcut_padding=both"])
+    'both'
+    """
+    words = parse_assignments(overrides)
+    return with_settings(Config(), {PADDING: words[PADDING]}, {}).network.shortcut_padding if PADDING in words else ""
+
+
+def refuse_settings_of_a_model(overrides: Sequence[str]) -> None:
+    """Refuse all settings that weights alone have no place for.
 
     Raises
     ------
     BadOption
-        They say something else too, which only a model has a place for.
+        There is one; the message names it.
     """
-    words = parse_assignments(overrides)
-    other = [key for key in words if key != PADDING]
+    other = [key for key in parse_assignments(overrides) if key != PADDING]
     if other:
         mend = "Give --classes too, to make a complete model, or leave it out."
-        raise BadOption(f"weights without a model to have no setting but {PADDING}", f"`{other[0]}`", mend)
-    return override(Config(), overrides).network.shortcut_padding if PADDING in words else ""
+        raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", mend)
 
 
 def _plan(origin: Origin, classes: Sequence[str], overrides: Sequence[str]) -> Config:
