@@ -361,7 +361,7 @@ def test_shortcuts_pad_where_the_weights_had_it(tmp_path: Path, stated: str, own
     if fits:
         follow(small_resnet(path, own), Print("uint8"), {}, Progress())
         return
-    with pytest.raises(BadWeights, match="network.shortcut_padding"):
+    with pytest.raises(BadWeights, match=r"network\.shortcut_padding"):
         follow(small_resnet(path, own), Print("uint8"), {}, Progress())
 
 
