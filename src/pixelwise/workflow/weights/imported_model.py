@@ -170,7 +170,7 @@ def _records(config: Config, origin: Origin, classes: Sequence[str]) -> dict[str
             "data": "",
             "told": [f"Nothing was learned here: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
             "problems": [],
-            "cases": {},
+            "cases": {"train": 0, "val": 0, "test": 0},
             "task": "classification",
             "classes": list(classes),
             "channels": config.network.in_channels,
