@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from cifar_peer import make_peer
+from pixelwise.engine.modelfile import read_recipe
 from pixelwise.errors import BadOption
 from pixelwise.interface import cli
 from pixelwise.interface.flags import numbers
@@ -44,6 +46,20 @@ def test_tensors_become_safetensors(
     tensors, origin = read_weights(out)
     assert tensors["conv1.weight"].shape == (2, 3)
     assert (origin.mean, origin.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+
+def test_classes_make_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(make_peer(both_sides=True, base=4, classes=2).state_dict(), tmp_path / "x.th")
+    words = ("network=resnet20", "network.base=4", "--classes", "cat, dog", "--mean", "0,0,0", "--std", "1,1,1")
+    assert run(monkeypatch, tmp_path / "x.th", *words, "--out", tmp_path / "run") == 2
+    assert "network.shortcut_padding=both" in capsys.readouterr().err
+    words = (*words, "network.shortcut_padding=both")
+    assert run(monkeypatch, tmp_path / "x.th", *words, "--out", tmp_path / "run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["shortcut_padding"]) == (str(tmp_path / "run"), "both")
+    assert read_recipe(tmp_path / "run" / "model.safetensors").classes == ("cat", "dog")
 
 
 def test_a_program_is_refused_in_one_line(

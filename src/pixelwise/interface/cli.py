@@ -39,7 +39,7 @@ from pixelwise.interface.cli_parts import (
     show,
 )
 from pixelwise.interface.flags import data_options as _options
-from pixelwise.interface.flags import large_compression, large_format, numbers
+from pixelwise.interface.flags import large_compression, large_format, names, numbers
 from pixelwise.parallel import let_idle_threads_sleep
 
 STARTED = time.monotonic()  # a budget counts from here: before a command imports what it needs
@@ -235,16 +235,33 @@ add_forecast_command(app)
 @app.command()
 def import_weights(
     file: Annotated[Path, typer.Argument(help="A .pth file of another library (or a .safetensors file).")],
-    out: Annotated[Path | None, typer.Option(help="The .safetensors file to write.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="network=resnet20 network.shortcut_padding=both (or end).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The .safetensors file; with --classes the run folder.")] = None,
     licence: Annotated[str, typer.Option(help="Of the weights, for their header.")] = "",
     mean: Annotated[str | None, typer.Option(help="Per channel in 0...1: 0.485,0.456,0.406.")] = None,
     std: Annotated[str | None, typer.Option(help="Per channel in 0...1: 0.229,0.224,0.225.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names in the order of the outputs, with commas: makes a complete model.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn weights of another library into safetensors, for encoder_weights=; nothing in the file is run."""
+    """Turn weights of another library into safetensors for encoder_weights=, or with --classes into a model.
+
+    Nothing in the file is run.
+    """
     from pixelwise.workflow.import_weights import import_weights as verb
 
-    found = verb(file, out=out, licence=licence, mean=numbers("--mean", mean), std=numbers("--std", std))
+    found = verb(
+        file,
+        out=out,
+        licence=licence,
+        mean=numbers("--mean", mean),
+        std=numbers("--std", std),
+        classes=names(classes),
+        overrides=overrides or (),
+    )
     show(found.to_json(), as_json, found.to_text())
 
 

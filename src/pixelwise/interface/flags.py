@@ -14,7 +14,7 @@ def data_options(given: dict[str, Any]) -> Any:
 
     values = {f.name: given[f.name] for f in fields(DataOptions) if f.name in given}
     if isinstance(values.get("classes"), str):
-        values["classes"] = tuple(name.strip() for name in values["classes"].split(",") if name.strip())
+        values["classes"] = names(values["classes"])
     values = {name: value for name, value in values.items() if value is not None}
     try:
         options = TypeAdapter(DataOptions).validate_python(values)
@@ -24,6 +24,17 @@ def data_options(given: dict[str, Any]) -> Any:
         expected = first["msg"].removeprefix("Input should be ")
         raise BadOption(f"--{name} to be {expected}", f"`{first['input']}`", f"Change --{name}.") from error
     return None if options == DataOptions() else options
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Read names with commas between them.
+
+    Examples
+    --------
+    >>> names("cat, dog,")
+    ('cat', 'dog')
+    """
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def numbers(flag: str, text: str | None) -> tuple[float, ...]:

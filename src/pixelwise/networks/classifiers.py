@@ -73,13 +73,14 @@ def resnet(options: NetworkOptions) -> Classifier:
     bottlenecks into the 3 x 3; `stride_first` is the paper's V1. Stem "deep" is variant C and shortcut "D" variant D of
     He et al. 2019, "Bag of tricks", arXiv 1812.01187.
 
-    Reads in_channels, classes, stem, shortcut, stride_first, zero_residuals.
+    Reads in_channels, classes, stem, shortcut, shortcut_padding, stride_first, zero_residuals.
     """
     encoder = make_resnet_encoder(
         options.in_channels,
         _depth(options, "resnet"),
         stem="7x7" if options.stem == "auto" else options.stem,
         shortcut="B" if options.shortcut == "auto" else options.shortcut,
+        shortcut_padding=options.shortcut_padding,
         stride_first=options.stride_first,
     )
     initialise_resnet(encoder, zero_residuals=options.zero_residuals)
@@ -92,10 +93,16 @@ def cifar_resnet(options: NetworkOptions) -> Classifier:
     He et al. 2015, arXiv 1512.03385, section 4.2: a 3 x 3 stem, three stages of 2 n convolutions at full, half and
     quarter size, shortcut A, global average, one linear layer; 0.27 M parameters for 20 layers.
 
-    Reads in_channels, classes, base (16 in the paper), shortcut, zero_residuals.
+    Reads in_channels, classes, base (16 in the paper), shortcut, shortcut_padding, zero_residuals.
     """
     shortcut = "A" if options.shortcut == "auto" else options.shortcut
-    encoder = make_cifar_encoder(options.in_channels, _depth(options, "resnet"), shortcut=shortcut, base=options.base)
+    encoder = make_cifar_encoder(
+        options.in_channels,
+        _depth(options, "resnet"),
+        shortcut=shortcut,
+        shortcut_padding=options.shortcut_padding,
+        base=options.base,
+    )
     initialise_resnet(encoder, zero_residuals=options.zero_residuals)
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
 

@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import Shortcut
 from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
 from pixelwise.networks.vgg import VGGEncoder
@@ -133,7 +134,13 @@ class FullResolutionEncoder(nn.Module):
 
 
 def make_resnet_encoder(
-    in_channels: int, depth: int, *, stem: Stem = "7x7", shortcut: Shortcut = "B", stride_first: bool = False
+    in_channels: int,
+    depth: int,
+    *,
+    stem: Stem = "7x7",
+    shortcut: Shortcut = "B",
+    shortcut_padding: ShortcutPadding = "end",
+    stride_first: bool = False,
 ) -> ResNetEncoder:
     """ResNet-18, 34, 50, 101 or 152 without its classifier: He et al. 2015 (arXiv 1512.03385), table 1.
 
@@ -142,13 +149,20 @@ def make_resnet_encoder(
     """
     bottleneck = depth >= 50
     widths = (256, 512, 1024, 2048) if bottleneck else (64, 128, 256, 512)
-    block = make_block_of(bottleneck, shortcut, stride_first=stride_first)
+    block = make_block_of(bottleneck, shortcut, stride_first=stride_first, shortcut_padding=shortcut_padding)
     return ResNetEncoder(in_channels, block, widths, RESNET_BLOCKS[depth], stem=stem)
 
 
-def make_cifar_encoder(in_channels: int, depth: int, *, shortcut: Shortcut = "A", base: int = 16) -> ResNetEncoder:
+def make_cifar_encoder(
+    in_channels: int,
+    depth: int,
+    *,
+    shortcut: Shortcut = "A",
+    shortcut_padding: ShortcutPadding = "end",
+    base: int = 16,
+) -> ResNetEncoder:
     """ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2."""
-    block = make_block_of(False, shortcut, stride_first=False)
+    block = make_block_of(False, shortcut, stride_first=False, shortcut_padding=shortcut_padding)
     count, widths = (depth - 2) // 6, (base, 2 * base, 4 * base)
     return ResNetEncoder(in_channels, block, widths, (count,) * 3, stem="3x3", stem_channels=base)
 

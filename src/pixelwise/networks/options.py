@@ -6,6 +6,7 @@ from typing import Literal
 from pixelwise.errors import BadOption
 
 NormalisationName = Literal["batch", "group", "instance", "none"]
+ShortcutPadding = Literal["end", "both"]
 
 LIMITS = (
     ("in_channels", 1, 4096),
@@ -47,6 +48,9 @@ class NetworkOptions:
         Of the images.
     stem : {"auto", "7x7", "deep", "3x3"}
     shortcut : {"auto", "A", "B", "C", "D"}
+    shortcut_padding : {"end", "both"}
+        Of shortcut A, where the zero channels are: all behind the old ones, or half before and half behind them, as in
+        akamaster/pytorch_resnet_cifar10. The paper does not say; weights learned with one are useless with the other.
     stride_first : bool
         Of ResNets: True is the paper's V1, False the V1.5 of published weights.
     zero_residuals : bool
@@ -69,6 +73,7 @@ class NetworkOptions:
     dimensions: int = 2
     stem: Literal["auto", "7x7", "deep", "3x3"] = "auto"
     shortcut: Literal["auto", "A", "B", "C", "D"] = "auto"
+    shortcut_padding: ShortcutPadding = "end"
     stride_first: bool = False
     zero_residuals: bool = False
 

@@ -11,6 +11,7 @@ from pixelwise.networks.blocks import (
     side_by_side,
 )
 from pixelwise.networks.convolutions import make_convolution
+from pixelwise.networks.options import ShortcutPadding
 
 Shortcut = Literal["A", "B", "C", "D", "none"]
 
@@ -27,16 +28,27 @@ class BasicBlock(nn.Module):
     stride : int
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`; "none" is the plain twin without a shortcut.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
     """
 
     expansion = 1
 
-    def __init__(self, name: str, in_channels: int, channels: int, stride: int, shortcut: Shortcut) -> None:
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        shortcut: Shortcut,
+        *,
+        shortcut_padding: ShortcutPadding = "end",
+    ) -> None:
         super().__init__()
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, channels, 3, stride)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
         self.plain = shortcut == "none"
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut)
+        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
         self._trail = [*first, *second] if self.plain else side_by_side(name, [*first, *second], beside)
 
     @property
@@ -75,6 +87,7 @@ class Bottleneck(nn.Module):
         shortcut: Shortcut,
         *,
         stride_first: bool = False,
+        shortcut_padding: ShortcutPadding = "end",
     ) -> None:
         super().__init__()
         width = channels // self.expansion
@@ -82,7 +95,7 @@ class Bottleneck(nn.Module):
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, width, 1, early)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
         self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut)
+        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
         self._trail = side_by_side(name, [*first, *second, *third], beside)
 
     @property
@@ -104,26 +117,51 @@ class Bottleneck(nn.Module):
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A: every `stride`-th pixel, new channels filled with zeros; no weights."""
+    """Shortcut A: every `stride`-th pixel, new channels filled with zeros; no weights.
 
-    def __init__(self, channels: int, stride: int) -> None:
+    Parameters
+    ----------
+    in_channels, channels : int
+    stride : int
+    padding : {"end", "both"}
+        "end": the old channels come first, all zeros behind them. "both": half of the zeros (rounded down) before them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> PaddedIdentity(2, 4, 1, "end")(torch.ones(1, 2, 1, 1)).flatten().tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    >>> PaddedIdentity(2, 4, 1, "both")(torch.ones(1, 2, 1, 1)).flatten().tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int, padding: ShortcutPadding) -> None:
         super().__init__()
-        self.channels, self.stride = channels, stride
+        new = channels - in_channels
+        self.before = new // 2 if padding == "both" else 0
+        self.after = new - self.before
+        self.stride = stride
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         # not features[:, :, ::2, ::2]: its size must be seen to be that of the convolutions beside it, for every size
         thinned = functional.avg_pool2d(features, 1, self.stride)
-        return functional.pad(thinned, (0, 0, 0, 0, 0, self.channels - features.shape[1]))
+        return functional.pad(thinned, (0, 0, 0, 0, self.before, self.after))
 
 
 def make_shortcut(
-    name: str, in_channels: int, channels: int, stride: int, shortcut: Shortcut
+    name: str,
+    in_channels: int,
+    channels: int,
+    stride: int,
+    shortcut: Shortcut,
+    shortcut_padding: ShortcutPadding = "end",
 ) -> tuple[nn.Module | None, Trail]:
     """Return the shortcut of a residual block (None: the identity) and its steps.
 
-    He et al. 2015, section 4.1: A pads with zeros, B projects (1 x 1) where the size changes, C projects always; D
-    averages 2 x 2 before a projection without stride (He et al. 2019, "Bag of tricks", figure 2c).
+    He et al. 2015, section 4.1: A pads with zeros (`shortcut_padding` says where), B projects (1 x 1) where the size
+    changes, C projects always; D averages 2 x 2 before a projection without stride (He et al. 2019, "Bag of tricks",
+    figure 2c).
     """
     changes = stride != 1 or in_channels != channels
     if shortcut == "none" or not (changes or shortcut == "C"):
@@ -132,7 +170,7 @@ def make_shortcut(
         step = Step(
             name=f"{name} shortcut", kind="subsampling", stride=stride, in_channels=in_channels, channels=channels
         )
-        return PaddedIdentity(channels, stride), [step]
+        return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [step]
     layers: list[nn.Module] = []
     steps: list[Step] = []
     if shortcut == "D":

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
 from pixelwise.networks.blocks import count_parameters, has_memory
+from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
 
 Stem = Literal["7x7", "deep", "3x3"]
@@ -120,13 +121,23 @@ def initialise_resnet(network: nn.Module, *, zero_residuals: bool) -> None:
             nn.init.zeros_(module.last_norm.weight)
 
 
-def make_block_of(bottleneck: bool, shortcut: Shortcut, *, stride_first: bool) -> Callable[[str, int, int, int], Block]:
+def make_block_of(
+    bottleneck: bool, shortcut: Shortcut, *, stride_first: bool, shortcut_padding: ShortcutPadding
+) -> Callable[[str, int, int, int], Block]:
     """Return what `ResNetEncoder` calls to make its blocks."""
 
     def make(name: str, in_channels: int, channels: int, stride: int) -> Block:
         if bottleneck:
-            return Bottleneck(name, in_channels, channels, stride, shortcut, stride_first=stride_first)
-        return BasicBlock(name, in_channels, channels, stride, shortcut)
+            return Bottleneck(
+                name,
+                in_channels,
+                channels,
+                stride,
+                shortcut,
+                stride_first=stride_first,
+                shortcut_padding=shortcut_padding,
+            )
+        return BasicBlock(name, in_channels, channels, stride, shortcut, shortcut_padding=shortcut_padding)
 
     return make
 

@@ -31,7 +31,7 @@ def unet_on_encoder(options: NetworkOptions) -> Segmenter:
     times `base` (16 there); a 3 x 3 head. The last level of a ResNet has no skip unless `full_resolution`.
 
     Reads in_channels, classes, base, normalisation (of the decoder), upsampling, encoder, full_resolution, stem,
-    shortcut, stride_first, zero_residuals.
+    shortcut, shortcut_padding, stride_first, zero_residuals.
     """
     if options.dimensions != 2:
         raise BadOption("network.dimensions=2 for an encoder", f"{options.dimensions}", "Use encoder=plain.")
@@ -74,6 +74,7 @@ def make_encoder(options: NetworkOptions) -> Encoder:
             int(name.removeprefix("resnet")),
             stem="deep" if options.stem == "deep" else "7x7",
             shortcut="B" if options.shortcut == "auto" else options.shortcut,
+            shortcut_padding=options.shortcut_padding,
             stride_first=options.stride_first,
         )
         initialise_resnet(encoder, zero_residuals=options.zero_residuals)

@@ -1,7 +1,7 @@
 """Other people's names for our layers, there and back.
 
-Known are torchvision's ResNet and VGG, timm's ResNet (with the deep stem too) and the U-Nets of
-segmentation_models.pytorch; below `encoder.` ours are the same.
+Known are torchvision's ResNet and VGG, timm's ResNet (with the deep stem too), the small ResNets of
+akamaster/pytorch_resnet_cifar10, and the U-Nets of segmentation_models.pytorch; below `encoder.` ours are the same.
 """
 
 import re
@@ -23,6 +23,7 @@ _CLASSIFIERS = (  # torchvision's ResNet and VGG, timm's ResNet
     ("layer#.*", "encoder.layer#.*"),
     ("features.*", "encoder.features.*"),
     ("fc.*", "head.linear.*"),
+    ("linear.*", "head.linear.*"),  # akamaster/pytorch_resnet_cifar10; the way back takes the pair before
     ("classifier.#.*", "head.classifier.#.*"),
 )
 _SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; their encoders have our names

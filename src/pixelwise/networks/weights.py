@@ -9,7 +9,7 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import TypeAdapter
@@ -21,6 +21,8 @@ from pixelwise.geometry.trail import Step
 from pixelwise.networks.encoders import FullResolutionEncoder
 from pixelwise.networks.first_convolution import FirstConvolution, adapt_first_convolution
 from pixelwise.networks.models import Network
+from pixelwise.networks.options import ShortcutPadding
+from pixelwise.networks.residual import PaddedIdentity
 from pixelwise.networks.weight_names import Tensors, our_names
 
 HEADER_LIMIT = 16 * 2**20  # bytes
@@ -29,6 +31,12 @@ BYTES_LIMIT = 8 * 2**30
 NAMED = 10  # tensors that a message lists before it counts the rest
 ORIGIN = "pixelwise_origin"
 COUNTER = ".num_batches_tracked"  # old files lack it, and only a momentum of None reads it
+
+# How to find out, for messages.
+WHICH_PADDING = (
+    "akamaster/pytorch_resnet_cifar10 has both, pixelwise has end by default; with the wrong one the accuracy on "
+    "labelled images is about that of guessing."
+)
 
 _NOT_ENCODER = ("head.", "decoder.", "classification_head.")
 
@@ -45,6 +53,9 @@ class Origin:
         Of the file they came in.
     mean, std : tuple of float
         Per channel, in 0...1: what images were normalised with when the weights were learned. Empty: not known.
+    shortcut_padding : {"", "end", "both"}
+        Of ResNets with shortcut A: `NetworkOptions.shortcut_padding` of the network they were learned with; empty when
+        nobody said.
     """
 
     source: str = ""
@@ -52,6 +63,7 @@ class Origin:
     sha256: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    shortcut_padding: Literal["", "end", "both"] = ""
 
     def to_metadata(self) -> dict[str, str]:
         """Return the entry of a safetensors header."""
@@ -83,7 +95,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Origin]:
 
 
 def load_network(
-    network: Network, tensors: Tensors, *, first_convolution: FirstConvolution = "auto", path: Path | str | None = None
+    network: Network,
+    tensors: Tensors,
+    *,
+    first_convolution: FirstConvolution | None = "auto",
+    path: Path | str | None = None,
 ) -> None:
     """Load all weights of a network, from names of any known library.
 
@@ -92,8 +108,8 @@ def load_network(
     network : Segmenter or Classifier
     tensors : mapping of str to Tensor
         As `read_weights` returns them.
-    first_convolution : {"auto", "sum", "repeat", "rgb+zero"}
-        See `adapt_first_convolution`.
+    first_convolution : {"auto", "sum", "repeat", "rgb+zero"} or None
+        See `adapt_first_convolution`; None refuses another number of channels.
     path : Path, optional
         For messages.
 
@@ -125,17 +141,64 @@ def load_encoder(
     _load(target, found, _image_kernels(target, ""), first_convolution, path)
 
 
+def check_shortcut_padding(
+    network: Network, own: ShortcutPadding, stated: str, mend: str, path: Path | str | None = None
+) -> None:
+    """Refuse weights whose shapes fit, but whose shortcuts A put their zero channels elsewhere, or nobody said where.
+
+    Parameters
+    ----------
+    network : Segmenter or Classifier
+        One without shortcuts A fits always.
+    own : {"end", "both"}
+        `NetworkOptions.shortcut_padding` of `network`.
+    stated : {"", "end", "both"}
+        That of the weights; empty when nobody said.
+    mend : str
+        How to say it.
+    path : Path, optional
+        For messages.
+
+    Raises
+    ------
+    BadWeights
+        They differ, or `stated` is empty.
+    """
+    if not has_padded_shortcuts(network) or stated == own:
+        return
+    if not stated:
+        what = "weights that say where their shortcuts without parameters (A) have the zero channels"
+        raise BadWeights(what, "weights that do not: no tensor shows it", mend, path)
+    what = f"weights learned with network.shortcut_padding={own}, as the network has it"
+    mend = f"Set network.shortcut_padding={stated}: the weights have equal shapes and another meaning."
+    raise BadWeights(what, f"weights learned with {stated}", mend, path)
+
+
+def has_padded_shortcuts(network: nn.Module) -> bool:
+    """Tell whether a network has shortcuts A that add channels, so that `shortcut_padding` matters."""
+    return any(isinstance(module, PaddedIdentity) for module in network.modules())
+
+
+def lacks_projections(tensors: Tensors) -> bool:
+    """Tell whether the weights are those of a ResNet whose shortcuts have none: shortcut A, or none at all.
+
+    `tensors` have the names of torchvision or akamaster/pytorch_resnet_cifar10.
+    """
+    projects = any(".downsample." in name or ".shortcut." in name for name in tensors)
+    return "layer2.0.conv1.weight" in tensors and not projects
+
+
 def _load(
     module: nn.Module,
     found: Tensors,
     takes_image: Collection[str],
-    how: FirstConvolution,
+    how: FirstConvolution | None,
     path: Path | str | None,
 ) -> None:
     """Load `found` into `module`, or list what does not fit; `takes_image` are the kernels that may be adapted."""
     expected: dict[str, Tensor] = module.state_dict()
     fitted = {
-        name: _fit(found[name], value, how) if name in takes_image else found[name]
+        name: _fit(found[name], value, how) if how is not None and name in takes_image else found[name]
         for name, value in expected.items()
         if name in found
     }

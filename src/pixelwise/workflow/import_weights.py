@@ -1,4 +1,7 @@
-"""Import weights: a file of another library becomes safetensors that say where they come from; nothing in it is run."""
+"""Import weights: a file of another library becomes safetensors that say where they come from, or a complete model.
+
+Nothing in the file is run.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +13,15 @@ from pixelwise.commit import commit_bytes
 from pixelwise.engine.pickled import read_pickled
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.networks.published import recognise
-from pixelwise.networks.weights import Origin, read_weights
+from pixelwise.networks.weights import WHICH_PADDING, Origin, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
+from pixelwise.wording import command, counted
+from pixelwise.workflow.weights.imported_model import (
+    PADDING,
+    refuse_settings_of_a_model,
+    stated_padding,
+    write_imported_model,
+)
 from pixelwise.workflow.weights.store import file_digest, origin_of, store, to_file
 
 SUFFIX = ".safetensors"
@@ -42,9 +52,15 @@ def import_weights(
     licence: str = "",
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
+    classes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Imported:
     """Turn a .pth file into safetensors; a .safetensors file gets a header that says where it comes from.
+
+    With `classes` the weights become a complete model, a run folder that `evaluate`, `predict`, `export` and the other
+    verbs take: `import_weights("resnet20.th", classes=("cat", "dog"), mean=(0.5,) * 3, std=(0.25,) * 3,
+    overrides=("network=resnet20", "network.shortcut_padding=both"))`.
 
     Parameters
     ----------
@@ -52,41 +68,76 @@ def import_weights(
         As written by `torch.save(model.state_dict(), FILE)`, or a checkpoint that holds such a mapping.
     out : path, optional
         By default a published file goes where `encoder_weights=imagenet` looks for it, and any other one into the
-        working folder, under its own name with the ending .safetensors.
+        working folder, under its own name with the ending .safetensors. With `classes` the run folder, by default
+        runs/<name of the file>.
     licence : str
         Of the weights, for the header. A published file's own is known.
     mean, std : sequence of float
         Per channel, in 0...1: what images were normalised with. A published file's own are known.
+    classes : sequence of str
+        Names in the order of the network's outputs.
+    overrides : sequence of str
+        "section.setting=value" words, such as "network=resnet20". Without `classes` only network.shortcut_padding,
+        which the header then says.
     progress : Progress, optional
 
     Raises
     ------
     BadWeights
-        The file holds anything but tensors, is damaged, or is too large.
+        The file holds anything but tensors, is damaged, is too large, or is no model of these classes.
     BadOption
-        mean and std do not go together.
+        mean and std do not go together, or a word of `overrides` cannot be used.
     OutputFailed
         The place is taken or cannot be written.
     """
     path, progress = Path(file), progress or Console()
     _check_statistics(mean, std)
-    target = Path(out) if out is not None else Path(path.with_suffix(SUFFIX).name)
+    if not classes:
+        refuse_settings_of_a_model(overrides)
+    target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
     digest = file_digest(path)
     published = recognise(digest)
-    if published is None or out is not None:
+    if not classes and (published is None or out is not None):
         _check_free(target)
     tensors = read_weights(path)[0] if path.suffix == SUFFIX else read_pickled(path)
-    origin = Origin(source=path.name, licence=licence, sha256=digest, mean=tuple(mean), std=tuple(std))
+    origin = Origin(
+        source=path.name,
+        licence=licence,
+        sha256=digest,
+        mean=tuple(mean),
+        std=tuple(std),
+        shortcut_padding=stated_padding(overrides),
+    )
     if published is not None:
         origin = origin_of(published, digest)
         progress.tell(f"This is {published.source}.")
-    if published is not None and out is None:
+    if classes:
+        target = write_imported_model(target, tensors, origin, classes, overrides).folder
+        progress.tell(f"A model of {counted(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}")
+    elif published is not None and out is None:
         target = store(published, tensors, digest)
         progress.tell(f"encoder_weights={published.word} finds it from now on, without a network.")
     else:
         commit_bytes(target, to_file(tensors, origin))
+        if lacks_projections(tensors):
+            progress.tell(_say_padding(origin.shortcut_padding))
     progress.tell(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
     return Imported(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
+
+
+def _say_padding(padding: str) -> str:
+    """Say where the zero channels of shortcuts A are said to be, or that nobody said it."""
+    if padding:
+        return f"Its shortcuts have no weights; the header says {PADDING}={padding}."
+    how = f"say {PADDING}=both or {PADDING}=end, or encoder_weights= refuses the file"
+    return (
+        f"Its shortcuts have no weights (A), and no tensor shows where their zero channels are: {how}. {WHICH_PADDING}"
+    )
+
+
+def _usual_place(path: Path, *, model: bool) -> Path:
+    """Return where the result goes unless the user says otherwise."""
+    return Path("runs") / path.stem if model else Path(path.with_suffix(SUFFIX).name)
 
 
 def _check_free(target: Path) -> None:

@@ -21,6 +21,7 @@ from pixelwise.images.preprocess import Normalisation, intensity_scale
 from pixelwise.images.synthetic import write_demo
 from pixelwise.images.views import View
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.published import LEDGER, LICENCE
 from pixelwise.networks.weight_names import published_names
 from pixelwise.networks.weights import ORIGIN, Origin
@@ -29,7 +30,7 @@ from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 from pixelwise.workflow.training import loop as training
-from pixelwise.workflow.weights.encoder_weights import find_start, look_early
+from pixelwise.workflow.weights.encoder_weights import find_start, follow, look_early
 from pixelwise.workflow.weights.scale import find_scale
 from served import Served, serve
 from tiny import make_recipe
@@ -341,3 +342,32 @@ def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[
     twin = train(data, out=tmp_path / "twin", config=run.config_path, progress=Progress())
     assert read_recipe(twin.model_path).normalisation == Normalisation(kind="image")
     assert holds(twin, published)
+
+
+def small_resnet(path: Path, padding: ShortcutPadding) -> Config:
+    settings = {"network.encoder": "plain", "network.name": "resnet20", "network.in_channels": 3}
+    return config(**settings, **{"network.shortcut_padding": padding, "transfer.encoder_weights": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "fits"), [("both", "both", True), ("end", "both", False), ("", "end", False)]
+)
+def test_shortcuts_pad_where_the_weights_had_it(tmp_path: Path, stated: str, own: ShortcutPadding, fits: bool) -> None:
+    """Shapes are equal: only the header of the file, or the recipe of a run, says which convention it is."""
+    path = tmp_path / "r20.safetensors"
+    torch.manual_seed(1)
+    network = build(NetworkOptions(name="resnet20", in_channels=3, base=4))
+    save_file(published_names(network), path, replace(KNOWN, shortcut_padding=stated).to_metadata())
+    if fits:
+        follow(small_resnet(path, own), Print("uint8"), {}, Progress())
+        return
+    with pytest.raises(BadWeights, match=r"network\.shortcut_padding"):
+        follow(small_resnet(path, own), Print("uint8"), {}, Progress())
+
+
+def test_a_run_says_where_its_shortcuts_pad(tmp_path: Path) -> None:
+    photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet20", base=4, shortcut_padding="both")
+    follow(small_resnet(photos, "both"), Print("uint8"), {}, Progress())
+    with pytest.raises(BadWeights) as caught:
+        follow(small_resnet(photos, "end"), Print("uint8"), {}, Progress())
+    assert "network.shortcut_padding=both" in caught.value.mend

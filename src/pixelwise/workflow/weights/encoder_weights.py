@@ -18,7 +18,7 @@ from pixelwise.networks.architectures import CLASSIFIERS, NetworkOptions, build
 from pixelwise.networks.first_convolution import choose_adaptation
 from pixelwise.networks.models import Network
 from pixelwise.networks.published import LEDGER, find_published
-from pixelwise.networks.weights import Origin, load_encoder, read_weights
+from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_encoder, read_weights
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config, with_settings
@@ -27,7 +27,7 @@ from pixelwise.workflow.weights.scale import find_scale
 from pixelwise.workflow.weights.store import file_digest, obtain
 
 RECORD = "weights"
-PICKLED = (".pth", ".pt", ".ckpt", ".bin")
+PICKLED = (".pth", ".th", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +190,12 @@ def _say_origin(word: str, source: str) -> str:
 
 def _load(network: Network, config: Config, start: Start) -> None:
     how = config.transfer.first_convolution
+    own, stated = config.network.shortcut_padding, start.origin.shortcut_padding
+    mend = (
+        f"Run `pixelwise import-weights {start.path} --out FILE.safetensors network.shortcut_padding=both` "
+        f"(or =end), and give that file. {WHICH_PADDING}"
+    )
+    check_shortcut_padding(network, own, stated, mend, start.path)
     load_encoder(network, start.tensors, first_convolution=how, path=start.path)
 
 
@@ -218,6 +224,7 @@ def _start_from_model(path: Path, network: NetworkOptions) -> Start:
         source=f"a {encoder_name(theirs)} of pixelwise, learned from {trained.get('data', 'unknown data')}",
         licence=trained.get("encoder_weights_licence", own),
         sha256=file_digest(path),
+        shortcut_padding=theirs.shortcut_padding,
     )
     return Start(path=path, tensors=model.state_dict(), origin=origin, recipe=recipe)
 

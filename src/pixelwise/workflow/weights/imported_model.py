@@ -1,0 +1,184 @@
+"""A classifier of another library becomes a run folder, so that every verb takes it as one that was trained here.
+
+What its file of tensors does not say is said by the user: the network, the classes, the scale of the images and, of
+ResNets with shortcut A, where their zero channels are.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from pixelwise.engine.machine import look_at_machine
+from pixelwise.engine.modelfile import save_model
+from pixelwise.engine.recipe import Recipe
+from pixelwise.errors import BadOption, nearest
+from pixelwise.images.cases import DataOptions
+from pixelwise.images.photos import PhotoOptions
+from pixelwise.images.views import View
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.networks.architectures import CLASSIFIERS, build_classifier, published_options, published_size
+from pixelwise.networks.models import Classifier
+from pixelwise.networks.options import ShortcutPadding
+from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_network
+from pixelwise.wording import counted
+from pixelwise.workflow.config import Config, override, parse_assignments, with_settings
+from pixelwise.workflow.environment import describe_environment
+from pixelwise.workflow.run import Run
+
+PADDING = "network.shortcut_padding"
+WHITE = 255.0  # of 8-bit images: what means and deviations in 0...1 are multiplied by; 16 bits are brought to it
+PHOTOGRAPH = 224  # side from which a photo is first brought to a shorter side of 8/7 of it, as for ImageNet
+
+
+def write_imported_model(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    origin: Origin,
+    classes: Sequence[str],
+    overrides: Sequence[str],
+) -> Run:
+    """Write a run folder with a complete model of imported weights.
+
+    Parameters
+    ----------
+    folder : Path
+        New or empty.
+    tensors : mapping of str to Tensor
+        All weights of a classifier, under the names of any known library.
+    origin : Origin
+        Its mean and std become the scale of the images; its shortcut_padding is what was said (`stated_padding`).
+    classes : sequence of str
+        Names in the order of the network's outputs.
+    overrides : sequence of str
+        "section.setting=value" words; `network=NAME` is needed, everything else is as published.
+
+    Raises
+    ------
+    BadOption
+        A word is unknown, the network does not classify, or something that the file cannot say is missing.
+    BadWeights
+        The weights are those of another network, or of a convention that nobody said.
+    OutputFailed
+        The folder is taken or cannot be written.
+    """
+    run = Run(folder)
+    run.check_free()
+    config = _plan(origin, classes, overrides)
+    network = build_classifier(config.network)
+    mend = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
+    own, stated = config.network.shortcut_padding, origin.shortcut_padding
+    check_shortcut_padding(network, own, stated, mend, origin.source)
+    load_network(network, tensors, first_convolution=None, path=origin.source)
+    save_model(run.model_path, network, _recipe(config, network, origin, classes))
+    run.begin(config, _records(config, origin, classes))
+    return run
+
+
+def stated_padding(overrides: Sequence[str]) -> ShortcutPadding | Literal[""]:
+    """Return what the words say of the zero channels of shortcuts A, "" when nothing.
+
+    Examples
+    --------
+    >>> stated_padding(["network=resnet20", "network.shortcut_padding=both"])
+    'both'
+    """
+    words = parse_assignments(overrides)
+    return with_settings(Config(), {PADDING: words[PADDING]}, {}).network.shortcut_padding if PADDING in words else ""
+
+
+def refuse_settings_of_a_model(overrides: Sequence[str]) -> None:
+    """Refuse all settings that weights alone have no place for.
+
+    Raises
+    ------
+    BadOption
+        There is one; the message names it.
+    """
+    other = [key for key in parse_assignments(overrides) if key != PADDING]
+    if other:
+        mend = "Give --classes too, to make a complete model, or leave it out."
+        raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", mend)
+
+
+def _plan(origin: Origin, classes: Sequence[str], overrides: Sequence[str]) -> Config:
+    """Return the config of the model: as published, the classes and the scale that were given, and the user's words."""
+    words = parse_assignments(overrides)
+    name = str(words.get("network.name", ""))
+    if name not in CLASSIFIERS:
+        came = f"`{name}`" if name else "none"
+        raise BadOption("network= with a network for whole images", came, nearest(name, list(CLASSIFIERS)))
+    if not origin.mean and "normalisation.kind" not in words:
+        mend = "Give what images were normalised with: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (in 0...1)."
+        raise BadOption("--mean and --std beside --classes", "neither", mend)
+    side = published_size(name)
+    shorter = round(side * 8 / 7) if side >= PHOTOGRAPH else side
+    config = Config(
+        data=DataOptions(task="classification"),
+        network=published_options(name),
+        photos=PhotoOptions(side=side, shorter=shorter),
+    )
+    values: dict[str, Any] = {"network.classes": len(classes)}
+    reasons = {"network.classes": f"{counted(len(classes), 'name')} in --classes."}
+    if "normalisation.kind" not in words:
+        scale = {"kind": "dataset", "mean": _times(origin.mean), "std": _times(origin.std)}
+        values |= {"network.in_channels": len(origin.mean)}
+        values |= {f"normalisation.{key}": value for key, value in scale.items()}
+        reasons |= dict.fromkeys(values.keys() - reasons.keys(), "From --mean and --std, for values of 0 to 255.")
+    return override(with_settings(config, values, reasons), overrides)
+
+
+def _times(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(value * WHITE for value in values)
+
+
+def _recipe(config: Config, network: Classifier, origin: Origin, classes: Sequence[str]) -> Recipe:
+    """Return what prediction needs besides the weights; no training says how bright its images were."""
+    channels = config.network.in_channels
+    return Recipe(
+        network=config.network,
+        normalisation=config.normalisation,
+        target=TargetOptions(),
+        geometry=network.geometry(),
+        task="classification",
+        classes=tuple(classes),
+        values=(),
+        colours=(),
+        channels=channels,
+        tile=config.photos.side,
+        intensity_range=((0.0, WHITE),) * channels,
+        trained={
+            "pixelwise": version("pixelwise"),
+            "encoder_weights": origin.source,
+            "encoder_weights_sha256": origin.sha256,
+            "encoder_weights_licence": _licence(origin),
+        },
+        view=View(side=config.photos.side, shorter=config.photos.shorter),
+    )
+
+
+def _records(config: Config, origin: Origin, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON records of the run: nothing was learned here, and no image belongs to any part."""
+    seed = config.training.seed
+    return {
+        "splits": {"parts": {"train": [], "val": [], "test": []}, "groups": {}, "seed": seed},
+        "environment": describe_environment(look_at_machine("cpu"), seed),
+        "weights": {"source": origin.source, "sha256": origin.sha256, "licence": _licence(origin)},
+        "understood": {
+            "data": "",
+            "told": [f"Nothing was learned here: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
+            "problems": [],
+            "cases": {"train": 0, "val": 0, "test": 0},
+            "task": "classification",
+            "classes": list(classes),
+            "channels": config.network.in_channels,
+            "ignore_index": None,
+            "coded_by_colour": False,
+        },
+    }
+
+
+def _licence(origin: Origin) -> str:
+    return origin.licence or "nobody said; find out before you publish results"
