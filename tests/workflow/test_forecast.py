@@ -173,7 +173,7 @@ def test_a_finished_forecast_answers_other_questions_without_training(
 ) -> None:
     found, _ = whole
 
-    def refuse(*_: Any) -> StepResult:
+    def refuse(*_: Any, **__: Any) -> StepResult:
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr(Learner, "step", refuse)

@@ -111,8 +111,8 @@ def test_a_diverging_training_stops_and_keeps_its_best(
 ) -> None:
     step = Learner.step
 
-    def poisoned(self: Learner, index: int, images: torch.Tensor, *rest: torch.Tensor | None) -> StepResult:
-        return step(self, index, images * float("nan") if index >= 4 else images, *rest)  # type: ignore[arg-type]
+    def poisoned(self: Learner, index: int, images: torch.Tensor, *rest: Any, **more: Any) -> StepResult:
+        return step(self, index, images * float("nan") if index >= 4 else images, *rest, **more)
 
     monkeypatch.setattr(Learner, "step", poisoned)
     with pytest.raises(Diverged, match="expected a finite loss; got 51 steps in a row"):

@@ -206,12 +206,12 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
 ) -> None:
     step, taken = Learner.step, 0
 
-    def stopping(self: Learner, index: int, *batch: Any) -> StepResult:
+    def stopping(self: Learner, index: int, *batch: Any, **more: Any) -> StepResult:
         nonlocal taken
         taken += self.options.keep == "last"
         if taken == (fold - 1) * STEPS + 3:
             raise KeyboardInterrupt
-        return step(self, index, *batch)
+        return step(self, index, *batch, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(Learner, "step", stopping)

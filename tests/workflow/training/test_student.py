@@ -83,13 +83,13 @@ def test_it_begins_with_the_weights_of_the_first_fold_and_hears_the_ensemble(
     begun: list[tuple[bool, int]] = []
     step = Learner.step
 
-    def seen(self: Learner, index: int, *batch: Any) -> StepResult:
+    def seen(self: Learner, index: int, *batch: Any, **more: Any) -> StepResult:
         if self._teacher is not None and index == 0:
             wanted = load_network(tmp_path / "run/folds/1/model.safetensors")[0].state_dict()
             own = self.network.state_dict()
             same = all(bool((own[name] == value).all()) for name, value in wanted.items())
             begun.append((same, len(list(self._teacher.network.children()))))
-        return step(self, index, *batch)
+        return step(self, index, *batch, **more)
 
     monkeypatch.setattr(Learner, "step", seen)
     again = learn(blocks, tmp_path / "run")
@@ -102,10 +102,10 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
 ) -> None:
     step = Learner.step
 
-    def stopping(self: Learner, index: int, *batch: Any) -> StepResult:
+    def stopping(self: Learner, index: int, *batch: Any, **more: Any) -> StepResult:
         if self._teacher is not None and index == 2:
             raise KeyboardInterrupt
-        return step(self, index, *batch)
+        return step(self, index, *batch, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(Learner, "step", stopping)
