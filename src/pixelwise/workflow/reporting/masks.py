@@ -30,10 +30,11 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     parts = [html.table(names, rows, "Over all pixels of the set")]
     found = scores["scores"]
     if objects := found.get("objects"):
-        ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
-        parts.append(html.table(("IoU above", "AP, mean over images", "AP, all objects"), ap, "Objects"))
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
-        parts.append(html.table(("score", "value"), others))
+        parts.append(html.table(("score", "value"), others, "Objects"))
+        ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
+        names = ("IoU above", "mean over images", "all objects")
+        parts.append(html.table(names, ap, "Average precision (AP) of objects"))
     if images := scores.get("images"):
         parts.append(_whole_images(images))
     if boundaries := found.get("boundaries"):
@@ -91,7 +92,8 @@ def _keys(recipe: Recipe) -> list[str]:
 
 def _told(case: dict[str, Any], field: str) -> str:
     """Say how good a case is: its score and, where they are counted, its objects."""
-    score = f"{words(field)} {html.show(case[field], 3)}"
+    one = field == "mean_dice" and len(case["classes"]) == 2  # the Dice of one class is no mean
+    score = f"{'Dice' if one else words(field)} {html.show(case[field], 3)}"
     if "objects_matched" not in case:
         return score
     wrong = counted(case["objects_predicted"] - case["objects_matched"], "false alarm")

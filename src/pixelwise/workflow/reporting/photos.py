@@ -16,7 +16,7 @@ from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.score_names import words
 
-MISTAKES = 24
+MISTAKES = 21
 RIGHT = 7  # right images shown at each end
 PAIRS = 10  # confusions that are listed, the most frequent first
 NUMBERED, NAMED = 20, 60  # classes up to which the matrix shows numbers, and names

@@ -40,7 +40,7 @@ class Chart(NamedTuple):
 
 CHARTS = (
     Chart("Loss", "loss", {"train_loss": "training", "val_loss": "validation"}),
-    Chart("Validation score", "{score}", {"val_score": "validation"}),
+    Chart("Validation: {score}", "score", {"val_score": "validation"}),
     Chart("Learning rate", "learning rate", {"learning_rate": "learning rate"}),
     Chart("Speed", "images per second", {"images_per_second": "images per second"}),
 )
@@ -63,7 +63,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -
     """
     held = {name for row in rows for name, value in row.items() if "step" in row and np.isfinite(value)}
     shown = [(chart, [name for name in chart.lines if name in held]) for chart in CHARTS]
-    return [(chart.title, _draw_chart(rows, chart, names, score)) for chart, names in shown if names]
+    return [(chart.title.format(score=score), _draw_chart(rows, chart, names)) for chart, names in shown if names]
 
 
 def new_chart(across: str, up: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
@@ -87,8 +87,8 @@ def svg_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_chart(rows: Sequence[Mapping[str, float]], chart: Chart, names: Sequence[str], score: str) -> bytes:
-    figure, axis = new_chart("training step", chart.axis.format(score=score))
+def _draw_chart(rows: Sequence[Mapping[str, float]], chart: Chart, names: Sequence[str]) -> bytes:
+    figure, axis = new_chart("training step", chart.axis)
     for name, tone in zip(names, LINES, strict=False):
         points = [(row["step"], row[name]) for row in rows if "step" in row and name in row]
         marker = "o" if len(points) < 4 else None

@@ -36,12 +36,12 @@ section { margin-top: 2.8rem; padding-top: 1.6rem; border-top: 1px solid var(--l
 .range { display: block; width: 100%; height: 10px; margin-top: .4rem; }
 .range .track { fill: var(--track); } .range .band { fill: var(--band); } .range .dot { fill: var(--accent); }
 table { border-collapse: collapse; font-size: .9rem; }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; white-space: nowrap; }
 th, td { padding: .3rem 1.2rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
 th:last-child, td:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; margin: 0 0 1.4rem; max-width: 100%; }
+.scroll { display: inline-block; vertical-align: top; overflow-x: auto; margin: 0 3rem 1.4rem 0; max-width: 100%; }
 .case { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .6rem; margin: 0 0 1.8rem; }
 .case img, .photos img { width: 100%; border-radius: 4px; background: #000; display: block; }
 .case img { max-height: 26rem; object-fit: contain; }
@@ -69,7 +69,7 @@ code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-
   .numbers { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; } .numbers dd { font-size: 1.25rem; }
   .numbers dd small { display: block; }
   .case { grid-template-columns: repeat(2, minmax(0, 1fr)); } .photos { grid-template-columns: repeat(3, 1fr); }
-  section { margin-top: 2rem; padding-top: 1.3rem; } th, td { padding-right: .8rem; }
+  section { margin-top: 2rem; padding-top: 1.3rem; } .scroll { margin-right: 0; } th, td { padding-right: .8rem; }
 }
 @media print {
   :root { color-scheme: light; } @page { margin: 16mm 14mm; }

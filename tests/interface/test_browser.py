@@ -1,0 +1,30 @@
+"""The page is opened where a browser is, and named where there is none."""
+
+import webbrowser
+from pathlib import Path
+
+import pytest
+
+from pixelwise.interface.browser import open_page
+
+
+def test_the_browser_gets_an_address_it_can_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "a b" / "index.html"
+    asked: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: bool(asked.append(address) or True))
+    assert open_page(page).startswith("Opened ")
+    assert asked == [page.as_uri()]
+    assert "a%20b" in asked[0]
+
+
+def test_without_a_browser_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "index.html"
+
+    def fail(_: str) -> bool:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    for opener in (lambda _: False, fail):
+        monkeypatch.setattr(webbrowser, "open", opener)
+        told = open_page(page)
+        assert str(page) in told
+        assert not told.startswith("Opened")
