@@ -145,10 +145,11 @@ def test_a_legend_names_only_the_errors_that_can_occur(tmp_path: Path) -> None:
 def test_the_outcome_of_a_training_comes_first(tmp_path: Path, kind: str, shown: bool) -> None:
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
-    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 7, "sentence": "Only <7> steps were made."}})
+    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 7, "sentence": "Only <7> steps: set --budget."}})
     text = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert ("Only &lt;7&gt; steps were made." in text) == shown
+    assert ("Only &lt;7&gt; steps: set" in text) == shown
     if shown:
+        assert '<span class="flag">--budget</span>' in text
         assert text.index("Only &lt;7&gt;") < text.index('<div class="lead">')
 
 

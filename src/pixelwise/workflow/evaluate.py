@@ -80,11 +80,12 @@ def evaluate(
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
     dataset = understand(root, options, config.training.seed, progress)
     if part == PART or (part is None and opened.folds and not dataset.part("test")):
-        found = evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
-        return found | warnings
+        scores = evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress) | warnings
+        commit_json(opened.scores_path, scores)
+        return scores
     chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
-    scores: dict[str, Any] = {"part": chosen, "data": root.resolve().name, **warnings, **found}
+    scores = {"part": chosen, "data": root.resolve().name, **warnings, **found}
     commit_json(opened.scores_path, scores)
     return scores

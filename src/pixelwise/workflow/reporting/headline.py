@@ -64,7 +64,8 @@ def _lead(claims: Sequence[Claim]) -> str:
         aside = f" <span>{html.escape(claim.aside.strip())}</span>" if claim.interval else ""
         value = f"<b>{html.escape(claim.value)}</b>" if claim.value else ""
         lines.append(f"<p{kind}>{html.escape(claim.before)}{value}{html.escape(claim.after)}.{aside}</p>")
-    return f'<div class="lead">{"".join(lines)}</div>'
+    text = "".join(lines).replace(" %", "&nbsp;%")  # a number and its sign stay on one line
+    return f'<div class="lead">{text}</div>'
 
 
 def _notes(notes: Sequence[str]) -> str:

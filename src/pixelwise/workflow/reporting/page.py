@@ -1,6 +1,7 @@
 """The report's page: pieces of HTML, everything from the data escaped, nothing loaded from elsewhere."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -31,8 +32,9 @@ def section(title: str, parts: Sequence[str]) -> str:
 
 
 def warning(title: str, sentences: Sequence[str]) -> str:
-    """Return a box that is seen before all else."""
-    return f'<div class="warning" role="note"><b>{escape(title)}</b>{paragraphs(sentences)}</div>'
+    """Return a box that is seen before all else; flags in its sentences stay on one line."""
+    text = re.sub(r"--[a-z][a-z-]*", r'<span class="flag">\g<0></span>', paragraphs(sentences))
+    return f'<div class="warning" role="note"><b>{escape(title)}</b>{text}</div>'
 
 
 def paragraphs(sentences: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ section { margin-top: 2.8rem; padding-top: 1.6rem; border-top: 1px solid var(--l
 .meta { color: var(--soft); font-size: .9rem; margin: 0; }
 .warning { border: 1px solid var(--warn-line); border-left-width: 6px; border-radius: 6px; margin: 1.4rem 0 0;
   background: var(--warn-ground); padding: .9rem 1.1rem; } .warning b { color: var(--warn); }
-.warning p { margin: .25rem 0 0; }
+.warning p { margin: .25rem 0 0; } .flag { white-space: nowrap; }
 .lead { margin: 1.6rem 0 1.4rem; }
 .lead p { font-size: 1.55rem; line-height: 1.35; letter-spacing: -.01em; margin: 0 0 .35rem; max-width: 52rem; }
 .lead p b { color: var(--accent); font-weight: 650; }
@@ -62,6 +62,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-size: .82rem; color: var(-
 details { margin: .5rem 0; } summary { cursor: pointer; padding: .25rem 0; }
 section.more > details > summary { font-weight: 600; font-size: 1.02rem; padding: .6rem 0; }
 section.more > details { border-bottom: 1px solid var(--line); margin: 0; }
+section.more .scroll { display: block; margin-right: 0; }
 section.more > details[open] { padding-bottom: .8rem; }
 code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-size: .92em; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
@@ -79,8 +80,9 @@ code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-
   .case, .charts figure, .photos figure, .numbers, .warning, tr { break-inside: avoid; }
   .case { grid-template-columns: repeat(4, minmax(0, 1fr)); } .case img { max-height: 60mm; }
   .numbers { grid-template-columns: repeat(4, minmax(0, 1fr)); } .lead p { font-size: 15pt; }
-  .charts { grid-template-columns: repeat(3, minmax(0, 1fr)); } .scroll { overflow: visible; }
-  .curves img { max-height: 120mm; } .film { display: none; }
+  .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 5mm; }
+  .scroll { display: block; overflow: visible; margin-right: 0; }
+  .curves img { max-height: 120mm; } figure:has(> .film) { display: none; }
   details::details-content { content-visibility: visible; display: block; }
 }
 """
