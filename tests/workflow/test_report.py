@@ -65,7 +65,7 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
         "The plan, and why",
         "Small &amp; quick.",
         "Made with",
-        "95 % interval",
+        "95&nbsp;% interval",
     ):
         assert words in text
     assert "data:image/gif;base64," in text
