@@ -24,6 +24,7 @@ from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.evaluation import parts as understanding
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.summary import describe_scores
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 SIDE = 48
@@ -157,6 +158,17 @@ def test_the_record_in_the_run_is_what_is_returned(make_run: Callable[..., Run],
     scores = evaluate(run.folder, binary_data)
     assert json.loads(run.scores_path.read_text("utf-8")) == scores
     assert evaluate(run.folder, binary_data) == scores
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("useful", False), ("few_steps", True)])
+def test_the_outcome_of_the_training_is_repeated(
+    make_run: Callable[..., Run], binary_data: Path, kind: str, warned: bool
+) -> None:
+    run = make_run(BINARY)
+    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 3, "sentence": "Only 3 steps were made."}})
+    scores = evaluate(run.folder, binary_data)
+    assert scores.get("warnings") == (["Only 3 steps were made."] if warned else None)
+    assert ("Only 3 steps were made." in describe_scores(scores)) == warned
 
 
 def test_a_drawn_split_never_scores_what_was_trained_on(make_run: Callable[..., Run], tmp_path: Path):

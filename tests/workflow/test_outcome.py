@@ -1,10 +1,15 @@
 """A training says how it ended: useful, unfinished, or no better than a constant prediction."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pixelwise.commit import commit_json
+from pixelwise.errors import BadRun
 from pixelwise.workflow.outcome import FEW_STEPS, Outcome, judge, outcome_of
+from pixelwise.workflow.run import Run
+from tiny import write_run
 
 GOOD: dict[str, Any] = {
     "steps": 500, "planned_steps": 500, "score": 0.8, "trivial": 0.3, "mean_ap": 0.6, "cpu_share": 0.95,
@@ -52,3 +57,36 @@ def test_an_outcome_survives_the_summary() -> None:
     assert outcome_of({"outcome": found.to_json()}) == found
     assert isinstance(found, Outcome)
     assert outcome_of({}) is None
+
+
+def outcome(run: Run, kind: str, sentence: str) -> None:
+    found = {"kind": kind, "steps": 3, "planned_steps": 90, "cpu_share": None, "sentence": sentence}
+    commit_json(run.summary_path, {"outcome": found})
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("useful", False), ("few_steps", True), ("nothing_learned", True)])
+def test_a_run_warns_unless_it_is_useful(tmp_path: Path, kind: str, warned: bool) -> None:
+    run = write_run(tmp_path / "run")
+    outcome(run, kind, "Only 3 of 90 steps." if warned else "")
+    assert run.warnings == (["Only 3 of 90 steps."] if warned else [])
+
+
+def test_older_runs_have_nothing_to_tell(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert run.warnings == []
+    commit_json(run.summary_path, {"steps": 3})
+    assert run.warnings == []
+
+
+def test_each_fold_is_asked(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    commit_json(run.folder / "folds.json", {"left_out": [["a"], ["b"]]})
+    outcome(write_run(run.folder / "folds" / "2"), "few_steps", "Only 3 of 90 steps.")
+    assert run.warnings == ["Fold 2: Only 3 of 90 steps."]
+
+
+def test_a_damaged_summary_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.summary_path.write_text("[")
+    with pytest.raises(BadRun, match="summary"):
+        run.warnings

@@ -26,6 +26,7 @@ from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.inspection.data import InspectedData
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
+from pixelwise.workflow.reporting.photos import MISTAKES, RIGHT
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
 from pixelwise.workflow.train import train
@@ -308,12 +309,13 @@ def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Pat
     assert len(wrong) >= 2
     page = report(run, progress=Progress()).read_text("utf-8")
     assert "Confusion matrix of 3 classes: a row per true class" in page
-    assert "validation score (accuracy)" not in page, "it is drawn inside the picture"
+    assert "Validation: accuracy" in page
     assert f"Classified wrongly: {len(wrong)} of 48 images" in page
     surest = max(wrong, key=lambda case: case["probability"])
-    caption = f"{surest['truth']}, said {surest['said']} ({surest['probability']:.1%})"
+    caption = f"{surest['truth']}, predicted {surest['said']} ({surest['probability']:.1%})"
     assert page.index("The most confident mistakes") < page.index(caption)
-    assert page.count("data:image/png;base64,") == min(24, len(wrong))
+    shown = min(MISTAKES, len(wrong)) + min(2 * RIGHT, len(scores["cases"]) - len(wrong))
+    assert page.count("data:image/png;base64,") == shown
     assert "wrong&lt;" in page
     assert "<b>shapes" not in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)

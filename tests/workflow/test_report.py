@@ -56,16 +56,16 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
     add_film(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
-        "What was understood of the data",
+        "Best, median and worst cases",
+        "Training curves",
+        "How empty classes and images were counted",
+        "Scores: test images",
+        "Snapshots during training",
+        "The data",
         "The plan, and why",
         "Small &amp; quick.",
-        "The learning",
-        "The film of the learning",
-        "How empty classes and images were counted",
-        "Scores on test",
-        "Best, middle and worst cases",
         "Made with",
-        "95 % interval",
+        "95&nbsp;% interval",
     ):
         assert words in text
     assert "data:image/gif;base64," in text
@@ -95,7 +95,12 @@ def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
 def test_without_scores_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     text = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert "No scores yet: run `pixelwise evaluate RUN DATA`" in text
+    assert f"No scores yet: run `pixelwise evaluate {run.folder} DATA`" in text
+    assert "The best validation score is <b>0.60</b> (mean Dice) at step 2." in text
+    run.metrics_path.unlink()
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "No scores yet" in text
+    assert "could not be shown" not in text
 
 
 def test_scores_without_files_are_told(tmp_path: Path) -> None:
@@ -118,6 +123,36 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
     assert "Made with" in text
 
 
+def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "instance")
+    add_scores(run, tmp_path, "instance")
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    order = ("Finds <b>", "Best, median", "Training curves", "Scores: test", "<details><summary>The plan, and why")
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "2 of 2 objects found, 0 false alarms" in text
+    assert text.index('class="more"') < text.index("<summary>The data"), "what is looked up comes last"
+
+
+def test_a_legend_names_only_the_errors_that_can_occur(tmp_path: Path) -> None:
+    for task, other in (("binary", False), ("instance", True)):
+        run = write_run(tmp_path / task, task)
+        add_scores(run, tmp_path, task)
+        assert ("taken for another" in report(run.folder, progress=Progress()).read_text("utf-8")) == other
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("nothing_learned", True), ("few_steps", True), ("useful", False)])
+def test_the_outcome_of_a_training_comes_first(tmp_path: Path, kind: str, shown: bool) -> None:
+    run = write_run(tmp_path / "run")
+    add_scores(run, tmp_path, "binary")
+    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 7, "sentence": "Only <7> steps: set --budget."}})
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert ("Only &lt;7&gt; steps: set" in text) == shown
+    if shown:
+        assert '<span class="flag">--budget</span>' in text
+        assert text.index("Only &lt;7&gt;") < text.index('<div class="lead">')
+
+
 def empty(path: str) -> Callable[[Run], object]:
     return lambda run: (run.folder / path).write_text("")
 
@@ -132,15 +167,16 @@ def holds(path: str, text: str) -> Callable[[Run], object]:
 
 SMALL_FRAME = np.zeros((20, 32), np.uint8)
 DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
-    "no understood": (gone("understood.json"), "What was understood of the data could not be shown"),
-    "understood is empty": (empty("understood.json"), "What was understood of the data could not be shown"),
+    "no understood": (gone("understood.json"), "The data could not be shown"),
+    "understood is empty": (empty("understood.json"), "The data could not be shown"),
     "understood lacks keys": (holds("understood.json", "{}"), "a record is damaged (KeyError"),
+    "summary is cut": (holds("summary.json", '{"outcome":'), "The outcome of the training could not be shown"),
     "no environment": (gone("environment.json"), "Made with could not be shown"),
     "config is empty": (empty("config.yaml"), "The plan, and why could not be shown"),
     "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
     "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
     "no model": (gone("model.safetensors"), "No pictures: the run has no model"),
-    "model is empty": (empty("model.safetensors"), "Best, middle and worst cases could not be shown"),
+    "model is empty": (empty("model.safetensors"), "Best, median and worst cases could not be shown"),
     "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frame could not be read."),
     "frame of another size": (
         lambda run: write_mask(run.film / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
@@ -187,8 +223,17 @@ def test_curves_show_the_columns_there_are(tmp_path: Path) -> None:
         {"step": 2, "train_loss": 0.4, "images_per_second": 31},
     ]
     drawn = draw_curves(rows)
+    assert [title for title, _ in drawn] == ["Loss", "Speed"]
     assert drawn == draw_curves(rows)
-    assert draw_curves([{"step": 1.0, "skipped": 0.0}]) is None
+    assert draw_curves([{"step": 1.0, "skipped": 0.0}]) == []
+
+
+def test_charts_name_their_axes_and_mark_the_best_score() -> None:
+    rows = [{"step": 1.0, "val_score": 0.4}, {"step": 2.0, "val_score": 0.9}, {"step": 3.0, "val_score": float("nan")}]
+    [(title, drawn)] = draw_curves(rows, "mean $Dice$ of interior")
+    assert title == "Validation: mean $Dice$ of interior"
+    for text in ("training step", "score", "0.900"):
+        assert f"<!-- {text} -->" in drawn.decode("utf-8")
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -221,6 +266,8 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
 def test_scores_in_words(tmp_path: Path, task: str) -> None:
     told = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
     assert "drawn & told, part test, 3 images: mean" in told
+    assert ("of the objects (95 % interval" in told) == (task == "instance")
+    assert ("of the foreground pixels (95 % interval" in told) == (task == "binary")
     assert "background" in told
     lines = [line.rsplit(maxsplit=1)[0].strip() for line in told.splitlines()]
     assert ("V_rand" in lines) == (task == "binary")

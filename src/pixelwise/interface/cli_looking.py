@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pixelwise.errors import BadOption, PixelwiseError
+from pixelwise.interface.browser import open_page
 from pixelwise.interface.cli_parts import (
     AllowDuplicates,
     AllowMissing,
@@ -30,12 +31,18 @@ def add_looking_commands(app: typer.Typer) -> None:
     app.command()(inspect)
 
 
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
+    as_json: Json = False,
+) -> None:
     """Write one HTML page about a run; no network is needed to view it."""
     from pixelwise.workflow.report import report as verb
 
     path = verb(run)
     show({"report": str(path)}, as_json, f"Report: {path}")
+    if open_it:
+        typer.echo(open_page(path), err=True)
 
 
 def inspect(

@@ -39,6 +39,16 @@ class Matching:
         """Predicted minus true number of objects."""
         return self.predictions - self.truths
 
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted objects that match one at IoU 0.5; None when none was predicted."""
+        return len(self.ious) / self.predictions if self.predictions else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the true objects that match one at IoU 0.5; None when there is none."""
+        return len(self.ious) / self.truths if self.truths else None
+
 
 @dataclass(frozen=True)
 class PanopticQuality:

@@ -51,12 +51,13 @@ def evaluate(
     Returns
     -------
     dict
-        JSON-ready: part, data, task, headline, scores, classes, confusion, cases, empty. Undefined values are None.
+        JSON-ready: part, data, task, headline, scores, classes, confusion, cases, empty; warnings where the training
+        did not become useful. Undefined values are None.
 
     Raises
     ------
     BadRun, BadModel
-        There is no run, or it has no model yet.
+        There is no run, its records are damaged, or it has no model yet.
     BadDataset
         The folder is not understood, has other classes than the model, or nothing to score in the part.
     BadOption, OutputFailed
@@ -68,6 +69,7 @@ def evaluate(
         expected = "a part: train, val, test, or for a run with folds out_of_fold"
         raise BadOption(expected, f"`{part}`", "Leave --part out to score test, or else val.")
     opened, root = Run.open(run), Path(data)
+    warnings = {"warnings": told} if (told := opened.warnings) else {}
     if part == PART and not opened.folds:
         raise BadOption("a run with folds for the part out_of_fold", "one without", "Score --part val.", opened.folder)
     model = open_model(opened.folder, device=device)
@@ -77,10 +79,12 @@ def evaluate(
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
     dataset = understand(root, options, config.training.seed, progress)
     if part == PART or (part is None and opened.folds and not dataset.part("test")):
-        return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
+        scores = evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress) | warnings
+        commit_json(opened.scores_path, scores)
+        return scores
     chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
-    scores: dict[str, Any] = {"part": chosen, "data": root.resolve().name, **found}
+    scores = {"part": chosen, "data": root.resolve().name, **warnings, **found}
     commit_json(opened.scores_path, scores)
     return scores

@@ -14,18 +14,20 @@ from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.confidence import confidence_section
 from pixelwise.workflow.reporting.folds import averages_table, fold_table
+from pixelwise.workflow.reporting.headline import facts, outcome_box, scored_headline, unscored_headline
 from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
-from pixelwise.workflow.reporting.photos import photo_mistakes, photo_scores
+from pixelwise.workflow.reporting.photos import photo_cases, photo_mistakes, photo_scores
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score, words
+from pixelwise.workflow.score_names import words
+from pixelwise.workflow.summary import validation_score
 
 CONFIDENCE = "Do the probabilities hold?"
 Section = tuple[str, Callable[[], list[str]]]
 
 
 def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
-    """Write report/index.html of a run: data, plan, curves, scores, cases, film, environment.
+    """Write report/index.html of a run: headline, cases, curves and scores; data, plan and environment folded away.
 
     Parameters
     ----------
@@ -49,41 +51,47 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
     progress = progress or Console()
     opened = run if isinstance(run, Run) else Run.open(run)
     name = opened.folder.resolve().name
-    parts = [f"<h1>{html.escape(name)}</h1>"]
+    parts = ["<header>", f"<h1>{html.escape(name)}</h1>"]
+    parts += [*attempt("The summary of the run", lambda: facts(opened), progress), "</header>"]
+    parts += attempt("The outcome of the training", lambda: outcome_box(opened), progress)
     scores: dict[str, Any] | None = None
     try:
         scores = opened.read_json("scores.json") if opened.scores_path.is_file() else None
     except BadRun as error:
         parts.append(html.paragraphs([f"The scores cannot be read: {error}"]))
     found = scores
-    sections: list[Section] = [
-        ("", lambda: _headline(found)),
-        ("What was understood of the data", lambda: _data(opened)),
-        ("The plan, and why", lambda: _plan(opened)),
-        ("The learning", lambda: _curves(opened)),
-        ("The film of the learning", lambda: _film(opened)),
+    parts += attempt("The headline", lambda: _headline(opened, found), progress)
+    for title, make in (
+        *_of_cases(opened, found, progress),
+        ("Training curves", lambda: _curves(opened)),
+        *_of_scores(found),
         ("The folds", lambda: fold_table(opened)),
-        *_of_scores(opened, found, progress),
-        ("Averaging over turned inputs", lambda: averages_table(opened)),
-        ("Made with", lambda: _environment(opened)),
-    ]
-    for title, make in sections:
-        section = attempt(title or "The headline", make, progress)
-        parts += [html.heading(title), *section] if section and title else section
+        ("Test-time augmentation", lambda: averages_table(opened)),
+    ):
+        content = attempt(title, make, progress)
+        parts += [html.section(title, content)] if content else []
+    parts.append(_details(opened, progress))
     commit_text(opened.report_path, html.page(f"{name}: pixelwise report", parts))
     return opened.report_path
 
 
-def _headline(scores: dict[str, Any] | None) -> list[str]:
-    if scores is None:
-        return [
-            html.paragraphs(["No scores yet: run `pixelwise evaluate RUN DATA`, then `pixelwise report RUN` again."])
-        ]
-    head = scores["headline"]
-    interval = "" if head["low"] is None else f", 95 % interval {html.show(head['low'])} to {html.show(head['high'])}"
-    images = counted(len(scores["cases"]), f"{words(scores['part'])} image")
-    what = html.escape(f"{words(head['name'])} on {images} of {scores['data']}{interval}")
-    return [f'<p class="headline"><b>{html.escape(html.show(head["value"]))}</b> {what}</p>']
+def _headline(run: Run, scores: dict[str, Any] | None) -> list[str]:
+    if scores is not None:
+        return scored_headline(scores)
+    return unscored_headline(run, draw.read_metrics(run.metrics_path), _score_name(run))
+
+
+def _details(run: Run, progress: Progress) -> str:
+    """Return what is looked up rather than read, folded away: snapshots, data, plan, environment."""
+    sections: list[Section] = [
+        ("Snapshots during training", lambda: _snapshots(run)),
+        ("The data", lambda: _data(run)),
+        ("The plan, and why", lambda: _plan(run)),
+        ("Made with", lambda: _environment(run)),
+    ]
+    contents = [(title, attempt(title, make, progress)) for title, make in sections]
+    folded = [html.fold(title, content) for title, content in contents if content]
+    return "\n".join(['<section class="more">', html.heading("Details"), *folded, "</section>"])
 
 
 def _data(run: Run) -> list[str]:
@@ -101,8 +109,8 @@ def _data(run: Run) -> list[str]:
 def _plan(run: Run) -> list[str]:
     config = run.config
     chosen = [(key, value) for key, value in settings(config).items() if key in config.reasons]
-    rows = [(*key.split(".", 1), str(value), config.reasons[key]) for key, value in chosen]
-    return [html.table(("section", "setting", "value", "why"), rows), *_thresholds(run)]
+    rows = [(key, str(value), config.reasons[key]) for key, value in chosen]
+    return [html.table(("setting", "value", "why"), rows), *_thresholds(run)]
 
 
 def _thresholds(run: Run) -> list[str]:
@@ -122,7 +130,7 @@ def _thresholds(run: Run) -> list[str]:
 
 def _curves(run: Run) -> list[str]:
     drawn = draw.draw_curves(draw.read_metrics(run.metrics_path), _score_name(run))
-    return [f'<div class="curves">{html.picture(drawn, "svg+xml")}</div>'] if drawn else []
+    return [html.charts(drawn)] if drawn else []
 
 
 def _score_name(run: Run) -> str:
@@ -133,11 +141,11 @@ def _score_name(run: Run) -> str:
         return "of the plan"
 
 
-def _film(run: Run) -> list[str]:
+def _snapshots(run: Run) -> list[str]:
     frames, left_out = draw.film_frames(run.film)
     if not frames:
         return []
-    caption = "One validation patch along the training: image, prediction, target."
+    caption = "One validation patch during training: image, prediction, truth."
     caption += f" {counted(left_out, 'frame')} could not be read." if left_out else ""
     return [html.picture(draw.film_bytes(frames), "gif", caption, "film")]
 
@@ -149,19 +157,25 @@ def _environment(run: Run) -> list[str]:
     return [html.table(("what", "value"), rows)]
 
 
-def _of_scores(run: Run, scores: dict[str, Any] | None, progress: Progress) -> list[Section]:
-    """Return the sections that only a scored run has; they differ with the task."""
+def _of_cases(run: Run, scores: dict[str, Any] | None, progress: Progress) -> list[Section]:
+    """Return the sections that show cases as pictures; only a scored run has them, and they differ with the task."""
     if scores is None:
         return []
-    title = f"Scores on {words(scores.get('part', 'no part'))}"
     if scores.get("task") == "classification":
         return [
-            (title, lambda: photo_scores(scores)),
-            (CONFIDENCE, lambda: confidence_section(scores)),
             ("The most confident mistakes", lambda: photo_mistakes(scores, progress)),
+            ("Right, and how sure", lambda: photo_cases(scores)),
         ]
+    return [("Best, median and worst cases", lambda: mask_cases(run, scores, progress))]
+
+
+def _of_scores(scores: dict[str, Any] | None) -> list[Section]:
+    """Return the sections of the scores, which only a scored run has."""
+    if scores is None:
+        return []
+    tables = photo_scores if scores.get("task") == "classification" else mask_scores
+    split = words(scores.get("part", "no part"))
     return [
-        (title, lambda: mask_scores(scores)),
+        (f"Scores: {split} images", lambda: tables(scores)),
         (CONFIDENCE, lambda: confidence_section(scores)),
-        ("Best, middle and worst cases", lambda: mask_cases(run, scores, progress)),
     ]

@@ -99,6 +99,20 @@ class Run:
         return outcome_of(self.read_json("summary.json")) if self.summary_path.is_file() else None
 
     @property
+    def warnings(self) -> list[str]:
+        """The sentences of trainings (the run's, or its folds') that did not become useful.
+
+        Raises
+        ------
+        BadRun
+            A summary is damaged.
+        """
+        found = [("", self)]
+        found += [(f"Fold {number}: ", self.fold(number)) for number in range(1, len(self.folds) + 1)]
+        ended = [(prefix, run.outcome) for prefix, run in found]
+        return [f"{prefix}{outcome.sentence}" for prefix, outcome in ended if outcome and outcome.sentence]
+
+    @property
     def folds(self) -> tuple[tuple[str, ...], ...]:
         """Names of the cases that each fold leaves out; empty for a run without folds."""
         if not (self.folder / "folds.json").is_file():

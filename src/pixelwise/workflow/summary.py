@@ -4,24 +4,9 @@ from typing import Any
 
 from pixelwise.labels.tempering import Temperatures
 from pixelwise.wording import counted
+from pixelwise.workflow.headline import headline
+from pixelwise.workflow.score_names import words
 
-WORDS = {
-    "mean_ap": "mean AP",
-    "mean_ap_pooled": "mean AP, all objects",
-    "pq": "PQ",
-    "sq": "SQ",
-    "rq": "RQ",
-    "seg": "SEG",
-    "mean_dice": "mean Dice",
-    "v_rand": "V_rand",
-    "v_info": "V_info",
-    "top_1": "top-1 accuracy",
-    "top_5": "top-5 accuracy",
-    "count_error_mean": "mean error of the count",
-    "count_error_mean_absolute": "mean absolute error of the count",
-    "objects_true": "objects in the truth",
-    "objects_predicted": "objects predicted",
-}
 ECE_GOOD = 0.02  # probabilities that are off by no more, on average, are said to hold
 BOUND_SLACK = 0.05  # of the share of images that a bound is meant for: so far a set of some hundred moves by chance
 # What a validation measures on the classes of the target, which for objects are not those that `evaluate` scores.
@@ -32,22 +17,19 @@ LEARNED = {
 }
 
 
-def words(key: str) -> str:
-    """Write the name of a score or a fact for people."""
-    return WORDS.get(key, key.replace("_", " "))
-
-
 def validation_score(task: str, kind: str) -> str:
     """Name what the validations of a training measure; `kind` is that of the target."""
     return "accuracy" if task == "classification" else LEARNED.get(kind, "mean Dice")
 
 
 def describe_scores(scores: dict[str, Any]) -> str:
-    """Return a few lines of text for what `evaluate` returned."""
+    """Return a few lines of text for what `evaluate` returned; warnings about the training come first."""
     head = scores["headline"]
     lines = [
+        *(f"Warning: {text}" for text in scores.get("warnings", [])),
         f"{scores['data']}, part {words(scores['part'])}, {counted(len(scores['cases']), 'image')}: "
-        f"{words(head['name'])} {_number(head['value'])}{_interval(head)}"
+        f"{words(head['name'])} {_number(head['value'])}{_interval(head)}",
+        *(f"  {claim}" for claim in headline(scores).claims),
     ]
     describe = _describe_photos if scores["task"] == "classification" else _describe_masks
     more = [*describe_images(scores), *describe_confidence(scores)]

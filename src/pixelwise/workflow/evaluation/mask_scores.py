@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,8 @@ def _objects(matchings: Sequence[Matching]) -> dict[str, Any]:
         "sq": quality.sq,
         "rq": quality.rq,
         "seg": seg(joined),
+        "precision_50": joined.precision,
+        "recall_50": joined.recall,
         "objects_true": joined.truths,
         "objects_predicted": joined.predictions,
         "count_error_mean": float(np.mean(errors)),
@@ -190,6 +193,7 @@ def _case(result: CaseResult, classes: Sequence[str], first: int) -> dict[str, A
             "seg": seg(result.matching),
             "objects_true": result.matching.truths,
             "objects_predicted": result.matching.predictions,
+            "objects_matched": len(result.matching.ious),
             "count_error": result.matching.count_error,
         }
     if result.boundaries is not None:
@@ -243,7 +247,11 @@ def _intervals(
         "mean_iou": pixel(lambda matrix: mean_of(class_scores(matrix).iou)),
         "accuracy": pixel(_accuracy),
     }
+    if classes == 2:  # of the one class that is asked for
+        found["precision"] = pixel(lambda matrix: class_scores(matrix).precision[1])
+        found["recall"] = pixel(lambda matrix: class_scores(matrix).recall[1])
     if matchings:
+        found |= _object_shares(matchings, seed)
         found["mean_ap"] = _mean_interval(tuple(mean_average_precision(m) for m in matchings), seed)
         found["ap_50"] = _mean_interval(tuple(average_precision(m, 0.5) for m in matchings), seed)
         sums = np.array([(m.ious.sum(), m.truths + m.predictions) for m in matchings], np.float64)
@@ -253,6 +261,20 @@ def _intervals(
     for name in ("v_rand", "v_info") if boundaries else ():
         found[name] = _mean_interval(_column(boundaries, name), seed)
     return found
+
+
+def _object_shares(matchings: Sequence[Matching], seed: int) -> dict[str, list[float] | None]:
+    """Return the intervals of precision and recall of objects at IoU 0.5, over all objects of the drawn images."""
+    counts = np.array([(len(m.ious), m.predictions, m.truths) for m in matchings], np.float64)
+    found: dict[str, list[float] | None] = {}
+    for place, name in enumerate(("precision_50", "recall_50"), 1):
+        interval = bootstrap(counts, partial(_share, place=place), seed=seed)
+        found[name] = list(interval) if interval else None
+    return found
+
+
+def _share(total: np.ndarray, place: int) -> float | None:
+    return float(total[0] / total[place]) if total[place] else None
 
 
 def _mean_interval(values: Values, seed: int) -> list[float] | None:

@@ -1,24 +1,21 @@
 """The report, of confidence: whether the probabilities mean what they say, and the bounds of the Dice hold."""
 
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.workflow.reporting import page as html
-from pixelwise.workflow.reporting.pictures import LINES
+from pixelwise.workflow.reporting.pictures import FONT, LINES, new_chart, svg_bytes
 from pixelwise.workflow.summary import describe_confidence
 
 READING = (
-    "Left, or alone: of all that is decided with a confidence, the share that is right; on the diagonal the two are "
-    "equal, below it the model is too sure. Where a Dice is predicted, a dot per image stands beside it: the true Dice "
-    "over the predicted one. The dashes are the lower bounds; a dot below its dash is an image that the bound does not "
-    "hold for."
+    "Calibration: of all that is decided with a confidence, the share that is right; on the diagonal both are equal, "
+    "below it the model is too sure. True and predicted Dice: a dot per image. The dashes are the lower bounds; a dot "
+    "below its dash is an image that the bound does not hold for."
 )
+SIZE = (3.7, 3.5)  # inches of a chart whose two axes are alike
 
 
 def confidence_section(scores: dict[str, Any]) -> list[str]:
@@ -28,33 +25,39 @@ def confidence_section(scores: dict[str, Any]) -> list[str]:
         return []
     sentences = [f"{text[0].upper()}{text[1:]}." for text in told]
     drawn = draw_confidence(scores["confidence"]["reliability"], _points(scores["cases"]))
-    figure = f'<div class="curves">{html.picture(drawn, "svg+xml")}</div>'
-    return [html.paragraphs(sentences), figure, html.folded("How to read this", [READING])]
+    return [html.paragraphs(sentences), html.charts(drawn), html.folded("How to read this", [READING])]
 
 
-def draw_confidence(tables: dict[str, Any], points: np.ndarray) -> bytes:
-    """Draw the reliability diagram, and beside it the predicted and the true Dice, as the bytes of an SVG.
+def draw_confidence(tables: dict[str, Any], points: np.ndarray) -> list[tuple[str, bytes]]:
+    """Draw the reliability diagram and, where there is one, the true over the predicted Dice.
 
-    `tables` are those before and after scaling (see `scoring.calibration.reliability`); `points` (images, 3) hold the
-    predicted Dice, its lower bound (NaN where there is none) and the true one of each image.
+    Parameters
+    ----------
+    tables : dict
+        Those before and after scaling; see `scoring.calibration.reliability`.
+    points : float array (images, 3)
+        Predicted Dice, its lower bound (NaN where there is none) and the true one of each image.
+
+    Returns
+    -------
+    list of (str, bytes)
+        The title of each chart and the bytes of its SVG.
     """
-    count = 1 + bool(len(points))
-    figure = Figure(figsize=(3.7 * count, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, count, squeeze=False)[0]
-    _draw_reliability(axes[0], tables)
+    charts: list[tuple[str, bytes]] = []
+    figure, axis = new_chart("confidence", "share that is right", SIZE)
+    _draw_reliability(axis, tables)
+    charts.append(("Calibration", _finish(figure, axis)))
     if len(points):
-        _draw_points(axes[1], points)
-    for axis in axes:
-        axis.set_aspect("equal")
-        axis.tick_params(labelsize=8)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(fontsize=8, frameon=False, loc="upper left")
-    buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "pixelwise"}):  # the same run gives the same page
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()
+        figure, axis = new_chart("predicted Dice", "true Dice", SIZE)
+        _draw_points(axis, points)
+        charts.append(("True and predicted Dice", _finish(figure, axis)))
+    return charts
+
+
+def _finish(figure: Figure, axis: Axes) -> bytes:
+    axis.set_aspect("equal")
+    axis.legend(fontsize=FONT, frameon=False, loc="upper left")
+    return svg_bytes(figure)
 
 
 def _draw_reliability(axis: Axes, tables: dict[str, Any]) -> None:
@@ -72,8 +75,6 @@ def _draw_reliability(axis: Axes, tables: dict[str, Any]) -> None:
             label=f"{name} scaling",
         )
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
-    axis.set_title("share that is right", fontsize=10, loc="left")
-    axis.set_xlabel("confidence", fontsize=8)
 
 
 def _draw_points(axis: Axes, points: np.ndarray) -> None:
@@ -84,8 +85,6 @@ def _draw_points(axis: Axes, points: np.ndarray) -> None:
         axis.scatter(promised, bound, s=30, color=LINES[1], marker="_", label="lower bound")
     low = max(0.0, float(np.nanmin(points)) - 0.05)
     axis.set(xlim=(low, 1.02), ylim=(low, 1.02))
-    axis.set_title("true Dice", fontsize=10, loc="left")
-    axis.set_xlabel("predicted Dice", fontsize=8)
 
 
 def _points(cases: list[dict[str, Any]]) -> np.ndarray:

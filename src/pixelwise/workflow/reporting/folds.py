@@ -5,7 +5,7 @@ from typing import Any
 from pixelwise.wording import counted
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import words
+from pixelwise.workflow.score_names import words
 
 
 def fold_table(run: Run) -> list[str]:

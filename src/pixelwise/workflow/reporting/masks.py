@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 
 from pixelwise.engine.model import Model, load_model_for_prediction
+from pixelwise.engine.recipe import Recipe
 from pixelwise.images.cases import Labelling, read_labels, read_pixels
 from pixelwise.images.files import png_bytes
 from pixelwise.images.records import has_background
 from pixelwise.progress import Progress
+from pixelwise.wording import counted
 from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.page import attempt, empty_classes
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import words
+from pixelwise.workflow.score_names import words
 
-BEST, MEDIAN, WORST = 2, 1, 3  # cases shown of each
+BEST, WORST = 2, 2  # cases shown of each, beside the median one
 
 
 def mask_scores(scores: dict[str, Any]) -> list[str]:
@@ -28,10 +30,11 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     parts = [html.table(names, rows, "Over all pixels of the set")]
     found = scores["scores"]
     if objects := found.get("objects"):
-        ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
-        parts.append(html.table(("IoU above", "AP, mean over images", "AP, all objects"), ap, "Objects"))
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
-        parts.append(html.table(("score", "value"), others))
+        parts.append(html.table(("score", "value"), others, "Objects"))
+        ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
+        names = ("IoU above", "mean over images", "all objects")
+        parts.append(html.table(names, ap, "Average precision (AP) of objects"))
     if images := scores.get("images"):
         parts.append(_whole_images(images))
     if boundaries := found.get("boundaries"):
@@ -58,7 +61,7 @@ def _shares(name: str, line: list[int]) -> tuple[Any, ...]:
 
 
 def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str]:
-    """Show the best, middle and worst cases, where their files are still there."""
+    """Show the best, median and worst cases, where their files are still there."""
     field = "mean_ap" if "objects" in scores["scores"] else "mean_dice"
     ranked = sorted((c for c in scores["cases"] if c.get(field) is not None), key=lambda c: c[field], reverse=True)
     ranked = [case for case in ranked if case.get("files")]
@@ -67,16 +70,34 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
         return [html.paragraphs([f"No pictures: {lacks}. Run `pixelwise evaluate RUN DATA` on a finished run again."])]
     model_of = _Models(run)
     recipe = model_of(ranked[0]).recipe
-    other = "another object" if recipe.task == "instance" else "another class"
-    tones = (draw.RIGHT, draw.MISSED, draw.FALSE, draw.CONFUSED)
-    parts = [html.key(list(zip(("right", "missed", "false alarm", f"taken for {other}"), tones, strict=True)))]
-    if recipe.task != "instance":
-        parts.append(html.key(list(zip(recipe.classes, recipe.colours, strict=False))))
-    for kind, case in progress.track(_choose(ranked), "drawing cases", len(_choose(ranked))):
-        caption = f"{kind}: {case['name']}, {words(field)} {html.show(case[field])}"
-        parts.append(f"<p><b>{html.escape(caption)}</b></p>")
+    parts = _keys(recipe)
+    chosen = _choose(ranked)
+    for kind, case in progress.track(chosen, "drawing cases", len(chosen)):
+        name, told = html.escape(case["name"]), html.escape(_told(case, field))
+        parts.append(f"<h3><b>{kind}</b> <i>{told}</i> · {name}</h3>")
         parts += attempt("This case", partial(_panels, run, model_of(case), case["files"]), progress)
     return parts
+
+
+def _keys(recipe: Recipe) -> list[str]:
+    """Return the legend of the errors, and that of the classes where there are several."""
+    names = [("right", draw.RIGHT), ("missed", draw.MISSED), ("false alarm", draw.FALSE)]
+    if recipe.task == "instance" or len(recipe.classes) > 2:
+        other = "object" if recipe.task == "instance" else "class"
+        names.append((f"taken for another {other}", draw.CONFUSED))
+    errors = [html.key(names)]
+    several = recipe.task != "instance" and len(recipe.classes) > 2
+    return [*errors, html.key(list(zip(recipe.classes, recipe.colours, strict=False)))] if several else errors
+
+
+def _told(case: dict[str, Any], field: str) -> str:
+    """Say how good a case is: its score and, where they are counted, its objects."""
+    one = field == "mean_dice" and len(case["classes"]) == 2  # the Dice of one class is no mean
+    score = f"{'Dice' if one else words(field)} {html.show(case[field], 3)}"
+    if "objects_matched" not in case:
+        return score
+    wrong = counted(case["objects_predicted"] - case["objects_matched"], "false alarm")
+    return f"{score}, {case['objects_matched']} of {counted(case['objects_true'], 'object')} found, {wrong}"
 
 
 class _Models:
@@ -95,9 +116,9 @@ class _Models:
 
 def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """Pick cases without showing one twice."""
-    middle = len(ranked) // 2
-    picks = [("best", i) for i in range(BEST)] + [("middle", middle + i) for i in range(MEDIAN)]
-    picks += [("worst", len(ranked) - WORST + i) for i in range(WORST)]
+    middle = (len(ranked) - 1) // 2
+    picks = [("Best", 0), ("Worst", len(ranked) - 1), ("Median", middle)]
+    picks += [("Best", i) for i in range(1, BEST)] + [("Worst", len(ranked) - 1 - i) for i in range(1, WORST)]
     chosen: dict[int, str] = {}
     for kind, index in picks:
         if 0 <= index < len(ranked):

@@ -1,38 +1,20 @@
 """The report's page: pieces of HTML, everything from the data escaped, nothing loaded from elsewhere."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.9rem; margin-bottom: .2rem; } h2 { margin-top: 2.6rem; border-bottom: 1px solid var(--line); }
-.headline { font-size: 1.25rem; margin: .4rem 0 1.4rem; } .headline b { font-size: 2.4rem; color: var(--accent); }
-table { border-collapse: collapse; margin: .8rem 0; font-size: .92rem; } caption { text-align: left; font-weight: 600; }
-th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.case { display: grid; grid-template-columns: repeat(4, 1fr); gap: .5rem; margin: .3rem 0 1.2rem; }
-.case img, .film { width: 100%; image-rendering: auto; border-radius: 4px; background: #000; }
-figure { margin: 0; } figcaption { font-size: .8rem; opacity: .75; }
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .8rem; }
-.photos img { width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px; background: #000; }
-.photos img.small { image-rendering: pixelated; }
-.key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em;
-  outline: 1px solid var(--line); }
-.curves { background: #fff; border-radius: 6px; padding: .4rem; } .curves img { max-width: 100%; }
-details { margin: .6rem 0; font-size: .92rem; } summary { cursor: pointer; }
-.scroll { overflow-x: auto; } code { background: var(--soft); padding: 0 .25em; border-radius: 3px; }
-"""
+from pixelwise.workflow.reporting.style import STYLE
 
 
 def page(title: str, parts: Sequence[str]) -> str:
     """Return the whole page; `parts` are finished HTML."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{view}<title>{escape(title)}</title>'
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
@@ -42,6 +24,17 @@ def page(title: str, parts: Sequence[str]) -> str:
 def heading(text: str) -> str:
     """Return a section heading."""
     return f"<h2>{escape(text)}</h2>"
+
+
+def section(title: str, parts: Sequence[str]) -> str:
+    """Return finished parts under a heading."""
+    return "\n".join(["<section>", heading(title), *parts, "</section>"])
+
+
+def warning(title: str, sentences: Sequence[str]) -> str:
+    """Return a box that is seen before all else; flags in its sentences stay on one line."""
+    text = re.sub(r"--[a-z][a-z-]*", r'<span class="flag">\g<0></span>', paragraphs(sentences))
+    return f'<div class="warning" role="note"><b>{escape(title)}</b>{text}</div>'
 
 
 def paragraphs(sentences: Sequence[str]) -> str:
@@ -64,7 +57,12 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
 
 def folded(title: str, sentences: Sequence[str]) -> str:
     """Return sentences that a click on `title` unfolds."""
-    return f"<details><summary>{escape(title)}</summary>{paragraphs(sentences)}</details>"
+    return fold(title, [paragraphs(sentences)])
+
+
+def fold(title: str, parts: Sequence[str]) -> str:
+    """Return finished parts that a click on `title` unfolds."""
+    return "\n".join([f"<details><summary>{escape(title)}</summary>", *parts, "</details>"])
 
 
 def show(value: Any, digits: int = 4) -> str:
@@ -80,16 +78,31 @@ def show(value: Any, digits: int = 4) -> str:
 
 def picture(content: bytes, kind: str, caption: str = "", css: str = "") -> str:
     """Return a figure with the picture inside the page; `kind` is png, gif or svg+xml."""
-    data = base64.b64encode(content).decode("ascii")
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure>{_image(content, kind, caption, css)}{note}</figure>"
+
+
+def _image(content: bytes, kind: str, text: str, css: str = "") -> str:
+    data = base64.b64encode(content).decode("ascii")
     name = f' class="{escape(css)}"' if css else ""
-    return f'<figure><img{name} alt="{escape(caption)}" src="data:image/{kind};base64,{data}">{note}</figure>'
+    return f'<img{name} alt="{escape(text)}" src="data:image/{kind};base64,{data}">'
 
 
 def key(entries: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
     """Return a legend of colours."""
-    spans = "".join(f'<span style="background:rgb({r},{g},{b})"></span>{escape(name)}' for name, (r, g, b) in entries)
-    return f'<p class="key">{spans}</p>'
+    items = "".join(
+        f'<li><span style="background:rgb({r},{g},{b})"></span>{escape(name)}</li>' for name, (r, g, b) in entries
+    )
+    return f'<ul class="key">{items}</ul>'
+
+
+def charts(drawn: Sequence[tuple[str, bytes]]) -> str:
+    """Return drawings (title, bytes of an SVG) beside each other, or below each other where the page is narrow."""
+    figures = [
+        f"<figure><figcaption>{escape(title)}</figcaption>{_image(content, 'svg+xml', title)}</figure>"
+        for title, content in drawn
+    ]
+    return f'<div class="charts">{"".join(figures)}</div>'
 
 
 def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> list[str]:

@@ -1,11 +1,9 @@
 """The report, of whole-image classes: accuracies, the confusion matrix, the most confident mistakes as pictures."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,9 +14,10 @@ from pixelwise.wording import counted
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
-from pixelwise.workflow.summary import words
+from pixelwise.workflow.score_names import words
 
-MISTAKES = 24
+MISTAKES = 21
+RIGHT = 7  # right images shown at each end
 PAIRS = 10  # confusions that are listed, the most frequent first
 NUMBERED, NAMED = 20, 60  # classes up to which the matrix shows numbers, and names
 SMALL = 100  # pixels a side up to which a photo is shown with hard pixels
@@ -34,14 +33,16 @@ def photo_scores(scores: dict[str, Any]) -> list[str]:
     matrix = np.array(scores["confusion"], np.int64).reshape(len(names), len(names))
     parts.append(f'<div class="curves">{html.picture(draw_matrix(matrix, names), "svg+xml", _caption(names))}</div>')
     if pairs := _confused(matrix, names):
-        parts.append(html.table(("truth", "said", "images", "% of the class"), pairs, "Most often confused", digits=1))
+        parts.append(
+            html.table(("true class", "predicted", "images", "% of the class"), pairs, "Most often confused", digits=1)
+        )
     classes = [(r["name"], r["accuracy"], r["precision"], r["images"], r["said"]) for r in scores["classes"]]
-    parts.append(html.table(("class", "accuracy", "precision", "images", "said"), classes, "Per class"))
+    parts.append(html.table(("class", "accuracy", "precision", "images", "predicted"), classes, "Per class"))
     return [*parts, *html.empty_classes(scores.get("empty", {}))]
 
 
 def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
-    """Show the images whose wrong class was said with the most certainty, where their files are still there."""
+    """Show the images whose wrong class was predicted with the most certainty, where their files are still there."""
     wrong = sorted((c for c in scores["cases"] if c["said"] != c["truth"]), key=lambda c: -c["probability"])
     if not wrong:
         return [html.paragraphs(["No mistakes."])]
@@ -54,19 +55,30 @@ def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
         except PixelwiseError:
             gone.append(case["name"])
     all_ = counted(len(scores["cases"]), "image")
-    told = [f"Classified wrongly: {len(wrong)} of {all_}; the surest mistakes stand first."]
+    told = [f"Classified wrongly: {len(wrong)} of {all_}; the most confident mistakes come first."]
     if gone:
         told.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
     return [html.paragraphs(told), f'<div class="photos">{"".join(figures)}</div>']
 
 
+def photo_cases(scores: dict[str, Any]) -> list[str]:
+    """Show the right images whose class was predicted with the most certainty, and those with the least.
+
+    Images whose files are gone are left out.
+    """
+    right = sorted((c for c in scores["cases"] if c["said"] == c["truth"]), key=lambda c: -c["probability"])
+    kept = [case for case in right if case.get("files") and Path(case["files"][0]).is_file()]
+    parts: list[str] = []
+    for kind, cases in (("Most certain", kept[:RIGHT]), ("Least certain", kept[RIGHT:][-RIGHT:])):
+        if cases:
+            figures = "".join(map(_figure, cases))
+            parts += [f"<h3><b>{kind}</b></h3>", f'<div class="photos">{figures}</div>']
+    return parts
+
+
 def draw_matrix(matrix: np.ndarray, names: list[str]) -> bytes:
     """Draw a confusion matrix (truth, said) in percent of each true class, as the bytes of an SVG."""
-    buffer = BytesIO()
-    # the same run gives the same page; and a $ in a class name is a $
-    with rc_context({"svg.hashsalt": "pixelwise", "text.parse_math": False}):
-        _draw(matrix, names).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()
+    return draw.svg_bytes(_draw(matrix, names))
 
 
 def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
@@ -81,8 +93,8 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
     axis.set_xticks(*ticks, rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(*ticks)
     axis.tick_params(labelsize=8, length=0)
-    axis.set_xlabel("said", fontsize=9)
-    axis.set_ylabel("truth", fontsize=9)
+    axis.set_xlabel("predicted class", fontsize=9)
+    axis.set_ylabel("true class", fontsize=9)
     for row, column in np.argwhere(shares >= 0.5).tolist() if count <= NUMBERED else ():
         tone = "white" if shares[row, column] > 55 else "#333"
         axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=tone)
@@ -92,7 +104,7 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
 
 def _caption(names: list[str]) -> str:
     classes = counted(len(names), "class")
-    return f"Confusion matrix of {classes}: a row per true class, a column per class that was said."
+    return f"Confusion matrix of {classes}: a row per true class, a column per predicted class."
 
 
 def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
@@ -112,7 +124,8 @@ def _figure(case: dict[str, Any]) -> str:
     # photos of 8 bits are shown as they are; what else there is has no natural white
     view = np.moveaxis(pixels[:3], 0, -1) if _plain(pixels) else stretch(pixels)
     picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
-    caption = f"{case['truth']}, said {case['said']} ({case['probability']:.1%}): {case['name']}"
+    wrong = "" if case["said"] == case["truth"] else f", predicted {case['said']}"
+    caption = f"{case['truth']}{wrong} ({case['probability']:.1%}): {case['name']}"
     return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
 
 

@@ -4,11 +4,14 @@ import csv
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.images.files import gif_bytes, read_image
@@ -22,45 +25,89 @@ PANEL = 320  # pixels a side at most
 FILM_FRAMES = 24
 FILM_BYTES = 2_000_000
 FRAME_MILLISECONDS = 350
-# A panel per entry: its title, and the columns of metrics.csv that it shows, each with the name of its line.
-CURVES = {
-    "loss": {"train_loss": "training", "val_loss": "validation"},
-    "validation score ({score})": {"val_score": "validation"},
-    "learning rate": {"learning_rate": "learning rate"},
-    "images per second": {"images_per_second": "images per second"},
-}
 LINES = ("#0072B2", "#D55E00")
+CHART = (4.0, 2.6)  # inches of a chart: its text is then about as large as that of the page
+TITLE_FONT, FONT = 9, 8.5
 
 
-def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -> bytes | None:
-    """Draw what `rows` hold of `CURVES` over the steps, as the bytes of an SVG; None when they hold nothing of it.
+class Chart(NamedTuple):
+    """A chart of metrics.csv: its title, its vertical axis, and its columns, each with the name of its line."""
 
-    `score` names what the validation score is.
+    title: str
+    axis: str
+    lines: dict[str, str]
+
+
+CHARTS = (
+    Chart("Loss", "loss", {"train_loss": "training", "val_loss": "validation"}),
+    Chart("Validation: {score}", "score", {"val_score": "validation"}),
+    Chart("Learning rate", "learning rate", {"learning_rate": "learning rate"}),
+    Chart("Speed", "images per second", {"images_per_second": "images per second"}),
+)
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -> list[tuple[str, bytes]]:
+    """Draw what `rows` hold of `CHARTS` over the steps; nothing for what they do not hold.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        Those of metrics.csv.
+    score : str
+        What the validation score is.
+
+    Returns
+    -------
+    list of (str, bytes)
+        The title of each chart and the bytes of its SVG, the same for the same run.
     """
     held = {name for row in rows for name, value in row.items() if "step" in row and np.isfinite(value)}
-    panels = {title: [n for n in names if n in held] for title, names in CURVES.items()}
-    panels = {title: names for title, names in panels.items() if names}
-    if not panels:
-        return None
-    figure = Figure(figsize=(3.7 * len(panels), 2.9), layout="constrained")
+    shown = [(chart, [name for name in chart.lines if name in held]) for chart in CHARTS]
+    return [(chart.title.format(score=score), _draw_chart(rows, chart, names)) for chart, names in shown if names]
+
+
+def new_chart(across: str, up: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
+    """Return an empty chart with named axes."""
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (title, names) in zip(axes, panels.items(), strict=True):
-        for name, tone in zip(names, LINES, strict=False):
-            points = [(row["step"], row[name]) for row in rows if "step" in row and name in row]
-            marker = "o" if len(points) < 4 else None
-            axis.plot(*zip(*points, strict=True), color=tone, linewidth=1.8, marker=marker, label=CURVES[title][name])
-        if len(names) > 1:
-            axis.legend(fontsize=8, frameon=False)
-        axis.set_title(title.format(score=score), fontsize=10, loc="left")
-        axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
+    axis = figure.subplots()
+    axis.set_xlabel(across, fontsize=TITLE_FONT)
+    axis.set_ylabel(up, fontsize=TITLE_FONT)
+    axis.tick_params(labelsize=FONT)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure, axis
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """Return a drawing as the bytes of an SVG, the same for the same run."""
     buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "pixelwise"}):  # the same run gives the same page
+    with rc_context({"svg.hashsalt": "pixelwise", "text.parse_math": False}):  # a $ in a name is a $
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
+
+
+def _draw_chart(rows: Sequence[Mapping[str, float]], chart: Chart, names: Sequence[str]) -> bytes:
+    figure, axis = new_chart("training step", chart.axis)
+    for name, tone in zip(names, LINES, strict=False):
+        points = [(row["step"], row[name]) for row in rows if "step" in row and name in row]
+        marker = "o" if len(points) < 4 else None
+        axis.plot(*zip(*points, strict=True), color=tone, linewidth=1.8, marker=marker, label=chart.lines[name])
+    if "val_score" in names:
+        _mark_best(axis, [(row["step"], row["val_score"]) for row in rows if "step" in row and "val_score" in row])
+    if len(names) > 1:
+        axis.legend(fontsize=FONT, frameon=False)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(5))
+    return svg_bytes(figure)
+
+
+def _mark_best(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Mark the highest of the points that are numbers, and leave room above it for its value."""
+    step, best = max((point for point in points if np.isfinite(point[1])), key=lambda point: point[1])
+    axis.plot([step], [best], "o", color=LINES[0], markersize=5)
+    axis.annotate(f"{best:.3f}", (step, best), (0, 6), textcoords="offset points", ha="center", fontsize=FONT)
+    axis.margins(y=0.16)
 
 
 def class_errors(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, background: bool) -> np.ndarray:

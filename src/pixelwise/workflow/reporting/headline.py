@@ -1,0 +1,96 @@
+"""The report's opening: what the run is, warnings about it, and what it achieves in words and key numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pixelwise.wording import command, counted
+from pixelwise.workflow.headline import Claim, KeyNumber, by_name, headline
+from pixelwise.workflow.reporting import page as html
+from pixelwise.workflow.run import Run
+
+WARNING = "This training did not become useful"
+SCALE = 200  # units of the picture of an interval, for scores from 0 to 1
+
+
+def outcome_box(run: Run) -> list[str]:
+    """Return a box with the warnings about the training; nothing where there is no reason to warn."""
+    warnings = run.warnings
+    return [html.warning(WARNING, warnings)] if warnings else []
+
+
+def facts(run: Run) -> list[str]:
+    """Return one line about the run: its data and task, the network, and the images of each split."""
+    found = run.understood
+    cases = ", ".join(f"{count:,} {split}" for split, count in found["cases"].items() if count)
+    line = f"{found['data']} · {found['task']} · {run.config.network.name} · images: {cases}"
+    return [f'<p class="meta">{html.escape(line)}</p>']
+
+
+def scored_headline(scores: dict[str, Any]) -> list[str]:
+    """Return what the scores of `evaluate` say: sentences, key numbers with their intervals, and notes."""
+    found = headline(scores)
+    return [_lead(found.claims or (by_name(scores),)), _numbers(found.numbers), _notes(found.notes)]
+
+
+def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) -> list[str]:
+    """Return the best validation score of a run that was never evaluated, and how to evaluate it.
+
+    Parameters
+    ----------
+    run : Run
+    rows : sequence of dict
+        Those of metrics.csv.
+    score : str
+        What a validation measured.
+    """
+    values = [(row["val_score"], int(row["step"])) for row in rows if "val_score" in row and "step" in row]
+    how = (
+        f"No scores yet: run `{command('evaluate', run.folder, 'DATA')}`, then `{command('report', run.folder)}` again."
+    )
+    if not values:
+        return [html.paragraphs([how])]
+    best, step = max(values, key=lambda value: value[0])
+    claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
+    note = f"It was measured {counted(len(values), 'time')} during training, and it chose the weights."
+    return [_lead((claim,)), html.paragraphs([how]), _notes((note,))]
+
+
+def _lead(claims: Sequence[Claim]) -> str:
+    """Return the claims as large sentences; one without an interval after the first is smaller."""
+    lines: list[str] = []
+    for place, claim in enumerate(claims):
+        kind = ' class="next"' if place and not claim.interval else ""
+        aside = f" <span>{html.escape(claim.aside.strip())}</span>" if claim.interval else ""
+        value = f"<b>{html.escape(claim.value)}</b>" if claim.value else ""
+        lines.append(f"<p{kind}>{html.escape(claim.before)}{value}{html.escape(claim.after)}.{aside}</p>")
+    text = "".join(lines).replace(" %", "&nbsp;%")  # a number and its sign stay on one line
+    return f'<div class="lead">{text}</div>'
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f'<p class="notes">{html.escape(" ".join(notes))}</p>'
+
+
+def _numbers(numbers: Sequence[KeyNumber]) -> str:
+    return f'<dl class="numbers">{"".join(map(_number, numbers))}</dl>' if numbers else ""
+
+
+def _number(number: KeyNumber) -> str:
+    between = ""
+    if number.interval:
+        between = f" <small>{number.interval[0]:.3f} to {number.interval[1]:.3f}</small>"
+    value = html.escape(html.show(number.value, 3))
+    return f"<div><dt>{html.escape(number.name)}</dt><dd>{value}{between}{_range(number)}</dd></div>"
+
+
+def _range(number: KeyNumber) -> str:
+    """Draw a score and its interval on a line from 0 to 1."""
+    if number.value is None:
+        return ""
+    low, high = number.interval or (number.value, number.value)
+    shapes = (
+        f'<rect class="track" x="0" y="4" width="{SCALE}" height="2"/>'
+        f'<rect class="band" x="{SCALE * low:.1f}" y="2" width="{SCALE * (high - low):.1f}" height="6"/>'
+        f'<rect class="dot" x="{SCALE * number.value - 1:.1f}" y="0" width="2" height="10"/>'
+    )
+    return f'<svg class="range" viewBox="0 0 {SCALE} 10" preserveAspectRatio="none" aria-hidden="true">{shapes}</svg>'
