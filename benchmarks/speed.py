@@ -88,6 +88,9 @@ def _scene_arguments(command: argparse.ArgumentParser, name: str) -> None:
     if name in ("large", "cores", "all"):
         command.add_argument("--side", type=int, default=2048 if name == "cores" else 4096)
     if name in ("large", "all"):
+        command.add_argument(
+            "--longest", type=float, default=600, help="seconds a process may take, else it is left out"
+        )
         command.add_argument("--encoder", default="plain", help="of the U-Net; one that smp has compares with smp")
         command.add_argument("--run", type=Path, help="a run of masks in the place of drawn weights")
     if name in ("large", "cores", "sizes"):

@@ -22,6 +22,7 @@ again without --no-reference, `budgets` makes the references that are missing.
 
 import argparse
 import fcntl
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def main() -> None:
             words = " and ".join(name or "no limit" for name in sorted(others))
             parser.error(f"{out} holds cells with {words} on instruction sets: choose another --out")
         out.mkdir(parents=True, exist_ok=True)
-    print(f"{in_words()}\n\n`python benchmarks/street.py {' '.join(sys.argv[1:])}`", flush=True)
+    print(f"{in_words()}\n\n`python benchmarks/street.py {shlex.join(sys.argv[1:])}`", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that load and commands end with this process
     street = Street(place=place, words=getattr(chosen, "demo_words", "").split())
     try:

@@ -84,7 +84,7 @@ def wall_to_the_end(record: Record) -> float | None:
 
 def overrun(record: Record) -> float | None:
     """Return by which share of its budget a training took longer (or, negative, shorter)."""
-    return record["wall_s"] / record["seconds"] - 1
+    return (record["wall_s"] - record["seconds"]) / record["seconds"]
 
 
 def measuring(record: Record) -> float | None:
