@@ -59,7 +59,9 @@ def large(scene: Scene, wanted: Sequence[str]) -> Table:
         sides = [side for side in sides if side not in OURS or (folder / OURS[side][0]).exists()]
         of = next(side for side in ("monai", "loop", *sides) if side in sides)
         sides.sort(key=lambda side: side != of)  # first of each round, so that every row has its ratio
-        console.tell(f"Probing {len(sides)} sides with {PROBE} x {PROBE} pixels, each for at most {PROBE_LIMIT:.0f} s.")
+        console.tell(
+            f"Probing {len(sides)} sides with {PROBE} x {PROBE} pixels, about {PROBE_LIMIT:.0f} s each at most."
+        )
         estimates = _probe(folder, scene, sides)
         reasons = left_out(estimates, of, scene.longest)
         console.tell(*(f"{NAMES[side].format(roi=scene.roi)}: {reason}." for side, reason in reasons.items()))
@@ -79,9 +81,9 @@ def _probe(folder: Path, scene: Scene, sides: Sequence[str]) -> dict[str, Estima
     piece = folder / "probe.npy"
     np.save(piece, np.load(folder / "picture.npy")[:, :PROBE, :PROBE])
 
-    def small(side: str) -> Answer | None:
+    def small(side: str, limit: float | None) -> Answer:
         try:
-            return ask(replace(question(folder, scene, side), picture=piece), PROBE_LIMIT)
+            return ask(replace(question(folder, scene, side), picture=piece), limit)
         finally:
             advance(1, side)
 

@@ -5,13 +5,14 @@ takes longer than all others together, and says nothing that a small picture has
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speed_parts.sides import OURS, WARM, Answer
 
 PROBE = 128  # pixels a side of the small picture
-PROBE_LIMIT = 60.0  # seconds after which a side is given up on it; imports take up to ten of them on a busy core
+PROBE_LIMIT = 60.0  # seconds after which a side is given up on it; more where the first side needs a quarter of it
 HOPELESS = 8.0  # times as slow as plain PyTorch: such a runtime is nobody's choice
 SLACK, LEAST = 4.0, 60.0  # a process may take so many times its estimate, and so many seconds in any case
 
@@ -25,7 +26,7 @@ class Estimate:
     start : float
         Imports, the model, and warming up.
     prediction : float
-        Of the picture; infinite where the small picture has taken longer than `PROBE_LIMIT`.
+        Of the picture; infinite where the small picture has taken too long.
     """
 
     start: float
@@ -107,7 +108,7 @@ def left_out(estimates: Mapping[str, Estimate], of: str, longest: float) -> dict
         if side == of:
             continue
         if math.isinf(found.prediction):
-            reasons[side] = f"left out: {PROBE} x {PROBE} pixels took more than {PROBE_LIMIT:.0f} s"
+            reasons[side] = f"left out: {PROBE} x {PROBE} pixels took too long"
         elif side in OURS and times > HOPELESS:
             reasons[side] = f"left out: about {found.prediction:.0f} s, {times:.0f} times as long as {of}"
         elif found.whole > longest:
@@ -115,12 +116,36 @@ def left_out(estimates: Mapping[str, Estimate], of: str, longest: float) -> dict
     return reasons
 
 
-def probe(sides: Sequence[str], ask: Callable[[str], Answer], length: int, roi: int, tile: int) -> dict[str, Estimate]:
-    """Return the estimate of each side; `ask` lets one predict the small picture, or raises TimeoutError."""
+def probe(
+    sides: Sequence[str],
+    ask: Callable[[str, float | None], Answer],
+    length: int,
+    roi: int,
+    tile: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Estimate]:
+    """Return the estimate of each side.
+
+    Parameters
+    ----------
+    sides : sequence of str
+        The first is what others are compared with: it has all the time it needs. On a machine that is busy with other
+        work its time is what the others may need too, so they have `SLACK` times as much, if that is more than
+        `PROBE_LIMIT`.
+    ask : callable
+        Lets a side predict the small picture within a limit in seconds, None for none, or raises TimeoutError.
+    length, roi, tile : int
+        As in `estimate`.
+    clock : callable
+        Returns seconds.
+    """
     found: dict[str, Estimate] = {}
+    limit: float | None = None
     for side in sides:
+        began = clock()
         try:
-            found[side] = estimate(side, ask(side), length, roi, tile)
+            found[side] = estimate(side, ask(side, limit), length, roi, tile)
         except TimeoutError:
             found[side] = TOO_SLOW
+        limit = limit or max(PROBE_LIMIT, SLACK * (clock() - began))
     return found

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from machine import AVX2, instruction_sets, limited_to, machine, use_avx2_only
-from speed_parts.probing import PROBE, TOO_SLOW, Estimate, estimate, left_out, probe, windows
+from speed_parts.probing import PROBE, PROBE_LIMIT, TOO_SLOW, Estimate, estimate, left_out, probe, windows
 from speed_parts.sides import Answer
 
 
@@ -45,7 +45,7 @@ def test_what_takes_longer_than_allowed_is_left_out_but_not_the_reference() -> N
 
 
 def test_what_did_not_even_predict_the_small_picture_is_left_out() -> None:
-    def ask(side: str) -> Answer:
+    def ask(side: str, limit: float | None) -> Answer:
         if side == "torch-bf16":
             raise TimeoutError
         return answer(0.5)
@@ -54,6 +54,21 @@ def test_what_did_not_even_predict_the_small_picture_is_left_out() -> None:
     assert estimates["torch-bf16"] == TOO_SLOW
     assert math.isfinite(estimates["loop"].whole)
     assert list(left_out(estimates, "loop", math.inf)) == ["torch-bf16"]
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(3.0, PROBE_LIMIT), (100.0, 400.0)])
+def test_a_busy_machine_gives_every_side_more_time(seconds: float, limit: float) -> None:
+    limits: list[float | None] = []
+    now = 0.0
+
+    def ask(side: str, limit: float | None) -> Answer:
+        nonlocal now
+        now += seconds
+        limits.append(limit)
+        return answer(0.5)
+
+    probe(["loop", "torch", "onnx"], ask, 1024, 512, 512, lambda: now)
+    assert limits == [None, limit, limit]
 
 
 @pytest.mark.parametrize(
