@@ -14,7 +14,8 @@ mean number of threads that were runnable on the whole machine, those of the com
 A cell is an ordinary command in a process of its own; wall time goes from before its start to its end. Its folder of
 what was measured before (PIXELWISE_CACHE) is new and empty, unless --warm-cache is given. Trainings see neither the
 test part nor the part that is scored; that part is predicted afterwards, without load, and scored by score.py. A
-reference trains the same plan with the same number of steps, without a budget and without load.
+reference trains the same plan with the same number of steps, without a budget and without load. A clone holds what is
+committed, and is set up by the Python that runs this bench.
 
 Finished cells are lines of cells.jsonl in --out and are not repeated; one that was cut short is begun anew. Called
 again without --no-reference, `budgets` makes the references that are missing.
