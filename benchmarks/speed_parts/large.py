@@ -67,7 +67,10 @@ def large(scene: Scene, wanted: Sequence[str]) -> Table:
         console.tell(*(f"{NAMES[side].format(roi=scene.roi)}: {reason}." for side, reason in reasons.items()))
         sides = [side for side in sides if side not in reasons]
         seconds = scene.rounds * sum(estimates[side].whole for side in sides)
-        console.tell(f"{len(sides)} sides, {scene.rounds} rounds: about {seconds:.0f} s.")
+        each = ", ".join(f"{side} {estimates[side].prediction:.0f} + {estimates[side].start:.0f}" for side in sides)
+        console.tell(
+            f"{len(sides)} sides, {scene.rounds} rounds: about {seconds:.0f} s. Of each (prediction + start): {each}."
+        )
         limits = {side: estimates[side].limit for side in sides}
         answers = take_turns(folder, scene, sides, limits, _rows(scene, of))
         for side in sides:

@@ -13,7 +13,7 @@ def answer(seconds: float) -> Answer:
 
 
 def of(seconds: float) -> Estimate:
-    return Estimate(start=1.0, prediction=seconds)
+    return Estimate(start=1.0, prediction=seconds, processor=seconds)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,11 @@ def test_warming_up_is_part_of_the_start() -> None:
 def test_runtimes_far_slower_than_plain_pytorch_are_left_out_and_peers_are_not() -> None:
     reasons = left_out({"loop": of(5), "torch": of(4), "torch-bf16": of(300), "nnunet-mirrored": of(300)}, "loop", 600)
     assert list(reasons) == ["torch-bf16"]
+
+
+def test_what_other_work_on_the_machine_made_slow_is_not_left_out() -> None:
+    waited = Estimate(start=1.0, prediction=300.0, processor=4.0)
+    assert left_out({"loop": of(5), "torch": waited}, "loop", 600) == {}
 
 
 def test_what_takes_longer_than_allowed_is_left_out_but_not_the_reference() -> None:
