@@ -1,6 +1,6 @@
 """A quick look at every side before it is measured: how long it will take, and which sides are hopeless here.
 
-A processor without bfloat16 units computes bfloat16 sixty times slower than float32: measured in full, one such side
+A processor without bfloat16 units may compute bfloat16 sixty times slower than float32: measured in full, such a side
 takes longer than all others together, and says nothing that a small picture has not said.
 """
 
