@@ -29,6 +29,7 @@ from pathlib import Path
 
 from accuracy_parts.contenders import CONTENDERS, OURS, Cell, Place, seconds_in, seen
 from accuracy_parts.running import Book, run_lanes
+from machine import in_words, limited_to, use_avx2_only
 from score import MEASURES
 
 from pixelwise.commit import commit_bytes
@@ -49,6 +50,10 @@ def main() -> None:
     run.add_argument("--budgets", type=seconds_of, default="10m", help="90s, 10m or 1h, with commas between")
     run.add_argument("--seeds", default="0,1,2")
     run.add_argument("--contenders", default=",".join(CONTENDERS))
+    run.add_argument(
+        "--avx2", action="store_true", help="keep oneDNN and torch to AVX2 in every process, the peers' too"
+    )
+    run.add_argument("--warm-cache", action="store_true", help="let pixelwise use what it has measured or fetched")
     run.add_argument("--lanes", default="", help='cores of each lane: "0,1;2,3"; by default one lane with all')
     table = commands.add_parser("table", help="print the tables of what is there")
     plot = commands.add_parser("plot", help="draw score against minutes")
@@ -81,7 +86,10 @@ def run_missing(parser: argparse.ArgumentParser, chosen: argparse.Namespace, boo
         out=chosen.out.resolve(),
         peers=chosen.peers.absolute() if chosen.peers else None,  # resolved, it would be the Python it was made from
         scripts=(chosen.scripts or chosen.data.parent / "peers").resolve(),
+        warm_cache=chosen.warm_cache,
     )
+    if chosen.avx2:
+        use_avx2_only()
     wanted = cells_of(parser, chosen)
     place.out.mkdir(parents=True, exist_ok=True)
     with (place.out / ".lock").open("w") as lock:
@@ -89,14 +97,22 @@ def run_missing(parser: argparse.ArgumentParser, chosen: argparse.Namespace, boo
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             parser.error(f"another process is at work on {place.out}: wait for it, or choose another --out")
+        if others := {record.get("limited_to", "") for record in book.records()} - {limited_to()}:
+            words = " and ".join(name or "no limit" for name in sorted(others))
+            parser.error(f"{place.out} holds cells with {words} on instruction sets: choose another --out")
         there = {(record["set"], record["contender"], record["seconds"], record["seed"]) for record in book.records()}
         missing = [cell for cell in wanted if cell.key not in there]
         progress = Console()
-        progress.tell(f"{len(missing)} cells to run, {len(wanted) - len(missing)} are there.")
+        lanes = lanes_of(chosen.lanes)
+        longest = sum(cell.seconds for cell in missing) / len(lanes) / 60
+        progress.tell(
+            f"{len(missing)} cells to run, {len(wanted) - len(missing)} are there; "
+            f"their trainings take about {longest:.0f} min, predictions some more."
+        )
         for name in chosen.sets:
             seen(place, name)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the trainings end with this process
-        return len(run_lanes(missing, lanes_of(chosen.lanes), place, book, progress))
+        return len(run_lanes(missing, lanes, place, book, progress))
 
 
 def cells_of(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> list[Cell]:
@@ -133,6 +149,8 @@ def print_tables(book: Book, sets: list[str]) -> None:
     from accuracy_parts.table import differences_table, scores_table
 
     records = [record for record in book.records() if record["set"] in sets]
+    limits = {record["limited_to"] for record in records if record.get("limited_to")}
+    print(in_words() + (f"; cells limited to {', '.join(sorted(limits))}" if limits else "") + "\n")
     print(scores_table(records))
     print()
     print(differences_table(records))

@@ -29,11 +29,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from machine import in_words, use_avx2_only
 from speed_parts.folder import folders
 from speed_parts.large import Scene, large
 from speed_parts.scaling import over_sizes, over_threads
 from speed_parts.sides import OURS, PEERS, PLAIN
-from speed_parts.tables import Table, machine, write_json
+from speed_parts.tables import Table, write_json
 from speed_parts.warm import cold, peak, warm
 
 from pixelwise.errors import PixelwiseError
@@ -63,6 +64,7 @@ def arguments() -> argparse.Namespace:
         command = commands.add_parser(name)
         command.add_argument("--rounds", type=int, default=ROUNDS.get(name, 3))
         command.add_argument("--threads", type=int, default=4)
+        command.add_argument("--avx2", action="store_true", help="keep oneDNN and torch to AVX2 in every process")
         command.add_argument("--json", type=Path, help="also write all numbers into this file")
         command.add_argument("--peers", help="the Python of an environment with MONAI, smp and nnU-Net")
         if name in ("warm", "all"):
@@ -86,6 +88,9 @@ def _scene_arguments(command: argparse.ArgumentParser, name: str) -> None:
     if name in ("large", "cores", "all"):
         command.add_argument("--side", type=int, default=2048 if name == "cores" else 4096)
     if name in ("large", "all"):
+        command.add_argument(
+            "--longest", type=float, default=600, help="seconds a process may take, else it is left out"
+        )
         command.add_argument("--encoder", default="plain", help="of the U-Net; one that smp has compares with smp")
         command.add_argument("--run", type=Path, help="a run of masks in the place of drawn weights")
     if name in ("large", "cores", "sizes"):
@@ -133,7 +138,9 @@ def main() -> None:
     """Measure what was asked for."""
     given = arguments()
     let_idle_threads_sleep()
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    if given.avx2:
+        use_avx2_only()
+    print(in_words(), flush=True)
     try:
         tables = everything(given) if given.command == "all" else [COMMANDS[given.command](given)]
     except PixelwiseError as error:

@@ -24,6 +24,7 @@ OURS = "pixelwise"
 NETS = ("smp-unet-resnet34", "monai-basicunet", "monai-dynunet")
 NNUNET = "nnunet-2d"
 CONTENDERS = (OURS, *NETS, NNUNET)
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,15 @@ class Place:
         Python of the environment of the peers.
     scripts : Path, optional
         Folder of train_peer.py and nnunet_peer.py.
+    warm_cache : bool
+        Whether pixelwise may use what it has measured before on this machine; else each cell has an empty cache.
     """
 
     data: Path
     out: Path
     peers: Path | None = None
     scripts: Path | None = None
+    warm_cache: bool = False
 
     def folder(self, cell: Cell) -> Path:
         """Return where a cell works and leaves its log and its masks."""
@@ -175,20 +179,24 @@ def peer_words(measure: Measure) -> list[str]:
     return words
 
 
-def learn(cell: Cell, place: Place, threads: int, call: Callable[[Sequence[str]], float]) -> Facts:
-    """Train and predict one cell; `call` runs a command and returns its seconds.
+def learn(cell: Cell, place: Place, threads: int, call: Callable[[Sequence[str], Path | None], float]) -> Facts:
+    """Train and predict one cell.
+
+    `call` runs a command and returns its seconds. It fails where the command ends with an error, unless the file named
+    beside it is made: a training that says with its exit code that it learned too little is scored all the same.
 
     Afterwards the masks lie in the folder of the cell under `masks/`. What takes much room and tells little is removed.
     """
     folder, data = place.folder(cell), seen(place, cell.set)
     if not cell.contender.startswith(OURS):
-        call(train_peer(cell, place, data, threads))
+        call(train_peer(cell, place, data, threads), None)
         shutil.rmtree(folder / "work", ignore_errors=True)
         told = json.loads((folder / "masks.json").read_text("utf-8"))
         return Facts(float(told["train_s"]), float(told["predict_s"]), int(told["steps"]))
     run = folder / "run"
-    trained = call(train_ours(cell, data, run, "cpu"))
-    predicted = call(predict_ours(run, place.images(cell.set), folder / "masks", "cpu"))
+    trained = call(train_ours(cell, data, run, "cpu"), run / MODEL)
+    masks = folder / "masks"
+    predicted = call(predict_ours(run, place.images(cell.set), masks, "cpu"), None)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Facts(trained, predicted, steps_of(run))
 

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from score import MEASURES, all_scores, measure_folder
+from machine import code_version, limited_to
+from score import MEASURES, Numbers, all_scores, measure_folder
 
 from accuracy_parts.contenders import Cell, Place, learn, meaning
 from pixelwise.commit import commit_text
@@ -40,6 +41,14 @@ class Book:
             commit_text(self._path, before + json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code (negative: the signal that ended it, None: the time limit), wall seconds."""
+
+    code: int | None
+    seconds: float
+
+
 class Children:
     """Runs commands in process groups of their own, so that all of their processes end when this one is stopped."""
 
@@ -48,35 +57,51 @@ class Children:
         self._lock = threading.Lock()
         self.stopped = False
 
-    def call(self, command: Sequence[str], log: Path, threads: int, limit: float) -> float:
-        """Run a command and return its seconds; what it says goes to the end of `log`.
+    def run(self, command: Sequence[str], log: Path, limit: float, env: Mapping[str, str]) -> Ended:
+        """Run a command for at most `limit` seconds, with `env` beside the environment of this process.
+
+        What it says goes to the end of `log`. The time is that from before its start to its end.
 
         Raises
         ------
         RuntimeError
-            It failed, or ran for longer than `limit` seconds.
+            `stop` was called.
         """
-        env = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
         began = time.monotonic()
         with log.open("ab") as file:
             with self._lock:
                 if self.stopped:
                     raise RuntimeError("stopped")
                 child = subprocess.Popen(
-                    command, stdout=file, stderr=subprocess.STDOUT, env=env, start_new_session=True
+                    command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | env, start_new_session=True
                 )
                 self._running.add(child)
             try:
                 code = child.wait(limit)
-            except subprocess.TimeoutExpired as error:
-                raise RuntimeError(f"more than {limit:.0f} s; see {log}") from error
+            except subprocess.TimeoutExpired:
+                code = None
             finally:
                 end_group(child)
                 with self._lock:
                     self._running.discard(child)
-        if code:
-            raise RuntimeError(f"exit code {code}; see {log}")
-        return time.monotonic() - began
+        return Ended(code, time.monotonic() - began)
+
+    def call(
+        self, command: Sequence[str], log: Path, limit: float, env: Mapping[str, str], made: Path | None = None
+    ) -> float:
+        """Run a command as `run` does, and return its seconds.
+
+        Raises
+        ------
+        RuntimeError
+            It ran for longer than `limit` seconds, was killed, or failed without making the file `made`.
+        """
+        ended = self.run(command, log, limit, env)
+        if ended.code is None:
+            raise RuntimeError(f"more than {limit:.0f} s; see {log}")
+        if ended.code < 0 or (ended.code and not (made is not None and made.exists())):
+            raise RuntimeError(f"exit code {ended.code}; see {log}")
+        return ended.seconds
 
     def stop(self) -> None:
         """End all that runs; nothing new is started."""
@@ -100,12 +125,15 @@ def run_cell(cell: Cell, place: Place, threads: int, children: Children) -> dict
     folder, measure = place.folder(cell), MEASURES[cell.set]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    limit = 3600 + 4 * cell.seconds
+    limit, log = 3600 + 4 * cell.seconds, folder / "log.txt"
     began = time.monotonic()
-    facts = learn(cell, place, threads, lambda command: children.call(command, folder / "log.txt", threads, limit))
+    env = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
+    if not place.warm_cache:
+        env["PIXELWISE_CACHE"] = str(folder / "cache")
+    facts = learn(cell, place, threads, lambda command, made: children.call(command, log, limit, env, made))
     wall = time.monotonic() - began
-    masks = folder / "masks"
-    found = measure_folder(measure, place.truth(cell.set), masks, meaning(measure, masks))
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    found = score_masks(place, cell.set, folder / "masks")
     scores = all_scores(measure, found)
     took = {name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(facts).items()}
     return {
@@ -113,6 +141,7 @@ def run_cell(cell: Cell, place: Place, threads: int, children: Children) -> dict
         **took,
         "wall_s": round(wall, 1),
         "threads": threads,
+        "limited_to": limited_to(),
         "code": code_version(),
         "headline": measure.headline,
         "score": scores[measure.headline],
@@ -122,16 +151,10 @@ def run_cell(cell: Cell, place: Place, threads: int, children: Children) -> dict
     }
 
 
-def code_version() -> str:
-    """Return the commit of the code, with `-dirty` where it was changed since; empty where git cannot say."""
-    here = Path(__file__).parent
-    try:
-        said = subprocess.run(
-            ["git", "--no-optional-locks", "describe", "--always", "--dirty"], cwd=here, capture_output=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return said.stdout.decode().strip()
+def score_masks(place: Place, name: str, masks: Path) -> Numbers:
+    """Compare the masks predicted of the scored part of a set with the truth."""
+    measure = MEASURES[name]
+    return measure_folder(measure, place.truth(name), masks, meaning(measure, masks))
 
 
 def run_lanes(

@@ -4,8 +4,8 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy as np
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
 from speed_parts.models import EXPORTS, draw_model, mirrored, picture_of, take_run
+from speed_parts.probing import PROBE, PROBE_LIMIT, Estimate, left_out, probe
 from speed_parts.sides import OURS, PEERS, PLAIN, Answer, Ask, ask
 from speed_parts.tables import Table, spread
 
+Show = Callable[[int, str, Answer], None]
 EXACT, FP32, INT8, POINTS = 1e-5, 3.5, 10.0, 0.5  # the bars of the large picture
 BARRED = (4096, 16, "plain", 4)  # side, base, encoder and threads that they are for
 NAMES = {
@@ -44,17 +46,68 @@ class Scene:
     picture: Path | None = None
     run: Path | None = None
     peers: str | None = None
+    longest: float = 600.0
 
 
 def large(scene: Scene, wanted: Sequence[str]) -> Table:
-    """Let all sides predict one picture, in turns."""
+    """Let all sides that are not hopeless predict one picture, in turns, and print each prediction as it comes."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, console = Path(name), Console()
         sides = _sides(scene, wanted)
+        console.tell("Writing the model, its exports and the picture.")
         lost = prepare(folder, scene, [side for side in sides if side in OURS])
         sides = [side for side in sides if side not in OURS or (folder / OURS[side][0]).exists()]
-        answers = take_turns(folder, scene, sides)
-        return _compare(folder, scene, answers, lost)
+        of = next(side for side in ("monai", "loop", *sides) if side in sides)
+        sides.sort(key=lambda side: side != of)  # first of each round, so that every row has its ratio
+        console.tell(
+            f"Probing {len(sides)} sides with {PROBE} x {PROBE} pixels, about {PROBE_LIMIT:.0f} s each at most."
+        )
+        estimates = _probe(folder, scene, sides)
+        reasons = left_out(estimates, of, scene.longest)
+        console.tell(*(f"{NAMES[side].format(roi=scene.roi)}: {reason}." for side, reason in reasons.items()))
+        sides = [side for side in sides if side not in reasons]
+        seconds = scene.rounds * sum(estimates[side].whole for side in sides)
+        each = ", ".join(f"{side} {estimates[side].prediction:.0f} + {estimates[side].start:.0f}" for side in sides)
+        console.tell(
+            f"{len(sides)} sides, {scene.rounds} rounds: about {seconds:.0f} s. Of each (prediction + start): {each}."
+        )
+        limits = {side: estimates[side].limit for side in sides}
+        answers = take_turns(folder, scene, sides, limits, _rows(scene, of))
+        for side in sides:
+            if side not in answers:
+                reasons[side] = f"left out: ended after {limits[side]:.0f} s"
+        return _compare(folder, scene, answers, lost, reasons)
+
+
+def _probe(folder: Path, scene: Scene, sides: Sequence[str]) -> dict[str, Estimate]:
+    """Let each side predict a small piece of the picture twice; return how long it will take."""
+    piece = folder / "probe.npy"
+    np.save(piece, np.load(folder / "picture.npy")[:, :PROBE, :PROBE])
+
+    def small(side: str, limit: float | None) -> Answer:
+        try:
+            return ask(replace(question(folder, scene, side), picture=piece), limit)
+        finally:
+            advance(1, side)
+
+    with Console().bar("probing", len(sides)) as advance:
+        return probe(sides, small, scene.side, scene.roi, scene.tile or 512)
+
+
+def _rows(scene: Scene, of: str) -> Show:
+    """Return what prints a row per prediction, with its ratio to that of the side `of` in the same round."""
+    name = NAMES[of].format(roi=scene.roi)
+    table = Table("Each prediction as it came", ["round", "side", "s", f"times {name}", "start, s", "peak memory, GB"])
+    table.head()
+    first: dict[int, float] = {}
+
+    def show(number: int, side: str, answer: Answer) -> None:
+        seconds = answer.seconds[0]
+        first.setdefault(number, seconds)
+        cells = [str(number + 1), NAMES[side].format(roi=scene.roi), f"{seconds:.2f}", f"{first[number] / seconds:.2f}"]
+        table.add(*cells, f"{answer.start:.1f}", f"{answer.peak / 1e9:.2f}")
+
+    return show
 
 
 def prepare(folder: Path, scene: Scene, sides: Sequence[str]) -> dict[str, float]:
@@ -72,14 +125,40 @@ def prepare(folder: Path, scene: Scene, sides: Sequence[str]) -> dict[str, float
     return lost
 
 
-def take_turns(folder: Path, scene: Scene, sides: Sequence[str]) -> dict[str, list[Answer]]:
-    """Return what each side says in each round; every time in a fresh process, one at a time."""
+def take_turns(
+    folder: Path,
+    scene: Scene,
+    sides: Sequence[str],
+    limits: Mapping[str, float] | None = None,
+    show: Show | None = None,
+) -> dict[str, list[Answer]]:
+    """Return what each side says in each round; every time in a fresh process, one at a time.
+
+    Parameters
+    ----------
+    folder : Path
+    scene : Scene
+    sides : sequence of str
+    limits : mapping, optional
+        Seconds that one process of a side may take: a side that takes longer is left out from then on, and is not
+        returned.
+    show : callable, optional
+        Called with the round, the side and its answer as soon as it is there.
+    """
     answers: dict[str, list[Answer]] = {side: [] for side in sides}
     with Console().bar("predicting", len(sides) * scene.rounds) as advance:
-        for _ in range(scene.rounds):
-            for side in sides:
-                answers[side].append(ask(question(folder, scene, side)))
-                advance(1, side)
+        for number in range(scene.rounds):
+            for side in list(answers):
+                try:
+                    answer = ask(question(folder, scene, side), limits[side] if limits else None)
+                except TimeoutError:
+                    del answers[side]
+                    continue
+                finally:
+                    advance(1, side)
+                answers[side].append(answer)
+                if show is not None:
+                    show(number, side, answer)
     return answers
 
 
@@ -110,7 +189,13 @@ def _fits(scene: Scene) -> bool:
     return 7 * 4 * scene.base * scene.side**2 < free
 
 
-def _compare(folder: Path, scene: Scene, answers: dict[str, list[Answer]], lost: dict[str, float]) -> Table:
+def _compare(
+    folder: Path,
+    scene: Scene,
+    answers: dict[str, list[Answer]],
+    lost: dict[str, float],
+    reasons: Mapping[str, str],
+) -> Table:
     of = next((side for side in ("monai", "loop", *answers) if side in answers), "")
     seconds = {side: [answer.seconds[0] for answer in given] for side, given in answers.items()}
     network = f"run {scene.run.name}" if scene.run else f"U-Net, base {scene.base}, encoder {scene.encoder}"
@@ -138,6 +223,9 @@ def _compare(folder: Path, scene: Scene, answers: dict[str, list[Answer]], lost:
             processor=[answer.processor[0] for answer in given],
             start=[answer.start for answer in given],
         )
+    for side, reason in reasons.items():
+        cells = [NAMES[side].format(roi=scene.roi), reason, *["-"] * (len(table.columns) - 2)]
+        table.add(*cells, id=side, ratio=None, differ=None, left_out=reason)
     _judge(scene, table, of, lost)
     return table
 
@@ -169,7 +257,7 @@ def _judge(scene: Scene, table: Table, of: str, lost: dict[str, float]) -> None:
         held = "held" if best["ratio"] >= FP32 else "missed"
         table.note(f"Bar {FP32} times with exact tiles: {held} ({best['side']}, {best['ratio']:.2f} times).")
     for row in table.rows:
-        if row["id"] == "openvino-int8":
+        if row["id"] == "openvino-int8" and row["ratio"] is not None:
             fast, good = row["ratio"] >= INT8, lost.get("openvino-int8", 0.0) <= POINTS
             known = "" if "openvino-int8" in lost else "; the loss of IoU was not measured here"
             word = "held" if fast and good else "missed"

@@ -71,12 +71,22 @@ class Answer:
     peak: int
 
 
-def ask(question: Ask) -> Answer:
-    """Start a side, wait, and return what it says. Its mask lies in the folder, as SIDE.npy."""
+def ask(question: Ask, limit: float | None = None) -> Answer:
+    """Start a side, wait, and return what it says. Its mask lies in the folder, as SIDE.npy.
+
+    Raises
+    ------
+    TimeoutError
+        It took more than `limit` seconds, and was ended.
+    """
     command = [question.python, "-W", "ignore", "-m", "speed_parts.sides", question.side, str(question.folder)]
     command += [str(question.picture), "--calls", str(question.calls)]
     command += ["--tile", str(question.tile), "--roi", str(question.roi)]
-    done = subprocess.run(command, env=environment(question.threads), capture_output=True, text=True)
+    env = environment(question.threads)
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{question.side} took more than {limit:.0f} s") from error
     if done.returncode:
         raise SystemExit(f"{question.side} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return Answer(**json.loads(done.stdout.splitlines()[-1]))

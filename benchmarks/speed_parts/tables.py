@@ -1,17 +1,14 @@
 """Tables of the speed bench: Markdown on standard output as rows come, and all of them as JSON at the end."""
 
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_json
+from machine import machine
 
-LIBRARIES = ("torch", "onnxruntime", "openvino", "numpy")
+from pixelwise.commit import commit_json
 
 
 @dataclass
@@ -42,28 +39,7 @@ def write_json(path: Path, command: Sequence[str], tables: Sequence[Table]) -> N
     commit_json(path, {"command": list(command), "machine": machine(), "tables": told})
 
 
-def machine() -> dict[str, object]:
-    """Return processor, cores that may be used, and versions."""
-    versions: dict[str, str] = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": _processor(), "cores": cores, "python": platform.python_version(), **versions}
-
-
 def spread(values: Sequence[float]) -> str:
     """Return median, and in brackets least and most."""
     median = f"{statistics.median(values):.2f}"
     return f"{median} ({min(values):.2f} - {max(values):.2f})" if len(values) > 1 else median
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -89,4 +89,4 @@ def test_a_damaged_summary_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     run.summary_path.write_text("[")
     with pytest.raises(BadRun, match="summary"):
-        run.warnings
+        assert run.warnings

@@ -1,0 +1,80 @@
+"""The machine that a bench runs on: processor, instruction sets, cores, versions; and how to use no more than AVX2."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("torch", "onnxruntime", "openvino", "numpy")
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # what oneDNN and torch read when they start
+
+
+def use_avx2_only() -> None:
+    """Keep oneDNN and torch in every process that is started from now on to AVX2.
+
+    Libraries that read neither variable (onnxruntime, numpy, MKL) are not limited.
+    """
+    os.environ.update(AVX2)
+
+
+def limited_to() -> str:
+    """Return the limit on instruction sets in this environment: "avx2", or "" without one."""
+    return "avx2" if all(os.environ.get(name) == value for name, value in AVX2.items()) else ""
+
+
+def machine() -> dict[str, object]:
+    """Return processor, instruction sets, cores that may be used, and versions."""
+    versions: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    sets = instruction_sets(_fact("flags").split())
+    if limited_to():
+        sets += " limited to AVX2 by " + " ".join(f"{name}={value}" for name, value in AVX2.items())
+    processor = _fact("model name") or platform.processor()
+    return {"processor": processor, "with": sets, "cores": cores, "python": platform.python_version(), **versions}
+
+
+def instruction_sets(flags: Iterable[str]) -> str:
+    """Return the widest vectors and the bfloat16 units that flags of /proc/cpuinfo name.
+
+    Examples
+    --------
+    >>> instruction_sets(["avx", "avx2"])
+    'AVX2, no bfloat16 units'
+    >>> instruction_sets(["avx2", "avx512f", "avx512_bf16", "amx_bf16"])
+    'AVX-512, bfloat16 units (AVX-512, AMX)'
+    """
+    flags = set(flags)
+    widest = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "no AVX2")
+    units = [name for flag, name in (("avx512_bf16", "AVX-512"), ("amx_bf16", "AMX")) if flag in flags]
+    return f"{widest}, " + (f"bfloat16 units ({', '.join(units)})" if units else "no bfloat16 units")
+
+
+def in_words() -> str:
+    """Return the machine in one line."""
+    return ", ".join(f"{name} {value}" for name, value in machine().items())
+
+
+def code_version() -> str:
+    """Return the commit of the code, with `-dirty` where it was changed since; empty where git cannot say."""
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty"]
+    try:
+        said = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.decode().strip()
+
+
+def _fact(name: str) -> str:
+    """Return the first line of /proc/cpuinfo with this name; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

@@ -1,0 +1,1 @@
+"""Parts of the bench of first minutes on ordinary machines; see street.py."""
