@@ -43,7 +43,8 @@ class InspectedData:
             "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
             "told": list(self.dataset.told),
             "problems": [
-                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in self.dataset.problems
+                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal, "left_out": p.left_out}
+                for p in self.dataset.problems
             ],
             "fingerprint": asdict(self.fingerprint) if self.fingerprint else None,
             "contact_sheet": str(self.sheet) if self.sheet else None,
