@@ -14,7 +14,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.images.cases import DataOptions, Dataset, examine, understand
 from pixelwise.images.class_folders import read_class_folders
 from pixelwise.images.files import write_image
-from pixelwise.images.records import KINDS
+from pixelwise.images.problems import KINDS
 from pixelwise.images.splits import choose_balanced
 from shapes import class_folders, picture
 

@@ -65,6 +65,13 @@ def error_of(
     return BadDataset(expected, came, f"To mend:{mends}{way_out}", root)
 
 
+def ways_out(dataset: Dataset) -> list[str]:
+    """Say what to do about each kind of fatal problem, and whether training could begin without the files concerned."""
+    fatal = [problem for problem in dataset.problems if problem.fatal]
+    lines = [f"{kind}: {KINDS[kind][1]}" for kind in dict.fromkeys(problem.kind for problem in fatal)]
+    return [*lines, *([_SKIP.format("such files")] if fatal and _skippable(dataset, fatal) else [])]
+
+
 def _skippable(dataset: Dataset, fatal: Sequence[Problem]) -> bool:
     """Say whether training could begin without the files concerned."""
     if not all(problem.skippable for problem in fatal):
