@@ -110,8 +110,8 @@ def test_images_of_a_class_that_training_lacks_are_left_out(tmp_path: Path) -> N
 def test_class_folders_lose_what_cannot_be_used(tmp_path: Path) -> None:
     for label, first in (("cat", 0), ("dog", 10)):
         for index in range(5):
-            save(tmp_path / label / f"{index}.png", image(first + index, (20, 24)))
-    (tmp_path / "cat/0.png").write_bytes(b"")
+            save(tmp_path / label / f"{label}_{index}.png", image(first + index, (20, 24)))
+    (tmp_path / "cat/cat_0.png").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     save(tmp_path / "loose.png", image(77))
     with pytest.raises(BadDataset, match="--skip-bad"):
