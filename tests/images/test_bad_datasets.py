@@ -15,7 +15,7 @@ from badfiles import Row
 from drawn import SIZE, coloured, image, mask, objects, pairs, save, several
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import DataOptions, Dataset, examine, understand
-from pixelwise.images.records import KINDS
+from pixelwise.images.problems import KINDS
 
 Spoil = Callable[[Path], object]
 
@@ -157,7 +157,7 @@ ROWS = (
         "dataset", "warn", ("near duplicate across parts", "train/case_0 ~ test/again")),
     Row(84, "conflicting masks", spoiled(lambda r: (copy(r, CASE, "images/again.png"),
                                                     save(r / "masks/again.png", mask(3)))),
-        "dataset", "refuse", ("one mask per image", "other masks")),
+        "dataset", "warn", ("conflicting masks", "again", "masks differ")),
     Row(90, "archive", zipped, "dataset", "refuse", ("an archive", "Unpack")),
     Row(92, "URL", lambda folder: Path("https://example.org/data"), "dataset", "refuse", ("URL", "download")),
     Row(1, "nothing there", lambda folder: folder / "nowhere", "dataset", "refuse", ("nothing at this place",)),

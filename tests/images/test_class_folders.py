@@ -14,7 +14,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.images.cases import DataOptions, Dataset, examine, understand
 from pixelwise.images.class_folders import read_class_folders
 from pixelwise.images.files import write_image
-from pixelwise.images.records import KINDS
+from pixelwise.images.problems import KINDS
 from pixelwise.images.splits import choose_balanced
 from shapes import class_folders, picture
 
@@ -142,8 +142,8 @@ def test_the_same_picture_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     data = understand(root)
     (problem,) = [problem for problem in data.problems if problem.kind == "image in two classes"]
     assert not problem.fatal
-    assert problem.text == "the same pixels as square/copy"
-    assert any("1 image lies in two class folders" in told for told in data.told)
+    assert problem.text == "the same image as square/copy, but their classes differ"
+    assert any("copies whose classes differ" in told and "--conflicts" in told for told in data.told)
     both = {case.part for case in data.cases if case.name in ("disc/0000", "square/copy")}
     assert len(both) == 1, "copies stay in one part"
     assert {case.group for case in data.cases if case.name in ("disc/0000", "square/copy")} == {"disc/0000"}

@@ -3,7 +3,6 @@
 `understand` is what verbs call; `examine` is the same without the refusal, for showing what is wrong.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +10,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.errors import BadDataset, BadImage, printable
+from pixelwise.errors import BadDataset, BadImage
 from pixelwise.images.class_cases import examine_classes
 from pixelwise.images.class_folders import read_class_folders
 from pixelwise.images.divide import divide, part_problems
-from pixelwise.images.duplicates import find_copies
+from pixelwise.images.duplicates import NearPair, Subject, find_copies, find_near
 from pixelwise.images.files import SUFFIXES, Image, read_image, read_mask
 from pixelwise.images.files_zarr import is_zarr
 from pixelwise.images.labelling import read_meaning
-from pixelwise.images.layouts import check_folder, is_picture, read_layout
-from pixelwise.images.legend import read_legend
+from pixelwise.images.layouts import Pair, check_folder, is_picture, read_layout
+from pixelwise.images.legend import Legend, read_legend
+from pixelwise.images.mask_faults import find_exchanged
 from pixelwise.images.names import natural
-from pixelwise.images.records import KINDS, Case, DataOptions, Dataset, Labelling, Problem
-from pixelwise.images.survey import agree_on_channels, pack, survey
+from pixelwise.images.problems import KINDS, Problem
+from pixelwise.images.records import Case, DataOptions, Dataset, Labelling
+from pixelwise.images.refusal import error_of, files_of, refuse
+from pixelwise.images.skipping import assemble_without_bad
+from pixelwise.images.survey import Survey, agree_on_channels, pack, survey
 from pixelwise.images.value_table import name_of
 from pixelwise.images.windows import REPEATED
 from pixelwise.labels.targets import IGNORE
@@ -46,8 +49,6 @@ __all__ = [
     "understand",
 ]
 
-TOGETHER = "images and masks that fit together"
-LISTED = 20  # problems shown in an error
 IGNORE_OBJECT = -1  # in label images
 
 
@@ -90,36 +91,59 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     if classes is not None:
         return examine_classes(root, classes, options, seed, progress)
     layout = read_layout(root, options)
-    problems, told = list(layout.problems), list(layout.told)
     if not layout.pairs:
-        alone = all(problem.kind == "missing mask" for problem in problems)
-        pictures = counted(len(problems), "picture") if problems else "pictures"
+        alone = all(problem.kind == "missing mask" for problem in layout.problems)
+        pictures = counted(len(layout.problems), "picture") if layout.problems else "pictures"
         nothing = Problem(file=".", kind="no images", text=f"{pictures}, but no masks")
-        raise _error(root, [nothing] if alone else problems)
+        raise error_of(root, [nothing] if alone else layout.problems)
     tasks = [(pair, options.pages) for pair in layout.pairs]
     surveys = list(progress.track(parallel_map(survey, tasks), "Looking at images and masks", len(tasks)))
-    files = [printable(pair.image.relative_to(root)) for pair in layout.pairs]
-    for name, seen in zip(files, surveys, strict=True):
-        problems += [Problem(file=name, kind=fault.kind, text=fault.text) for fault in seen.faults]
-    masks = {
-        printable(pair.mask.relative_to(root)): seen.mask
-        for pair, seen in zip(layout.pairs, surveys, strict=True)
-        if seen.mask is not None and not any(fault.kind == "mask is the image" for fault in seen.faults)
-    }
-    if not masks:
-        raise _error(root, problems)
+    pairs = list(zip(layout.pairs, surveys, strict=True))
+    if all(seen.mask is None or _is_its_image(seen) for seen in surveys):
+        raise error_of(root, [*layout.problems, *_faults(root, pairs)])
+    near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], surveys)
     legend = read_legend(root)
+    dataset = assemble_without_bad(
+        root,
+        pairs,
+        lambda item: files_of(root, item[0].image, item[0].mask),
+        lambda items: _assemble(root, items, legend, near, options, seed),
+        [*layout.problems, *legend.problems],
+        options,
+    )
+    return replace(dataset, told=(*layout.told, *dataset.told))
+
+
+def _assemble(
+    root: Path,
+    items: Sequence[tuple[Pair, Survey]],
+    legend: Legend,
+    near: Sequence[NearPair],
+    options: DataOptions,
+    seed: int,
+) -> Dataset:
+    """Make a data set of pairs that were looked at, with the problems they have."""
+    pairs, surveys = [pair for pair, _ in items], [seen for _, seen in items]
+    files = [files_of(root, pair.image)[0] for pair in pairs]
+    problems, told = _faults(root, items), list[str]()
+    masks = {files_of(root, pair.mask)[0]: seen.mask for pair, seen in items if seen.mask and not _is_its_image(seen)}
+    if not masks:
+        raise error_of(root, problems)
     meaning = read_meaning(masks, legend, options)
-    problems += [*legend.problems, *meaning.problems]
+    problems += meaning.problems
     told += meaning.told
     channels = agree_on_channels(files, surveys, problems, told)
-    family, copies, said = find_copies(layout.pairs, surveys, options)
-    problems += copies
-    told += said
-    division = divide(layout.pairs, surveys, family, meaning.labelling, options, seed)
+    subjects = [
+        Subject(pair.name, file, pair.part or "train", seen.mask.digest if seen.mask else "", seen)
+        for (pair, seen), file in zip(items, files, strict=True)
+    ]
+    copies = find_copies(subjects, near, options, conflict="conflicting masks")
+    told += copies.told
+    problems += copies.problems
+    division = divide(pairs, surveys, copies, meaning.labelling, options, seed, root)
     told += division.told
     problems += division.problems
-    problems += part_problems(division.cases, surveys, meaning.labelling)
+    problems += part_problems(division.cases, surveys, meaning.labelling, root)
     warned = sum(bool(seen.notes) for seen in surveys)
     if warned:
         first = next(note for seen in surveys for note in seen.notes)
@@ -136,12 +160,21 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     )
 
 
-def refuse(dataset: Dataset, *, but: Sequence[str] = ()) -> None:
-    """Raise `BadDataset` when a data set has a fatal problem of a kind that is not named in `but`."""
-    fatal = [problem for problem in dataset.problems if problem.fatal and problem.kind not in but]
-    if fatal:
-        whole = dataset.labelling.task == "classification"
-        raise _error(dataset.root, fatal, "images in class folders" if whole else TOGETHER)
+def _is_its_image(seen: Survey) -> bool:
+    return any(fault.kind == "mask is the image" for fault in seen.faults)
+
+
+def _faults(root: Path, items: Sequence[tuple[Pair, Survey]]) -> list[Problem]:
+    """Return what is wrong with each pair by itself, and which masks look exchanged."""
+    files = [files_of(root, pair.image)[0] for pair, _ in items]
+    exchanged = find_exchanged([(seen.size, seen.mask_size) for _, seen in items])
+    problems: list[Problem] = []
+    for index, (name, (_, seen)) in enumerate(zip(files, items, strict=True)):
+        for fault in seen.faults:
+            other = exchanged.get(index) if fault.kind == "size mismatch" else None
+            hint = f"; its mask looks exchanged with that of {files[other]}" if other is not None else ""
+            problems.append(Problem(file=name, kind=fault.kind, text=fault.text + hint))
+    return problems
 
 
 def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
@@ -236,19 +269,3 @@ def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) ->
     found, inverse = np.unique(values, return_inverse=True)
     colours = np.array([palette.get(v, (v & 255,) * 3) for v in found.tolist()], np.int64)
     return pack(colours[None])[0][inverse].reshape(values.shape)
-
-
-def _error(root: Path, problems: Sequence[Problem], expected: str = TOGETHER) -> BadDataset:
-    """Put all problems into one error: a line for one, a list with counts for several."""
-    if len(problems) == 1:
-        (problem,) = problems
-        where = root / problem.file if problem.file not in ("", ".") else root
-        return BadDataset(problem.expected, problem.text, problem.mend, where)
-    kinds = Counter(problem.kind for problem in problems)
-    counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
-    lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
-    if len(problems) > LISTED:
-        lines.append(f"\n  and {len(problems) - LISTED} more")
-    mends = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
-    came = f"{len(problems)} problems ({counts}):{''.join(lines)}"
-    return BadDataset(expected, came, f"To mend:{mends}", root)

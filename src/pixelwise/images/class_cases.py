@@ -1,15 +1,19 @@
 """Class folders become a data set for whole-image classification: looked at, compared, divided, every guess told."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pixelwise.errors import BadDataset, printable
+from pixelwise.errors import BadDataset
 from pixelwise.images.class_folders import ClassFolders, Photo
-from pixelwise.images.duplicates import near_across, near_copies
-from pixelwise.images.records import Case, DataOptions, Dataset, Labelling, Part, Problem
-from pixelwise.images.splits import choose_balanced, join
+from pixelwise.images.divide import join_families, own_groups
+from pixelwise.images.duplicates import Copies, NearPair, Subject, find_copies, find_near
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import Case, DataOptions, Dataset, Labelling, Part
+from pixelwise.images.refusal import files_of
+from pixelwise.images.skipping import assemble_without_bad
+from pixelwise.images.splits import choose_balanced
 from pixelwise.images.survey import Survey, agree_on_channels, survey_photo
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -26,25 +30,66 @@ def examine_classes(
     Raises
     ------
     BadDataset
-        No image at all can be read.
+        No image at all can be read, or nothing usable is left without files that have problems.
     """
     progress = progress or Progress()
     photos, told, problems = folders.photos, list(folders.told), list(folders.problems)
     tasks = [(photo.path, options.pages) for photo in photos]
     surveys = list(progress.track(parallel_map(survey_photo, tasks), "Looking at images", len(tasks)))
-    files = [printable(photo.path.relative_to(root)) for photo in photos]
-    for name, seen in zip(files, surveys, strict=True):
-        problems += [Problem(file=name, kind=fault.kind, text=fault.text) for fault in seen.faults]
+    files = [files_of(root, photo.path)[0] for photo in photos]
     if not any(seen.digest for seen in surveys):
         raise BadDataset(
             "images that can be read", f"{len(files)} that cannot, such as {files[0]}", "Export them again.", root
         )
+    near: list[NearPair] = []
+    if len(photos) > COMPARED:
+        told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
+    else:
+        near = find_near(files, surveys, upright=True)
     classes = _order(folders.classes, options, problems)
+    dataset = assemble_without_bad(
+        root,
+        list(zip(photos, surveys, strict=True)),
+        lambda item: files_of(root, item[0].path),
+        lambda items: _assemble(root, items, classes, near, options, seed),
+        problems,
+        options,
+    )
+    return replace(dataset, told=(*told, *dataset.told))
+
+
+def _assemble(
+    root: Path,
+    items: Sequence[tuple[Photo, Survey]],
+    named: Sequence[str],
+    near: Sequence[NearPair],
+    options: DataOptions,
+    seed: int,
+) -> Dataset:
+    """Make a data set of photos that were looked at, with the problems they have."""
+    photos, surveys = [photo for photo, _ in items], [seen for _, seen in items]
+    files = [files_of(root, photo.path)[0] for photo in photos]
+    told: list[str] = []
+    problems = [
+        Problem(file=name, kind=fault.kind, text=fault.text)
+        for name, seen in zip(files, surveys, strict=True)
+        for fault in seen.faults
+    ]
+    there = {photo.label for photo in photos}
+    classes = tuple(name for name in named if name in there)
+    if len(classes) < 2 <= len(named):
+        problems.append(Problem(file=".", kind="one class folder only", text=f"images of {classes[0]} alone"))
     channels = agree_on_channels(files, surveys, problems, told)
     _join_depths(surveys, problems, told)
-    family = _families(photos, surveys, options, problems, told)
-    parts, groups, made = _divide(photos, classes, family, options, seed, problems, told)
-    problems += _missing(photos, parts, classes)
+    subjects = [
+        Subject(photo.name, file, photo.part or "train", photo.label, seen)
+        for (photo, seen), file in zip(items, files, strict=True)
+    ]
+    copies = find_copies(subjects, near, options, conflict="image in two classes")
+    problems += copies.problems
+    told += copies.told
+    parts, groups, made = _divide(photos, classes, copies, options, seed, problems, told)
+    problems += _missing(root, photos, parts, classes)
     shared = Counter(groups)
     cases = [
         Case(
@@ -90,59 +135,10 @@ def _join_depths(surveys: Sequence[Survey], problems: list[Problem], told: list[
         told.append(f"{images} 16 bits, the others 8: what has more is brought to the scale of 8.")
 
 
-def _families(
-    photos: Sequence[Photo],
-    surveys: Sequence[Survey],
-    options: DataOptions,
-    problems: list[Problem],
-    told: list[str],
-) -> list[int]:
-    """Report copies, and return for each photo the index of the first photo of its family of copies."""
-    links = _exact(photos, surveys, options, problems)
-    twice = sum(problem.kind == "image in two classes" for problem in problems)
-    if twice:
-        images = counted(twice, "image lies", "images lie")
-        told.append(f"{images} in two class folders: both are taught. `pixelwise inspect` names them.")
-    if len(photos) > COMPARED:
-        told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
-    else:
-        near = near_copies(surveys, upright=True)
-        problems += near_across([(photo.name, photo.part or "train") for photo in photos], surveys, near)
-        links += near
-    return join(len(photos), links)
-
-
-def _exact(
-    photos: Sequence[Photo], surveys: Sequence[Survey], options: DataOptions, problems: list[Problem]
-) -> list[tuple[int, int]]:
-    """Report equal images: in two classes, in two parts, or twice in one."""
-    by_digest: dict[str, list[int]] = defaultdict(list)
-    for index, seen in enumerate(surveys):
-        if seen.digest:
-            by_digest[seen.digest].append(index)
-    links: list[tuple[int, int]] = []
-    for same in (indices for indices in by_digest.values() if len(indices) > 1):
-        links += [(same[0], other) for other in same[1:]]
-        labels = {photos[index].label for index in same}
-        parts = {photos[index].part or "train" for index in same}
-        kind = (
-            "duplicate across parts"
-            if len(parts) > 1
-            else "image in two classes"
-            if len(labels) > 1
-            else "duplicate image"
-        )
-        others = ", ".join(photos[index].name for index in same[1:4])
-        text = f"the same pixels as {others}{' and more' if len(same) > 4 else ''}"
-        fatal = kind == "duplicate across parts" and not options.allow_duplicates
-        problems.append(Problem(file=photos[same[0]].name, kind=kind, text=text, fatal=fatal))
-    return links
-
-
 def _divide(
     photos: Sequence[Photo],
     classes: Sequence[str],
-    family: Sequence[int],
+    copies: Copies,
     options: DataOptions,
     seed: int,
     problems: list[Problem],
@@ -150,8 +146,8 @@ def _divide(
 ) -> tuple[list[Part], list[str], bool]:
     """Give each photo its part and group; draw a validation part where none is given."""
     parts: list[Part] = [photo.part or "train" for photo in photos]
-    groups = _groups(photos, family, options)
     trains = [index for index, part in enumerate(parts) if part == "train"]
+    groups = join_families(own_groups([photo.name for photo in photos], options, told), copies, trains, told)
     if not trains:
         problems.append(Problem(file=".", kind="no training images", text=f"only {', '.join(sorted(set(parts)))}"))
     if "val" in parts or not trains:
@@ -169,18 +165,7 @@ def _divide(
     return parts, groups, True
 
 
-def _groups(photos: Sequence[Photo], family: Sequence[int], options: DataOptions) -> list[str]:
-    """Name the group of each photo: what --group-by finds in its name, joined over families of copies."""
-    own = [photo.name for photo in photos]
-    if options.group_by is not None:
-        finds = [re.search(options.group_by, Path(name).name) for name in own]
-        own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
-    first: dict[str, int] = {}
-    links = [(index, first.setdefault(name, index)) for index, name in enumerate(own)]
-    return [own[index] for index in join(len(own), [*links, *enumerate(family)])]
-
-
-def _missing(photos: Sequence[Photo], parts: Sequence[Part], classes: Sequence[str]) -> list[Problem]:
+def _missing(root: Path, photos: Sequence[Photo], parts: Sequence[Part], classes: Sequence[str]) -> list[Problem]:
     """Report classes that one part shows and another does not."""
     shown: dict[Part, set[str]] = defaultdict(set)
     for photo, part in zip(photos, parts, strict=True):
@@ -191,7 +176,8 @@ def _missing(photos: Sequence[Photo], parts: Sequence[Part], classes: Sequence[s
             if part == "train":
                 where = " and ".join(other for other in ("val", "test") if label in shown.get(other, ()))
                 text = f"class {label} occurs in {where} only"
-                problems.append(Problem(file="train", kind="class missing in training", text=text))
+                files = tuple(files_of(root, photo.path)[0] for photo in photos if photo.label == label)
+                problems.append(Problem(file="train", kind="class missing in training", text=text, files=files))
             elif label in shown.get("train", ()):
                 text = f"class {label} has no image here"
                 problems.append(Problem(file=part, kind="class missing in a part", text=text, fatal=False))

@@ -15,7 +15,8 @@ from pixelwise.images.files import probe
 from pixelwise.images.layouts import check_folder, is_picture
 from pixelwise.images.names import looks_like_masks, natural, pairing_name, read_folder_name
 from pixelwise.images.pairing import alike_in_values, part_by_suffix
-from pixelwise.images.records import DataOptions, Part, Problem
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import DataOptions, Part
 from pixelwise.wording import counted
 
 
@@ -181,7 +182,8 @@ def _tell_loose(root: Path, found: _Found, problems: list[Problem]) -> list[str]
             told.append(f"test has {images} outside of classes: left aside (use predict on them).")
             continue
         text = f"{counted(len(paths), 'image')} outside of the class folders"
-        problems.append(Problem(file=printable(paths[0].relative_to(root)), kind="image outside a class", text=text))
+        files = tuple(printable(path.relative_to(root)) for path in paths)
+        problems.append(Problem(file=files[0], kind="image outside a class", text=text, files=files))
     return told
 
 

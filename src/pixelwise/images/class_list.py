@@ -44,7 +44,7 @@ def _checked_values(
     table: Table, task: Task, values: list[int], known: dict[int, Entry], ignore: int | None
 ) -> list[int]:
     """Report masks with values that no class has; return the values of the classes."""
-    if table.coloured and not known:
+    if table.coloured and not known and task != "binary":
         return values[:MOST_CLASSES]
     values = _with_background(table, values, known, ignore) if known else _plain_values(table, task, values)
     allowed = {*values, ignore}

@@ -6,9 +6,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.images.duplicates import Copies
 from pixelwise.images.layouts import Pair
-from pixelwise.images.records import Case, DataOptions, Labelling, Part, Problem
-from pixelwise.images.splits import choose_validation
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import Case, DataOptions, Labelling, Part
+from pixelwise.images.refusal import files_of
+from pixelwise.images.splits import choose_validation, join
 from pixelwise.images.survey import Survey
 from pixelwise.images.value_table import coded_values, name_of
 from pixelwise.wording import counted
@@ -27,29 +30,33 @@ class Division:
 def divide(
     pairs: Sequence[Pair],
     surveys: Sequence[Survey],
-    family: Sequence[int],
+    copies: Copies,
     labelling: Labelling,
     options: DataOptions,
     seed: int,
+    root: Path,
 ) -> Division:
     """Give each pair its part.
 
     Parameters
     ----------
     pairs, surveys : sequences of equal length
-    family : sequence of int
-        Equal and near-equal images share a number; they are never parted by a split made here.
+    copies : Copies
+        Equal images are never parted by a split made here, nor are near copies unless nothing would validate then.
     labelling : Labelling
         Its values keep a class that only one group shows in training.
     options : DataOptions
         `group_by` and `val_share` are used.
     seed : int
+    root : Path
+        The data folder, for the names of files.
     """
     told: list[str] = []
     problems: list[Problem] = []
     parts: list[Part] = [pair.part or "train" for pair in pairs]
-    groups = _groups(pairs, family, options, told)
     trains = [index for index, part in enumerate(parts) if part == "train"]
+    own = own_groups([pair.name for pair in pairs], options, told)
+    groups = join_families(own, copies, trains, told)
     made = "val" not in parts and bool(trains)
     if not trains:
         given = ", ".join(sorted(set(parts)))
@@ -67,7 +74,7 @@ def divide(
             text = f"all {len(trains)} training images are one group"
             problems.append(Problem(file=".", kind="groups too large", text=text))
     if options.group_by is not None:
-        problems += _parted_groups(pairs, groups, parts)
+        problems += _parted_groups(pairs, groups, parts, root)
     cases = tuple(
         Case(name=pair.name, image=pair.image, mask=pair.mask, part=part, group=group, shows=_shows(seen, labelling))
         for pair, seen, part, group in zip(pairs, surveys, parts, groups, strict=True)
@@ -75,7 +82,25 @@ def divide(
     return Division(cases=cases, told=tuple(told), problems=tuple(problems), made=made)
 
 
-def part_problems(cases: Sequence[Case], surveys: Sequence[Survey], labelling: Labelling) -> list[Problem]:
+def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], told: list[str]) -> list[str]:
+    """Join the groups of the user over families of copies, so that copies stay in one split.
+
+    Near copies alone never keep a set from being split: where they would make one group of all training images, the
+    equal ones alone are kept together, and that is told.
+    """
+    groups = _joined(own, copies.family)
+    if len(trains) > 1 and len({groups[index] for index in trains}) == 1:
+        apart = _joined(own, copies.equal)
+        if len({apart[index] for index in trains}) > 1:
+            told.append(
+                "All training images are nearly equal to one another: only equal ones are kept in one split, and the "
+                "validation score may be too good. --group-by says which images belong together."
+            )
+            return apart
+    return groups
+
+
+def part_problems(cases: Sequence[Case], surveys: Sequence[Survey], labelling: Labelling, root: Path) -> list[Problem]:
     """Report classes that are missing in training, and parts where nothing is marked."""
     shown: dict[str, Counter[Hashable]] = {part: Counter() for part in ("train", "val", "test")}
     for case, seen in zip(cases, surveys, strict=True):
@@ -86,7 +111,13 @@ def part_problems(cases: Sequence[Case], surveys: Sequence[Survey], labelling: L
         seen = [part for part in ("val", "test") if shown[part][value]]
         if seen and not shown["train"][value] and shown["train"]:
             text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) occurs in {' and '.join(seen)} only"
-            problems.append(Problem(file=seen[0], kind="class missing in training", text=text))
+            files = tuple(
+                file
+                for case, measured in zip(cases, surveys, strict=True)
+                if case.part in seen and value in _shows(measured, labelling)
+                for file in files_of(root, case.image)
+            )
+            problems.append(Problem(file=seen[0], kind="class missing in training", text=text, files=files))
         elif not seen and not shown["train"][value]:
             text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) is named but occurs in no mask"
             problems.append(Problem(file="train", kind="class missing in training", text=text, fatal=False))
@@ -110,38 +141,48 @@ def _shows(seen: Survey, labelling: Labelling) -> frozenset[Hashable]:
     return frozenset(values)
 
 
-def _groups(pairs: Sequence[Pair], family: Sequence[int], options: DataOptions, told: list[str]) -> list[str]:
-    """Name the group of each pair: what --group-by finds, joined over families of copies."""
-    own = [pair.name for pair in pairs]
-    if options.group_by is not None:
-        pattern = re.compile(options.group_by)
-        finds = [pattern.search(Path(name).name) for name in own]
-        missed = sum(find is None for find in finds)
-        own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
-        names = counted(missed, "name that did not match stands", "names that did not match stand")
-        told.append(f"--group-by found {counted(len(set(own)), 'group')}; {names} alone.")
-    first_of_family = [own[index] for index in family]
-    # a group that reaches into a family takes the family's name, until nothing changes
-    names = {name: name for name in {*own, *first_of_family}}
-
-    def root(name: str) -> str:
-        while names[name] != name:
-            name = names[name]
-        return name
-
-    for mine, other in zip(own, first_of_family, strict=True):
-        low, high = sorted((root(mine), root(other)))
-        names[high] = low
-    return [root(name) for name in own]
+def own_groups(names: Sequence[str], options: DataOptions, told: list[str]) -> list[str]:
+    """Name the group of each case: what --group-by finds in its name, else the case itself."""
+    own = list(names)
+    if options.group_by is None:
+        return own
+    pattern = re.compile(options.group_by)
+    finds = [pattern.search(Path(name).name) for name in own]
+    missed = sum(find is None for find in finds)
+    own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
+    alone = counted(missed, "name that did not match stands", "names that did not match stand")
+    told.append(f"--group-by found {counted(len(set(own)), 'group')}; {alone} alone.")
+    return own
 
 
-def _parted_groups(pairs: Sequence[Pair], groups: Sequence[str], parts: Sequence[Part]) -> list[Problem]:
-    """Refuse given parts that tear a group which the user named."""
+def _joined(own: Sequence[str], family: Sequence[int]) -> list[str]:
+    """Give all groups that reach into one family of copies one name, over any chain: the first in order of names."""
+    first: dict[str, int] = {}
+    links = [(index, first.setdefault(name, index)) for index, name in enumerate(own)]
+    roots = join(len(own), [*links, *enumerate(family)])
+    names: dict[int, str] = {}
+    for name, root in zip(own, roots, strict=True):
+        names[root] = min(name, names.get(root, name))
+    return [names[root] for root in roots]
+
+
+def _parted_groups(pairs: Sequence[Pair], groups: Sequence[str], parts: Sequence[Part], root: Path) -> list[Problem]:
+    """Refuse given parts that tear a group which the user named; what is tested on stays when files are left out."""
     where: dict[str, set[Part]] = {}
     for group, part in zip(groups, parts, strict=True):
         where.setdefault(group, set()).add(part)
-    return [
-        Problem(file=group, kind="group across parts", text=f"group {group} lies in {' and '.join(sorted(found))}")
-        for group, found in where.items()
-        if len(found) > 1 and any(pair.part is not None for pair in pairs)
-    ]
+    order = ("train", "val", "test")
+    problems: list[Problem] = []
+    for group, found in where.items():
+        if len(found) < 2 or all(pair.part is None for pair in pairs):
+            continue
+        last = max(found, key=order.index)
+        files = tuple(
+            file
+            for pair, own, part in zip(pairs, groups, parts, strict=True)
+            if own == group and part != last
+            for file in files_of(root, pair.image)
+        )
+        text = f"group {group} lies in {' and '.join(sorted(found))}"
+        problems.append(Problem(file=group, kind="group across parts", text=text, files=files))
+    return problems

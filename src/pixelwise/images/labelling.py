@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pixelwise.images.class_list import COLOURS, MOST_CLASSES, list_classes
 from pixelwise.images.legend import Entry, Legend
 from pixelwise.images.mask_faults import smoothed, unexpected
-from pixelwise.images.records import DataOptions, Labelling, Problem, Task
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import DataOptions, Labelling, Task
 from pixelwise.images.survey import Values
 from pixelwise.images.value_table import MOST_GUESSED, Table, coded_values, name_of, packed
 from pixelwise.wording import counted
@@ -39,20 +40,34 @@ def read_meaning(masks: dict[str, Values], legend: Legend, options: DataOptions)
     options : DataOptions
         `task`, `classes`, `ignore_index` and `foreground` are used; they win over the data.
     """
-    coloured = any(mask.coloured for mask in masks.values())
+    in_colour = [name for name, mask in masks.items() if mask.coloured]
+    # a few masks in colour among numbers are faults of theirs, not what the set is coded by
+    strays = in_colour if 2 * len(in_colour) < len(masks) and not legend.has_colours else []
+    masks = {name: mask for name, mask in masks.items() if name not in strays}
+    coloured = len(in_colour) > len(strays)
     counts = {name: coded_values(mask, coloured) for name, mask in masks.items()}
     table = Table(masks, counts, coloured, legend, options)
+    for name in strays:
+        table.fault("mixed mask kinds", "colours, where most masks hold numbers", name)
     ignore = _ignore_value(table)
-    if coloured and not legend.has_colours:
+    if coloured and not legend.has_colours and _colours_are_classes(table):
+        entries: tuple[Entry, ...] = ()
+        table.told.append(f"Each of the {len(table.values)} colours is taken as a class, as you said (--task).")
+    elif coloured and not legend.has_colours:
         colours = ", ".join(name_of(value, True) for value in table.values[:12])
         more = f" and {len(table.values) - 12} more" if len(table.values) > 12 else ""
         table.fault("colours without classes", f"{len(table.values)} colours in the masks: {colours}{more}")
-        entries: tuple[Entry, ...] = ()
+        entries = ()
     else:
         entries = _usable_entries(table)
     task = _task(table, entries, ignore)
     labelling = _instances(table, ignore) if task == "instance" else list_classes(table, task, entries, ignore)
     return Understood(labelling=labelling, told=tuple(table.told), problems=tuple(table.problems))
+
+
+def _colours_are_classes(table: Table) -> bool:
+    """Say whether the user wants every colour as a class, and there are few enough for that."""
+    return table.options.task in ("binary", "multiclass") and len(table.values) <= MOST_GUESSED
 
 
 def _ignore_value(table: Table) -> int | None:

@@ -14,15 +14,10 @@ from pathlib import Path
 
 from pixelwise.errors import BadDataset, printable
 from pixelwise.images.files import SUFFIXES
-from pixelwise.images.names import (
-    Role,
-    looks_like_masks,
-    natural,
-    pairing_name,
-    read_folder_name,
-)
+from pixelwise.images.names import Role, looks_like_masks, natural, pairing_name, read_folder_name
 from pixelwise.images.pairing import fewer_values, pair_place, part_by_suffix
-from pixelwise.images.records import DataOptions, Part, Problem
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import DataOptions, Part
 from pixelwise.wording import counted
 
 Place = tuple[str, ...]

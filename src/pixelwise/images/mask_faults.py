@@ -1,4 +1,6 @@
-"""Masks whose values cannot be meant: smoothed edges, and pictures in the place of masks."""
+"""Masks that cannot be meant: smoothed edges, pictures in the place of masks, and two masks that were exchanged."""
+
+from collections.abc import Sequence
 
 from pixelwise.images.survey import MANY, Values
 
@@ -42,3 +44,30 @@ def unexpected(mask: Values, most: int | None) -> str | None:
     if regions < 3 * count or sum(areas) > 16 * regions:
         return None
     return f"{count} values in {regions} areas: a picture rather than a mask"
+
+
+def find_exchanged(sizes: Sequence[tuple[tuple[int, int] | None, tuple[int, int] | None]]) -> dict[int, int]:
+    """Find pairs of images whose masks were exchanged: each mask has the size of the other image, and no third fits.
+
+    Parameters
+    ----------
+    sizes : sequence of (size, size)
+        Of each image and of its mask, (height, width); None where it could not be read.
+
+    Returns
+    -------
+    dict
+        Index of an image -> index of the image whose mask is its own.
+
+    Examples
+    --------
+    >>> find_exchanged([((10, 20), (30, 40)), ((5, 5), (5, 5)), ((30, 40), (10, 20))])
+    {0: 2, 2: 0}
+    """
+    wrong = [index for index, (image, mask) in enumerate(sizes) if image and mask and image != mask]
+    found: dict[int, int] = {}
+    for one in wrong:
+        others = [other for other in wrong if sizes[other] == sizes[one][::-1]]
+        if len(others) == 1 and sum(sizes[other] == sizes[one] for other in wrong) == 1:
+            found[one] = others[0]
+    return found

@@ -10,7 +10,8 @@ import numpy as np
 from pixelwise.errors import BadImage, printable
 from pixelwise.images.files import read_mask
 from pixelwise.images.names import SUFFIXES_OF_MASKS, pairing_name, without_role
-from pixelwise.images.records import DataOptions, Problem
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import DataOptions
 from pixelwise.wording import counted
 
 
@@ -47,7 +48,8 @@ def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], option
             chosen[wanted[0]] = masks_by_name[names[0]]
         elif wanted:
             text = "could be the mask of the same image as " + printable(masks_by_name[names[0]].name)
-            problems += [_problem(root, masks_by_name[n], "duplicate name", text) for n in names[1:] or names]
+            files = (*(masks_by_name[n] for n in names), *(by_name[n] for n in wanted))
+            problems += [_problem(root, masks_by_name[n], "duplicate name", text, files) for n in names[1:] or names]
         else:
             orphans += [masks_by_name[name] for name in names]
     missing = [by_name[name] for name in by_name if name not in chosen]
@@ -151,11 +153,12 @@ def _unique(root: Path, files: Sequence[Path], problems: list[Problem]) -> dict[
     for path in files:
         other = by_name.setdefault(pairing_name(path), path)
         if other is not path:
-            problems.append(
-                _problem(root, path, "duplicate name", f"same name as {printable(other.relative_to(root))}")
-            )
+            # which of them belongs to the other files of this name cannot be known: leaving out means both
+            text = f"same name as {printable(other.relative_to(root))}"
+            problems.append(_problem(root, path, "duplicate name", text, (other, path)))
     return by_name
 
 
-def _problem(root: Path, path: Path, kind: str, text: str) -> Problem:
-    return Problem(file=printable(path.relative_to(root)), kind=kind, text=text)
+def _problem(root: Path, path: Path, kind: str, text: str, files: Sequence[Path] = ()) -> Problem:
+    concerned = tuple(printable(file.relative_to(root)) for file in files)
+    return Problem(file=printable(path.relative_to(root)), kind=kind, text=text, files=concerned)

@@ -7,77 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from pixelwise.errors import BadOption
+from pixelwise.images.problems import Problem
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
 Part = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
 
 BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "void", "unlabelled", "unlabeled")
-
-# kind of problem -> (what was expected, the mend). One table, so that every file of a kind is told alike.
-KINDS: dict[str, tuple[str, str]] = {
-    "no images": (
-        "images and masks",
-        "Give the folder that holds them, such as DATA with images/ and masks/, or with a folder of images per class.",
-    ),
-    "one image only": ("at least 2 images with masks", "One trains, one validates: add a second pair."),
-    "no training images": ("a train part", "Add train/images and train/masks, or drop the part folders."),
-    "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
-    "missing mask": ("a mask for every image", "Add it, or leave such images aside with --allow-missing."),
-    "orphan mask": ("an image for every mask", "Add it, or leave such masks aside with --allow-missing."),
-    "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
-    "unreadable image": ("an image that can be read", "Save it again as PNG or TIFF, or remove it."),
-    "unreadable mask": ("a mask that can be read", "Save it again as PNG or TIFF, or remove it."),
-    "float mask": ("whole numbers in a mask", "Save class or object numbers as 8- or 16-bit PNG or TIFF."),
-    "size mismatch": ("masks of the size of their images", "Export the mask again at the size of its image."),
-    "mixed channels": ("images of one channel count", "Save all with the same channels, or keep one kind."),
-    "mixed depths": ("images of one pixel type", "Save all with the same bit depth."),
-    "mask is the image": ("a mask with class or object numbers", "Put the drawn mask in place of the picture."),
-    "lossy mask": ("the exact values of a mask", "Export the masks as PNG or TIFF: JPEG smears their values."),
-    "anti-aliased mask": (
-        "the exact values of a mask",
-        "Export without smoothing, with nearest-neighbour scaling.",
-    ),
-    "too many values": (
-        "at most 254 classes, or one connected area per object",
-        "Check that these files are masks; say what they are with --task.",
-    ),
-    "unknown values": (
-        "only the values of the known classes",
-        "Add them to classes.txt or --classes, or leave one out with --ignore-index.",
-    ),
-    "unknown colours": ("only the colours of classes.txt", "Add a line `index name R,G,B` for each."),
-    "colours without classes": (
-        "a table of colours",
-        "Write classes.txt beside the folders: one line `index name R,G,B` per class.",
-    ),
-    "names do not fit": ("a name for every class", "Give as many names with --classes as there are classes."),
-    "all background": ("something marked in at least one mask", "Check that the masks were exported."),
-    "one class only": ("at least two classes", "Check the masks, --classes and --ignore-index."),
-    "class missing in training": ("every class in the training part", "Move an image that shows it to train."),
-    "part without foreground": ("marked pixels in every part", "Check that part's masks."),
-    "duplicate across parts": (
-        "no image in two parts",
-        "Remove one, or accept too good scores with --allow-duplicates.",
-    ),
-    "near duplicate across parts": (
-        "different images in the parts",
-        "Scores may be too good; keep related images in one part.",
-    ),
-    "duplicate image": ("different images", "The copies stay together in one part; remove one if unwanted."),
-    "conflicting masks": ("one mask per image", "The same image has different masks: keep the right one."),
-    "empty class folder": ("images in every class folder", "Fill the folder, or remove it."),
-    "image outside a class": ("every image in the folder of its class", "Move it into the folder of its class."),
-    "one class folder only": ("at least two class folders", "Add a folder of images of another class."),
-    "class missing in a part": ("every class in every part", "Its scores are unknown there: move some images."),
-    "image in two classes": (
-        "one class per image",
-        "Keep the right one: otherwise the network is taught both.",
-    ),
-    "unreadable description": ("a description that can be read", "Mend or remove the file; it was left aside."),
-    "group across parts": ("each group in one part", "Move its images into one part, or mend --group-by."),
-    "groups too large": ("groups small enough to split", "Give parts as folders train/ and val/."),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +37,12 @@ class DataOptions:
     val_share : float
         Share of the training images that validate when no validation part is given.
     allow_missing, allow_duplicates : bool
-        Leave images without mask aside; accept equal images in two parts.
+        Leave images without mask aside; accept equal images in two splits.
+    skip_bad : bool
+        Leave out every file that has a problem, instead of refusing the data set.
+    conflicts : str
+        What happens to copies of one image whose masks (or classes) differ: "keep" keeps all of them, in one split;
+        "drop" leaves all of them out; "first" keeps the first, in natural order of the names.
     pages : int or None
         How many pages of a TIFF are channels of one image.
     """
@@ -116,6 +57,8 @@ class DataOptions:
     val_share: float = 0.2
     allow_missing: bool = False
     allow_duplicates: bool = False
+    skip_bad: bool = False
+    conflicts: Literal["keep", "drop", "first"] = "keep"
     pages: int | None = None
 
     def __post_init__(self) -> None:
@@ -202,26 +145,6 @@ def has_background(task: str, classes: Sequence[str]) -> bool:
     only where its name says so: in street scenes class 0 may be the sky.
     """
     return task != "multiclass" or classes[0].strip().casefold() in BACKGROUND_NAMES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something in a data set that is not as it should be; `kind` is a key of `KINDS`."""
-
-    file: str
-    kind: str
-    text: str
-    fatal: bool = True
-
-    @property
-    def expected(self) -> str:
-        """What should have been there."""
-        return KINDS[self.kind][0]
-
-    @property
-    def mend(self) -> str:
-        """What to do about it."""
-        return KINDS[self.kind][1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,45 +1,9 @@
-"""Equal and near-equal images, and the fixed split that never parts them."""
+"""Fixed splits that never part a group: validation images, balanced ones, and folds."""
 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-
-import numpy as np
-from jaxtyping import Float32
-
-from pixelwise.images.survey import SKETCH
-
-NEAR = 0.97  # correlation of sketches from which on two images are taken as copies of one
-_BLOCK = 512  # rows of the comparison held at once
-
-
-def near_pairs(
-    sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
-) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (i < j) of images that are near-equal, also flipped or turned.
-
-    Parameters
-    ----------
-    sketches : (images, 1024) float32
-        As made by `survey.sketch`, flattened; zeros (flat pictures) are near to nothing.
-    threshold : float
-        Correlation from which on a pair is near.
-    upright : bool
-        Compare with the image and its mirror image alone, a quarter of the work: photographs keep their up.
-    """
-    count = len(sketches)
-    squares = sketches.reshape(count, SKETCH, SKETCH)
-    turns = range(1) if upright else range(4)
-    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in turns]
-    flat = [np.ascontiguousarray(t).reshape(count, -1) for t in turned]
-    for start in range(0, count, _BLOCK):
-        block = sketches[start : start + _BLOCK]
-        best = np.max([block @ other[start:].T for other in flat], axis=0)
-        rows, columns = np.nonzero(best >= threshold)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            if column > row:
-                yield start + row, start + column
+from collections.abc import Hashable, Sequence
 
 
 def join(count: int, links: Sequence[tuple[int, int]]) -> list[int]:

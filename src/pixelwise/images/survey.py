@@ -18,7 +18,8 @@ from scipy import ndimage
 from pixelwise.errors import BadImage
 from pixelwise.images.files import MaskImage, probe, read_image, read_mask
 from pixelwise.images.layouts import Pair
-from pixelwise.images.records import Colour, Problem
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import Colour
 from pixelwise.wording import counted
 
 SKETCH = 32
@@ -67,6 +68,8 @@ class Survey:
 
     channels: int = 0
     dtype: str = ""
+    size: tuple[int, int] | None = None
+    mask_size: tuple[int, int] | None = None
     digest: str = ""
     sketch: bytes = b""
     mask: Values | None = None
@@ -96,6 +99,8 @@ def survey(task: tuple[Pair, int | None]) -> Survey:
     return Survey(
         channels=0 if pixels is None else pixels.shape[0],
         dtype="" if pixels is None else str(pixels.dtype),
+        size=None if pixels is None else (pixels.shape[1], pixels.shape[2]),
+        mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
         digest="" if pixels is None else digest(pixels),
         sketch=b"" if pixels is None else sketch(pixels).tobytes(),
         mask=None if mask is None else measure_values(mask),
@@ -115,6 +120,7 @@ def survey_photo(task: tuple[Path, int | None]) -> Survey:
     return Survey(
         channels=pixels.shape[0],
         dtype=str(pixels.dtype),
+        size=(pixels.shape[1], pixels.shape[2]),
         digest=digest(pixels),
         sketch=sketch(pixels).tobytes(),
         notes=image.warnings,

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from pixelwise.images.legend import Legend
-from pixelwise.images.records import Colour, DataOptions, Problem
+from pixelwise.images.problems import Problem
+from pixelwise.images.records import Colour, DataOptions
 from pixelwise.images.survey import Values
 
 MOST_GUESSED = 40  # more values shared between files are taken for classes only where the data say so

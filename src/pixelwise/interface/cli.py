@@ -23,6 +23,7 @@ from pixelwise.interface.cli_parts import (
     AllowMissing,
     Budget,
     Classes,
+    Conflicts,
     Device,
     Foreground,
     GroupBy,
@@ -34,6 +35,7 @@ from pixelwise.interface.cli_parts import (
     Pages,
     Runtime,
     Seed,
+    SkipBad,
     Task,
     ValShare,
     show,
@@ -120,6 +122,8 @@ def train(
     pages: Pages = None,
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
+    skip_bad: SkipBad = False,
+    conflicts: Conflicts = "keep",
 ) -> None:
     """Train a model on a folder of images and masks, or of images in class folders."""
     from pixelwise.workflow.train import train as verb
@@ -169,6 +173,8 @@ def evaluate(
     pages: Pages = None,
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
+    skip_bad: SkipBad = False,
+    conflicts: Conflicts = "keep",
 ) -> None:
     """Score a run on labelled images, with intervals."""
     from pixelwise.workflow.evaluate import evaluate as verb

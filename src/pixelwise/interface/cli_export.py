@@ -9,6 +9,7 @@ from pixelwise.interface.cli_parts import (
     AllowDuplicates,
     AllowMissing,
     Classes,
+    Conflicts,
     Foreground,
     GroupBy,
     IgnoreIndex,
@@ -16,6 +17,7 @@ from pixelwise.interface.cli_parts import (
     Json,
     Masks,
     Pages,
+    SkipBad,
     Task,
     ValShare,
     show,
@@ -53,6 +55,8 @@ def export(
     pages: Pages = None,
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
+    skip_bad: SkipBad = False,
+    conflicts: Conflicts = "keep",
 ) -> None:
     """Write a run as a file that other programs run, with the proof that it says the same."""
     options = data_options(locals())

@@ -11,6 +11,7 @@ from pixelwise.interface.cli_parts import (
     AllowDuplicates,
     Budget,
     Classes,
+    Conflicts,
     Device,
     Foreground,
     GroupBy,
@@ -21,6 +22,7 @@ from pixelwise.interface.cli_parts import (
     Overrides,
     Pages,
     Seed,
+    SkipBad,
     Task,
     ValShare,
     show,
@@ -54,6 +56,8 @@ def forecast(
     group_by: GroupBy = None,
     pages: Pages = None,
     allow_duplicates: AllowDuplicates = False,
+    skip_bad: SkipBad = False,
+    conflicts: Conflicts = "keep",
 ) -> None:
     """Say what more masks would bring, with an interval, and which images to label next."""
     options = data_options(locals())

@@ -11,6 +11,7 @@ from pixelwise.interface.cli_parts import (
     AllowDuplicates,
     AllowMissing,
     Classes,
+    Conflicts,
     Foreground,
     GroupBy,
     IgnoreIndex,
@@ -18,6 +19,7 @@ from pixelwise.interface.cli_parts import (
     Json,
     Masks,
     Pages,
+    SkipBad,
     Task,
     ValShare,
     show,
@@ -67,6 +69,8 @@ def inspect(
     pages: Pages = None,
     allow_missing: AllowMissing = False,
     allow_duplicates: AllowDuplicates = False,
+    skip_bad: SkipBad = False,
+    conflicts: Conflicts = "keep",
 ) -> None:
     """Show what was understood of data, what a run is made of, or a network: its layers, sizes and drawing."""
     from pixelwise.workflow.inspect import inspect as verb

@@ -22,7 +22,9 @@ ValShare = Annotated[float, typer.Option(help="Share that validates when no vali
 GroupBy = Annotated[str | None, typer.Option(help="Regular expression with one group: equal finds stay together.")]
 Pages = Annotated[int | None, typer.Option(help="Take TIFF stacks of this many pages as channels.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave images without mask aside.")]
-AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accept equal images in two parts.")]
+AllowDuplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Accept equal images in two splits.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files with problems, and say which.")]
+Conflicts = Annotated[str, typer.Option(help="Copies of an image whose masks differ: keep, drop or first.")]
 Runtime = Annotated[str, typer.Option(help="auto, torch, onnx, openvino, torch-bf16, openvino-bf16 or torch-compile.")]
 
 

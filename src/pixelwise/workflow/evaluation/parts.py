@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, DataOptions, Dataset, examine, refuse
+from pixelwise.images.skipping import say_left_out
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
 
@@ -38,6 +39,7 @@ def understand(root: Path, options: DataOptions, seed: int, progress: Progress) 
     """
     dataset = examine(root, options, seed, progress)
     refuse(dataset, but=TRAINING_ONLY)
+    progress.tell(*say_left_out(dataset.problems))
     return dataset
 
 

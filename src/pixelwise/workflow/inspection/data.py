@@ -1,5 +1,6 @@
 """Inspect, of a data folder: what was understood of it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from pixelwise.errors import OutputFailed
 from pixelwise.images.cases import DataOptions, Dataset, examine
 from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
 from pixelwise.images.photo_fingerprint import PhotoFingerprint, measure_photos
+from pixelwise.images.problems import Problem
+from pixelwise.images.refusal import ways_out
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
@@ -43,7 +46,8 @@ class InspectedData:
             "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
             "told": list(self.dataset.told),
             "problems": [
-                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in self.dataset.problems
+                {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal, "left_out": p.left_out}
+                for p in self.dataset.problems
             ],
             "fingerprint": asdict(self.fingerprint) if self.fingerprint else None,
             "contact_sheet": str(self.sheet) if self.sheet else None,
@@ -60,14 +64,26 @@ class InspectedData:
         if labelling.task == "classification":
             lines += describe_classes(self.dataset, self.fingerprint)
         problems = self.dataset.problems
-        if problems:
-            lines += ["", f"{counted(len(problems), 'problem')}:"]
-            lines += [f"  {p.file}: {p.text}" for p in problems[:PROBLEMS_SHOWN]]
-            if len(problems) > PROBLEMS_SHOWN:
-                lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")
+        stops = "problem that stops a training", "problems that stop a training"
+        left_out = "problem whose files were left out", "problems whose files were left out"
+        lines += _list_problems(*stops, [p for p in problems if p.fatal])
+        lines += [f"  {line}" for line in ways_out(self.dataset)]
+        lines += _list_problems(*left_out, [p for p in problems if p.left_out])
+        lines += _list_problems("warning", "warnings", [p for p in problems if not p.fatal and not p.left_out])
         if self.sheet:
             lines += ["", f"Contact sheet: {self.sheet}"]
         return "\n".join(lines)
+
+
+def _list_problems(one: str, many: str, problems: Sequence[Problem]) -> list[str]:
+    """Return a headline with the number of problems, and a line for each of the first."""
+    if not problems:
+        return []
+    lines = ["", f"{counted(len(problems), one, many)}:"]
+    lines += [f"  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:PROBLEMS_SHOWN]]
+    if len(problems) > PROBLEMS_SHOWN:
+        lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")
+    return lines
 
 
 def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:

@@ -1,0 +1,90 @@
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drawn import image, mask, pairs, save
+from pixelwise.images.cases import DataOptions, examine, understand
+
+
+def conflicting(root: Path) -> Path:
+    """Six images; two of them again with other masks, one of the two recompressed."""
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        blocks = rng.integers(40, 200, (12, 14), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        save(root / f"images/{index}.png", blocks)
+        save(root / f"masks/{index}.png", mask(index, size=(96, 112)))
+    for source, copy in ((1, 7), (3, 8)):
+        picture = Image.open(root / f"images/{source}.png")
+        if copy == 8:
+            file = BytesIO()
+            picture.save(file, "JPEG", quality=85)
+            picture = Image.open(file)
+        save(root / f"images/{copy}.png", np.asarray(picture))
+        save(root / f"masks/{copy}.png", mask(source + 2, size=(96, 112)))
+    return root
+
+
+def names(root: Path, **options: object) -> set[str]:
+    return {case.name for case in understand(root, DataOptions(**options)).cases}
+
+
+def test_copies_with_differing_masks_are_a_warning_that_names_the_flag(tmp_path: Path) -> None:
+    dataset = understand(conflicting(tmp_path))
+    found = [problem for problem in dataset.problems if problem.kind == "conflicting masks"]
+    assert [(p.file, p.fatal, p.left_out) for p in found] == [("1", False, False), ("3", False, False)]
+    (told,) = [text for text in dataset.told if "--conflicts" in text]
+    assert "1 ~ 7" in told
+    assert "3 ~ 8" in told
+    for seed in range(6):
+        parts = {case.name: case.part for case in understand(tmp_path, seed=seed).cases}
+        assert parts["1"] == parts["7"]
+        assert parts["3"] == parts["8"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [("keep", "01234578"), ("first", "012345"), ("drop", "0245")],
+)
+def test_the_user_chooses_what_becomes_of_them(tmp_path: Path, choice: str, left: str) -> None:
+    assert names(conflicting(tmp_path), conflicts=choice) == set(left)
+
+
+def test_what_was_left_out_is_told_by_name_and_count(tmp_path: Path) -> None:
+    dataset = understand(conflicting(tmp_path), DataOptions(conflicts="first"))
+    (told,) = [text for text in dataset.told if "left out" in text]
+    assert "2 files" in told
+    assert "images/7.png" in told
+    assert "images/8.png" in told
+    assert all(p.left_out for p in dataset.problems if p.kind == "conflicting masks")
+
+
+def test_equal_copies_with_equal_masks_are_no_conflict(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    save(tmp_path / "images/again.png", image(0))
+    save(tmp_path / "masks/again.png", mask(0))
+    assert {p.kind for p in understand(tmp_path).problems} == {"duplicate image"}
+    assert "again" in names(tmp_path, conflicts="drop")
+
+
+def test_near_copies_alone_never_stop_a_training(tmp_path: Path) -> None:
+    # a film of two scenes that mirror each other: every image is a near copy of every other
+    rng = np.random.default_rng(0)
+    scene = rng.integers(20, 200, (12, 14)).repeat(8, 0).repeat(8, 1)
+    for index in range(6):
+        turned = scene if index % 2 else scene[:, ::-1]
+        save(tmp_path / f"images/{index}.png", (turned + rng.integers(0, 4, turned.shape)).astype(np.uint8))
+        save(tmp_path / f"masks/{index}.png", mask(index, size=turned.shape))
+    dataset = examine(tmp_path)
+    assert not any(problem.fatal for problem in dataset.problems)
+    assert dataset.part("val")
+    assert any("nearly equal to one another" in text for text in dataset.told)
+
+
+def test_control_equal_copies_alone_do(tmp_path: Path) -> None:
+    for index in range(4):
+        save(tmp_path / f"images/{index}.png", image(0))
+        save(tmp_path / f"masks/{index}.png", mask(0))
+    assert {p.kind for p in examine(tmp_path).problems if p.fatal} == {"groups too large"}

@@ -1,0 +1,201 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from drawn import SIZE, coloured, image, mask, pairs, save, several
+from pixelwise.errors import BadDataset
+from pixelwise.images.cases import DataOptions, examine, understand
+from pixelwise.images.problems import CONFLICTS, KINDS, STAGES, Problem
+
+SKIP = DataOptions(skip_bad=True)
+Spoil = Callable[[Path], object]
+
+
+def table(root: Path) -> None:
+    (root / "classes.txt").write_text("0 ground\n255 cell\n")
+
+
+def four_channels(root: Path) -> None:
+    (root / "images/case_0.png").unlink()
+    tifffile.imwrite(
+        root / "images/case_0.tif", image(0, (4, *SIZE)), photometric="minisblack", planarconfig="separate"
+    )
+
+
+def float_mask(root: Path) -> None:
+    (root / "masks/case_0.png").unlink()
+    tifffile.imwrite(root / "masks/case_0.tif", mask(0) * np.float32(0.3))
+
+
+def lossy(root: Path) -> None:
+    (root / "masks/case_0.png").unlink()
+    save(root / "masks/case_0.jpg", mask(0))
+
+
+def smooth(array: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.gaussian_filter(array.astype(float), 0.7).round().astype(np.uint8)
+
+
+# what is done to six sound pairs -> the kind of problem; case_0 is the one that goes
+SPOILED: tuple[tuple[str, Spoil], ...] = (
+    ("missing mask", lambda r: (r / "masks/case_0.png").unlink()),
+    ("orphan mask", lambda r: (r / "images/case_0.png").unlink()),
+    ("duplicate name", lambda r: save(r / "images/case_0.tif", image(50))),
+    ("unreadable image", lambda r: (r / "images/case_0.png").write_bytes(b"")),
+    ("unreadable mask", lambda r: (r / "masks/case_0.png").write_bytes(b"")),
+    ("float mask", float_mask),
+    ("size mismatch", lambda r: save(r / "masks/case_0.png", mask(0, size=(30, 31)))),
+    ("mixed channels", four_channels),
+    ("mask is the image", lambda r: shutil.copy(r / "images/case_0.png", r / "masks/case_0.png")),
+    ("lossy mask", lossy),
+    ("anti-aliased mask", lambda r: save(r / "masks/case_0.png", smooth(mask(0)))),
+    ("too many values", lambda r: (table(r), save(r / "masks/case_0.png", image(90)))),
+    ("unknown values", lambda r: (table(r), save(r / "masks/case_0.png", mask(0, 7)))),
+    ("mixed mask kinds", lambda r: save(r / "masks/case_0.png", coloured(0))),
+)
+
+
+@pytest.mark.parametrize(("kind", "spoil"), SPOILED, ids=[kind for kind, _ in SPOILED])
+def test_training_begins_without_the_offending_file(kind: str, spoil: Spoil, tmp_path: Path) -> None:
+    spoil(pairs(tmp_path))
+    with pytest.raises(BadDataset, match="--skip-bad") as caught:
+        understand(tmp_path)
+    assert KINDS[kind][0] in str(caught.value) or kind in str(caught.value)
+    dataset = understand(tmp_path, SKIP)
+    assert {case.name for case in dataset.cases} == {f"case_{index}" for index in range(1, 6)}
+    assert dataset.labelling.values == (0, 255), "a bad mask decides nothing"
+    assert [p.kind for p in dataset.problems if p.left_out] == [kind]
+    assert any("left out (--skip-bad)" in text and kind in text and "case_0" in text for text in dataset.told)
+
+
+def given_splits(root: Path, draw: Callable[[int], np.ndarray] = mask) -> None:
+    for index, part in enumerate(("train", "val", "test")):
+        pairs(root / part, 4, draw=draw, first=10 * index)
+
+
+def test_copies_in_two_splits_are_left_out_of_the_training(tmp_path: Path) -> None:
+    given_splits(tmp_path)
+    for kind in ("images", "masks"):
+        shutil.copy(tmp_path / f"train/{kind}/case_0.png", tmp_path / f"test/{kind}/again.png")
+    dataset = understand(tmp_path, SKIP)
+    assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (1, 2, 3)}
+    assert "test/again" in {case.name for case in dataset.part("test")}
+
+
+def test_a_group_in_two_splits_is_left_out_of_the_training(tmp_path: Path) -> None:
+    given_splits(tmp_path)
+    save(tmp_path / "test/images/case_3b.png", image(99))
+    save(tmp_path / "test/masks/case_3b.png", mask(1))
+    group_by = r"^(case_\d+)"
+    with pytest.raises(BadDataset, match=r"--group-by.*--skip-bad"):
+        understand(tmp_path, DataOptions(group_by=group_by))
+    dataset = understand(tmp_path, DataOptions(group_by=group_by, skip_bad=True))
+    assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (0, 1, 2)}
+
+
+def test_images_of_a_class_that_training_lacks_are_left_out(tmp_path: Path) -> None:
+    given_splits(tmp_path, several(1, 2))
+    save(tmp_path / "val/masks/case_10.png", several(1, 2, 3)(0))
+    dataset = understand(tmp_path, SKIP)
+    assert dataset.labelling.values == (0, 1, 2)
+    assert len(dataset.part("val")) == 3
+
+
+def test_class_folders_lose_what_cannot_be_used(tmp_path: Path) -> None:
+    for label, first in (("cat", 0), ("dog", 10)):
+        for index in range(5):
+            save(tmp_path / label / f"{label}_{index}.png", image(first + index, (20, 24)))
+    (tmp_path / "cat/cat_0.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    save(tmp_path / "loose.png", image(77))
+    with pytest.raises(BadDataset, match="--skip-bad"):
+        understand(tmp_path)
+    dataset = understand(tmp_path, SKIP)
+    assert len(dataset.cases) == 9
+    assert {p.kind for p in dataset.problems if p.left_out} == {
+        "unreadable image", "empty class folder", "image outside a class",
+    }  # fmt: skip
+
+
+def test_copies_in_two_classes_follow_the_conflicts_flag(tmp_path: Path) -> None:
+    for label, first in (("cat", 0), ("dog", 10)):
+        for index in range(5):
+            save(tmp_path / label / f"{index}.png", image(first + index, (20, 24)))
+    shutil.copy(tmp_path / "cat/0.png", tmp_path / "dog/copy.png")
+    left = {
+        choice: len(understand(tmp_path, DataOptions(conflicts=choice)).cases) for choice in ("keep", "drop", "first")
+    }
+    assert left == {"keep": 11, "drop": 9, "first": 10}
+
+
+def test_a_good_set_loses_nothing(tmp_path: Path) -> None:
+    assert understand(pairs(tmp_path), SKIP) == understand(tmp_path)
+
+
+def test_nothing_usable_left_is_refused(tmp_path: Path) -> None:
+    pairs(tmp_path, draw=lambda seed: mask(seed)[1:])
+    with pytest.raises(BadDataset, match="6 x size mismatch") as caught:
+        understand(tmp_path, SKIP)
+    assert "--skip-bad leaves" not in str(caught.value)
+    with pytest.raises(BadDataset) as caught:
+        understand(tmp_path)
+    assert "--skip-bad" not in str(caught.value), "no way out where nothing would be left"
+
+
+def test_one_image_left_says_how_it_came_to_that(tmp_path: Path) -> None:
+    pairs(tmp_path, 3)
+    for index in (0, 1):
+        (tmp_path / f"images/case_{index}.png").write_bytes(b"")
+    with pytest.raises(BadDataset, match=r"at least 2 images.*2 files with problems were left out"):
+        understand(tmp_path, SKIP)
+
+
+def test_colours_without_a_table_have_a_flag(tmp_path: Path) -> None:
+    pairs(tmp_path, draw=coloured)
+    with pytest.raises(BadDataset, match="--task multiclass"):
+        understand(tmp_path)
+    labelling = understand(tmp_path, DataOptions(task="multiclass")).labelling
+    assert labelling.colours == ((0, 0, 0), (0, 0, 255), (255, 0, 0))
+    assert labelling.coded_by_colour
+
+
+def test_exchanged_masks_are_named(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for index, size in ((0, (30, 50)), (1, (44, 28))):
+        save(tmp_path / f"images/case_{index}.png", image(index, size))
+        save(tmp_path / f"masks/case_{1 - index}.png", mask(index, size=size))
+    texts = {p.file: p.text for p in examine(tmp_path).problems}
+    assert "exchanged with that of images/case_1.png" in texts["images/case_0.png"]
+    assert "exchanged with that of images/case_0.png" in texts["images/case_1.png"]
+
+
+def test_every_kind_that_names_files_is_in_one_stage_and_known() -> None:
+    kinds = [kind for stage in STAGES for kind in stage]
+    assert len(set(kinds)) == len(kinds)
+    assert set(kinds) <= set(KINDS)
+    assert not any(Problem(file="", kind=kind, text="").skippable for kind in kinds)
+
+
+# fatal problems that concern the whole set, and what each of them needs: there is no file to leave out
+WHOLE_SET = {
+    "no images": "data", "one image only": "data", "no training images": "data", "all background": "data",
+    "one class only": "data", "one class folder only": "data", "part without foreground": "data",
+    "ambiguous folders": "--images", "colours without classes": "--task", "names do not fit": "--classes",
+    "groups too large": "--group-by",
+}  # fmt: skip
+NEVER_FATAL = {
+    "mixed depths", "near duplicate across parts", "duplicate image", "class missing in a part",
+    "unreadable description", *CONFLICTS,
+}  # fmt: skip
+
+
+def test_every_fatal_kind_has_a_way_out() -> None:
+    by_file = {kind for stage in STAGES for kind in stage} - CONFLICTS
+    assert by_file | set(WHOLE_SET) | NEVER_FATAL == set(KINDS)
+    assert all(flag == "data" or flag in KINDS[kind][1] for kind, flag in WHOLE_SET.items())
