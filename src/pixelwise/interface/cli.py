@@ -38,15 +38,17 @@ from pixelwise.interface.cli_parts import (
 )
 from pixelwise.interface.flags import data_options as _options
 from pixelwise.interface.flags import large_compression, large_format, numbers
+from pixelwise.interface.overview import PURPOSE, overview, version
 from pixelwise.parallel import let_idle_threads_sleep
 
 STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
     name="pixelwise",
-    help="From a folder of images, with masks or in class folders, to a model that can be trusted.",
+    help=PURPOSE,
     no_args_is_help=True,
     add_completion=False,
+    add_help_option=False,  # Typer's own makes every `COMMAND --help` load pydantic, at twice the time
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -69,19 +71,25 @@ def _headword(error: PixelwiseError) -> str:
     return "Stopped" if isinstance(error, Interrupted) else "Error"
 
 
-def _version(wanted: bool) -> bool:
+def _print_version(wanted: bool) -> None:
     if wanted:
-        from pixelwise import __version__
-
-        typer.echo(__version__)
+        typer.echo(version())
         raise typer.Exit
-    return wanted
+
+
+def _print_overview(wanted: bool) -> None:
+    if wanted:
+        typer.echo(overview())
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    help: Annotated[
+        bool, typer.Option("--help", callback=_print_overview, is_eager=True, help="Show this message and exit.")
     ] = False,
 ) -> None:
     """From a folder of images, with masks or in class folders, to a model that can be trusted."""
