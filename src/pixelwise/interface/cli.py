@@ -71,16 +71,18 @@ def _headword(error: PixelwiseError) -> str:
     return "Stopped" if isinstance(error, Interrupted) else "Error"
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(version())
         raise typer.Exit
+    return wanted
 
 
-def _print_overview(wanted: bool) -> None:
+def _print_overview(wanted: bool) -> bool:
     if wanted:
         typer.echo(overview())
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
