@@ -165,7 +165,7 @@ def test_the_model_holds_the_averaged_weights_of_the_best_validation(
         return 0.9 if len(looked) == best + 1 else 0.1
 
     monkeypatch.setattr(Validation, "score", score)
-    train(data, out=tmp_path / "run", steps=STEPS, seed=3, overrides=SETTINGS)
+    train(data, out=tmp_path / "run", steps=STEPS, seed=3, overrides=(*SETTINGS, "training.tune=false"))
     average = load_file(sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[-1] / "average.safetensors")
     model = load_file(tmp_path / "run" / "model.safetensors")
     equal = [all(torch.equal(weights[name], model[name]) for name in model) for weights in (*looked, average)]
