@@ -108,9 +108,8 @@ def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_heavy_guests_come_in_by_their_doors(path: Path) -> None:
-    for guest, doors in GUESTS.items():
-        if any(name.split(".")[0].split("_")[0] == guest for name in imported(path)):
-            assert any(name_of(path).startswith(door) for door in doors), f"{guest} in {name_of(path)}"
+    came = {name.split(".")[0].split("_")[0] for name in imported(path)} & GUESTS.keys()
+    assert {guest for guest in came if not name_of(path).startswith(tuple(GUESTS[guest]))} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
@@ -124,6 +123,37 @@ def test_a_room_holds_one_sentence_and_is_mirrored_by_tests(room: Path) -> None:
 
 def test_every_file_says_what_it_is_for() -> None:
     assert [name_of(path) for path in FILES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
+
+
+def test_every_file_of_tests_says_what_it_holds() -> None:
+    silent = [path.name for path in TESTS.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert silent == []
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names in backticks that can be nothing but code: words with an underscore inside or in front."""
+    return set(re.findall(r"(?<!`)`([A-Za-z]\w*_\w*|_\w+)(?:\(\))?`(?!`)", text))
+
+
+def docstrings(tree: ast.AST) -> list[str]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def test_docstrings_name_nothing_that_is_gone() -> None:
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+    words = " ".join([code(path) for path in FILES] + [path.relative_to(SOURCE).as_posix() for path in FILES])
+    known = set(re.findall(r"\w+", words))
+    named = {
+        (name_of(path), name) for path, tree in trees.items() for text in docstrings(tree) for name in names_in(text)
+    }
+    assert len(named) > 100
+    assert {(path, name) for path, name in named if name not in known} == set()
+
+
+def test_the_search_for_names_finds_them() -> None:
+    assert names_in("See `weight_store`, `_unet_on()` and `member1.`") == {"weight_store", "_unet_on"}
+    assert names_in("``weight_store``, `cpu.cfs_quota_us`, `zscore`, `tile_size * 2`") == set()
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

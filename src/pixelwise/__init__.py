@@ -3,10 +3,11 @@
 Each verb is one function; they are loaded on first use, so that `import pixelwise` costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # what checkers of types read as true; the module `typing` takes longer than all that is here
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pixelwise.errors import PixelwiseError
     from pixelwise.images.cases import DataOptions
     from pixelwise.workflow.demo import demo
@@ -56,8 +57,10 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a name of the public face on first use."""
+    from importlib import import_module
+
     if name not in _PLACES:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}; it has: {', '.join(__all__)}")
     value = getattr(import_module(_PLACES[name]), name)

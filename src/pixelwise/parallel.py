@@ -7,7 +7,6 @@ a user's script needs no `if __name__ == "__main__"`.
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +100,8 @@ def parallel_map(
     if count == 1 or len(items) < 2:
         yield from map(function, items)
         return
+    from concurrent.futures import ThreadPoolExecutor  # here: `pixelwise COMMAND --help` needs no threads
+
     with ThreadPoolExecutor(count) as pool:
         yield from pool.map(function, items)
 

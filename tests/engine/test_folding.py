@@ -1,3 +1,5 @@
+"""Batch normalisation goes into the convolution before it, and no output changes."""
+
 import pytest
 import torch
 from torch import nn

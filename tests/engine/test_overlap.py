@@ -31,15 +31,18 @@ def test_items_come_in_order_and_not_too_far_ahead() -> None:
 
 
 def test_a_reader_works_while_the_caller_does() -> None:
-    def slow() -> Iterator[int]:
-        for number in range(10):
-            time.sleep(0.02)
+    begun = [threading.Event() for _ in range(10)]
+
+    def items() -> Iterator[int]:
+        for number, event in enumerate(begun):
+            event.set()
             yield number
 
-    began = time.monotonic()
-    for _ in ahead(slow()):
-        time.sleep(0.02)
-    assert time.monotonic() - began < 0.37, "10 x 0.04 s one after the other"
+    waits = [number + 1 < 10 and not begun[number + 1].wait(60) for number in ahead(items())]
+    assert waits == [False] * 10, "the next item is begun while the caller still holds this one"
+    for event in begun:
+        event.clear()
+    assert not any(begun[number + 1].is_set() for number in items() if number < 9), "the control: nobody reads ahead"
 
 
 def test_errors_of_the_reader_reach_the_caller() -> None:

@@ -127,6 +127,19 @@ def test_impossible_options_are_refused() -> None:
         TrainingOptions(warmup_share=1.0)
 
 
+def test_young_averages_forget_the_first_weights() -> None:
+    """After step i they keep (1 + i) / (10 + i) of what was before, however long their window will be."""
+    learner = make_learner(average_share=0.5, learning_rate=1e-2)
+    expected = [p.detach().clone().double() for p in learner.average.parameters()]
+    for i in range(3):
+        learner.step(i, *batch(i))
+        kept = (1 + i) / (10 + i)  # a window of 10 steps alone would keep 0.9
+        for mean, weights in zip(expected, learner.network.parameters(), strict=True):
+            mean.lerp_(weights.detach().double(), 1 - kept)
+    for found, mean in zip(learner.average.parameters(), expected, strict=True):
+        torch.testing.assert_close(found.double(), mean, rtol=1e-4, atol=1e-6)
+
+
 def test_without_an_average_the_weights_of_the_last_step_count() -> None:
     learner = make_learner(average_share=0.0)
     for i in range(3):

@@ -1,5 +1,7 @@
 """Kept parts cover each pixel once, for any size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import canvas_size, mirror_indices, tile_grid
+from pixelwise.geometry.tiles import Tile, blended_grid, canvas_size, mirror_indices, tile_grid, whole_strides
 
 PADDED = Geometry(total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90)
 VALID = Geometry(total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204)
@@ -27,6 +29,29 @@ def test_every_pixel_is_written_once_from_a_legal_read(height: int, width: int, 
         (top, bottom), (left, right) = tile.write
         covered[top:bottom, left:right] += 1
     assert (covered == 1).all()
+
+
+def without_halo(tiles: list[Tile], size: tuple[int, ...], geometry: Geometry, halo: int) -> list[Tile]:
+    """Return the tiles that read less than `halo` pixels around what they keep, though the canvas goes on there."""
+    return [
+        tile
+        for tile in tiles
+        for (r0, r1), (w0, w1), side in zip(tile.read, tile.write, size, strict=True)
+        if not (r0 == 0 or w0 - r0 >= halo) or not (r1 == canvas_size(side, geometry) or r1 - w1 >= halo)
+    ]
+
+
+@given(size=st.tuples(sides, sides), core=st.integers(1, 200), overlapping=st.booleans())
+def test_tiles_read_the_whole_halo(size: tuple[int, int], core: int, overlapping: bool) -> None:
+    overlap = 8 * (whole_strides(core, PADDED) // 16) * overlapping
+    tiles = blended_grid(size, core, PADDED, overlap) if overlap else tile_grid(size, core, PADDED)
+    assert without_halo(tiles, size, PADDED, PADDED.halo) == []
+
+
+def test_control_a_halo_one_stride_short_is_found() -> None:
+    size = (300, 300)
+    short = tile_grid(size, 64, replace(PADDED, halo=PADDED.halo - PADDED.total_stride))
+    assert without_halo(short, size, PADDED, PADDED.halo) != []
 
 
 def test_a_core_as_large_as_the_image_is_one_tile() -> None:

@@ -24,7 +24,7 @@ def test_row(row: Row, tmp_path: Path) -> None:
         pytest.skip("this user may read everything")
     before = sorted(tmp_path.iterdir())
     read = read_mask if row.kind == "mask" else read_image
-    started = time.monotonic()
+    started = time.process_time()
     tracemalloc.start()
     try:
         if row.outcome == "refuse":
@@ -42,7 +42,7 @@ def test_row(row: Row, tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 64 * 2**20
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5, "seconds of this process's own work, of which it takes far below one"
     assert sorted(tmp_path.iterdir()) == before, "something was written beside the user's images"
 
 

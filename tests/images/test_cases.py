@@ -1,3 +1,5 @@
+"""Folders become data sets: real ones without a flag, labels, channels and groups."""
+
 import time
 from pathlib import Path
 
@@ -43,9 +45,9 @@ def facts(dataset: Dataset) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("name", FIVE)
 def test_real_sets_are_understood_with_no_flag(shared_data: Path, name: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     dataset = understand(shared_data / name)
-    assert time.monotonic() - started < 30  # 0.2 to 4 s alone; machines that run tests are busy
+    assert time.process_time() - started < 60, "seconds of this process's own work, of which it takes up to 4"
     assert facts(dataset) == FIVE[name]
     assert not dataset.split_made
     assert len(dataset.problems) < 10

@@ -363,7 +363,10 @@ class TestCutJpeg:
     def test_control_one_tail_hides_a_lost_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(files_pillow, "_TAILS", (b"",))
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
-        read_image(badfiles.content("a.jpg", data[: len(data) // 2])(tmp_path))
+        half = read_image(badfiles.content("a.jpg", data[: len(data) // 2])(tmp_path)).pixels
+        whole = read_image(badfiles.content("b.jpg", data)(tmp_path)).pixels
+        assert half.shape == whole.shape
+        assert not np.array_equal(half, whole), "half a picture has passed for a whole one"
 
 
 @given(data=st.data())

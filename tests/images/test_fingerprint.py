@@ -1,3 +1,5 @@
+"""Training data in numbers, beside numbers counted by hand or by numpy."""
+
 import json
 from collections.abc import Callable
 from dataclasses import asdict

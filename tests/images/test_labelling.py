@@ -1,3 +1,5 @@
+"""What the values in masks mean: binary, classes or objects."""
+
 from pathlib import Path
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Which folder is what, and which mask belongs to which image."""
+
 import unicodedata
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Patches: places, classes and mirrored edges, as a function of (seed, step, sample)."""
+
 import threading
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The intensity scale of an image, and the way back."""
+
 import tracemalloc
 from typing import Any
 
@@ -70,6 +72,17 @@ def test_constant_images_become_zero(value: float) -> None:
     assert np.isfinite(scale.factor).all()
     assert (scale.factor > 0).all()
     np.testing.assert_allclose(scale.apply(pixels), 0.0, atol=1e-6 * abs(value))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_float_image_that_is_flat_but_for_rounding_becomes_zero(dtype: type[Any]) -> None:
+    flat = np.full((1, 20, 20), 0.1, dtype)
+    flat[0, ::2] = np.nextafter(np.float32(0.1), np.float32(1))  # what rounding to float32 somewhere leaves behind
+    assert flat.std(dtype=float) > 0
+    assert intensity_scale(flat, IMAGE).factor.tolist() == [1.0]
+    assert np.abs(intensity_scale(flat, IMAGE).apply(flat)).max() < 1e-7
+    flat[0, ::2] = 0.1001  # the control: a small contrast is one, and keeps its scale
+    assert intensity_scale(flat, IMAGE).apply(flat).std() == pytest.approx(1.0, rel=1e-3)
 
 
 def test_no_float_copy_of_a_large_image() -> None:

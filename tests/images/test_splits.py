@@ -1,3 +1,5 @@
+"""Splits keep groups and copies together, and are fixed by the seed."""
+
 from pathlib import Path
 
 import numpy as np

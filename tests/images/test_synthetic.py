@@ -1,8 +1,11 @@
-import time
+"""The drawn demo set: touching cells that a threshold cannot find."""
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.feature import multiscale_basic_features
 from skimage.filters import threshold_otsu
 from skimage.io import imread
@@ -87,13 +90,20 @@ def test_learnable_from_texture() -> None:
     assert dice(predicted, truth) > 0.7
 
 
-def test_fast() -> None:
-    seconds = []
-    for seed in range(4):
-        begin = time.perf_counter()
-        draw_cells(seed)
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.15
+def test_wide_blurs_are_not_computed_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blur costs its pixels times its width: all of them together as much as one of 8 pixels over the picture."""
+    blur, work = ndimage.gaussian_filter, []
+
+    def counted(image: np.ndarray, sigma: float, **how: Any) -> np.ndarray:
+        work.append(image.size * sigma)
+        return np.asarray(blur(image, sigma, **how))
+
+    monkeypatch.setattr(ndimage, "gaussian_filter", counted)
+    draw_cells(0)
+    assert len(work) >= 5
+    assert sum(work) < 8 * 256**2
+    # the control: the light of the ground alone, in full size, is a blur of 51 pixels
+    assert 256**2 * 256 / 5 > 8 * 256**2
 
 
 @pytest.mark.parametrize("size", [64, 100, 257])

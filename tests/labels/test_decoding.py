@@ -1,5 +1,8 @@
 """What is decided per pixel while probabilities come in."""
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,3 +38,25 @@ def test_of_two_classes_the_second_is_where_its_probability_exceeds_the_threshol
         assert class_of(chances, options).tolist() == decode(chances, options).tolist() == [expected]
     three = np.concatenate([chances, 2 * chances[:1]])
     assert np.array_equal(class_of(three, TargetOptions()), three.argmax(0))
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("boundary", ()), ("distance", (0.9,))])
+def test_seeds_outside_the_foreground_make_no_objects(
+    kind: Literal["boundary", "distance"], depth: tuple[float]
+) -> None:
+    """With a foreground that begins at 0.8, an area of interior 0.6 is clear enough for a seed, but no object."""
+    sure, unsure, ground = (
+        (0.05, 0.9, 0.05, *depth),
+        (0.35, 0.6, 0.05, *depth),
+        (1.0, 0.0, 0.0, *(0 * d for d in depth)),
+    )
+    chances = np.broadcast_to(np.array(ground)[:, None, None], (len(ground), 12, 30)).copy()
+    chances[:, 3:9, 3:9] = np.array(sure)[:, None, None]
+    chances[:, 3:9, 18:24] = np.array(unsure)[:, None, None]
+    expected = np.zeros((12, 30), int)
+    expected[3:9, 3:9] = 1
+    options = TargetOptions(kind=kind, foreground_threshold=0.8, seed_threshold=0.5)
+    assert np.array_equal(decode(chances, options), expected)
+    # the control: with a foreground from 0.5 on both areas are objects
+    expected[3:9, 18:24] = 2
+    assert np.array_equal(decode(chances, replace(options, foreground_threshold=0.5)), expected)

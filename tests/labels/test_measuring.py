@@ -1,3 +1,5 @@
+"""The table of objects, beside scikit-image."""
+
 from typing import Any
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Components, renumbering and overlap tables, beside scikit-image and scikit-learn."""
+
 import numpy as np
 import pytest
 from hypothesis import given

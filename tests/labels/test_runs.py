@@ -1,3 +1,5 @@
+"""Runs of pixels: they hold the whole label image."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""What the network learns, and the way back to objects."""
+
 from dataclasses import replace
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Holes are filled, small areas dropped."""
+
 import numpy as np
 import pytest
 from hypothesis import given

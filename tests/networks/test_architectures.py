@@ -257,9 +257,17 @@ def test_no_pointwise_convolution_strides_by_itself(options: dict[str, object]) 
     """With bfloat16 and few channels its backward pass writes outside its memory (`networks.convolutions`)."""
     with torch.device("meta"):
         network = build(NetworkOptions(**options))
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
-            assert isinstance(module, StridedPointwise2d)
+    assert {type(module) for module in strided_pointwise(network)} <= {StridedPointwise2d}
+
+
+def strided_pointwise(network: nn.Module) -> list[nn.Conv2d]:
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return [module for module in convolutions if module.kernel_size == (1, 1) and module.stride != (1, 1)]
+
+
+def test_control_a_pointwise_convolution_that_strides_is_found() -> None:
+    assert len(strided_pointwise(build(NetworkOptions(name="resnet18")))) == 3  # a shortcut per halving of the size
+    assert len(strided_pointwise(nn.Sequential(nn.Conv2d(1, 1, 1, stride=2), nn.Conv2d(1, 1, 1)))) == 1
 
 
 CAPTURE = """

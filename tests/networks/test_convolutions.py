@@ -1,3 +1,5 @@
+"""Strided pointwise convolutions give what those of the library give."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,3 +1,5 @@
+"""Scores of boundaries: V_rand and V_info, beside scikit-learn."""
+
 import numpy as np
 import pytest
 from scipy import ndimage

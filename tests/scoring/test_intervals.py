@@ -1,3 +1,5 @@
+"""Bootstrap intervals, beside scipy, and how often they hold the truth."""
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap

@@ -1,3 +1,5 @@
+"""Losses: their definitions, ignored pixels, absent classes."""
+
 import math
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Confusion matrices and class scores, beside scikit-learn."""
+
 import numpy as np
 import pytest
 from hypothesis import given

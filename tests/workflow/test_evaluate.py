@@ -1,3 +1,5 @@
+"""`evaluate`: scores by hand, which cases count, what is refused."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`inspect` of data and runs."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -12,9 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from pixelwise.images.synthetic import write_demo
+from pixelwise.workflow.train import train
+from pixelwise.workflow.training.validation import Validation
 
 STEPS = 40
 SETTINGS = (
@@ -150,15 +154,22 @@ def test_control_another_state_ends_in_other_bits(data: Path, tmp_path: Path, st
     assert files(out)["model"] != straight["model"]
 
 
-def test_the_model_holds_the_best_averaged_weights(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    assert finish(first(data, out))[0] == 0
-    rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()]
-    best = max(rows[1:], key=lambda row: float(row[rows[0].index("val_score")]))
-    if int(best[0]) == STEPS:
-        average = load_file(sorted((out / "checkpoints").glob("step-*"))[-1] / "average.safetensors")
-        model = load_file(out / "model.safetensors")
-        assert all((average[name] == model[name]).all() for name in model)
+@pytest.mark.parametrize("best", [1, 3], ids=["on the way", "the last"])
+def test_the_model_holds_the_averaged_weights_of_the_best_validation(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    looked: list[dict[str, Tensor]] = []
+
+    def score(_: Validation, network: nn.Module) -> float:
+        looked.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        return 0.9 if len(looked) == best + 1 else 0.1
+
+    monkeypatch.setattr(Validation, "score", score)
+    train(data, out=tmp_path / "run", steps=STEPS, seed=3, overrides=(*SETTINGS, "training.tune=false"))
+    average = load_file(sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[-1] / "average.safetensors")
+    model = load_file(tmp_path / "run" / "model.safetensors")
+    equal = [all(torch.equal(weights[name], model[name]) for name in model) for weights in (*looked, average)]
+    assert equal == [index == best for index in range(4)] + [best == 3]
 
 
 def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from pixelwise.interface.cli_parts import (
 )
 from pixelwise.interface.flags import data_options as _options
 from pixelwise.interface.flags import large_compression, large_format, names, numbers
+from pixelwise.interface.overview import PURPOSE, overview, version
 from pixelwise.parallel import let_idle_threads_sleep
 
 STARTED = time.monotonic()  # a budget counts from here: before a command imports what it needs
@@ -50,9 +51,10 @@ STOPPED = 130  # the shell's number for Ctrl-C: nothing was there to save
 
 app = typer.Typer(
     name="pixelwise",
-    help="From a folder of images, with masks or in class folders, to a model that can be trusted.",
+    help=PURPOSE,
     no_args_is_help=True,
     add_completion=False,
+    add_help_option=False,  # Typer's own makes every `COMMAND --help` load pydantic, at twice the time
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -75,11 +77,16 @@ def _headword(error: PixelwiseError) -> str:
     return "Stopped" if isinstance(error, Interrupted) else "Error"
 
 
-def _version(wanted: bool) -> bool:
+def _print_version(wanted: bool) -> bool:
     if wanted:
-        from pixelwise import __version__
+        typer.echo(version())
+        raise typer.Exit
+    return wanted
 
-        typer.echo(__version__)
+
+def _print_overview(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(overview())
         raise typer.Exit
     return wanted
 
@@ -87,7 +94,10 @@ def _version(wanted: bool) -> bool:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    help: Annotated[
+        bool, typer.Option("--help", callback=_print_overview, is_eager=True, help="Show this message and exit.")
     ] = False,
 ) -> None:
     """From a folder of images, with masks or in class folders, to a model that can be trusted."""

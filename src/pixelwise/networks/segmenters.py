@@ -59,7 +59,7 @@ def unet(options: NetworkOptions) -> Segmenter:
     decoder's outputs are half as wide (17,263,042 parameters for 3 -> 2 at base 64 against 31,037,698).
 
     Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dropout, dimensions; with an encoder
-    see `_unet_on`.
+    see `unet_on_encoder`.
     """
     if options.encoder != "plain":
         return unet_on_encoder(options)

@@ -1,3 +1,5 @@
+"""Drawings of networks: every one is readable and shows what runs."""
+
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace

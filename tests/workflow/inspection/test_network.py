@@ -1,3 +1,5 @@
+"""What `inspect NETWORK` tells: sizes, memory, receptive field."""
+
 import json
 from pathlib import Path
 from xml.etree import ElementTree

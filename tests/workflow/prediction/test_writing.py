@@ -1,3 +1,5 @@
+"""Overlays of predictions."""
+
 import numpy as np
 
 from pixelwise.workflow.prediction.writing import overlay

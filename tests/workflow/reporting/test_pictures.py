@@ -1,3 +1,5 @@
+"""Pictures of the report: errors by colour, thumbnails, the film."""
+
 from io import BytesIO
 
 import numpy as np

@@ -1,12 +1,15 @@
 """Validation looks at the same pixels each time, as many as the time allows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from pixelwise.images.files import read_mask
-from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
 from pixelwise.networks.architectures import build
 from pixelwise.workflow.training.material import Piece
 from pixelwise.workflow.training.validation import Validation, make_palette
@@ -24,15 +27,28 @@ def look(pieces: list[Piece], film: Path, most: int) -> Validation:
     return Validation(pieces, 2, geometry, "cpu", most, film, make_palette("classes", ((0, 0, 0), (9, 9, 9))))
 
 
-def test_a_perfect_and_a_blind_network(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    validation = look([piece("a", 64, rng), piece("b", 80, rng)], tmp_path, 10**9)
-    network = build(make_recipe().network)
-    monkeypatch.setattr(validation, "_predict", lambda network, piece: piece.target)
-    assert validation.score(network) == 1.0
-    monkeypatch.setattr(validation, "_predict", lambda network, piece: np.zeros_like(piece.target))
-    assert validation.score(network) == 0.0
+class Threshold(nn.Module):
+    """A network whose second class is where `slope` times the scaled intensity exceeds `least`."""
+
+    def __init__(self, slope: float, least: float = 0.0) -> None:
+        super().__init__()
+        self.slope, self.least = nn.Parameter(torch.tensor(slope)), least
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([torch.full_like(images, self.least), images * self.slope], 1)
+
+
+def test_networks_whose_scores_are_known(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Through tiles, halo and scale: the objects are what is brighter than 127, and the scale has its zero there."""
+    scale = Scale(np.array([1 / 64]), np.array([127.5]))
+    pieces = [replace(piece("a", 64, rng), scale=scale), replace(piece("b", 80, rng), scale=scale)]
+    validation = look(pieces, tmp_path, 10**9)
+    objects = sum(int(piece.target.sum()) for piece in pieces)
+    everything = 2 * objects / (objects + 64**2 + 80**2)
+    assert validation.score(Threshold(1.0)) == 1.0
+    assert validation.score(Threshold(-1.0)) == 0.0
+    assert validation.score(Threshold(0.0, least=1.0)) == 0.0
+    assert validation.score(Threshold(0.0, least=-1.0)) == pytest.approx(everything)
 
 
 def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""A sheet of paper for `inspect_maps`: places in inches from the top left, pictures that lie over one image."""
+"""A sheet of paper for `inspection.image`: places in inches from the top left, pictures that lie over one image."""
 
 from io import BytesIO
 from typing import Any

@@ -1,7 +1,7 @@
 """Where an encoder starts: `encoder_weights=` becomes tensors, and the plan follows what they were learned with.
 
-The word is `imagenet` or `imagenet-v2` (fetched once, see `weight_store`), a .safetensors file, or a run of pixelwise.
-Images are then brought to the scale that the weights know (`weight_scale`).
+The word is `imagenet` or `imagenet-v2` (fetched once, see `weights.store`), a .safetensors file, or a run of pixelwise.
+Images are then brought to the scale that the weights know (`weights.scale`).
 """
 
 from collections.abc import Mapping
