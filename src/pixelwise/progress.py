@@ -7,11 +7,15 @@ that standard output carries results alone.
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Item = TypeVar("Item")
 Advance = Callable[[int, str], None]
 
+PICTURE_WIDTH = 72  # characters of a picture in a terminal
 PATIENCE = 1.0  # seconds before a bar appears: shorter work needs none
 
 
@@ -20,6 +24,9 @@ class Progress:
 
     def tell(self, *sentences: str) -> None:
         """Say plain sentences, a line each."""
+
+    def picture(self, pixels: "np.ndarray", caption: str) -> None:
+        """Show an 8-bit picture (3, height, width) in red, green and blue, where pictures can be shown."""
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
@@ -46,6 +53,22 @@ class Console(Progress):
         """Say plain sentences, a line each."""
         for sentence in sentences:
             self._console.print(sentence, markup=False)
+
+    def picture(self, pixels: "np.ndarray", caption: str) -> None:
+        """Draw a picture in half blocks of the terminal, two pixels a character; nothing where there is none."""
+        if not self._console.is_terminal:
+            return
+        from rich.text import Text
+
+        thin = max(1, -(-pixels.shape[2] // min(PICTURE_WIDTH, self._console.width)))
+        rows = pixels[:, ::thin, ::thin].transpose(1, 2, 0)
+        text = Text()
+        for upper, lower in zip(rows[::2], rows[1::2], strict=False):
+            for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+                text.append("\u2580", f"rgb({above[0]},{above[1]},{above[2]}) on rgb({below[0]},{below[1]},{below[2]})")
+            text.append("\n")
+        self.tell(caption)
+        self._console.print(text)
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:

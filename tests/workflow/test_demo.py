@@ -21,7 +21,7 @@ class Listener(Progress):
 @pytest.mark.slow
 def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     listener = Listener()
-    run = demo(tmp_path / "demo", seconds=15.0, progress=listener)
+    run = demo(tmp_path / "demo", steps=60, progress=listener)
     text = "\n".join(listener.told)
     assert "images, part test, 6 images: mean AP" in text
     assert f"Look at   {run.report_path}" in text

@@ -9,11 +9,12 @@ saved (run it again with --resume), 130 interrupted with nothing to save.
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.interface.browser import open_page
 from pixelwise.interface.cli_export import add_export_commands
 from pixelwise.interface.cli_forecast import add_forecast_command
 from pixelwise.interface.cli_looking import add_looking_commands
@@ -44,6 +45,9 @@ from pixelwise.interface.flags import data_options as _options
 from pixelwise.interface.flags import large_compression, large_format, names, numbers
 from pixelwise.interface.overview import PURPOSE, overview, version
 from pixelwise.parallel import let_idle_threads_sleep
+
+if TYPE_CHECKING:
+    from pixelwise.workflow.run import Run
 
 STARTED = time.monotonic()  # a budget counts from here: before a command imports what it needs
 NOTHING_LEARNED = 5  # exit code: the training has come to its end, and its model is of no use
@@ -158,11 +162,8 @@ def train(
     )
     outcome = run.outcome
     found = {"run": str(run.folder), "model": str(run.model_path), "outcome": outcome.to_json() if outcome else None}
-    show(
-        found, as_json, "\n".join([f"Run: {run.folder}", *([outcome.sentence] if outcome and outcome.sentence else [])])
-    )
-    if outcome and outcome.kind == "nothing_learned":
-        raise typer.Exit(NOTHING_LEARNED)
+    show(found, as_json, f"Run: {run.folder}")
+    _end(run)
 
 
 @app.command()
@@ -285,12 +286,27 @@ def import_weights(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the drawn images and of the training.")] = 0,
-    seconds: Annotated[float, typer.Option(help="Time for the training.")] = 90,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 800,
+    time_limit: Annotated[str, typer.Option(help="Latest end of the training.")] = "270s",
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in the web browser.")] = False,
 ) -> None:
-    """Draw a set of touching cells, train, evaluate, predict and write the report, in under three minutes."""
+    """Draw touching cells, train, evaluate, predict and write the report, in a minute or two."""
     from pixelwise.workflow.demo import demo as verb
 
-    verb(out, seed=seed, seconds=seconds)
+    run = verb(out, seed=seed, steps=steps, time_limit=time_limit, started=STARTED)
+    if open_it:
+        typer.echo(open_page(run.report_path), err=True)
+    _end(run)
+
+
+def _end(run: "Run") -> None:
+    """Say what the training was worth where it was not useful; one that has learned nothing has an exit code."""
+    outcome = run.outcome
+    if outcome is None or not outcome.sentence:
+        return
+    typer.echo(outcome.sentence, err=True)
+    if outcome.kind == "nothing_learned":
+        raise typer.Exit(NOTHING_LEARNED)
 
 
 add_export_commands(app)

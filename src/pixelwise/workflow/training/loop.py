@@ -201,8 +201,6 @@ class Training:
             "outcome": outcome.to_json(),
         }
         commit_json(self._run.summary_path, summary)
-        if outcome.sentence:
-            self._progress.tell(outcome.sentence)
 
     def _judge(self) -> Outcome:
         """Decide whether the training came far enough to be useful."""
