@@ -28,9 +28,10 @@ from pixelwise.interface.flags import data_options
 
 
 def add_looking_commands(app: typer.Typer) -> None:
-    """Give an application the commands `report` and `inspect`."""
+    """Give an application the commands `report`, `inspect` and `cache`."""
     app.command()(report)
     app.command()(inspect)
+    app.command()(cache)
 
 
 def report(
@@ -94,3 +95,14 @@ def _question(pixel: str | None, class_name: str | None, stage: str | None) -> A
         raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
     where = (int(place[0]), int(place[1])) if place else None
     return Question(class_name=class_name, pixel=where, stage=stage)
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it: everything in it can be made again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what this machine keeps of measurements, converted models and downloaded weights."""
+    from pixelwise.workflow.cache import cache as verb
+
+    found = verb(clear=clear)
+    show(found.to_json(), as_json, found.to_text())

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "Draw touching cells, train, evaluate, predict, report.",
     "export": "Write a run for other programs, with a proof.",
     "verify": "Repeat the proof of an exported file on this machine.",
+    "cache": "Show or clear what this machine keeps of measurements.",
 }
 
 PURPOSE = "From a folder of images, with masks or in class folders, to a model that can be trusted."
