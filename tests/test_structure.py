@@ -10,7 +10,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS = ROOT / "src" / "pixelwise", ROOT / "tests"
 FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = sorted(folder.parent for folder in SOURCE.rglob("__init__.py") if folder.parent != SOURCE)
-MOST_LINES = 300
 
 # what -> how it looks in code; each is a way to run foreign code, to fail without words, or an unfinished thought
 FORBIDDEN = {
@@ -68,11 +67,6 @@ def imported(path: Path) -> set[str]:
 
 def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
-
-
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_no_file_is_longer_than_can_be_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

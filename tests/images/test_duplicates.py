@@ -1,3 +1,5 @@
+"""Copies of images: equal ones, re-encoded ones, and copies whose masks differ."""
+
 from io import BytesIO
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Near copies are found, and what all images of a set share makes none."""
+
 from io import BytesIO
 
 import numpy as np

@@ -12,8 +12,9 @@ from pixelwise.errors import BadOption
 from pixelwise.images import locations
 from pixelwise.images.augment import UNCHANGED, Augmentation
 from pixelwise.images.locations import find_locations
-from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, prefetch
+from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, part_of_step, prefetch
 from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.networks.architectures import NetworkOptions, build
 
 AS_THEY_ARE = Normalisation(kind="none")
 
@@ -327,3 +328,38 @@ def test_a_rare_pixel_is_in_what_a_valid_network_puts_out() -> None:
     scales = [intensity_scale(numbered(60, 60), AS_THEY_ARE)]
     drawn = PatchSampler([numbered(60, 60)], [target], scales, options, UNCHANGED, 0, margin=4).batch(0)
     assert (drawn.targets[:, 4:8, 4:8] == 1).any((1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "expected"),
+    [
+        ((256, 4), 1.0, (256, 4)),
+        ((256, 4), 0.5, (256, 2)),
+        ((256, 4), 0.25, (128, 4)),
+        ((256, 4), 0.125, (128, 2)),
+        ((256, 4), 0.0625, (128, 1)),
+        ((128, 2), 0.5, (128, 1)),
+        ((128, 2), 0.25, (64, 2)),
+        ((64, 2), 0.25, (64, 1)),
+        ((32, 8), 0.125, (32, 2)),
+    ],
+)
+def test_smaller_steps_have_fewer_patches_then_smaller_ones(
+    size: tuple[int, int], share: float, expected: tuple[int, int]
+) -> None:
+    """A network of total stride 32 keeps more than one pixel over the batch at its coarsest stage."""
+    geometry = build(NetworkOptions(encoder="resnet18", base=2)).geometry()
+    part = part_of_step(PatchOptions(height=size[0], width=size[0], batch=size[1]), share, geometry)
+    assert (part.height, part.width, part.batch) == (expected[0], expected[0], expected[1])
+
+
+def test_a_sampler_of_the_same_images_draws_other_sizes() -> None:
+    image = np.arange(64 * 64, dtype=np.float32).reshape(1, 64, 64)
+    scale = intensity_scale(image, Normalisation(kind="none"))
+    target = np.zeros((64, 64), np.uint8)
+    large, small = PatchOptions(height=32, width=32, batch=4), PatchOptions(height=16, width=16, batch=2)
+    first = PatchSampler([image], [target], [scale], large, UNCHANGED, 0)
+    other = first.with_options(small)
+    anew = PatchSampler([image], [target], [scale], small, UNCHANGED, 0)
+    assert torch.equal(other.batch(3).images, anew.batch(3).images)
+    assert first.batch(3).images.shape == (4, 1, 32, 32)

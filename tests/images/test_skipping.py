@@ -1,3 +1,5 @@
+"""Files with problems are left out with one flag, and the rest is understood as if they had not been there."""
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -140,7 +140,7 @@ def killed(data: Path, tmp_path: Path) -> Run:
 def test_kill_minus_nine_and_go_on_ends_in_the_same_bits(data: Path, trained: Run, killed: Run) -> None:
     code, told = finish(start(data, killed.folder, "--resume"))
     assert code == 0, told
-    assert "Took up the checkpoint of step" in told
+    assert "Continuing from the checkpoint of step" in told
     assert learned(killed) == learned(trained)
 
 

@@ -106,6 +106,20 @@ def test_a_budget_decides_the_number_of_steps(data: Path, tmp_path: Path) -> Non
     assert run.model_path.is_file()
 
 
+def test_steps_with_a_time_limit_that_is_not_reached_make_the_same_bits(data: Path, tmp_path: Path) -> None:
+    free, limited = (learn(data, tmp_path / name, steps=6, **more) for name, more in TIMES.items())
+    assert limited.config.training.time_limit == 3600.0
+    assert free.model_path.read_bytes() == limited.model_path.read_bytes()
+
+
+TIMES: dict[str, dict[str, Any]] = {"free": {}, "limited": {"time_limit": "60m"}}
+
+
+def test_a_time_limit_of_folds_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="--budget"):
+        learn(data, tmp_path / "run", steps=6, folds=2, time_limit="1m")
+
+
 def test_a_diverging_training_stops_and_keeps_its_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +201,7 @@ def test_a_run_that_is_continued_takes_no_other_plan(
 def test_the_same_command_with_resume_behind_it_is_taken(data: Path, finished: Run) -> None:
     listener = Listener()
     learn(data, finished.folder, steps=2, resume=True, progress=listener)
-    assert "Took up the checkpoint of step 2." in listener.told
+    assert "Continuing from the checkpoint of step 2." in listener.told
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Random patches for training: where they are cut, and a thread that cuts them ahead of time."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from pixelwise.errors import BadOption
+from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
 from pixelwise.images.augment import Augmentation, augment, window_size
 from pixelwise.images.locations import Locations, find_locations
@@ -53,7 +54,7 @@ class PatchOptions:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Give a share.")
 
 
-def part_of_step(options: PatchOptions, share: float, legal_size: Callable[[int], int]) -> PatchOptions:
+def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> PatchOptions:
     """Return options for steps with a share of the pixels: fewer patches, and where they become few smaller ones.
 
     Large patches are halved rather than left alone in a step: several places teach more than one.
@@ -63,22 +64,21 @@ def part_of_step(options: PatchOptions, share: float, legal_size: Callable[[int]
     options : PatchOptions
     share : float
         In (0, 1].
-    legal_size : callable
-        The next size from a number of pixels on that the network takes.
-
-    Examples
-    --------
-    >>> whole = PatchOptions(height=256, width=256, batch=4)
-    >>> [(part.height, part.batch) for part in (part_of_step(whole, s, lambda side: side) for s in (0.5, 0.25, 0.125))]
-    [(256, 2), (128, 4), (128, 2)]
+    geometry : Geometry
+        Of the network. Its coarsest maps keep several pixels over a batch: batch normalisation needs more than one.
     """
     patches = options.batch * share
     large = max(options.height, options.width) > LARGE_PATCH
+    small = min(options.height, options.width) < 2 * geometry.total_stride
     if share == 1 or patches >= (2 if large else 1):
-        return replace(options, batch=round(patches))
-    height, width = (legal_size(-(-side // 2)) for side in (options.height, options.width))
-    batch = max(1, round(patches * options.height * options.width / (height * width)))
-    return replace(options, height=height, width=width, batch=batch)
+        return replace(options, batch=max(round(patches), min(2, options.batch) if small else 1))
+    least = 2 * geometry.total_stride
+    height, width = (
+        geometry.legal_size(max(min(side, least), -(-side // 2))) for side in (options.height, options.width)
+    )
+    batch = round(patches * options.height * options.width / (height * width))
+    few = 1 if min(height, width) >= least else min(2, options.batch)
+    return replace(options, height=height, width=width, batch=max(few, batch))
 
 
 class Sample(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pixelwise.wording import counted
 
@@ -108,4 +108,12 @@ def outcome_of(summary: Mapping[str, Any]) -> Outcome | None:
     True
     """
     found = summary.get("outcome")
-    return Outcome(**found) if isinstance(found, dict) else None
+    if not isinstance(found, Mapping) or found.get("kind") not in get_args(Kind):
+        return None
+    return Outcome(
+        kind=found["kind"],
+        steps=int(found.get("steps", 0)),
+        planned_steps=int(found.get("planned_steps", 0)),
+        cpu_share=found.get("cpu_share"),
+        sentence=str(found.get("sentence", "")),
+    )

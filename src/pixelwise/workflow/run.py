@@ -110,7 +110,7 @@ class Run:
         found = [("", self)]
         found += [(f"Fold {number}: ", self.fold(number)) for number in range(1, len(self.folds) + 1)]
         ended = [(prefix, run.outcome) for prefix, run in found]
-        return [f"{prefix}{outcome.sentence}" for prefix, outcome in ended if outcome and outcome.sentence]
+        return [f"{prefix}{outcome.sentence}" for prefix, outcome in ended if outcome and outcome.kind != "useful"]
 
     @property
     def folds(self) -> tuple[tuple[str, ...], ...]:

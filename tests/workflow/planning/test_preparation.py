@@ -28,7 +28,7 @@ def test_a_share_of_a_step_has_that_share_of_its_pixels(share: float, expected: 
 def test_photos_are_measured_in_smaller_batches() -> None:
     config = Config(network=NetworkOptions(name="resnet20", base=2), photos=PhotoOptions(side=16, shorter=16, batch=8))
     step, found = make_photo_step("cpu")(config, 1 / 32)
-    assert found == 1 / 8
+    assert found == 2 / 8
     step()
 
 

@@ -223,8 +223,8 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
     done = {number: run.fold(number).model_path.stat().st_mtime_ns for number in range(1, fold)}
     learn(discs, run.folder, listener, resume=True)
     assert {number: run.fold(number).model_path.stat().st_mtime_ns for number in done} == done
-    assert [text for text in listener.told if text.startswith("Took up the checkpoint")] == [
-        "Took up the checkpoint of step 2."
+    assert [text for text in listener.told if text.startswith("Continuing from the checkpoint")] == [
+        "Continuing from the checkpoint of step 2."
     ]
     evaluate(whole[0].folder, discs, part="out_of_fold", progress=Progress())
     assert bits(run) == bits(whole[0])

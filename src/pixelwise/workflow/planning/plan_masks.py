@@ -221,7 +221,7 @@ def _shrink_patches(
         return config, measured
     with torch.device("meta"):
         geometry = build(config.network).geometry()
-    part = part_of_step(config.patches, share, geometry.legal_size)
+    part = part_of_step(config.patches, share, geometry)
     size = f"{config.patches.batch} x {config.patches.height} x {config.patches.width}"
     why = f"A step of {size} would take {measured:.2f} s, where {allowed:.2f} s are wanted"
     why = f"{why}: many small steps teach more than a few large ones."

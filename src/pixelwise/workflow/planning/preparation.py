@@ -162,7 +162,7 @@ def make_patch_step(device: str) -> MakeStep:
     def make(config: Config, share: float) -> tuple[Step, float]:
         with torch.device("meta"):
             geometry = build(config.network).geometry()
-        whole, part = config.patches, part_of_step(config.patches, share, geometry.legal_size)
+        whole, part = config.patches, part_of_step(config.patches, share, geometry)
         size = part.batch, part.height, part.width
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
         classes = class_channels(config.target, config.network.classes)
@@ -179,7 +179,7 @@ def make_photo_step(device: str) -> MakeStep:
 
     def make(config: Config, share: float) -> tuple[Step, float]:
         photos, network = config.photos, config.network
-        batch = max(1, round(photos.batch * share))
+        batch = max(min(2, photos.batch), round(photos.batch * share))
         images = torch.randn(batch, network.in_channels, photos.side, photos.side)
         return _learning(config, device, (images, torch.randint(network.classes, (batch,)))), batch / photos.batch
 

@@ -64,8 +64,8 @@ def predict_validation(
     *,
     device: str,
     seconds: float | None,
-    side: int = SIDE,
-    most_pixels: int = MOST_PIXELS,
+    side: int | None = None,
+    most_pixels: int | None = None,
 ) -> Generator[tuple[str, np.ndarray, list[np.ndarray]], None, None]:
     """Predict the part "val" with some networks, as far as pixels and time allow, cases from all over it first.
 
@@ -82,10 +82,10 @@ def predict_validation(
     seconds : float or None
         See `seconds_to_look`. What a small window takes tells how much of the first image fits; later ones are begun
         only where they will be done in time.
-    side : int
-        Pixels: of larger images the middle is looked at.
-    most_pixels : int
-        Of all images together.
+    side : int, optional
+        Pixels: of larger images the middle is looked at; by default `SIDE`.
+    most_pixels : int, optional
+        Of all images together; by default `MOST_PIXELS`.
 
     Yields
     ------
@@ -94,6 +94,7 @@ def predict_validation(
     probabilities : list of float arrays (channels, height, width)
         One per network, before scaling.
     """
+    side, most_pixels = side or SIDE, most_pixels or MOST_PIXELS
     over, channels = turned(recipe.turns), recipe.network.classes
     runtimes = [TorchRuntime(network, device) for network in networks]
     predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]

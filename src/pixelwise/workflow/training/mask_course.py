@@ -83,13 +83,13 @@ class MaskCourse:
         coarse = progress < self._run.config.patches.coarse_share - ROUNDING
         if (coarse, share) not in self._samplers:
             whole = self._samplers[coarse, 1.0]
-            options = part_of_step(whole.options, share, self._geometry.legal_size)
+            options = part_of_step(whole.options, share, self._geometry)
             self._samplers[coarse, share] = whole.with_options(options)
         return self._samplers[coarse, share]
 
     def finish_seconds(self, look: float) -> float:
         """Return the seconds that choosing and calibrating may take, each of them one look at least."""
-        return sum(max(look, seconds or 0.0) for seconds, _ in self._choices())
+        return sum((max(look, seconds or 0.0) for seconds, _ in self._choices()), 0.0)
 
     @property
     def trivial_score(self) -> float:

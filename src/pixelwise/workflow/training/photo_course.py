@@ -79,7 +79,8 @@ class PhotoCourse:
     def sampler_at(self, progress: float, share: float) -> PhotoSampler:
         """Return what draws batches of photos, alike at every step, and fewer of them where time is short."""
         if share not in self._samplers:
-            batch = max(1, round(self._run.config.photos.batch * share))
+            whole = self._run.config.photos.batch
+            batch = max(min(2, whole), round(whole * share))  # batch normalisation needs more than one
             self._samplers[share] = self._samplers[1.0].with_batch(batch)
         return self._samplers[share]
 
