@@ -36,7 +36,7 @@ def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.n
 
 
 def meeting_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    """Return the pixels with another label to the right, below, or below to the left or right; 0 is no label.
+    """Return the pixels with another label to the right, below, or below to the right or left; 0 is no label.
 
     Without them no two labels touch, not even at corners.
 
@@ -44,14 +44,11 @@ def meeting_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarr
     array([[False,  True, False, False, False, False]])
     """
     found = np.zeros(labels.shape, bool)
-    for here, there in (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1, :], np.s_[1:, :]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
-    ):
-        one, other = labels[here], labels[there]
-        found[here] |= (one != other) & (one > 0) & (other > 0)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]), (np.s_[:-1, :-1], np.s_[1:, 1:])):
+        found[here] |= _differ(labels[here], labels[there])
+    # Where the pixel below has the same label, the one below to the left meets that one and is found itself.
+    here, left, below = labels[:-1, 1:], labels[1:, :-1], labels[1:, 1:]
+    found[:-1, 1:] |= _differ(here, left) & (here != below)
     return found
 
 
@@ -59,4 +56,10 @@ def cut_lines(mask: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarra
     """Turn pixels of `mask` where labels meet into class 0, in place."""
     for rows in row_strips(mask.shape):
         below = labels[rows.start : rows.stop + 1]
-        mask[rows][meeting_pixels(below)[: rows.stop - rows.start]] = 0
+        mask[rows][meeting_pixels(below)[: len(mask[rows])]] = 0
+
+
+def _differ(
+    one: Integer[np.ndarray, "height width"], other: Integer[np.ndarray, "height width"]
+) -> Bool[np.ndarray, "height width"]:
+    return (one != other) & (one > 0) & (other > 0)

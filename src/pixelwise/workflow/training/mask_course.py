@@ -90,7 +90,7 @@ class MaskCourse:
 
     def finish_seconds(self, look: float) -> float:
         """Return the seconds that choosing and calibrating may take, each of them one look at least."""
-        return sum(max(look, seconds or 0.0) for seconds, _ in self._choices())
+        return sum((max(look, seconds or 0.0) for seconds, _ in self._choices()), 0.0)
 
     @property
     def trivial_score(self) -> float:
