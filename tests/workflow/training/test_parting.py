@@ -126,6 +126,9 @@ def test_what_the_user_sets_stays() -> None:
         assert chosen is not None
         assert getattr(chosen.target, name) == own[name]
         assert splits(chosen.target)
+    none = choose_parting(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
+    assert none is not None
+    assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
 
 
 def test_trials_end_when_the_time_is_up() -> None:

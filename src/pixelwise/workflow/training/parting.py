@@ -32,6 +32,8 @@ CHANCES = (USUAL, 0.6, 0.7, 0.8, 0.9, 0.95)  # lines become thicker: gaps are wh
 SPLIT_FOREGROUND = 0.7  # what areas grow into; V_rand is nearly the same from 0.5 to 0.7, and fewer pixels are wrong
 SPLIT_CHANCES = (0.9, 0.95, 0.98)
 SPLIT_DEPTHS = (7, 5, 9, 3)  # pixels; the first is what thresholds are tried with
+# In this order, each with the best so far; thresholds once more, because another depth may want another one.
+SPLIT_GRID = (("split_threshold", SPLIT_CHANCES), ("split_depth", SPLIT_DEPTHS), ("split_threshold", SPLIT_CHANCES))
 LEAST_AREAS = 50  # fewer decide by chance
 LEAST_SHARE = 0.5  # of the pixels: what fills less is parted by ground, not by lines
 LEAST_GAIN = 0.005  # of V_rand: smaller gains are noise, and the most probable class is the better guess
@@ -98,7 +100,7 @@ def choose_parting(
 ) -> Parted | None:
     """Choose the target with the highest mean V_rand among those that cost no more than `LOSS` of the Dice.
 
-    Splits are tried first: their thresholds, then the depths with the best of these, then plain thresholds. A split is
+    Splits are tried first (`SPLIT_GRID`), then plain thresholds: a dozen trials or so. A split is
     taken where it is clearly better than the best plain threshold, and that one where it is clearly better than the
     plan.
 
@@ -120,8 +122,8 @@ def choose_parting(
     if np.isnan(known[planned].v_rand):
         return None
 
-    def attempt(**values: Any) -> None:
-        trial = replace(planned, **{name: value for name, value in values.items() if name not in fixed})
+    def attempt(base: TargetOptions, **values: Any) -> None:
+        trial = replace(base, **{name: value for name, value in values.items() if name not in fixed})
         if trial not in known and not over():
             known[trial] = score_parting(looks, trial)
 
@@ -130,13 +132,14 @@ def choose_parting(
         winner = max(allowed, key=lambda one: known[one].v_rand, default=rival)
         return winner if known[winner].v_rand >= known[rival].v_rand + LEAST_GAIN else rival
 
-    for chance in SPLIT_CHANCES:
-        attempt(foreground_threshold=SPLIT_FOREGROUND, split_threshold=chance, split_depth=SPLIT_DEPTHS[0])
-    surest = max((one for one in known if splits(one)), key=lambda one: known[one].v_rand, default=planned)
-    for depth in SPLIT_DEPTHS if splits(surest) else ():
-        attempt(foreground_threshold=SPLIT_FOREGROUND, split_threshold=surest.split_threshold, split_depth=depth)
+    own = {} if "split_depth" in fixed else {"split_depth": SPLIT_DEPTHS[0]}
+    first = replace(planned, **own)
+    for name, values in SPLIT_GRID if splits(first) else ():
+        base = max((one for one in known if splits(one)), key=lambda one: known[one].v_rand, default=first)
+        for value in values:
+            attempt(base, **{"foreground_threshold": SPLIT_FOREGROUND, name: value})
     for chance in CHANCES:
-        attempt(foreground_threshold=chance)
+        attempt(planned, foreground_threshold=chance)
     plain = best([one for one in known if not splits(one)], planned)
     chosen = best([one for one in known if splits(one)], plain)
     showing = sum(bool((look.truth == 1).any()) for look in looks)
