@@ -79,6 +79,16 @@ def test_without_a_halo_lines_differ(tmp_path: Path) -> None:
     assert not np.array_equal(by_windows(tmp_path, logits, SPLIT, halo=0), decode(chances_of(logits), SPLIT))
 
 
+def test_areas_that_touch_at_a_corner_where_windows_meet(tmp_path: Path) -> None:
+    chance = np.full((130, 200), 0.02, np.float32)
+    chance[20:60, 128:170] = chance[60:100, 90:128] = 0.98
+    logits = np.log(np.stack([1 - chance, chance]))
+    expected = (chance > 0.5).astype(np.uint8)
+    expected[59, 128] = 0
+    assert np.array_equal(decode(chances_of(logits), SPLIT), expected)
+    assert np.array_equal(by_windows(tmp_path, logits, SPLIT), expected)
+
+
 def test_an_area_in_the_hole_of_another_is_left_alone(tmp_path: Path) -> None:
     logits = island()
     expected = (logits[1] > logits[0]).astype(np.uint8)

@@ -15,7 +15,7 @@ from pixelwise.labels.targets import IGNORE, TargetOptions, splits
 from pixelwise.progress import Progress
 from pixelwise.scoring.boundaries import rand_information
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training import looking
+from pixelwise.workflow.training import looking, parting
 from pixelwise.workflow.training.looking import Looked
 from pixelwise.workflow.training.parting import (
     Parted,
@@ -223,6 +223,32 @@ def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.Monk
     told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=seconds, progress=Progress())
     assert ("1 validation image " if seconds < 1 else "3 validation images ") in told
     assert read_recipe(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
+
+
+class Ticking:
+    """A clock that goes on by a second whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "images"), [(40.0, 2), (150.0, 5)])
+def test_as_many_images_are_looked_at_as_leave_time_for_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
+) -> None:
+    write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
+    write_model(tmp_path / "model.safetensors", make_recipe("binary"))
+    monkeypatch.setattr(parting, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(parting, "time", Ticking())
+    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    told = choose_parting_of_model(
+        tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()
+    )
+    assert f"chosen on {images} validation images" in told
 
 
 @pytest.mark.parametrize(
