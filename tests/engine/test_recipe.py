@@ -25,6 +25,13 @@ def test_files_from_before_there_was_a_spacing_still_open() -> None:
     assert make_recipe().spacing is None
 
 
+def test_files_from_before_areas_were_split_still_open() -> None:
+    older = as_json(make_recipe())
+    del older["target"]["split_threshold"], older["target"]["split_depth"]
+    assert read_recipe_text(json.dumps(older), FILE) == make_recipe()
+    assert make_recipe().target.split_depth == 0
+
+
 @pytest.mark.parametrize("spacing", [[0.5], [0.5, -1.0], [0.0, 0.5], "0.5"])
 def test_a_spacing_that_cannot_be_meant_is_refused(spacing: object) -> None:
     with pytest.raises(BadModel, match=r"model\.onnx.*a recipe whose spacing"):

@@ -171,6 +171,29 @@ def test_small_areas_are_dropped_from_masks_that_stream(
     assert not any("Each object" in sentence for sentence in told.sentences)
 
 
+@pytest.mark.parametrize("areas", [(), (0, 60)])
+def test_areas_are_split_in_masks_that_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, areas: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(streamed_objects, "STRIP", 64)
+    monkeypatch.setattr(streamed_objects, "WINDOW", 128)
+    pixels = picture(210, 330)
+    model = model_of(tmp_path)
+    chances = model.probabilities(pixels)[1]
+    target = TargetOptions(split_threshold=float(np.quantile(chances, 0.6)), split_depth=2, class_areas=areas)
+    model.recipe = replace(model.recipe, target=replace(target, split_depth=0))
+    plain = model.predict_pixels(pixels[None]).labels
+    model.recipe = replace(model.recipe, target=target)
+    expected = model.predict_pixels(pixels[None]).labels
+    assert np.count_nonzero(plain) - np.count_nonzero(expected) > 100, "lines are cut"
+    source = open_windows(save(tmp_path / "image.tif", pixels))
+    streamed = stream(model, source, tmp_path / "out" / "mask.tif")
+    source.close()
+    assert streamed.objects is None
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["mask.tif"], "nothing is left over"
+    assert (read(tmp_path / "out" / "mask.tif") != expected).mean() < 1e-4, "rounding at most"
+
+
 def test_an_image_of_one_tile(tmp_path: Path) -> None:
     pixels = picture(20, 30)
     model = model_of(tmp_path)
@@ -209,12 +232,14 @@ def with_runtime(model: Model, runtime: Any) -> Model:
     return Model(model.recipe, Predictor(runtime, old.geometry, old.classes, old.core))
 
 
-@pytest.mark.parametrize("kind", ["classes", "classes without crumbs", "boundary"])
+@pytest.mark.parametrize("kind", ["classes", "classes without crumbs", "classes split", "boundary"])
 def test_an_interrupted_image_is_continued_and_nothing_is_computed_twice(tmp_path: Path, kind: str) -> None:
     image = save(tmp_path / "image.tif", picture(210, 330))
     model = model_of(tmp_path, kind.partition(" ")[0])
     if kind.endswith("crumbs"):
         model.recipe = replace(model.recipe, target=TargetOptions(class_areas=(0, 60)))
+    if kind.endswith("split"):
+        model.recipe = replace(model.recipe, target=TargetOptions(split_depth=2, split_threshold=0.6))
     source = open_windows(image)
     stream(model, source, tmp_path / "whole.tif")
     calls, told = 0, Said()

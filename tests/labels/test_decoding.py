@@ -5,11 +5,13 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
-from pixelwise.labels.decoding import class_of, decode, most_probable_class
+from pixelwise.labels.decoding import class_of, decode, most_probable_class, start_decoding
+from pixelwise.labels.objects import components, depth
 from pixelwise.labels.targets import TargetOptions
 
 FEW_VALUES = st.sampled_from([-1.5, 0.0, 0.25, 3.0])  # equal ones are frequent
@@ -60,3 +62,62 @@ def test_seeds_outside_the_foreground_make_no_objects(
     # the control: with a foreground from 0.5 on both areas are objects
     expected[3:9, 18:24] = 2
     assert np.array_equal(decode(chances, replace(options, foreground_threshold=0.5)), expected)
+
+
+SPLIT = TargetOptions(split_threshold=0.9, split_depth=4)
+
+
+def two_areas(gap: float) -> np.ndarray:
+    """Probabilities of two areas of 20 x 20 pixels, a line of 3 between them, and in it a gap of 5; one small area."""
+    second = np.full((30, 70), 0.05, np.float32)
+    second[5:25, 5:25] = second[5:25, 28:48] = 0.97
+    second[12:17, 25:28] = gap
+    second[10:14, 55:59] = 0.97  # too small for a marker
+    return np.stack([1 - second, second])
+
+
+def areas_of(mask: np.ndarray) -> int:
+    return int(components(mask == 1).max())
+
+
+def test_areas_that_a_gap_joins_are_split() -> None:
+    chances = two_areas(gap=0.8)
+    plain, split = decode(chances, TargetOptions()), decode(chances, SPLIT)
+    assert areas_of(plain) == 2, "control: the gap makes one of two"
+    assert areas_of(split) == 3
+    cut = np.argwhere(plain != split)
+    assert sorted(cut[:, 0].tolist()) == [12, 13, 14, 15, 16], "a line of one pixel through the gap"
+    assert ((cut[:, 1] >= 25) & (cut[:, 1] < 28)).all(), "and nothing else"
+    assert split[10:14, 55:59].all(), "an area without a marker stays"
+    assert areas_of(decode(chances, replace(SPLIT, class_areas=(0, 30)))) == 2, "small areas are dropped afterwards"
+
+
+def test_markers_are_deep_and_sure() -> None:
+    """Where the bridge is wide, only its probability tells it from the areas; no area is deeper than 9 pixels."""
+    chances = two_areas(gap=0.8)
+    chances[1, 5:25, 25:28], chances[0, 5:25, 25:28] = 0.8, 0.2
+    assert areas_of(decode(chances, SPLIT)) == 3
+    assert areas_of(decode(chances, replace(SPLIT, split_threshold=0.7))) == 2, "one marker"
+    assert areas_of(decode(chances, replace(SPLIT, split_depth=11))) == 2, "no marker"
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 1000), reach=st.integers(1, 3), threshold=st.sampled_from([0.5, 0.6]))
+def test_a_split_mask_is_part_of_the_plain_one_and_its_markers_are_apart(
+    seed: int, reach: int, threshold: float
+) -> None:
+    rough = ndimage.gaussian_filter(np.random.default_rng(seed).random((60, 70)), 3)
+    second = (rough.ravel().argsort().argsort() / rough.size).reshape(rough.shape).astype(np.float32)
+    chances = np.stack([1 - second, second])
+    options = TargetOptions(foreground_threshold=threshold, split_threshold=0.8, split_depth=reach)
+    split, plain = decode(chances, options), decode(chances, replace(options, split_depth=0))
+    assert split.dtype == plain.dtype == np.uint8
+    assert (split <= plain).all()
+    markers = components(depth(second > 0.8) > reach, corners=False)
+    areas = components(split == 1, corners=False)
+    for number in range(1, int(areas.max()) + 1):
+        assert len(np.unique(markers[(areas == number) & (markers > 0)])) <= 1
+    decoder = start_decoding(options, split.shape)
+    for rows in ((0, 13), (13, 60)):
+        decoder.add((rows, (0, 70)), chances[:, rows[0] : rows[1]])
+    assert np.array_equal(decoder.finish(), split), "windows decide nothing"

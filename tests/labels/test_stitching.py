@@ -152,6 +152,16 @@ def test_control_without_halo_objects_differ(kind: Any) -> None:
     assert not np.array_equal(by_windows(chances, options, 32, halo=0), decode(chances, options))
 
 
+def test_holes_are_filled_unless_told_otherwise() -> None:
+    seeds = np.zeros((5, 5), np.uint32)
+    seeds[0, 0] = 7
+    ring = np.ones((5, 5), bool)
+    ring[2, 2] = False
+    interior = np.full((5, 5), 200, np.uint8)
+    assert (flood_window(seeds, ring, interior.copy()) == 7).all()
+    assert np.array_equal(flood_window(seeds, ring, interior, filled=False) == 7, ring)
+
+
 def test_a_window_full_of_seeds() -> None:
     seeds = np.full((4, 4), 7, np.uint32)
     everywhere = np.ones((4, 4), bool)

@@ -234,6 +234,8 @@ def test_a_threshold_between_more_than_two_classes_is_refused():
     options = TargetOptions(foreground_threshold=0.7)
     with pytest.raises(BadOption, match=r"masks of more than two classes; got 0\.7 for 3 classes"):
         target_channels(options, 3)
+    with pytest.raises(BadOption, match=r"split_depth 0 for masks of more than two classes; got 5 for 3 classes"):
+        target_channels(TargetOptions(split_depth=5), 3)
     assert target_channels(options, 2) == target_channels(replace(options, kind="components"), 3) == 2
 
 
@@ -242,6 +244,10 @@ def test_a_threshold_between_more_than_two_classes_is_refused():
     [
         {"seed_threshold": 1.0},
         {"foreground_threshold": 0.0},
+        {"split_threshold": 1.5},
+        {"split_depth": -1},
+        {"split_depth": 1000},
+        {"split_depth": 5, "kind": "boundary"},
         {"boundary_width": 0},
         {"separate": -1},
         {"class_areas": (5, 5)},

@@ -144,8 +144,8 @@ class Model:
         """Predict one image; `advance` is called with 1 after each tile.
 
         Every pixel is decided when its tile is done, so that the logits of the whole image never exist. Memory beside
-        the pixels and one tile, in bytes per pixel: 1 for masks, 5 for kind "components", 6 to 7 for "boundary" and
-        "distance" (see `labels.decoding`); `probabilities` adds 2 per channel.
+        the pixels and one tile, in bytes per pixel: 1 for masks, 6 to 7 where their areas are split and for kinds
+        "boundary" and "distance", 5 for "components" (see `labels.decoding`); `probabilities` adds 2 per channel.
         """
         ((_, decoding),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
         return decoding.finish()

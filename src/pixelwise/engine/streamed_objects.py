@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16, UInt32
@@ -18,14 +19,15 @@ from pixelwise.images.stores import Layout, TileFile, Window
 from pixelwise.images.windows import Source
 from pixelwise.labels.measuring import ObjectTable, measure
 from pixelwise.labels.runs import row_strips
-from pixelwise.labels.stitching import StripCrumbs, StripLabels, final_numbers, flood_window
-from pixelwise.labels.targets import TargetOptions, floods
+from pixelwise.labels.splitting import deeper_than
+from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
+from pixelwise.labels.targets import TargetOptions, floods, splits
 from pixelwise.progress import Progress
 
 STRIP = 256  # rows that are numbered at once
 WINDOW = 1024  # pixels a side of the windows that are decided at once
 HALO = 256  # pixels that are looked at around them: objects up to about half of that are exact
-_FOREGROUND, _SEED = 1 << 8, 1 << 9
+FOREGROUND, _SEED = 1 << 8, 1 << 9
 _SIXTEEN_BITS = 65_535
 _BYTES_PER_STRIP_PIXEL = 20
 _BYTES_PER_WINDOW_PIXEL = 48
@@ -37,7 +39,7 @@ def pack(
     interior: UInt8[np.ndarray, "rows columns"],
 ) -> UInt16[np.ndarray, "rows columns"]:
     """Return what is kept of each pixel until objects are found: two flags above 8 bits of interior."""
-    flags = foreground.astype(np.uint16) * _FOREGROUND + seeds.astype(np.uint16) * _SEED
+    flags = foreground.astype(np.uint16) * FOREGROUND + seeds.astype(np.uint16) * _SEED
     return flags + interior.astype(np.uint16)
 
 
@@ -70,74 +72,19 @@ def find_objects(
         The label image 1...N with all its windows, and N; 16 bits where they hold it, else 32.
     """
     layout = decided.layout
-    scratch = Layout(height=layout.height, width=layout.width, dtype="uint32", tile=STRIP)
-    flooding = floods(target)
-    strips, windows = list(_strips(layout)), list(_windows(layout))
-    with ExitStack() as stack, progress.bar("finding objects", len(strips) + len(windows) * (1 + flooding)) as advance:
-
-        def temporary(name: str) -> TileFile:
-            made = TileFile(path.with_name(f"{path.name}.{name}"), scratch, token_hex(8))  # never continued
-            stack.callback(made.discard)
-            return made
-
-        def step(items: list[Window]) -> Iterator[Window]:
-            for item in items:
-                yield item
-                advance(1, "")
-
-        numbered, labels = temporary("areas"), StripLabels(corners=not flooding)
-        areas = Counter()
-        for rows, columns in step(strips):
-            block = decided.read(rows, columns)
-            found = labels.add((block & _SEED if flooding else block) > 0)
-            numbered.write((rows, columns), found)
-            areas.add(found)
-        joined = labels.joined()
-        if flooding:
-            flooded, areas = temporary("objects"), Counter()
-            for window in step(windows):
-                found = _flooded(decided, numbered, joined, window, halo)
-                flooded.write(window, found)
-                areas.add(found)
-            numbered = flooded
+    with AreaSearch(decided, target, path, progress, "finding objects", halo) as search:
+        numbered, joined, areas = search.number()
         numbers, count = final_numbers(joined, areas.upto(len(joined)), target.min_area)
         kept = replace(layout, dtype="uint16" if count <= _SIXTEEN_BITS else "uint32")
         result = TileFile(path, kept, decided.identity)
         try:
-            for window in step(windows):
+            for window in search.windows():
                 if window not in result.done:
                     result.write(window, numbers[numbered.read(*window)].astype(kept.dtype))
         except BaseException:
             result.close()
             raise
     return result, count
-
-
-def find_areas(decided: TileFile, target: TargetOptions, path: Path, progress: Progress) -> TileFile:
-    """Return the mask at `path` of an image whose every tile is decided, without areas that are too small.
-
-    Two passes over strips of rows: what `labels.tidying.drop_crumbs` leaves of the whole image, to the last pixel.
-    """
-    crumbs, layout = StripCrumbs(target.class_areas), decided.layout
-    strips = list(_strips(layout))
-    together = max(1, layout.tile // STRIP)  # strips that hold whole tiles of the file
-    with progress.bar("dropping small areas", 2 * len(strips)) as advance:
-        for rows, columns in strips:
-            crumbs.count(decided.read(rows, columns))
-            advance(1, "")
-        result = TileFile(path, layout, decided.identity)
-        try:
-            for first in range(0, len(strips), together):
-                some = strips[first : first + together]
-                left = np.concatenate([crumbs.drop(decided.read(*strip)) for strip in some])
-                window = (some[0][0][0], some[-1][0][1]), (0, layout.width)
-                if window not in result.done:
-                    result.write(window, left)
-                advance(len(some), "")
-        except BaseException:
-            result.close()
-            raise
-    return result
 
 
 def measure_objects(result: TileFile, count: int, source: Source, progress: Progress) -> ObjectTable:
@@ -199,20 +146,88 @@ class Counter:
         return np.concatenate([self._counted, np.zeros(length, np.int64)])[:length]
 
 
-def _flooded(
-    decided: TileFile, numbered: TileFile, joined: Int64[np.ndarray, " numbers"], window: Window, halo: int
-) -> UInt32[np.ndarray, "rows columns"]:
-    """Decide a window from the seeds, whose numbers hold in the whole image."""
-    height, width = decided.layout.height, decided.layout.width
-    (top, bottom), (left, right) = window
-    rows, columns = (max(0, top - halo), min(height, bottom + halo)), (max(0, left - halo), min(width, right + halo))
-    packed = decided.read(rows, columns)
-    seeds = joined[numbered.read(rows, columns)].astype(np.uint32)
-    found = flood_window(seeds, (packed & _FOREGROUND) > 0, (packed & 255).astype(np.uint8))
-    return found[top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]]
+class AreaSearch:
+    """Numbers the areas or the seeds of a decided image, and floods from seeds, with temporary files and a bar."""
+
+    def __init__(
+        self, decided: TileFile, target: TargetOptions, path: Path, progress: Progress, doing: str, halo: int
+    ) -> None:
+        self._decided, self._target, self._path, self._halo = decided, target, path, halo
+        self._strips, self._windows = list(strips_of(decided.layout)), list(_windows(decided.layout))
+        self._flooding = floods(target) or splits(target)
+        self._bar = progress.bar(doing, len(self._strips) + len(self._windows) * (1 + self._flooding))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "AreaSearch":
+        self._advance = self._stack.enter_context(self._bar)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def windows(self) -> Iterator[Window]:
+        """Yield the windows, and let the bar know."""
+        return self._step(self._windows)
+
+    def number(self) -> tuple[TileFile, Int64[np.ndarray, " numbers"], "Counter"]:
+        """Return the provisional numbers of every pixel, what joins them, and their pixels; see `StripLabels`."""
+        numbered, labels, areas = self._temporary("areas"), StripLabels(corners=not self._flooding), Counter()
+        for strip in self._step(self._strips):
+            found = labels.add(self._marked(strip))
+            numbered.write(strip, found)
+            areas.add(found)
+        joined = labels.joined()
+        if not self._flooding:
+            return numbered, joined, areas
+        flooded, areas = self._temporary("objects"), Counter()
+        for window in self.windows():
+            found = self._flooded(numbered, joined, window)
+            flooded.write(window, found)
+            areas.add(found)
+        return flooded, joined, areas
+
+    def _marked(self, strip: Window) -> Bool[np.ndarray, "rows width"]:
+        """Return the foreground of a strip, or its seeds."""
+        (top, bottom), columns = strip
+        if not splits(self._target):
+            block = self._decided.read(*strip)
+            return (block & _SEED if self._flooding else block) > 0
+        depth = self._target.split_depth  # beyond it nothing counts
+        first = max(0, top - depth)
+        block = self._decided.read((first, min(self._decided.layout.height, bottom + depth)), columns)
+        return deeper_than((block & _SEED) > 0, depth)[top - first :][: bottom - top]
+
+    def _flooded(
+        self, numbered: TileFile, joined: Int64[np.ndarray, " numbers"], window: Window
+    ) -> UInt32[np.ndarray, "rows columns"]:
+        """Decide a window from the seeds, whose numbers hold in the whole image."""
+        height, width, halo = self._decided.layout.height, self._decided.layout.width, self._halo
+        (top, bottom), (left, right) = window
+        rows, columns = (
+            (max(0, top - halo), min(height, bottom + halo)),
+            (max(0, left - halo), min(width, right + halo)),
+        )
+        packed = self._decided.read(rows, columns)
+        seeds = joined[numbered.read(rows, columns)].astype(np.uint32)
+        foreground, interior = (packed & FOREGROUND) > 0, (packed & 255).astype(np.uint8)
+        found = flood_window(seeds, foreground, interior, filled=floods(self._target))
+        return found[top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]]
+
+    def _temporary(self, name: str) -> TileFile:
+        layout = self._decided.layout
+        scratch = Layout(height=layout.height, width=layout.width, dtype="uint32", tile=STRIP)
+        made = TileFile(self._path.with_name(f"{self._path.name}.{name}"), scratch, token_hex(8))  # never continued
+        self._stack.callback(made.discard)
+        return made
+
+    def _step(self, items: list[Window]) -> Iterator[Window]:
+        for item in items:
+            yield item
+            self._advance(1, "")
 
 
-def _strips(layout: Layout) -> Iterator[Window]:
+def strips_of(layout: Layout) -> Iterator[Window]:
+    """Yield strips of whole rows from top to bottom."""
     for top in range(0, layout.height, STRIP):
         yield (top, min(layout.height, top + STRIP)), (0, layout.width)
 

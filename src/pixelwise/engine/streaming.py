@@ -21,7 +21,8 @@ from pixelwise.engine.memory import MemoryPlan, TileSizes, peak_memory, plan_mem
 from pixelwise.engine.overlap import Behind, ahead
 from pixelwise.engine.predictor import Job, Predictor, Prepared
 from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.streamed_objects import find_areas, find_objects, measure_objects, objects_memory, pack
+from pixelwise.engine.streamed_masks import finish_mask
+from pixelwise.engine.streamed_objects import find_objects, measure_objects, objects_memory, pack
 from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
 from pixelwise.images.preprocess import Scale
 from pixelwise.images.source_scale import source_scale
@@ -29,7 +30,7 @@ from pixelwise.images.stores import Format, Layout, Meaning, TileFile, finish
 from pixelwise.images.windows import Source
 from pixelwise.labels.decoding import class_of, foreground_of, most_probable_class, parts_of
 from pixelwise.labels.measuring import ObjectTable
-from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 
@@ -124,7 +125,7 @@ def stream_image(
         table = None
         result = tiles
         if masks and not _final(recipe.target):
-            result = find_areas(tiles, recipe.target, path, progress)
+            result = finish_mask(tiles, recipe.target, path, progress)
         elif not masks:
             result, objects = find_objects(tiles, recipe.target, path, progress)
             table = measure_objects(result, objects, source, progress)
@@ -145,7 +146,7 @@ def decider(
     """Return what is kept of the logits of a part, and its type: nothing else of them is ever stored."""
     if most_probable_wins(target):
         return "uint8", most_probable_class
-    if target.kind == "classes":
+    if target.kind == "classes" and not splits(target):
         return "uint8", lambda logits: class_of(probabilities_of(logits, target), target)
     if target.kind == "components":
         return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
@@ -154,7 +155,7 @@ def decider(
 
 def _final(target: TargetOptions) -> bool:
     """Tell whether what is decided of a tile is what stands in the result."""
-    return target.kind == "classes" and not any(target.class_areas)
+    return target.kind == "classes" and not any(target.class_areas) and not splits(target)
 
 
 def _compute(

@@ -8,6 +8,7 @@ Memory in bytes per pixel, with the result:
 | kind | while probabilities come | while objects are found |
 |---|---|---|
 | classes | 1 | 1; 6 where small areas are dropped (those of one class 1, numbers 4) |
+| classes, split | 3 | 6 (foreground 1, heights 1, numbers 4), and the fronts of the flood |
 | components | 1 | 5 (foreground 1, numbers 4) |
 | boundary, distance | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
 
@@ -25,7 +26,8 @@ from pixelwise.geometry.tiles import Span
 from pixelwise.labels.flooding import TAKEN, flood
 from pixelwise.labels.objects import components
 from pixelwise.labels.runs import row_strips
-from pixelwise.labels.targets import TargetOptions, most_probable_wins
+from pixelwise.labels.splitting import cut_lines, deeper_than
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
 from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
 
 _REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
@@ -50,6 +52,8 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
     Its result is a mask of class indices (uint8) for kind "classes"; for the others a label image 1...N, uint16 when
     that holds N, else int32.
     """
+    if splits(options):
+        return _Split(options, size)
     if options.kind == "classes":
         return _Classes(options, size)
     if options.kind == "components":
@@ -108,11 +112,18 @@ def parts_of(
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
     """Return what is kept of a window: foreground, seeds, and the interior's probability times 255.
 
+    Kind "classes" (where `splits`): the seeds are what lies above `split_threshold`; markers are what is deep in them,
+    which takes more than a window to say. The interior is class 1.
+
     Kind "distance" finds its seeds where pixels are deep and no boundary. Where objects meet is left to the interior:
     depths are shares of each object's own, and slopes of different lengths do not meet where the border is.
     """
     # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
-    foreground, interior = foreground_of(probabilities, options), probabilities[1]
+    interior = probabilities[1]
+    if options.kind == "classes":
+        foreground = class_of(probabilities, options) > 0
+        return foreground, foreground & (interior > options.split_threshold), np.rint(interior * 255).astype(np.uint8)
+    foreground = foreground_of(probabilities, options)
     depth = probabilities[3] * (1 - probabilities[2]) if options.kind == "distance" else interior
     seeds = foreground & (depth > options.seed_threshold)
     return foreground, seeds, np.rint(interior * 255).astype(np.uint8)
@@ -131,6 +142,31 @@ class _Classes:
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         drop_crumbs(self._mask, self._options.class_areas)
         return self._mask
+
+
+class _Split:
+    """Class 1 without the lines where areas meet that spread from deep inside, over what is most probable first."""
+
+    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+        self._options = options
+        self._foreground, self._sure = np.zeros(size, bool), np.zeros(size, bool)
+        self._interior = np.zeros(size, np.uint8)
+
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+        place = _slices(window)
+        self._foreground[place], self._sure[place], self._interior[place] = parts_of(probabilities, self._options)
+
+    def finish(self) -> UInt8[np.ndarray, "height width"]:
+        interior_to_heights(self._interior, self._foreground)
+        markers = components(deeper_than(self._sure, self._options.split_depth), corners=False)
+        del self._sure
+        flood(self._interior, markers)
+        del self._interior
+        mask = self._foreground.view(np.uint8)
+        cut_lines(mask, markers)
+        del markers
+        drop_crumbs(mask, self._options.class_areas)
+        return mask
 
 
 class _Components:

@@ -144,6 +144,8 @@ def flood_window(
     seeds: UInt32[np.ndarray, "height width"],
     foreground: Bool[np.ndarray, "height width"],
     interior: UInt8[np.ndarray, "height width"],
+    *,
+    filled: bool = True,
 ) -> UInt32[np.ndarray, "height width"]:
     """Let the seeds of a window spread over its foreground, as `decoding` does for a whole image.
 
@@ -154,6 +156,8 @@ def flood_window(
     foreground : bool array
     interior : uint8 array
         Probability of the interior times 255; is used up.
+    filled : bool
+        Fill the holes of objects.
 
     Notes
     -----
@@ -168,5 +172,6 @@ def flood_window(
         present = np.concatenate([np.zeros(1, np.uint32), present])
     interior_to_heights(interior, foreground)
     flood(interior, labels)
-    fill_holes(labels)
+    if filled:
+        fill_holes(labels)
     return present[labels]

@@ -2,7 +2,7 @@
 
 | kind | target classes | decoding |
 |---|---|---|
-| classes | the classes of the mask | the most probable class |
+| classes | the classes of the mask | the most probable class; of two, areas split by lines |
 | components | background, object | connected components |
 | boundary | background, interior, boundary | flooding from seeds in the interiors |
 | distance | as boundary, and the distance to the object's edge | flooding from seeds deep inside |
@@ -26,6 +26,7 @@ from pixelwise.labels.objects import components, depth, renumber
 from pixelwise.labels.tempering import UNSCALED, Temperatures, tempered_softmax
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
+DEEPEST = 128  # pixels inside an area that markers of splitting may be asked for: half the halo of images that stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,11 @@ class TargetOptions:
     others part objects by a class of its own. Kind "classes" reads `foreground_threshold` for masks of two classes:
     class 1 is where its probability is larger.
 
+    `split_threshold` and `split_depth` are for kind "classes" and masks of two classes: areas of class 1 that a bridge
+    joins are split by a watershed. Its markers are the pixels more than `split_depth` pixels inside the area where the
+    probability is above `split_threshold`; where two of them meet, a line one pixel wide becomes background. Areas
+    with no or one marker stay as they are. 0 pixels: nothing is split.
+
     `class_areas` is for kind "classes" alone, where class 0 is a background: of each class the smallest area in pixels;
     connected areas of fewer become class 0. Empty: nothing is dropped.
     """
@@ -50,10 +56,12 @@ class TargetOptions:
     min_area: int = 0
     separate: int = 0
     class_areas: tuple[int, ...] = ()
+    split_threshold: float = 0.95
+    split_depth: int = 0
 
     def __post_init__(self) -> None:
         """Refuse thresholds that are no probabilities, and boundaries without width."""
-        for name in ("seed_threshold", "foreground_threshold"):
+        for name in ("seed_threshold", "foreground_threshold", "split_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise BadOption(f"target.{name} between 0 and 1", f"{getattr(self, name)}", "Try 0.5.")
         if self.boundary_width < 1 or self.min_area < 0:
@@ -61,6 +69,10 @@ class TargetOptions:
             raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", came, "Change them.")
         if self.separate < 0:
             raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 to cut nothing.")
+        if not 0 <= self.split_depth <= DEEPEST or (self.split_depth and self.kind != "classes"):
+            came = f"{self.split_depth} for kind {self.kind}"
+            expected = f'target.split_depth of 0 to {DEEPEST}, and 0 but for kind "classes"'
+            raise BadOption(expected, came, "Try 7, or 0 to split nothing.")
         areas = self.class_areas
         if any(areas) and (self.kind != "classes" or areas[0] or min(areas) < 0):
             came = f"{list(areas)} for kind {self.kind}"
@@ -79,11 +91,12 @@ def target_channels(options: TargetOptions, classes: int) -> int:
     Raises
     ------
     BadOption
-        More than two classes, and a threshold that only two can have.
+        More than two classes, and a threshold or a splitting that only two can have.
     """
     if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
-        came = f"{options.foreground_threshold} for {classes} classes"
-        raise BadOption("target.foreground_threshold 0.5 for masks of more than two classes", came, "Leave it out.")
+        name, usual = ("split_depth", 0) if splits(options) else ("foreground_threshold", 0.5)
+        came = f"{getattr(options, name)} for {classes} classes"
+        raise BadOption(f"target.{name} {usual} for masks of more than two classes", came, "Leave it out.")
     return target_classes(options, classes) + (options.kind == "distance")
 
 
@@ -92,9 +105,14 @@ def floods(options: TargetOptions) -> bool:
     return options.kind in ("boundary", "distance")
 
 
+def splits(options: TargetOptions) -> bool:
+    """Tell whether areas of a mask of two classes are split."""
+    return options.kind == "classes" and options.split_depth > 0
+
+
 def most_probable_wins(options: TargetOptions) -> bool:
     """Tell whether each pixel gets its most probable class, so that logits decide as well as probabilities."""
-    return options.kind == "classes" and options.foreground_threshold == 0.5
+    return options.kind == "classes" and options.foreground_threshold == 0.5 and not splits(options)
 
 
 def class_channels(options: TargetOptions, channels: int) -> int:

@@ -291,3 +291,5 @@ def test_thresholds_of_several_folds_become_one() -> None:
     targets = [TargetOptions(kind="boundary", seed_threshold=t, min_area=a) for t, a in ((0.3, 9), (0.5, 4), (0.8, 0))]
     assert common_target(targets) == TargetOptions(kind="boundary", seed_threshold=0.5, min_area=4)
     assert common_target(targets[:2]).seed_threshold == 0.3, "a value that was chosen, not one in between"
+    depths = [TargetOptions(split_depth=depth, split_threshold=0.9) for depth in (0, 5, 9)]
+    assert common_target(depths) == TargetOptions(split_depth=5, split_threshold=0.9)

@@ -5,23 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pixelwise.engine.model import load_model_for_prediction
 from pixelwise.engine.modelfile import read_recipe
 from pixelwise.images.cases import DataOptions, understand
 from pixelwise.images.files import write_image
-from pixelwise.labels.targets import IGNORE, TargetOptions
+from pixelwise.labels.targets import IGNORE, TargetOptions, splits
 from pixelwise.progress import Progress
 from pixelwise.scoring.boundaries import rand_information
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training import looking
+from pixelwise.workflow.training import looking, parting
 from pixelwise.workflow.training.looking import Looked
 from pixelwise.workflow.training.parting import (
-    CHANCES,
-    choose_threshold,
-    choose_threshold_of_model,
-    compare_thresholds,
+    Parted,
+    choose_parting,
+    choose_parting_of_model,
     parted_by_lines,
+    score_parting,
 )
 from tiny import make_recipe, write_model
 
@@ -47,50 +48,112 @@ def look(gap: float, thick: float = 0.0) -> Looked:
     return Looked("drawn", cells.astype(np.int32), np.stack([1 - chance, chance]))
 
 
-def test_thresholds_are_compared_by_hand() -> None:
+def hard_look(seed: int = 0) -> Looked:
+    """Return what a network says where no threshold helps: gaps as probable as the rims of all cells, 0.85 for both.
+
+    A threshold that closes the gaps takes the rims, a third of each cell; inside the cells are sure.
+    """
+    cells, gaps = membranes()
+    inside = np.asarray(ndimage.binary_erosion(np.pad(cells, 2, mode="wrap"), iterations=2))[2:-2, 2:-2]
+    chance = np.where(inside, 0.99, np.where(cells | gaps, 0.85, 0.01)).astype(np.float32)
+    chance += np.random.default_rng(seed).uniform(0, 0.005, chance.shape).astype(np.float32)
+    return Looked("hard", cells.astype(np.int32), np.stack([1 - chance, chance]))
+
+
+def test_parting_is_scored_by_hand() -> None:
     drawn = look(gap=0.65)
-    table = compare_thresholds(drawn)
     cells, gaps = membranes()
     merged = rand_information(cells, cells | gaps).v_rand
     assert merged is not None
     assert merged < 0.1, "all cells are one"
-    closed = np.array(CHANCES) >= 0.65
-    assert table[~closed, 0] == pytest.approx(merged)
-    assert table[closed, 0] == pytest.approx(1.0)
-    assert (table[:, 1] == cells.sum()).all()
-    assert (table[:, 2] == np.where(closed, cells.sum(), cells.sum() + gaps.sum())).all()
+    dice = 2 * cells.sum() / (2 * cells.sum() + gaps.sum())
+    assert score_parting([drawn], TargetOptions()) == pytest.approx((merged, dice))
+    assert score_parting([drawn], TargetOptions(foreground_threshold=0.7)) == pytest.approx((1, 1))
+    both = score_parting([drawn, look(gap=0.4)], TargetOptions())
+    assert both.v_rand == pytest.approx((merged + 1) / 2)
     drawn.truth[:, : SIDE // 2] = IGNORE
-    assert (compare_thresholds(drawn)[:, 1] == cells[:, SIDE // 2 :].sum()).all()
+    half = score_parting([drawn], TargetOptions()).dice
+    known = cells[:, SIDE // 2 :].sum()
+    assert half == pytest.approx(2 * known / (2 * known + gaps[:, SIDE // 2 :].sum()))
 
 
-def test_gaps_are_closed() -> None:
-    chosen = choose_threshold([compare_thresholds(look(gap)) for gap in (0.65, 0.75, 0.4)])
+def test_gaps_are_closed_by_a_threshold_where_that_does() -> None:
+    looks = [look(gap) for gap in (0.65, 0.75, 0.4)]
+    chosen = choose_parting(looks, TargetOptions())
     assert chosen is not None
-    assert chosen.threshold == 0.8
-    assert (chosen.after, chosen.images) == (pytest.approx(1.0), 3)
-    assert chosen.before < 0.5
-    assert chosen.to_text().startswith(
-        "Foreground from a probability of 0.8 on, chosen on 3 validation images whose areas are parted by lines: V_rand"
-    )
+    assert chosen.target == TargetOptions(foreground_threshold=0.8), "no split: it would not be better"
+    assert (chosen.after.v_rand, chosen.images) == (pytest.approx(1.0), 3)
+    assert chosen.before.v_rand < 0.5
+    assert "Foreground from a probability of 0.8 on, chosen on 3 validation images" in chosen.to_text()
+
+
+def test_areas_are_split_where_no_threshold_helps() -> None:
+    looks = [hard_look(0), hard_look(1)]
+    chosen = choose_parting(looks, TargetOptions())
+    assert chosen is not None
+    assert splits(chosen.target)
+    assert chosen.before.v_rand < 0.1
+    assert chosen.after.v_rand > 0.95
+    assert chosen.after.dice > chosen.before.dice - 0.01
+    assert "split by a watershed" in chosen.to_text()
+    plain = choose_parting(looks, TargetOptions(), fixed=("split_depth",))  # control
+    assert plain is not None
+    assert plain.target == TargetOptions(), "a threshold that closes the gaps costs too much of the Dice"
 
 
 def test_without_gaps_the_most_probable_class_stays() -> None:
-    chosen = choose_threshold([compare_thresholds(look(gap=0.3))])
+    chosen = choose_parting([look(gap=0.3)], TargetOptions())
     assert chosen is not None
-    assert (chosen.threshold, chosen.before, chosen.after) == (0.5, 1.0, 1.0)
+    assert chosen.target == TargetOptions()
+    assert (chosen.before.v_rand, chosen.after.v_rand) == (1.0, 1.0)
     assert "No other threshold" in chosen.to_text()
 
 
 def test_areas_that_would_shrink_are_protected() -> None:
     """Control: the gaps could be closed, but a fifth of each cell is no surer than they are."""
-    chosen = choose_threshold([compare_thresholds(look(gap=0.65, thick=0.66))])
+    planned = TargetOptions()
+    chosen = choose_parting([look(gap=0.65, thick=0.66)], planned, fixed=("split_depth",))
     assert chosen is not None
-    assert (chosen.threshold, chosen.dice_after) == (0.5, chosen.dice_before)
+    assert chosen.target == planned
+    assert chosen.after == chosen.before
+
+
+def test_what_the_user_sets_stays() -> None:
+    looks = [hard_look()]
+    for own in ({"foreground_threshold": 0.6}, {"split_threshold": 0.93}, {"split_depth": 2}):
+        (name,) = own
+        chosen = choose_parting(looks, TargetOptions(**own), fixed=(name,))
+        assert chosen is not None
+        assert getattr(chosen.target, name) == own[name]
+        assert splits(chosen.target)
+    none = choose_parting(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
+    assert none is not None
+    assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
+
+
+def test_trials_end_when_the_time_is_up() -> None:
+    tried: list[int] = []
+
+    def over() -> bool:
+        tried.append(0)
+        return len(tried) > 2
+
+    looks = [hard_look()]
+    chosen = choose_parting(looks, TargetOptions(), over=over)
+    assert chosen is not None
+    assert len(tried) > 10, "each trial asks"
+    assert chosen.target == TargetOptions(), "the depth of the first two trials leaves no marker in so small cells"
+    whole = choose_parting(looks, TargetOptions())  # control
+    assert whole is not None
+    assert splits(whole.target)
+    assert choose_parting(looks, TargetOptions(), over=lambda: True) == Parted(
+        planned=TargetOptions(), target=TargetOptions(), before=chosen.before, after=chosen.before, images=1
+    )
 
 
 def test_nothing_is_chosen_without_foreground() -> None:
     empty = Looked("empty", np.zeros((8, 8), np.int32), np.full((2, 8, 8), 0.5, np.float32))
-    assert choose_threshold([compare_thresholds(empty)]) is None
+    assert choose_parting([empty], TargetOptions()) is None
 
 
 def test_what_is_parted_by_lines() -> None:
@@ -104,10 +167,9 @@ def test_what_is_parted_by_lines() -> None:
     assert not parted_by_lines([np.ones_like(cells)], TargetOptions(), 2)
 
 
-def write_cells(folder: Path, part: str, count: int) -> None:
+def write_cells(folder: Path, part: str, count: int, drawn: Looked) -> None:
     """Images whose brightness is the probability that a network would say, beside the truth."""
     for number in range(count):
-        drawn = look(gap=0.75)
         pixels = np.rint(200 * drawn.chances[1]).astype(np.uint8)
         pixels[0, 0] = number + 100 * (part == "val")
         write_image(folder / part / "images" / f"{number}.png", pixels[None])
@@ -120,37 +182,89 @@ def by_brightness(tiles: np.ndarray) -> np.ndarray:
     return np.stack([np.log(1 - chance), np.log(chance)], axis=1).astype(np.float32)
 
 
-def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drawn", [look(gap=0.75), hard_look()], ids=["threshold", "split"])
+def test_a_model_carries_what_was_chosen_and_predicts_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: Looked
+) -> None:
     for part in ("train", "val"):
-        write_cells(tmp_path / "cells", part, 2)
+        write_cells(tmp_path / "cells", part, 2, drawn)
     recipe = make_recipe("binary")
     recipe = replace(recipe, normalisation=replace(recipe.normalisation, kind="none"))
     path = tmp_path / "model.safetensors"
     write_model(path, recipe)
     monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
-    told = choose_threshold_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
-    assert read_recipe(path).target.foreground_threshold == 0.8
+    told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
+    target = read_recipe(path).target
+    assert target.foreground_threshold == (0.7 if splits(target) else 0.8)
+    assert splits(target) == (drawn.name == "hard")
     assert read_recipe(path).trained["threshold"] == told
     model = load_model_for_prediction(path)
     model.predictor.runtime = by_brightness
     cells, gaps = membranes()
-    image = np.rint(200 * look(gap=0.75).chances[1]).astype(np.uint8)
-    np.testing.assert_array_equal(model.predict(image), cells)
+    image = np.rint(200 * drawn.chances[1]).astype(np.uint8)
+    parted = rand_information(cells, model.predict(image) == 1).v_rand
+    assert parted is not None
+    assert parted > 0.95
     model.recipe = replace(model.recipe, target=TargetOptions())  # control
     np.testing.assert_array_equal(model.predict(image), cells | gaps)
 
 
-@pytest.mark.parametrize("override", [(), ("target.foreground_threshold=0.6",), ("training.tune=false",)])
+@pytest.mark.parametrize("seconds", [1e-9, 1e9])
+def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    drawn = look(gap=0.75)
+    for part in ("train", "val"):
+        write_cells(tmp_path / "cells", part, 3, drawn)
+    path = tmp_path / "model.safetensors"
+    recipe = make_recipe("binary")
+    write_model(path, replace(recipe, normalisation=replace(recipe.normalisation, kind="none")))
+    monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
+    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=seconds, progress=Progress())
+    assert ("1 validation image " if seconds < 1 else "3 validation images ") in told
+    assert read_recipe(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
+
+
+class Ticking:
+    """A clock that goes on by a second whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "images"), [(40.0, 2), (150.0, 5)])
+def test_as_many_images_are_looked_at_as_leave_time_for_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
+) -> None:
+    write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
+    write_model(tmp_path / "model.safetensors", make_recipe("binary"))
+    monkeypatch.setattr(parting, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(parting, "time", Ticking())
+    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    told = choose_parting_of_model(
+        tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()
+    )
+    assert f"chosen on {images} validation images" in told
+
+
+@pytest.mark.parametrize(
+    "override",
+    [(), ("target.foreground_threshold=0.6", "target.split_depth=3"), ("training.tune=false",)],
+    ids=["chosen", "own", "off"],
+)
 def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tuple[str, ...]) -> None:
     for part in ("train", "val"):
-        write_cells(tmp_path / "d", part, 2)
+        write_cells(tmp_path / "d", part, 2, look(gap=0.75))
     run = train(
         tmp_path / "d", out=tmp_path / "run", steps=2, progress=Progress(),
         overrides=("network.base=4", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
                    "training.precision=float32", *override),
     )  # fmt: skip
     recipe = read_recipe(run.model_path)
-    assert ("threshold" in recipe.trained) == (not override)
-    if "foreground_threshold" in "".join(override):
-        assert recipe.target.foreground_threshold == 0.6
+    assert ("threshold" in recipe.trained) == ("training.tune=false" not in override)
+    if len(override) == 2:
+        assert (recipe.target.foreground_threshold, recipe.target.split_depth) == (0.6, 3)

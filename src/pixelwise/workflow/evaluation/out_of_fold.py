@@ -29,7 +29,8 @@ from pixelwise.workflow.evaluation.photos import join_photos, look_at_photos, tr
 from pixelwise.workflow.run import Run
 
 PART = "out_of_fold"
-THRESHOLDS = ("seed_threshold", "foreground_threshold", "min_area")  # what may be chosen after training
+# what may be chosen after training
+THRESHOLDS = ("seed_threshold", "foreground_threshold", "min_area", "split_threshold", "split_depth")
 PIXELS = 200_000  # of all images together that are kept with their probabilities
 Fold = tuple[int, list[Case]]
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pixelwise.workflow.training.calibrating import calibrate_model
 from pixelwise.workflow.training.looking import seconds_to_look
 from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
 from pixelwise.workflow.training.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.training.parting import choose_threshold_of_model, parted_by_lines
+from pixelwise.workflow.training.parting import CHOSEN, choose_parting_of_model, parted_by_lines
 from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
 from pixelwise.workflow.training.turns import COUNTS, Average
 from pixelwise.workflow.training.validation import Validation, make_palette
@@ -74,7 +75,7 @@ class MaskCourse:
         self._areas = config.training.tune and ground and "class_areas" not in self._fixed
         truths = [piece.target for piece in validating]
         self._areas = self._areas and may_choose(truths, config.target)
-        self._parted = config.training.tune and "foreground_threshold" not in self._fixed
+        self._parted = config.training.tune and not set(CHOSEN) <= set(self._fixed)
         self._parted = self._parted and parted_by_lines(truths, config.target, config.network.classes)
         self._validation = self._make_validation(validating, device)
 
@@ -130,7 +131,7 @@ class MaskCourse:
         """Return what is chosen when training ends, in order, each with the seconds it may take."""
         found: list[tuple[float | None, Choose]] = [(self._seconds, self._tune)] if self._tuned else []
         wanted = (
-            (self._parted, choose_threshold_of_model),
+            (self._parted, partial(choose_parting_of_model, fixed=self._fixed)),
             (self._areas, choose_areas_of_model),
             (self._calibrated, calibrate_model),
         )
