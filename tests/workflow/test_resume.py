@@ -21,6 +21,7 @@ from pixelwise.workflow.train import train
 from pixelwise.workflow.training.validation import Validation
 
 STEPS = 40
+DONE = (0, 5)  # exit codes of a training that came to its end: one as short as this may have learned nothing
 SETTINGS = (
     "network.base=4",
     "network.depth=2",
@@ -79,7 +80,7 @@ def files(run: Path) -> dict[str, bytes]:
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("straight") / "run"
     code, told = finish(first(data, out))
-    assert code == 0, told
+    assert code in DONE, told
     return files(out)
 
 
@@ -111,7 +112,7 @@ def test_kill_minus_nine_and_go_on(data: Path, tmp_path: Path, straight: dict[st
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     code, told = finish(start(data, out, "--resume"))
-    assert code == 0, told
+    assert code in DONE, told
     assert files(out) == straight
 
 
@@ -132,7 +133,7 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
     assert "Traceback" not in told
     assert (out / "model.safetensors").exists()
     code, told = finish(start(data, out, "--resume"))
-    assert code == 0, told
+    assert code in DONE, told
     assert files(out) == straight
 
 
@@ -183,7 +184,7 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
         os.kill(process.pid, signal.SIGCONT)
     assert code == 2
     assert "expected a run that nobody is training; got one that is being trained now" in told
-    assert finish(process)[0] == 0
+    assert finish(process)[0] in DONE
 
 
 def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_a_frozen_encoder_goes_on_as_if_never_stopped(
     process.kill()
     finish(process)
     code, told = finish(start(data, out, "--resume"))
-    assert code == 0, told
+    assert code in DONE, told
     assert ("Encoder frozen until step 20 of 40" in told) == (step < 20)
     assert files(out) == thawing
 
@@ -218,6 +219,6 @@ def test_a_frozen_encoder_goes_on_as_if_never_stopped(
 def thawing(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("thawing") / "run"
     code, told = finish(start(data, out, *SETTINGS, *FROZEN, "--steps", str(STEPS), "--seed", "3"))
-    assert code == 0, told
+    assert code in DONE, told
     assert "Encoder frozen until step 20 of 40" in told
     return files(out)

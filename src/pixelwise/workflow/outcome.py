@@ -92,13 +92,13 @@ def _explain(kind: Kind, steps: int, planned: int, few: bool, cpu_share: float |
     elif few and limited:
         reason = f"this processor is slow for the time given, in which {planned:,} steps were expected"
     elif few:
-        reason = "more were not asked for"
+        reason = "no more were asked for"
     else:
         reason = "more training may help, or check images and masks with `pixelwise inspect`"
     remedy = "Give more time (--budget 10m)" if limited else "Give more steps (--steps 1000) or a time (--budget 10m)"
     if few and limited and busy:
         remedy += " or a quieter machine"
-    return f"{what}: {reason}. {remedy}."
+    return f"{what} ({reason}). {remedy}."
 
 
 def outcome_of(summary: Mapping[str, Any]) -> Outcome | None:
