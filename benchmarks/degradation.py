@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 from pixelwise.commit import commit_bytes, commit_json
-from pixelwise.engine.schedule import Schedule
+from pixelwise.engine.schedule import Schedule, middle_of_step
 from pixelwise.images.files import read_image
 from pixelwise.networks.architectures import build_classifier, published_options
 from pixelwise.progress import Console, Progress
@@ -105,11 +105,11 @@ def learn(name: str, train: Photos, test: Photos, epochs: int, progress: Progres
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(network.parameters(), RATE, MOMENTUM, weight_decay=DECAY)
     per_epoch = len(train.classes) // BATCH
-    schedule = Schedule(epochs * per_epoch, RATE, 0.1)
+    schedule = Schedule(RATE, 0.1)
     wrong, tests, began = list[float](), list[float](), time.monotonic()
     with progress.bar(name, epochs * per_epoch) as advance:
         for step, (pixels, classes) in enumerate(batches(train, epochs)):
-            optimiser.param_groups[0]["lr"] = schedule.rate(step)
+            optimiser.param_groups[0]["lr"] = schedule.rate(middle_of_step(step, epochs * per_epoch))
             optimiser.zero_grad()
             logits = network(pixels.contiguous(memory_format=torch.channels_last))
             functional.cross_entropy(logits, classes).backward()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pixelwise.engine.schedule import middle_of_step
 from pixelwise.engine.task import Learner, TrainingOptions, make_fabric
 from pixelwise.engine.transfer import TransferOptions, frozen_steps, hold_encoder, rate_factors
 from pixelwise.errors import BadOption
@@ -113,7 +114,7 @@ def test_the_factors_arrive_in_the_update() -> None:
     learn(learner, 0, 1)
     after = part(learner, "weights", "")
     step = {k: float((before[k] - after[k]).abs().max()) for k in before if k.endswith("weight")}
-    rate = learner.schedule.rate(0)
+    rate = learner.schedule.rate(middle_of_step(0, 20))
     assert step["encoder.stages.2.layers.0.weight"] == pytest.approx(0.1 * rate, rel=0.01)
     assert step["encoder.stages.0.layers.0.weight"] == pytest.approx(0.001 * rate, rel=0.05)
     assert max(v for k, v in step.items() if k.startswith("decoder")) == pytest.approx(rate, rel=0.01)

@@ -146,7 +146,7 @@ def test_kill_minus_nine_and_go_on_ends_in_the_same_bits(data: Path, trained: Ru
 
 def test_control_photos_drawn_from_the_start_again_end_in_other_bits(data: Path, trained: Run, killed: Run) -> None:
     code = (
-        "import pixelwise.workflow.training.loop as t; draw = t.prefetch\n"
+        "import pixelwise.workflow.training.batches as t; draw = t.prefetch\n"
         "t.prefetch = lambda sampler, step, end: draw(sampler, 0, end)\n"
         f"import pixelwise; pixelwise.train({str(data)!r}, out={str(killed.folder)!r}, resume=True)"
     )
@@ -349,7 +349,7 @@ def test_inspecting_spoiled_class_folders_names_what_is_wrong(data: Path, tmp_pa
     found = inspect(spoiled, out=tmp_path / "sheet.png", progress=Progress())
     assert isinstance(found, InspectedData)
     assert not found.usable
-    assert "train/cross: no file at all" in found.to_text()
+    assert "train/cross: empty class folder, no file at all" in found.to_text()
     assert re.search(r"  disc +48 +12 +15\n", found.to_text())
 
 

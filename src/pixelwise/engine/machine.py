@@ -1,6 +1,7 @@
 """What this machine can do, measured rather than looked up in lists of names."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ def has_bfloat16_units(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    known: dict[str, Any] = torch.cpu.get_capabilities()
+    known: Mapping[str, Any] = torch.cpu.get_capabilities()
     if known.get("architecture") not in ("x86_64", "amd64"):
         return bool(known.get("bf16", known.get("arm_bf16", False)))
     units = bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -129,6 +129,9 @@ def train(
     else:
         if distil and folds is None:
             raise BadOption("--distil with --folds", "no folds", "Give --folds 5: an ensemble is what teaches.")
+        if time_limit is not None and folds is not None:
+            mend = "Give --budget: it is shared out to the folds."
+            raise BadOption("--time-limit for one training", f"{folds} folds", mend)
         limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit))
         given = load_config(Path(config)) if config is not None else None
         planned = config is None or left_out(Path(config))

@@ -155,8 +155,16 @@ class MaskCourse:
     def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and thresholds of objects, but those that the user has set."""
         pages = self._run.config.data.pages
-        options = {"device": self._device, "seconds": seconds, "progress": self._progress}
-        return tune_model(model, rival, self._dataset, pages, self._fixed, **options)
+        return tune_model(
+            model,
+            rival,
+            self._dataset,
+            pages,
+            self._fixed,
+            device=self._device,
+            seconds=seconds,
+            progress=self._progress,
+        )
 
     def recipe(self, score: float, step: int) -> Recipe:
         """Return everything that prediction needs besides the weights."""

@@ -275,10 +275,8 @@ class ClockPacing:
     def _choose_share(self, step: int) -> None:
         """Choose the largest steps of which enough fit into the time; growing again asks for more than enough."""
         wanted = min(WANTED_STEPS, self._steps or WANTED_STEPS)
-        for share in SHARES:
-            needed = wanted * (GROW if share > self.share else 1.0)
-            if step + self._fitting(share) >= needed:
-                break
+        needed = {share: wanted * (GROW if share > self.share else 1.0) for share in SHARES}
+        share = next((share for share in SHARES if step + self._fitting(share) >= needed[share]), SHARES[-1])
         if share != self.share:
             self.share, self._cold = share, True
 

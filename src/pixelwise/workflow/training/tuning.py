@@ -155,10 +155,13 @@ def tune_model(
     with progress.bar("choosing thresholds", PERCENT) as advance:
         clock = _Clock(seconds or SECONDS, advance)
         looking = None if seconds is None else LOOKING_SHARE * seconds
-        options = {"device": device, "seconds": looking, "side": SIDE, "most_pixels": MOST_PIXELS}
+        networks = [network for network, _ in candidates]
+        looks = predict_validation(
+            networks, recipe, dataset, pages, device=device, seconds=looking, side=SIDE, most_pixels=MOST_PIXELS
+        )
         values: list[list[float | None]] = [[] for _ in candidates]
         decoding = 0.0
-        for _, truth, answers in predict_validation([one for one, _ in candidates], recipe, dataset, pages, **options):
+        for _, truth, answers in looks:
             began = time.monotonic()
             for mine, scored, probabilities in zip(each, values, answers, strict=True):
                 mine.append(Look(truth, probabilities))
