@@ -190,7 +190,7 @@ def facts_of_demo(folder: Path) -> Record:
     runs = sorted(folder.glob("run-*"), key=lambda run: run.stat().st_mtime)
     if not runs:
         return {"steps": None, "score": None}
-    scores = _json(runs[-1] / "scores.json").get("scores", {})
+    scores = _json(runs[-1] / "scores.json").get("scores", {}).get("objects", {})
     found = scores.get("mean_ap")
     return facts_of_run(runs[-1]) | {"score": found.get("value") if isinstance(found, Mapping) else found}
 

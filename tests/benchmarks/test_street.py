@@ -105,7 +105,7 @@ def test_facts_of_a_run_that_left_nothing_are_unknown(tmp_path: Path) -> None:
 def test_the_demo_is_scored_by_the_mean_ap_of_its_last_run(tmp_path: Path) -> None:
     run = tmp_path / "run-1"
     run.mkdir()
-    (run / "scores.json").write_text(json.dumps({"scores": {"mean_ap": {"value": 0.81, "low": 0.7, "high": 0.9}}}))
+    (run / "scores.json").write_text(json.dumps({"scores": {"objects": {"mean_ap": 0.81}}}))
     assert facts_of_demo(tmp_path)["score"] == 0.81
 
 

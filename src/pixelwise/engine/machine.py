@@ -1,7 +1,8 @@
 """What this machine can do, measured rather than looked up in lists of names."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,20 @@ def choose_device(device: str) -> str:
         known = ", ".join(name for name, found in there.items() if found)
         raise BadOption("a device of this machine", f"`{device}`", f"Here there is: {known}.")
     return device
+
+
+@contextmanager
+def use_threads(count: int) -> Generator[None, None, None]:
+    """Let torch compute with so many threads while the block runs; 0 leaves the number as it is."""
+    before = torch.get_num_threads()
+    if not count or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def has_bfloat16_units(device: str) -> bool:

@@ -45,13 +45,16 @@ class TrainingOptions:
     the share of all steps over which the averaged weights look back (one time constant); with 0 they are the weights of
     the last step. `keep` says which of the averaged weights become the model: those of the best validation, or the last
     ones, for which validation images choose nothing. `tune` chooses the thresholds of objects (`TargetOptions`) on
-    validation images once the last step is done, and calibrates the probabilities on them.
+    validation images once the last step is done, and calibrates the probabilities on them. `threads` are those that a
+    step computes with on the processor (0: all there are): small steps are slower when they are shared, and beside
+    other work threads wait for each other.
     """
 
     steps: int = 1000
     budget: float | None = None
     time_limit: float | None = None
     seed: int = 0
+    threads: int = 0
     optimiser: OptimiserName = "adamw"
     momentum: float = 0.99
     nesterov: bool = True
@@ -79,6 +82,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if not value > 0:
                 raise BadOption(f"training.{name} above 0", f"{value}", f"Change training.{name}.")
+        if self.threads < 0:
+            raise BadOption("training.threads of at least 0", f"{self.threads}", "0 takes all there are.")
         if self.budget is not None and self.time_limit is not None:
             came = f"{self.budget} and {self.time_limit}"
             raise BadOption("training.budget or training.time_limit", came, "Leave one of them out (null).")

@@ -225,7 +225,8 @@ def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str
     limit = "until the last step" if given is None else f"{given / 60:.0f} min" if given >= 120 else f"{given:.0f} s"
     time_ = limit if given is None else f"{'at most' if config.training.time_limit else 'about'} {limit}"
     plan = f"Plan for each of {len(run.folds)} folds" if run.folds else "Plan"
-    where = f"{config.training.precision} on {machine.device} with {counted(machine.threads, 'thread')}"
+    threads = config.training.threads or machine.threads
+    where = f"{config.training.precision} on {machine.device} with {counted(threads, 'thread')}"
     return [
         f"{plan}: {what}, {where}, {time_}.",
         *([f"{config.reasons['training.budget']}"] if run.folds and config.training.budget else []),

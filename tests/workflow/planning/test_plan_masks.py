@@ -350,3 +350,14 @@ def test_the_dice_of_a_background_that_is_rarer_counts() -> None:
     assert not usual.loss.dice_background
     assert usual.reasons["loss.dice_background"] == "Class 0 is the background."
     assert not plan(Limit(steps=10), on=ground(labelling=OBJECTS)).loss.dice_background
+
+
+def test_small_steps_are_not_shared_by_threads() -> None:
+    def of(*words: str) -> int:
+        return plan(Limit(steps=10), words).training.threads
+
+    small = ("patches.height=128", "patches.width=128", "patches.batch=2", "network.base=8")
+    assert of(*small) == 1
+    assert of("network.base=16") == 4, "4 x 256 x 256 pixels at width 16 are enough for four"
+    assert of("network.base=64") == MACHINE.threads
+    assert of(*small, "training.threads=3") == 3

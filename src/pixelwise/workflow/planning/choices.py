@@ -14,6 +14,7 @@ from pixelwise.workflow.training.pacing import CHECKPOINT_SECONDS, VALIDATION_SH
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
 DEFAULT_BUDGET = 600.0
+WORK_PER_THREAD = 2**20  # pixels of a step times base width: less is done faster by fewer threads
 
 Choices = dict[str, tuple[Any, str]]
 
@@ -45,6 +46,17 @@ class Limit:
         }.items():
             if not value > 0:
                 raise BadOption(f"{name} above 0", f"{value}", "Give a larger number.")
+
+
+def threads_of_step(config: Config, available: int) -> int:
+    """Return how many threads a training step on patches is shared by on a processor.
+
+    Small steps are slower on two threads than on one, and twice as slow beside other work: measured
+    (benchmarks/RECIPE.md).
+    """
+    patches = config.patches
+    work = patches.batch * patches.height * patches.width * config.network.base
+    return max(1, min(available, round(work / WORK_PER_THREAD)))
 
 
 def put(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:

@@ -28,6 +28,7 @@ from pixelwise.workflow.planning.choices import (
     fill_time,
     propose_seconds,
     put,
+    threads_of_step,
 )
 from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, find_widest, say_width
@@ -308,6 +309,10 @@ def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str,
     config = put(config, {"network.base": (width, say_width(measured, allowed))}, fixed)
     if ground.machine.device == "cpu" and not PATCH_SIZE & set(fixed):
         config, measured = _shrink_patches(config, measured, allowed, fixed, probe)
+    if ground.machine.device == "cpu":
+        threads = threads_of_step(config, ground.machine.threads)
+        why = f"Of {counted(ground.machine.threads, 'thread')}: smaller steps are done faster by fewer of them."
+        config = put(config, {"training.threads": (threads, why)}, fixed)
     area = config.patches.batch * config.patches.height * config.patches.width
     epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), counted(area, "pixel")
     return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)

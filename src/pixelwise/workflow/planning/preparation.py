@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from pixelwise.engine.machine import Machine
+from pixelwise.engine.machine import Machine, use_threads
 from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.fingerprint import measure_fingerprint
@@ -19,7 +19,7 @@ from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.choices import Limit, propose_seconds, threads_of_step
 from pixelwise.workflow.planning.plan_masks import Ground, make_plan
 from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan
 from pixelwise.workflow.planning.step_times import MakeStep, Step, StepTimes, measuring_seconds
@@ -169,7 +169,8 @@ def make_patch_step(device: str) -> MakeStep:
         # weights cost next to nothing, a distance is another loss
         maps = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else ()
         batch = images, torch.randint(classes, size, dtype=torch.uint8), *maps
-        return _learning(config, device, batch), math.prod(size) / (whole.batch * whole.height * whole.width)
+        threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
+        return _learning(config, device, batch, threads), math.prod(size) / (whole.batch * whole.height * whole.width)
 
     return make
 
@@ -181,16 +182,17 @@ def make_photo_step(device: str) -> MakeStep:
         photos, network = config.photos, config.network
         batch = max(min(2, photos.batch), round(photos.batch * share))
         images = torch.randn(batch, network.in_channels, photos.side, photos.side)
-        return _learning(config, device, (images, torch.randint(network.classes, (batch,)))), batch / photos.batch
+        return _learning(config, device, (images, torch.randint(network.classes, (batch,))), 0), batch / photos.batch
 
     return make
 
 
-def _learning(config: Config, device: str, batch: tuple[Tensor, ...]) -> Step:
+def _learning(config: Config, device: str, batch: tuple[Tensor, ...], threads: int) -> Step:
     fabric = make_fabric(device, config.training.precision)
     learner = Learner(build(config.network), config.training, config.loss, fabric)
-    return lambda: _step(learner, batch)
 
+    def step() -> None:
+        with use_threads(config.training.threads or threads):
+            learner.step(0, *batch)
 
-def _step(learner: Learner, batch: tuple[Tensor, ...]) -> None:
-    learner.step(0, *batch)
+    return step

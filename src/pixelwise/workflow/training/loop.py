@@ -16,6 +16,7 @@ from torch import nn
 from pixelwise.commit import commit_json
 from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.engine.distilling import Lessons
+from pixelwise.engine.machine import use_threads
 from pixelwise.engine.modelfile import Recipe, read_recipe, save_model
 from pixelwise.engine.task import Learner, make_fabric
 from pixelwise.engine.transfer import frozen_steps
@@ -97,7 +98,8 @@ class Training:
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
         self._pacing = make_pacing(config.training, self._seconds, self._seconds_to_finish(), pacing)
-        self._meter = ProcessorMeter(self._state)
+        self._threads = min(config.training.threads, torch.get_num_threads()) if device == "cpu" else 0
+        self._meter = ProcessorMeter(self._state, self._threads or torch.get_num_threads())
 
     def go(self) -> None:
         """Train to the end, or until patience, a signal or a diverging loss ends it."""
@@ -113,7 +115,9 @@ class Training:
             shown = 0
             while not pacing.over(state.step):
                 began = time.monotonic()
-                self._one_step(batches.next(state.step))
+                batch = batches.next(state.step)
+                with use_threads(self._threads):
+                    self._one_step(batch)
                 pacing.note_step(state.step, time.monotonic() - began)
                 now = int(PER_MILLE * pacing.progress(state.step))
                 advance(now - shown, self._note())

@@ -2,8 +2,6 @@
 
 import time
 
-import torch
-
 from pixelwise.workflow.training.state import State
 
 
@@ -14,10 +12,12 @@ class ProcessorMeter:
     ----------
     state : State
         Its `cpu_seconds` and `loop_seconds` grow, whatever earlier parts of a continued training have left there.
+    threads : int
+        That steps compute with.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state, self._threads = state, torch.get_num_threads()
+    def __init__(self, state: State, threads: int) -> None:
+        self._state, self._threads = state, threads
         self._cpu, self._wall = time.process_time(), time.monotonic()
 
     def update(self) -> None:

@@ -4,6 +4,8 @@ from pixelwise.engine.task import TrainingOptions
 from pixelwise.wording import counted
 from pixelwise.workflow.config import Config
 
+NEARLY = 0.98  # of the progress: where the clock decides, the last step ends a little before or after the time is up
+
 
 def say_length(training: TrainingOptions, done: int, progress: float, looks: int) -> list[str]:
     """Say how many steps were made, where it is another number than planned.
@@ -18,8 +20,8 @@ def say_length(training: TrainingOptions, done: int, progress: float, looks: int
     looks : int
         Validations since the best one.
     """
-    clock = training.budget is not None or training.time_limit is not None
-    if (progress < 1.0 if not clock else done < training.steps) and 0 < training.patience <= looks:
+    end = 1.0 if training.time_given is None else NEARLY
+    if progress < end and 0 < training.patience <= looks:
         since = counted(looks, "validation was", "validations were")
         return [f"Ended after step {done:,} of {training.steps:,}: the last {since} no better than the best one."]
     if done == training.steps:
