@@ -11,9 +11,10 @@ import pytest
 
 from pixelwise.errors import BadDataset
 from pixelwise.images import fingerprint
-from pixelwise.images.cases import Case, Labelling
+from pixelwise.images.cases import Case, Labelling, understand
 from pixelwise.images.files import Image
 from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
+from pixelwise.images.synthetic import write_demo
 from pixelwise.progress import Progress
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
@@ -151,3 +152,22 @@ def test_without_masks_there_is_nothing_to_measure() -> None:
     case = Case(name="a", image=Path("a.png"), mask=None, part="train")
     with pytest.raises(BadDataset, match="training images with masks; got none"):
         measure_fingerprint([case], labelling("binary", ("a", "b")), 1)
+
+
+def test_a_large_set_is_measured_in_part_where_time_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_demo(tmp_path / "cells", train=40, val=1, test=1, size=64)
+    dataset = understand(tmp_path / "cells")
+    read: list[str] = []
+    measure = fingerprint._measure
+    monkeypatch.setattr(fingerprint, "_measure", lambda case, **how: (read.append(case.name), measure(case, **how))[1])
+    whole = measure_fingerprint(dataset.part("train"), dataset.labelling, 1)
+    assert len(read) == 40
+    read.clear()
+    part = measure_fingerprint(dataset.part("train"), dataset.labelling, 1, seconds=0.0)
+    assert len(read) == fingerprint.TOGETHER
+    assert (part.cases, part.pixels, part.class_cases) == (whole.cases, whole.pixels, whole.class_cases)
+    assert part.object_diameter[1] == pytest.approx(whole.object_diameter[1], rel=0.2)
+    # from all over the set: of every quarter of the names some are measured
+    assert all(
+        any(f"cells_{10 * quarter + one:02d}" in name for name in read for one in range(10)) for quarter in range(4)
+    )

@@ -1,7 +1,8 @@
 """What a data set looks like, in numbers: the ground on which a training is planned."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from skimage.measure import label as label_equal
 
 from pixelwise.errors import BadDataset
 from pixelwise.images.cases import Case, Labelling, read_labels, read_pixels
+from pixelwise.images.nested import spread
 from pixelwise.images.preprocess import mean_and_std
 from pixelwise.labels.objects import touching_share
 from pixelwise.labels.targets import IGNORE
@@ -19,6 +21,7 @@ from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 
 SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
+TOGETHER = 16  # cases between two looks at the clock
 SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 MIDDLE = 768  # widths of structures are measured on the middle of each image, at most this many pixels a side
 
@@ -97,9 +100,13 @@ class _Facts(NamedTuple):
 
 
 def measure_fingerprint(
-    cases: Sequence[Case], labelling: Labelling, channels: int, progress: Progress | None = None
+    cases: Sequence[Case],
+    labelling: Labelling,
+    channels: int,
+    progress: Progress | None = None,
+    seconds: float | None = None,
 ) -> Fingerprint:
-    """Measure the training cases, in processes when there are many.
+    """Measure the training cases, in threads when there are many.
 
     Parameters
     ----------
@@ -109,6 +116,8 @@ def measure_fingerprint(
     channels : int
         Of the data set; gray images among colour ones are read as colour.
     progress : Progress, optional
+    seconds : float, optional
+        After which no more cases are measured: those that are come from all over the set, and counts are estimates.
 
     Raises
     ------
@@ -122,8 +131,24 @@ def measure_fingerprint(
         raise BadDataset("training images with masks", "none", "Add masks beside the images.")
     sampled = max(100, min(20_000, SAMPLED // len(cases)))
     measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
-    found = (progress or Progress()).track(parallel_map(measure, cases), "measuring", len(cases))
-    return _summarise(list(found), channels)
+    found: list[_Facts] = []
+    began, order = time.monotonic(), spread(cases) if seconds is not None else cases
+    with (progress or Progress()).bar("measuring", len(cases)) as advance:
+        for first in range(0, len(order), TOGETHER):
+            if found and seconds is not None and time.monotonic() - began > seconds:
+                break
+            found += parallel_map(measure, order[first : first + TOGETHER])
+            advance(len(found) - first, "")
+    return _of_all(_summarise(found, channels), len(cases))
+
+
+def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
+    """Return the fingerprint of all cases as estimated from those that were measured."""
+    if measured.cases == cases:
+        return measured
+    times = cases / measured.cases
+    counts = tuple(round(count * times) for count in measured.class_cases)
+    return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
 def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:

@@ -1,5 +1,6 @@
 """Nested parts: ever larger parts of the training cases, each holding the smaller ones, for a learning curve."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from pixelwise.images.records import Case, Dataset
 
 SMALLEST = 2  # cases of a part
 SHARES = (8, 4, 2, 1)
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def part_sizes(cases: int) -> tuple[int, ...]:
@@ -41,3 +43,8 @@ def learn_from(dataset: Dataset, names: Sequence[str], looked_at: Sequence[str])
         return case.name in kept.get(case.part, frozenset())
 
     return replace(dataset, cases=tuple(case for case in dataset.cases if stays(case)), split_made=True)
+
+
+def spread(cases: Sequence[Case]) -> list[Case]:
+    """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
+    return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]

@@ -287,7 +287,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the drawn images and of the training.")] = 0,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 800,
-    time_limit: Annotated[str, typer.Option(help="Latest end of the training.")] = "270s",
+    time_limit: Annotated[str, typer.Option(help="Latest end of the training.")] = "300s",
     open_it: Annotated[bool, typer.Option("--open", help="Open the report in the web browser.")] = False,
 ) -> None:
     """Draw touching cells, train, evaluate, predict and write the report, in a minute or two."""

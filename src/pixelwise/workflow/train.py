@@ -32,6 +32,9 @@ from pixelwise.workflow.training.loop import Training
 from pixelwise.workflow.training.records import first_records
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
+FINGERPRINT_SHARE = 0.05  # of the time given: a large set is measured in part
+LEAST_SECONDS = 3.0  # to learn, after the data is read
+
 
 def train(
     data: Path | str,
@@ -148,7 +151,9 @@ def train(
             progress.tell(*dealt.told)
         machine = look_at_machine(device)
         preparation = preparation_of(dataset.labelling.task)
-        fingerprint = preparation.measure(dataset, options, progress)
+        given_seconds = limit.time_limit or propose_seconds(limit)
+        looking = None if given_seconds is None else FINGERPRINT_SHARE * given_seconds
+        fingerprint = preparation.measure(dataset, options, progress, looking)
         measuring = 0.0
         if given is None or planned:
             left = _time_left(propose_seconds(limit), started)
@@ -189,9 +194,9 @@ def _time_left(seconds: float | None, started: float) -> float | None:
     if seconds is None:
         return None
     left = seconds - (time.monotonic() - started)
-    if left < 10:
+    if left < LEAST_SECONDS:
         mend = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
-        raise BadOption("a budget that leaves 10 s to learn", f"{seconds:.0f} s", mend)
+        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to learn", f"{seconds:.0f} s", mend)
     return left
 
 

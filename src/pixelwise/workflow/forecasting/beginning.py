@@ -13,7 +13,7 @@ from pixelwise.commit import commit_json
 from pixelwise.engine.machine import look_at_machine
 from pixelwise.errors import BadOption, BadRun, OutputFailed
 from pixelwise.images.cases import DataOptions, Dataset
-from pixelwise.images.nested import draw_order
+from pixelwise.images.nested import draw_order, spread
 from pixelwise.progress import Progress
 from pixelwise.wording import counted
 from pixelwise.workflow.config import OWN, Config, load_config, parse_assignments, save_config, with_settings
@@ -31,7 +31,6 @@ from pixelwise.workflow.forecasting.schedule import (
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
 from pixelwise.workflow.planning.preparation import preparation_of
-from pixelwise.workflow.training.looking import spread
 from pixelwise.workflow.training.records import first_records
 from pixelwise.workflow.weights.encoder_weights import follow
 

@@ -12,13 +12,13 @@ from pixelwise.engine.model import Model
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.images.appearance import appearance
 from pixelwise.images.cases import Case, find_images, read_pixels
+from pixelwise.images.nested import spread
 from pixelwise.images.records import DataOptions, Dataset
 from pixelwise.images.unmasked import find_unmasked
 from pixelwise.labels.targets import class_channels
 from pixelwise.progress import Progress
 from pixelwise.scoring.acquisition import Pick, Poll, pick_in_order
 from pixelwise.wording import counted
-from pixelwise.workflow.training.looking import spread
 
 SIDE = 1024  # pixels: of larger images the middle is looked at
 MOST = 2000  # images that are looked at

@@ -30,8 +30,8 @@ from pixelwise.workflow.training.material import measure_orientation
 class Preparation(Protocol):
     """Measures a data set and plans its training."""
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress) -> Any:
-        """Return the fingerprint of the training cases, a record of plain values."""
+    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+        """Return the fingerprint of the training cases, a record of plain values, measured in so many seconds."""
         ...
 
     def plan(
@@ -63,9 +63,9 @@ class Preparation(Protocol):
 class MaskPreparation:
     """Of segmentation."""
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress) -> Any:
+    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images and masks."""
-        return measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress)
+        return measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress, seconds)
 
     def plan(
         self,
@@ -103,7 +103,7 @@ class MaskPreparation:
 class PhotoPreparation:
     """Of whole-image classification."""
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress) -> Any:
+    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training photos."""
         classes = len(dataset.labelling.classes)
         return measure_photos(dataset.part("train"), classes, dataset.channels, data.pages, progress)

@@ -1,6 +1,5 @@
 """Looking: a trained model predicts validation images, for what is chosen or found when a training ends."""
 
-import math
 import time
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from pixelwise.engine.predictor import Predictor
 from pixelwise.engine.recipe import Recipe
 from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.symmetries import turned
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.images.cases import Dataset, read_labels, read_pixels
+from pixelwise.images.nested import spread
 from pixelwise.images.preprocess import Scale, intensity_scale
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.progress import Progress
@@ -22,7 +22,6 @@ BUDGET_SHARE = 0.02  # of a budget
 SIDE = 2048  # pixels: of larger images the middle is looked at
 MOST_PIXELS = 2**25  # of validation images together
 PROBE = 128  # pixels a side of the window that tells how fast predictions are here
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Looked(NamedTuple):
@@ -133,11 +132,6 @@ def middle_window(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
     """
     starts = [max(0, (whole - side) // 2) for whole in shape]
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
-
-
-def spread(cases: Sequence[Case]) -> list[Case]:
-    """Order cases so that the first few, however many, come from all over them (multiples of the golden ratio)."""
-    return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]
 
 
 def _seconds_per_pixel(predictors: Sequence[Predictor], pixels: np.ndarray, scale: Scale) -> float:
