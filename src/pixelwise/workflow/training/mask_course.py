@@ -130,12 +130,13 @@ class MaskCourse:
     def _choices(self) -> list[tuple[float | None, Choose]]:
         """Return what is chosen when training ends, in order, each with the seconds it may take."""
         found: list[tuple[float | None, Choose]] = [(self._seconds, self._tune)] if self._tuned else []
+        # how membranes part areas decides more than all other choices: it may take as long as thresholds of objects
         wanted = (
-            (self._parted, partial(choose_parting_of_model, fixed=self._fixed)),
-            (self._areas, choose_areas_of_model),
-            (self._calibrated, calibrate_model),
+            (self._parted, self._seconds, partial(choose_parting_of_model, fixed=self._fixed)),
+            (self._areas, self._looking, choose_areas_of_model),
+            (self._calibrated, self._looking, calibrate_model),
         )
-        return found + [(self._looking, self._choosing(find)) for asked, find in wanted if asked]
+        return found + [(seconds, self._choosing(find)) for asked, seconds, find in wanted if asked]
 
     def _choosing(self, find: Callable[..., str]) -> Choose:
         """Return `find` on the run's validation images in the form of a choice."""
