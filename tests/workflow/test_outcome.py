@@ -46,6 +46,12 @@ def test_what_is_no_better_than_a_constant_has_learned_nothing(worse: dict[str, 
     assert "constant prediction" in found.sentence
 
 
+def test_a_foreground_that_fills_the_image_leaves_little_to_gain() -> None:
+    """All foreground has a Dice of 0.889 where it fills 80 %: 0.9 is better than that, 0.89 is not."""
+    assert judge(**GOOD | {"trivial": 0.889, "score": 0.9, "mean_ap": None}).kind == "useful"
+    assert judge(**GOOD | {"trivial": 0.889, "score": 0.89, "mean_ap": None}).kind == "nothing_learned"
+
+
 def test_few_steps_are_enough_for_learned_weights() -> None:
     assert judge(**GOOD | {"steps": FEW_STEPS - 1}).kind == "few_steps"
     assert judge(**GOOD | {"steps": FEW_STEPS - 1, "fine_tuned": True}).kind == "useful"

@@ -9,7 +9,7 @@ from pixelwise.wording import counted
 Kind = Literal["useful", "few_steps", "nothing_learned"]
 
 FEW_STEPS = 100  # below, masks of a network that starts from random weights are seldom of use (benchmarks/RECIPE.md)
-LEAST_GAIN = 0.02  # of the validation score over that of a constant prediction
+LEAST_GAIN = 0.03  # of the way from the validation score of a constant prediction to a perfect one
 LEAST_AP = 0.02  # mean AP of objects below which none are found
 BUSY = 0.6  # of the processor time that the threads could have had
 
@@ -72,7 +72,7 @@ def judge(
     >>> judge(steps=51, limited=True, **facts).kind
     'few_steps'
     """
-    nothing = score < trivial + LEAST_GAIN or (mean_ap is not None and mean_ap < LEAST_AP)
+    nothing = score < trivial + LEAST_GAIN * (1 - trivial) or (mean_ap is not None and mean_ap < LEAST_AP)
     few = steps < FEW_STEPS and not fine_tuned
     kind: Kind = "nothing_learned" if nothing else "few_steps" if few else "useful"
     sentence = "" if kind == "useful" else _explain(kind, steps, planned_steps, few, cpu_share, limited)
