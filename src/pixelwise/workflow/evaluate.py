@@ -79,9 +79,7 @@ def evaluate(
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
     dataset = understand(root, options, config.training.seed, progress)
     if part == PART or (part is None and opened.folds and not dataset.part("test")):
-        scores = evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress) | warnings
-        commit_json(opened.scores_path, scores)
-        return scores
+        return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
     chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)

@@ -92,7 +92,7 @@ def evaluate_out_of_fold(
         row["fold"] = number
     each = [{"fold": number, "images": len(cases), **head} for (number, cases), head in zip(folds, heads, strict=True)]
     scores: dict[str, Any] = {"part": PART, "data": dataset.root.resolve().name, "folds": each, **found}
-    scores |= {"warnings": run.warnings} if run.warnings else {}
+    scores |= {"warnings": told} if (told := run.warnings) else {}
     commit_bytes(run.out_of_fold_path, kept.to_bytes([row["name"] for row in found["cases"]], numbers))
     commit_json(run.out_of_fold_path.with_suffix(".json"), scores)
     commit_json(run.scores_path, scores)
