@@ -43,7 +43,6 @@ BARS = {
 NEEDED = (
     "imagecodecs",
     "jaxtyping",
-    "lightning_fabric",
     "pydantic",
     "rich",
     "safetensors",

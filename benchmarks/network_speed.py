@@ -24,14 +24,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.task import Learner, TrainingOptions, make_fabric
+from pixelwise.engine.task import Learner, TrainingOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Network
 from pixelwise.scoring.losses import LossOptions
 
 BATCH, SIDE, CLASSES = 4, 256, 2
 PHOTO, PHOTO_CLASSES = 224, 1000
-PRECISIONS = ("float32", "bfloat16")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 WIDTHS = (32, 64, 128, 256, 512)
 
 
@@ -168,9 +169,9 @@ def measure(pair: Pair, repeats: int) -> tuple[str, str, float, list[float]]:
 
 
 def _training(
-    ours: Network, theirs: nn.Module, images: torch.Tensor, targets: torch.Tensor, precision: str, repeats: int
+    ours: Network, theirs: nn.Module, images: torch.Tensor, targets: torch.Tensor, precision: Precision, repeats: int
 ) -> float:
-    learner = Learner(deepcopy(ours), TrainingOptions(), LossOptions(dice=0.0), make_fabric("cpu", precision))
+    learner = Learner(deepcopy(ours), TrainingOptions(precision=precision), LossOptions(dice=0.0), "cpu")
     return _ratio(lambda: learner.step(5, images, targets), _rival_step(theirs, images, targets), repeats)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import pixelwise
 
-HEAVY = ["torch", "numpy", "scipy", "skimage", "matplotlib", "lightning", "lightning_fabric", "PIL", "typer", "rich"]
+HEAVY = ["torch", "numpy", "scipy", "skimage", "matplotlib", "PIL", "typer", "rich"]
 
 
 def in_fresh_python(program: str) -> str:
@@ -52,6 +52,6 @@ def test_errors_can_be_caught_without_loading_torch() -> None:
     assert in_fresh_python(program).strip() == "False"
 
 
-def test_loading_a_model_for_prediction_does_not_load_lightning() -> None:
+def test_loading_a_model_for_prediction_does_not_load_the_compiler() -> None:
     program = "import sys, pixelwise; pixelwise.load; print(*sys.modules)"
-    assert [name for name in in_fresh_python(program).split() if name.startswith("lightning")] == []
+    assert [name for name in in_fresh_python(program).split() if name == "torch._dynamo"] == []

@@ -28,7 +28,6 @@ NETWORK = {"requests", "urllib", "http", "socket", "aiohttp", "httpx", "ftplib"}
 DOORS = {"engine/pickled.py": {"torch's pickled files"}}  # what one file alone may do
 NETWORK_DOORS = {"workflow/weights/download.py"}
 GUESTS = {  # heavy guest -> its doors
-    "lightning": {"engine/task.py", "workflow/train.py", "workflow/training/loop.py"},
     "PIL": {"images/files"},
     "tifffile": {"images/files"},
     "imagecodecs": {"images/files"},

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.engine.distilling import SHARE, Teacher
-from pixelwise.engine.task import Learner, TrainingOptions, make_fabric
+from pixelwise.engine.task import Learner, TrainingOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.scoring.losses import LossOptions, distillation_loss
 
@@ -16,7 +16,7 @@ OPTIONS = NetworkOptions(base=4, depth=2, classes=3)
 def learn(teacher: Teacher | None, steps: int = 60) -> Learner:
     torch.manual_seed(1)
     options = TrainingOptions(steps=steps, learning_rate=5e-3)
-    learner = Learner(build(OPTIONS), options, LossOptions(), make_fabric("cpu", "float32"), teacher=teacher)
+    learner = Learner(build(OPTIONS), options, LossOptions(), "cpu", teacher=teacher)
     for index in range(steps):
         torch.manual_seed(100 + index)
         images = torch.randn(2, 1, 32, 32)

@@ -1,5 +1,8 @@
 """Muon: what is orthogonalised, how far a step goes, and what learns by Adam instead."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -93,3 +96,17 @@ def test_a_parameter_without_a_gradient_stays() -> None:
     before = net.body.weight.detach().clone()
     Muon(parameter_groups(net, 0.1, {}), 0.5).step()
     assert torch.equal(net.body.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("protection", "loaded"), [("", "False"), ("muon._leave_out_compiler = lambda: None;", "True")]
+)
+def test_a_step_does_not_load_the_compiler(protection: str, loaded: str) -> None:
+    program = (
+        f"import sys, torch; from pixelwise.engine import muon; {protection}"
+        "weight = torch.ones(2, 2, requires_grad=True); weight.sum().backward();"
+        "optimiser = muon.Muon([{'params': [weight], 'hidden': True}], 0.1); optimiser.step(); optimiser.zero_grad();"
+        "optimiser.load_state_dict(optimiser.state_dict()); print('torch._dynamo' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == loaded

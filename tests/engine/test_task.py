@@ -1,12 +1,13 @@
 """One step of training: the schedule, updates that are left out, averages, and an exact continuation."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.task import Learner, TrainingOptions, centre, make_fabric
+from pixelwise.engine.task import Learner, TrainingOptions, centre
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
@@ -17,7 +18,7 @@ def make_learner(**options: object) -> Learner:
     torch.manual_seed(0)
     network = build(NetworkOptions(base=8, depth=2, dropout=0.2))
     training = TrainingOptions(steps=20, **options)
-    return Learner(network, training, LossOptions(), make_fabric("cpu", training.precision))
+    return Learner(network, training, LossOptions(), "cpu")
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +47,7 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
     torch.manual_seed(0)
     network = build(NetworkOptions(base=8, depth=2, classes=4))
     options = TrainingOptions(steps=30, learning_rate=1e-2)
-    learner = Learner(network, options, LossOptions(distance=2.0), make_fabric("cpu", "float32"))
+    learner = Learner(network, options, LossOptions(distance=2.0), "cpu")
     images, classes = batch(0)
     distances = torch.sigmoid(images[:, 0])
     logits = network.eval()(images)
@@ -155,7 +156,7 @@ def test_the_weight_map_reaches_the_loss_cut_as_the_targets_are() -> None:
         torch.manual_seed(0)
         network = build(NetworkOptions(name="unet2015", base=2))
         options = TrainingOptions(steps=5)
-        learner = Learner(network, options, LossOptions(border_weight=10.0), make_fabric("cpu", "float32"))
+        learner = Learner(network, options, LossOptions(border_weight=10.0), "cpu")
         image = torch.randn(1, 1, 188, 188, generator=torch.Generator().manual_seed(1))
         return learner.step(0, image, (image[:, 0] > 0).to(torch.uint8), border).loss
 
@@ -168,11 +169,11 @@ def test_the_weight_map_reaches_the_loss_cut_as_the_targets_are() -> None:
     assert after(border) != pytest.approx(plain, rel=1e-3)
 
 
-def nested(precision: str = "float32", *, deep: bool = True, frozen: int = 0) -> Learner:
+def nested(precision: Literal["float32", "bfloat16"] = "float32", *, deep: bool = True, frozen: int = 0) -> Learner:
     torch.manual_seed(0)
     network = build(NetworkOptions(name="unetplusplus", base=4, depth=3, deep_supervision=deep))
-    options = TrainingOptions(steps=5)
-    return Learner(network, options, LossOptions(), make_fabric("cpu", precision), frozen_steps=frozen)
+    options = TrainingOptions(steps=5, precision=precision)
+    return Learner(network, options, LossOptions(), "cpu", frozen_steps=frozen)
 
 
 def head_gradients(learner: Learner) -> list[float]:
@@ -210,7 +211,7 @@ def test_every_head_gets_a_gradient() -> None:
 def test_with_one_head_the_loss_is_that_of_the_logits(network: dict[str, str]) -> None:
     torch.manual_seed(0)
     options = NetworkOptions(base=4, depth=2, **network)
-    learner = Learner(build(options), TrainingOptions(steps=5), LossOptions(), make_fabric("cpu", "float32"))
+    learner = Learner(build(options), TrainingOptions(steps=5), LossOptions(), "cpu")
     images, targets = batch(0)
     with torch.no_grad():
         logits = learner.average.train()(images)  # a copy of the network before the step
@@ -218,7 +219,9 @@ def test_with_one_head_the_loss_is_that_of_the_logits(network: dict[str, str]) -
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_all_heads_compute_in_the_precision_asked_for(precision: str, kind: torch.dtype) -> None:
+def test_all_heads_compute_in_the_precision_asked_for(
+    precision: Literal["float32", "bfloat16"], kind: torch.dtype
+) -> None:
     learner = nested(precision)
     kinds: list[torch.dtype] = []
     network = learner.network

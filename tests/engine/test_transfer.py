@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelwise.engine.schedule import middle_of_step
-from pixelwise.engine.task import Learner, TrainingOptions, make_fabric
+from pixelwise.engine.task import Learner, TrainingOptions
 from pixelwise.engine.transfer import TransferOptions, frozen_steps, hold_encoder, rate_factors
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
@@ -20,8 +20,7 @@ PLAIN = TrainingOptions(steps=20, weight_decay=0.1)
 def make_learner(frozen: int, options: TrainingOptions = PLAIN, lower_rate: float = 1.0) -> Learner:
     torch.manual_seed(0)
     network = build(NetworkOptions(base=8, depth=2, dropout=0.2))
-    fabric = make_fabric("cpu", "float32")
-    return Learner(network, options, LossOptions(), fabric, lower_rate=lower_rate, frozen_steps=frozen)
+    return Learner(network, options, LossOptions(), "cpu", lower_rate=lower_rate, frozen_steps=frozen)
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,9 @@
 """One step of training: loss, gradient, update, averaged weights; and the state that continues it exactly.
 
 Every random draw of a step is a function of (seed, step): the learner holds no generator state, so a state is
-weights, averages, optimiser moments and counters (Lightning Fabric brings devices and precision).
+weights, averages, optimiser moments and counters.
 """
 
-import logging
 import math
 from collections.abc import Mapping
 from copy import deepcopy
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pixelwise.engine.distilling import Teacher
@@ -92,35 +90,12 @@ class TrainingOptions:
                 raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {usual}.")
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Return the Fabric for one device ("cpu", "cuda", "mps") and "float32" or "bfloat16" arithmetic."""
-    for name in ("lightning.fabric", "lightning_fabric"):  # the plan tells the precision already
-        logging.getLogger(name).setLevel(logging.WARNING)
-    kind = "bf16-mixed" if precision == "bfloat16" else "32-true"
-    return Fabric(accelerator=device, devices=1, precision=kind)
-
-
 @dataclass(frozen=True)
 class StepResult:
     """`applied` is False when the loss or the gradient was not finite and the weights stayed as they were."""
 
     loss: float
     applied: bool
-
-
-class AllHeads(nn.Module):
-    """A network whose forward pass gives every map of logits that the loss looks at.
-
-    Fabric sees to precision and strategy in the forward pass of what it is given, and in no other method.
-    """
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return one map of logits, or several with deep supervision."""
-        return self.network.supervised(images)
 
 
 class Learner:
@@ -135,8 +110,9 @@ class Learner:
         Images (batch, channels, height, width) float32 -> logits (batch, classes, height', width').
     options : TrainingOptions
     loss : LossOptions
-    fabric : Fabric
-        Device and precision.
+    device : str
+        "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass is in mixed precision: weights and
+        the loss stay float32.
     lower_rate : float
         Factor of the learning rate per stage of the encoder (`TransferOptions`).
     frozen_steps : int
@@ -156,23 +132,22 @@ class Learner:
         network: Network,
         options: TrainingOptions,
         loss: LossOptions,
-        fabric: Fabric,
+        device: str,
         *,
         lower_rate: float = 1.0,
         frozen_steps: int = 0,
         teacher: Teacher | None = None,
     ) -> None:
-        self.options, self.loss, self.fabric = options, loss, fabric
+        self.options, self.loss, self.device = options, loss, torch.device(device)
         self._frozen_steps, self._teacher = frozen_steps, teacher
         if teacher is not None:
-            teacher.network.to(fabric.device)
+            teacher.network.to(self.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = parameter_groups(network, options.weight_decay, rate_factors(network, lower_rate))
-        optimiser = OPTIMISERS[options.optimiser](
+        self.network = network.to(self.device)  # before the optimiser, whose moments are where the weights are
+        self.optimiser = OPTIMISERS[options.optimiser](
             groups, options.learning_rate, momentum=options.momentum, nesterov=options.nesterov
         )
-        self.network = network.to(fabric.device)
-        self._module, self.optimiser = fabric.setup(AllHeads(self.network), optimiser)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.schedule = Schedule(options.learning_rate, options.warmup_share, options.schedule)
         self.expected_steps = options.steps
@@ -217,18 +192,19 @@ class Learner:
         if self._frozen_steps:
             hold_encoder(self.network, frozen=index < self._frozen_steps)
         self._remember_buffers()
-        images = images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
-        heads: list[Tensor] = self._module(images)
-        targets = targets.to(self.fabric.device)
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            heads = self.network.supervised(images)
+        targets = targets.to(self.device)
         loss = torch.stack([self._measure(logits.float(), targets, weights, distances) for logits in heads]).mean()
         if self._teacher is not None:
-            with torch.no_grad(), self.fabric.autocast():
+            with torch.no_grad(), self._autocast():
                 answer: Tensor = self._teacher.network(images).float()
             loss = self._teacher.mix(loss, heads, answer)
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)
-        self.fabric.backward(loss)
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
         if not bool(torch.isfinite(norm)):
             return self._skip(value)
@@ -251,6 +227,10 @@ class Learner:
         self.network.load_state_dict(dict(tensors["weights"]))
         self.average.load_state_dict(dict(tensors["average"]))
         load_state_tensors(self.optimiser, tensors["optimiser"])
+
+    def _autocast(self) -> torch.autocast:
+        mixed = self.options.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
 
     def _measure(
         self, logits: Tensor, targets: Tensor, weights: Tensor | None, distances: Tensor | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from pixelwise.engine.machine import Machine
 from pixelwise.errors import BadOption
 
-_PACKAGES = ("pixelwise", "torch", "lightning-fabric", "numpy", "scipy", "scikit-image", "pillow", "tifffile")
+_PACKAGES = ("pixelwise", "torch", "numpy", "scipy", "scikit-image", "pillow", "tifffile")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 

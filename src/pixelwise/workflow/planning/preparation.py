@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelwise.engine.machine import Machine, use_threads
-from pixelwise.engine.task import Learner, make_fabric
+from pixelwise.engine.task import Learner
 from pixelwise.images.cases import DataOptions, Dataset
 from pixelwise.images.fingerprint import measure_fingerprint
 from pixelwise.images.patches import part_of_step
@@ -188,8 +188,7 @@ def make_photo_step(device: str) -> MakeStep:
 
 
 def _learning(config: Config, device: str, batch: tuple[Tensor, ...], threads: int) -> Step:
-    fabric = make_fabric(device, config.training.precision)
-    learner = Learner(build(config.network), config.training, config.loss, fabric)
+    learner = Learner(build(config.network), config.training, config.loss, device)
 
     def step() -> None:
         with use_threads(config.training.threads or threads):

@@ -1,6 +1,6 @@
 """The training loop: the one place where steps, validation, checkpoints, time and signals meet.
 
-It is our own, on Lightning Fabric: exact continuation needs every draw to be a function of (seed, step), and a time
+It is our own: exact continuation needs every draw to be a function of (seed, step), and a time
 budget asks the clock after every step (`pacing`).
 """
 
@@ -18,7 +18,7 @@ from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_chec
 from pixelwise.engine.distilling import Lessons
 from pixelwise.engine.machine import use_threads
 from pixelwise.engine.modelfile import Recipe, read_recipe, save_model
-from pixelwise.engine.task import Learner, make_fabric
+from pixelwise.engine.task import Learner
 from pixelwise.engine.transfer import frozen_steps
 from pixelwise.errors import Diverged, Interrupted
 from pixelwise.images.cases import Dataset
@@ -79,13 +79,12 @@ class Training:
         if lessons is not None:
             network.load_state_dict(dict(lessons.start))
         self._course = open_course(run, dataset, network.geometry(), device, progress)
-        fabric = make_fabric(device, config.training.precision)
         frozen = frozen_steps(config.transfer, config.training.steps, self._course.pass_steps)
         self._learner = Learner(
             network,
             config.training,
             self._course.loss,
-            fabric,
+            device,
             lower_rate=config.transfer.lower_rate,
             frozen_steps=frozen,
             teacher=lessons.teacher if lessons else None,
