@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn

@@ -6,9 +6,11 @@ neighbouring slices and video frames, which are different pictures of one thing,
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -165,17 +167,15 @@ def sketch(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarr
 
 
 def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "32 width"]:
-    """Return the means of 32 equal fields of rows; exact on parts of rows, so that flips and scales agree.
-
-    Sums up to each edge rather than a product of matrices: BLAS would start threads in every process.
-    """
-    sums = np.cumsum(rows, axis=0, dtype=np.float64)
-    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    """Return the means of 32 equal fields of rows; exact on fractions of rows, so that flips and scales agree."""
+    if len(rows) < 2 * SKETCH:  # every field has a row of its own then
+        rows = np.repeat(rows, math.ceil(2 * SKETCH / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SKETCH + 1)
-    whole = np.minimum(edges.astype(int), len(rows) - 1)
-    part = (edges - whole)[:, None]
-    at_edges = sums[whole] * (1 - part) + sums[whole + 1] * part
-    return np.diff(at_edges, axis=0) * (SKETCH / len(rows))
+    whole = edges.astype(int)
+    up_to = np.zeros((SKETCH + 1, rows.shape[1]))  # sums of all rows before each edge
+    up_to[1:] = np.cumsum([rows[a:b].sum(0, dtype=np.float64) for a, b in pairwise(whole)], axis=0)
+    up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]
+    return np.diff(up_to, axis=0) * (SKETCH / len(rows))
 
 
 def measure_values(mask: MaskImage) -> Values:

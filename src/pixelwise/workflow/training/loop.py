@@ -39,7 +39,7 @@ from pixelwise.workflow.training.turns import affordable, describe_averages, mea
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up
-FINISH_SECONDS = 1.5  # kept free at the end of a budget for the last files
+FINISH_SECONDS = 1.5  # of the processor, kept free at the end of a budget for the last files
 PER_MILLE = 1000
 
 
@@ -96,9 +96,9 @@ class Training:
         progress.tell(*say_frozen(config, frozen, self._state.step))
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
-        self._pacing = make_pacing(config.training, self._seconds, self._seconds_to_finish(), pacing)
         self._threads = min(config.training.threads, torch.get_num_threads()) if device == "cpu" else 0
-        self._meter = ProcessorMeter(self._state, self._threads or torch.get_num_threads())
+        self._meter = ProcessorMeter(self._state, self._threads or (torch.get_num_threads() if device == "cpu" else 1))
+        self._pacing = make_pacing(config.training, self._seconds, self._seconds_to_finish(), pacing)
 
     def go(self) -> None:
         """Train to the end, or until patience, a signal or a diverging loss ends it."""
@@ -229,12 +229,12 @@ class Training:
         look, total = self._state.slowest_look, self._config.training.time_given
         averages = self._seconds_to_average()
         affordable_ = averages if total is not None and affordable(averages, total) else 0.0
-        return FINISH_SECONDS + look + self._course.finish_seconds(look) + affordable_
+        return self._meter.wall_seconds(FINISH_SECONDS) + look + self._course.finish_seconds(look) + affordable_
 
     def _seconds_left(self) -> float | None:
         """Return the seconds that are left for what comes after training; None without a clock."""
         total = self._config.training.time_given
-        return None if total is None else total - self._seconds() - FINISH_SECONDS
+        return None if total is None else total - self._seconds() - self._meter.wall_seconds(FINISH_SECONDS)
 
     def _finish(self) -> bool:
         """Let the course decide what is left, and whether the last weights serve better than the best ones."""

@@ -4,6 +4,9 @@ import time
 
 from pixelwise.workflow.training.state import State
 
+LEAST_SECONDS = 1.0  # of a training, from which its share of the processor is known
+LEAST_SHARE = 0.1  # of the processor: what a training is expected to get however busy the machine is
+
 
 class ProcessorMeter:
     """Adds processor time and wall-clock time of this process to the counters of a training.
@@ -26,6 +29,15 @@ class ProcessorMeter:
         self._state.cpu_seconds += cpu - self._cpu
         self._state.loop_seconds += wall - self._wall
         self._cpu, self._wall = cpu, wall
+
+    def wall_seconds(self, seconds: float) -> float:
+        """Return how long work takes that needs so many seconds of a processor that is not shared.
+
+        Until enough time has passed to know its share, the process is taken to be alone.
+        """
+        share = self.share()
+        known = share is not None and self._state.loop_seconds >= LEAST_SECONDS
+        return seconds / max(LEAST_SHARE, share) if known else seconds
 
     def share(self) -> float | None:
         """Return the processor time as a share of what the threads could have had; None before any time has passed."""
