@@ -1,4 +1,4 @@
-"""Run a model that pixelwise exported to ONNX, with numpy, onnxruntime and pillow alone.
+"""Run a segmentation model exported by pixelwise to ONNX, using only numpy, onnxruntime and pillow.
 
 python run_onnx.py model.onnx picture.png mask.png
 """
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def predict(model: str, picture: str) -> tuple[np.ndarray, list[list[int]]]:
-    """Return the mask of a picture, (height, width) class indices, and the colours of the classes."""
+    """Return the mask of an image, (height, width) class indices, and the colours of the classes."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     recipe = json.loads(session.get_modelmeta().custom_metadata_map["pixelwise"])
     pixels = np.asarray(Image.open(picture))
@@ -20,16 +20,16 @@ def predict(model: str, picture: str) -> tuple[np.ndarray, list[list[int]]]:
         pixels = np.asarray(Image.open(picture).convert("RGB" if recipe["channels"] == 3 else "L"))
     image = np.atleast_3d(pixels).transpose(2, 0, 1)[None].astype(np.float32)
     mean, std = image.mean((2, 3), dtype=np.float64), image.std((2, 3), dtype=np.float64)
-    given = {"image": image, "mean": mean.astype(np.float32), "std": np.where(std > 0, std, 1).astype(np.float32)}
+    inputs = {"image": image, "mean": mean.astype(np.float32), "std": np.where(std > 0, std, 1).astype(np.float32)}
     sizes, margin = recipe["geometry"], recipe["geometry"]["margin"]
     pads = [(0, 0), (0, 0)]
-    for side in image.shape[2:]:  # mirrored to a size that the network takes
+    for side in image.shape[2:]:  # reflection padding to a valid size of the network
         more = max(0, side + 2 * margin - sizes["legal_first"])
         legal = sizes["legal_first"] + -(-more // sizes["legal_step"]) * sizes["legal_step"]
         pads.append((margin, legal - side - margin))
-    given["image"] = np.pad(image, pads, mode="reflect")
+    inputs["image"] = np.pad(image, pads, mode="reflect")
     names = [value.name for value in session.get_inputs()]
-    probabilities = np.asarray(session.run(["probabilities"], {name: given[name] for name in names})[0])
+    probabilities = np.asarray(session.run(["probabilities"], {name: inputs[name] for name in names})[0])
     return probabilities[0, :, : image.shape[2], : image.shape[3]].argmax(0), recipe["colours"]
 
 
