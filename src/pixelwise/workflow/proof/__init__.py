@@ -1,1 +1,0 @@
-"""The labelled images that an export is proven on: one file per kind of model."""
