@@ -32,7 +32,7 @@ from accuracy_parts.running import Book, run_lanes
 from machine import in_words, limited_to, use_avx2_only
 from score import MEASURES
 
-from pixelwise.commit import commit_bytes
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.progress import Console
 
 STOPPED = 130  # the shell's number for Ctrl-C

@@ -16,10 +16,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from pixelwise.labels.decoding import decode
-from pixelwise.labels.objects import components, renumber
+from pixelwise.labels.instances import decode
+from pixelwise.labels.label_image import components, renumber
 from pixelwise.labels.targets import TargetOptions, edge_distance, encode
-from pixelwise.scoring.instance import match
+from pixelwise.metrics.instance import match
 
 BAR = 1.0  # seconds
 

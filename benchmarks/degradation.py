@@ -28,11 +28,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.nn import functional
 
-from pixelwise.commit import commit_bytes, commit_json
-from pixelwise.engine.schedule import Schedule, middle_of_step
-from pixelwise.images.files import read_image
+from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_classifier, published_options
 from pixelwise.progress import Console, Progress
+from pixelwise.training.schedule import Schedule, middle_of_step
 
 DEPTHS = (20, 32, 44)
 NAMES = tuple(f"{family}{depth}" for depth in DEPTHS for family in ("plain", "resnet"))

@@ -28,7 +28,7 @@ from pathlib import Path
 from accuracy_parts.contenders import OURS, Cell, Place, meaning, predict_ours, seconds_in, seen, steps_of, train_ours
 from score import MEASURES, all_scores, measure_folder
 
-from pixelwise.commit import commit_json
+from pixelwise.atomic_write import commit_json
 
 BASE, SIDE, MATRIX = 64, 512, 8192
 BATCHES = (1, 4, 8, 16, 32)
@@ -128,10 +128,10 @@ def speed(device: str, base: int = BASE, side: int = SIDE, matrix: int = MATRIX)
     """Measure prediction against the rate of matrix products, each at the batch that is fastest for it."""
     import torch
 
-    from pixelwise.engine.folding import fold_batch_norm
-    from pixelwise.engine.runtime_torch import TorchRuntime
     from pixelwise.networks.architectures import build_segmenter
     from pixelwise.networks.options import NetworkOptions
+    from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
+    from pixelwise.runtimes.torch import TorchRuntime
 
     torch.manual_seed(0)
     rate = matrix_rate(device, matrix)

@@ -24,11 +24,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.task import Learner, TrainingOptions
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Network
-from pixelwise.scoring.losses import LossOptions
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.training.learner import Learner, TrainingOptions
+from pixelwise.training.losses import LossOptions
 
 BATCH, SIDE, CLASSES = 4, 256, 2
 PHOTO, PHOTO_CLASSES = 224, 1000

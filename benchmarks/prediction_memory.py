@@ -19,11 +19,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.images.files import write_image
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.io.read import write_image
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import Recipe, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.sampling.normalise import Normalisation
 
 
 def main() -> None:

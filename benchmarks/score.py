@@ -8,7 +8,7 @@ The headline of each real data set: V_rand of the thinned borders (Arganda-Carre
 vessels. V_rand and AP are those of each image, averaged; IoU and Dice come from the pixels of all images together; a
 class that is in neither mask of any image is left out of a mean.
 
---check compares this file with pixelwise.scoring on drawn cases, with results known by hand and with slow counts.
+--check compares this file with pixelwise.metrics on drawn cases, with results known by hand and with slow counts.
 """
 
 import argparse

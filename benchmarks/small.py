@@ -39,8 +39,8 @@ RUNTIMES = ("torch", "onnx", "openvino", "openvino-int8")
 
 def draw(folder: Path, count: int) -> None:
     """Write `count` pictures of cells."""
-    from pixelwise.images.files import png_bytes
-    from pixelwise.images.synthetic import draw_cells
+    from pixelwise.datasets.synthetic import draw_cells
+    from pixelwise.io.read import png_bytes
     from pixelwise.parallel import parallel_map
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,11 +57,11 @@ def draw(folder: Path, count: int) -> None:
 
 def quantise(model: Path, images: Path, path: Path) -> None:
     """Write a model file in int8, with the ranges of a few of the pictures."""
-    from pixelwise.engine.exporting.to_onnx import onnx_bytes
-    from pixelwise.engine.exporting.to_openvino import write_openvino_int8
-    from pixelwise.engine.modelfile import find_model_file, load_model
-    from pixelwise.images.files import read_image
-    from pixelwise.images.preprocess import intensity_scale
+    from pixelwise.exporters.to_onnx import onnx_bytes
+    from pixelwise.exporters.to_openvino import write_openvino_int8
+    from pixelwise.io.read import read_image
+    from pixelwise.model_file.model_file import find_model_file, load_model
+    from pixelwise.sampling.normalise import intensity_scale
 
     network, recipe = load_model(find_model_file(model))
     feeds: list[dict[str, np.ndarray]] = []
@@ -118,7 +118,7 @@ class Timed:
 
 def command(model: Path, images: Path, out: Path, runtime: str) -> dict[str, Any]:
     """Run the command in this process; return what was measured."""
-    from pixelwise.interface import cli
+    from pixelwise.cli import main as cli
     from pixelwise.workflow.prediction import masks
 
     load = masks.load_model_for_prediction

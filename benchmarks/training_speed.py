@@ -49,7 +49,7 @@ def whole_training(data: Path, out: Path, base: int, steps: int, precision: str 
     """Return images per second of the training of `pixelwise.train`, reading included, and its precision."""
     from pixelwise.progress import Progress
     from pixelwise.workflow import train as verb
-    from pixelwise.workflow.training.loop import Training
+    from pixelwise.workflow.fit.loop import Training
 
     words = [f"network.base={base}", "network.depth=4", f"patches.batch={BATCH}"]
     words += [f"patches.height={SIDE}", f"patches.width={SIDE}", "target.kind=components", "network.classes=2"]
@@ -77,8 +77,8 @@ def one_side(arguments: list[str]) -> dict[str, float | str]:
 
 def compare(chosen: argparse.Namespace) -> None:
     """Measure both in turns and print a row."""
-    from pixelwise.engine.machine import look_at_machine
-    from pixelwise.images.synthetic import write_demo
+    from pixelwise.datasets.synthetic import write_demo
+    from pixelwise.runtimes.machine import look_at_machine
 
     bare: list[float] = []
     ours: list[float] = []

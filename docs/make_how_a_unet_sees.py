@@ -16,10 +16,10 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from pixelwise.commit import commit_bytes, commit_text
-from pixelwise.geometry.trail import Join, Step, Trail, seen, sizes_along
-from pixelwise.images.files import read_image
-from pixelwise.images.synthetic import write_demo
+from pixelwise.atomic_write import commit_bytes, commit_text
+from pixelwise.datasets.synthetic import write_demo
+from pixelwise.geometry.layer_graph import Join, Step, Trail, seen, sizes_along
+from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_segmenter, published_options
 from pixelwise.networks.blocks import ConvLayer, Pool, Up
 from pixelwise.networks.decoders import cut_to

@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from pixelwise.commit import commit_bytes
-from pixelwise.images.synthetic import draw_cells
-from pixelwise.labels.objects import renumber
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.datasets.synthetic import draw_cells
+from pixelwise.labels.label_image import renumber
 from pixelwise.labels.targets import TargetOptions, border_weights, encode, target_objects
-from pixelwise.scoring.losses import inverse_shares
+from pixelwise.training.losses import inverse_shares
 
 PICTURES = Path(__file__).parent / "pictures"
 SEED, SIZE = 1, 256

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pixelwise.engine.exporting.export import Material
-from pixelwise.engine.exporting.samples import Sample
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.files import write_image
-from pixelwise.images.preprocess import Normalisation
-from pixelwise.images.views import View
+from pixelwise.exporters.export import Material
+from pixelwise.exporters.samples import Sample
+from pixelwise.io.read import write_image
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import build
 from pixelwise.networks.models import Classifier, Segmenter
 from pixelwise.progress import Progress
+from pixelwise.sampling.normalise import Normalisation
+from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
 from tiny import make_photo_recipe, make_recipe, write_model

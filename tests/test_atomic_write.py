@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import pytest
 
-from pixelwise.commit import commit, commit_json, commit_text
+from pixelwise.atomic_write import commit, commit_json, commit_text
 from pixelwise.errors import DiskFull, OutputFailed
 
 

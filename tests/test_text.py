@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.wording import command, counted
+from pixelwise.text import command, counted
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.images.preprocess import Normalisation
-from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import Recipe, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.sampling.normalise import Normalisation
+from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
 

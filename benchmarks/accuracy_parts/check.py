@@ -1,12 +1,12 @@
-"""The scorer checked: against pixelwise.scoring, against results known by hand, against slow counts of pairs."""
+"""The scorer checked: against pixelwise.metrics, against results known by hand, against slow counts of pairs."""
 
 import numpy as np
 import score
 from scipy import ndimage
 
-from pixelwise.scoring.boundaries import rand_information
-from pixelwise.scoring.instance import average_precision, match, mean_average_precision
-from pixelwise.scoring.semantic import class_scores, confusion
+from pixelwise.metrics.boundaries import rand_information
+from pixelwise.metrics.instance import average_precision, match, mean_average_precision
+from pixelwise.metrics.semantic import class_scores, confusion
 
 CASES, CLOSE = 40, 1e-9
 
@@ -18,9 +18,9 @@ def check() -> int:
         "V_rand by hand": by_hand_borders(),
         "mean AP by hand": by_hand_objects(),
         "V_rand against counted pairs": max(counted_pairs(rng) for _ in range(CASES)),
-        "V_rand, merge, split against pixelwise.scoring": max(borders(rng) for _ in range(CASES)),
-        "AP against pixelwise.scoring": max(objects(rng) for _ in range(CASES)),
-        "IoU, Dice against pixelwise.scoring": max(classes(rng) for _ in range(CASES)),
+        "V_rand, merge, split against pixelwise.metrics": max(borders(rng) for _ in range(CASES)),
+        "AP against pixelwise.metrics": max(objects(rng) for _ in range(CASES)),
+        "IoU, Dice against pixelwise.metrics": max(classes(rng) for _ in range(CASES)),
     }
     for name, gap in gaps.items():
         print(f"{name}: largest difference {gap:.1e}{'' if gap <= CLOSE else '  DIFFERS'}")

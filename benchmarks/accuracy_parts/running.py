@@ -17,7 +17,7 @@ from machine import code_version, limited_to
 from score import MEASURES, Numbers, all_scores, measure_folder
 
 from accuracy_parts.contenders import Cell, Place, learn, meaning
-from pixelwise.commit import commit_text
+from pixelwise.atomic_write import commit_text
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.images.files import write_image
-from pixelwise.images.synthetic import draw_cells
+from pixelwise.datasets.synthetic import draw_cells
+from pixelwise.io.read import write_image
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
 from speed_parts.models import EXPORTS, MODEL, draw_model

@@ -58,7 +58,7 @@ def _onnx(one: np.ndarray, other: np.ndarray, threads: int) -> Callable[[object]
 
 
 def _openvino(one: np.ndarray, other: np.ndarray, threads: int, precision: str) -> Callable[[object], object]:
-    from pixelwise.engine.runtime_openvino import openvino  # the door that keeps its telemetry out
+    from pixelwise.runtimes.openvino import openvino  # the door that keeps its telemetry out
 
     ops = openvino.opset13
     left = ops.parameter([LENGTH, LENGTH], np.float32)

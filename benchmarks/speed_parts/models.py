@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
-from pixelwise.engine.modelfile import load_model, save_model
-from pixelwise.engine.recipe import Recipe
+from pixelwise.datasets.dataset import read_pixels
+from pixelwise.datasets.synthetic import draw_cells
 from pixelwise.errors import ExportFailed
+from pixelwise.exporters.to_onnx import onnx_bytes
+from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 from pixelwise.geometry.tiles import mirror_indices
-from pixelwise.images.cases import read_pixels
-from pixelwise.images.files import read_image
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.images.synthetic import draw_cells
+from pixelwise.io.read import read_image
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import load_model, save_model
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import build_segmenter
 from pixelwise.networks.models import Segmenter
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from pixelwise.workflow.evaluation.parts import divide, understand
 from pixelwise.workflow.run import Run
 

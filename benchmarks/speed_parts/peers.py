@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.modelfile import load_model
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.preprocess import intensity_scale
+from pixelwise.model_file.model_file import load_model
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.sampling.normalise import intensity_scale
 
 BATCH = 4  # windows that MONAI computes at once
 Logits = Callable[[Tensor], Tensor]  # (1, channels, height, width) -> (1, classes, height, width)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pixelwise.engine.modelfile import load_model
+from pixelwise.model_file.model_file import load_model
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ def make(side: str, folder: Path, tile: int, roi: int) -> Predict:
 
 def _ours(file: str, runtime: str, folder: Path, tile: int) -> Predict:
     import pixelwise
-    from pixelwise.engine.model import Model
+    from pixelwise.inference.segmentation_model import Model
 
     model = pixelwise.load(folder / file, runtime=runtime)
     if not isinstance(model, Model):
@@ -124,7 +124,7 @@ def held() -> int:
     try:
         lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     except OSError:
-        from pixelwise.engine.memory import peak_memory
+        from pixelwise.inference.memory import peak_memory
 
         return peak_memory()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from machine import machine
 
-from pixelwise.commit import commit_json
+from pixelwise.atomic_write import commit_json
 
 
 @dataclass

@@ -36,12 +36,12 @@ def prepare(base: int, folder: Path, *, quantised: bool = True) -> int:
     """Write the graphs of a network, in float32 and int8; return its floating-point operations for one image."""
     import torch
 
-    from pixelwise.engine.exporting.to_onnx import onnx_bytes
-    from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
-    from pixelwise.engine.recipe import Recipe
-    from pixelwise.images.preprocess import Normalisation
+    from pixelwise.exporters.to_onnx import onnx_bytes
+    from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
     from pixelwise.labels.targets import TargetOptions
+    from pixelwise.model_file.recipe import Recipe
     from pixelwise.networks.architectures import build_segmenter
+    from pixelwise.sampling.normalise import Normalisation
 
     torch.manual_seed(0)
     network = build_segmenter(options(base)).eval()
@@ -74,18 +74,18 @@ def make_side(name: str, base: int, folder: Path, threads: int) -> Callable[[np.
     if name.startswith(MULTIPLY):
         return multiply(name.removeprefix(MULTIPLY), threads)
     if name == "onnx":
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
+        from pixelwise.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime(folder / "model.onnx", threads=threads)
     if name.startswith("openvino"):
-        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+        from pixelwise.runtimes.openvino import OpenVinoRuntime
 
         file = "openvino-int8.xml" if name.endswith("int8") else "openvino.xml"
         return OpenVinoRuntime(folder / file, precision="bf16" if name.endswith("bf16") else "fp32", threads=threads)
     import torch
 
-    from pixelwise.engine.runtime_torch import TorchRuntime
     from pixelwise.networks.architectures import build
+    from pixelwise.runtimes.torch import TorchRuntime
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

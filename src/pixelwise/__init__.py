@@ -8,12 +8,12 @@ TYPE_CHECKING = False  # what checkers of types read as true; the module `typing
 if TYPE_CHECKING:
     from typing import Any
 
+    from pixelwise.active_learning.forecast import forecast
+    from pixelwise.datasets.dataset import DataOptions
     from pixelwise.errors import PixelwiseError
-    from pixelwise.images.cases import DataOptions
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
-    from pixelwise.workflow.forecast import forecast
     from pixelwise.workflow.inspect import inspect
     from pixelwise.workflow.predict import load, predict
     from pixelwise.workflow.report import report
@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 _PLACES = {
-    "DataOptions": "pixelwise.images.cases",
+    "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
     "Run": "pixelwise.workflow.run",
     "demo": "pixelwise.workflow.demo",
     "evaluate": "pixelwise.workflow.evaluate",
     "export": "pixelwise.workflow.export",
-    "forecast": "pixelwise.workflow.forecast",
+    "forecast": "pixelwise.active_learning.forecast",
     "inspect": "pixelwise.workflow.inspect",
     "load": "pixelwise.workflow.predict",
     "predict": "pixelwise.workflow.predict",

@@ -2,7 +2,7 @@
 
 import sys
 
-from pixelwise.interface.overview import quick_answer
+from pixelwise.cli.overview import quick_answer
 
 NOTHING_ASKED = 2  # exit code of `pixelwise` alone, as of any command line that cannot be used
 
@@ -14,7 +14,7 @@ def main() -> None:
     if answer is not None:
         (sys.stdout if words else sys.stderr).write(f"{answer}\n")
         sys.exit(0 if words else NOTHING_ASKED)
-    from pixelwise.interface.cli import main as run_command_line
+    from pixelwise.cli.main import main as run_command_line
 
     run_command_line()
 

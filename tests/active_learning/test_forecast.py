@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.engine.task import Learner, StepResult
+from pixelwise.active_learning import measured_speed, subset_trainings
+from pixelwise.active_learning.forecast import forecast
+from pixelwise.active_learning.plan import reopen
+from pixelwise.active_learning.results import Forecast
+from pixelwise.active_learning.schedule import Trial
+from pixelwise.datasets.dataset import DataOptions, understand
 from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted, OutputFailed
-from pixelwise.images.cases import DataOptions, understand
-from pixelwise.images.files import write_image, write_mask
+from pixelwise.io.read import write_image, write_mask
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.config import OWN, with_settings
 from pixelwise.workflow.evaluate import evaluate
-from pixelwise.workflow.forecast import forecast
-from pixelwise.workflow.forecasting import pace, trainings
-from pixelwise.workflow.forecasting.beginning import reopen
-from pixelwise.workflow.forecasting.results import Forecast
-from pixelwise.workflow.forecasting.schedule import Trial
 from pixelwise.workflow.run import Run
 
 SMALL = (
@@ -228,7 +228,7 @@ def test_trainings_that_would_be_late_are_left_out_and_made_later(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(trainings.PartTrainings, "_too_late", lambda self, made, seconds: len(made) > 2)
+        patched.setattr(subset_trainings.PartTrainings, "_too_late", lambda self, made, seconds: len(made) > 2)
         listener = Listener()
         found = ahead(few, tmp_path / "ahead", listener, steps=1)
     assert [row[:2] for row in found.rows()] == [(2, 1), (2, 2), (4, 1)]
@@ -241,7 +241,10 @@ def test_only_what_the_curve_can_do_without_is_ever_late(whole: tuple[Forecast, 
     asked = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
     begun = reopen(whole[0].folder, dataset, asked, Progress())
     given = whole[0].folder, begun, dataset, "cpu", Progress()
-    late, never = trainings.PartTrainings(*given, deadline=0.0), trainings.PartTrainings(*given, deadline=None)
+    late, never = (
+        subset_trainings.PartTrainings(*given, deadline=0.0),
+        subset_trainings.PartTrainings(*given, deadline=None),
+    )
     trials = begun.schedule.trials
     assert [late._too_late(trials[:made], [1.0]) for made in range(6)] == [False] * 4 + [True] * 2
     assert not late._too_late(trials[:5], []), "the first of a call is always made"
@@ -271,27 +274,27 @@ def test_the_first_training_sets_the_pace(
 ) -> None:
     clock = 0.0
 
-    class Clocked(trainings.PartTrainings):
+    class Clocked(subset_trainings.PartTrainings):
         def make(self, trial: Trial) -> None:
             nonlocal clock
             clock += took
             self.run_of(trial).folder.mkdir(parents=True)
 
-    monkeypatch.setattr(pace.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(measured_speed.time, "monotonic", lambda: clock)
     dataset = understand(discs / "data", DataOptions(allow_missing=True))
     asked = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
     begun = reopen(whole[0].folder, dataset, asked, Progress())
     begun = replace(begun, config=with_settings(begun.config, {"training.steps": steps}, {}))
     given = tmp_path, begun, dataset, "cpu", Progress()
-    found = pace.find_pace(Clocked(*given, deadline=6 * planned))
+    found = measured_speed.find_pace(Clocked(*given, deadline=6 * planned))
     assert found.beginning.config.training.steps == after
     assert (tmp_path / "trainings/2-1").exists() == (after == steps), "made again with other steps"
     again = reopen(tmp_path, dataset, asked, Progress())
     assert (again.config.training.steps, again.paced) == (after, True)
-    assert pace.find_pace(Clocked(tmp_path, again, *given[2:], deadline=1e9)).beginning is again, "once"
+    assert measured_speed.find_pace(Clocked(tmp_path, again, *given[2:], deadline=1e9)).beginning is again, "once"
     own = replace(begun, config=with_settings(begun.config, {}, {"training.steps": OWN}))
-    assert pace.find_pace(Clocked(tmp_path / "own", own, *given[2:], deadline=1e9)).beginning is own
-    assert pace.find_pace(Clocked(tmp_path / "free", begun, *given[2:], deadline=None)).beginning is begun
+    assert measured_speed.find_pace(Clocked(tmp_path / "own", own, *given[2:], deadline=1e9)).beginning is own
+    assert measured_speed.find_pace(Clocked(tmp_path / "free", begun, *given[2:], deadline=None)).beginning is begun
 
 
 def test_another_question_about_the_trainings_is_refused(whole: tuple[Forecast, Listener], discs: Path) -> None:

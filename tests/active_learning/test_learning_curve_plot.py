@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pixelwise.images.files import read_image
-from pixelwise.scoring.learning_curve import Outlook, Trials, look_ahead
-from pixelwise.workflow.reporting.learning_curve import Shown, draw_candidates, draw_curve
+from pixelwise.active_learning.learning_curve_plot import Shown, draw_candidates, draw_curve
+from pixelwise.io.read import read_image
+from pixelwise.metrics.learning_curve import Outlook, Trials, look_ahead
 
 
 def trials(images: int) -> Trials:

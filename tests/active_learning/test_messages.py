@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pixelwise.scoring.learning_curve import Between, Curve, Outlook
-from pixelwise.workflow.forecasting.saying import judge, say_doubts, say_forecast
+from pixelwise.active_learning.messages import judge, say_doubts, say_forecast
+from pixelwise.metrics.learning_curve import Between, Curve, Outlook
 
 
 def outlook(limit: float = 0.9, drop: float = 0.5, spread: float = 0.02, rise: Between = (0.2, 0.1, 0.3)) -> Outlook:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixelwise.active_learning.plan import _equal, _fit, _how_many, seed_of
 from pixelwise.workflow.config import OWN, Config, with_settings
-from pixelwise.workflow.forecasting.beginning import _equal, _fit, _how_many, seed_of
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pixelwise.images.records import Labelling
+from pixelwise.active_learning.primary_score import headline_of
+from pixelwise.datasets.records import Labelling
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
-from pixelwise.workflow.forecasting.headline import headline_of
 
 COLOURS = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pixelwise.active_learning.schedule import Schedule, Trial, check_share, choose_schedule
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.workflow.forecasting.schedule import Schedule, Trial, check_share, choose_schedule
 
 DATA = Path("DATA")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.interface import cli_looking
-from pixelwise.interface.browser import open_page
+from pixelwise.cli import inspect
+from pixelwise.cli.browser import open_page
 from pixelwise.workflow import report as verb
 
 
@@ -39,8 +39,8 @@ def test_the_command_opens_the_page_only_when_asked(
 ) -> None:
     page, opened = tmp_path / "index.html", list[Path]()
     monkeypatch.setattr(verb, "report", lambda run: page)
-    monkeypatch.setattr(cli_looking, "open_page", lambda where: f"shown{opened.append(where) or ''}")
-    cli_looking.report(tmp_path, open_it=asked, as_json=True)
+    monkeypatch.setattr(inspect, "open_page", lambda where: f"shown{opened.append(where) or ''}")
+    inspect.report(tmp_path, open_it=asked, as_json=True)
     assert opened == [page] * asked
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"report": str(page)}, "what is told goes to standard error"

@@ -9,7 +9,7 @@ import numpy as np
 
 from drawn import pairs
 from exports import draw_photos, write_photo_run, write_trained_run
-from pixelwise.images.files import read_mask, write_image
+from pixelwise.io.read import read_mask, write_image
 
 
 def pixelwise(*words: object) -> subprocess.CompletedProcess[str]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.images.records import DataOptions
-from pixelwise.interface import cli
-from pixelwise.scoring.learning_curve import Curve, Outlook, Trials
-from pixelwise.workflow.forecasting.candidates import Candidate, Ranking
-from pixelwise.workflow.forecasting.results import Forecast
+from pixelwise.active_learning.candidates import Candidate, Ranking
+from pixelwise.active_learning.results import Forecast
+from pixelwise.cli import main
+from pixelwise.datasets.records import DataOptions
+from pixelwise.metrics.learning_curve import Curve, Outlook, Trials
 
 
 def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
@@ -45,10 +45,10 @@ def call(monkeypatch: pytest.MonkeyPatch, answer: Forecast, *words: str) -> tupl
         seen.update(kwargs, args=args)
         return answer
 
-    monkeypatch.setattr("pixelwise.workflow.forecast.forecast", verb)
+    monkeypatch.setattr("pixelwise.active_learning.forecast.forecast", verb)
     monkeypatch.setattr(sys, "argv", ["pixelwise", "forecast", *words])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     return int(stop.value.code or 0), seen
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from cifar_peer import make_peer
-from pixelwise.engine.modelfile import read_recipe
+from pixelwise.cli import main
+from pixelwise.cli.flags import numbers
 from pixelwise.errors import BadOption
-from pixelwise.interface import cli
-from pixelwise.interface.flags import numbers
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.networks.weights import read_weights
 
 
@@ -30,7 +30,7 @@ class Payload:
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr("sys.argv", ["pixelwise", "import-weights", *(str(word) for word in words)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     return int(ended.value.code or 0)
 
 

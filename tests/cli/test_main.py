@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pixelwise.cli import main
+from pixelwise.cli.overview import COMMANDS, overview
 from pixelwise.errors import BadOption, Diverged, Interrupted, OutputFailed
-from pixelwise.images.files import write_image
-from pixelwise.interface import cli
-from pixelwise.interface.overview import COMMANDS, overview
+from pixelwise.io.read import write_image
 from pixelwise.workflow.predict import Predictions
 from tiny import write_run
 
@@ -30,7 +30,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run the command line in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["pixelwise", *words])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     return int(stop.value.code or 0)
 
 
@@ -60,7 +60,7 @@ def loaded(*words: str) -> set[str]:
 
 
 def test_help_names_every_command_in_lines_that_fit_a_terminal() -> None:
-    registered = [item.name or getattr(item.callback, "__name__", "") for item in cli.app.registered_commands]
+    registered = [item.name or getattr(item.callback, "__name__", "") for item in main.app.registered_commands]
     assert sorted(COMMANDS) == sorted(name.replace("_", "-") for name in registered)
     shown = pixelwise("--help")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -96,9 +96,9 @@ def test_the_help_of_a_command_loads_nothing_heavy(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_has_help_for_each_option(verb: str) -> None:
-    result = CliRunner().invoke(cli.app, [verb, "--help"])
+    result = CliRunner().invoke(main.app, [verb, "--help"])
     assert result.exit_code == 0
-    command = next(item for item in cli.app.registered_commands if (item.callback or pixelwise).__name__ == verb)
+    command = next(item for item in main.app.registered_commands if (item.callback or pixelwise).__name__ == verb)
     assert command.callback is not None
     assert command.callback.__doc__
 
@@ -169,11 +169,11 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", ZeroDivisionError("ours"))
     monkeypatch.setattr(sys, "argv", ["pixelwise", "evaluate", "runs/x", "DATA"])
     with pytest.raises(ZeroDivisionError, match="ours"):
-        cli.main()
+        main.main()
 
 
 def test_train_hands_on_limits_overrides_and_data_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelwise.images.records import DataOptions
+    from pixelwise.datasets.records import DataOptions
     from pixelwise.workflow.run import Run
 
     seen = stand_in(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
@@ -242,7 +242,7 @@ def test_predict_needs_a_place_for_its_results() -> None:
 @pytest.fixture
 def pairs(tmp_path: Path, rng: np.random.Generator) -> Callable[[], Path]:
     """A folder of six drawn pairs with masks of 0 and 255."""
-    from pixelwise.images.files import write_image
+    from pixelwise.io.read import write_image
 
     def make() -> Path:
         root = tmp_path / "data"

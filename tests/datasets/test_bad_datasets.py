@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from badfiles import Row
 from drawn import SIZE, coloured, image, mask, objects, pairs, save, several
+from pixelwise.datasets.dataset import DataOptions, Dataset, examine, understand
+from pixelwise.datasets.problems import KINDS
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import DataOptions, Dataset, examine, understand
-from pixelwise.images.problems import KINDS
 
 Spoil = Callable[[Path], object]
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import image, mask, pairs, save
+from pixelwise.datasets.class_folders import read_class_folders
+from pixelwise.datasets.dataset import DataOptions, Dataset, examine, understand
+from pixelwise.datasets.problems import KINDS
+from pixelwise.datasets.splits import choose_balanced
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import DataOptions, Dataset, examine, understand
-from pixelwise.images.class_folders import read_class_folders
-from pixelwise.images.files import write_image
-from pixelwise.images.problems import KINDS
-from pixelwise.images.splits import choose_balanced
+from pixelwise.io.read import write_image
 from shapes import class_folders, picture
 
 Spoil = Callable[[Path], object]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from drawn import image, mask, objects, pairs, save, several
-from pixelwise.errors import BadDataset, BadImage, BadOption
-from pixelwise.images.cases import (
+from pixelwise.datasets.dataset import (
     DataOptions,
     Dataset,
     Labelling,
@@ -19,6 +18,7 @@ from pixelwise.images.cases import (
     refuse,
     understand,
 )
+from pixelwise.errors import BadDataset, BadImage, BadOption
 
 FIVE = {
     "isbi2012_em": ("binary", ("membrane", "cell_interior"), (0, 255), None, 1, (18, 3, 3)),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from drawn import image, mask, pairs, save
-from pixelwise.images.cases import DataOptions, examine, understand
+from pixelwise.datasets.dataset import DataOptions, examine, understand
 
 
 def conflicting(root: Path) -> Path:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from drawn import image, mask, pairs, save
+from pixelwise.datasets.folder_layout import Layout, read_layout
+from pixelwise.datasets.folder_names import natural, pairing_name, read_folder_name, without_role
+from pixelwise.datasets.records import DataOptions
 from pixelwise.errors import BadDataset
-from pixelwise.images.layouts import Layout, read_layout
-from pixelwise.images.names import natural, pairing_name, read_folder_name, without_role
-from pixelwise.images.records import DataOptions
 
 PLAIN = DataOptions()
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import SIZE, image, pairs, save
+from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.folds import deal, joined, leave_out
+from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.cases import DataOptions, understand
-from pixelwise.images.folds import deal, joined, leave_out
-from pixelwise.images.splits import choose_folds
 
 
 @given(

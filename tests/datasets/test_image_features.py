@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.images.appearance import appearance
+from pixelwise.datasets.image_features import appearance
 
 FULL = ((0.0, 255.0),)
 

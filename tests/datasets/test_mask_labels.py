@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import SIZE, mask, objects, pairs, save, several
-from pixelwise.images.cases import DataOptions, examine, read_labels
-from pixelwise.images.files import MaskImage, read_mask
-from pixelwise.images.labelling import read_meaning
-from pixelwise.images.legend import Entry, Legend, parse_table, read_legend
-from pixelwise.images.records import Labelling
-from pixelwise.images.survey import measure_values, pack
+from pixelwise.datasets.class_table import Entry, Legend, parse_table, read_legend
+from pixelwise.datasets.dataset import DataOptions, examine, read_labels
+from pixelwise.datasets.mask_labels import read_meaning
+from pixelwise.datasets.records import Labelling
+from pixelwise.datasets.scan import measure_values, pack
+from pixelwise.io.read import MaskImage, read_mask
 
 
 def label(folder: Path, **options: object) -> Labelling:

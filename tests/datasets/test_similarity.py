@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from pixelwise.images import likeness
-from pixelwise.images.likeness import near_pairs, without_shared
-from pixelwise.images.survey import sketch
+from pixelwise.datasets import similarity
+from pixelwise.datasets.scan import sketch
+from pixelwise.datasets.similarity import near_pairs, without_shared
 
 SIZE = (96, 112)
 COPIES = [(3, 40), (7, 41), (9, 42)]
@@ -55,7 +55,7 @@ def test_a_common_frame_makes_no_copies_and_hides_none(kind: str, contrast: floa
 def test_control_with_what_is_shared_left_in_different_images_are_near(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(likeness, "without_shared", lambda sketches: sketches)
+    monkeypatch.setattr(similarity, "without_shared", lambda sketches: sketches)
     assert len(list(near_pairs(sketches_of(0.1, kind)))) > 50
 
 
@@ -64,7 +64,7 @@ def test_control_the_mean_alone_leaves_the_frame(monkeypatch: pytest.MonkeyPatch
         left = sketches - sketches.mean(0)
         return left / np.linalg.norm(left, axis=1, keepdims=True)
 
-    monkeypatch.setattr(likeness, "without_shared", mean_alone)
+    monkeypatch.setattr(similarity, "without_shared", mean_alone)
     assert len(list(near_pairs(sketches_of(0.1, "thick")))) > len(COPIES)
 
 

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from drawn import SIZE, coloured, image, mask, pairs, save, several
+from pixelwise.datasets.dataset import DataOptions, examine, understand
+from pixelwise.datasets.problems import CONFLICTS, KINDS, STAGES, Problem
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import DataOptions, examine, understand
-from pixelwise.images.problems import CONFLICTS, KINDS, STAGES, Problem
 
 SKIP = DataOptions(skip_bad=True)
 Spoil = Callable[[Path], object]

@@ -10,10 +10,10 @@ from PIL import Image
 from scipy import ndimage
 
 from drawn import image, mask, pairs, save
-from pixelwise.images.cases import DataOptions, examine, understand
-from pixelwise.images.likeness import near_pairs
-from pixelwise.images.splits import choose_validation, join
-from pixelwise.images.survey import sketch
+from pixelwise.datasets.dataset import DataOptions, examine, understand
+from pixelwise.datasets.scan import sketch
+from pixelwise.datasets.similarity import near_pairs
+from pixelwise.datasets.splits import choose_validation, join
 
 
 def smooth(seed: int, size: tuple[int, int] = (120, 150)) -> np.ndarray:
@@ -93,11 +93,11 @@ def test_flat_pictures_are_near_to_nothing() -> None:
 
 
 def test_blocks_of_the_comparison_join_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelwise.images import likeness
+    from pixelwise.datasets import similarity
 
     sketches = np.stack([sketch(smooth(seed % 7, (40, 40))[None]).ravel() for seed in range(20)])
     whole = sorted(near_pairs(sketches))
-    monkeypatch.setattr(likeness, "_BLOCK", 3)
+    monkeypatch.setattr(similarity, "_BLOCK", 3)
     assert sorted(near_pairs(sketches)) == whole
     assert whole == [(a, b) for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
 
@@ -125,7 +125,7 @@ def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
 
 def test_control_without_the_comparison_copies_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_copies(tmp_path)
-    monkeypatch.setattr("pixelwise.images.duplicates.near_pairs", lambda sketches, upright: [])
+    monkeypatch.setattr("pixelwise.datasets.duplicates.near_pairs", lambda sketches, upright: [])
     dataset = understand(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
     assert sides[0] & sides[1]

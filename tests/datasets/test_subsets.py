@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import mask, pairs, save
-from pixelwise.images.cases import understand
-from pixelwise.images.nested import draw_order, learn_from, part_sizes
+from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.subsets import draw_order, learn_from, part_sizes
 
 
 @pytest.mark.parametrize(

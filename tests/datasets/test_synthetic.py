@@ -12,9 +12,9 @@ from skimage.io import imread
 from skimage.measure import label
 from sklearn.ensemble import RandomForestClassifier
 
+from pixelwise.datasets.synthetic import draw_cells, write_demo
 from pixelwise.errors import BadOption, OutputFailed
-from pixelwise.images.synthetic import draw_cells, write_demo
-from pixelwise.labels.objects import touching_share
+from pixelwise.labels.label_image import touching_share
 
 
 def found_share(truth: np.ndarray, predicted: np.ndarray):

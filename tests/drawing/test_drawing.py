@@ -18,7 +18,12 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from torch.overrides import TorchFunctionMode
 
-from pixelwise.geometry.trail import sizes_with_rest
+from pixelwise.drawing.graph import Node, read_nodes
+from pixelwise.drawing.maps import read_maps
+from pixelwise.drawing.network import draw_network, lay_out
+from pixelwise.drawing.style import COLOURS, Box, way_of
+from pixelwise.drawing.writing import FONT, Area, Drawing, Line, Point, Words, to_png, to_svg
+from pixelwise.geometry.layer_graph import sizes_with_rest
 from pixelwise.networks.architectures import (
     ARCHITECTURES,
     ENCODERS,
@@ -29,11 +34,6 @@ from pixelwise.networks.architectures import (
     published_size,
 )
 from pixelwise.networks.models import Network
-from pixelwise.workflow.drawing.graph import Node, read_nodes
-from pixelwise.workflow.drawing.maps import read_maps
-from pixelwise.workflow.drawing.network import draw_network, lay_out
-from pixelwise.workflow.drawing.style import COLOURS, Box, way_of
-from pixelwise.workflow.drawing.writing import FONT, Area, Drawing, Line, Point, Words, to_png, to_svg
 
 Rectangle = tuple[float, float, float, float]
 VARIANTS = [

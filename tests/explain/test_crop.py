@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from pixelwise.engine import sight
-from pixelwise.engine.insight import Insight
-from pixelwise.engine.model import Model
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.sight import largest_side, see_masks, see_photo
 from pixelwise.errors import BadOption
-from pixelwise.images.views import View
+from pixelwise.explain import crop
+from pixelwise.explain.crop import largest_side, see_masks, see_photo
+from pixelwise.explain.grad_cam import Insight
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.segmentation_model import Model
 from pixelwise.networks.architectures import build
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.resize_crop import View
 from tiny import make_recipe
 
 
@@ -37,7 +37,7 @@ def test_what_is_seen_is_what_is_predicted(name: str, rng: np.random.Generator) 
 def test_a_large_image_is_seen_in_part_on_the_scale_of_the_whole(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sight, "SIDE", 64)
+    monkeypatch.setattr(crop, "SIDE", 64)
     recipe = make_recipe()
     network = build(recipe.network)
     pixels = rng.integers(0, 256, (1, 50, 301)).astype(np.uint8)
@@ -64,9 +64,9 @@ def test_wide_networks_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build(make_recipe().network)
     assert largest_side(network) == 1024
     values = sum(layer.values for layer in network.layers(256))
-    monkeypatch.setattr(sight, "MOST_VALUES", values)
+    monkeypatch.setattr(crop, "MOST_VALUES", values)
     assert largest_side(network) == 256
-    monkeypatch.setattr(sight, "MOST_VALUES", values - 1)
+    monkeypatch.setattr(crop, "MOST_VALUES", values - 1)
     assert largest_side(network) == 128
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.engine.insight import Insight
 from pixelwise.errors import BadOption
-from pixelwise.geometry.trail import Step, Trail
+from pixelwise.explain.grad_cam import Insight
+from pixelwise.geometry.layer_graph import Step, Trail
 from pixelwise.networks.architectures import CLASSIFIERS, SEGMENTERS, NetworkOptions, build_classifier, build_segmenter
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Head, Pool

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exports import DATASET, make_material, make_network, make_samples
-from pixelwise.engine.exporting import export as exports
-from pixelwise.engine.exporting.certificate import read_proof
-from pixelwise.engine.exporting.comparison import Comparison, compare
-from pixelwise.engine.exporting.export import export_model, limits_of
-from pixelwise.engine.exporting.formats import FORMATS
-from pixelwise.engine.exporting.mask_subject import MaskSubject
-from pixelwise.engine.exporting.proving import verify_export
-from pixelwise.engine.exporting.samples import Trial
-from pixelwise.engine.exporting.subject import Limits
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.runtimes import Outputs
 from pixelwise.errors import BadModel, BadOption, ExportFailed
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.exporters import export as exports
+from pixelwise.exporters.certificate import read_proof
+from pixelwise.exporters.comparison import Comparison, compare
+from pixelwise.exporters.export import export_model, limits_of
+from pixelwise.exporters.formats import FORMATS
+from pixelwise.exporters.mask_subject import MaskSubject
+from pixelwise.exporters.proving import verify_export
+from pixelwise.exporters.samples import Trial
+from pixelwise.exporters.subject import Limits
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.runtimes.base import Outputs
+from pixelwise.sampling.normalise import Normalisation
 from tiny import make_recipe
 
 ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
@@ -127,7 +127,7 @@ def test_unknown_formats_and_missing_libraries_are_named(tmp_path: Path, monkeyp
     network, recipe = make_network()
     with pytest.raises(BadOption, match="Did you mean `onnx`"):
         export_model(network, recipe, "onx", tmp_path / "x", make_material())
-    monkeypatch.setattr("pixelwise.engine.exporting.formats.installed", lambda package: package != "nncf")
+    monkeypatch.setattr("pixelwise.exporters.formats.installed", lambda package: package != "nncf")
     with pytest.raises(BadOption, match=r'nncf .*not installed.*pip install "pixelwise\[openvino\]"'):
         export_model(network, recipe, "openvino-int8", tmp_path / "x.xml", make_material())
 
@@ -139,8 +139,8 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
         "import socket\n"
         "def refused(*_): raise SystemExit('a connection was tried')\n"
         "socket.socket.connect = refused; socket.getaddrinfo = refused\n"
-        "from exports import *; from pixelwise.engine.exporting import export as e\n"
-        "from pixelwise.engine.exporting.subject import Limits\n"
+        "from exports import *; from pixelwise.exporters import export as e\n"
+        "from pixelwise.exporters.subject import Limits\n"
         "any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=99.0)\n"
         "e.limits_of = lambda kind, subject: any_loss\n"
         "e.export_model(*make_network(), 'openvino-int8', Path(sys.argv[2]) / 'model.xml', make_material())\n"
@@ -166,7 +166,7 @@ def test_onnxruntime_leaves_no_identifier_and_sends_nothing(tmp_path: Path) -> N
     """It would begin with its import; what it leaves in the user's cache tells of it."""
     suppressed = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "JENKINS_URL", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
     for name, code in (
-        ("ours", "from pixelwise.engine.runtime_onnx import onnxruntime"),
+        ("ours", "from pixelwise.runtimes.onnx import onnxruntime"),
         ("control", "import onnxruntime; onnxruntime.disable_telemetry_events()"),
     ):
         home = tmp_path / name

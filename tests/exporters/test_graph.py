@@ -9,12 +9,12 @@ import pytest
 from scipy.special import softmax
 
 from exports import DATASET, make_network
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.runtime_onnx import OnnxRuntime
-from pixelwise.engine.runtime_openvino import OpenVinoRuntime
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.networks.architectures import SEGMENTERS
+from pixelwise.runtimes.onnx import OnnxRuntime
+from pixelwise.runtimes.openvino import OpenVinoRuntime
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from tiny import as_json
 
 NETWORKS = [

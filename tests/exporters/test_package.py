@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from exports import make_material, make_network, make_photo_network, make_photo_samples
-from pixelwise.engine.exporting.export import export_model
-from pixelwise.engine.exporting.package import check_package
-from pixelwise.engine.recipe import Recipe
 from pixelwise.errors import BadModel, ExportFailed
+from pixelwise.exporters.export import export_model
+from pixelwise.exporters.package import check_package
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.recipe import Recipe
 
 Contents = dict[str, bytes]
 

@@ -9,25 +9,25 @@ import onnx
 import pytest
 
 from exports import make_material, make_photo_network, make_photo_samples
-from pixelwise.engine.exporting import export as exports
-from pixelwise.engine.exporting.certificate import read_proof
-from pixelwise.engine.exporting.comparison import compare
-from pixelwise.engine.exporting.export import export_model
-from pixelwise.engine.exporting.formats import FORMATS
-from pixelwise.engine.exporting.photo_subject import UNKNOWN, PhotoSubject
-from pixelwise.engine.exporting.proving import verify_export
-from pixelwise.engine.exporting.samples import Trial
-from pixelwise.engine.exporting.subject import Limits
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtime_onnx import OnnxRuntime
-from pixelwise.engine.runtime_openvino import OpenVinoRuntime
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.runtimes import Outputs
 from pixelwise.errors import ExportFailed
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.images.views import View
+from pixelwise.exporters import export as exports
+from pixelwise.exporters.certificate import read_proof
+from pixelwise.exporters.comparison import compare
+from pixelwise.exporters.export import export_model
+from pixelwise.exporters.formats import FORMATS
+from pixelwise.exporters.photo_subject import UNKNOWN, PhotoSubject
+from pixelwise.exporters.proving import verify_export
+from pixelwise.exporters.samples import Trial
+from pixelwise.exporters.subject import Limits
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.to_onnx import onnx_bytes
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.base import Outputs
+from pixelwise.runtimes.onnx import OnnxRuntime
+from pixelwise.runtimes.openvino import OpenVinoRuntime
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
+from pixelwise.sampling.resize_crop import View
 from tiny import make_photo_recipe
 
 ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)

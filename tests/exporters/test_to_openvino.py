@@ -7,12 +7,12 @@ import pytest
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from exports import DATASET, make_material, make_network
-from pixelwise.engine.exporting import to_openvino
-from pixelwise.engine.exporting.export import export_model
-from pixelwise.engine.exporting.mask_subject import MaskSubject
-from pixelwise.engine.exporting.subject import Limits
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.runtime_openvino import OpenVinoRuntime, openvino
+from pixelwise.exporters import to_openvino
+from pixelwise.exporters.export import export_model
+from pixelwise.exporters.mask_subject import MaskSubject
+from pixelwise.exporters.subject import Limits
+from pixelwise.exporters.to_onnx import onnx_bytes
+from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
 
 
 def largest_error(folder: Path) -> float:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from exports import make_network
-from pixelwise.engine.exporting.graph import quiet
-from pixelwise.engine.exporting.proving import verify_export
-from pixelwise.engine.exporting.to_torch import write_torch
-from pixelwise.engine.opening import open_model
 from pixelwise.errors import BadModel
+from pixelwise.exporters.graph import quiet
+from pixelwise.exporters.proving import verify_export
+from pixelwise.exporters.to_torch import write_torch
+from pixelwise.inference.load import open_model
 
 SIZE = re.compile(r'("expr_str": ?")')
 

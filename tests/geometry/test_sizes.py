@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import BadOption
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, seen, sizes_along
 from pixelwise.geometry.sizes import Geometry, derive_geometry
-from pixelwise.geometry.trail import Join, Skip, Step, Take, seen, sizes_along
 
 
 def conv(padding: int) -> Step:

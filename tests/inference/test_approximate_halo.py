@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.engine.predictor import Job, Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.tolerance import smallest_halo, with_geometry
 from pixelwise.errors import BadOption
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.images.windows import Whole
+from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
+from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.io.windows import Whole
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
 
 
 def predictor(core: int = 32, **options: object) -> Predictor:

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.engine.blending import Blender, blend_overlap
-from pixelwise.engine.predictor import Job, Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
-from pixelwise.images.preprocess import Scale
-from pixelwise.images.windows import Whole
+from pixelwise.inference.blending import Blender, blend_overlap
+from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.io.windows import Whole
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Scale
 
 PLAIN = Scale(np.ones(1), np.zeros(1))
 PADDED = Geometry(

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import load_model, read_recipe, save_model
-from pixelwise.engine.opening import open_model
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.views import View
+from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.inference.load import open_model
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.model_file.model_file import load_model, read_recipe, save_model
 from pixelwise.networks.architectures import build
+from pixelwise.sampling.resize_crop import View
 from tiny import make_photo_recipe, write_model
 
 

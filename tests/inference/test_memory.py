@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pixelwise.engine.allocator import give_back
-from pixelwise.engine.memory import MIB, TileSizes, peak_memory, plan_memory
+from pixelwise.inference.memory import MIB, TileSizes, peak_memory, plan_memory
+from pixelwise.runtimes.malloc import give_back
 
 SIZES = TileSizes(
     height=40_000,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pixelwise.engine.overlap import Behind, ahead, in_order
+from pixelwise.inference.pipeline import Behind, ahead, in_order
 
 
 def threads() -> set[str]:

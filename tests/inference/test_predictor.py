@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pixelwise.engine.predictor import Job, Predictor, Room, read_mirrored
-from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
-from pixelwise.images.preprocess import Scale
-from pixelwise.images.windows import Whole
+from pixelwise.inference.predictor import Job, Predictor, Room, read_mirrored
+from pixelwise.io.windows import Whole
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Scale
 
 PLAIN = Scale(np.ones(1), np.zeros(1))
 

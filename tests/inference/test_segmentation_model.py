@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.engine.model import Model, load_model_for_prediction
 from pixelwise.errors import BadImage, BadModel, BadOption
+from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
 from tiny import make_recipe, write_model, write_run
 
 

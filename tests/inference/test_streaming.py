@@ -13,17 +13,17 @@ import pytest
 import tifffile
 import torch
 
-from pixelwise.engine import streamed_objects
-from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.engine.modelfile import save_model
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.streaming import Streamed, StreamOptions, stream_image
 from pixelwise.errors import OutputFailed
-from pixelwise.images.stores import Format
-from pixelwise.images.windows import Source, open_windows
-from pixelwise.labels.measuring import measure
+from pixelwise.inference import streaming_instances
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.inference.streaming import Streamed, StreamOptions, stream_image
+from pixelwise.io.label_writer import Format
+from pixelwise.io.windows import Source, open_windows
+from pixelwise.labels.region_properties import measure
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import save_model
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from tiny import make_recipe
@@ -99,8 +99,8 @@ def read(path: Path) -> np.ndarray:
 def test_streamed_equals_predicted_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: Format
 ) -> None:
-    monkeypatch.setattr(streamed_objects, "STRIP", 64)
-    monkeypatch.setattr(streamed_objects, "WINDOW", 128)
+    monkeypatch.setattr(streaming_instances, "STRIP", 64)
+    monkeypatch.setattr(streaming_instances, "WINDOW", 128)
     pixels = picture(210, 330)
     model = model_of(tmp_path, kind)
     expected = model.predict_pixels(pixels[None]).labels
@@ -147,7 +147,7 @@ def test_a_threshold_of_two_classes_holds_for_what_streams(tmp_path: Path) -> No
 def test_small_areas_are_dropped_from_masks_that_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Format, core: int
 ) -> None:
-    monkeypatch.setattr(streamed_objects, "STRIP", 64)
+    monkeypatch.setattr(streaming_instances, "STRIP", 64)
     pixels = picture(210, 330)
     model = model_of(tmp_path)
     plain = model.predict_pixels(pixels[None]).labels
@@ -175,8 +175,8 @@ def test_small_areas_are_dropped_from_masks_that_stream(
 def test_areas_are_split_in_masks_that_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, areas: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(streamed_objects, "STRIP", 64)
-    monkeypatch.setattr(streamed_objects, "WINDOW", 128)
+    monkeypatch.setattr(streaming_instances, "STRIP", 64)
+    monkeypatch.setattr(streaming_instances, "WINDOW", 128)
     pixels = picture(210, 330)
     model = model_of(tmp_path)
     chances = model.probabilities(pixels)[1]
@@ -274,7 +274,7 @@ def test_what_goes_wrong_in_the_threads_reaches_the_caller(tmp_path: Path, monke
     def full(*_: Any) -> None:
         raise OutputFailed("room on the disk", "a full disk", "Free some.")
 
-    monkeypatch.setattr("pixelwise.images.files_tiles.TileFile.write", full)
+    monkeypatch.setattr("pixelwise.io.tiled_writer.TileFile.write", full)
     with pytest.raises(OutputFailed, match="full disk"):
         stream(model_of(tmp_path), source, tmp_path / "mask.tif")
     source.close()
@@ -284,11 +284,11 @@ CHILD = """
 import os, resource, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
-from pixelwise.engine.allocator import keep_large_blocks
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.streaming import StreamOptions, stream_image
-from pixelwise.images.files_tiles import TileFile
-from pixelwise.images.windows import open_windows
+from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.inference.streaming import StreamOptions, stream_image
+from pixelwise.io.tiled_writer import TileFile
+from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 keep_large_blocks()
 folder, out, die = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pixelwise.engine import streamed_objects
-from pixelwise.engine.streamed_masks import finish_mask
-from pixelwise.engine.streaming import decider
-from pixelwise.images.stores import Layout, TileFile
-from pixelwise.labels.decoding import decode
+from pixelwise.inference import streaming_instances
+from pixelwise.inference.streaming import decider
+from pixelwise.inference.streaming_masks import finish_mask
+from pixelwise.io.label_writer import Layout, TileFile
+from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.progress import Progress
 
@@ -57,8 +57,8 @@ def by_windows(folder: Path, logits: np.ndarray, target: TargetOptions, halo: in
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamed_objects, "STRIP", 64)
-    monkeypatch.setattr(streamed_objects, "WINDOW", 128)
+    monkeypatch.setattr(streaming_instances, "STRIP", 64)
+    monkeypatch.setattr(streaming_instances, "WINDOW", 128)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.engine import tiling
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
 from pixelwise.geometry.sizes import Geometry
+from pixelwise.inference import tile_size
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
 
 PADDED = Geometry(total_stride=16, reach=100, halo=112, margin=0, legal_first=16, legal_step=16, receptive_field=200)
 VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=187)
@@ -19,7 +19,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_per_pixel: dict[int, float]) -> None:
         self.seconds, self.now, self.peak, self.seen = seconds_per_pixel, 0.0, 100, list[int]()
-        monkeypatch.setattr(tiling, "peak_memory", lambda: self.peak)
+        monkeypatch.setattr(tile_size, "peak_memory", lambda: self.peak)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         side = tiles.shape[-1]

@@ -11,8 +11,8 @@ from PIL import Image, ImageFile
 
 from badfiles import CLASSES, PALETTE, ROWS, Row
 from pixelwise.errors import BadImage
-from pixelwise.images.files import Image as Picture
-from pixelwise.images.files import MaskImage, probe, read_image, read_mask
+from pixelwise.io.read import Image as Picture
+from pixelwise.io.read import MaskImage, probe, read_image, read_mask
 
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.images.journal import Journal
+from pixelwise.io.journal import Journal
 
 RECORDS = [{"number": number, "text": "é" * number} for number in range(6)]
 

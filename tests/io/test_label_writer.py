@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.errors import BadImage, BadOption, OutputFailed
-from pixelwise.images.files_tiles import HEADER, Layout, TileFile
-from pixelwise.images.stores import Meaning, check_format, finish, result_path
-from pixelwise.images.windows import open_windows
+from pixelwise.io.label_writer import Meaning, check_format, finish, result_path
+from pixelwise.io.tiled_writer import HEADER, Layout, TileFile
+from pixelwise.io.windows import open_windows
 
 COLOURS = ((0, 0, 0), (255, 0, 0), (0, 158, 115))
 MEANING = Meaning(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
@@ -239,7 +239,7 @@ def test_killed_for_good(tmp_path: Path, expected: bytes) -> None:
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path; from test_stores import LAYOUT, drawn, fill\n"
-        "from pixelwise.images.stores import TileFile\n"
+        "from pixelwise.io.label_writer import TileFile\n"
         "tiles = TileFile(Path(sys.argv[1]), LAYOUT, 'test'); fill(tiles, drawn(100, 150), 64, 4)\n"
         "tiles.append(0, 99, drawn(32, 32)); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -21,8 +21,8 @@ from PIL import ImageOps
 
 import badfiles
 from pixelwise.errors import BadImage, BadOption, OutputFailed
-from pixelwise.images import files_pillow
-from pixelwise.images.files import (
+from pixelwise.io import pillow
+from pixelwise.io.read import (
     png_bytes,
     probe,
     read_image,
@@ -301,7 +301,7 @@ class TestLimits:
         else:
             tifffile.imwrite(path, write_large, rowsperstrip=256, compression="zlib", compressionargs={"level": 1})
         code = (
-            "import resource, sys; from pathlib import Path; from pixelwise.images.files import read_image\n"
+            "import resource, sys; from pathlib import Path; from pixelwise.io.read import read_image\n"
             "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "read_image(Path(sys.argv[2])); before = used(); image = read_image(Path(sys.argv[1]))\n"
             "print(used() - before, image.pixels.shape, image.pixels.dtype)"
@@ -361,7 +361,7 @@ class TestCutJpeg:
             read_image(badfiles.content("a.jpg", data[:-2])(tmp_path))
 
     def test_control_one_tail_hides_a_lost_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files_pillow, "_TAILS", (b"",))
+        monkeypatch.setattr(pillow, "_TAILS", (b"",))
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
         half = read_image(badfiles.content("a.jpg", data[: len(data) // 2])(tmp_path)).pixels
         whole = read_image(badfiles.content("b.jpg", data)(tmp_path)).pixels

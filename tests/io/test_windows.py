@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage
-from pixelwise.images.chunks import ChunkCache
-from pixelwise.images.files import read_image, write_image
-from pixelwise.images.windows import Settled, Source, open_windows
+from pixelwise.io.chunks import ChunkCache
+from pixelwise.io.read import read_image, write_image
+from pixelwise.io.windows import Settled, Source, open_windows
 
 GRAY = np.random.default_rng(0).integers(0, 60_000, (150, 201)).astype(np.uint16)
 RGB = np.random.default_rng(1).integers(0, 255, (150, 201, 3)).astype(np.uint8)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from pixelwise.labels.decoding import class_of, decode, most_probable_class, start_decoding
-from pixelwise.labels.objects import components, depth
+from pixelwise.labels.instances import class_of, decode, most_probable_class, start_decoding
+from pixelwise.labels.label_image import components, depth
 from pixelwise.labels.targets import TargetOptions
 
 FEW_VALUES = st.sampled_from([-1.5, 0.0, 0.25, 3.0])  # equal ones are frequent

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from skimage.measure import label as skimage_label
 from sklearn.metrics.cluster import contingency_matrix
 
-from pixelwise.labels.objects import (
+from pixelwise.labels.label_image import (
     components,
     depth,
     overlap_table,

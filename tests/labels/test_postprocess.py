@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from pixelwise.labels.objects import components
-from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
+from pixelwise.labels.label_image import components
+from pixelwise.labels.postprocess import drop_crumbs, drop_small, fill_holes
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.measure import regionprops
 
-from pixelwise.labels.measuring import measure
+from pixelwise.labels.region_properties import measure
 
 worlds = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 1, 1, 2, 5]))
 
@@ -34,7 +34,7 @@ def test_place_size_and_brightness():
 def test_all_numbers_are_those_of_skimage(labels: np.ndarray, strip: int, dtype: type):
     image = np.random.default_rng(0).integers(0, 256, (2, *labels.shape)).astype(dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.runs.STRIP", strip)
+        patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         rows = list(measure(labels, image))
     regions: list[Any] = regionprops(labels)
     assert [row.id for row in rows] == [region.label for region in regions]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pixelwise.labels.runs import areas, extents, find_runs, row_strips
+from pixelwise.labels.run_lengths import areas, extents, find_runs, row_strips
 
 worlds = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(-1, 4))
 strips = st.sampled_from([1, 5, 17, 1 << 20])
@@ -24,7 +24,7 @@ def test_runs_of_a_drawn_world():
 def test_runs_paint_the_image(labels: np.ndarray, strip: int):
     painted = np.full_like(labels, 99)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.runs.STRIP", strip)
+        patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         for rows in row_strips(labels.shape):
             found = find_runs(labels[rows], rows.start)
             for number, row, start, stop in zip(found.number, found.row, found.start, found.stop, strict=True):
@@ -36,7 +36,7 @@ def test_runs_paint_the_image(labels: np.ndarray, strip: int):
 @given(worlds, strips)
 def test_extents_are_those_of_the_pixels(labels: np.ndarray, strip: int):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.runs.STRIP", strip)
+        patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         found, counted = extents(labels), areas(labels)
     np.testing.assert_array_equal(counted, np.bincount(np.maximum(labels, 0).ravel()))
     assert found.area.size == counted.size

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pixelwise.labels import splitting
-from pixelwise.labels.objects import components, depth
-from pixelwise.labels.splitting import cut_lines, deeper_than, meeting_pixels
+from pixelwise.labels import split_regions
+from pixelwise.labels.label_image import components, depth
+from pixelwise.labels.split_regions import cut_lines, deeper_than, meeting_pixels
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 25), st.integers(1, 25)), elements=st.integers(0, 9).map(bool))
 
@@ -52,6 +52,8 @@ def test_without_the_pixels_where_labels_meet_no_two_touch(labels: np.ndarray) -
 def test_lines_are_cut_in_strips_as_in_the_whole(labels: np.ndarray, height: int) -> None:
     mask = np.full(labels.shape, 1, np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splitting, "row_strips", lambda shape: [slice(i, i + height) for i in range(0, shape[0], height)])
+        patch.setattr(
+            split_regions, "row_strips", lambda shape: [slice(i, i + height) for i in range(0, shape[0], height)]
+        )
         cut_lines(mask, labels)
     assert np.array_equal(mask == 0, meeting_pixels(labels))

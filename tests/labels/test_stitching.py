@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pixelwise.labels.decoding import decode, parts_of
+from pixelwise.labels.instances import decode, parts_of
+from pixelwise.labels.postprocess import drop_crumbs
 from pixelwise.labels.stitching import StripCrumbs, StripLabels, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.labels.tidying import drop_crumbs
 
 
 def stitched(mask: np.ndarray, rows: int, *, corners: bool = True, smallest: int = 1) -> np.ndarray:

@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 from skimage.segmentation import watershed
 
 from pixelwise.errors import BadOption
-from pixelwise.labels.decoding import decode
-from pixelwise.labels.objects import renumber
+from pixelwise.labels.instances import decode
+from pixelwise.labels.label_image import renumber
 from pixelwise.labels.targets import (
     IGNORE,
     TargetOptions,

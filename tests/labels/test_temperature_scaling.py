@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pixelwise.labels.tempering import UNSCALED, Temperatures, sureness, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, sureness, tempered_softmax
 
 
 def test_sureness_runs_from_chance_to_certainty() -> None:

@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from pixelwise.labels import flooding
-from pixelwise.labels.flooding import TAKEN, flood
-from pixelwise.labels.objects import components
+from pixelwise.labels import watershed as flooding
+from pixelwise.labels.label_image import components
+from pixelwise.labels.watershed import TAKEN, flood
 
 World = tuple[np.ndarray, np.ndarray]
 
@@ -47,10 +47,10 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.flooding._FEW", -1)  # by levels, however small
-        patch.setattr("pixelwise.labels.flooding._NARROW", narrow)
-        patch.setattr("pixelwise.labels.flooding._BLOCK", block)
-        patch.setattr("pixelwise.labels.runs.STRIP", strip)
+        patch.setattr("pixelwise.labels.watershed._FEW", -1)  # by levels, however small
+        patch.setattr("pixelwise.labels.watershed._NARROW", narrow)
+        patch.setattr("pixelwise.labels.watershed._BLOCK", block)
+        patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         labels = seeds.copy()
         flood(heights.copy(), labels)
     np.testing.assert_array_equal(labels, expected)
@@ -73,7 +73,7 @@ def test_levels_and_moments_say_the_same(height: int, width: int, seed: int, smo
     seeds = components(heights < np.quantile(heights, rng.uniform(0, 0.3)), corners=False)
     by_levels = seeds.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.flooding._FEW", -1)
+        patch.setattr("pixelwise.labels.watershed._FEW", -1)
         flood(heights.copy(), by_levels)
     flood(heights, seeds)
     np.testing.assert_array_equal(seeds, by_levels)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.scoring.acquisition import Poll, pick_in_order
+from pixelwise.metrics.acquisition import Poll, pick_in_order
 
 
 def poll_of(*chances: float) -> Poll:

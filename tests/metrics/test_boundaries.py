@@ -7,7 +7,7 @@ from skimage.measure import label
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from pixelwise.scoring.boundaries import NOTHING, rand_information, thin
+from pixelwise.metrics.boundaries import NOTHING, rand_information, thin
 
 
 def drawn(*rows: str) -> np.ndarray:

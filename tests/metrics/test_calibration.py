@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from pixelwise.labels.tempering import Temperatures
-from pixelwise.scoring.calibration import (
+from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.metrics.calibration import (
     BINS,
     covered,
     dice_bound,

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.scoring.classification import count_classes, most_probable, rank_of_truth
-from pixelwise.scoring.losses import classification_loss
+from pixelwise.metrics.classification import count_classes, most_probable, rank_of_truth
+from pixelwise.training.losses import classification_loss
 
 
 def test_the_confusion_matrix_by_hand() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.scoring.detection import TOP, area_under_roc, average_precision, image_score
+from pixelwise.metrics.detection import TOP, area_under_roc, average_precision, image_score
 
 
 def test_a_score_is_the_mean_of_the_surest_pixels() -> None:

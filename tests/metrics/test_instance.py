@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 from torchmetrics.functional.detection import panoptic_quality as reference_quality
 
-from pixelwise.scoring.instance import (
+from pixelwise.metrics.instance import (
     THRESHOLDS,
     average_precision,
     match,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from pixelwise.scoring.intervals import bootstrap
+from pixelwise.metrics.intervals import bootstrap
 
 
 def interval(values: np.ndarray, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

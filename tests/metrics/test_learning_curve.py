@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.scoring import learning_curve
-from pixelwise.scoring.learning_curve import LEVEL, MOST_BEND, Curve, Trials, fit_curve, look_ahead
+from pixelwise.metrics import learning_curve
+from pixelwise.metrics.learning_curve import LEVEL, MOST_BEND, Curve, Trials, fit_curve, look_ahead
 
 SIZES = np.array([3, 6, 11, 22])
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import confusion_matrix, jaccard_score, precision_recall_fscore_support
 
-from pixelwise.scoring.semantic import class_scores, confusion, mean_of
+from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 
 maps = arrays(np.uint8, (5, 6), elements=st.integers(0, 3))
 truths = arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))

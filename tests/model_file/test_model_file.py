@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from pixelwise.engine.modelfile import load_model, load_network, read_recipe, save_ensemble, save_model
 from pixelwise.errors import BadModel, OutputFailed
+from pixelwise.model_file.model_file import load_model, load_network, read_recipe, save_ensemble, save_model
 from pixelwise.networks.architectures import build
 from pixelwise.networks.ensemble import Ensemble
 from tiny import as_json, make_recipe, write_model
@@ -88,7 +88,7 @@ def test_shapes_are_compared_before_any_tensor_is_read(tmp_path: Path, monkeypat
     path = tmp_path / "model.safetensors"
     write_model(path)
     rewritten(path, put("network", "base", value=8))
-    monkeypatch.setattr("pixelwise.engine.modelfile.load_file", lambda _: pytest.fail("tensors were read"))
+    monkeypatch.setattr("pixelwise.model_file.model_file.load_file", lambda _: pytest.fail("tensors were read"))
     with pytest.raises(BadModel, match="of another shape"):
         load_model(path)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.engine.recipe import read_recipe_text, write_recipe_text
 from pixelwise.errors import BadModel
+from pixelwise.model_file.recipe import read_recipe_text, write_recipe_text
 from tiny import as_json, make_photo_recipe, make_recipe
 
 FILE = Path("model.onnx")

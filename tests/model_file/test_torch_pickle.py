@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine import pickled
-from pixelwise.engine.pickled import read_pickled
 from pixelwise.errors import BadWeights
+from pixelwise.model_file import torch_pickle
+from pixelwise.model_file.torch_pickle import read_pickled
 
 
 def network() -> nn.Module:
@@ -143,7 +143,7 @@ def test_a_small_file_does_not_unfold_into_terabytes(tmp_path: Path) -> None:
 
 def test_limits_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(network().state_dict(), tmp_path / "x.pth")
-    monkeypatch.setattr(pickled, "BYTES_LIMIT", 100)
+    monkeypatch.setattr(torch_pickle, "BYTES_LIMIT", 100)
     with pytest.raises(BadWeights, match="bytes"):
         read_pickled(tmp_path / "x.pth")
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 from torch import Tensor, nn
 
-from pixelwise.engine.folding import fold_batch_norm
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.ensemble import Ensemble
+from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 OPTIONS = NetworkOptions(base=4, depth=2, classes=3)
 

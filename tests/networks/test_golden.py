@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.geometry.trail import Skip, seen, sizes_along
+from pixelwise.geometry.layer_graph import Skip, seen, sizes_along
 from pixelwise.networks.architectures import NetworkOptions, build, build_segmenter, published_options
 from pixelwise.networks.blocks import count_parameters
 from pixelwise.networks.encoders import StagedEncoder

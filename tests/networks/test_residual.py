@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cifar_peer import make_peer
-from pixelwise.engine.modelfile import load_model, save_model
-from pixelwise.engine.recipe import Recipe, read_recipe_text
 from pixelwise.errors import BadWeights
+from pixelwise.model_file.model_file import load_model, save_model
+from pixelwise.model_file.recipe import Recipe, read_recipe_text
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import PaddedIdentity

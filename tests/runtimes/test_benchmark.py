@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from exports import DATASET, Heard, make_network, make_samples
-from pixelwise.engine import runtime_choice, runtime_making
-from pixelwise.engine.cache import cache_folder
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import save_model
-from pixelwise.engine.runtime_choice import WORTH, choose, known_choice
 from pixelwise.errors import BadModel, BadOption
+from pixelwise.inference import make_runtime
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.model_file.model_file import save_model
+from pixelwise.runtimes import benchmark
+from pixelwise.runtimes.benchmark import WORTH, choose, known_choice
+from pixelwise.runtimes.cache import cache_folder
 
 SHAPE = (1, 1, 8, 8)
 
@@ -87,7 +88,7 @@ def test_losers_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch, let_go: b
     gc.collect()
     monkeypatch.setattr(Held, "most", 0)
     if not let_go:  # control
-        monkeypatch.setattr(runtime_choice, "_let_go", lambda: None)
+        monkeypatch.setattr(benchmark, "_let_go", lambda: None)
     gc.disable()
     try:
         candidates = {"torch": lambda: Held(0.003), "onnx": lambda: Held(0.0), "openvino": lambda: Held(0.002)}
@@ -157,7 +158,7 @@ def test_a_damaged_graph_in_the_cache_is_made_again(tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_is_told_only_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime_making, "installed", lambda package: False)
+    monkeypatch.setattr(make_runtime, "installed", lambda package: False)
     network, recipe = make_network()
     path = tmp_path / "model.safetensors"
     save_model(path, network, recipe)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelwise.engine.cuda_graphs import KEPT, Forward, Replayed
+from pixelwise.runtimes.cuda_graphs import KEPT, Forward, Replayed
 
 
 class Recorder:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from exports import DATASET, make_material, make_network, make_photo_network, make_photo_samples, make_samples
-from pixelwise.engine import exported as door
-from pixelwise.engine.exported import files_of, find_export, open_export, read_exported_recipe
-from pixelwise.engine.exporting.export import export_model
-from pixelwise.engine.exporting.formats import FORMATS
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import save_model
-from pixelwise.engine.opening import open_model, tells_classes
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 from pixelwise.errors import BadModel, BadOption
-from pixelwise.images.files import write_image
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.exporters.export import export_model
+from pixelwise.exporters.formats import FORMATS
+from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.inference.load import open_model, tells_classes
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.read import write_image
+from pixelwise.model_file.model_file import save_model
+from pixelwise.runtimes import exported as door
+from pixelwise.runtimes.exported import files_of, find_export, open_export, read_exported_recipe
+from pixelwise.sampling.normalise import Normalisation
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -150,10 +150,10 @@ def test_no_torch_is_imported(kind: str, tmp_path: Path) -> None:
     path = tmp_path / FORMATS[kind].place
     export_model(network, recipe, kind, path, make_material())
     code = (
-        "import sys; import numpy as np; from pixelwise.engine.opening import open_model\n"
+        "import sys; import numpy as np; from pixelwise.inference.load import open_model\n"
         "mask = open_model(sys.argv[1]).predict(np.zeros((70, 50), np.uint8))\n"
         "assert mask.shape == (70, 50)\n"
-        "from pixelwise.engine.exporting.proving import verify_export; from pathlib import Path\n"
+        "from pixelwise.exporters.proving import verify_export; from pathlib import Path\n"
         "assert verify_export(Path(sys.argv[1]))\n"
         "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.engine.folding import fold_batch_norm
 from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
+from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 # Here normalisation comes before the convolution (He et al. 2016), so that some of it has nothing to vanish into.

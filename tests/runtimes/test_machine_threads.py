@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pixelwise.engine.machine import use_threads
+from pixelwise.runtimes.machine import use_threads
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from exports import make_network
-from pixelwise.engine import runtime_openvino
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
-from pixelwise.engine.runtime_openvino import OpenVinoRuntime, add_up_concatenations, read_graph
+from pixelwise.exporters.to_onnx import onnx_bytes
+from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
+from pixelwise.runtimes import openvino
+from pixelwise.runtimes.openvino import OpenVinoRuntime, add_up_concatenations, read_graph
 
 
 def count(graph: Any, kind: str) -> int:
@@ -36,7 +36,7 @@ def test_concatenations_are_added_up(upsampling: str, tmp_path: Path, monkeypatc
     assert count(graph, "Convolution") == convolutions + joined
     tiles = np.random.default_rng(0).normal(size=(2, recipe.channels, 64, 96)).astype(np.float32)
     found = OpenVinoRuntime(path)(tiles)
-    monkeypatch.setattr(runtime_openvino, "add_up_concatenations", lambda _: None)
+    monkeypatch.setattr(openvino, "add_up_concatenations", lambda _: None)
     np.testing.assert_allclose(found, OpenVinoRuntime(path)(tiles), rtol=1e-4, atol=1e-5)
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from exports import make_network
-from pixelwise.engine import runtime_torch
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.errors import BadOption
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.runtimes import torch as runtime_torch
+from pixelwise.runtimes.torch import TorchRuntime
 from tiny import write_model
 
 
@@ -56,7 +56,7 @@ def test_without_a_compiler_compiling_is_refused_in_plain_words(
 COMPILED = """
 import sys
 import numpy as np
-from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.inference.segmentation_model import load_model_for_prediction
 
 names = ("torch", "torch-compile")
 plain, compiled = (load_model_for_prediction(sys.argv[1], runtime=name, device="cpu") for name in names)
@@ -82,7 +82,7 @@ def test_compiled_code_says_the_same(tmp_path: Path) -> None:
 def test_loading_and_predicting_do_not_load_the_compiler(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
     code = (
-        "import sys, numpy; from pixelwise.engine.model import load_model_for_prediction as load;"
+        "import sys, numpy; from pixelwise.inference.segmentation_model import load_model_for_prediction as load;"
         "load(sys.argv[1]).predict(numpy.eye(40)); print('torch._dynamo' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]

@@ -10,9 +10,9 @@ from scipy import ndimage
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelwise.errors import BadOption
-from pixelwise.images import intensity
-from pixelwise.images.augment import UNCHANGED, Augmentation, augment, draw_warp, window_size
-from pixelwise.images.warp import Warp, positions, read_bilinear, read_nearest
+from pixelwise.sampling import intensity
+from pixelwise.sampling.augment import UNCHANGED, Augmentation, augment, draw_warp, window_size
+from pixelwise.sampling.warp import Warp, positions, read_bilinear, read_nearest
 
 EVERYTHING = Augmentation(
     rotation_share=1.0,

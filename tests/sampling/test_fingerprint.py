@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pixelwise.datasets.dataset import Case, Labelling, understand
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset
-from pixelwise.images import fingerprint
-from pixelwise.images.cases import Case, Labelling, understand
-from pixelwise.images.files import Image
-from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
-from pixelwise.images.synthetic import write_demo
+from pixelwise.io.read import Image
 from pixelwise.progress import Progress
+from pixelwise.sampling import fingerprint
+from pixelwise.sampling.fingerprint import Fingerprint, measure_fingerprint
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 Measure = Callable[[Pairs, str, tuple[str, ...]], Fingerprint]

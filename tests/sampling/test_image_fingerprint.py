@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from drawn import image, save
+from pixelwise.datasets.dataset import Case
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case
-from pixelwise.images.photo_fingerprint import measure_photos
+from pixelwise.sampling.image_fingerprint import measure_photos
 from shapes import picture
 
 
@@ -49,7 +49,7 @@ def test_sixteen_bits_count_on_the_scale_of_eight(tmp_path: Path) -> None:
 
 
 def test_at_most_so_many_are_measured_and_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixelwise.images.photo_fingerprint.MEASURED", 4)
+    monkeypatch.setattr("pixelwise.sampling.image_fingerprint.MEASURED", 4)
     arrays = [np.full((4, 4), index, np.uint8) for index in range(8)]
     found = measure_photos(cases(tmp_path, arrays, [0] * 8), 1, 1)
     assert (found.cases, found.measured, found.class_cases) == (8, 4, (8,))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pixelwise.errors import BadOption
-from pixelwise.images import preprocess
-from pixelwise.images.preprocess import Normalisation, intensity_scale, mean_and_std
+from pixelwise.sampling import normalise
+from pixelwise.sampling.normalise import Normalisation, intensity_scale, mean_and_std
 
 IMAGE = Normalisation()
 
@@ -42,7 +42,7 @@ def test_invert_undoes_apply(pixels: np.ndarray) -> None:
 def test_mean_and_std_agree_with_numpy_over_several_blocks(
     dtype: type[Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preprocess, "BLOCK", 50)  # blocks of two rows
+    monkeypatch.setattr(normalise, "BLOCK", 50)  # blocks of two rows
     pixels = rng.integers(0, 255, (3, 11, 25)).astype(dtype)
     mean, std = mean_and_std(pixels)
     np.testing.assert_allclose(mean, pixels.mean((1, 2), dtype=float))
@@ -94,7 +94,7 @@ def test_no_float_copy_of_a_large_image() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4 * preprocess.BLOCK * 8  # a float32 copy alone would be 48 MB
+    assert peak < 4 * normalise.BLOCK * 8  # a float32 copy alone would be 48 MB
     assert peak < pixels.size * 4
 
 

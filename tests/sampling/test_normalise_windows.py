@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from pixelwise.images import preprocess
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.images.source_scale import source_scale
-from pixelwise.images.windows import Whole, open_windows
+from pixelwise.io.windows import Whole, open_windows
+from pixelwise.sampling import normalise
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
+from pixelwise.sampling.normalise_windows import source_scale
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -17,7 +17,7 @@ from pixelwise.images.windows import Whole, open_windows
 def test_the_streamed_scale_is_the_same_to_the_last_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type, tile: tuple[int, int] | None
 ) -> None:
-    monkeypatch.setattr(preprocess, "BLOCK", 3000)
+    monkeypatch.setattr(normalise, "BLOCK", 3000)
     pixels = (np.random.default_rng(0).gamma(2.0, 20.0, (600, 301))).astype(dtype)
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, pixels, tile=tile)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from pixelwise.errors import BadOption
-from pixelwise.images import locations
-from pixelwise.images.augment import UNCHANGED, Augmentation
-from pixelwise.images.locations import find_locations
-from pixelwise.images.patches import Batch, PatchOptions, PatchSampler, part_of_step, prefetch
-from pixelwise.images.preprocess import Normalisation, intensity_scale
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.sampling import class_locations
+from pixelwise.sampling.augment import UNCHANGED, Augmentation
+from pixelwise.sampling.class_locations import find_locations
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
+from pixelwise.sampling.patches import Batch, PatchOptions, PatchSampler, part_of_step, prefetch
 
 AS_THEY_ARE = Normalisation(kind="none")
 
@@ -148,8 +148,8 @@ def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare() -> None:
 
 
 def test_locations_are_bounded_repeatable_and_right(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(locations, "MOST", 100)
-    monkeypatch.setattr(locations, "BLOCK", 64)
+    monkeypatch.setattr(class_locations, "MOST", 100)
+    monkeypatch.setattr(class_locations, "BLOCK", 64)
     target = (rng.random((60, 70)) < 0.3).astype(np.uint8)
     (((_, pixels),),) = find_locations([target], seed=5)
     assert 80 < pixels.size <= 100

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from pixelwise.images.coarse import coarse_options, halve_image, halve_target
-from pixelwise.images.patches import PatchOptions
+from pixelwise.sampling.patches import PatchOptions
+from pixelwise.sampling.progressive_resizing import coarse_options, halve_image, halve_target
 
 
 def test_two_by_two_pixels_become_their_mean() -> None:

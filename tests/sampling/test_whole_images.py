@@ -12,9 +12,9 @@ from PIL import Image
 from torch.nn import functional
 
 from pixelwise.errors import BadOption
-from pixelwise.images.photos import PhotoOptions, PhotoSampler
-from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
-from pixelwise.images.views import View, fit, middle, on_eight_bits, resized
+from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
+from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits, resized
+from pixelwise.sampling.whole_images import PhotoOptions, PhotoSampler
 
 NOTHING = Normalisation(kind="none")
 
@@ -65,7 +65,7 @@ def test_resizing_is_that_of_pytorch_to_rounding(size: tuple[int, int]) -> None:
 
 
 def test_photos_are_fitted_without_torch() -> None:
-    code = "import sys; from pixelwise.images.views import fit; assert 'torch' not in sys.modules"
+    code = "import sys; from pixelwise.sampling.resize_crop import fit; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

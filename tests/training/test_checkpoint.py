@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelwise.engine import checkpoint as module
-from pixelwise.engine.checkpoint import MANIFEST, Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.errors import OutputFailed
+from pixelwise.training import checkpoint as module
+from pixelwise.training.checkpoint import MANIFEST, Checkpoint, newest_checkpoint, save_checkpoint
 
 
 def state_of(step: int) -> Checkpoint:
@@ -83,7 +83,7 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pixelwise.commit.os.fsync", full)
+    monkeypatch.setattr("pixelwise.atomic_write.os.fsync", full)
     with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
         save_checkpoint(tmp_path, state_of(20))
     found, _ = newest_checkpoint(tmp_path)

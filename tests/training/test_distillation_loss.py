@@ -5,10 +5,10 @@ from copy import deepcopy
 import pytest
 import torch
 
-from pixelwise.engine.distilling import SHARE, Teacher
-from pixelwise.engine.task import Learner, TrainingOptions
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.scoring.losses import LossOptions, distillation_loss
+from pixelwise.training.distillation_loss import SHARE, Teacher
+from pixelwise.training.learner import Learner, TrainingOptions
+from pixelwise.training.losses import LossOptions, distillation_loss
 
 OPTIONS = NetworkOptions(base=4, depth=2, classes=3)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.schedule import middle_of_step
-from pixelwise.engine.task import Learner, TrainingOptions
-from pixelwise.engine.transfer import TransferOptions, frozen_steps, hold_encoder, rate_factors
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.scoring.losses import LossOptions
+from pixelwise.training.fine_tuning import TransferOptions, frozen_steps, hold_encoder, rate_factors
+from pixelwise.training.learner import Learner, TrainingOptions
+from pixelwise.training.losses import LossOptions
+from pixelwise.training.schedule import middle_of_step
 
 PLAIN = TrainingOptions(steps=20, weight_decay=0.1)
 

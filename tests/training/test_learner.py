@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.task import Learner, TrainingOptions, centre
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
-from pixelwise.scoring.losses import LossOptions, distance_loss, segmentation_loss
+from pixelwise.training.learner import Learner, TrainingOptions, centre
+from pixelwise.training.losses import LossOptions, distance_loss, segmentation_loss
 
 
 def make_learner(**options: object) -> Learner:

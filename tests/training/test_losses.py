@@ -10,7 +10,7 @@ from torchmetrics.functional.segmentation import dice_score
 
 from pixelwise.errors import BadOption
 from pixelwise.labels.targets import IGNORE
-from pixelwise.scoring.losses import (
+from pixelwise.training.losses import (
     SMOOTHING,
     LossOptions,
     balance,

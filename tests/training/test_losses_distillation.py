@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from pixelwise.scoring.losses import distillation_loss
+from pixelwise.training.losses import distillation_loss
 
 
 @given(seed=st.integers(0, 10**6), classes=st.sampled_from([2, 4]))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pixelwise.engine.muon import UPDATE, Muon, orthogonalise
-from pixelwise.engine.optimisers import parameter_groups
+from pixelwise.training.muon import UPDATE, Muon, orthogonalise
+from pixelwise.training.optimisers import parameter_groups
 
 
 @given(rows=st.integers(2, 40), columns=st.integers(2, 40), scale=st.sampled_from([1e-6, 1.0, 1e6]))
@@ -103,7 +103,7 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 )
 def test_a_step_does_not_load_the_compiler(protection: str, loaded: str) -> None:
     program = (
-        f"import sys, torch; from pixelwise.engine import muon; {protection}"
+        f"import sys, torch; from pixelwise.training import muon; {protection}"
         "weight = torch.ones(2, 2, requires_grad=True); weight.sum().backward();"
         "optimiser = muon.Muon([{'params': [weight], 'hidden': True}], 0.1); optimiser.step(); optimiser.zero_grad();"
         "optimiser.load_state_dict(optimiser.state_dict()); print('torch._dynamo' in sys.modules)"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.engine.optimisers import (
+from pixelwise.training.optimisers import (
     OPTIMISERS,
     OptimiserName,
     load_state_tensors,

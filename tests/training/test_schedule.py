@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pixelwise.engine.schedule import Schedule, middle_of_step
+from pixelwise.training.schedule import Schedule, middle_of_step
 
 
 def rates(schedule: Schedule, steps: int) -> list[float]:

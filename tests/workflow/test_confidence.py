@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.engine.model import Model
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.engine.predictor import Predictor
+from pixelwise.datasets.dataset import DataOptions, understand
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import DataOptions, understand
-from pixelwise.images.files import read_image, write_image
-from pixelwise.labels.tempering import Temperatures
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.segmentation_model import Model
+from pixelwise.io.read import read_image, write_image
+from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.metrics.calibration import tempered
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import tempered
 from pixelwise.workflow import evaluate as scoring
 from pixelwise.workflow.confidence import confidence_of, promise, true_dice, uncertainty_map
 from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.fit.select import validation_predictions
+from pixelwise.workflow.fit.select.calibration import calibrate_model
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
-from pixelwise.workflow.training import looking
-from pixelwise.workflow.training.calibrating import calibrate_model
 from tiny import make_photo_recipe, make_recipe, write_model, write_run
 
 SIDE, SPOILT, STEPS = 64, 3.0, 16  # grey values that make a logit of 1
@@ -73,7 +73,7 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         )
         run = write_run(tmp_path / "run")
         write_model(run.model_path, raw)
-        monkeypatch.setattr(looking, "TorchRuntime", lambda *_: too_sure)
+        monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
         dataset = understand(data, DataOptions(), 0, Progress())
         told = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
         found = read_recipe(run.model_path)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.engine.task import TrainingOptions
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions
+from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import (
     ALIASES,
     SECTIONS,

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.model import Model
-from pixelwise.engine.modelfile import Recipe, save_model
-from pixelwise.engine.predictor import Predictor
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import DataOptions, Dataset
+from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
-from pixelwise.images.cases import DataOptions, Dataset
-from pixelwise.images.files import write_image, write_labels, write_mask
-from pixelwise.images.preprocess import Normalisation
-from pixelwise.images.records import has_background
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.segmentation_model import Model
+from pixelwise.io.read import write_image, write_labels, write_mask
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.metrics.instance import match
+from pixelwise.model_file.model_file import Recipe, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.scoring.instance import match
+from pixelwise.sampling.normalise import Normalisation
 from pixelwise.workflow import evaluate as verb
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.evaluate import evaluate

@@ -12,9 +12,9 @@ import pytest
 
 from drawn import pairs
 from exports import Heard, draw_photos, write_photo_run, write_trained_run
-from pixelwise.engine.recipe import Recipe
 from pixelwise.errors import BadDataset, BadOption, BadRun
-from pixelwise.images.files import read_image, read_mask, write_image
+from pixelwise.io.read import read_image, read_mask, write_image
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.export import export
@@ -89,7 +89,7 @@ def test_int8_is_observed_on_training_images(tmp_path: Path, data: Path, monkeyp
         seen.extend(int(feed["image"].sum()) for feed in feeds)  # type: ignore[attr-defined]
         raise Stopped
 
-    monkeypatch.setattr("pixelwise.engine.exporting.to_openvino.write_openvino_int8", observe)
+    monkeypatch.setattr("pixelwise.exporters.to_openvino.write_openvino_int8", observe)
     run = write_trained_run(tmp_path / "run", None)
     with pytest.raises(Stopped):
         export(run.folder, data, kind="openvino-int8", progress=Progress())

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.commit import commit_json
+from pixelwise.atomic_write import commit_json
 from pixelwise.errors import OutputFailed
-from pixelwise.images.files import read_image, write_image
+from pixelwise.io.read import read_image, write_image
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.progress import Progress
 from pixelwise.workflow.config import Config, save_config

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pixelwise.commit import commit_json
+from pixelwise.atomic_write import commit_json
 from pixelwise.errors import BadRun
 from pixelwise.workflow.outcome import FEW_STEPS, Outcome, judge, outcome_of
 from pixelwise.workflow.run import Run

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from drawn import pairs, save
-from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadDataset, BadModel, BadOption, OutputFailed
-from pixelwise.images.cases import DataOptions
-from pixelwise.images.files import read_image
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.io.read import read_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.inspect import inspect
@@ -146,7 +146,7 @@ def test_kill_minus_nine_and_go_on_ends_in_the_same_bits(data: Path, trained: Ru
 
 def test_control_photos_drawn_from_the_start_again_end_in_other_bits(data: Path, trained: Run, killed: Run) -> None:
     code = (
-        "import pixelwise.workflow.training.batches as t; draw = t.prefetch\n"
+        "import pixelwise.workflow.fit.batches as t; draw = t.prefetch\n"
         "t.prefetch = lambda sampler, step, end: draw(sampler, 0, end)\n"
         f"import pixelwise; pixelwise.train({str(data)!r}, out={str(killed.folder)!r}, resume=True)"
     )

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
-from pixelwise.images.files import read_image, read_mask, write_image
+from pixelwise.io.read import read_image, read_mask, write_image
 from pixelwise.progress import Progress
+from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.predict import Predictions, load, predict
 from pixelwise.workflow.prediction.writing import Saved, Written
 from tiny import make_recipe, write_model

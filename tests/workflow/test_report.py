@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.commit import commit_json
+from pixelwise.atomic_write import commit_json
 from pixelwise.errors import BadRun
-from pixelwise.images.files import write_image, write_labels, write_mask
+from pixelwise.io.read import write_image, write_labels, write_mask
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
 from pixelwise.workflow.report import report
@@ -256,7 +256,7 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
         return np.arange(labels.size, dtype=np.int32).reshape(labels.shape)  # more objects than colours
 
     monkeypatch.setattr("pixelwise.workflow.reporting.pictures.class_errors", look)
-    monkeypatch.setattr("pixelwise.labels.decoding.drop_small", many)
+    monkeypatch.setattr("pixelwise.labels.instances.drop_small", many)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pixelwise.images.synthetic import write_demo
+from pixelwise.datasets.synthetic import write_demo
+from pixelwise.workflow.fit.validation import Validation
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training.validation import Validation
 
 STEPS = 40
 DONE = (0, 5)  # exit codes of a training that came to its end: one as short as this may have learned nothing
@@ -145,7 +145,7 @@ def test_control_another_state_ends_in_other_bits(data: Path, tmp_path: Path, st
     process.kill()
     finish(process)
     code = (
-        "import pixelwise.engine.task as t; load = t.Learner.load_tensors\n"
+        "import pixelwise.training.learner as t; load = t.Learner.load_tensors\n"
         "t.Learner.load_tensors = lambda self, x: load(self, {**x, 'optimiser': "
         "{k: v * 0.5 for k, v in x['optimiser'].items()}})\n"
         f"import pixelwise; pixelwise.train({str(data)!r}, out={str(out)!r}, resume=True)"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pixelwise.engine.task import Learner, StepResult
-from pixelwise.images.synthetic import write_demo
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
+from pixelwise.workflow.fit import pacing
+from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training import pacing
-from pixelwise.workflow.training.loop import Training
 
 SETTINGS = (
     "network.base=2", "network.depth=1", "patches.height=32", "patches.width=32", "patches.batch=1",

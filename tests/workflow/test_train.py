@@ -11,13 +11,13 @@ import pytest
 import tifffile
 import torch
 
-from pixelwise.commit import refused
-from pixelwise.engine.task import Learner, StepResult
+from pixelwise.atomic_write import refused
+from pixelwise.datasets.dataset import DataOptions
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption, BadRun, DiskFull, Diverged
-from pixelwise.images.cases import DataOptions
-from pixelwise.images.files import read_image, write_image
-from pixelwise.images.synthetic import write_demo
+from pixelwise.io.read import read_image, write_image
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import load
 from pixelwise.workflow.run import Run
@@ -139,7 +139,7 @@ def test_a_diverging_training_stops_and_keeps_its_best(
 def test_patience_is_counted_once_the_details_are_learned(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coarse: float, ended: int
 ) -> None:
-    monkeypatch.setattr("pixelwise.workflow.training.validation.Validation.score", lambda self, network: 0.5)
+    monkeypatch.setattr("pixelwise.workflow.fit.validation.Validation.score", lambda self, network: 0.5)
     listener = Listener()
     words = ("training.patience=2", "training.validate_every=1", f"patches.coarse_share={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
@@ -213,7 +213,7 @@ def test_a_full_disk_says_how_to_go_on(data: Path, tmp_path: Path, monkeypatch: 
     def full(path: Path, *rest: object) -> None:
         raise refused(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("pixelwise.workflow.training.loop.save_model", full)
+    monkeypatch.setattr("pixelwise.workflow.fit.loop.save_model", full)
     with pytest.raises(DiskFull) as caught:
         learn(data, tmp_path / "run", steps=1)
     go_on = f"pixelwise train {data} --out {tmp_path / 'run'} --resume"

@@ -1,1 +1,1 @@
-"""What a forecast is made of: trainings on parts of the data, the curve through them, and what to label next."""
+"""What more labelled images would bring, and which to label next."""

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.engine.model import Model
+from pixelwise.datasets.dataset import Case, find_images, read_pixels
+from pixelwise.datasets.image_features import appearance
+from pixelwise.datasets.records import DataOptions, Dataset
+from pixelwise.datasets.subsets import spread
+from pixelwise.datasets.unlabelled import find_unmasked
 from pixelwise.errors import BadImage, PixelwiseError
-from pixelwise.images.appearance import appearance
-from pixelwise.images.cases import Case, find_images, read_pixels
-from pixelwise.images.nested import spread
-from pixelwise.images.records import DataOptions, Dataset
-from pixelwise.images.unmasked import find_unmasked
+from pixelwise.inference.segmentation_model import Model
 from pixelwise.labels.targets import class_channels
+from pixelwise.metrics.acquisition import Pick, Poll, pick_in_order
 from pixelwise.progress import Progress
-from pixelwise.scoring.acquisition import Pick, Poll, pick_in_order
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 SIDE = 1024  # pixels: of larger images the middle is looked at
 MOST = 2000  # images that are looked at

@@ -6,25 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pixelwise.engine.allocator import keep_large_blocks
-from pixelwise.engine.machine import choose_device
-from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.active_learning.candidates import find_candidates, rank
+from pixelwise.active_learning.measured_speed import find_pace
+from pixelwise.active_learning.messages import say_plan
+from pixelwise.active_learning.output_files import write_forecast
+from pixelwise.active_learning.plan import BEGUN, begin, check_place, reopen
+from pixelwise.active_learning.primary_score import headline_of
+from pixelwise.active_learning.results import Forecast
+from pixelwise.active_learning.schedule import WRITING
+from pixelwise.active_learning.subset_trainings import PartTrainings
+from pixelwise.datasets.dataset import DataOptions, Dataset, understand
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.cases import DataOptions, Dataset, understand
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.metrics.learning_curve import look_ahead
 from pixelwise.progress import Console, Progress
-from pixelwise.scoring.learning_curve import look_ahead
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import choose_device
+from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.text import counted
 from pixelwise.workflow.config import parse_assignments
 from pixelwise.workflow.environment import parse_duration
-from pixelwise.workflow.forecasting.beginning import BEGUN, begin, check_place, reopen
-from pixelwise.workflow.forecasting.candidates import find_candidates, rank
-from pixelwise.workflow.forecasting.headline import headline_of
-from pixelwise.workflow.forecasting.pace import find_pace
-from pixelwise.workflow.forecasting.results import Forecast
-from pixelwise.workflow.forecasting.saying import say_plan
-from pixelwise.workflow.forecasting.schedule import WRITING
-from pixelwise.workflow.forecasting.trainings import PartTrainings
-from pixelwise.workflow.forecasting.writing import write_forecast
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import look_early

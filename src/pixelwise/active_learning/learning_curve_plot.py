@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pixelwise.scoring.learning_curve import LEVEL, Outlook, Trials
+from pixelwise.metrics.learning_curve import LEVEL, Outlook, Trials
 from pixelwise.workflow.reporting.pictures import LINES
 
 POINTS = 120  # of the line

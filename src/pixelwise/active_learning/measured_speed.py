@@ -4,10 +4,10 @@ import shutil
 import time
 from dataclasses import replace
 
+from pixelwise.active_learning.messages import FEW_STEPS
+from pixelwise.active_learning.plan import write
+from pixelwise.active_learning.subset_trainings import PartTrainings
 from pixelwise.workflow.config import OWN, with_settings
-from pixelwise.workflow.forecasting.beginning import write
-from pixelwise.workflow.forecasting.saying import FEW_STEPS
-from pixelwise.workflow.forecasting.trainings import PartTrainings
 
 OFF = 1.5  # times as short as planned: what is less is kept
 

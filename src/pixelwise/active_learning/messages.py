@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pixelwise.images.cases import Dataset
-from pixelwise.scoring.learning_curve import LEVEL, Between, Outlook
-from pixelwise.wording import counted
-from pixelwise.workflow.forecasting.beginning import Beginning
+from pixelwise.active_learning.plan import Beginning
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.metrics.learning_curve import LEVEL, Between, Outlook
+from pixelwise.text import counted
 from pixelwise.workflow.planning.preparation import preparation_of
 from pixelwise.workflow.summary import words
 

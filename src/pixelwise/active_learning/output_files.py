@@ -5,14 +5,14 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.commit import commit_bytes, commit_json, commit_text
-from pixelwise.engine.model import Model
-from pixelwise.images.cases import read_pixels
-from pixelwise.workflow.forecasting.candidates import ask, middle
-from pixelwise.workflow.forecasting.results import Forecast
+from pixelwise.active_learning.candidates import ask, middle
+from pixelwise.active_learning.learning_curve_plot import MOST_SHOWN, Shown, draw_candidates, draw_curve
+from pixelwise.active_learning.results import Forecast
+from pixelwise.atomic_write import commit_bytes, commit_json, commit_text
+from pixelwise.datasets.dataset import read_pixels
+from pixelwise.inference.segmentation_model import Model
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
-from pixelwise.workflow.reporting.learning_curve import MOST_SHOWN, Shown, draw_candidates, draw_curve
 from pixelwise.workflow.summary import words
 
 ON_PAGE = 30  # candidates in the page's table; the file has all

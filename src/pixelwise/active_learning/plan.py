@@ -9,15 +9,7 @@ from typing import Any
 
 import torch
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.machine import look_at_machine
-from pixelwise.errors import BadOption, BadRun, OutputFailed
-from pixelwise.images.cases import DataOptions, Dataset
-from pixelwise.images.nested import draw_order, spread
-from pixelwise.progress import Progress
-from pixelwise.wording import counted
-from pixelwise.workflow.config import OWN, Config, load_config, parse_assignments, save_config, with_settings
-from pixelwise.workflow.forecasting.schedule import (
+from pixelwise.active_learning.schedule import (
     MOST_SCORING_SHARE,
     POLL_SHARE,
     SCORING_SHARE,
@@ -28,10 +20,18 @@ from pixelwise.workflow.forecasting.schedule import (
     check_share,
     choose_schedule,
 )
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import DataOptions, Dataset
+from pixelwise.datasets.subsets import draw_order, spread
+from pixelwise.errors import BadOption, BadRun, OutputFailed
+from pixelwise.progress import Progress
+from pixelwise.runtimes.machine import look_at_machine
+from pixelwise.text import counted
+from pixelwise.workflow.config import OWN, Config, load_config, parse_assignments, save_config, with_settings
+from pixelwise.workflow.fit.run_metadata import first_records
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
 from pixelwise.workflow.planning.preparation import preparation_of
-from pixelwise.workflow.training.records import first_records
 from pixelwise.workflow.weights.encoder_weights import follow
 
 BEGUN, PLAN = "begun.json", "plan.yaml"

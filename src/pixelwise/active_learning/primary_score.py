@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from pixelwise.images.cases import Labelling
-from pixelwise.images.records import has_background
-from pixelwise.scoring.instance import mean_average_precision
-from pixelwise.scoring.semantic import class_scores, mean_of
+from pixelwise.datasets.dataset import Labelling
+from pixelwise.datasets.records import has_background
+from pixelwise.metrics.instance import mean_average_precision
+from pixelwise.metrics.semantic import class_scores, mean_of
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.scoring.learning_curve import LEVEL, Between, Outlook, Trials
-from pixelwise.wording import counted
+from pixelwise.active_learning.candidates import Ranking
+from pixelwise.active_learning.messages import judge, say_doubts, say_forecast
+from pixelwise.metrics.learning_curve import LEVEL, Between, Outlook, Trials
+from pixelwise.text import counted
 from pixelwise.workflow.evaluation.mask_scores import rounded
-from pixelwise.workflow.forecasting.candidates import Ranking
-from pixelwise.workflow.forecasting.saying import judge, say_doubts, say_forecast
 
 NAMED = 5  # images that are told by name
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.datasets.subsets import part_sizes
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.nested import part_sizes
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 LEAST_CASES = 4  # labelled training images: fewer make no two parts
 LEAST_SECONDS = 10.0  # of a training

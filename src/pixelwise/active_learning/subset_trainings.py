@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.model import load_model_for_prediction
+from pixelwise.active_learning.plan import Beginning, seed_of
+from pixelwise.active_learning.primary_score import headline_of
+from pixelwise.active_learning.schedule import Trial
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.subsets import learn_from
 from pixelwise.errors import BadRun
-from pixelwise.images.cases import Dataset
-from pixelwise.images.nested import learn_from
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.metrics.learning_curve import Trials
 from pixelwise.progress import Advance, Progress
-from pixelwise.scoring.learning_curve import Trials
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.evaluation.masks import count_masks
-from pixelwise.workflow.forecasting.beginning import Beginning, seed_of
-from pixelwise.workflow.forecasting.headline import headline_of
-from pixelwise.workflow.forecasting.schedule import Trial
+from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.signals import say_where
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import words
-from pixelwise.workflow.training.loop import Training
-from pixelwise.workflow.training.stopping import say_where
 
 COUNTED = "counted.json"
 

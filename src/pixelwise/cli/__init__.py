@@ -1,1 +1,1 @@
-"""How people and programs reach the verbs."""
+"""The command line: one short function per command."""

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pixelwise.interface.cli_parts import (
+from pixelwise.cli.flags import data_options
+from pixelwise.cli.options import (
     AllowDuplicates,
     AllowMissing,
     Classes,
@@ -22,7 +23,6 @@ from pixelwise.interface.cli_parts import (
     ValShare,
     show,
 )
-from pixelwise.interface.flags import data_options
 
 Format = Annotated[str, typer.Option("--format", help="onnx, openvino, openvino-int8, torch-export or bioimageio.")]
 

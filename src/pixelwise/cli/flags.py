@@ -10,7 +10,7 @@ def data_options(given: dict[str, Any]) -> Any:
     """Return DataOptions from the flags of a command; None when none was given."""
     from pydantic import TypeAdapter, ValidationError
 
-    from pixelwise.images.records import DataOptions
+    from pixelwise.datasets.records import DataOptions
 
     values = {f.name: given[f.name] for f in fields(DataOptions) if f.name in given}
     if isinstance(values.get("classes"), str):

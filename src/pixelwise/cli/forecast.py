@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pixelwise.errors import BadOption
-from pixelwise.interface.cli_parts import (
+from pixelwise.cli.flags import data_options
+from pixelwise.cli.options import (
     SOME_FAILED,
     AllowDuplicates,
     Budget,
@@ -27,7 +27,7 @@ from pixelwise.interface.cli_parts import (
     ValShare,
     show,
 )
-from pixelwise.interface.flags import data_options
+from pixelwise.errors import BadOption
 
 
 def add_forecast_command(app: typer.Typer) -> None:
@@ -61,7 +61,7 @@ def forecast(
 ) -> None:
     """Say what more masks would bring, with an interval, and which images to label next."""
     options = data_options(locals())
-    from pixelwise.workflow.forecast import forecast as verb
+    from pixelwise.active_learning.forecast import forecast as verb
 
     found = verb(
         data,

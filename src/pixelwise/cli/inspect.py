@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pixelwise.errors import BadOption, PixelwiseError
-from pixelwise.interface.browser import open_page
-from pixelwise.interface.cli_parts import (
+from pixelwise.cli.browser import open_page
+from pixelwise.cli.flags import data_options
+from pixelwise.cli.options import (
     AllowDuplicates,
     AllowMissing,
     Classes,
@@ -24,7 +24,7 @@ from pixelwise.interface.cli_parts import (
     ValShare,
     show,
 )
-from pixelwise.interface.flags import data_options
+from pixelwise.errors import BadOption, PixelwiseError
 
 
 def add_looking_commands(app: typer.Typer) -> None:

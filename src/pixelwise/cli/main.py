@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelwise.errors import Interrupted, PixelwiseError
-from pixelwise.interface.browser import open_page
-from pixelwise.interface.cli_export import add_export_commands
-from pixelwise.interface.cli_forecast import add_forecast_command
-from pixelwise.interface.cli_looking import add_looking_commands
-from pixelwise.interface.cli_parts import (
+from pixelwise.cli.browser import open_page
+from pixelwise.cli.export import add_export_commands
+from pixelwise.cli.flags import data_options as _options
+from pixelwise.cli.flags import large_compression, large_format, names, numbers
+from pixelwise.cli.forecast import add_forecast_command
+from pixelwise.cli.inspect import add_looking_commands
+from pixelwise.cli.options import (
     SOME_FAILED,
     AllowDuplicates,
     AllowMissing,
@@ -41,9 +42,8 @@ from pixelwise.interface.cli_parts import (
     ValShare,
     show,
 )
-from pixelwise.interface.flags import data_options as _options
-from pixelwise.interface.flags import large_compression, large_format, names, numbers
-from pixelwise.interface.overview import PURPOSE, overview, version
+from pixelwise.cli.overview import PURPOSE, overview, version
+from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.parallel import let_idle_threads_sleep
 
 if TYPE_CHECKING:

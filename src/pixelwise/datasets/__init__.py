@@ -1,1 +1,1 @@
-"""Pictures on their way in: files, cases, fingerprints, normalisation, patches, augmentation, the demo set."""
+"""A folder becomes a data set: its layout, its classes, what is wrong with it, its splits."""

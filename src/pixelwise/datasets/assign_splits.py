@@ -6,15 +6,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.images.duplicates import Copies
-from pixelwise.images.layouts import Pair
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import Case, DataOptions, Labelling, Part
-from pixelwise.images.refusal import files_of
-from pixelwise.images.splits import choose_validation, join
-from pixelwise.images.survey import Survey
-from pixelwise.images.value_table import coded_values, name_of
-from pixelwise.wording import counted
+from pixelwise.datasets.duplicates import Copies
+from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.mask_values import coded_values, name_of
+from pixelwise.datasets.problem_report import files_of
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Case, DataOptions, Labelling, Part
+from pixelwise.datasets.scan import Survey
+from pixelwise.datasets.splits import choose_validation, join
+from pixelwise.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

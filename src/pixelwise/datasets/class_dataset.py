@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pixelwise.datasets.assign_splits import join_families, own_groups
+from pixelwise.datasets.class_folders import ClassFolders, Photo
+from pixelwise.datasets.duplicates import Copies, NearPair, Subject, find_copies, find_near
+from pixelwise.datasets.problem_report import files_of
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling, Part
+from pixelwise.datasets.scan import Survey, agree_on_channels, survey_photo
+from pixelwise.datasets.skip_files import assemble_without_bad
+from pixelwise.datasets.splits import choose_balanced
 from pixelwise.errors import BadDataset
-from pixelwise.images.class_folders import ClassFolders, Photo
-from pixelwise.images.divide import join_families, own_groups
-from pixelwise.images.duplicates import Copies, NearPair, Subject, find_copies, find_near
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import Case, DataOptions, Dataset, Labelling, Part
-from pixelwise.images.refusal import files_of
-from pixelwise.images.skipping import assemble_without_bad
-from pixelwise.images.splits import choose_balanced
-from pixelwise.images.survey import Survey, agree_on_channels, survey_photo
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 COMPARED = 20_000  # images up to which near copies are looked for: the work grows with the square
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pixelwise.datasets.folder_layout import check_folder, is_picture
+from pixelwise.datasets.folder_names import looks_like_masks, natural, pairing_name, read_folder_name
+from pixelwise.datasets.pairing import alike_in_values, part_by_suffix
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import DataOptions, Part
 from pixelwise.errors import BadImage, printable
-from pixelwise.images.files import probe
-from pixelwise.images.layouts import check_folder, is_picture
-from pixelwise.images.names import looks_like_masks, natural, pairing_name, read_folder_name
-from pixelwise.images.pairing import alike_in_values, part_by_suffix
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import DataOptions, Part
-from pixelwise.wording import counted
+from pixelwise.io.read import probe
+from pixelwise.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from pixelwise.images.legend import Entry
-from pixelwise.images.mask_faults import smoothed, unexpected
-from pixelwise.images.records import Colour, Labelling, Task
-from pixelwise.images.value_table import MOST_GUESSED, Table, name_of
-from pixelwise.wording import counted
+from pixelwise.datasets.class_table import Entry
+from pixelwise.datasets.mask_checks import smoothed, unexpected
+from pixelwise.datasets.mask_values import MOST_GUESSED, Table, name_of
+from pixelwise.datasets.records import Colour, Labelling, Task
+from pixelwise.text import counted
 
 MOST_CLASSES = 254  # 255 is "ignore" in every class map inside
 # Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can tell apart

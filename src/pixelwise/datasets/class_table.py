@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import Colour, Task
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Colour, Task
 
 TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv")
 NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])

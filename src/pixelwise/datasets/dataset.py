@@ -10,29 +10,29 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from pixelwise.datasets.assign_splits import divide, part_problems
+from pixelwise.datasets.class_dataset import examine_classes
+from pixelwise.datasets.class_folders import read_class_folders
+from pixelwise.datasets.class_table import Legend, read_legend
+from pixelwise.datasets.duplicates import NearPair, Subject, find_copies, find_near
+from pixelwise.datasets.folder_layout import Pair, check_folder, is_picture, read_layout
+from pixelwise.datasets.folder_names import natural
+from pixelwise.datasets.mask_checks import find_exchanged
+from pixelwise.datasets.mask_labels import read_meaning
+from pixelwise.datasets.mask_values import name_of
+from pixelwise.datasets.problem_report import error_of, files_of, refuse
+from pixelwise.datasets.problems import KINDS, Problem
+from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling
+from pixelwise.datasets.scan import Survey, agree_on_channels, pack, survey
+from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset, BadImage
-from pixelwise.images.class_cases import examine_classes
-from pixelwise.images.class_folders import read_class_folders
-from pixelwise.images.divide import divide, part_problems
-from pixelwise.images.duplicates import NearPair, Subject, find_copies, find_near
-from pixelwise.images.files import SUFFIXES, Image, read_image, read_mask
-from pixelwise.images.files_zarr import is_zarr
-from pixelwise.images.labelling import read_meaning
-from pixelwise.images.layouts import Pair, check_folder, is_picture, read_layout
-from pixelwise.images.legend import Legend, read_legend
-from pixelwise.images.mask_faults import find_exchanged
-from pixelwise.images.names import natural
-from pixelwise.images.problems import KINDS, Problem
-from pixelwise.images.records import Case, DataOptions, Dataset, Labelling
-from pixelwise.images.refusal import error_of, files_of, refuse
-from pixelwise.images.skipping import assemble_without_bad
-from pixelwise.images.survey import Survey, agree_on_channels, pack, survey
-from pixelwise.images.value_table import name_of
-from pixelwise.images.windows import REPEATED
+from pixelwise.io.read import SUFFIXES, Image, read_image, read_mask
+from pixelwise.io.windows import REPEATED
+from pixelwise.io.zarr import is_zarr
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 __all__ = [
     "KINDS",

@@ -1,7 +1,7 @@
 """Images that occur twice: in two splits, with answers that differ, or nearly the same.
 
-The answer to an image is its mask, or its class. Equal images have the same pixels; near copies are alike (`likeness`);
-re-encoded copies are so much alike, of the same size and orientation, that their masks must agree too.
+The answer to an image is its mask, or its class. Equal images have the same pixels; near copies are alike
+(`similarity`); re-encoded copies are so much alike, of the same size and orientation, that their masks must agree too.
 """
 
 from collections import defaultdict
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelwise.images.likeness import near_pairs
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import DataOptions
-from pixelwise.images.splits import join
-from pixelwise.images.survey import SKETCH, Survey
-from pixelwise.wording import counted
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.scan import SKETCH, Survey
+from pixelwise.datasets.similarity import near_pairs
+from pixelwise.datasets.splits import join
+from pixelwise.text import counted
 
 REENCODED = 0.998  # correlation of upright sketches from which on two images are one picture, saved again
 _NAMED = 5  # pairs of files named; the rest is counted

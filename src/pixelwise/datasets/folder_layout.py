@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pixelwise.datasets.folder_names import Role, looks_like_masks, natural, pairing_name, read_folder_name
+from pixelwise.datasets.pairing import fewer_values, pair_place, part_by_suffix
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import DataOptions, Part
 from pixelwise.errors import BadDataset, printable
-from pixelwise.images.files import SUFFIXES
-from pixelwise.images.names import Role, looks_like_masks, natural, pairing_name, read_folder_name
-from pixelwise.images.pairing import fewer_values, pair_place, part_by_suffix
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import DataOptions, Part
-from pixelwise.wording import counted
+from pixelwise.io.read import SUFFIXES
+from pixelwise.text import counted
 
 Place = tuple[str, ...]
 ROLES: tuple[Role, Role] = ("image", "mask")

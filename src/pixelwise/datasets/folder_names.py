@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import Literal
 
-from pixelwise.images.records import Part
+from pixelwise.datasets.records import Part
 
 Role = Literal["image", "mask"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pixelwise.datasets.mask_values import name_of
+from pixelwise.datasets.records import Case, Dataset
+from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.images.records import Case, Dataset
-from pixelwise.images.splits import choose_folds
-from pixelwise.images.value_table import name_of
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 LEAST, MOST = 2, 20  # folds
 
@@ -23,7 +23,7 @@ class Folds:
 def deal(dataset: Dataset, folds: int, seed: int) -> Folds:
     """Deal the labelled cases of the training and the validation part out to folds; a test part stays apart.
 
-    Groups and copies stay together, as in the split that `divide` draws.
+    Groups and copies stay together, as in the split that `assign_splits` draws.
 
     Raises
     ------

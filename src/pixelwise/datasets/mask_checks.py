@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pixelwise.images.survey import MANY, Values
+from pixelwise.datasets.scan import MANY, Values
 
 _MIXED = 0.4  # largest share of pixels that smoothing leaves between the two values
 _SHADES = 4  # values that smoothing leaves at least along straight edges

@@ -8,14 +8,14 @@ ignored only where the data or the user say so.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.images.class_list import COLOURS, MOST_CLASSES, list_classes
-from pixelwise.images.legend import Entry, Legend
-from pixelwise.images.mask_faults import smoothed, unexpected
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import DataOptions, Labelling, Task
-from pixelwise.images.survey import Values
-from pixelwise.images.value_table import MOST_GUESSED, Table, coded_values, name_of, packed
-from pixelwise.wording import counted
+from pixelwise.datasets.class_list import COLOURS, MOST_CLASSES, list_classes
+from pixelwise.datasets.class_table import Entry, Legend
+from pixelwise.datasets.mask_checks import smoothed, unexpected
+from pixelwise.datasets.mask_values import MOST_GUESSED, Table, coded_values, name_of, packed
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import DataOptions, Labelling, Task
+from pixelwise.datasets.scan import Values
+from pixelwise.text import counted
 
 _CONNECTED = 0.8  # share of values that are one area, from which on they are objects
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pixelwise.images.legend import Legend
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import Colour, DataOptions
-from pixelwise.images.survey import Values
+from pixelwise.datasets.class_table import Legend
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Colour, DataOptions
+from pixelwise.datasets.scan import Values
 
 MOST_GUESSED = 40  # more values shared between files are taken for classes only where the data say so
 

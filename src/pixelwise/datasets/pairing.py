@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelwise.datasets.folder_names import SUFFIXES_OF_MASKS, pairing_name, without_role
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import DataOptions
 from pixelwise.errors import BadImage, printable
-from pixelwise.images.files import read_mask
-from pixelwise.images.names import SUFFIXES_OF_MASKS, pairing_name, without_role
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import DataOptions
-from pixelwise.wording import counted
+from pixelwise.io.read import read_mask
+from pixelwise.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

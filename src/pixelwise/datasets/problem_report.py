@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelwise.datasets.problems import KINDS, Problem
+from pixelwise.datasets.records import Dataset
 from pixelwise.errors import BadDataset, printable
-from pixelwise.images.problems import KINDS, Problem
-from pixelwise.images.records import Dataset
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 TOGETHER = "images and masks that fit together"
 LISTED = 20  # problems shown in an error

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadOption
-from pixelwise.images.problems import Problem
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
 Part = Literal["train", "val", "test"]

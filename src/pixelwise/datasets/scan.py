@@ -17,12 +17,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Num
 from scipy import ndimage
 
+from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Colour
 from pixelwise.errors import BadImage
-from pixelwise.images.files import MaskImage, probe, read_image, read_mask
-from pixelwise.images.layouts import Pair
-from pixelwise.images.problems import Problem
-from pixelwise.images.records import Colour
-from pixelwise.wording import counted
+from pixelwise.io.read import MaskImage, probe, read_image, read_mask
+from pixelwise.text import counted
 
 SKETCH = 32
 MANY = 20  # values beyond which a mask is looked at for being a picture

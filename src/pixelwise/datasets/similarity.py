@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
-from pixelwise.images.survey import SKETCH
+from pixelwise.datasets.scan import SKETCH
 
 NEAR = 0.97  # correlation of whole sketches from which on two images may be copies of one
 NEAR_UNSHARED = 0.95  # the same of what the set does not share: less of it is left beside the noise of an encoder
@@ -27,7 +27,7 @@ def without_shared(sketches: Float32[np.ndarray, "images fields"]) -> Float32[np
     Parameters
     ----------
     sketches : (images, 1024) float32
-        As made by `survey.sketch`, flattened; zeros (flat pictures) stay out of the mean.
+        As made by `scan.sketch`, flattened; zeros (flat pictures) stay out of the mean.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def near_pairs(
     Parameters
     ----------
     sketches : (images, 1024) float32
-        As made by `survey.sketch`, flattened; zeros (flat pictures) are near to nothing.
+        As made by `scan.sketch`, flattened; zeros (flat pictures) are near to nothing.
     threshold : float
         Correlation of whole sketches from which on a pair is near; in sets of at least `LEAST_IMAGES` it must also
         reach `NEAR_UNSHARED` in what the set does not share.

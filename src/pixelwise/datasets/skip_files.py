@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from pixelwise.datasets.problem_report import error_of
+from pixelwise.datasets.problems import CONFLICTS, STAGES, Problem
+from pixelwise.datasets.records import DataOptions, Dataset
 from pixelwise.errors import BadDataset
-from pixelwise.images.problems import CONFLICTS, STAGES, Problem
-from pixelwise.images.records import DataOptions, Dataset
-from pixelwise.images.refusal import error_of
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 Item = TypeVar("Item")
 _NAMED = 5  # files named of each kind; the rest is counted

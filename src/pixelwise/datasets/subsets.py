@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pixelwise.images.records import Case, Dataset
+from pixelwise.datasets.records import Case, Dataset
 
 SMALLEST = 2  # cases of a part
 SHARES = (8, 4, 2, 1)

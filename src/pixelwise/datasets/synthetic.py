@@ -13,8 +13,8 @@ from jaxtyping import Float32, Int32, UInt8
 from scipy import ndimage
 
 from pixelwise.errors import BadOption, OutputFailed
-from pixelwise.images.files import write_image, write_labels
-from pixelwise.labels.objects import components
+from pixelwise.io.read import write_image, write_labels
+from pixelwise.labels.label_image import components
 
 SMALLEST = 64  # pixels a side: room for some cells
 RADII = (7.0, 19.0)  # pixels, before neighbours push in: cells of about 12 to 36 pixels across

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pixelwise.datasets.folder_layout import is_picture, read_layout
+from pixelwise.datasets.folder_names import natural
+from pixelwise.datasets.records import DataOptions
 from pixelwise.errors import printable
-from pixelwise.images.layouts import is_picture, read_layout
-from pixelwise.images.names import natural
-from pixelwise.images.records import DataOptions
 
 
 def find_unmasked(root: Path, options: DataOptions) -> list[Path]:

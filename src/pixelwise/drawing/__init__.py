@@ -1,1 +1,1 @@
-"""From the steps of a network to a drawing of it."""
+"""Pictures of networks, from their layer graph."""

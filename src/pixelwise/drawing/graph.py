@@ -7,8 +7,8 @@ off the trail's marks and kinds of steps, so that a new architecture is drawn wi
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pixelwise.geometry.trail import GLOBAL, Join, Step
-from pixelwise.workflow.drawing.maps import Map
+from pixelwise.drawing.maps import Map
+from pixelwise.geometry.layer_graph import GLOBAL, Join, Step
 
 LONGEST_RUN = 4  # where more equal layers than these follow each other ...
 PAIR = 2  # ... all runs of more than a pair are drawn as one box

@@ -6,8 +6,8 @@ The nodes of U-Net++ come out as the triangle of its paper (Zhou et al. 2018, ar
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.workflow.drawing.graph import Node, Skipped
-from pixelwise.workflow.drawing.style import (
+from pixelwise.drawing.graph import Node, Skipped
+from pixelwise.drawing.style import (
     COLOURS,
     GREY,
     SMALL,
@@ -19,7 +19,7 @@ from pixelwise.workflow.drawing.style import (
     size_text,
     way_of,
 )
-from pixelwise.workflow.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
 
 HEIGHT, COLUMN_GAP, ROW_GAP = 36.0, 22.0, 56.0
 ARC, ARC_STEP = 16.0, 9.0  # height of an arc over one node, and how much each further one adds

@@ -7,8 +7,8 @@ from; going up, to the right of all that came before. Height tells the size, wid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pixelwise.workflow.drawing.graph import Node
-from pixelwise.workflow.drawing.style import (
+from pixelwise.drawing.graph import Node
+from pixelwise.drawing.style import (
     COLOURS,
     GREY,
     LOWEST,
@@ -26,7 +26,7 @@ from pixelwise.workflow.drawing.style import (
     size_text,
     way_of,
 )
-from pixelwise.workflow.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
 
 GAP = 24.0  # between boxes of a row: an arrow's length
 ROW_GAP = 58.0  # between rows: words below a box, an arrow, words above the next one

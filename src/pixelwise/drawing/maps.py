@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from pixelwise.workflow.drawing.graph import Node
-from pixelwise.workflow.drawing.grid import is_nested, lay_out_grid
-from pixelwise.workflow.drawing.layout import lay_out_path
-from pixelwise.workflow.drawing.style import Layout, frame, legend
-from pixelwise.workflow.drawing.writing import Drawing
+from pixelwise.drawing.graph import Node
+from pixelwise.drawing.grid import is_nested, lay_out_grid
+from pixelwise.drawing.layout import lay_out_path
+from pixelwise.drawing.style import Layout, frame, legend
+from pixelwise.drawing.writing import Drawing
 
 
 def lay_out(nodes: Sequence[Node], dimensions: int) -> Layout:

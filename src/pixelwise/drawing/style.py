@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pixelwise.geometry.trail import Step
-from pixelwise.wording import counted
-from pixelwise.workflow.drawing.graph import Node
-from pixelwise.workflow.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
+from pixelwise.drawing.graph import Node
+from pixelwise.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
+from pixelwise.geometry.layer_graph import Step
+from pixelwise.text import counted
 
 # Okabe & Ito 2008, "Color universal design": eight colours that all eyes can tell apart
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE, BLACK = (

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Num
 
-from pixelwise.engine.modelfile import Recipe
-from pixelwise.engine.predictor import read_mirrored
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.views import View, fit, middle
+from pixelwise.inference.predictor import read_mirrored
+from pixelwise.model_file.model_file import Recipe
 from pixelwise.networks.models import Classifier, Network
+from pixelwise.sampling.normalise import intensity_scale
+from pixelwise.sampling.resize_crop import View, fit, middle
 
 SIDE = 1024  # pixels a side that are looked into at most
 MOST_VALUES = 200_000_000  # numbers in the maps on the way; with their gradients about 2.5 GB

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
-from pixelwise.engine.listening import Heard, Listener, Stage
 from pixelwise.errors import BadOption, nearest
+from pixelwise.explain.activations import Heard, Listener, Stage
 from pixelwise.networks.models import Network
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.commit import commit, commit_json
-from pixelwise.engine.exporting.comparison import Comparison
-from pixelwise.engine.exporting.samples import Trial
-from pixelwise.engine.exporting.subject import Limits
+from pixelwise.atomic_write import commit, commit_json
 from pixelwise.errors import BadModel
+from pixelwise.exporters.comparison import Comparison
+from pixelwise.exporters.samples import Trial
+from pixelwise.exporters.subject import Limits
 
 BLOCK = 2**20
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.engine.exporting.samples import Trial
-from pixelwise.engine.exporting.subject import Limits, Subject
-from pixelwise.engine.runtimes import Outputs
 from pixelwise.errors import ExportFailed
+from pixelwise.exporters.samples import Trial
+from pixelwise.exporters.subject import Limits, Subject
+from pixelwise.runtimes.base import Outputs
 
 Answer = Callable[[Trial], Outputs]  # what an exported file says of a trial
 

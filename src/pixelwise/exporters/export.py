@@ -7,22 +7,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.exported import files_of
-from pixelwise.engine.exporting.certificate import certificate_path, write_certificate, write_proof
-from pixelwise.engine.exporting.comparison import Comparison, check, compare
-from pixelwise.engine.exporting.formats import FORMATS, answers, needed
-from pixelwise.engine.exporting.package import check_package
-from pixelwise.engine.exporting.samples import Sample, Trial
-from pixelwise.engine.exporting.subject import Limits, Subject
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.exporting.to_bioimage import About, write_bioimage
-from pixelwise.engine.exporting.to_onnx import onnx_bytes
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.errors import BadOption, nearest
-from pixelwise.images.preprocess import Normalisation, intensity_scale
+from pixelwise.exporters.certificate import certificate_path, write_certificate, write_proof
+from pixelwise.exporters.comparison import Comparison, check, compare
+from pixelwise.exporters.formats import FORMATS, answers, needed
+from pixelwise.exporters.package import check_package
+from pixelwise.exporters.samples import Sample, Trial
+from pixelwise.exporters.subject import Limits, Subject
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.to_bioimage import About, write_bioimage
+from pixelwise.exporters.to_onnx import onnx_bytes
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.models import Trained
+from pixelwise.runtimes.exported import files_of
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def limits_of(kind: str, subject: Subject) -> Limits:
 def _write(made: Path, kind: str, network: Trained, recipe: Recipe, material: Material) -> None:
     """Write a model into a folder of its own."""
     if kind == "torch-export":
-        from pixelwise.engine.exporting.to_torch import write_torch
+        from pixelwise.exporters.to_torch import write_torch
 
         write_torch(made, network, recipe)
         return
@@ -121,7 +121,7 @@ def _write(made: Path, kind: str, network: Trained, recipe: Recipe, material: Ma
     if kind == "onnx":
         commit_bytes(made, graph)
         return
-    from pixelwise.engine.exporting.to_openvino import write_openvino, write_openvino_int8
+    from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 
     if kind == "openvino":
         write_openvino(made, graph, recipe)

@@ -7,13 +7,13 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from pixelwise.engine.exported import installed, packaged_graph
-from pixelwise.engine.exporting.comparison import Answer
-from pixelwise.engine.exporting.samples import Trial, scaled
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Outputs, Runtime
 from pixelwise.errors import BadOption
+from pixelwise.exporters.comparison import Answer
+from pixelwise.exporters.samples import Trial, scaled
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.base import Outputs, Runtime
+from pixelwise.runtimes.exported import installed, packaged_graph
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,19 @@ def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer
     the numbers of their image. A bioimage.io package holds a graph without the normalisation, which its reader does.
     """
     if kind == "torch-export":
-        from pixelwise.engine.exporting.to_torch import WrittenGraph
+        from pixelwise.exporters.to_torch import WrittenGraph
 
         yield "torch.export", _whole(WrittenGraph(path, recipe))
         return
     if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
+        from pixelwise.runtimes.onnx import OnnxRuntime
 
         if kind == "onnx":
             yield from _both("onnxruntime", OnnxRuntime(path), recipe)
         else:
             yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), recipe)
     if kind.startswith(("onnx", "openvino")) and installed("openvino"):
-        from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+        from pixelwise.runtimes.openvino import OpenVinoRuntime
 
         yield from _both("openvino", OpenVinoRuntime(path), recipe)
 

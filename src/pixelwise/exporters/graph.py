@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim
 
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.folding import fold_batch_norm
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.exporters.subjects import subject_of
 from pixelwise.labels.targets import class_channels
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.models import Trained
+from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
+from pixelwise.sampling.normalise import Normalisation
 
 EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 3  # 1 would be taken for a constant
 
@@ -38,7 +38,7 @@ class ImageScale(nn.Module):
 class FixedScale(nn.Module):
     """(image - mean) / std, with mean and std of the training images, which stand inside.
 
-    As in `images.preprocess.Scale`, what rounding the mean to float32 leaves over is added at the end.
+    As in `sampling.normalise.Scale`, what rounding the mean to float32 leaves over is added at the end.
     """
 
     def __init__(self, normalisation: Normalisation) -> None:

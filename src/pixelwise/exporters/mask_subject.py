@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.engine.exporting.samples import (
+from pixelwise.exporters.samples import (
     SEED,
     Cut,
     Feed,
@@ -17,12 +17,12 @@ from pixelwise.engine.exporting.samples import (
     make_feed,
     make_trial,
 )
-from pixelwise.engine.exporting.subject import Description, Limits, listed
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Runtime
-from pixelwise.images.preprocess import intensity_scale
+from pixelwise.exporters.subject import Description, Limits, listed
 from pixelwise.labels.targets import class_channels, probabilities_of
-from pixelwise.scoring.semantic import class_scores, confusion, mean_of
+from pixelwise.metrics.semantic import class_scores, confusion, mean_of
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.base import Runtime
+from pixelwise.sampling.normalise import intensity_scale
 
 # (batch, rows, columns) of one round; sides are brought up to legal ones. Several sizes and batches, none of them
 # the ones that the graph was traced with.

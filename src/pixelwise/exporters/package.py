@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from scipy.special import softmax
 
-from pixelwise.engine.exported import GRAPH_LIMIT, packaged_graph
-from pixelwise.engine.recipe import broken
 from pixelwise.errors import ExportFailed
+from pixelwise.model_file.recipe import broken
+from pixelwise.runtimes.exported import GRAPH_LIMIT, packaged_graph
 
 DESCRIPTION = "rdf.yaml"
 TEST_INPUT, TEST_OUTPUT, TEST_LOGITS = "test_input.npy", "test_output.npy", "test_logits.npy"
@@ -32,7 +32,7 @@ def check_package(path: Path) -> None:
     ExportFailed
         Test input and test outputs do not belong together.
     """
-    from pixelwise.engine.runtime_onnx import OnnxRuntime
+    from pixelwise.runtimes.onnx import OnnxRuntime
 
     try:
         with zipfile.ZipFile(path) as package:

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 import numpy as np
 from scipy.special import softmax
 
-from pixelwise.engine.exporting.samples import (
+from pixelwise.exporters.samples import (
     SEED,
     Cut,
     Feed,
@@ -17,12 +17,12 @@ from pixelwise.engine.exporting.samples import (
     make_feed,
     make_trial,
 )
-from pixelwise.engine.exporting.subject import Description, Limits, listed
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Runtime
-from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.views import View, middle
-from pixelwise.scoring.classification import count_classes
+from pixelwise.exporters.subject import Description, Limits, listed
+from pixelwise.metrics.classification import count_classes
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.base import Runtime
+from pixelwise.sampling.normalise import intensity_scale
+from pixelwise.sampling.resize_crop import View, middle
 
 BATCHES = (1, 5, 32)  # of photos at the size of prediction, by turns
 # (batch, rows, columns) of photos at other sizes, as shares of the usual side; their class is not scored.

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pixelwise.engine.exported import find_export, read_exported_recipe
-from pixelwise.engine.exporting.certificate import read_certificate, read_proof
-from pixelwise.engine.exporting.comparison import Comparison, check, compare
-from pixelwise.engine.exporting.formats import FORMATS, answers
-from pixelwise.engine.exporting.package import check_package
-from pixelwise.engine.exporting.subject import Limits
-from pixelwise.engine.exporting.subjects import subject_of
 from pixelwise.errors import BadModel
+from pixelwise.exporters.certificate import read_certificate, read_proof
+from pixelwise.exporters.comparison import Comparison, check, compare
+from pixelwise.exporters.formats import FORMATS, answers
+from pixelwise.exporters.package import check_package
+from pixelwise.exporters.subject import Limits
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.runtimes.exported import find_export, read_exported_recipe
 
 
 def verify_export(path: Path) -> tuple[Comparison, ...]:

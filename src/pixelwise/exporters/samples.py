@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Integer, Num
 
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Runtime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
-from pixelwise.images.preprocess import Scale
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.base import Runtime
+from pixelwise.sampling.normalise import Scale
 
 SEED = 0
 Feed = dict[str, np.ndarray]  # inputs of a graph by name
@@ -24,7 +24,7 @@ class Sample:
     Attributes
     ----------
     pixels : (channels, height, width)
-        In file values; photos fitted (see `images.views.fit`).
+        In file values; photos fitted (see `sampling.resize_crop.fit`).
     truth : (height, width) uint8, or () int64
         Target class of each pixel, 255 where nothing is known; or the class of the whole image.
     """

@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from pixelwise.engine.exporting.samples import Feed, Sample, Trial
-from pixelwise.engine.runtimes import Runtime
+from pixelwise.exporters.samples import Feed, Sample, Trial
+from pixelwise.runtimes.base import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)

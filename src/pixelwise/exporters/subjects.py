@@ -1,9 +1,9 @@
 """Which subject a model has."""
 
-from pixelwise.engine.exporting.mask_subject import MaskSubject
-from pixelwise.engine.exporting.photo_subject import PhotoSubject
-from pixelwise.engine.exporting.subject import Subject
-from pixelwise.engine.recipe import Recipe
+from pixelwise.exporters.mask_subject import MaskSubject
+from pixelwise.exporters.photo_subject import PhotoSubject
+from pixelwise.exporters.subject import Subject
+from pixelwise.model_file.recipe import Recipe
 
 
 def subject_of(recipe: Recipe) -> Subject:

@@ -17,13 +17,13 @@ import numpy as np
 import yaml
 from jaxtyping import Float, Num
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.exported import GRAPH_IN_PACKAGE as GRAPH
-from pixelwise.engine.exporting.package import DESCRIPTION, TEST_INPUT, TEST_LOGITS, TEST_OUTPUT
-from pixelwise.engine.exporting.subject import Description
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.exporting.to_onnx import OPSET, logits_only
-from pixelwise.engine.recipe import Recipe
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.exporters.package import DESCRIPTION, TEST_INPUT, TEST_LOGITS, TEST_OUTPUT
+from pixelwise.exporters.subject import Description
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.to_onnx import OPSET, logits_only
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.runtimes.exported import GRAPH_IN_PACKAGE as GRAPH
 
 FORMAT = "0.5.12"
 EPS = 1e-6  # of the description's normalisation; beside any real standard deviation it is nothing

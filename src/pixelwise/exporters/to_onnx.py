@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import onnx
 import torch
 
-from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
-from pixelwise.engine.recipe import Recipe, write_recipe_text
-from pixelwise.engine.runtimes import LOGITS, METADATA, PROBABILITIES
+from pixelwise.exporters.graph import ExportGraph, quiet, trace
+from pixelwise.model_file.recipe import Recipe, write_recipe_text
 from pixelwise.networks.models import Trained
+from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES
 
 GIVEN = "given_"  # before the names of the inputs while the graph is made
 OPSET = 20  # the newest that torch 2.13 writes without converting; read by ONNX Runtime from 1.17 of 2024 on

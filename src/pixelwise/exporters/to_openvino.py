@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.exporting.samples import Feed
-from pixelwise.engine.recipe import Recipe, write_recipe_text
-from pixelwise.engine.runtime_openvino import openvino, recipe_text
-from pixelwise.engine.runtimes import METADATA
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.exporters.samples import Feed
+from pixelwise.model_file.recipe import Recipe, write_recipe_text
+from pixelwise.runtimes.base import METADATA
+from pixelwise.runtimes.openvino import openvino, recipe_text
 
 import nncf  # isort: skip  # after openvino, whose door keeps its telemetry out of nncf too
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.exporting.graph import ExportGraph, quiet, trace
-from pixelwise.engine.recipe import Recipe, write_recipe_text
-from pixelwise.engine.runtimes import METADATA, Outputs, graph_inputs
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.exporters.graph import ExportGraph, quiet, trace
+from pixelwise.model_file.recipe import Recipe, write_recipe_text
 from pixelwise.networks.models import Trained
+from pixelwise.runtimes.base import METADATA, Outputs, graph_inputs
 
 
 def write_torch(path: Path, network: Trained, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ References: Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1
 from dataclasses import dataclass, field
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.trail import GLOBAL, Step, Trail, seen, sizes_along, sizes_with_rest, total_stride
+from pixelwise.geometry.layer_graph import GLOBAL, Step, Trail, seen, sizes_along, sizes_with_rest, total_stride
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""What drives a network: steps of training, tiles of prediction, the model file."""
+"""Any array or image becomes logits, then masks or classes: tiles, streaming, bounded memory."""

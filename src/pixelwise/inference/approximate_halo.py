@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pixelwise.engine.predictor import Job, Predictor, read_mirrored
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.wording import counted
+from pixelwise.inference.predictor import Job, Predictor, read_mirrored
+from pixelwise.text import counted
 
 TILES = 12  # that are measured, spread over the images
 

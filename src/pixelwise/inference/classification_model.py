@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Num
 
-from pixelwise.engine.arrays import channels_first, warn_of_scale
-from pixelwise.engine.computing import open_computing
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtimes import Runtime
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.views import View, fit, middle, on_eight_bits
-from pixelwise.labels.tempering import tempered_softmax
+from pixelwise.inference.arrays import channels_first, warn_of_scale
+from pixelwise.inference.load_runtime import open_computing
+from pixelwise.labels.temperature_scaling import tempered_softmax
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.runtimes.base import Runtime
+from pixelwise.sampling.normalise import intensity_scale
+from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits
+from pixelwise.text import counted
 
 
 class PhotoModel:
@@ -109,7 +109,7 @@ def load_photo_model(
     device : {"auto", "cpu", "cuda", "mps"}
         For runs; exports are computed by the processor.
     runtime : str
-        As in `computing.open_computing`; for runs "auto" is "torch": nothing is measured for photos.
+        As in `load_runtime.open_computing`; for runs "auto" is "torch": nothing is measured for photos.
     mirrored : bool
         As in `PhotoModel`.
     progress : Progress, optional

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pixelwise.engine.exported import find_export, read_exported_recipe
-from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
+from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.runtimes.exported import find_export, read_exported_recipe
 
 
 def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | PhotoModel:
@@ -13,11 +13,11 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
     Parameters
     ----------
     path : path
-        A run folder, its model.safetensors, or an exported file (see `engine.exported`), which is read without torch.
+        A run folder, its model.safetensors, or an exported file (see `runtimes.exported`), which is read without torch.
     device : {"auto", "cpu", "cuda", "mps"}
         For runs.
     runtime : str
-        One of `runtime_choice.RUNTIMES`.
+        One of `benchmark.RUNTIMES`.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def find_model(path: Path | str) -> Path:
     exported = find_export(path)
     if exported is not None:
         return exported
-    from pixelwise.engine.modelfile import find_model_file  # brings torch
+    from pixelwise.model_file.model_file import find_model_file  # brings torch
 
     return find_model_file(path)
 
@@ -52,6 +52,6 @@ def tells_classes(path: Path | str) -> bool:
     exported = find_export(path)
     if exported is not None:
         return read_exported_recipe(exported).view is not None
-    from pixelwise.engine.modelfile import find_model_file, read_recipe  # brings torch
+    from pixelwise.model_file.model_file import find_model_file, read_recipe  # brings torch
 
     return read_recipe(find_model_file(path)).view is not None

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pixelwise.engine.exported import find_export, open_export
-from pixelwise.engine.recipe import Recipe, say_members
-from pixelwise.engine.runtimes import Runtime
+from pixelwise.model_file.recipe import Recipe, say_members
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
+from pixelwise.runtimes.exported import find_export, open_export
 
 
 def open_computing(
@@ -19,9 +19,9 @@ def open_computing(
     device : {"auto", "cpu", "cuda", "mps"}
         For runs; exports are computed by the processor.
     runtime : str
-        One of `runtime_choice.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+        One of `benchmark.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
     pixels : int, optional
-        How many are to be predicted; see `runtime_making.make_runtime`.
+        How many are to be predicted; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Is told which runtime computes, and why, and what an ensemble costs.
 
@@ -45,9 +45,9 @@ def open_computing(
         progress.tell(*say_members(recipe))
         return computes, recipe
     # not above: models that were exported do without torch and start faster
-    from pixelwise.engine.machine import choose_device
-    from pixelwise.engine.modelfile import find_model_file, load_model
-    from pixelwise.engine.runtime_making import make_runtime
+    from pixelwise.inference.make_runtime import make_runtime
+    from pixelwise.model_file.model_file import find_model_file, load_model
+    from pixelwise.runtimes.machine import choose_device
 
     found = find_model_file(path)
     network, recipe = load_model(found)

@@ -6,18 +6,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.cache import cache_folder
-from pixelwise.engine.exported import EXTRAS, installed
-from pixelwise.engine.exporting.certificate import digest
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtime_choice import WORTH, check_name, choose, known_choice
-from pixelwise.engine.runtime_torch import TorchRuntime
-from pixelwise.engine.runtimes import Runtime
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.errors import BadModel
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.exporters.certificate import digest
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.models import Trained
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
+from pixelwise.runtimes.benchmark import WORTH, check_name, choose, known_choice
+from pixelwise.runtimes.cache import cache_folder
+from pixelwise.runtimes.exported import EXTRAS, installed
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation
 
 
 def make_runtime(
@@ -28,7 +28,7 @@ def make_runtime(
     Parameters
     ----------
     name : str
-        One of `runtime_choice.RUNTIMES`.
+        One of `benchmark.RUNTIMES`.
     network, recipe
         What the model file at `path` holds.
     path : Path
@@ -36,7 +36,7 @@ def make_runtime(
         All but "cpu" are PyTorch's.
     pixels : int or None
         How many are to be predicted, if that is known: where nothing was measured before, "auto" measures from
-        `runtime_choice.WORTH` tiles on, and takes PyTorch below, which needs no conversion.
+        `benchmark.WORTH` tiles on, and takes PyTorch below, which needs no conversion.
     progress : Progress
 
     Raises
@@ -90,10 +90,10 @@ def _converted(name: str, network: Trained, recipe: Recipe, path: Path) -> Calla
 
 def _load(name: str, graph: Path) -> Runtime:
     if name == "onnx":
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
+        from pixelwise.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime(graph)
-    from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+    from pixelwise.runtimes.openvino import OpenVinoRuntime
 
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
 
@@ -103,7 +103,7 @@ def _graph(network: Trained, recipe: Recipe, path: Path) -> Path:
     key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
     place = cache_folder() / "graphs" / f"{key[:32]}.onnx"
     if not place.is_file():
-        from pixelwise.engine.exporting.to_onnx import onnx_bytes
+        from pixelwise.exporters.to_onnx import onnx_bytes
 
         plain = replace(recipe, normalisation=Normalisation(kind="none"))
         commit_bytes(place, onnx_bytes(network, plain, told=recipe))

@@ -56,7 +56,7 @@ def plan_memory(sizes: TileSizes, *, process: int, image: int, depth: int, objec
     depth : int
         Items that may wait between reader, network and writer.
     objects : int
-        What finding objects takes beside the tables (see `streamed_objects.objects_memory`); 0 for masks.
+        What finding objects takes beside the tables (see `streaming_instances.objects_memory`); 0 for masks.
     """
     window = sizes.read**2 * sizes.channels
     kept = sizes.keep**2

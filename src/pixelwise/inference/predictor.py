@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
-from pixelwise.engine.blending import Blender, Part, blend_overlap
-from pixelwise.engine.runtimes import Runtime
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, Turns
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
-from pixelwise.images.preprocess import Scale
-from pixelwise.images.windows import Source, Whole
+from pixelwise.inference.blending import Blender, Part, blend_overlap
+from pixelwise.io.windows import Source, Whole
+from pixelwise.runtimes.base import Runtime
+from pixelwise.sampling.normalise import Scale
 
 BATCH = 8  # small images that are computed at once
 CORE_STEP = 256  # pixels by which tiles grow where there is room

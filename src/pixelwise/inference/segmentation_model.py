@@ -9,22 +9,22 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Integer, Num
 
-from pixelwise.engine.arrays import channels_first, warn_of_scale
-from pixelwise.engine.blending import Part
-from pixelwise.engine.computing import open_computing
-from pixelwise.engine.overlap import ahead
-from pixelwise.engine.predictor import BATCH, Job, Predictor, Room
-from pixelwise.engine.recipe import Recipe
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.geometry.symmetries import turned
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.preprocess import intensity_scale
-from pixelwise.images.windows import Whole
-from pixelwise.labels.decoding import start_decoding
+from pixelwise.inference.arrays import channels_first, warn_of_scale
+from pixelwise.inference.blending import Part
+from pixelwise.inference.load_runtime import open_computing
+from pixelwise.inference.pipeline import ahead
+from pixelwise.inference.predictor import BATCH, Job, Predictor, Room
+from pixelwise.io.windows import Whole
+from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
-from pixelwise.labels.tempering import UNSCALED, Temperatures
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.sampling.normalise import intensity_scale
+from pixelwise.text import counted
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
@@ -145,7 +145,7 @@ class Model:
 
         Every pixel is decided when its tile is done, so that the logits of the whole image never exist. Memory beside
         the pixels and one tile, in bytes per pixel: 1 for masks, 6 to 7 where their areas are split and for kinds
-        "boundary" and "distance", 5 for "components" (see `labels.decoding`); `probabilities` adds 2 per channel.
+        "boundary" and "distance", 5 for "components" (see `labels.instances`); `probabilities` adds 2 per channel.
         """
         ((_, decoding),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
         return decoding.finish()
@@ -251,9 +251,9 @@ def load_model_for_prediction(
         Average over so many turned inputs (`geometry.symmetries.TURNED`), each of which costs one prediction; by
         default what the model says.
     runtime : str
-        One of `runtime_choice.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+        One of `benchmark.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
     pixels : int, optional
-        How many are to be predicted; see `runtime_making.make_runtime`.
+        How many are to be predicted; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Is told which runtime computes, and why.
 

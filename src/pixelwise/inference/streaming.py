@@ -15,24 +15,24 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Integer
 
-from pixelwise.engine.allocator import give_back
-from pixelwise.engine.arrays import warn_of_scale
-from pixelwise.engine.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
-from pixelwise.engine.overlap import Behind, ahead
-from pixelwise.engine.predictor import Job, Predictor, Prepared
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.streamed_masks import finish_mask
-from pixelwise.engine.streamed_objects import find_objects, measure_objects, objects_memory, pack
-from pixelwise.engine.tiling import choose_core, stored_core, stored_tile, tile_side
-from pixelwise.images.preprocess import Scale
-from pixelwise.images.source_scale import source_scale
-from pixelwise.images.stores import Format, Layout, Meaning, TileFile, finish
-from pixelwise.images.windows import Source
-from pixelwise.labels.decoding import class_of, foreground_of, most_probable_class, parts_of
-from pixelwise.labels.measuring import ObjectTable
+from pixelwise.inference.arrays import warn_of_scale
+from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
+from pixelwise.inference.pipeline import Behind, ahead
+from pixelwise.inference.predictor import Job, Predictor, Prepared
+from pixelwise.inference.streaming_instances import find_objects, measure_objects, objects_memory, pack
+from pixelwise.inference.streaming_masks import finish_mask
+from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
+from pixelwise.io.label_writer import Format, Layout, Meaning, TileFile, finish
+from pixelwise.io.windows import Source
+from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, parts_of
+from pixelwise.labels.region_properties import ObjectTable
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.runtimes.malloc import give_back
+from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.normalise_windows import source_scale
+from pixelwise.text import counted
 
 DEPTH = 2  # tiles that wait between reader, network and writer
 _VERSION = 1  # of what a journal means

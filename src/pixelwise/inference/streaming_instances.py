@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16, UInt32
 
-from pixelwise.images.stores import Layout, TileFile, Window
-from pixelwise.images.windows import Source
-from pixelwise.labels.measuring import ObjectTable, measure
-from pixelwise.labels.runs import row_strips
-from pixelwise.labels.splitting import deeper_than
+from pixelwise.io.label_writer import Layout, TileFile, Window
+from pixelwise.io.windows import Source
+from pixelwise.labels.region_properties import ObjectTable, measure
+from pixelwise.labels.run_lengths import row_strips
+from pixelwise.labels.split_regions import deeper_than
 from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions, floods, splits
 from pixelwise.progress import Progress

@@ -9,9 +9,9 @@ from secrets import token_hex
 
 import numpy as np
 
-from pixelwise.engine.streamed_objects import FOREGROUND, HALO, AreaSearch, strips_of
-from pixelwise.images.stores import TileFile
-from pixelwise.labels.splitting import meeting_pixels
+from pixelwise.inference.streaming_instances import FOREGROUND, HALO, AreaSearch, strips_of
+from pixelwise.io.label_writer import TileFile
+from pixelwise.labels.split_regions import meeting_pixels
 from pixelwise.labels.stitching import StripCrumbs
 from pixelwise.labels.targets import TargetOptions, splits
 from pixelwise.progress import Progress
@@ -39,7 +39,7 @@ def split_areas(
 ) -> TileFile:
     """Return the mask at `path` with a line of background wherever areas that spread from two markers meet.
 
-    What `decoding` makes of the whole image, as far as areas lie within the halo (`stitching.flood_window`).
+    What `labels.instances` makes of the whole image, as far as areas lie within the halo (`stitching.flood_window`).
     """
     height, width = decided.layout.height, decided.layout.width
     with AreaSearch(decided, target, path, progress, "splitting areas", halo) as search:
@@ -67,7 +67,7 @@ def find_areas(
 ) -> TileFile:
     """Return the mask at `path` of an image whose every tile is decided, without areas that are too small.
 
-    Two passes over strips of rows: what `labels.tidying.drop_crumbs` leaves of the whole image, to the last pixel.
+    Two passes over strips of rows: what `labels.postprocess.drop_crumbs` leaves of the whole image, to the last pixel.
     `identity` is that of the result; by default that of `decided`.
     """
     crumbs, layout = StripCrumbs(target.class_areas), decided.layout

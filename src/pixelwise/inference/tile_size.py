@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelwise.engine.allocator import give_back
-from pixelwise.engine.memory import peak_memory
-from pixelwise.engine.predictor import Predictor
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import whole_strides
+from pixelwise.inference.memory import peak_memory
+from pixelwise.inference.predictor import Predictor
+from pixelwise.runtimes.malloc import give_back
 
 CORES = (512, 768, 1024, 1536, 2048)  # pixels a side that a tile keeps
 _STORED = (512, 256, 128, 64, 32, 16)  # sides of tiles in files

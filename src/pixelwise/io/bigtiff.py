@@ -8,8 +8,8 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pixelwise.images.files_tiles import Level, TileFile
-from pixelwise.images.files_write import Colour
+from pixelwise.io.tiled_writer import Level, TileFile
+from pixelwise.io.write import Colour
 
 _SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
 _FORMATS = {_SHORT: ("H", 1), _LONG: ("I", 1), _RATIONAL: ("I", 2), _LONG8: ("Q", 1)}  # and numbers per value

@@ -1,17 +1,17 @@
 """Where label images of any size go: tile by tile, continued after a kill, whole or not there at all.
 
-A tiled BigTIFF grows in its own place (`files_tiles`) and gets its directories at the end (`files_bigtiff`).
-OME-Zarr is written from such tiles in one go when they are all there (`files_zarr_write`).
+A tiled BigTIFF grows in its own place (`tiled_writer`) and gets its directories at the end (`bigtiff`).
+OME-Zarr is written from such tiles in one go when they are all there (`zarr_write`).
 """
 
 from pathlib import Path
 from typing import Literal
 
 from pixelwise.errors import BadOption
-from pixelwise.images.files_bigtiff import finish_tiff
-from pixelwise.images.files_tiles import Compression, Layout, TileFile, Window
-from pixelwise.images.files_zarr import zarr_library
-from pixelwise.images.files_zarr_write import Meaning, write_zarr
+from pixelwise.io.bigtiff import finish_tiff
+from pixelwise.io.tiled_writer import Compression, Layout, TileFile, Window
+from pixelwise.io.zarr import zarr_library
+from pixelwise.io.zarr_write import Meaning, write_zarr
 
 __all__ = ["Compression", "Format", "Layout", "Meaning", "TileFile", "Window", "check_format", "finish", "result_path"]
 

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage
-from pixelwise.images.files_door import Header
+from pixelwise.io.headers import Header
 
 _ORIENTATION = 0x0112
 _BAND = 1 << 22  # samples copied out of Pillow at a time
@@ -32,7 +32,7 @@ _TAILS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\x33" * 64, b"\xcc" *
 def opened(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillow.Image, tuple[str, ...]], None, None]:
     """Open `file` as `kind` and nothing else; yields the lazy picture and what Pillow warned about.
 
-    Pillow's own pixel limit is switched off while the header is read, because `files_door.check_size` sets ours before
+    Pillow's own pixel limit is switched off while the header is read, because `headers.check_size` sets ours before
     anything is decoded.
     """
     file.seek(0)

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.images.files_door import Header, truncated
-from pixelwise.images.files_pillow import decode_pillow, orientation_of
+from pixelwise.io.headers import Header, truncated
+from pixelwise.io.pillow import decode_pillow, orientation_of
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _KEPT = {b"IHDR", b"PLTE", b"eXIf", b"acTL"}

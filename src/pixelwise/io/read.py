@@ -1,8 +1,8 @@
 """The one door for picture files: readers that interpret by metadata, never by shape alone; writers by suffix.
 
 No other module opens pictures. Every failure is a `BadImage` with the file's name, what is wrong and the mend. A file's
-first bytes decide what it is, not its ending. PNG stands in `files_png`, TIFF in `files_tiff`, the rest in
-`files_pillow`; what happens before them in `files_door`; the writers in `files_write`.
+first bytes decide what it is, not its ending. PNG stands in `png`, TIFF in `tiff`, the rest in
+`pillow`; what happens before them in `headers`; the writers in `write`.
 """
 
 from contextlib import closing
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.images.files_door import (
+from pixelwise.io.headers import (
     MAX_PIXELS,
     Header,
     broken,
@@ -22,12 +22,12 @@ from pixelwise.images.files_door import (
     open_picture,
     turned,
 )
-from pixelwise.images.files_pillow import decode_jpeg, decode_pillow, look_pillow
-from pixelwise.images.files_png import decode_png, look_png
-from pixelwise.images.files_tiff import decode_tiff, look_tiff
-from pixelwise.images.files_values import coloured, inverted, usable, whole_numbers
-from pixelwise.images.files_write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
-from pixelwise.wording import counted
+from pixelwise.io.pillow import decode_jpeg, decode_pillow, look_pillow
+from pixelwise.io.png import decode_png, look_png
+from pixelwise.io.sample_values import coloured, inverted, usable, whole_numbers
+from pixelwise.io.tiff import decode_tiff, look_tiff
+from pixelwise.io.write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.text import counted
 
 __all__ = [
     "MAX_PIXELS",

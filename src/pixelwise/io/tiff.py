@@ -16,7 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.images.files_door import Header, truncated
+from pixelwise.io.headers import Header, truncated
 
 _MOST_DIRECTORIES = 100_000  # no microscope writes more pages into one file; each costs time to walk
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}

@@ -11,8 +11,8 @@ from jaxtyping import Int64, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.chunks import CACHE, ChunkCache, assemble, planned_cache
-from pixelwise.images.files_door import broken
+from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
+from pixelwise.io.headers import broken
 
 LARGEST_CHUNK = 1 << 30  # bytes of one decoded tile or strip; what is larger was not meant to be read in parts
 _JPEG = {6, 7, 33007, 34892}
@@ -143,7 +143,7 @@ class TiffPlanes:
                 tables = {"jpegtables": frame.jpegtables, "jpegheader": self._page.jpegheader}
             segment = self._page.decode(data, index, **tables)[0]
             pixels = np.asarray(segment)[0, :rows, :columns]
-        except Exception as error:  # decoders meet hostile bytes; see `files._decode`
+        except Exception as error:  # decoders meet hostile bytes; see `read._decode`
             raise broken(self._path, "TIFF", error) from error
         if pixels.shape[:2] != (rows, columns):
             found = f"a tile of {pixels.shape[0]} × {pixels.shape[1]} pixels in the place of {rows} × {columns}"

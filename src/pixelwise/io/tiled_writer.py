@@ -17,11 +17,11 @@ import imagecodecs
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.commit import refused, sync_folder
+from pixelwise.atomic_write import refused, sync_folder
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.images.journal import Journal, open_for_update, sync
+from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
+from pixelwise.io.journal import Journal, open_for_update, sync
 
 Window = tuple[Span, Span]
 Compression = Literal["deflate", "zstd"]

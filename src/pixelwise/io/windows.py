@@ -1,7 +1,7 @@
 """Windows of pictures of any size: what is read of a file is what is looked at, never the whole.
 
 TIFF (tiled, striped, pyramidal, OME) and OME-Zarr are read window by window at their full resolution. PNG, JPEG and the
-like have no windows: they are decoded whole, which is told. What a pixel means is settled as `files.read_image` does.
+like have no windows: they are decoded whole, which is told. What a pixel means is settled as `read.read_image` does.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from jaxtyping import Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.files import check_pages, look, read_image
-from pixelwise.images.files_door import Header, check_size, open_picture, turned
-from pixelwise.images.files_tiff_windows import TiffPlanes, readable_by_windows
-from pixelwise.images.files_values import coloured, inverted, usable
-from pixelwise.images.files_zarr import ZarrPlanes, is_zarr
-from pixelwise.wording import counted
+from pixelwise.io.headers import Header, check_size, open_picture, turned
+from pixelwise.io.read import check_pages, look, read_image
+from pixelwise.io.sample_values import coloured, inverted, usable
+from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
+from pixelwise.io.zarr import ZarrPlanes, is_zarr
+from pixelwise.text import counted
 
 REPEATED = "gray, repeated to the 3 channels that the model takes"
 MOST_PIXELS = 10**12
@@ -37,7 +37,7 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the pixels, as `files.Image` has it."""
+        """Type of the pixels, as `read.Image` has it."""
         ...
 
     @property
@@ -153,7 +153,7 @@ class Settled:
         Raises
         ------
         BadImage
-            The file is damaged there, or holds values that `files.read_image` refuses.
+            The file is damaged there, or holds values that `read.read_image` refuses.
         """
         orientation = self.header.orientation
         if orientation >= 5:

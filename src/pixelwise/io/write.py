@@ -10,7 +10,7 @@ import tifffile
 from jaxtyping import Integer, Num, UInt8
 from PIL import Image
 
-from pixelwise.commit import commit, commit_bytes
+from pixelwise.atomic_write import commit, commit_bytes
 from pixelwise.errors import BadOption
 
 Colour = tuple[int, int, int]

@@ -16,8 +16,8 @@ from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.images.files_door import broken
+from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
+from pixelwise.io.headers import broken
 
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 LARGEST_CHUNK = 1 << 27  # samples, of at most 8 bytes each
@@ -101,7 +101,7 @@ class ZarrPlanes:
         }
         try:
             pixels = np.asarray(self._array[tuple(place.get(axis, 0) for axis in self._axes)])
-        except Exception as error:  # codecs meet hostile bytes; see `files._decode`
+        except Exception as error:  # codecs meet hostile bytes; see `read._decode`
             raise broken(self._path, "OME-Zarr", error) from error
         left = [axis for axis in self._axes if axis in "cyx"]
         pixels = pixels.transpose([left.index(a) for a in "cyx" if a in left])

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.commit import refused
+from pixelwise.atomic_write import refused
 from pixelwise.geometry.tiles import Span
-from pixelwise.images.files_tiles import Layout
-from pixelwise.images.files_write import Colour
-from pixelwise.images.files_zarr import zarr_library
+from pixelwise.io.tiled_writer import Layout
+from pixelwise.io.write import Colour
+from pixelwise.io.zarr import zarr_library
 
 _SHARD = 8  # chunks a side that share a file
 Read = Callable[[Span, Span], Integer[np.ndarray, "rows columns"]]

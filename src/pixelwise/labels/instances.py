@@ -23,12 +23,12 @@ from jaxtyping import Bool, Float, Integer, UInt8
 from scipy import ndimage
 
 from pixelwise.geometry.tiles import Span
-from pixelwise.labels.flooding import TAKEN, flood
-from pixelwise.labels.objects import components
-from pixelwise.labels.runs import row_strips
-from pixelwise.labels.splitting import cut_lines, deeper_than
+from pixelwise.labels.label_image import components
+from pixelwise.labels.postprocess import drop_crumbs, drop_small, fill_holes
+from pixelwise.labels.run_lengths import row_strips
+from pixelwise.labels.split_regions import cut_lines, deeper_than
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
-from pixelwise.labels.tidying import drop_crumbs, drop_small, fill_holes
+from pixelwise.labels.watershed import TAKEN, flood
 
 _REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
 

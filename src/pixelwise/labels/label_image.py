@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Integer
 from scipy import ndimage
 
-from pixelwise.labels.runs import areas, row_strips
+from pixelwise.labels.run_lengths import areas, row_strips
 
 EIGHT = np.ones((3, 3), bool)
 # Up to this label a table of all numbers is quicker than sorting the pixels.

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 from scipy import ndimage
 
-from pixelwise.labels.objects import components
-from pixelwise.labels.runs import areas, extents, row_strips
+from pixelwise.labels.label_image import components
+from pixelwise.labels.run_lengths import areas, extents, row_strips
 
 _SIXTEEN_BITS = 65_535
 

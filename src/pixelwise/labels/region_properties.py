@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Num
 
-from pixelwise.labels.runs import Extents, LabelRows, extents, find_runs, row_strips
+from pixelwise.labels.run_lengths import Extents, LabelRows, extents, find_runs, row_strips
 
 # Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
 # border runs straight, sqrt 2 where it runs diagonally, and their mean between the two. Which it is follows from its

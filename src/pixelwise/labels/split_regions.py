@@ -1,7 +1,7 @@
 """Splitting: areas that a thin bridge joins are split in two by a line one pixel wide.
 
 Markers are the places deep inside an area; a marker-controlled watershed of the probability grows them over the area,
-and where two of them meet a line becomes background (see `decoding`). Nothing else of the mask changes, so that its
+and where two of them meet a line becomes background (see `instances`). Nothing else of the mask changes, so that its
 Dice stays nearly the same, while a higher threshold would close the same bridges by thickening every line.
 """
 
@@ -10,7 +10,7 @@ from math import isqrt
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
-from pixelwise.labels.runs import row_strips
+from pixelwise.labels.run_lengths import row_strips
 
 
 def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray, "height width"]:

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Int64, UInt8, UInt32
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pixelwise.labels.decoding import interior_to_heights
-from pixelwise.labels.flooding import flood
-from pixelwise.labels.objects import components
-from pixelwise.labels.runs import row_strips
-from pixelwise.labels.tidying import fill_holes
+from pixelwise.labels.instances import interior_to_heights
+from pixelwise.labels.label_image import components
+from pixelwise.labels.postprocess import fill_holes
+from pixelwise.labels.run_lengths import row_strips
+from pixelwise.labels.watershed import flood
 
 
 class StripLabels:
@@ -98,7 +98,7 @@ def final_numbers(
 
 
 class StripCrumbs:
-    """Drops small areas of classes from a mask that comes in strips of rows, as `tidying.drop_crumbs` does at once.
+    """Drops small areas of classes from a mask that comes in strips of rows, as `postprocess.drop_crumbs` does at once.
 
     The strips come twice, in the same order from top to bottom: `count` looks at each, then `drop` returns each.
 
@@ -147,7 +147,7 @@ def flood_window(
     *,
     filled: bool = True,
 ) -> UInt32[np.ndarray, "height width"]:
-    """Let the seeds of a window spread over its foreground, as `decoding` does for a whole image.
+    """Let the seeds of a window spread over its foreground, as `instances` does for a whole image.
 
     Parameters
     ----------

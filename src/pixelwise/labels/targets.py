@@ -1,4 +1,4 @@
-"""Targets: what the network is asked for. The way back stands in `decoding`.
+"""Targets: what the network is asked for. The way back stands in `instances`.
 
 | kind | target classes | decoding |
 |---|---|---|
@@ -22,8 +22,8 @@ from scipy.special import expit
 from skimage.segmentation import find_boundaries
 
 from pixelwise.errors import BadOption
-from pixelwise.labels.objects import components, depth, renumber
-from pixelwise.labels.tempering import UNSCALED, Temperatures, tempered_softmax
+from pixelwise.labels.label_image import components, depth, renumber
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, tempered_softmax
 
 IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
 DEEPEST = 128  # pixels inside an area that markers of splitting may be asked for: half the halo of images that stream

@@ -12,7 +12,7 @@ which each pixel is reached, for all levels at once, and the label follows from 
 import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt8, UInt32
 
-from pixelwise.labels.runs import row_strips
+from pixelwise.labels.run_lengths import row_strips
 
 TAKEN = 255
 """The height of pixels that are never flooded: they lie outside, or have a label already."""

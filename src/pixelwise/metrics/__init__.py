@@ -1,1 +1,1 @@
-"""How good is it? Losses and scores, as pure functions."""
+"""Scores and what they are worth, as pure functions."""

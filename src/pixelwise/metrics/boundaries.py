@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from skimage.segmentation import watershed
 
-from pixelwise.labels.objects import components, overlap_table
+from pixelwise.labels.label_image import components, overlap_table
 
 
 @dataclass(frozen=True)

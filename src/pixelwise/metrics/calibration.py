@@ -2,7 +2,8 @@
 
 A model is calibrated when of all pixels that it is sure of at 80 %, 80 % are right. Networks are often too sure; one
 number for all logits, the temperature, mends most of it and leaves every decision as it is (Guo et al. 2017,
-arXiv 1706.04599); two mend more where sure and doubtful pixels are wrong in different ways (`labels.tempering`).
+arXiv 1706.04599); two mend more where sure and doubtful pixels are wrong in different ways
+(`labels.temperature_scaling`).
 """
 
 import math
@@ -12,8 +13,8 @@ from jaxtyping import Bool, Float, Float64, Integer
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from pixelwise.labels.runs import row_strips
-from pixelwise.labels.tempering import UNSCALED, Temperatures, sureness, tempered_softmax
+from pixelwise.labels.run_lengths import row_strips
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, sureness, tempered_softmax
 
 BINS = 15
 LEVEL = 0.9  # of the lower bound of a Dice

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Integer
 
-from pixelwise.labels.objects import overlap_table
+from pixelwise.labels.label_image import overlap_table
 
 THRESHOLDS = tuple(step / 20 for step in range(10, 20))  # 0.50, 0.55, ... 0.95, as in the 2018 Data Science Bowl
 

@@ -16,11 +16,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.labels.targets import TargetOptions, class_channels
-from pixelwise.labels.tempering import UNSCALED, Temperatures
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
+from pixelwise.model_file.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
 from pixelwise.networks.architectures import build
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import Classifier, Network, Trained

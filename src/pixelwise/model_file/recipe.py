@@ -13,11 +13,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import Turns
-from pixelwise.images.preprocess import Normalisation
-from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.labels.tempering import Temperatures
+from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.networks.options import NetworkOptions
+from pixelwise.sampling.normalise import Normalisation
+from pixelwise.sampling.resize_crop import View
 
 VERSION = 1
 MOST_MEMBERS = 32
@@ -56,10 +56,10 @@ class Recipe:
         Objects are decided by the probabilities before, which their thresholds were chosen for.
     doubt_temperature : float or None
         What they are divided by where the network is in doubt; then `temperature` is for where it is sure, and between
-        the two lies that of each pixel (`labels.tempering`). None: `temperature` is for all.
+        the two lies that of each pixel (`labels.temperature_scaling`). None: `temperature` is for all.
     dice_margin : float or None
         How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
-        (`scoring.calibration.dice_margin`); None where too few images were left out to say so.
+        (`metrics.calibration.dice_margin`); None where too few images were left out to say so.
     """
 
     network: NetworkOptions

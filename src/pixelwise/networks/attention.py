@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.blocks import ConvLayer, NormalisationName, make_interpolation
 from pixelwise.networks.convolutions import CONVOLUTIONS
 

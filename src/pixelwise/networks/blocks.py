@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.convolutions import CONVOLUTIONS
 from pixelwise.networks.options import NormalisationName
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.trail import Step, Trail
+from pixelwise.geometry.layer_graph import Step, Trail
 from pixelwise.networks.blocks import count_parameters
 from pixelwise.networks.encoders import make_cifar_encoder, make_resnet_encoder, make_vgg_encoder
 from pixelwise.networks.models import Classifier

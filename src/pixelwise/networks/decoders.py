@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Up
 

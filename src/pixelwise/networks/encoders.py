@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import Shortcut
 from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pixelwise.geometry.layer_graph import Trail
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.trail import Trail
 
 
 class Ensemble(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pixelwise.errors import BadOption
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 

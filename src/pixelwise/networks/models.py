@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
+from pixelwise.geometry.layer_graph import Step, Take, Trail, sizes_along, sizes_with_rest
 from pixelwise.geometry.sizes import Geometry, derive_classifier_geometry, derive_geometry
-from pixelwise.geometry.trail import Step, Take, Trail, sizes_along, sizes_with_rest
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
 from pixelwise.networks.encoders import Encoder

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.trail import Step, Trail
+from pixelwise.geometry.layer_graph import Step, Trail
 from pixelwise.networks.blocks import (
     count_parameters,
     side_by_side,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Step, Trail
+from pixelwise.geometry.layer_graph import Step, Trail
 from pixelwise.networks.blocks import (
     ConvLayer,
     NormalisationName,

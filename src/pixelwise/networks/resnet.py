@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.blocks import count_parameters, has_memory
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut

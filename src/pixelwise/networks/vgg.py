@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.trail import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
 from pixelwise.networks.blocks import count_parameters, has_memory
 
 WIDTHS = (64, 128, 256, 512, 512)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pixelwise.errors import BadWeights
-from pixelwise.geometry.trail import Step
+from pixelwise.geometry.layer_graph import Step
 from pixelwise.networks.encoders import FullResolutionEncoder
 from pixelwise.networks.first_convolution import FirstConvolution, adapt_first_convolution
 from pixelwise.networks.models import Network

@@ -1,7 +1,7 @@
 """What computes a batch of tiles: arrays in, arrays out.
 
-One file per library that can do it, so that none is imported for another: `runtime_torch`, `runtime_onnx`,
-`runtime_openvino`. Which one is fastest here is measured in `runtime_choice`.
+One file per library that can do it, so that none is imported for another: `torch`, `onnx`,
+`openvino`. Which one is fastest here is measured in `benchmark`.
 
 An exported graph takes `image` (batch, channels, height, width), float32, and gives `probabilities` and `logits`. Where
 the model normalises every image by its own mean and standard deviation, which no tile can know, the graph also takes
@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.engine.recipe import Recipe
+from pixelwise.model_file.recipe import Recipe
 
 INPUTS = ("image", "mean", "std")
 PROBABILITIES, LOGITS = "probabilities", "logits"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.allocator import give_back
-from pixelwise.engine.cache import cache_folder, machine_facts
-from pixelwise.engine.runtimes import Runtime
+from pixelwise.atomic_write import commit_json
 from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
+from pixelwise.runtimes.cache import cache_folder, machine_facts
+from pixelwise.runtimes.malloc import give_back
 
 RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16", "torch-compile")
 AGREEMENT = 1e-4  # of the largest logit: how far a float32 runtime may be from the first candidate

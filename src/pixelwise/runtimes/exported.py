@@ -5,11 +5,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pixelwise.engine.recipe import Recipe, broken
-from pixelwise.engine.runtime_choice import check_name
-from pixelwise.engine.runtimes import ExportedGraph
 from pixelwise.errors import BadModel, BadOption
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.model_file.recipe import Recipe, broken
+from pixelwise.runtimes.base import ExportedGraph
+from pixelwise.runtimes.benchmark import check_name
+from pixelwise.sampling.normalise import Normalisation
 
 GRAPH_IN_PACKAGE = "model.onnx"
 GRAPH_LIMIT = 2 * 2**30  # bytes; ONNX itself holds no more in one file
@@ -50,7 +50,7 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
     ExportedGraph
         Computes logits.
     Recipe
-        As `engine.model` needs it: what stands inside the graph is taken out of it.
+        As `inference.segmentation_model` needs it: what stands inside the graph is taken out of it.
 
     Raises
     ------
@@ -132,9 +132,9 @@ def _load(path: Path, runtime: str) -> ExportedGraph:
     if not path.is_file():
         raise BadModel("an exported model", "no such file", "Give the path of an export.", path)
     if choose_reader(path, runtime) == "onnx":
-        from pixelwise.engine.runtime_onnx import OnnxRuntime
+        from pixelwise.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime(packaged_graph(path) if path.suffix == ".zip" else path, path=path)
-    from pixelwise.engine.runtime_openvino import OpenVinoRuntime
+    from pixelwise.runtimes.openvino import OpenVinoRuntime
 
     return OpenVinoRuntime(path, precision="bf16" if runtime.endswith("bf16") else "fp32")

@@ -13,9 +13,9 @@ from jaxtyping import Float, Float32
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
-from pixelwise.engine.recipe import Recipe, broken, read_recipe_text
-from pixelwise.engine.runtimes import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
+from pixelwise.model_file.recipe import Recipe, broken, read_recipe_text
 from pixelwise.parallel import usable_threads
+from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
 ERRORS_ONLY = 3  # onnxruntime's severity: 2 would print warnings about optional hardware
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.engine.recipe import Recipe, broken, read_recipe_text
-from pixelwise.engine.runtimes import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
+from pixelwise.model_file.recipe import Recipe, broken, read_recipe_text
 from pixelwise.parallel import usable_threads
+from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "there is no such module"
 

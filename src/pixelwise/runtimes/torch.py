@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.engine.cache import cache_folder
-from pixelwise.engine.cuda_graphs import Replayed
-from pixelwise.engine.folding import fold_batch_norm
 from pixelwise.errors import BadOption
 from pixelwise.parallel import usable_threads
+from pixelwise.runtimes.cache import cache_folder
+from pixelwise.runtimes.cuda_graphs import Replayed
+from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 
 class TorchRuntime:

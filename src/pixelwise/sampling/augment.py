@@ -13,8 +13,8 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from pixelwise.errors import BadOption
-from pixelwise.images import intensity, warp
-from pixelwise.images.warp import ELASTIC_POINTS, Warp
+from pixelwise.sampling import intensity, warp
+from pixelwise.sampling.warp import ELASTIC_POINTS, Warp
 
 
 @dataclass(frozen=True, kw_only=True)

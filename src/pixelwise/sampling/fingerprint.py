@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import label as label_equal
 
+from pixelwise.datasets.dataset import Case, Labelling, read_labels, read_pixels
+from pixelwise.datasets.subsets import spread
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, Labelling, read_labels, read_pixels
-from pixelwise.images.nested import spread
-from pixelwise.images.preprocess import mean_and_std
-from pixelwise.labels.objects import touching_share
+from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.sampling.normalise import mean_and_std
 
 SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
 TOGETHER = 16  # cases between two looks at the clock

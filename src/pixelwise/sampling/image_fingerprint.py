@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from pixelwise.datasets.dataset import Case, read_pixels
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, read_pixels
-from pixelwise.images.preprocess import mean_and_std
-from pixelwise.images.views import on_eight_bits
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.sampling.normalise import mean_and_std
+from pixelwise.sampling.resize_crop import on_eight_bits
 
 MEASURED = 2000  # photos that are measured, evenly spaced: means over more of them do not move
 SAMPLED = 500  # pixels of each photo from which percentiles are taken

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
-from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale, mean_and_std_of, row_blocks, scale_of
-from pixelwise.images.windows import Source
+from pixelwise.io.windows import Source
+from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale, mean_and_std_of, row_blocks, scale_of
 
 _SEEN = 256  # rows and columns of the thinned picture
 _WINDOWS = 8  # sampled windows a side
@@ -32,7 +32,7 @@ def source_scale(
     source : Source
     normalisation : Normalisation
         Of kind `image` needs all pixels: they are read once, block by block, and the scale is that of
-        `preprocess.intensity_scale` to the last bit.
+        `normalise.intensity_scale` to the last bit.
     advance : callable
         Is called with the number of rows that were read.
     sampled : bool
@@ -41,7 +41,7 @@ def source_scale(
     Raises
     ------
     BadOption
-        As `preprocess.intensity_scale`.
+        As `normalise.intensity_scale`.
     BadImage
         The file is damaged, or holds values that cannot be used.
     """

@@ -15,9 +15,9 @@ from torch import Tensor
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
-from pixelwise.images.augment import Augmentation, augment, window_size
-from pixelwise.images.locations import Locations, find_locations
-from pixelwise.images.preprocess import Scale
+from pixelwise.sampling.augment import Augmentation, augment, window_size
+from pixelwise.sampling.class_locations import Locations, find_locations
+from pixelwise.sampling.normalise import Scale
 
 LARGE_PATCH = 128  # pixels a side, above which a patch can be halved and still shows enough around a pixel
 PURPOSE = 1  # second word of the generators' key: draws for other purposes use another number
@@ -36,7 +36,8 @@ class PatchOptions:
     foreground_share : float
         The last round(share * batch) patches of a batch are centred on a pixel of a rare class.
     coarse_share : float
-        The share of the training that comes first and sees images at half the resolution (`images.coarse`).
+        The share of the training that comes first and sees images at half the resolution
+        (`sampling.progressive_resizing`).
     """
 
     height: int = 256

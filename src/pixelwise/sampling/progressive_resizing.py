@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from pixelwise.images.patches import PatchOptions
 from pixelwise.labels.targets import IGNORE
+from pixelwise.sampling.patches import PatchOptions
 
 
 def coarse_options(options: PatchOptions, height: int, width: int) -> PatchOptions:

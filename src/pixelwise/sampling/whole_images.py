@@ -12,8 +12,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from pixelwise.errors import BadOption
-from pixelwise.images.preprocess import Scale
-from pixelwise.images.views import MOST_SIDE, resized
+from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.resize_crop import MOST_SIDE, resized
 
 ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 belongs to patches
 TRIES = 10  # for a random window that fits
@@ -81,7 +81,7 @@ class PhotoSampler:
     Parameters
     ----------
     photos : sequence of arrays (channels, rows, columns)
-        Fitted (see `views.fit`), of any type.
+        Fitted (see `resize_crop.fit`), of any type.
     classes : sequence of int
     scales : sequence of Scale
     options : PhotoOptions

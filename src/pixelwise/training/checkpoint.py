@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from pixelwise.commit import commit_bytes, commit_json
+from pixelwise.atomic_write import commit_bytes, commit_json
 
 MANIFEST = "MANIFEST.json"
 KEPT = 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pixelwise.scoring.losses import distillation_loss
+from pixelwise.training.losses import distillation_loss
 
 SHARE = 0.5  # of the loss that is the teacher's; the labels keep the rest
 

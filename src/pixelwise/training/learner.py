@@ -13,8 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.distilling import Teacher
-from pixelwise.engine.optimisers import (
+from pixelwise.errors import BadOption
+from pixelwise.networks.models import Network
+from pixelwise.training.distillation_loss import Teacher
+from pixelwise.training.fine_tuning import hold_encoder, rate_factors
+from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
+from pixelwise.training.optimisers import (
     OPTIMISERS,
     OptimiserName,
     load_state_tensors,
@@ -22,11 +26,7 @@ from pixelwise.engine.optimisers import (
     set_rate,
     state_tensors,
 )
-from pixelwise.engine.schedule import Schedule, Shape, middle_of_step
-from pixelwise.engine.transfer import hold_encoder, rate_factors
-from pixelwise.errors import BadOption
-from pixelwise.networks.models import Network
-from pixelwise.scoring.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
+from pixelwise.training.schedule import Schedule, Shape, middle_of_step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pixelwise.engine.muon import HIDDEN, Muon
+from pixelwise.training.muon import HIDDEN, Muon
 
 OptimiserName = Literal["adamw", "muon", "sgd"]
 Groups = list[dict[str, Any]]
@@ -27,7 +27,7 @@ def sgd(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Opti
 
 
 def muon(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Optimizer:
-    """Orthogonalised momentum for the kernels of hidden layers (`engine.muon`), with its own momentum of 0.95."""
+    """Orthogonalised momentum for the kernels of hidden layers (`training.muon`), with its own momentum of 0.95."""
     return Muon(groups, rate)
 
 

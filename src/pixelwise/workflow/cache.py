@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import refused
-from pixelwise.engine.cache import cache_folder
-from pixelwise.wording import counted
+from pixelwise.atomic_write import refused
+from pixelwise.runtimes.cache import cache_folder
+from pixelwise.text import counted
 
 KINDS = {
     "steps": "how long training steps take here",

@@ -1,7 +1,8 @@
 """Confidence in a mask: how sure each pixel is, and the Dice that the probabilities of an image promise.
 
 Shared by what finds the temperature and the margin after a training, by `evaluate`, which looks whether they hold, and
-by `predict`, which writes them. Probabilities are those of `engine.model.Prediction`: of the classes of the target.
+by `predict`, which writes them. Probabilities are those of `inference.segmentation_model.Prediction`: of the classes of
+the target.
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.records import has_background
+from pixelwise.datasets.records import has_background
 from pixelwise.labels.targets import IGNORE, class_channels
-from pixelwise.scoring.calibration import dice_bound, promised_dice
-from pixelwise.scoring.detection import image_score
-from pixelwise.scoring.semantic import class_scores, confusion, mean_of
+from pixelwise.metrics.calibration import dice_bound, promised_dice
+from pixelwise.metrics.detection import image_score
+from pixelwise.metrics.semantic import class_scores, confusion, mean_of
+from pixelwise.model_file.recipe import Recipe
 
 TOP = 255  # of the uncertainty map
 ANYTHING = "anything"  # in the place of the name of a class
@@ -100,7 +101,7 @@ def image_scores(probabilities: Float[np.ndarray, "channels height width"], reci
     """Return how sure it is that an image shows anything but the background (`ANYTHING`), and each class by its name.
 
     Of two classes, and of objects, the first says it all. Without a background there is nothing to be sure of, and the
-    dict is empty. See `scoring.detection.image_score`.
+    dict is empty. See `metrics.detection.image_score`.
     """
     if not has_background(recipe.task, recipe.classes):
         return {}

@@ -13,19 +13,19 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pixelwise.commit import commit_text
-from pixelwise.engine.predictor import PredictionOptions
-from pixelwise.engine.task import TrainingOptions
-from pixelwise.engine.transfer import TransferOptions
+from pixelwise.atomic_write import commit_text
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
-from pixelwise.images.augment import Augmentation
-from pixelwise.images.cases import DataOptions
-from pixelwise.images.patches import PatchOptions
-from pixelwise.images.photos import PhotoOptions
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.inference.predictor import PredictionOptions
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.networks.architectures import NetworkOptions
-from pixelwise.scoring.losses import LossOptions
+from pixelwise.sampling.augment import Augmentation
+from pixelwise.sampling.normalise import Normalisation
+from pixelwise.sampling.patches import PatchOptions
+from pixelwise.sampling.whole_images import PhotoOptions
+from pixelwise.training.fine_tuning import TransferOptions
+from pixelwise.training.learner import TrainingOptions
+from pixelwise.training.losses import LossOptions
 from pixelwise.workflow.recipes import Choices, recipe_choices
 
 _HEADER = """\

@@ -6,9 +6,9 @@ for a busy one. Its settings are those that learn this set in the least processo
 
 from pathlib import Path
 
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import OutputFailed
-from pixelwise.images.files import read_image
-from pixelwise.images.synthetic import write_demo
+from pixelwise.io.read import read_image
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import predict

@@ -5,8 +5,8 @@ import re
 from importlib.metadata import version
 from typing import Any
 
-from pixelwise.engine.machine import Machine
 from pixelwise.errors import BadOption
+from pixelwise.runtimes.machine import Machine
 
 _PACKAGES = ("pixelwise", "torch", "numpy", "scipy", "scikit-image", "pillow", "tifffile")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}

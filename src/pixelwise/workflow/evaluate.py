@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.allocator import keep_large_blocks
-from pixelwise.engine.opening import open_model
-from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import DataOptions
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
+from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.evaluation.masks import score_masks
 from pixelwise.workflow.evaluation.out_of_fold import PART, evaluate_out_of_fold
 from pixelwise.workflow.evaluation.parts import choose, joined, understand

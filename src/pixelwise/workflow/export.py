@@ -5,20 +5,20 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pixelwise.engine.exporting.export import Exported, Material, export_model
-from pixelwise.engine.exporting.formats import FORMATS
-from pixelwise.engine.exporting.samples import Sample
-from pixelwise.engine.exporting.subjects import subject_of
-from pixelwise.engine.exporting.to_bioimage import About
-from pixelwise.engine.modelfile import find_model_file, load_model
-from pixelwise.engine.recipe import Recipe
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadDataset, BadOption, nearest
-from pixelwise.images.cases import DataOptions
+from pixelwise.exporters.export import Exported, Material, export_model
+from pixelwise.exporters.formats import FORMATS
+from pixelwise.exporters.samples import Sample
+from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.to_bioimage import About
+from pixelwise.model_file.model_file import find_model_file, load_model
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Console, Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
+from pixelwise.workflow.evaluation.image_samples import read_photo_samples
+from pixelwise.workflow.evaluation.mask_samples import read_mask_samples
 from pixelwise.workflow.evaluation.parts import divide, joined, understand
-from pixelwise.workflow.proof.masks import read_mask_samples
-from pixelwise.workflow.proof.photos import read_photo_samples
 from pixelwise.workflow.run import Run
 
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ def export(
         The labelled images for the proof, and for int8 those whose intensities are observed; by default the folder
         that the run was trained on, of which the validation images prove and the training images are observed.
     kind : str
-        A key of `engine.exporting.formats.FORMATS`.
+        A key of `exporters.formats.FORMATS`.
     out : path, optional
         The file; by default in the run's folder `export`.
     about : About, optional

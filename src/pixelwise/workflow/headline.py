@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixelwise.images.records import has_background
-from pixelwise.wording import counted
+from pixelwise.datasets.records import has_background
+from pixelwise.text import counted
 from pixelwise.workflow.score_names import words
 
 Interval = tuple[float, float] | None

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.pickled import read_pickled
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.errors import BadOption, OutputFailed
+from pixelwise.model_file.torch_pickle import read_pickled
 from pixelwise.networks.published import recognise
 from pixelwise.networks.weights import WHICH_PADDING, Origin, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
-from pixelwise.wording import command, counted
+from pixelwise.text import command, counted
 from pixelwise.workflow.weights.imported_model import (
     PADDING,
     refuse_settings_of_a_model,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
-from pixelwise.images.cases import DataOptions
 from pixelwise.networks.architectures import ARCHITECTURES
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.inspection.data import InspectedData, inspect_data

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from pixelwise.wording import counted
+from pixelwise.text import counted
 
 Kind = Literal["useful", "few_steps", "nothing_learned"]
 

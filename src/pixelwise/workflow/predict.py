@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pixelwise.engine.allocator import keep_large_blocks
-from pixelwise.engine.model import Model
-from pixelwise.engine.opening import find_model, open_model, tells_classes
-from pixelwise.engine.photo_model import PhotoModel
-from pixelwise.images.cases import find_images
+from pixelwise.datasets.dataset import find_images
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.load import find_model, open_model, tells_classes
+from pixelwise.inference.segmentation_model import Model
 from pixelwise.progress import Console, Progress
+from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.masks import predict_masks
 from pixelwise.workflow.prediction.photos import predict_photos
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_place

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_text
-from pixelwise.engine.modelfile import read_recipe
+from pixelwise.atomic_write import commit_text
 from pixelwise.errors import BadRun, PixelwiseError
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Console, Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.config import settings
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw

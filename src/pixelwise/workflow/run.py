@@ -1,6 +1,6 @@
 """Run: the run folder and its only keeper.
 
-Everything in the folder is written through `pixelwise.commit`, so it can be killed at any moment and continued.
+Everything in the folder is written through `pixelwise.atomic_write`, so it can be killed at any moment and continued.
 """
 
 import json
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.commit import commit_json, commit_text, refused
+from pixelwise.atomic_write import commit_json, commit_text, refused
 from pixelwise.errors import BadRun, OutputFailed
-from pixelwise.wording import command
+from pixelwise.text import command
 from pixelwise.workflow.config import Config, load_config, save_config
 from pixelwise.workflow.outcome import Outcome, outcome_of
 

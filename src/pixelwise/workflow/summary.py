@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pixelwise.labels.tempering import Temperatures
-from pixelwise.wording import counted
+from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.text import counted
 from pixelwise.workflow.headline import headline
 from pixelwise.workflow.score_names import words
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pixelwise.engine.allocator import keep_large_blocks
-from pixelwise.engine.machine import Machine, choose_device, look_at_machine
+from pixelwise.datasets.dataset import DataOptions, Dataset, understand
+from pixelwise.datasets.folds import deal, joined
 from pixelwise.errors import BadOption, DiskFull
-from pixelwise.images.cases import DataOptions, Dataset, understand
-from pixelwise.images.folds import deal, joined
 from pixelwise.progress import Console, Progress
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import Machine, choose_device, look_at_machine
+from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.text import counted
 from pixelwise.workflow.config import (
     Config,
     file_as_words,
@@ -22,14 +22,14 @@ from pixelwise.workflow.config import (
     parse_assignments,
 )
 from pixelwise.workflow.environment import parse_duration
+from pixelwise.workflow.fit.cross_validation import CrossValidation
+from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
+from pixelwise.workflow.fit.run_metadata import first_records
 from pixelwise.workflow.planning.choices import Limit, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import preparation_of
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.training.continuing import refuse_other_plan, reopen
-from pixelwise.workflow.training.cross_validation import CrossValidation
-from pixelwise.workflow.training.loop import Training
-from pixelwise.workflow.training.records import first_records
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
 FINGERPRINT_SHARE = 0.05  # of the time given: a large set is measured in part

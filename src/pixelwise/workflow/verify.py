@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.engine.exporting.certificate import Comparison
-from pixelwise.engine.exporting.proving import verify_export
+from pixelwise.exporters.certificate import Comparison
+from pixelwise.exporters.proving import verify_export
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pixelwise.engine.model import Prediction
-from pixelwise.engine.recipe import Recipe
+from pixelwise.inference.segmentation_model import Prediction
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.reporting.masks import mask_scores
 from pixelwise.workflow.summary import describe_images

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from exports import draw_photos
+from pixelwise.datasets.dataset import DataOptions, examine, read_pixels
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import DataOptions, examine, read_pixels
-from pixelwise.images.views import View, fit
 from pixelwise.progress import Progress
-from pixelwise.workflow.proof.photos import read_photo_samples
+from pixelwise.sampling.resize_crop import View, fit
+from pixelwise.workflow.evaluation.image_samples import read_photo_samples
 from tiny import make_photo_recipe
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from drawn import image, mask, pairs
 from exports import draw_photos
+from pixelwise.datasets.dataset import DataOptions, examine
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import DataOptions, examine
 from pixelwise.progress import Progress
-from pixelwise.workflow.proof.masks import read_mask_samples
+from pixelwise.workflow.evaluation.mask_samples import read_mask_samples
 from tiny import make_recipe
 
 

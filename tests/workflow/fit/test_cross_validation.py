@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.engine.model import Model
-from pixelwise.engine.modelfile import load_model, load_network, read_recipe
-from pixelwise.engine.photo_model import PhotoModel
-from pixelwise.engine.task import Learner, StepResult
+from pixelwise.datasets.dataset import understand
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun, Interrupted
-from pixelwise.images.cases import understand
-from pixelwise.images.files import read_image, read_mask, write_image, write_mask
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.segmentation_model import Model
+from pixelwise.io.read import read_image, read_mask, write_image, write_mask
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import load_model, load_network, read_recipe
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.evaluation.out_of_fold import common_target
 from pixelwise.workflow.export import export

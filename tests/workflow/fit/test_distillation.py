@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.engine.modelfile import load_network
-from pixelwise.engine.task import Learner, StepResult
+from pixelwise.datasets.dataset import understand
 from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted
-from pixelwise.images.cases import understand
-from pixelwise.images.files import write_image, write_mask
+from pixelwise.io.read import write_image, write_mask
+from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.fit.distillation import looked_at
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training.student import looked_at
 
 SMALL = (
     "network.base=4", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",

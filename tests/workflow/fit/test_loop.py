@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pixelwise.engine.task import Learner, TrainingOptions
-from pixelwise.images.synthetic import write_demo
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, TrainingOptions
+from pixelwise.workflow.fit.messages import say_length
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training.telling import say_length
 
 WORDS = (
     "network=unet", "encoder=resnet18", "patches.height=64", "patches.width=64", "patches.batch=2",

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.engine.task import TrainingOptions
-from pixelwise.workflow.training import pacing
-from pixelwise.workflow.training.pacing import ClockPacing, StepPacing, Timeline, make_pacing
+from pixelwise.training.learner import TrainingOptions
+from pixelwise.workflow.fit import pacing
+from pixelwise.workflow.fit.pacing import ClockPacing, StepPacing, Timeline, make_pacing
 
 
 class Clock:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pixelwise.workflow.training import processor
-from pixelwise.workflow.training.processor import LEAST_SHARE, ProcessorMeter
-from pixelwise.workflow.training.state import State
+from pixelwise.workflow.fit import processor
+from pixelwise.workflow.fit.processor import LEAST_SHARE, ProcessorMeter
+from pixelwise.workflow.fit.state import State
 
 
 class Machine:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.images.files import read_mask
-from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
+from pixelwise.io.read import read_mask
 from pixelwise.networks.architectures import build
-from pixelwise.workflow.training.material import Piece
-from pixelwise.workflow.training.validation import Validation, make_palette
+from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
+from pixelwise.workflow.fit.training_data import Piece
+from pixelwise.workflow.fit.validation import Validation, make_palette
 from tiny import make_recipe
 
 

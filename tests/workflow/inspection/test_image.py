@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.engine import sight
-from pixelwise.engine.listening import Gating, Stage
-from pixelwise.engine.modelfile import load_model, save_model
-from pixelwise.engine.sight import see_masks
 from pixelwise.errors import BadImage, BadModel, BadOption, OutputFailed
-from pixelwise.images.files import read_image, write_image
-from pixelwise.images.views import View
+from pixelwise.explain import crop
+from pixelwise.explain.activations import Gating, Stage
+from pixelwise.explain.crop import see_masks
+from pixelwise.io.read import read_image, write_image
+from pixelwise.model_file.model_file import load_model, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
+from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.inspection.image import InspectedImage, Question
 from pixelwise.workflow.inspection.maps import rows_of
@@ -143,7 +143,7 @@ def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
 def test_a_large_image_is_looked_into_around_the_pixel(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sight, "SIDE", 16)
+    monkeypatch.setattr(crop, "SIDE", 16)
     value = look(tmp_path, image, Question(pixel=(39, 51))).to_json()
     assert (value["origin"], value["size"]) == ([24, 36], [16, 16])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pixelwise.errors import BadOption, OutputFailed
-from pixelwise.images.files import read_image
+from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import (
     ARCHITECTURES,
     CLASSIFIERS,

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from drawn import pairs
-from pixelwise.engine.task import TrainingOptions
+from pixelwise.datasets.dataset import understand
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import understand
-from pixelwise.images.fingerprint import measure_fingerprint
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.progress import Progress
+from pixelwise.sampling.fingerprint import measure_fingerprint
+from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from pixelwise.engine.machine import Machine
+from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import DataOptions, Labelling
-from pixelwise.images.fingerprint import Fingerprint
+from pixelwise.runtimes.machine import Machine
+from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning import choices

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from pixelwise.engine.machine import Machine
+from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import DataOptions, Labelling
-from pixelwise.images.photo_fingerprint import PhotoFingerprint
+from pixelwise.runtimes.machine import Machine
+from pixelwise.sampling.image_fingerprint import PhotoFingerprint
 from pixelwise.workflow.config import Config, settings, to_yaml
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import Limit

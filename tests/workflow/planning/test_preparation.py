@@ -2,10 +2,10 @@
 
 import pytest
 
-from pixelwise.engine.task import TrainingOptions
-from pixelwise.images.patches import PatchOptions
-from pixelwise.images.photos import PhotoOptions
 from pixelwise.networks.architectures import NetworkOptions
+from pixelwise.sampling.patches import PatchOptions
+from pixelwise.sampling.whole_images import PhotoOptions
+from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import Limit
 from pixelwise.workflow.planning.preparation import (

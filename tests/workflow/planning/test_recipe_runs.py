@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.engine.task import Learner, StepResult
-from pixelwise.images.synthetic import write_demo
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.progress import Progress
+from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import load
 from pixelwise.workflow.run import Run

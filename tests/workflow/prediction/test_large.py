@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from pixelwise.engine import streaming
 from pixelwise.errors import BadOption, Interrupted, OutputFailed
-from pixelwise.images.files import read_mask, write_image
-from pixelwise.images.files_tiles import TileFile
-from pixelwise.images.windows import open_windows
+from pixelwise.inference import streaming
+from pixelwise.io.read import read_mask, write_image
+from pixelwise.io.tiled_writer import TileFile
+from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.prediction import large
@@ -176,7 +176,7 @@ def test_a_tolerance_is_measured_and_told(world: Path) -> None:
 
 
 def test_unknown_formats_are_refused(world: Path) -> None:
-    from pixelwise.interface.flags import large_format
+    from pixelwise.cli.flags import large_format
 
     with pytest.raises(BadOption, match="expected --format tiff or zarr; got `png`"):
         large_format("png")

@@ -14,22 +14,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pixelwise.engine.checkpoint import newest_checkpoint
-from pixelwise.engine.modelfile import load_model, read_recipe, save_model
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadModel, BadOption, BadRun, BadWeights
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.images.synthetic import write_demo
-from pixelwise.images.views import View
+from pixelwise.model_file.model_file import load_model, read_recipe, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.published import LEDGER, LICENCE
 from pixelwise.networks.weight_names import published_names
 from pixelwise.networks.weights import ORIGIN, Origin
 from pixelwise.progress import Progress
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
+from pixelwise.sampling.resize_crop import View
+from pixelwise.training.checkpoint import newest_checkpoint
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.fit import loop as training
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training import loop as training
 from pixelwise.workflow.weights.encoder_weights import find_start, follow, look_early
 from pixelwise.workflow.weights.scale import find_scale
 from served import Served, serve

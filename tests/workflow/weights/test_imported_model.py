@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from cifar_peer import make_peer
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
 from pixelwise.errors import BadOption, BadRun, BadWeights, OutputFailed, PixelwiseError
+from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.networks.weights import read_weights
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelwise.engine.cache import cache_folder
 from pixelwise.errors import BadOption, BadWeights, OutputFailed
 from pixelwise.networks.published import LEDGER, MEAN, STD, Published
 from pixelwise.networks.weights import read_weights
 from pixelwise.progress import Progress
+from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.import_weights import import_weights
 from pixelwise.workflow.weights import download
 from pixelwise.workflow.weights.store import obtain, stored_path

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
-from pixelwise.engine.model import Prediction
-from pixelwise.engine.recipe import Recipe
+from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.labels.targets import IGNORE, class_channels, encode
-from pixelwise.labels.tempering import Temperatures
-from pixelwise.scoring.calibration import (
+from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.metrics.calibration import (
     LEVEL,
     covered,
     dice_bound,
@@ -21,6 +20,7 @@ from pixelwise.scoring.calibration import (
     tempered,
     tempered_image,
 )
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.workflow.confidence import promise, true_dice
 from pixelwise.workflow.evaluation.mask_scores import rounded
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.engine.model import Prediction
-from pixelwise.engine.recipe import Recipe
+from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.labels.targets import IGNORE
-from pixelwise.scoring.detection import area_under_roc, average_precision
+from pixelwise.metrics.detection import area_under_roc, average_precision
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.workflow.confidence import image_scores
 from pixelwise.workflow.evaluation.mask_scores import rounded
 

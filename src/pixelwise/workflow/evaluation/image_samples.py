@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pixelwise.engine.exporting.samples import Sample
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.cases import Case, Dataset, read_pixels
-from pixelwise.images.views import View, fit
+from pixelwise.datasets.dataset import Case, Dataset, read_pixels
+from pixelwise.exporters.samples import Sample
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.sampling.resize_crop import View, fit
 from pixelwise.workflow.evaluation.photos import agree
 
 

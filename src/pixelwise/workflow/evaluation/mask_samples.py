@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from pixelwise.engine.exporting.samples import Sample
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
+from pixelwise.exporters.samples import Sample
 from pixelwise.labels.targets import encode
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.workflow.evaluation.masks import agree
 
 

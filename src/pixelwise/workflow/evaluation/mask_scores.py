@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pixelwise.labels.targets import IGNORE
-from pixelwise.scoring.boundaries import BoundaryScores, rand_information
-from pixelwise.scoring.instance import (
+from pixelwise.metrics.boundaries import BoundaryScores, rand_information
+from pixelwise.metrics.instance import (
     THRESHOLDS,
     Matching,
     average_precision,
@@ -19,8 +19,8 @@ from pixelwise.scoring.instance import (
     pool,
     seg,
 )
-from pixelwise.scoring.intervals import bootstrap
-from pixelwise.scoring.semantic import class_scores, confusion, mean_of
+from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 
 Values = tuple[float | None, ...]
 

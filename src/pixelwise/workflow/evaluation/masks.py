@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.engine.model import Model, Prediction
-from pixelwise.engine.modelfile import Recipe
+from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, Dataset, Labelling, read_labels, read_pixels
-from pixelwise.images.records import has_background
+from pixelwise.inference.segmentation_model import Model, Prediction
+from pixelwise.model_file.model_file import Recipe
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise

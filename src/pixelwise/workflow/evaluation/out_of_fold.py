@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.commit import commit_bytes, commit_json
-from pixelwise.engine.model import Model, Prediction
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.engine.opening import open_model
-from pixelwise.engine.photo_model import PhotoModel
-from pixelwise.engine.recipe import Recipe
+from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, Dataset
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.load import open_model
+from pixelwise.inference.segmentation_model import Model, Prediction
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
-from pixelwise.labels.tempering import Temperatures
+from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.metrics.calibration import tempered
+from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import tempered
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
@@ -40,7 +40,7 @@ class Kept:
     """What is kept beside the scores, for calibration; a row per pixel (or photo), and one per case.
 
     `probabilities` are those of the classes of the target, calibrated with the middle temperatures of the other folds
-    (logits follow from them: `scoring.calibration.logits_of`), `truth` is the true one, `case` the number of the case.
+    (logits follow from them: `metrics.calibration.logits_of`), `truth` is the true one, `case` the number of the case.
     `expected_dice` is the Dice that the probabilities promise, sum 2 p [said] / sum (p + [said]), and `dice` the one
     that came of it; NaN where a class is in neither.
     """

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from pixelwise.datasets.dataset import Case, DataOptions, Dataset, examine, refuse
+from pixelwise.datasets.skip_files import say_left_out
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, DataOptions, Dataset, examine, refuse
-from pixelwise.images.skipping import say_left_out
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pixelwise.scoring.classification import count_classes, rank_of_truth
-from pixelwise.scoring.intervals import bootstrap
-from pixelwise.scoring.semantic import class_scores, mean_of
+from pixelwise.metrics.classification import count_classes, rank_of_truth
+from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.semantic import class_scores, mean_of
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
 FIRST = 5  # the true class is among so many most probable ones: top-5

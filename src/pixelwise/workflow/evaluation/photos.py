@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pixelwise.engine.photo_model import PhotoModel
+from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, Dataset, read_pixels
+from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.metrics.calibration import tempered
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import tempered
 from pixelwise.workflow.evaluation.confidence import judge_photos, unscaled
 from pixelwise.workflow.evaluation.photo_scores import summarise_photos
 

@@ -3,9 +3,9 @@
 from collections.abc import Generator
 from typing import Any
 
-from pixelwise.images.patches import Sampler, prefetch
-from pixelwise.workflow.training.course import Course, Lesson
-from pixelwise.workflow.training.pacing import Pacing
+from pixelwise.sampling.patches import Sampler, prefetch
+from pixelwise.workflow.fit.pacing import Pacing
+from pixelwise.workflow.fit.training_task import Course, Lesson
 
 NO_END = 2**40  # the pacing decides where the batches end
 

@@ -11,22 +11,22 @@ import numpy as np
 from scipy.special import softmax
 from torch import nn
 
-from pixelwise.engine.modelfile import Recipe, load_network, save_model
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.images.cases import Case, Dataset, read_pixels
-from pixelwise.images.photos import PhotoSampler
-from pixelwise.images.preprocess import Scale, intensity_scale
-from pixelwise.images.views import View, fit, middle
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import Recipe, load_network, save_model
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Scale, intensity_scale
+from pixelwise.sampling.resize_crop import View, fit, middle
+from pixelwise.sampling.whole_images import PhotoSampler
 from pixelwise.workflow.config import Config
+from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
+from pixelwise.workflow.fit.select.calibration import LEAST_WRONG_PHOTOS, fit_temperatures
+from pixelwise.workflow.fit.select.tta import Average, Tally, compare
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
-from pixelwise.workflow.training.calibrating import LEAST_WRONG_PHOTOS, fit_temperatures
-from pixelwise.workflow.training.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.training.turns import Average, Tally, compare
 
 STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
 LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little

@@ -11,24 +11,24 @@ from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import Any
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.modelfile import read_recipe, save_ensemble
-from pixelwise.images.cases import Dataset
-from pixelwise.images.folds import joined, leave_out
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.folds import joined, leave_out
+from pixelwise.model_file.model_file import read_recipe, save_ensemble
 from pixelwise.progress import Progress
-from pixelwise.wording import command, counted
+from pixelwise.text import command, counted
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.out_of_fold import (
     common_target,
     common_temperatures,
     evaluate_out_of_fold,
 )
+from pixelwise.workflow.fit.distillation import train_student
+from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.select.tta import Average, describe_averages
+from pixelwise.workflow.fit.signals import say_where
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
-from pixelwise.workflow.training.loop import Training
-from pixelwise.workflow.training.stopping import say_where
-from pixelwise.workflow.training.student import train_student
-from pixelwise.workflow.training.turns import Average, describe_averages
 
 
 class CrossValidation:

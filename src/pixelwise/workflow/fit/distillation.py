@@ -2,8 +2,8 @@
 
 The weights of networks that learned apart have no meaning average: their channels stand in other orders. What the
 members know is therefore brought together by teaching. The student begins with the weights of the first fold and learns
-from all images, from the labels and from what the ensemble says of each batch (`engine.distilling`); what is kept is
-the running average of its own weights along that one way.
+from all images, from the labels and from what the ensemble says of each batch (`training.distillation_loss`); what is
+kept is the running average of its own weights along that one way.
 """
 
 import time
@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pixelwise.engine.distilling import Lessons, Teacher
-from pixelwise.engine.modelfile import load_model, load_network
-from pixelwise.images.cases import Dataset
-from pixelwise.images.folds import joined
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.folds import joined
 from pixelwise.labels.targets import class_channels
+from pixelwise.model_file.model_file import load_model, load_network
 from pixelwise.progress import Progress
-from pixelwise.wording import command, counted
+from pixelwise.text import command, counted
+from pixelwise.training.distillation_loss import Lessons, Teacher
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.training.loop import Training
 
 FORWARD = 1 / 3  # of the time of a training step: one member's look at the batch
 

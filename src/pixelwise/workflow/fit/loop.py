@@ -13,29 +13,29 @@ from typing import Any
 import torch
 from torch import nn
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from pixelwise.engine.distilling import Lessons
-from pixelwise.engine.machine import use_threads
-from pixelwise.engine.modelfile import Recipe, read_recipe, save_model
-from pixelwise.engine.task import Learner
-from pixelwise.engine.transfer import frozen_steps
+from pixelwise.atomic_write import commit_json
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import Diverged, Interrupted
-from pixelwise.images.cases import Dataset
+from pixelwise.model_file.model_file import Recipe, read_recipe, save_model
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import use_threads
+from pixelwise.text import counted
+from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from pixelwise.training.distillation_loss import Lessons
+from pixelwise.training.fine_tuning import frozen_steps
+from pixelwise.training.learner import Learner
+from pixelwise.workflow.fit.batches import Batches
+from pixelwise.workflow.fit.messages import say_frozen, say_length
+from pixelwise.workflow.fit.open_task import open_course
+from pixelwise.workflow.fit.pacing import make_pacing
+from pixelwise.workflow.fit.processor import ProcessorMeter
+from pixelwise.workflow.fit.select.tta import affordable, describe_averages, measure
+from pixelwise.workflow.fit.signals import stop_on_signals
+from pixelwise.workflow.fit.state import State
+from pixelwise.workflow.fit.training_task import Lesson
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.training.batches import Batches
-from pixelwise.workflow.training.course import Lesson
-from pixelwise.workflow.training.courses import open_course
-from pixelwise.workflow.training.pacing import make_pacing
-from pixelwise.workflow.training.processor import ProcessorMeter
-from pixelwise.workflow.training.state import State
-from pixelwise.workflow.training.stopping import stop_on_signals
-from pixelwise.workflow.training.telling import say_frozen, say_length
-from pixelwise.workflow.training.turns import affordable, describe_averages, measure
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
 
 SKIPS_ALLOWED = 50  # non-finite steps in a row before training is given up

@@ -1,7 +1,7 @@
 """What a training says of itself, in sentences."""
 
-from pixelwise.engine.task import TrainingOptions
-from pixelwise.wording import counted
+from pixelwise.text import counted
+from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import Config
 
 NEARLY = 0.98  # of the progress: where the clock decides, the last step ends a little before or after the time is up

@@ -1,12 +1,12 @@
 """Which course a task takes."""
 
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.images.cases import Dataset
 from pixelwise.progress import Progress
+from pixelwise.workflow.fit.classification_task import PhotoCourse
+from pixelwise.workflow.fit.segmentation_task import MaskCourse
+from pixelwise.workflow.fit.training_task import Course
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.training.course import Course
-from pixelwise.workflow.training.mask_course import MaskCourse
-from pixelwise.workflow.training.photo_course import PhotoCourse
 
 
 def open_course(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> Course:

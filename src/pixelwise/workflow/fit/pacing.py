@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
-from pixelwise.engine.schedule import middle_of_step
-from pixelwise.engine.task import TrainingOptions
+from pixelwise.training.learner import TrainingOptions
+from pixelwise.training.schedule import middle_of_step
 
 VALIDATIONS = 20
 VALIDATION_SHARE = 0.06  # of the training time, as planned

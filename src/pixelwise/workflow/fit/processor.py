@@ -2,7 +2,7 @@
 
 import time
 
-from pixelwise.workflow.training.state import State
+from pixelwise.workflow.fit.state import State
 
 LEAST_SECONDS = 1.0  # of a training, from which its share of the processor is known
 LEAST_SHARE = 0.1  # of the processor: what a training is expected to get however busy the machine is

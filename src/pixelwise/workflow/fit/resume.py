@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from pixelwise.datasets.dataset import Dataset, understand
+from pixelwise.datasets.folds import joined
 from pixelwise.errors import BadOption, BadRun
-from pixelwise.images.cases import Dataset, understand
-from pixelwise.images.folds import joined
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.config import override, settings
 from pixelwise.workflow.run import Run
 

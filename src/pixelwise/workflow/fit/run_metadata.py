@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from pixelwise.engine.machine import Machine
-from pixelwise.images.cases import Dataset
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.runtimes.machine import Machine
 from pixelwise.workflow.environment import describe_environment
 
 

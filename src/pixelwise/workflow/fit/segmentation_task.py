@@ -8,27 +8,27 @@ from pathlib import Path
 
 from torch import nn
 
-from pixelwise.engine.modelfile import Recipe
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.records import has_background
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.images.cases import Dataset
-from pixelwise.images.coarse import coarse_options
-from pixelwise.images.patches import PatchOptions, PatchSampler, part_of_step
-from pixelwise.images.records import has_background
 from pixelwise.labels.targets import IGNORE, class_channels
+from pixelwise.model_file.model_file import Recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.losses import balance
+from pixelwise.sampling.patches import PatchOptions, PatchSampler, part_of_step
+from pixelwise.sampling.progressive_resizing import coarse_options
+from pixelwise.training.losses import balance
 from pixelwise.workflow.config import OWN
+from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
+from pixelwise.workflow.fit.select.calibration import calibrate_model
+from pixelwise.workflow.fit.select.foreground_threshold import CHOSEN, choose_parting_of_model, parted_by_lines
+from pixelwise.workflow.fit.select.min_area import choose_areas_of_model, may_choose
+from pixelwise.workflow.fit.select.object_thresholds import seconds_to_tune, tune_model
+from pixelwise.workflow.fit.select.tta import COUNTS, Average
+from pixelwise.workflow.fit.select.validation_predictions import seconds_to_look
+from pixelwise.workflow.fit.training_data import Piece, count_classes, halve, read_material
+from pixelwise.workflow.fit.validation import Validation, make_palette
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
-from pixelwise.workflow.training.areas import choose_areas_of_model, may_choose
-from pixelwise.workflow.training.calibrating import calibrate_model
-from pixelwise.workflow.training.looking import seconds_to_look
-from pixelwise.workflow.training.material import Piece, count_classes, halve, read_material
-from pixelwise.workflow.training.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.training.parting import CHOSEN, choose_parting_of_model, parted_by_lines
-from pixelwise.workflow.training.tuning import seconds_to_tune, tune_model
-from pixelwise.workflow.training.turns import COUNTS, Average
-from pixelwise.workflow.training.validation import Validation, make_palette
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
 STEPS_PER_LOOK = 3.0

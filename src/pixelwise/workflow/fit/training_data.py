@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
 from pixelwise.errors import BadDataset
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
-from pixelwise.images.coarse import halve_image, halve_target
-from pixelwise.images.preprocess import Normalisation, Scale, intensity_scale
 from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, edge_distance, encode, target_objects
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
-from pixelwise.scoring.losses import LossOptions
+from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
+from pixelwise.sampling.progressive_resizing import halve_image, halve_target
+from pixelwise.training.losses import LossOptions
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from pixelwise.engine.modelfile import Recipe
-from pixelwise.images.patches import Sampler
-from pixelwise.scoring.losses import LossOptions
-from pixelwise.workflow.training.turns import Average
+from pixelwise.model_file.model_file import Recipe
+from pixelwise.sampling.patches import Sampler
+from pixelwise.training.losses import LossOptions
+from pixelwise.workflow.fit.select.tta import Average
 
 
 @runtime_checkable

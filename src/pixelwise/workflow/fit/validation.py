@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.atomic_write import commit_bytes
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.images.files import png_bytes, write_mask
+from pixelwise.inference.predictor import Predictor
+from pixelwise.io.read import png_bytes, write_mask
 from pixelwise.labels.targets import IGNORE
-from pixelwise.scoring.semantic import class_scores, confusion
-from pixelwise.workflow.training.material import Piece
-from pixelwise.workflow.training.turns import COUNTS, ORDER, Average, Tally, compare
+from pixelwise.metrics.semantic import class_scores, confusion
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, Average, Tally, compare
+from pixelwise.workflow.fit.training_data import Piece
 
 FRAME = 256  # pixels a side of the film
 CORE = 512

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from pixelwise.images.cases import Dataset
-from pixelwise.images.photo_fingerprint import PhotoFingerprint
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.sampling.image_fingerprint import PhotoFingerprint
 
 PARTS = ("train", "val", "test")
 MOST_CLASSES = 60  # listed

@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pixelwise.commit import commit_bytes
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
 from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pixelwise.datasets.dataset import DataOptions, Dataset, examine
+from pixelwise.datasets.problem_report import ways_out
+from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
-from pixelwise.images.cases import DataOptions, Dataset, examine
-from pixelwise.images.fingerprint import Fingerprint, measure_fingerprint
-from pixelwise.images.photo_fingerprint import PhotoFingerprint, measure_photos
-from pixelwise.images.problems import Problem
-from pixelwise.images.refusal import ways_out
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.sampling.fingerprint import Fingerprint, measure_fingerprint
+from pixelwise.sampling.image_fingerprint import PhotoFingerprint, measure_photos
+from pixelwise.text import counted
 from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
 from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
 from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet

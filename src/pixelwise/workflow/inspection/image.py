@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.commit import commit_bytes
-from pixelwise.engine.insight import Evidence, Insight
-from pixelwise.engine.listening import Gating, Stage
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_network
-from pixelwise.engine.sight import Sight, see_masks, see_photo
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, OutputFailed, nearest
-from pixelwise.images.cases import read_pixels
-from pixelwise.labels.decoding import decode
+from pixelwise.explain.activations import Gating, Stage
+from pixelwise.explain.crop import Sight, see_masks, see_photo
+from pixelwise.explain.grad_cam import Evidence, Insight
+from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import probabilities_of
-from pixelwise.labels.tempering import tempered_softmax
+from pixelwise.labels.temperature_scaling import tempered_softmax
+from pixelwise.model_file.model_file import Recipe, find_model_file, load_network
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.inspection.maps import Scene, draw_insight
 from pixelwise.workflow.painting import colour, stretch
 

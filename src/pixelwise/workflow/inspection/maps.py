@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from pixelwise.engine.insight import Evidence
-from pixelwise.engine.listening import Gating, Stage
+from pixelwise.explain.activations import Gating, Stage
+from pixelwise.explain.grad_cam import Evidence
 from pixelwise.workflow.inspection.sheet import ACCENT, QUIET, Sheet
 
 WIDTH, MARGIN, GAP = 15.0, 0.35, 0.08  # inches

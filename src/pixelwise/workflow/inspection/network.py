@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 
-from pixelwise.commit import commit_bytes, commit_text
+from pixelwise.atomic_write import commit_bytes, commit_text
+from pixelwise.drawing.graph import read_nodes
+from pixelwise.drawing.maps import Map, peak_values, read_maps
+from pixelwise.drawing.network import draw_network
+from pixelwise.drawing.writing import to_png, to_svg
 from pixelwise.errors import OutputFailed
+from pixelwise.geometry.layer_graph import sizes_with_rest
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.trail import sizes_with_rest
 from pixelwise.networks.architectures import (
     ARCHITECTURES,
     CLASSIFIERS,
@@ -23,12 +27,8 @@ from pixelwise.networks.architectures import (
     summary,
 )
 from pixelwise.networks.models import Classifier, Layer, Network
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, override
-from pixelwise.workflow.drawing.graph import read_nodes
-from pixelwise.workflow.drawing.maps import Map, peak_values, read_maps
-from pixelwise.workflow.drawing.network import draw_network
-from pixelwise.workflow.drawing.writing import to_png, to_svg
 
 LEGAL_SHOWN = 1024  # legal sizes are listed up to here
 BYTES = 4  # of a number in a map: single precision

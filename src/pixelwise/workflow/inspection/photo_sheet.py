@@ -9,10 +9,10 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pixelwise.commit import commit_bytes
-from pixelwise.images.cases import Case, Dataset, read_pixels
-from pixelwise.images.views import fit, middle
-from pixelwise.wording import counted
+from pixelwise.atomic_write import commit_bytes
+from pixelwise.datasets.dataset import Case, Dataset, read_pixels
+from pixelwise.sampling.resize_crop import fit, middle
+from pixelwise.text import counted
 
 PER_CLASS = 8
 MOST_CLASSES = 40  # more rows than that are no longer looked at

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pixelwise.engine.modelfile import read_recipe
 from pixelwise.errors import BadRun
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.workflow.config import Config, settings
 from pixelwise.workflow.run import Run
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixelwise.engine.machine import has_bfloat16_units
 from pixelwise.errors import BadOption
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import has_bfloat16_units
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.fit.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.planning.step_times import Probe
-from pixelwise.workflow.training.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
 DEFAULT_BUDGET = 600.0

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
 from pixelwise.errors import BadOption
-from pixelwise.images.cases import Case, Dataset, read_labels, read_pixels
-from pixelwise.images.preprocess import intensity_scale
+from pixelwise.inference.predictor import Predictor
 from pixelwise.networks.architectures import build
-from pixelwise.wording import counted
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import intensity_scale
+from pixelwise.text import counted
 from pixelwise.workflow.config import OWN, Config, with_settings
 from pixelwise.workflow.evaluation.mask_scores import score_case
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
-from pixelwise.engine.machine import Machine
-from pixelwise.images.cases import DataOptions, Labelling
-from pixelwise.images.fingerprint import Fingerprint
-from pixelwise.images.patches import part_of_step
-from pixelwise.images.records import has_background
+from pixelwise.datasets.dataset import DataOptions, Labelling
+from pixelwise.datasets.records import has_background
 from pixelwise.labels.targets import target_channels
 from pixelwise.networks.architectures import build
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import Machine
+from pixelwise.sampling.fingerprint import Fingerprint
+from pixelwise.sampling.patches import part_of_step
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
+from pixelwise.workflow.fit.select.foreground_threshold import filled_by_areas
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,
@@ -32,7 +33,6 @@ from pixelwise.workflow.planning.choices import (
 )
 from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, find_widest, say_width
-from pixelwise.workflow.training.parting import filled_by_areas
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.

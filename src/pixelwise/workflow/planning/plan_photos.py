@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from pixelwise.engine.machine import Machine
-from pixelwise.images.cases import DataOptions, Labelling
-from pixelwise.images.photo_fingerprint import PhotoFingerprint
+from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.networks.architectures import build_classifier
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import Machine
+from pixelwise.sampling.image_fingerprint import PhotoFingerprint
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from pixelwise.commit import commit_json
-from pixelwise.engine.cache import cache_folder, machine_facts
+from pixelwise.atomic_write import commit_json
 from pixelwise.errors import OutputFailed
+from pixelwise.runtimes.cache import cache_folder, machine_facts
 from pixelwise.workflow.config import Config
 
 MEASURING_SHARE = 0.05  # of a budget

@@ -5,15 +5,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.commit import commit_text
-from pixelwise.engine.exported import files_of
-from pixelwise.engine.model import Model
-from pixelwise.engine.streaming import StreamOptions, stream_image
+from pixelwise.atomic_write import commit_text
 from pixelwise.errors import Interrupted
-from pixelwise.images.files_zarr import is_zarr
-from pixelwise.images.stores import Compression, Format, result_path
-from pixelwise.images.windows import open_windows
+from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.streaming import StreamOptions, stream_image
+from pixelwise.io.label_writer import Compression, Format, result_path
+from pixelwise.io.windows import open_windows
+from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
+from pixelwise.runtimes.exported import files_of
 from pixelwise.workflow.prediction.results import Wishes
 from pixelwise.workflow.prediction.writing import write_table
 

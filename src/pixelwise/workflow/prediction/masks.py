@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelwise.engine.model import Decoding, Model, load_model_for_prediction
-from pixelwise.engine.overlap import in_order
-from pixelwise.engine.predictor import BATCH, Job
-from pixelwise.engine.tolerance import smallest_halo, with_geometry
+from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
-from pixelwise.images.cases import read_pixels
-from pixelwise.images.files import Image, probe
-from pixelwise.images.source_scale import source_scale
-from pixelwise.images.stores import check_format
-from pixelwise.images.windows import open_windows
+from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
+from pixelwise.inference.pipeline import in_order
+from pixelwise.inference.predictor import BATCH, Job
+from pixelwise.inference.segmentation_model import Decoding, Model, load_model_for_prediction
+from pixelwise.io.label_writer import check_format
+from pixelwise.io.read import Image, probe
+from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
+from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.results import Predictions, Wishes, check_free, name_images
 from pixelwise.workflow.prediction.writing import Saved, Written, write_classes

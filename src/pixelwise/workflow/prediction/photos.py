@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pixelwise.commit import commit
-from pixelwise.engine.photo_model import PhotoModel, load_photo_model
+from pixelwise.atomic_write import commit
+from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, PixelwiseError
-from pixelwise.images.cases import read_pixels
+from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.metrics.classification import most_probable
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.scoring.classification import most_probable
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.prediction.results import Predictions, Told, Wishes, check_free
 
 TABLE = "predictions.csv"

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pixelwise.commit import refused
+from pixelwise.atomic_write import refused
 from pixelwise.errors import BadImage, OutputFailed
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.confidence import Confidence
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
-from pixelwise.commit import commit, commit_json
-from pixelwise.engine.model import Prediction
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.files import Image, write_image, write_labels, write_mask
-from pixelwise.labels.measuring import ObjectRow, ObjectTable, measure
-from pixelwise.wording import counted
+from pixelwise.atomic_write import commit, commit_json
+from pixelwise.inference.segmentation_model import Prediction
+from pixelwise.io.read import Image, write_image, write_labels, write_mask
+from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure
+from pixelwise.model_file.recipe import Recipe
+from pixelwise.text import counted
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
 from pixelwise.workflow.prediction.results import Wishes
 

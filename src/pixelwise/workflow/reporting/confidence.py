@@ -34,7 +34,7 @@ def draw_confidence(tables: dict[str, Any], points: np.ndarray) -> list[tuple[st
     Parameters
     ----------
     tables : dict
-        Those before and after scaling; see `scoring.calibration.reliability`.
+        Those before and after scaling; see `metrics.calibration.reliability`.
     points : float array (images, 3)
         Predicted Dice, its lower bound (NaN where there is none) and the true one of each image.
 

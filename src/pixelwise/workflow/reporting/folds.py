@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.score_names import words

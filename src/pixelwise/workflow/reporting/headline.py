@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.wording import command, counted
+from pixelwise.text import command, counted
 from pixelwise.workflow.headline import Claim, KeyNumber, by_name, headline
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.engine.model import Model, load_model_for_prediction
-from pixelwise.engine.recipe import Recipe
-from pixelwise.images.cases import Labelling, read_labels, read_pixels
-from pixelwise.images.files import png_bytes
-from pixelwise.images.records import has_background
+from pixelwise.datasets.dataset import Labelling, read_labels, read_pixels
+from pixelwise.datasets.records import has_background
+from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.io.read import png_bytes
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw

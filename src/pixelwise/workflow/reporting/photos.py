@@ -8,9 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.errors import PixelwiseError
-from pixelwise.images.files import png_bytes, read_image
+from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw

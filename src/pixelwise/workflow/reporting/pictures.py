@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pixelwise.errors import PixelwiseError
-from pixelwise.images.files import gif_bytes, read_image
-from pixelwise.labels.objects import overlap_table, renumber
+from pixelwise.io.read import gif_bytes, read_image
+from pixelwise.labels.label_image import overlap_table, renumber
 from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.painting import stretch
 

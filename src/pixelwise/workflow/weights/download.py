@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from pixelwise.commit import commit
+from pixelwise.atomic_write import commit
 from pixelwise.errors import BadWeights
 from pixelwise.progress import Advance, Progress
 

@@ -12,15 +12,15 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from pixelwise.engine.modelfile import Recipe, find_model_file, load_network
 from pixelwise.errors import BadOption, BadRun, BadWeights, nearest
+from pixelwise.model_file.model_file import Recipe, find_model_file, load_network
 from pixelwise.networks.architectures import CLASSIFIERS, NetworkOptions, build
 from pixelwise.networks.first_convolution import choose_adaptation
 from pixelwise.networks.models import Network
 from pixelwise.networks.published import LEDGER, find_published
 from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_encoder, read_weights
 from pixelwise.progress import Progress
-from pixelwise.wording import counted
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.scale import find_scale

@@ -11,19 +11,19 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from pixelwise.engine.machine import look_at_machine
-from pixelwise.engine.modelfile import save_model
-from pixelwise.engine.recipe import Recipe
+from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
-from pixelwise.images.cases import DataOptions
-from pixelwise.images.photos import PhotoOptions
-from pixelwise.images.views import View
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import save_model
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import CLASSIFIERS, build_classifier, published_options, published_size
 from pixelwise.networks.models import Classifier
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_network
-from pixelwise.wording import counted
+from pixelwise.runtimes.machine import look_at_machine
+from pixelwise.sampling.resize_crop import View
+from pixelwise.sampling.whole_images import PhotoOptions
+from pixelwise.text import counted
 from pixelwise.workflow.config import Config, override, parse_assignments, with_settings
 from pixelwise.workflow.environment import describe_environment
 from pixelwise.workflow.run import Run

@@ -8,10 +8,10 @@ black.
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.engine.modelfile import Recipe
-from pixelwise.images.preprocess import Normalisation
+from pixelwise.model_file.model_file import Recipe
 from pixelwise.networks.first_convolution import adapt_statistics
 from pixelwise.networks.weights import Origin
+from pixelwise.sampling.normalise import Normalisation
 from pixelwise.workflow.config import Config
 
 Range = tuple[float, float]

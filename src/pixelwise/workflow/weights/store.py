@@ -15,13 +15,13 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from pixelwise.commit import commit_bytes, commit_json
-from pixelwise.engine.cache import cache_folder
-from pixelwise.engine.pickled import read_pickled
+from pixelwise.atomic_write import commit_bytes, commit_json
 from pixelwise.errors import BadWeights
+from pixelwise.model_file.torch_pickle import read_pickled
 from pixelwise.networks.published import Published
 from pixelwise.networks.weights import Origin
 from pixelwise.progress import Progress
+from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.weights.download import download
 
 BLOCK = 2**20

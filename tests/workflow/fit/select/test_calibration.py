@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.images.files import write_image
-from pixelwise.images.synthetic import write_demo
-from pixelwise.labels.tempering import UNSCALED, Temperatures
-from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import (
+from pixelwise.datasets.synthetic import write_demo
+from pixelwise.io.read import write_image
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
+from pixelwise.metrics.calibration import (
     expected_calibration_error,
     find_temperature,
     logits_of,
     reliability,
     tempered,
 )
-from pixelwise.workflow.train import train
-from pixelwise.workflow.training import calibrating
-from pixelwise.workflow.training.calibrating import (
+from pixelwise.model_file.model_file import read_recipe
+from pixelwise.progress import Progress
+from pixelwise.workflow.fit.select import calibration
+from pixelwise.workflow.fit.select.calibration import (
     Seen,
     calibrate,
     fit_temperatures,
     two_are_better,
 )
+from pixelwise.workflow.train import train
 from tiny import make_recipe
 
 SMALL = (
@@ -59,7 +59,7 @@ def test_temperature_and_margin_of_drawn_images() -> None:
 
 
 def test_some_pixels_of_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrating, "MOST_FITTED", 2 * 6000)
+    monkeypatch.setattr(calibration, "MOST_FITTED", 2 * 6000)
     assert calibrate([seen(seed) for seed in range(12)], make_recipe()).temperatures.sure == pytest.approx(2, rel=0.15)
 
 

@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.images.cases import DataOptions, understand
-from pixelwise.images.files import write_image
+from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.read import write_image
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits
+from pixelwise.metrics.boundaries import rand_information
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.boundaries import rand_information
-from pixelwise.workflow.train import train
-from pixelwise.workflow.training import looking, parting
-from pixelwise.workflow.training.looking import Looked
-from pixelwise.workflow.training.parting import (
+from pixelwise.workflow.fit.select import foreground_threshold, validation_predictions
+from pixelwise.workflow.fit.select.foreground_threshold import (
     Parted,
     choose_parting,
     choose_parting_of_model,
     parted_by_lines,
     score_parting,
 )
+from pixelwise.workflow.fit.select.validation_predictions import Looked
+from pixelwise.workflow.train import train
 from tiny import make_recipe, write_model
 
 SIDE, CELL = 128, 16
@@ -192,7 +192,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
     recipe = replace(recipe, normalisation=replace(recipe.normalisation, kind="none"))
     path = tmp_path / "model.safetensors"
     write_model(path, recipe)
-    monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
+    monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
     target = read_recipe(path).target
@@ -218,7 +218,7 @@ def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "model.safetensors"
     recipe = make_recipe("binary")
     write_model(path, replace(recipe, normalisation=replace(recipe.normalisation, kind="none")))
-    monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
+    monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=seconds, progress=Progress())
     assert ("1 validation image " if seconds < 1 else "3 validation images ") in told
@@ -242,8 +242,8 @@ def test_as_many_images_are_looked_at_as_leave_time_for_trials(
 ) -> None:
     write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
     write_model(tmp_path / "model.safetensors", make_recipe("binary"))
-    monkeypatch.setattr(parting, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
-    monkeypatch.setattr(parting, "time", Ticking())
+    monkeypatch.setattr(foreground_threshold, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     told = choose_parting_of_model(
         tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()

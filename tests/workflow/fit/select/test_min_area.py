@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.images.cases import DataOptions, understand
-from pixelwise.images.files import write_image
+from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.read import write_image
+from pixelwise.labels.postprocess import drop_crumbs
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.labels.tidying import drop_crumbs
+from pixelwise.metrics.semantic import class_scores, confusion
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.semantic import class_scores, confusion
-from pixelwise.workflow.train import train
-from pixelwise.workflow.training import looking
-from pixelwise.workflow.training.areas import (
+from pixelwise.workflow.fit.select import validation_predictions
+from pixelwise.workflow.fit.select.min_area import (
     Areas,
     Chosen,
     choose_areas,
@@ -24,6 +23,7 @@ from pixelwise.workflow.training.areas import (
     find_areas,
     may_choose,
 )
+from pixelwise.workflow.train import train
 from tiny import make_recipe, write_model
 
 CLASSES = 3
@@ -145,7 +145,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, mo
     recipe = replace(recipe, normalisation=plain, classes=("background", "hole", "crack"))
     path = tmp_path / "model.safetensors"
     write_model(path, recipe)
-    monkeypatch.setattr(looking, "TorchRuntime", lambda *_: by_brightness)
+    monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     options = DataOptions(classes=("background=0", "hole=1", "crack=2"))
     dataset = understand(tmp_path / "tiles", options, 0, Progress())
     told = choose_areas_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())

@@ -9,20 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.engine.model import load_model_for_prediction
-from pixelwise.engine.modelfile import read_recipe
-from pixelwise.images.cases import DataOptions, read_labels, read_pixels, understand
-from pixelwise.images.synthetic import draw_cells, write_demo
-from pixelwise.labels.decoding import decode
+from pixelwise.datasets.dataset import DataOptions, read_labels, read_pixels, understand
+from pixelwise.datasets.synthetic import draw_cells, write_demo
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, edge_distance, encode
+from pixelwise.metrics.instance import match, mean_average_precision
+from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Progress
-from pixelwise.scoring.instance import match, mean_average_precision
+from pixelwise.workflow.fit.segmentation_task import MaskCourse
+from pixelwise.workflow.fit.select import object_thresholds
+from pixelwise.workflow.fit.select.object_thresholds import Look, Tuning, seconds_to_tune, tune
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
-from pixelwise.workflow.training import tuning
-from pixelwise.workflow.training.mask_course import MaskCourse
-from pixelwise.workflow.training.tuning import Look, Tuning, seconds_to_tune, tune
 
 BOUNDARY = TargetOptions(kind="boundary", min_area=2)
 
@@ -69,7 +69,7 @@ def test_what_is_chosen_is_never_worse_than_what_was_planned(
     said = planned if kind == "distance" else BOUNDARY  # channels 0 and 1 do for components
     looks = [unsure(seed + more, said, noise, side=96) for more in range(2)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "LEAST_OBJECTS", 1)
+        patch.setattr(object_thresholds, "LEAST_OBJECTS", 1)
         found = tune(looks, planned)
     assert found is not None
     assert found.after >= found.before
@@ -101,7 +101,7 @@ def test_what_is_fixed_stays_and_a_small_gain_is_no_reason(monkeypatch: pytest.M
     assert tune(looks, BOUNDARY, fixed=("min_area", "seed_threshold", "foreground_threshold")) == Tuning(
         target=BOUNDARY, before=found.before, after=found.before, images=3, objects=found.objects
     )
-    monkeypatch.setattr(tuning, "LEAST_GAIN", 1.0)
+    monkeypatch.setattr(object_thresholds, "LEAST_GAIN", 1.0)
     same = tune(looks, BOUNDARY)
     assert same is not None
     assert same.target == BOUNDARY
@@ -112,7 +112,7 @@ def test_few_objects_choose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < len(np.unique(look.truth)) - 1 < 50
     assert tune([look], BOUNDARY) is None
     assert tune([], BOUNDARY) is None
-    monkeypatch.setattr(tuning, "LEAST_OBJECTS", 1)  # control
+    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 1)  # control
     assert tune([look], BOUNDARY) is not None
 
 
@@ -179,7 +179,7 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
 def test_a_training_writes_what_it_chose_into_the_model_file(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(tuning, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
     run, listener = learn(cells, tmp_path / "run", f"target.kind={kind}")
     recipe, planned = read_recipe(run.model_path), run.config.target
     assert recipe.target.kind == planned.kind == kind
@@ -215,7 +215,7 @@ def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_pa
 def test_the_last_weights_win_where_they_find_objects_better(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
     score, asked = MaskCourse.score, []
 
     def upside_down(course: MaskCourse, network: torch.nn.Module) -> float:

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.runtime_torch import TorchRuntime
 from pixelwise.geometry.symmetries import SYMMETRIES, turned
-from pixelwise.images.preprocess import Normalisation, intensity_scale
-from pixelwise.scoring.semantic import class_scores, confusion
-from pixelwise.workflow.training.material import Piece
-from pixelwise.workflow.training.turns import COUNTS, ORDER, Average, Tally, compare, describe_averages
-from pixelwise.workflow.training.validation import Validation, make_palette
+from pixelwise.inference.predictor import Predictor
+from pixelwise.metrics.semantic import class_scores, confusion
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Normalisation, intensity_scale
+from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, Average, Tally, compare, describe_averages
+from pixelwise.workflow.fit.training_data import Piece
+from pixelwise.workflow.fit.validation import Validation, make_palette
 from tiny import make_recipe
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.images.cases import understand
-from pixelwise.images.synthetic import write_demo
+from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.synthetic import write_demo
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
-from pixelwise.workflow.training import looking
-from pixelwise.workflow.training.looking import Looked, look_at_validation, seconds_to_look
+from pixelwise.workflow.fit.select import validation_predictions
+from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation, seconds_to_look
 from tiny import make_recipe
 
 
@@ -34,7 +34,7 @@ def cells(tmp_path: Path) -> Path:
 def test_time_is_a_share_of_the_budget() -> None:
     assert seconds_to_look(None) is None
     assert seconds_to_look(600.0) == pytest.approx(12)
-    assert seconds_to_look(1e6) == looking.SECONDS
+    assert seconds_to_look(1e6) == validation_predictions.SECONDS
 
 
 def test_every_validation_image_is_predicted(cells: Path) -> None:
@@ -47,7 +47,7 @@ def test_every_validation_image_is_predicted(cells: Path) -> None:
 
 def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(looks(cells, seconds=0.0)) == 1
-    monkeypatch.setattr(looking, "MOST_PIXELS", 64 * 64 + 1)
+    monkeypatch.setattr(validation_predictions, "MOST_PIXELS", 64 * 64 + 1)
     assert len(looks(cells)) == 2
-    monkeypatch.setattr(looking, "SIDE", 40)
+    monkeypatch.setattr(validation_predictions, "SIDE", 40)
     assert {look.truth.shape for look in looks(cells)} == {(40, 40)}

@@ -1,7 +1,7 @@
 """Calibrating: after training, validation images say how sure the probabilities may be, and what they promise.
 
 Into the model file go the temperature that logits are divided by, or two where images that were left out say so, and
-how far the Dice of an image may lie below the promised one (`scoring.calibration`). None of it changes a mask.
+how far the Dice of an image may lie below the promised one (`metrics.calibration`). None of it changes a mask.
 Validation images have chosen the weights and thresholds before, so that they look a little better than new ones;
 `evaluate` on a test part tells by how much.
 """
@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float16, Integer
 
-from pixelwise.engine.modelfile import Recipe, load_network, save_model
-from pixelwise.images.cases import Dataset
-from pixelwise.labels.decoding import decode
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import IGNORE, class_channels, encode
-from pixelwise.labels.tempering import UNSCALED, Temperatures
-from pixelwise.progress import Progress
-from pixelwise.scoring.calibration import (
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
+from pixelwise.metrics.calibration import (
     dice_margin,
     expected_calibration_error,
     find_temperature,
@@ -29,9 +27,11 @@ from pixelwise.scoring.calibration import (
     reliability,
     tempered,
 )
-from pixelwise.wording import counted
+from pixelwise.model_file.model_file import Recipe, load_network, save_model
+from pixelwise.progress import Progress
+from pixelwise.text import counted
 from pixelwise.workflow.confidence import promise, true_dice
-from pixelwise.workflow.training.looking import Looked, look_at_validation
+from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation
 
 MOST_KEPT = 2**24  # probabilities of all images together
 MOST_FITTED = 2**22  # probabilities that the temperature is found with
@@ -194,7 +194,7 @@ def calibrate_model(
         How pages of images are read.
     device : str
     seconds : float or None
-        See `looking.seconds_to_look`; more only by the image that was begun.
+        See `validation_predictions.seconds_to_look`; more only by the image that was begun.
     progress : Progress
     """
     network, recipe = load_network(path)

@@ -2,8 +2,9 @@
 
 Cells that fill an image are told apart by the membranes between them, and a gap of one pixel makes one cell of two. The
 most probable class says nothing of that: it is right for most pixels, and leaves gaps. So two ways to close them are
-compared on validation images by V_rand (`scoring.boundaries`), as far as the Dice allows: a higher threshold, which
-makes every line thicker, and a split of areas by a watershed (`labels.splitting`), which adds lines in the gaps alone.
+compared on validation images by V_rand (`metrics.boundaries`), as far as the Dice allows: a higher threshold, which
+makes every line thicker, and a split of areas by a watershed (`labels.split_regions`), which adds lines in the gaps
+alone.
 """
 
 import time
@@ -16,15 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.engine.modelfile import load_network, save_model
-from pixelwise.images.cases import Dataset
-from pixelwise.labels.decoding import decode
-from pixelwise.labels.objects import components
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.labels.instances import decode
+from pixelwise.labels.label_image import components
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits
+from pixelwise.metrics.boundaries import rand_information
+from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
-from pixelwise.scoring.boundaries import rand_information
-from pixelwise.wording import counted
-from pixelwise.workflow.training.looking import Looked, look_at_validation
+from pixelwise.text import counted
+from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation
 
 CHOSEN = ("foreground_threshold", "split_threshold", "split_depth")  # of `TargetOptions`
 USUAL = TargetOptions().foreground_threshold
@@ -158,7 +159,7 @@ def choose_parting_of_model(
 ) -> str:
     """Choose how the areas of a model of masks are parted, and write it into its file; return what is told.
 
-    Parameters are those of `calibrating.calibrate_model`, and options of the target that stay as they are. With
+    Parameters are those of `calibration.calibrate_model`, and options of the target that stay as they are. With
     `seconds`, images are looked at as long as enough trials will fit, and trials begun as long as there is time.
     """
     network, recipe = load_network(path)

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
 
-from pixelwise.engine.modelfile import load_network, save_model
-from pixelwise.images.cases import Dataset
-from pixelwise.labels.decoding import decode
-from pixelwise.labels.objects import components
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.labels.instances import decode
+from pixelwise.labels.label_image import components
 from pixelwise.labels.targets import IGNORE, TargetOptions
+from pixelwise.metrics.semantic import mean_of
+from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
-from pixelwise.scoring.semantic import mean_of
-from pixelwise.wording import counted
-from pixelwise.workflow.training.looking import look_at_validation
+from pixelwise.text import counted
+from pixelwise.workflow.fit.select.validation_predictions import look_at_validation
 
 AREAS = (0, *(2**power for power in range(3, 14)))  # pixels
 QUANTILE = 0.1  # of the true areas of a class: only a tenth of them may be as small as what is dropped
@@ -120,7 +120,7 @@ def choose_areas_of_model(
 ) -> str:
     """Choose the smallest areas of a model of masks, and write them into its file; return what is told.
 
-    Parameters are those of `calibrating.calibrate_model`.
+    Parameters are those of `calibration.calibrate_model`.
     """
     network, recipe = load_network(path)
     looks = look_at_validation(

@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import Float, Integer
 from torch import nn
 
-from pixelwise.engine.modelfile import Recipe, load_network, save_model
-from pixelwise.images.cases import Dataset
-from pixelwise.labels.decoding import decode
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, floods
+from pixelwise.metrics.instance import match, mean_average_precision
+from pixelwise.model_file.model_file import Recipe, load_network, save_model
 from pixelwise.progress import Advance, Progress
-from pixelwise.scoring.instance import match, mean_average_precision
-from pixelwise.wording import counted
-from pixelwise.workflow.training.looking import predict_validation
+from pixelwise.text import counted
+from pixelwise.workflow.fit.select.validation_predictions import predict_validation
 
 CHANCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 AREAS = (0, 1, 2, 4, 8, 16)  # times the planned smallest area

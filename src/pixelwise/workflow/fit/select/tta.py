@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from pixelwise.engine.modelfile import load_network
 from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES
+from pixelwise.metrics.intervals import bootstrap
+from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
-from pixelwise.scoring.intervals import bootstrap
 
 # All symmetries, those of the smaller averages first: the sum after one, four and eight of them serves each average.
 ORDER = (*FLIPS, *(symmetry for symmetry in SYMMETRIES if symmetry not in FLIPS))

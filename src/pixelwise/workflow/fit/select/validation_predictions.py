@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from pixelwise.engine.predictor import Predictor
-from pixelwise.engine.recipe import Recipe
-from pixelwise.engine.runtime_torch import TorchRuntime
+from pixelwise.datasets.dataset import Dataset, read_labels, read_pixels
+from pixelwise.datasets.subsets import spread
 from pixelwise.geometry.symmetries import turned
-from pixelwise.images.cases import Dataset, read_labels, read_pixels
-from pixelwise.images.nested import spread
-from pixelwise.images.preprocess import Scale, intensity_scale
+from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
+from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.normalise import Scale, intensity_scale
 
 SECONDS = 60.0  # at most, of a budget
 BUDGET_SHARE = 0.02  # of a budget

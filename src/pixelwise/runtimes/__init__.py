@@ -1,0 +1,1 @@
+"""What computes a batch of tiles: PyTorch, ONNX Runtime, OpenVINO; chosen by measurement."""

@@ -1,0 +1,1 @@
+"""One training step and what it needs: losses, optimisers, schedule, fine-tuning, checkpoints."""

@@ -1,0 +1,1 @@
+"""What is chosen once a training has ended: thresholds, smallest areas, temperature, test-time augmentation."""
