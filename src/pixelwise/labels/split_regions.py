@@ -12,6 +12,14 @@ from jaxtyping import Bool, Integer, UInt8
 
 from pixelwise.labels.run_lengths import row_strips
 
+LEAST_AREAS = 50  # fewer decide by chance
+LEAST_SHARE = 0.5  # of the pixels: what fills less is parted by ground, not by lines
+
+
+def filled_by_areas(share: float, areas: int) -> bool:
+    """Tell whether a foreground with this share of the pixels, in so many areas, is one that lines part."""
+    return share > LEAST_SHARE and areas >= LEAST_AREAS
+
 
 def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray, "height width"]:
     """Return the pixels of `mask` whose Euclidean distance to the nearest pixel outside is above `depth` pixels.

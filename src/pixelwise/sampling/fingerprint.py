@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import label as label_equal
 
-from pixelwise.datasets.dataset import Case, Labelling, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
 from pixelwise.datasets.subsets import spread
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
@@ -140,6 +140,32 @@ def measure_fingerprint(
             found += parallel_map(measure, order[first : first + TOGETHER])
             advance(len(found) - first, "")
     return _of_all(_summarise(found, channels), len(cases))
+
+
+def measure_orientation(dataset: Dataset, most: int = 64) -> float:
+    """Measure on at most `most` training masks whether the pictures have an up and a down.
+
+    Returns
+    -------
+    float
+        Total variation distance between the class shares of the upper and of the lower third of the masks:
+        0 when classes lie everywhere alike, 1 when none occurs in both. Objects count as one class.
+    """
+    cases = dataset.part("train")
+    above, below = np.zeros(256), np.zeros(256)
+    for case in cases[:: max(1, len(cases) // most)]:
+        if case.mask is None:
+            continue
+        labels = read_labels(case.mask, dataset.labelling)
+        if dataset.labelling.task == "instance":
+            labels = (labels > 0).astype(np.int32)
+        third = max(1, labels.shape[0] // 3)
+        above += np.bincount(labels[:third].ravel(), minlength=256)[:256]
+        below += np.bincount(labels[-third:].ravel(), minlength=256)[:256]
+    above[IGNORE] = below[IGNORE] = 0
+    if above.sum() == 0 or below.sum() == 0:
+        return 0.0
+    return float(np.abs(above / above.sum() - below / below.sum()).sum() / 2)
 
 
 def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:

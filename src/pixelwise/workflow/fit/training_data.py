@@ -11,7 +11,7 @@ import numpy as np
 
 from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
 from pixelwise.errors import BadDataset
-from pixelwise.labels.targets import IGNORE, TargetOptions, border_weights, edge_distance, encode, target_objects
+from pixelwise.labels.targets import TargetOptions, border_weights, edge_distance, encode, target_objects
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
@@ -70,32 +70,6 @@ def halve(piece: Piece, counts: Sequence[int]) -> Piece:
     weights, distances = maps
     target = halve_target(piece.target, counts)
     return Piece(piece.name, halve_image(piece.pixels), target, piece.scale, weights, distances)
-
-
-def measure_orientation(dataset: Dataset, most: int = 64) -> float:
-    """Measure on at most `most` training masks whether the pictures have an up and a down.
-
-    Returns
-    -------
-    float
-        Total variation distance between the class shares of the upper and of the lower third of the masks:
-        0 when classes lie everywhere alike, 1 when none occurs in both. Objects count as one class.
-    """
-    cases = dataset.part("train")
-    above, below = np.zeros(256), np.zeros(256)
-    for case in cases[:: max(1, len(cases) // most)]:
-        if case.mask is None:
-            continue
-        labels = read_labels(case.mask, dataset.labelling)
-        if dataset.labelling.task == "instance":
-            labels = (labels > 0).astype(np.int32)
-        third = max(1, labels.shape[0] // 3)
-        above += np.bincount(labels[:third].ravel(), minlength=256)[:256]
-        below += np.bincount(labels[-third:].ravel(), minlength=256)[:256]
-    above[IGNORE] = below[IGNORE] = 0
-    if above.sum() == 0 or below.sum() == 0:
-        return 0.0
-    return float(np.abs(above / above.sum() - below / below.sum()).sum() / 2)
 
 
 def _read_piece(

@@ -13,6 +13,7 @@ import torch
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
+from pixelwise.labels.split_regions import filled_by_areas
 from pixelwise.labels.targets import target_channels
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.machine import Machine
@@ -20,7 +21,6 @@ from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.sampling.patches import part_of_step
 from pixelwise.text import counted
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
-from pixelwise.workflow.fit.select.foreground_threshold import filled_by_areas
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,

@@ -13,13 +13,12 @@ from pixelwise.labels.targets import class_channels
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import Machine, use_threads
-from pixelwise.sampling.fingerprint import measure_fingerprint
+from pixelwise.sampling.fingerprint import measure_fingerprint, measure_orientation
 from pixelwise.sampling.image_fingerprint import measure_photos
 from pixelwise.sampling.patches import part_of_step
 from pixelwise.text import counted
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.fit.training_data import measure_orientation
 from pixelwise.workflow.planning.choices import Limit, propose_seconds, threads_of_step
 from pixelwise.workflow.planning.plan_masks import Ground, make_plan
 from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan

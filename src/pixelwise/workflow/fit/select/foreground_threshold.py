@@ -20,6 +20,7 @@ from jaxtyping import Integer
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.label_image import components
+from pixelwise.labels.split_regions import LEAST_AREAS, filled_by_areas
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits
 from pixelwise.metrics.boundaries import rand_information
 from pixelwise.model_file.model_file import load_network, save_model
@@ -35,8 +36,6 @@ SPLIT_CHANCES = (0.9, 0.95, 0.98)
 SPLIT_DEPTHS = (7, 5, 9, 3)  # pixels; the first is what thresholds are tried with
 # In this order, each with the best so far; thresholds once more, because another depth may want another one.
 SPLIT_GRID = (("split_threshold", SPLIT_CHANCES), ("split_depth", SPLIT_DEPTHS), ("split_threshold", SPLIT_CHANCES))
-LEAST_AREAS = 50  # fewer decide by chance
-LEAST_SHARE = 0.5  # of the pixels: what fills less is parted by ground, not by lines
 LEAST_GAIN = 0.005  # of V_rand: smaller gains are noise, and the most probable class is the better guess
 LOSS = 0.01  # of the Dice of the foreground, at most: what is parted better has to stay the same areas
 LOOKING_SHARE = 1 / 2  # of the time: the rest is for choosing
@@ -219,8 +218,3 @@ def parted_by_lines(
         return False
     areas = sum(int(components(one == 1, corners=False).max(initial=0)) for one in targets)
     return filled_by_areas(share, areas)
-
-
-def filled_by_areas(share: float, areas: int) -> bool:
-    """Tell whether a foreground with this share of the pixels, in so many areas, is one that lines part."""
-    return share > LEAST_SHARE and areas >= LEAST_AREAS
