@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pixelwise.active_learning.forecast import forecast
     from pixelwise.datasets.dataset import DataOptions
     from pixelwise.errors import PixelwiseError
+    from pixelwise.version import __version__
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pixelwise.workflow.run import Run
     from pixelwise.workflow.train import train
     from pixelwise.workflow.verify import verify
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DataOptions",
@@ -43,6 +42,7 @@ __all__ = [
 _PLACES = {
     "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
+    "__version__": "pixelwise.version",
     "Run": "pixelwise.workflow.run",
     "demo": "pixelwise.workflow.demo",
     "evaluate": "pixelwise.workflow.evaluate",
