@@ -27,13 +27,12 @@ from pixelwise.training.fine_tuning import frozen_steps
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.fit.batches import Batches
 from pixelwise.workflow.fit.messages import say_frozen, say_length
-from pixelwise.workflow.fit.open_task import open_course
 from pixelwise.workflow.fit.pacing import make_pacing
 from pixelwise.workflow.fit.processor import ProcessorMeter
 from pixelwise.workflow.fit.select.tta import affordable, describe_averages, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
 from pixelwise.workflow.fit.state import State
-from pixelwise.workflow.fit.training_task import Lesson
+from pixelwise.workflow.fit.training_task import Lesson, open_course
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from

@@ -5,10 +5,16 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.geometry.sizes import Geometry
 from pixelwise.model_file.model_file import Recipe
+from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
+from pixelwise.workflow.fit.classification_task import PhotoCourse
+from pixelwise.workflow.fit.segmentation_task import MaskCourse
 from pixelwise.workflow.fit.select.tta import Average
+from pixelwise.workflow.run import Run
 
 
 @runtime_checkable
@@ -114,3 +120,9 @@ class Course(Protocol):
     def recipe(self, score: float, step: int) -> Recipe:
         """Return everything that prediction needs besides the weights."""
         ...
+
+
+def open_course(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> Course:
+    """Read the material of a run into memory, for the loop that trains on it."""
+    kind = PhotoCourse if dataset.labelling.task == "classification" else MaskCourse
+    return kind(run, dataset, geometry, device, progress)
