@@ -28,10 +28,9 @@ from pixelwise.training.learner import Learner
 from pixelwise.workflow.fit.batches import Batches
 from pixelwise.workflow.fit.messages import say_frozen, say_length
 from pixelwise.workflow.fit.pacing import make_pacing
-from pixelwise.workflow.fit.processor import ProcessorMeter
 from pixelwise.workflow.fit.select.tta import affordable, describe_averages, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
-from pixelwise.workflow.fit.state import State
+from pixelwise.workflow.fit.state import ProcessorMeter, State
 from pixelwise.workflow.fit.training_task import Lesson, open_course
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run

@@ -2,9 +2,8 @@
 
 import pytest
 
-from pixelwise.workflow.fit import processor
-from pixelwise.workflow.fit.processor import LEAST_SHARE, ProcessorMeter
-from pixelwise.workflow.fit.state import State
+from pixelwise.workflow.fit import state as processor
+from pixelwise.workflow.fit.state import LEAST_SHARE, ProcessorMeter, State
 
 
 class Machine:
