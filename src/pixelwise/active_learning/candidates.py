@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.dataset import Case, find_images, read_pixels
+from pixelwise.datasets.folder_layout import find_unmasked
 from pixelwise.datasets.image_features import appearance
 from pixelwise.datasets.records import DataOptions, Dataset
 from pixelwise.datasets.subsets import spread
-from pixelwise.datasets.unlabelled import find_unmasked
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.labels.targets import class_channels

@@ -9,7 +9,7 @@ whose names say nothing but whose files have the same names (StarDist, SegNet an
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pixelwise.datasets.folder_names import Role, looks_like_masks, natural, pairing_name, read_folder_name
@@ -293,3 +293,21 @@ def _twins(folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
         names = printable("/".join(images.way)), printable("/".join(masks.way))
         notes.told.append(f"{names[0]} is taken as images and {names[1]} as masks (--images, --masks).")
     return list(folders)
+
+
+def find_unmasked(root: Path, options: DataOptions) -> list[Path]:
+    """List the images of a data set that the door leaves aside because they have no mask, in natural order.
+
+    Nothing is decoded. Images of a test part without any mask are not among them: they are there to be predicted.
+
+    Raises
+    ------
+    BadDataset
+        `root` is no folder, or holds no picture.
+    """
+    layout = read_layout(root, replace(options, allow_missing=False))
+    missing = {problem.file for problem in layout.problems if problem.kind == "missing mask"}
+    if not missing:
+        return []
+    found = [path for path in root.rglob("*") if is_picture(path.name) and printable(path.relative_to(root)) in missing]
+    return sorted(found, key=lambda path: natural(str(path.relative_to(root))))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from drawn import image, mask, pairs, save
+from pixelwise.datasets.folder_layout import find_unmasked
 from pixelwise.datasets.records import DataOptions
-from pixelwise.datasets.unlabelled import find_unmasked
 
 
 def test_images_without_a_mask_are_found_in_natural_order(tmp_path: Path) -> None:
