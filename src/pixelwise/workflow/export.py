@@ -16,9 +16,9 @@ from pixelwise.model_file.model_file import find_model_file, load_model
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Console, Progress
 from pixelwise.text import counted
-from pixelwise.workflow.evaluation.image_samples import read_photo_samples
-from pixelwise.workflow.evaluation.mask_samples import read_mask_samples
+from pixelwise.workflow.evaluation.masks import read_mask_samples
 from pixelwise.workflow.evaluation.parts import divide, joined, understand
+from pixelwise.workflow.evaluation.photos import read_photo_samples
 from pixelwise.workflow.run import Run
 
 Item = TypeVar("Item")

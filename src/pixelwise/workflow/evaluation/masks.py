@@ -1,6 +1,6 @@
 """Evaluate, of masks: each image is predicted and compared with its mask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ import numpy as np
 from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
 from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset
+from pixelwise.exporters.samples import Sample
 from pixelwise.inference.segmentation_model import Model, Prediction
-from pixelwise.model_file.model_file import Recipe
+from pixelwise.labels.targets import encode
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
 from pixelwise.text import counted
 from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
@@ -117,3 +119,20 @@ def agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:
         raise BadDataset(expected, ", ".join(labelling.classes), mend, root)
     task = "binary" if len(recipe.classes) <= 2 else "multiclass"
     return replace(labelling, task=task, classes=recipe.classes, values=recipe.values, colours=recipe.colours)
+
+
+def read_mask_samples(recipe: Recipe, dataset: Dataset, cases: Sequence[Case], pages: int | None) -> Iterator[Sample]:
+    """Read labelled images one by one.
+
+    Raises
+    ------
+    BadDataset
+        The masks have another task or other classes than the model.
+    BadImage
+        A file cannot be read.
+    """
+    labelling = agree(recipe, dataset.labelling, dataset.root)
+    for case in cases:
+        if case.mask is not None:
+            truth = encode(read_labels(case.mask, labelling), recipe.target)
+            yield Sample(read_pixels(case.image, recipe.channels, pages).pixels, truth)

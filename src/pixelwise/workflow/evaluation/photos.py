@@ -1,6 +1,6 @@
 """Evaluate, of whole-image classes: the class of each image is told and compared with its folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
@@ -10,10 +10,13 @@ from jaxtyping import Float32, Int64
 
 from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.errors import BadDataset
+from pixelwise.exporters.samples import Sample
 from pixelwise.inference.classification_model import PhotoModel
 from pixelwise.metrics.calibration import tempered
+from pixelwise.model_file.recipe import Recipe
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
+from pixelwise.sampling.resize_crop import View, fit
 from pixelwise.workflow.evaluation.confidence import judge_photos, unscaled
 from pixelwise.workflow.evaluation.photo_scores import summarise_photos
 
@@ -96,3 +99,22 @@ def agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
 
 def _look(case: Case, *, model: PhotoModel, pages: int | None) -> np.ndarray:
     return model.look(read_pixels(case.image, model.recipe.channels, pages).pixels)
+
+
+def read_photo_samples(
+    recipe: Recipe, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
+) -> Iterator[Sample]:
+    """Read photos one by one.
+
+    Raises
+    ------
+    BadDataset
+        There are masks instead of class folders, or folders that the model knows no class for.
+    BadImage
+        A file cannot be read.
+    """
+    index = agree(recipe.classes, dataset)
+    for case in cases:
+        if case.class_index is not None:
+            pixels = fit(read_pixels(case.image, recipe.channels, pages).pixels, view.shorter)
+            yield Sample(pixels, np.array(index[case.class_index], np.int64))

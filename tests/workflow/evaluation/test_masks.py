@@ -11,7 +11,7 @@ from exports import draw_photos
 from pixelwise.datasets.dataset import DataOptions, examine
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
-from pixelwise.workflow.evaluation.mask_samples import read_mask_samples
+from pixelwise.workflow.evaluation.masks import read_mask_samples
 from tiny import make_recipe
 
 

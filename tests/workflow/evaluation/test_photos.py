@@ -11,7 +11,7 @@ from pixelwise.datasets.dataset import DataOptions, examine, read_pixels
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View, fit
-from pixelwise.workflow.evaluation.image_samples import read_photo_samples
+from pixelwise.workflow.evaluation.photos import read_photo_samples
 from tiny import make_photo_recipe
 
 
