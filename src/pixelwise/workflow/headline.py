@@ -6,13 +6,31 @@ from typing import Any
 
 from pixelwise.datasets.records import has_background
 from pixelwise.text import counted
-from pixelwise.workflow.score_names import words
 
 Interval = tuple[float, float] | None
 PLAIN_NAMES = ("object", "foreground", "1", "255", "true", "yes")  # say no more than "foreground" does
 NOTES = {
     "val": "The validation images also chose the weights, so these numbers are a little too high. A test split is not.",
     "train": "These are the training images: how the model does on new ones is not known from them.",
+}
+WORDS = {
+    "mean_ap": "mean AP",
+    "mean_ap_pooled": "mean AP, all objects",
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "seg": "SEG",
+    "mean_dice": "mean Dice",
+    "v_rand": "V_rand",
+    "v_info": "V_info",
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "count_error_mean": "mean error of the count",
+    "count_error_mean_absolute": "mean absolute error of the count",
+    "precision_50": "precision at IoU 0.5",
+    "recall_50": "recall at IoU 0.5",
+    "objects_true": "objects in the truth",
+    "objects_predicted": "objects predicted",
 }
 
 
@@ -198,3 +216,8 @@ def _plain_interval(interval: Sequence[float] | None) -> str:
 
 def _two_digits(value: float) -> str:
     return f"{value:.2f}"
+
+
+def words(key: str) -> str:
+    """Write the name of a score or a fact for people."""
+    return WORDS.get(key, key.replace("_", " "))

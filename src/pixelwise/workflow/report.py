@@ -10,6 +10,7 @@ from pixelwise.model_file.model_file import read_recipe
 from pixelwise.progress import Console, Progress
 from pixelwise.text import counted
 from pixelwise.workflow.config import settings
+from pixelwise.workflow.headline import words
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.confidence import confidence_section
@@ -19,7 +20,6 @@ from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
 from pixelwise.workflow.reporting.photos import photo_cases, photo_mistakes, photo_scores
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.score_names import words
 from pixelwise.workflow.summary import validation_score
 
 CONFIDENCE = "Do the probabilities hold?"

@@ -4,8 +4,7 @@ from typing import Any
 
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.text import counted
-from pixelwise.workflow.headline import headline
-from pixelwise.workflow.score_names import words
+from pixelwise.workflow.headline import headline, words
 
 ECE_GOOD = 0.02  # probabilities that are off by no more, on average, are said to hold
 BOUND_SLACK = 0.05  # of the share of images that a bound is meant for: so far a set of some hundred moves by chance

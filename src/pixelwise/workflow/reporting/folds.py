@@ -3,9 +3,9 @@
 from typing import Any
 
 from pixelwise.text import counted
+from pixelwise.workflow.headline import words
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.score_names import words
 
 
 def fold_table(run: Run) -> list[str]:

@@ -13,12 +13,12 @@ from pixelwise.io.read import png_bytes
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Progress
 from pixelwise.text import counted
+from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.page import attempt, empty_classes
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.score_names import words
 
 BEST, WORST = 2, 2  # cases shown of each, beside the median one
 

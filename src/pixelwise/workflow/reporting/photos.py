@@ -11,10 +11,10 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import counted
+from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
-from pixelwise.workflow.score_names import words
 
 MISTAKES = 21
 RIGHT = 7  # right images shown at each end
