@@ -11,7 +11,7 @@ import torch
 
 from cifar_peer import make_peer
 from pixelwise.cli import main
-from pixelwise.cli.flags import numbers
+from pixelwise.cli.options import numbers
 from pixelwise.errors import BadOption
 from pixelwise.model_file.model_file import read_recipe
 from pixelwise.networks.weights import read_weights

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from pixelwise.cli.flags import data_options
 from pixelwise.cli.options import (
     AllowDuplicates,
     AllowMissing,
@@ -21,6 +20,7 @@ from pixelwise.cli.options import (
     SkipBad,
     Task,
     ValShare,
+    data_options,
     show,
 )
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from pixelwise.cli.flags import data_options
 from pixelwise.cli.options import (
     SOME_FAILED,
     AllowDuplicates,
@@ -25,6 +24,7 @@ from pixelwise.cli.options import (
     SkipBad,
     Task,
     ValShare,
+    data_options,
     show,
 )
 from pixelwise.errors import BadOption

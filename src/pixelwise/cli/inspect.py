@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pixelwise.cli.browser import open_page
-from pixelwise.cli.flags import data_options
 from pixelwise.cli.options import (
     AllowDuplicates,
     AllowMissing,
@@ -22,6 +20,8 @@ from pixelwise.cli.options import (
     SkipBad,
     Task,
     ValShare,
+    data_options,
+    open_page,
     show,
 )
 from pixelwise.errors import BadOption, PixelwiseError

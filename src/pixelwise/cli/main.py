@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelwise.cli.browser import open_page
 from pixelwise.cli.export import add_export_commands
-from pixelwise.cli.flags import data_options as _options
-from pixelwise.cli.flags import large_compression, large_format, names, numbers
 from pixelwise.cli.forecast import add_forecast_command
 from pixelwise.cli.inspect import add_looking_commands
 from pixelwise.cli.options import (
@@ -40,8 +37,14 @@ from pixelwise.cli.options import (
     SkipBad,
     Task,
     ValShare,
+    large_compression,
+    large_format,
+    names,
+    numbers,
+    open_page,
     show,
 )
+from pixelwise.cli.options import data_options as _options
 from pixelwise.cli.overview import PURPOSE, overview, version
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.parallel import let_idle_threads_sleep

@@ -1,9 +1,17 @@
-"""What the commands share: flags that mean the same everywhere, and how a result is printed."""
+"""What the commands share: their flags, the options records that flags become, and how a result is shown.
+
+Heavy modules are imported when a command needs them.
+"""
 
 import json
-from typing import Annotated, Any
+import webbrowser
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
+
+from pixelwise.errors import BadOption
 
 SOME_FAILED = 3  # exit code: some images could not be read or predicted, the others were
 
@@ -31,3 +39,95 @@ Runtime = Annotated[str, typer.Option(help="auto, torch, onnx, openvino, torch-b
 def show(value: dict[str, Any], as_json: bool, text: str) -> None:
     """Print the result: one JSON object, or text for people."""
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text)
+
+
+def data_options(given: dict[str, Any]) -> Any:
+    """Return DataOptions from the flags of a command; None when none was given."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from pixelwise.datasets.records import DataOptions
+
+    values = {f.name: given[f.name] for f in fields(DataOptions) if f.name in given}
+    if isinstance(values.get("classes"), str):
+        values["classes"] = names(values["classes"])
+    values = {name: value for name, value in values.items() if value is not None}
+    try:
+        options = TypeAdapter(DataOptions).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        expected = first["msg"].removeprefix("Input should be ")
+        raise BadOption(f"--{name} to be {expected}", f"`{first['input']}`", f"Change --{name}.") from error
+    return None if options == DataOptions() else options
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Read names with commas between them.
+
+    Examples
+    --------
+    >>> names("cat, dog,")
+    ('cat', 'dog')
+    """
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def numbers(flag: str, text: str | None) -> tuple[float, ...]:
+    """Read numbers with commas between them.
+
+    Raises
+    ------
+    BadOption
+        A word is no number.
+    """
+    try:
+        return tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        raise BadOption(f"{flag} as numbers with commas", f"`{text}`", "Write for example 0.5,0.5,0.5.") from error
+
+
+def large_format(text: str | None) -> Literal["tiff", "zarr"] | None:
+    """Read the format that results stream into; None leaves it to the size of the image.
+
+    Raises
+    ------
+    BadOption
+        Another word.
+    """
+    if text is None or text == "tiff" or text == "zarr":
+        return text
+    raise BadOption("--format tiff or zarr", f"`{text}`", "Leave it out for PNG, or TIFF where images are large.")
+
+
+def large_compression(text: str | None) -> Literal["deflate", "zstd"] | None:
+    """Read what compresses results that stream; None leaves it to their format.
+
+    Raises
+    ------
+    BadOption
+        Another word.
+    """
+    if text is None or text == "deflate" or text == "zstd":
+        return text
+    raise BadOption("--compression deflate or zstd", f"`{text}`", "Leave it out for what is usual in the format.")
+
+
+def open_page(page: Path) -> str:
+    """Open a page in the web browser.
+
+    Parameters
+    ----------
+    page : Path
+        A file that is there.
+
+    Returns
+    -------
+    str
+        One sentence: that it was opened or, where no browser can be started, which file to open elsewhere.
+    """
+    where = page.resolve()
+    try:
+        opened = webbrowser.open(where.as_uri())
+    except webbrowser.Error:
+        opened = False
+    return f"Opened {page} in the web browser." if opened else f"No web browser was found here. Open this file: {where}"

@@ -176,7 +176,7 @@ def test_a_tolerance_is_measured_and_told(world: Path) -> None:
 
 
 def test_unknown_formats_are_refused(world: Path) -> None:
-    from pixelwise.cli.flags import large_format
+    from pixelwise.cli.options import large_format
 
     with pytest.raises(BadOption, match="expected --format tiff or zarr; got `png`"):
         large_format("png")

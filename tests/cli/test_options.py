@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.cli import inspect
-from pixelwise.cli.browser import open_page
+from pixelwise.cli.options import open_page
 from pixelwise.workflow import report as verb
 
 
