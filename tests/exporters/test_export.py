@@ -17,13 +17,13 @@ from pixelwise.errors import BadModel, BadOption, ExportFailed
 from pixelwise.exporters import export as exports
 from pixelwise.exporters.certificate import read_proof
 from pixelwise.exporters.comparison import Comparison, compare
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model, limits_of
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.mask_subject import MaskSubject
 from pixelwise.exporters.proving import verify_export
 from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import Limits
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.runtimes.base import Outputs
 from pixelwise.sampling.normalise import Normalisation
 from tiny import make_recipe
@@ -140,7 +140,7 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
         "def refused(*_): raise SystemExit('a connection was tried')\n"
         "socket.socket.connect = refused; socket.getaddrinfo = refused\n"
         "from exports import *; from pixelwise.exporters import export as e\n"
-        "from pixelwise.exporters.subject import Limits\n"
+        "from pixelwise.exporters.description import Limits\n"
         "any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=99.0)\n"
         "e.limits_of = lambda kind, subject: any_loss\n"
         "e.export_model(*make_network(), 'openvino-int8', Path(sys.argv[2]) / 'model.xml', make_material())\n"

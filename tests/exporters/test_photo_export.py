@@ -13,13 +13,13 @@ from pixelwise.errors import ExportFailed
 from pixelwise.exporters import export as exports
 from pixelwise.exporters.certificate import read_proof
 from pixelwise.exporters.comparison import compare
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.photo_subject import UNKNOWN, PhotoSubject
 from pixelwise.exporters.proving import verify_export
 from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import Limits
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.runtimes.base import Outputs

@@ -8,9 +8,9 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from exports import DATASET, make_material, make_network
 from pixelwise.exporters import to_openvino
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.mask_subject import MaskSubject
-from pixelwise.exporters.subject import Limits
 from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
 

@@ -18,8 +18,8 @@ import numpy as np
 from pixelwise.atomic_write import commit, commit_json
 from pixelwise.errors import BadModel
 from pixelwise.exporters.comparison import Comparison
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import Limits
 
 BLOCK = 2**20
 

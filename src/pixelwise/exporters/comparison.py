@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.errors import ExportFailed
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import Limits, Subject
+from pixelwise.exporters.subject import Subject
 from pixelwise.runtimes.base import Outputs
 
 Answer = Callable[[Trial], Outputs]  # what an exported file says of a trial

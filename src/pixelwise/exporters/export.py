@@ -11,11 +11,11 @@ from pixelwise.atomic_write import commit_bytes
 from pixelwise.errors import BadOption, nearest
 from pixelwise.exporters.certificate import certificate_path, write_certificate, write_proof
 from pixelwise.exporters.comparison import Comparison, check, compare
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.formats import FORMATS, answers, needed
 from pixelwise.exporters.package import check_package
 from pixelwise.exporters.samples import Sample, Trial
-from pixelwise.exporters.subject import Limits, Subject
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import Subject, subject_of
 from pixelwise.exporters.to_bioimage import About, write_bioimage
 from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.model_file.recipe import Recipe

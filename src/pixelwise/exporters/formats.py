@@ -10,7 +10,7 @@ import numpy as np
 from pixelwise.errors import BadOption
 from pixelwise.exporters.comparison import Answer
 from pixelwise.exporters.samples import Trial, scaled
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.runtimes.base import Outputs, Runtime
 from pixelwise.runtimes.exported import installed, packaged_graph

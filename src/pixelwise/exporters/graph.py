@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim
 
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.models import Trained

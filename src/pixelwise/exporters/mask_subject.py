@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelwise.exporters.description import Description, Limits, listed
 from pixelwise.exporters.samples import (
     SEED,
     Cut,
@@ -17,7 +18,6 @@ from pixelwise.exporters.samples import (
     make_feed,
     make_trial,
 )
-from pixelwise.exporters.subject import Description, Limits, listed
 from pixelwise.labels.targets import class_channels, probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.recipe import Recipe

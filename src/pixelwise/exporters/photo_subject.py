@@ -6,6 +6,7 @@ from itertools import cycle, islice
 import numpy as np
 from scipy.special import softmax
 
+from pixelwise.exporters.description import Description, Limits, listed
 from pixelwise.exporters.samples import (
     SEED,
     Cut,
@@ -17,7 +18,6 @@ from pixelwise.exporters.samples import (
     make_feed,
     make_trial,
 )
-from pixelwise.exporters.subject import Description, Limits, listed
 from pixelwise.metrics.classification import count_classes
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.runtimes.base import Runtime

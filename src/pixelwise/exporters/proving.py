@@ -5,10 +5,10 @@ from pathlib import Path
 from pixelwise.errors import BadModel
 from pixelwise.exporters.certificate import read_certificate, read_proof
 from pixelwise.exporters.comparison import Comparison, check, compare
+from pixelwise.exporters.description import Limits
 from pixelwise.exporters.formats import FORMATS, answers
 from pixelwise.exporters.package import check_package
-from pixelwise.exporters.subject import Limits
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.runtimes.exported import find_export, read_exported_recipe
 
 

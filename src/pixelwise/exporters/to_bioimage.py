@@ -18,9 +18,9 @@ import yaml
 from jaxtyping import Float, Num
 
 from pixelwise.atomic_write import commit_bytes
+from pixelwise.exporters.description import Description
 from pixelwise.exporters.package import DESCRIPTION, TEST_INPUT, TEST_LOGITS, TEST_OUTPUT
-from pixelwise.exporters.subject import Description
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.exporters.to_onnx import OPSET, logits_only
 from pixelwise.model_file.recipe import Recipe
 from pixelwise.runtimes.exported import GRAPH_IN_PACKAGE as GRAPH

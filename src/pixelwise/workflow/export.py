@@ -10,7 +10,7 @@ from pixelwise.errors import BadDataset, BadOption, nearest
 from pixelwise.exporters.export import Exported, Material, export_model
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import Sample
-from pixelwise.exporters.subjects import subject_of
+from pixelwise.exporters.subject import subject_of
 from pixelwise.exporters.to_bioimage import About
 from pixelwise.model_file.model_file import find_model_file, load_model
 from pixelwise.model_file.recipe import Recipe
