@@ -55,8 +55,9 @@ class ProcessorMeter:
         Until enough time has passed to know its share, the process is taken to be alone.
         """
         share = self.share()
-        known = share is not None and self._state.loop_seconds >= LEAST_SECONDS
-        return seconds / max(LEAST_SHARE, share) if known else seconds
+        if share is None or self._state.loop_seconds < LEAST_SECONDS:
+            return seconds
+        return seconds / max(LEAST_SHARE, share)
 
     def share(self) -> float | None:
         """Return the processor time as a share of what the threads could have had; None before any time has passed."""
