@@ -32,7 +32,7 @@ from accuracy_parts.running import Book, run_lanes
 from machine import in_words, limited_to, use_avx2_only
 from score import MEASURES
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.progress import Console
 
 STOPPED = 130  # the shell's number for Ctrl-C
@@ -105,7 +105,7 @@ def run_missing(parser: argparse.ArgumentParser, chosen: argparse.Namespace, boo
         progress = Console()
         lanes = lanes_of(chosen.lanes)
         longest = sum(cell.seconds for cell in missing) / len(lanes) / 60
-        progress.tell(
+        progress.message(
             f"{len(missing)} cells to run, {len(wanted) - len(missing)} are there; "
             f"their trainings take about {longest:.0f} min, predictions some more."
         )
@@ -160,7 +160,7 @@ def draw_curve(book: Book, sets: list[str], seed: int, picture: Path) -> None:
     from accuracy_parts.picture import draw
 
     there = {record["set"] for record in book.records() if record["seed"] == seed}
-    commit_bytes(picture, draw(book.records(), [name for name in sets if name in there], seed))
+    atomic_write_bytes(picture, draw(book.records(), [name for name in sets if name in there], seed))
     print(f"Picture: {picture}")
 
 

@@ -36,12 +36,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for kind in ("boundary", "distance"):
         options = TargetOptions(kind=kind, min_area=20)
-        chances = blur(truth, options)
+        probabilities = blur(truth, options)
         seconds: list[float] = []
-        found = decode(chances, options)  # warms up
+        found = decode(probabilities, options)  # warms up
         for _ in range(chosen.repeats):
             started = time.perf_counter()
-            found = decode(chances, options)
+            found = decode(probabilities, options)
             seconds.append(time.perf_counter() - started)
         hits = len(match(truth, found).ious)
         median = statistics.median(seconds)
@@ -66,13 +66,13 @@ def blur(truth: np.ndarray, options: TargetOptions) -> np.ndarray:
     rng = np.random.default_rng(1)
     classes = np.eye(3, dtype=np.float32)[encode(truth, options)].transpose(2, 0, 1)
     noisy = ndimage.gaussian_filter(classes, (0, 0.7, 0.7)) + rng.normal(0, 0.03, classes.shape).astype(np.float32)
-    chances = np.clip(noisy, 0.01, 1)
-    chances /= chances.sum(0)
+    probabilities = np.clip(noisy, 0.01, 1)
+    probabilities /= probabilities.sum(0)
     if options.kind != "distance":
-        return chances
+        return probabilities
     depth = edge_distance(truth).astype(np.float32)
     depth = ndimage.gaussian_filter(depth, 0.7) + rng.normal(0, 0.03, depth.shape).astype(np.float32)
-    return np.concatenate([chances, np.clip(depth, 0, 1)[None]])
+    return np.concatenate([probabilities, np.clip(depth, 0, 1)[None]])
 
 
 def _whole(labels: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.nn import functional
 
-from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_classifier, published_options
 from pixelwise.progress import Console, Progress
@@ -82,10 +82,10 @@ def main() -> None:
         train, test = (read(chosen.data / part, progress) for part in ("train", "test"))
         for name in missing:
             course = learn(name, train, test, chosen.epochs, progress)
-            commit_json(chosen.out / f"{name}.json", asdict(course))
-            progress.tell(f"{name}: {course.seconds:.0f} s, test error {100 * course.test[-1]:.1f} %")
+            atomic_write_json(chosen.out / f"{name}.json", asdict(course))
+            progress.message(f"{name}: {course.seconds:.0f} s, test error {100 * course.test[-1]:.1f} %")
     courses = {name: Course(**json.loads((chosen.out / f"{name}.json").read_text("utf-8"))) for name in names}
-    commit_bytes(chosen.picture, draw(courses))
+    atomic_write_bytes(chosen.picture, draw(courses))
     print(table(courses))
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from accuracy_parts.contenders import OURS, Cell, Place, meaning, predict_ours, seconds_in, seen, steps_of, train_ours
 from score import MEASURES, all_scores, measure_folder
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 
 BASE, SIDE, MATRIX = 64, 512, 8192
 BATCHES = (1, 4, 8, 16, 32)
@@ -86,7 +86,7 @@ def main() -> None:
         for row in new:
             print("| " + " | ".join(row.cells()) + " |", flush=True)
         rows.extend(new)
-        commit_json(chosen.out / "gpu.json", [asdict(row) for row in rows])
+        atomic_write_json(chosen.out / "gpu.json", [asdict(row) for row in rows])
 
     print("| what | how | reached | bar | verdict |\n|---|---|---|---|---|", flush=True)
     if not chosen.no_speed:

@@ -36,7 +36,7 @@ class Process:
     seconds: float
     peak: float
     code: int
-    told: str
+    messages: str
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def kill_twice(folder: Path, side: int, extra: list[str]) -> None:
         stop = None if share is None else int(count * share)
         process = predict(folder, image, out, extra, stop)
         ended = f"signal {-process.code}" if process.code < 0 else f"code {process.code}"
-        done = [line for line in process.told.splitlines() if line.startswith("Continued:")]
+        done = [line for line in process.messages.splitlines() if line.startswith("Continued:")]
         found = done[0].split()[1] if done else "0"
         print(f"| {number} | {ended} | {found} | {process.seconds:.0f} | {process.peak:.2f} |", flush=True)
     same = hashlib.file_digest((out / f"{side}.tif").open("rb"), "sha256").hexdigest() == expected
@@ -118,9 +118,9 @@ def predict(folder: Path, image: Path, out: Path, extra: list[str], stop: int | 
     command = [sys.executable, "-m", "pixelwise", "predict", str(folder / "model.safetensors"), str(image)]
     command += ["--out", str(out), "--format", "tiff", *extra]
     out.mkdir(exist_ok=True)
-    told = out / "told.txt"
+    messages = out / "told.txt"
     began = time.monotonic()
-    with told.open("w") as errors:
+    with messages.open("w") as errors:
         child = subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL)
         while True:
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
@@ -134,8 +134,8 @@ def predict(folder: Path, image: Path, out: Path, extra: list[str], stop: int | 
     code = os.waitstatus_to_exitcode(status)
     child.returncode = code
     if code not in (0, -signal.SIGKILL):
-        raise SystemExit(f"predict ended with {code}:\n{told.read_text()}")
-    return Process(seconds, usage.ru_maxrss * unit / 1e9, code, told.read_text())
+        raise SystemExit(f"predict ended with {code}:\n{messages.read_text()}")
+    return Process(seconds, usage.ru_maxrss * unit / 1e9, code, messages.read_text())
 
 
 def written(out: Path) -> int:
@@ -143,9 +143,9 @@ def written(out: Path) -> int:
     return sum(path.read_bytes().count(b'"window"') for path in out.glob(".*.journal"))
 
 
-def tiles_of(told: Path) -> int:
+def tiles_of(messages: Path) -> int:
     """Return how many tiles the image has: what predict told."""
-    line = next(line for line in told.read_text().splitlines() if " tiles of " in line)
+    line = next(line for line in messages.read_text().splitlines() if " tiles of " in line)
     return int(line.split()[0].replace(",", ""))
 
 

@@ -21,7 +21,7 @@ import torch
 
 from pixelwise.io.read import write_image
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import Recipe, save_model
+from pixelwise.model_file.model_file import ModelCard, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.sampling.normalise import Normalisation
 
@@ -61,7 +61,7 @@ def write_model(path: Path, base: int, target: Literal["classes", "boundary"]) -
     objects = target == "boundary"
     options = NetworkOptions(base=base, classes=3 if objects else 2)
     network = build(options)
-    recipe = Recipe(
+    model_card = ModelCard(
         network=options,
         normalisation=Normalisation(),
         target=TargetOptions(kind=target),
@@ -75,7 +75,7 @@ def write_model(path: Path, base: int, target: Literal["classes", "boundary"]) -
         intensity_range=((0.0, 255.0),),
         trained={},
     )
-    save_model(path, network, recipe)
+    save_model(path, network, model_card)
 
 
 if __name__ == "__main__":

@@ -63,11 +63,11 @@ def quantise(model: Path, images: Path, path: Path) -> None:
     from pixelwise.model_file.model_file import find_model_file, load_model
     from pixelwise.sampling.normalise import intensity_scale
 
-    network, recipe = load_model(find_model_file(model))
+    network, model_card = load_model(find_model_file(model))
     feeds: list[dict[str, np.ndarray]] = []
     for file in sorted(images.iterdir())[:16]:
         pixels = read_image(file).pixels
-        scale = intensity_scale(pixels, recipe.normalisation)
+        scale = intensity_scale(pixels, model_card.normalisation)
         feeds.append(
             {
                 "image": pixels[None].astype(np.float32),
@@ -75,7 +75,7 @@ def quantise(model: Path, images: Path, path: Path) -> None:
                 "std": (1 / scale.factor[None]).astype(np.float32),
             }
         )
-    write_openvino_int8(path, onnx_bytes(network, recipe), recipe, feeds)
+    write_openvino_int8(path, onnx_bytes(network, model_card), model_card, feeds)
 
 
 class Timed:

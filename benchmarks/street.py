@@ -139,7 +139,9 @@ def measure_all(parser: argparse.ArgumentParser, cells: Sequence[StreetCell], st
         progress, there = Console(), {cell_of(record) for record in book.records()}
         missing = [cell for cell in cells if cell not in there]
         minutes = sum(cell.expected for cell in missing) / 60
-        progress.tell(f"{len(missing)} cells to run, {len(cells) - len(missing)} are there; about {minutes:.0f} min.")
+        progress.message(
+            f"{len(missing)} cells to run, {len(cells) - len(missing)} are there; about {minutes:.0f} min."
+        )
         return sum(_print_table(kinds, cells, street, book, progress) for kinds in TABLES)
 
 
@@ -165,11 +167,11 @@ def _print_table(
     for cell in asked:
         record = next((record for record in book.records() if cell_of(record) == cell), None)
         if record is None:
-            progress.tell(f"{cell.name}: about {cell.expected} s.")
+            progress.message(f"{cell.name}: about {cell.expected} s.")
             try:
                 record = run_cell(cell, street, children)
             except (RuntimeError, OSError, ValueError) as error:  # told, and the other cells are measured
-                progress.tell(f"{cell.name} failed: {error}")
+                progress.message(f"{cell.name} failed: {error}")
                 failed += 1
                 continue
             book.add(record)

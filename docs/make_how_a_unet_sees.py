@@ -16,7 +16,7 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from pixelwise.atomic_write import commit_bytes, commit_text
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_text
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.geometry.layer_graph import Join, Step, Trail, seen, sizes_along
 from pixelwise.io.read import read_image
@@ -223,8 +223,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", action="store_true")
     if parser.parse_args().picture:
-        commit_bytes(PICTURE, picture())
-    commit_text(PAGE, page())
+        atomic_write_bytes(PICTURE, picture())
+    atomic_write_text(PAGE, page())
 
 
 if __name__ == "__main__":

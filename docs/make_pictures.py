@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.synthetic import draw_cells
 from pixelwise.labels.label_image import renumber
 from pixelwise.labels.targets import TargetOptions, border_weights, encode, target_objects
@@ -59,7 +59,7 @@ def weight_map() -> None:
         panel.set_title(title, fontsize=11.5, pad=7)
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
-    commit_bytes(PICTURES / "weight-map.png", content.getvalue())
+    atomic_write_bytes(PICTURES / "weight-map.png", content.getvalue())
 
 
 def _axes(figure: Figure, left: float, width: float, *, visible: bool = False) -> Any:

@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 def classify(model: str, photo: str) -> dict[str, float]:
     """Return the classes of an image with their probabilities, the most probable first."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    recipe = json.loads(session.get_modelmeta().custom_metadata_map["pixelwise"])
-    side, shorter = recipe["view"]["side"], recipe["view"]["shorter"]
-    picture = ImageOps.exif_transpose(Image.open(photo)).convert("RGB" if recipe["channels"] == 3 else "L")
+    model_card = json.loads(session.get_modelmeta().custom_metadata_map["pixelwise"])
+    side, shorter = model_card["view"]["side"], model_card["view"]["shorter"]
+    picture = ImageOps.exif_transpose(Image.open(photo)).convert("RGB" if model_card["channels"] == 3 else "L")
     shortest = min(picture.size)
     # the aspect ratio is limited to 2
     picture = centre_crop(picture, *(min(length, 2 * shortest) for length in picture.size))
@@ -27,7 +27,7 @@ def classify(model: str, photo: str) -> dict[str, float]:
     inputs = {"image": view, "mean": whole.mean((2, 3)), "std": np.where(std > 0, std, np.float32(1))}
     names = [value.name for value in session.get_inputs()]
     (probabilities,) = np.asarray(session.run(["probabilities"], {name: inputs[name] for name in names})[0])
-    return {recipe["classes"][index]: float(probabilities[index]) for index in np.argsort(-probabilities)}
+    return {model_card["classes"][index]: float(probabilities[index]) for index in np.argsort(-probabilities)}
 
 
 def as_array(picture: Image.Image) -> np.ndarray:

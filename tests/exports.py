@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pixelwise.exporters.export import Material
+from pixelwise.exporters.export import ExportImages
 from pixelwise.exporters.samples import Sample
 from pixelwise.io.read import write_image
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.architectures import build
 from pixelwise.networks.models import Classifier, Segmenter
 from pixelwise.progress import Progress
@@ -29,16 +29,16 @@ class Heard(Progress):
     def __init__(self) -> None:
         self.text = ""
 
-    def tell(self, *sentences: str) -> None:
+    def message(self, *sentences: str) -> None:
         """Keep sentences, a line each."""
         self.text += "".join(f"{sentence}\n" for sentence in sentences)
 
 
-def make_network(scale: Normalisation | None = None, **network: object) -> tuple[Segmenter, Recipe]:
+def make_network(scale: Normalisation | None = None, **network: object) -> tuple[Segmenter, ModelCard]:
     """Return a network with random weights, statistics of batch normalisation included, and its recipe."""
-    recipe = replace(make_recipe(**network), normalisation=scale or Normalisation())  # type: ignore[arg-type]
+    model_card = replace(make_recipe(**network), normalisation=scale or Normalisation())  # type: ignore[arg-type]
     torch.manual_seed(0)
-    built = build(recipe.network)
+    built = build(model_card.network)
     assert isinstance(built, Segmenter)
     for module in built.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -46,17 +46,17 @@ def make_network(scale: Normalisation | None = None, **network: object) -> tuple
             assert module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.8, 1.2)
-    return built.eval(), recipe
+    return built.eval(), model_card
 
 
-def make_photo_network(view: View | None = None, **network: object) -> tuple[Classifier, Recipe]:
+def make_photo_network(view: View | None = None, **network: object) -> tuple[Classifier, ModelCard]:
     """Return a network of whole-image classes with random weights, and its recipe."""
     plain = make_photo_recipe()
-    recipe = replace(plain, view=view or plain.view, network=replace(plain.network, **network))  # type: ignore[arg-type]
+    model_card = replace(plain, view=view or plain.view, network=replace(plain.network, **network))  # type: ignore[arg-type]
     torch.manual_seed(0)
-    built = build(recipe.network).eval()
+    built = build(model_card.network).eval()
     assert isinstance(built, Classifier)
-    return built, replace(recipe, geometry=built.geometry())
+    return built, replace(model_card, geometry=built.geometry())
 
 
 def make_photo_samples(count: int = 40, side: int = 16) -> list[Sample]:
@@ -83,10 +83,10 @@ def make_samples(channels: int = 1, count: int = 3) -> list[Sample]:
     return samples
 
 
-def make_material(samples: Sequence[Sample] | None = None) -> Material:
+def make_material(samples: Sequence[Sample] | None = None) -> ExportImages:
     """Return drawn samples for proof and quantisation."""
     chosen = samples or make_samples()
-    return Material(proof=chosen, training=lambda: chosen)
+    return ExportImages(proof=chosen, training=lambda: chosen)
 
 
 def write_photo_run(folder: Path, data: Path | None) -> Run:
@@ -112,12 +112,12 @@ def draw_photos(folder: Path, each: int = 8) -> Path:
     return folder
 
 
-def write_trained_run(folder: Path, data: Path | None, recipe: Recipe | None = None) -> Run:
+def write_trained_run(folder: Path, data: Path | None, model_card: ModelCard | None = None) -> Run:
     """Write a run as if trained on case_0...case_3 of `drawn.pairs`; it remembers the folder `data`."""
     understood = {"task": "binary"} | ({"folder": str(data)} if data else {})
     parts = {"train": [f"case_{n}" for n in range(4)], "val": ["case_4", "case_5"], "test": []}
     run = Run.create(folder, Config(), {"splits": {"parts": parts}, "understood": understood})
-    chosen = recipe or make_recipe()
+    chosen = model_card or make_recipe()
     if chosen.task == "binary":
         chosen = replace(chosen, classes=("background", "foreground"), values=(0, 255))
     write_model(run.model_path, chosen)

@@ -66,8 +66,8 @@ def test_a_network_is_added_in_thirty_lines(added: ModuleType) -> None:
         assert logits.shape == (2, 5, geometry.output_size(height), geometry.output_size(width))
     logits.square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
-    told = sum(layer.parameters for layer in network.layers(64))
-    assert told == sum(parameter.numel() for parameter in network.parameters())
+    messages = sum(layer.parameters for layer in network.layers(64))
+    assert messages == sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_what_the_page_prints_is_true(tmp_path: Path, added: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,13 @@ from pixelwise.progress import Console, Progress
 
 def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
     quiet = Progress()
-    quiet.tell("a", "b")
+    quiet.message("a", "b")
     assert list(quiet.track([1, 2], "label", 2)) == [1, 2]
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_console_speaks_on_standard_error_and_takes_brackets_as_text(capfd: pytest.CaptureFixture[str]) -> None:
-    Console().tell("a [b] c")
+    Console().message("a [b] c")
     assert capfd.readouterr() == ("", "a [b] c\n")
 
 

@@ -104,8 +104,8 @@ def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_heavy_guests_come_in_by_their_doors(path: Path) -> None:
-    came = {name.split(".")[0].split("_")[0] for name in imported(path)} & GUESTS.keys()
-    assert {guest for guest in came if not name_of(path).startswith(tuple(GUESTS[guest]))} == set()
+    got = {name.split(".")[0].split("_")[0] for name in imported(path)} & GUESTS.keys()
+    assert {guest for guest in got if not name_of(path).startswith(tuple(GUESTS[guest]))} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.text import command, counted
+from pixelwise.text import command, pluralise
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from pixelwise.text import command, counted
     ],
 )
 def test_one_is_one_and_the_rest_are_several(count: int, one: str, text: str) -> None:
-    assert counted(count, one) == text
+    assert pluralise(count, one) == text
 
 
 def test_a_verb_agrees_too() -> None:
-    assert counted(1, "image was", "images were") == "1 image was"
-    assert counted(3, "image was", "images were") == "3 images were"
+    assert pluralise(1, "image was", "images were") == "1 image was"
+    assert pluralise(3, "image was", "images were") == "3 images were"
 
 
 def test_a_command_keeps_paths_with_spaces_whole() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import Recipe, save_model
+from pixelwise.model_file.model_file import ModelCard, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.resize_crop import View
@@ -17,7 +17,7 @@ from pixelwise.workflow.run import Run
 GRAY = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
 
 
-def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Recipe:
+def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> ModelCard:
     """Return the recipe of a small U-Net; objects get a boundary target."""
     kind = "boundary" if task == "instance" else "classes"
     classes = {"binary": 2, "multiclass": 3, "instance": 3}[task]
@@ -25,7 +25,7 @@ def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Reci
     names = ("background", "object") if task != "multiclass" else ("sky", "road", "tree")
     with torch.device("meta"):
         geometry = build(options).geometry()
-    return Recipe(
+    return ModelCard(
         network=options,
         normalisation=Normalisation(),
         target=TargetOptions(kind=kind),
@@ -41,12 +41,12 @@ def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Reci
     )
 
 
-def make_photo_recipe() -> Recipe:
+def make_photo_recipe() -> ModelCard:
     """Return the recipe of a narrow ResNet-20 that tells three classes of colour photos of 16 x 16."""
     options = NetworkOptions(name="resnet20", in_channels=3, classes=3, base=4)
     with torch.device("meta"):
         geometry = build(options).geometry()
-    return Recipe(
+    return ModelCard(
         network=options,
         normalisation=Normalisation(kind="dataset", mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0)),
         target=TargetOptions(),
@@ -63,24 +63,24 @@ def make_photo_recipe() -> Recipe:
     )
 
 
-def write_model(path: Path, recipe: Recipe | None = None) -> Recipe:
+def write_model(path: Path, model_card: ModelCard | None = None) -> ModelCard:
     """Write a model with random weights."""
-    recipe = recipe or make_recipe()
+    model_card = model_card or make_recipe()
     torch.manual_seed(0)
-    save_model(path, build(recipe.network), recipe)
-    return recipe
+    save_model(path, build(model_card.network), model_card)
+    return model_card
 
 
 def write_run(folder: Path, task: str = "binary") -> Run:
     """Write a run folder as training leaves it, with two validations behind it."""
-    recipe = make_recipe(task)
+    model_card = make_recipe(task)
     understood = {
         "data": "drawn",
         "told": ["The masks are <b>drawn</b>."],
         "problems": [],
         "cases": {"train": 3, "val": 1, "test": 2},
         "task": task,
-        "classes": list(recipe.classes),
+        "classes": list(model_card.classes),
         "channels": 1,
         "ignore_index": None,
         "coded_by_colour": False,
@@ -91,9 +91,9 @@ def write_run(folder: Path, task: str = "binary") -> Run:
         "environment": {"seed": 0, "device": "cpu", "threads": 1, "versions": {"torch": "2"}},
         "understood": understood,
     }
-    config = Config(network=recipe.network, target=recipe.target, reasons={"network.depth": "Small & quick."})
+    config = Config(network=model_card.network, target=model_card.target, reasons={"network.depth": "Small & quick."})
     run = Run.create(folder, config, records)
-    write_model(run.model_path, recipe)
+    write_model(run.model_path, model_card)
     rows = [
         {"step": 1, "seconds": 0.5, "train_loss": 1.0, "val_score": 0.4, "learning_rate": 1e-3, "skipped": 0},
         {"step": 2, "seconds": 1.0, "train_loss": 0.5, "val_score": 0.6, "learning_rate": 0.0, "skipped": 0},
@@ -102,6 +102,6 @@ def write_run(folder: Path, task: str = "binary") -> Run:
     return run
 
 
-def as_json(recipe: Recipe) -> dict[str, Any]:
+def as_json(model_card: ModelCard) -> dict[str, Any]:
     """Return the recipe as its file holds it."""
-    return asdict(recipe)
+    return asdict(model_card)

@@ -191,8 +191,8 @@ def learn(cell: Cell, place: Place, threads: int, call: Callable[[Sequence[str],
     if not cell.contender.startswith(OURS):
         call(train_peer(cell, place, data, threads), None)
         shutil.rmtree(folder / "work", ignore_errors=True)
-        told = json.loads((folder / "masks.json").read_text("utf-8"))
-        return Facts(float(told["train_s"]), float(told["predict_s"]), int(told["steps"]))
+        messages = json.loads((folder / "masks.json").read_text("utf-8"))
+        return Facts(float(messages["train_s"]), float(messages["predict_s"]), int(messages["steps"]))
     run = folder / "run"
     trained = call(train_ours(cell, data, run, "cpu"), run / MODEL)
     masks = folder / "masks"

@@ -17,7 +17,7 @@ from machine import code_version, limited_to
 from score import MEASURES, Numbers, all_scores, measure_folder
 
 from accuracy_parts.contenders import Cell, Place, learn, meaning
-from pixelwise.atomic_write import commit_text
+from pixelwise.atomic_write import atomic_write_text
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 
@@ -38,7 +38,7 @@ class Book:
         """Write a record down; the file is never seen half written."""
         with self._lock:
             before = self._path.read_text("utf-8") if self._path.exists() else ""
-            commit_text(self._path, before + json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
+            atomic_write_text(self._path, before + json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def run_lanes(
     with progress.bar("cells", len(cells)) as advance:
 
         def done(cell: Cell, text: str) -> None:
-            progress.tell(f"{cell.name}: {text}")
+            progress.message(f"{cell.name}: {text}")
             advance(1, "")
 
         def work(lane: frozenset[int] | None) -> None:

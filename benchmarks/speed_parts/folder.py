@@ -63,7 +63,7 @@ def _commands(folder: Path, peers: str | None) -> dict[str, list[str]]:
     if peers:
         found["script: MONAI's sliding window"] = [peers, "-W", "ignore", script, "--monai", model]
     else:
-        Console().tell("MONAI is left out: name the Python that has it with --peers.")
+        Console().message("MONAI is left out: name the Python that has it with --peers.")
     ours = [sys.executable, "-m", "pixelwise", "predict"]
     found["pixelwise, run"] = [*ours, model]
     return found | {f"pixelwise, {kind}": [*ours, str(folder / file)] for kind, file in EXPORTS.items()}

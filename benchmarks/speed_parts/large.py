@@ -54,21 +54,21 @@ def large(scene: Scene, wanted: Sequence[str]) -> Table:
     with tempfile.TemporaryDirectory() as name:
         folder, console = Path(name), Console()
         sides = _sides(scene, wanted)
-        console.tell("Writing the model, its exports and the picture.")
+        console.message("Writing the model, its exports and the picture.")
         lost = prepare(folder, scene, [side for side in sides if side in OURS])
         sides = [side for side in sides if side not in OURS or (folder / OURS[side][0]).exists()]
         of = next(side for side in ("monai", "loop", *sides) if side in sides)
         sides.sort(key=lambda side: side != of)  # first of each round, so that every row has its ratio
-        console.tell(
+        console.message(
             f"Probing {len(sides)} sides with {PROBE} x {PROBE} pixels, about {PROBE_LIMIT:.0f} s each at most."
         )
         estimates = _probe(folder, scene, sides)
         reasons = left_out(estimates, of, scene.longest)
-        console.tell(*(f"{NAMES[side].format(roi=scene.roi)}: {reason}." for side, reason in reasons.items()))
+        console.message(*(f"{NAMES[side].format(roi=scene.roi)}: {reason}." for side, reason in reasons.items()))
         sides = [side for side in sides if side not in reasons]
         seconds = scene.rounds * sum(estimates[side].whole for side in sides)
         each = ", ".join(f"{side} {estimates[side].prediction:.0f} + {estimates[side].start:.0f}" for side in sides)
-        console.tell(
+        console.message(
             f"{len(sides)} sides, {scene.rounds} rounds: about {seconds:.0f} s. Of each (prediction + start): {each}."
         )
         limits = {side: estimates[side].limit for side in sides}
@@ -175,10 +175,10 @@ def _sides(scene: Scene, wanted: Sequence[str]) -> list[str]:
     if scene.encoder == "plain":
         sides = [side for side in sides if side != "smp"]
     if scene.peers is None and any(side in PEERS for side in sides):
-        Console().tell("Peers are left out: name the Python that has MONAI, smp and nnU-Net with --peers.")
+        Console().message("Peers are left out: name the Python that has MONAI, smp and nnU-Net with --peers.")
         sides = [side for side in sides if side not in PEERS]
     if "whole" in sides and not _fits(scene):
-        Console().tell("The whole picture at once does not fit the memory: no masks are compared.")
+        Console().message("The whole picture at once does not fit the memory: no masks are compared.")
         sides.remove("whole")
     return sides
 

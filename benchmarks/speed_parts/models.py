@@ -20,8 +20,8 @@ from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 from pixelwise.geometry.tiles import mirror_indices
 from pixelwise.io.read import read_image
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import load_model, save_model
-from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import build_segmenter
 from pixelwise.networks.models import Segmenter
 from pixelwise.networks.options import NetworkOptions
@@ -55,7 +55,7 @@ def draw_model(folder: Path, options: NetworkOptions, picture: np.ndarray, kinds
     network = build_segmenter(options)
     crops, scale = _crops(picture), intensity_scale(picture, Normalisation())
     _settle(network, torch.from_numpy(np.stack([scale.apply(crop) for crop in crops])))
-    recipe = Recipe(
+    model_card = ModelCard(
         network=options,
         normalisation=Normalisation(),
         target=TargetOptions(),
@@ -69,17 +69,17 @@ def draw_model(folder: Path, options: NetworkOptions, picture: np.ndarray, kinds
         intensity_range=((0.0, 255.0),) * options.in_channels,
         trained={},
     )
-    save_model(folder / MODEL, network, recipe)
+    save_model(folder / MODEL, network, model_card)
     if not kinds:
         return
-    graph = onnx_bytes(network, recipe)
+    graph = onnx_bytes(network, model_card)
     (folder / EXPORTS["onnx"]).write_bytes(graph)
     if "openvino" in kinds:
-        write_openvino(folder / EXPORTS["openvino"], graph, recipe)
+        write_openvino(folder / EXPORTS["openvino"], graph, model_card)
     if "openvino-int8" in kinds:
         fixed = {"mean": scale.shift[None].astype(np.float32), "std": (1 / scale.factor)[None].astype(np.float32)}
         feeds = [{"image": crop[None].astype(np.float32), **fixed} for crop in crops]
-        write_openvino_int8(folder / EXPORTS["openvino-int8"], graph, recipe, feeds)
+        write_openvino_int8(folder / EXPORTS["openvino-int8"], graph, model_card, feeds)
 
 
 def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray, dict[str, float]]:
@@ -95,23 +95,23 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
     from pixelwise.workflow.export import export  # with every library of every format
 
     run = Run.open(path)
-    network, recipe = load_model(run.folder / MODEL)
-    if recipe.view is not None or recipe.target.kind != "classes":
+    network, model_card = load_model(run.folder / MODEL)
+    if model_card.view is not None or model_card.target.kind != "classes":
         raise SystemExit("The speed bench compares masks of classes; this run finds objects or classes of photos.")
     lost: dict[str, float] = {}
     for kind in kinds:
         try:
             made = export(run.folder, kind=kind, out=folder / EXPORTS[kind])
         except ExportFailed as error:  # told: it is left out
-            Console().tell(str(error))
+            Console().message(str(error))
             continue
         lost[kind] = max(-comparison.score_change for comparison in made.comparisons)
-    save_model(folder / MODEL, network, recipe)
+    save_model(folder / MODEL, network, model_card)
     console = Console()
     dataset = understand(Path(run.understood["folder"]), run.config.data, run.config.training.seed, console)
     parts = divide(dataset, run)
     case = (parts["val"] or parts["test"])[0]
-    return read_pixels(case.image, recipe.channels, run.config.data.pages).pixels, lost
+    return read_pixels(case.image, model_card.channels, run.config.data.pages).pixels, lost
 
 
 def _crops(picture: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import load_model
-from pixelwise.model_file.recipe import Recipe
 from pixelwise.sampling.normalise import intensity_scale
 
 BATCH = 4  # windows that MONAI computes at once
@@ -37,35 +37,35 @@ def make_peer(side: str, folder: Path, tile: int, roi: int) -> Callable[[np.ndar
         Of the model.
     tile, roi : int
     """
-    network, recipe = load_model(folder / "model.safetensors")
+    network, model_card = load_model(folder / "model.safetensors")
     network.eval()
     if side == "loop":
-        return _masks(recipe, network, roi)
+        return _masks(model_card, network, roi)
     if side == "smp":
-        return _masks(recipe, _smp(network, recipe), roi)
+        return _masks(model_card, _smp(network, model_card), roi)
     if side == "whole":
-        return _picture(recipe, network)
+        return _picture(model_card, network)
     if side == "monai":
-        return _picture(recipe, _monai(network, roi, 0.25))
+        return _picture(model_card, _monai(network, roi, 0.25))
     if side == "monai-equal":
-        window = tile + 2 * recipe.geometry.halo
-        return _picture(recipe, _monai(network, window, 2 * recipe.geometry.halo / window))
-    return _picture(recipe, _nnunet(network, recipe, roi, mirrored=side.endswith("mirrored")))
+        window = tile + 2 * model_card.geometry.halo
+        return _picture(model_card, _monai(network, window, 2 * model_card.geometry.halo / window))
+    return _picture(model_card, _nnunet(network, model_card, roi, mirrored=side.endswith("mirrored")))
 
 
-def _picture(recipe: Recipe, logits: Logits) -> Callable[[np.ndarray], np.ndarray]:
+def _picture(model_card: ModelCard, logits: Logits) -> Callable[[np.ndarray], np.ndarray]:
     def predict(pixels: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return logits(_tensor(recipe, pixels)).argmax(1)[0].numpy().astype(np.uint8)
+            return logits(_tensor(model_card, pixels)).argmax(1)[0].numpy().astype(np.uint8)
 
     return predict
 
 
-def _masks(recipe: Recipe, network: nn.Module, roi: int) -> Callable[[np.ndarray], np.ndarray]:
+def _masks(model_card: ModelCard, network: nn.Module, roi: int) -> Callable[[np.ndarray], np.ndarray]:
     """Predict windows side by side, as a script does; the last ones are filled up with zeros."""
 
     def predict(pixels: np.ndarray) -> np.ndarray:
-        image = _tensor(recipe, pixels)
+        image = _tensor(model_card, pixels)
         height, width = image.shape[2:]
         mask = np.zeros((height, width), np.uint8)
         with torch.no_grad():
@@ -82,8 +82,8 @@ def _masks(recipe: Recipe, network: nn.Module, roi: int) -> Callable[[np.ndarray
     return predict
 
 
-def _tensor(recipe: Recipe, pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(intensity_scale(pixels, recipe.normalisation).apply(pixels))[None]
+def _tensor(model_card: ModelCard, pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(intensity_scale(pixels, model_card.normalisation).apply(pixels))[None]
 
 
 def _monai(network: nn.Module, roi: int, overlap: float) -> Logits:
@@ -93,18 +93,18 @@ def _monai(network: nn.Module, roi: int, overlap: float) -> Logits:
     return lambda image: window(image, (roi, roi), BATCH, network, overlap=overlap, mode="gaussian")
 
 
-def _smp(network: nn.Module, recipe: Recipe) -> nn.Module:
+def _smp(network: nn.Module, model_card: ModelCard) -> nn.Module:
     import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingImports]
 
     from pixelwise.networks.weight_names import published_names
 
-    options = recipe.network
+    options = model_card.network
     peer = smp.Unet(options.encoder, encoder_weights=None, in_channels=options.in_channels, classes=options.classes)
     peer.load_state_dict(published_names(network))  # type: ignore[arg-type]
     return peer.eval()
 
 
-def _nnunet(network: nn.Module, recipe: Recipe, roi: int, *, mirrored: bool) -> Logits:
+def _nnunet(network: nn.Module, model_card: ModelCard, roi: int, *, mirrored: bool) -> Logits:
     """Give nnU-Net's predictor the network by hand, with the plan that it would read from a file."""
     with contextlib.redirect_stdout(io.StringIO()):  # it speaks of folders that nobody needs here
         from nnunetv2.inference.predict_from_raw_data import (  # pyright: ignore[reportMissingImports]
@@ -117,10 +117,10 @@ def _nnunet(network: nn.Module, recipe: Recipe, roi: int, *, mirrored: bool) -> 
         predictor = nnUNetPredictor(use_mirroring=mirrored, device=torch.device("cpu"), allow_tqdm=False)
         ours = {"network_class_name": type(network).__name__, "arch_kwargs": {}, "_kw_requires_import": []}
         plans = PlansManager({"configurations": {"2d": {"patch_size": [roi, roi], "architecture": ours}}})
-        labels = {f"class {number}" if number else "background": number for number in range(recipe.network.classes)}
-        told = {"labels": labels, "channel_names": {"0": "gray"}}
+        labels = {f"class {number}" if number else "background": number for number in range(model_card.network.classes)}
+        messages = {"labels": labels, "channel_names": {"0": "gray"}}
         axes = (0, 1) if mirrored else None
-        predictor.manual_initialization(network, plans, plans.get_configuration("2d"), None, told, "", axes)
+        predictor.manual_initialization(network, plans, plans.get_configuration("2d"), None, messages, "", axes)
 
     def logits(image: Tensor) -> Tensor:
         found = predictor.predict_sliding_window_return_logits(image[0][:, None])

@@ -96,8 +96,8 @@ def environment(threads: int) -> dict[str, str]:
     """Return the environment of a side: its threads, which sleep while they wait, our source and this bench."""
     here = Path(__file__).parent.parent
     paths = [str(here.parent / "src"), str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
-    wishes = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **wishes}
+    options = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **options}
 
 
 def make(side: str, folder: Path, tile: int, roi: int) -> Predict:
@@ -116,7 +116,7 @@ def _ours(file: str, runtime: str, folder: Path, tile: int) -> Predict:
     model = pixelwise.load(folder / file, runtime=runtime)
     if not isinstance(model, Model):
         raise SystemExit("not a model of masks")
-    return (Model(model.recipe, model.predictor.with_core(tile)) if tile else model).predict
+    return (Model(model.model_card, model.predictor.with_core(tile)) if tile else model).predict
 
 
 def held() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from machine import machine
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Table:
 
 def write_json(path: Path, command: Sequence[str], tables: Sequence[Table]) -> None:
     """Write all tables, with the machine they were measured on."""
-    told = [{"title": table.title, "rows": table.rows} for table in tables]
-    commit_json(path, {"command": list(command), "machine": machine(), "tables": told})
+    messages = [{"title": table.title, "rows": table.rows} for table in tables]
+    atomic_write_json(path, {"command": list(command), "machine": machine(), "tables": messages})
 
 
 def spread(values: Sequence[float]) -> str:

@@ -39,13 +39,13 @@ def prepare(base: int, folder: Path, *, quantised: bool = True) -> int:
     from pixelwise.exporters.to_onnx import onnx_bytes
     from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
     from pixelwise.labels.targets import TargetOptions
-    from pixelwise.model_file.recipe import Recipe
+    from pixelwise.model_file.model_card import ModelCard
     from pixelwise.networks.architectures import build_segmenter
     from pixelwise.sampling.normalise import Normalisation
 
     torch.manual_seed(0)
     network = build_segmenter(options(base)).eval()
-    recipe = Recipe(
+    model_card = ModelCard(
         network=options(base),
         normalisation=Normalisation(kind="none"),
         target=TargetOptions(),
@@ -59,13 +59,13 @@ def prepare(base: int, folder: Path, *, quantised: bool = True) -> int:
         intensity_range=((0.0, 1.0),),
         trained={},
     )
-    graph = onnx_bytes(network, recipe)
+    graph = onnx_bytes(network, model_card)
     (folder / "model.onnx").write_bytes(graph)
-    write_openvino(folder / "openvino.xml", graph, recipe)
+    write_openvino(folder / "openvino.xml", graph, model_card)
     if quantised:
         rng = np.random.default_rng(0)
         feeds = [{"image": rng.standard_normal((1, 1, 256, 256), np.float32)} for _ in range(8)]
-        write_openvino_int8(folder / "openvino-int8.xml", graph, recipe, feeds)
+        write_openvino_int8(folder / "openvino-int8.xml", graph, model_card, feeds)
     return sum(layer.flops for layer in network.layers(SIDE))
 
 

@@ -128,13 +128,13 @@ def _budget(cell: StreetCell, street: Street, children: Children) -> Record:
 
 
 def _reference(cell: StreetCell, street: Street, children: Children) -> Record:
-    told = street.folder(StreetCell(kind="budget", set=cell.set, seconds=cell.seconds, load=cell.load)) / "run"
-    steps = facts_of_run(told)["steps"]
+    messages = street.folder(StreetCell(kind="budget", set=cell.set, seconds=cell.seconds, load=cell.load)) / "run"
+    steps = facts_of_run(messages)["steps"]
     if not steps:
-        raise RuntimeError(f"no training with a budget to follow in {told}")
+        raise RuntimeError(f"no training with a budget to follow in {messages}")
     run, data = street.folder(cell) / "run", seen(street.place, cell.set)
     command = [sys.executable, "-m", "pixelwise", "train", str(data), "--out", str(run), "--device", "cpu"]
-    command += ["--config", str(told / "config.yaml"), "training.budget=null", f"training.steps={steps}"]
+    command += ["--config", str(messages / "config.yaml"), "training.budget=null", f"training.steps={steps}"]
     found = _timed(cell, street, children, [command], 0)
     return found | facts_of_run(run) | _score(cell, street, children, run)
 

@@ -16,7 +16,7 @@ from pixelwise.errors import DiskFull, OutputFailed
 TEMPORARY = ".part"
 
 
-def commit(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file that appears at `path` only when it is whole.
 
     Parameters
@@ -35,7 +35,7 @@ def commit(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise refused(path, error) from error
+        raise write_error(path, error) from error
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -45,28 +45,28 @@ def commit(path: Path, write: Callable[[BinaryIO], object]) -> None:
         sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise refused(path, error) from error
+        raise write_error(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def commit_bytes(path: Path, content: bytes) -> None:
+def atomic_write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` whole or not at all."""
-    commit(path, lambda file: file.write(content))
+    atomic_write(path, lambda file: file.write(content))
 
 
-def commit_text(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` whole or not at all."""
-    commit_bytes(path, text.encode("utf-8", "surrogateescape"))
+    atomic_write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
-def commit_json(path: Path, value: Any) -> None:
+def atomic_write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path` whole or not at all. NaN is refused: JSON has none."""
-    commit_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def refused(path: Path, error: OSError) -> OutputFailed:
+def write_error(path: Path, error: OSError) -> OutputFailed:
     """Say in one line why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull("room on the disk", "a full disk", "Free some space and run the same command again.", path)

@@ -24,7 +24,7 @@ class PixelwiseError(Exception):
 
     Parameters
     ----------
-    expected, came, mend : str
+    expected, got, hint : str
         What was expected, what came instead (with its value), and what to do about it.
     path : Path or str, optional
         The file or folder concerned; it stands first in the message.
@@ -32,14 +32,14 @@ class PixelwiseError(Exception):
 
     exit_code = 2
 
-    def __init__(self, expected: str, came: str, mend: str, path: Path | str | None = None) -> None:
-        self.expected, self.came, self.mend, self.path = expected, came, mend, path
+    def __init__(self, expected: str, got: str, hint: str, path: Path | str | None = None) -> None:
+        self.expected, self.got, self.hint, self.path = expected, got, hint, path
         where = f"{printable(path)}: " if path is not None else ""
-        super().__init__(f"{where}expected {expected}; got {came}. {mend}")
+        super().__init__(f"{where}expected {expected}; got {got}. {hint}")
 
     def __reduce__(self) -> tuple[type["PixelwiseError"], tuple[object, ...]]:
         """Survive the trip between processes: exceptions are rebuilt from these arguments."""
-        return type(self), (self.expected, self.came, self.mend, self.path)
+        return type(self), (self.expected, self.got, self.hint, self.path)
 
 
 class BadImage(PixelwiseError):
@@ -87,7 +87,7 @@ class Diverged(PixelwiseError):
 class Interrupted(PixelwiseError):
     """Stopped on request; the state is saved and can be continued.
 
-    No error to the user: `came` says how far the work has come, and the message leaves out what was expected.
+    No error to the user: `got` says how far the work has come, and the message leaves out what was expected.
     """
 
     exit_code = 75
@@ -95,7 +95,7 @@ class Interrupted(PixelwiseError):
     def __str__(self) -> str:
         """Return where the work stands and how to go on."""
         where = f"{printable(self.path)}: " if self.path is not None else ""
-        return f"{where}{self.came}. {self.mend}"
+        return f"{where}{self.got}. {self.hint}"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ PATIENCE = 1.0  # seconds before a bar appears: shorter work needs none
 class Progress:
     """Says nothing; the base of everything that says something."""
 
-    def tell(self, *sentences: str) -> None:
+    def message(self, *sentences: str) -> None:
         """Say plain sentences, a line each."""
 
     def picture(self, pixels: "np.ndarray", caption: str) -> None:
@@ -49,7 +49,7 @@ class Console(Progress):
 
         self._console = RichConsole(stderr=True, soft_wrap=True, highlight=False)
 
-    def tell(self, *sentences: str) -> None:
+    def message(self, *sentences: str) -> None:
         """Say plain sentences, a line each."""
         for sentence in sentences:
             self._console.print(sentence, markup=False)
@@ -67,7 +67,7 @@ class Console(Progress):
             for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
                 text.append("\u2580", f"rgb({above[0]},{above[1]},{above[2]}) on rgb({below[0]},{below[1]},{below[2]})")
             text.append("\n")
-        self.tell(caption)
+        self.message(caption)
         self._console.print(text)
 
     @contextmanager
@@ -118,4 +118,6 @@ class Console(Progress):
             seconds = time.monotonic() - began
             if seconds > PATIENCE:
                 share = "done" if done >= total else f"{done / total:.0%} done"
-                self.tell(f"{label}: {share} in {seconds:.0f} s" + (f" ({' '.join(last.split())})." if last else "."))
+                self.message(
+                    f"{label}: {share} in {seconds:.0f} s" + (f" ({' '.join(last.split())})." if last else ".")
+                )

@@ -6,7 +6,7 @@ import shlex
 _HISSES = ("s", "x", "ch", "sh")  # nouns that end so take -es
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def pluralise(count: int, one: str, many: str = "") -> str:
     """Return a number with the words that agree with it: "1 patch", "2 patches", "3,000 images".
 
     Parameters

@@ -14,7 +14,7 @@ from pixelwise.active_learning import measured_speed, subset_trainings
 from pixelwise.active_learning.forecast import forecast
 from pixelwise.active_learning.plan import reopen
 from pixelwise.active_learning.results import Forecast
-from pixelwise.active_learning.schedule import Trial
+from pixelwise.active_learning.schedule import SubsetTraining
 from pixelwise.datasets.dataset import DataOptions, understand
 from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted, OutputFailed
 from pixelwise.io.read import write_image, write_mask
@@ -36,10 +36,10 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 def draw(folder: Path, count: int, first: int = 0, *, masks: bool = True) -> None:
@@ -116,14 +116,16 @@ def test_scores_are_those_that_evaluate_tells(whole: tuple[Forecast, Listener], 
 
 def test_what_is_understood_is_told_before_and_the_forecast_after(whole: tuple[Forecast, Listener]) -> None:
     found, listener = whole
-    told = listener.told
-    assert "6 images have no mask, to choose from for labelling." in told
-    plan = next(text for text in told if text.startswith("Forecast: "))
+    messages = listener.messages
+    assert "6 images have no mask, to choose from for labelling." in messages
+    plan = next(text for text in messages if text.startswith("Forecast: "))
     expected = "6 trainings of 3 steps, on 2, 4 and all 7 labelled images, each twice with other images"
     assert plan.startswith(f"Forecast: {expected}")
     assert plan.endswith("scored on the same 3 validation images.")
-    assert told.index(plan) < next(i for i, text in enumerate(told) if text.startswith("Training 1 of 6, on 2 images:"))
-    assert any("broken.png" in text for text in told)
+    assert messages.index(plan) < next(
+        i for i, text in enumerate(messages) if text.startswith("Training 1 of 6, on 2 images:")
+    )
+    assert any("broken.png" in text for text in messages)
     lines = found.to_text().splitlines()
     assert lines[0].startswith("With 10 more masks: mean Dice ")
     assert lines[1].startswith("With 50 more masks: mean Dice ")
@@ -212,14 +214,14 @@ def test_a_stopped_forecast_goes_on_and_leaves_what_is_done(
     out = tmp_path / "ahead"
     with monkeypatch.context() as patched:
         patched.setattr(Learner, "step", stopping(at=STEPS + 2))
-        told = r"training 2 of 4\. The state is saved\. Go on with: the same command"
-        with pytest.raises(Interrupted, match=told):
+        messages = r"training 2 of 4\. The state is saved\. Go on with: the same command"
+        with pytest.raises(Interrupted, match=messages):
             ahead(few, out)
     first = (out / "trainings/2-1/model.safetensors").stat().st_mtime_ns
     listener = Listener()
     found = ahead(few, out, listener)
-    assert f"Going on with the forecast in {out}." in listener.told
-    assert "Training 1 of 4, on 2 images, is done:" in " ".join(listener.told)
+    assert f"Going on with the forecast in {out}." in listener.messages
+    assert "Training 1 of 4, on 2 images, is done:" in " ".join(listener.messages)
     assert (out / "trainings/2-1/model.safetensors").stat().st_mtime_ns == first
     assert [row[:2] for row in found.rows()] == [(2, 1), (2, 2), (4, 1), (4, 2)]
 
@@ -232,7 +234,7 @@ def test_trainings_that_would_be_late_are_left_out_and_made_later(
         listener = Listener()
         found = ahead(few, tmp_path / "ahead", listener, steps=1)
     assert [row[:2] for row in found.rows()] == [(2, 1), (2, 2), (4, 1)]
-    assert any(text.startswith("1 training is left out: a step takes more time here") for text in listener.told)
+    assert any(text.startswith("1 training is left out: a step takes more time here") for text in listener.messages)
     assert len(ahead(few, tmp_path / "ahead", steps=1).rows()) == 4
 
 
@@ -275,7 +277,7 @@ def test_the_first_training_sets_the_pace(
     clock = 0.0
 
     class Clocked(subset_trainings.PartTrainings):
-        def make(self, trial: Trial) -> None:
+        def make(self, trial: SubsetTraining) -> None:
             nonlocal clock
             clock += took
             self.run_of(trial).folder.mkdir(parents=True)
@@ -286,15 +288,15 @@ def test_the_first_training_sets_the_pace(
     begun = reopen(whole[0].folder, dataset, asked, Progress())
     begun = replace(begun, config=with_settings(begun.config, {"training.steps": steps}, {}))
     given = tmp_path, begun, dataset, "cpu", Progress()
-    found = measured_speed.find_pace(Clocked(*given, deadline=6 * planned))
+    found = measured_speed.find_speed(Clocked(*given, deadline=6 * planned))
     assert found.beginning.config.training.steps == after
     assert (tmp_path / "trainings/2-1").exists() == (after == steps), "made again with other steps"
     again = reopen(tmp_path, dataset, asked, Progress())
     assert (again.config.training.steps, again.paced) == (after, True)
-    assert measured_speed.find_pace(Clocked(tmp_path, again, *given[2:], deadline=1e9)).beginning is again, "once"
+    assert measured_speed.find_speed(Clocked(tmp_path, again, *given[2:], deadline=1e9)).beginning is again, "once"
     own = replace(begun, config=with_settings(begun.config, {}, {"training.steps": OWN}))
-    assert measured_speed.find_pace(Clocked(tmp_path / "own", own, *given[2:], deadline=1e9)).beginning is own
-    assert measured_speed.find_pace(Clocked(tmp_path / "free", begun, *given[2:], deadline=None)).beginning is begun
+    assert measured_speed.find_speed(Clocked(tmp_path / "own", own, *given[2:], deadline=1e9)).beginning is own
+    assert measured_speed.find_speed(Clocked(tmp_path / "free", begun, *given[2:], deadline=None)).beginning is begun
 
 
 def test_another_question_about_the_trainings_is_refused(whole: tuple[Forecast, Listener], discs: Path) -> None:
@@ -355,7 +357,7 @@ def test_objects_are_forecast_by_their_mean_ap(tmp_path: Path) -> None:
     found = ahead(tmp_path, tmp_path / "ahead", steps=1, data_options=DataOptions(task="instance"))
     assert found.score == "mean_ap"
     assert found.to_text().startswith("With 10 more masks: mean AP ")
-    assert found.say_next() == "No unlabelled image to choose from: give a folder of them with --unlabelled."
+    assert found.describe_next() == "No unlabelled image to choose from: give a folder of them with --unlabelled."
     assert not (found.folder / "label_next.csv").exists()
 
 

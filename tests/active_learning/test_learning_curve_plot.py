@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 
-from pixelwise.active_learning.learning_curve_plot import Shown, draw_candidates, draw_curve
+from pixelwise.active_learning.learning_curve_plot import CandidatePicture, draw_candidates, draw_curve
 from pixelwise.io.read import read_image
-from pixelwise.metrics.learning_curve import Outlook, Trials, look_ahead
+from pixelwise.metrics.learning_curve import Projection, SubsetScores, look_ahead
 
 
-def trials(images: int) -> Trials:
+def trials(images: int) -> SubsetScores:
     """Six trainings that learn a little more from more."""
     masks = np.array([2, 4, 8, 2, 4, 8])
     rows = np.ones((6, images, 2))
     rows[:, :, 0] = np.random.default_rng(0).normal(0.9, 0.02, (6, images)) - 0.5 / masks[:, None]
-    return Trials(masks=masks, rows=rows, statistic=lambda total: float(total[0] / total[1]))
+    return SubsetScores(masks=masks, rows=rows, statistic=lambda total: float(total[0] / total[1]))
 
 
 @pytest.mark.parametrize("images", [1, 6])
 def test_the_curve_is_drawn_with_and_without_an_interval(images: int) -> None:
-    found: Outlook = look_ahead(trials(images))
+    found: Projection = look_ahead(trials(images))
     drawn = draw_curve(trials(images), found, (10, 50), "mean Dice", "svg")
     assert drawn == draw_curve(trials(images), found, (10, 50), "mean Dice", "svg"), "the same page each time"
     text = drawn.decode("utf-8")
@@ -31,9 +31,9 @@ def test_the_curve_is_drawn_with_and_without_an_interval(images: int) -> None:
 def test_pixels_of_disagreement_are_painted_and_names_are_taken_as_they_are(tmp_path) -> None:  # type: ignore[no-untyped-def]
     gray = np.full((40, 60, 3), 128, np.uint8)
     apart = np.zeros((40, 60), np.float32)
-    plain = draw_candidates([Shown("1  a$b$.png", gray, apart)])
+    plain = draw_candidates([CandidatePicture("1  a$b$.png", gray, apart)])
     apart[10:30, 10:50] = 0.5
-    painted = draw_candidates([Shown("1  a$b$.png", gray, apart)] * 5)
+    painted = draw_candidates([CandidatePicture("1  a$b$.png", gray, apart)] * 5)
     colours = []
     for name, content in (("plain", plain), ("painted", painted)):
         (tmp_path / f"{name}.png").write_bytes(content)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pixelwise.active_learning.primary_score import headline_of
+from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.datasets.records import Labelling
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
 
@@ -16,7 +16,7 @@ COLOURS = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
 )
 def test_rows_of_all_images_make_the_headline(task: str, names: tuple[str, ...], rng: np.random.Generator) -> None:
     labelling = Labelling(task=task, classes=names, values=(0, 1, 2)[: len(names)], colours=COLOURS)  # type: ignore[arg-type]
-    headline = headline_of(labelling)
+    headline = primary_metric_of(labelling)
     results = []
     for index in range(4):
         truth = rng.integers(0, len(names), (6, 8)).repeat(5, 0).repeat(5, 1).astype(np.int32)
@@ -32,6 +32,6 @@ def test_rows_of_all_images_make_the_headline(task: str, names: tuple[str, ...],
 
 def test_nothing_in_truth_and_prediction_has_no_score() -> None:
     labelling = Labelling(task="binary", classes=("ground", "cell"), values=(0, 1), colours=COLOURS[:2])
-    assert headline_of(labelling).score(np.array([40.0, 0, 0, 0])) is None
+    assert primary_metric_of(labelling).score(np.array([40.0, 0, 0, 0])) is None
     objects = Labelling(task="instance", classes=("background", "object"), values=(), colours=COLOURS[:2])
-    assert headline_of(objects).score(np.zeros(2)) is None
+    assert primary_metric_of(objects).score(np.zeros(2)) is None

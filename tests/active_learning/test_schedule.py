@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.active_learning.schedule import Schedule, Trial, check_share, choose_schedule
+from pixelwise.active_learning.schedule import ForecastSchedule, SubsetTraining, check_share, choose_schedule
 from pixelwise.errors import BadDataset, BadOption
 
 DATA = Path("DATA")
@@ -39,9 +39,12 @@ def test_every_schedule_has_two_sizes_and_a_repeat(cases: int) -> None:
 
 
 def test_each_size_comes_once_before_any_comes_again() -> None:
-    schedule = Schedule(sizes=(2, 4, 8), repeats=2)
+    schedule = ForecastSchedule(sizes=(2, 4, 8), repeats=2)
     assert [trial.name for trial in schedule.trials] == ["2-1", "4-1", "8-1", "2-2", "4-2", "8-2"]
-    assert schedule.voters(schedule.trials[:4]) == [Trial(masks=4, repeat=1), Trial(masks=8, repeat=1)]
+    assert schedule.committee(schedule.trials[:4]) == [
+        SubsetTraining(masks=4, repeat=1),
+        SubsetTraining(masks=8, repeat=1),
+    ]
 
 
 def test_too_few_images_and_too_little_time_are_refused() -> None:
@@ -50,4 +53,4 @@ def test_too_few_images_and_too_little_time_are_refused() -> None:
     with pytest.raises(BadOption, match="leaves 10 s to each training; got 8 s for each of 4 trainings"):
         choose_schedule(18, 33.0, DATA)
     with pytest.raises(BadOption, match=r"got 0 s for each of 4 trainings\. Give"):
-        check_share(-3.0, Schedule(sizes=(2, 4), repeats=2))
+        check_share(-3.0, ForecastSchedule(sizes=(2, 4), repeats=2))

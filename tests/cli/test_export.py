@@ -61,10 +61,10 @@ def test_a_bioimage_package_says_who_made_it(tmp_path: Path) -> None:
     done = pixelwise("export", run.folder, *words, "--licence", "MIT")
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(run.folder / "export" / "model.bioimageio.zip") as package:
-        told = yaml.safe_load(package.read("rdf.yaml"))
+        messages = yaml.safe_load(package.read("rdf.yaml"))
         held = set(package.namelist())
-    assert (told["name"], told["license"]) == ("Nuclei of mice", "MIT")
-    assert told["authors"] == [{"name": "A. One"}, {"name": "B. Two"}]
+    assert (messages["name"], messages["license"]) == ("Nuclei of mice", "MIT")
+    assert messages["authors"] == [{"name": "A. One"}, {"name": "B. Two"}]
     assert held == {"rdf.yaml", "model.onnx", "test_input.npy", "test_output.npy", "README.md"}
 
 

@@ -12,7 +12,7 @@ from pixelwise.active_learning.candidates import Candidate, Ranking
 from pixelwise.active_learning.results import Forecast
 from pixelwise.cli import main
 from pixelwise.datasets.records import DataOptions
-from pixelwise.metrics.learning_curve import Curve, Outlook, Trials
+from pixelwise.metrics.learning_curve import Curve, Projection, SubsetScores
 
 
 def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
@@ -20,9 +20,11 @@ def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
     masks = np.array([2, 4, 8, 2, 4, 8])
     rows = np.full((6, 5, 2), 1.0)
     rows[:, :, 0] = 0.9 - 0.4 * masks[:, None] ** -0.5
-    trials = Trials(masks=masks, rows=rows, statistic=lambda total: float(total[0] / total[1]))
+    trials = SubsetScores(masks=masks, rows=rows, statistic=lambda total: float(total[0] / total[1]))
     draws = np.tile([0.9, 0.4, 0.5], (9, 1))
-    outlook = Outlook(curve=Curve(limit=0.9, drop=0.4, bend=0.5), now=8, rise=(0.1, 0.05, 0.15), draws=draws, tail=0.1)
+    outlook = Projection(
+        curve=Curve(limit=0.9, drop=0.4, bend=0.5), now=8, rise=(0.1, 0.05, 0.15), draws=draws, tail=0.1
+    )
     new = Candidate(rank=1, image=Path("a.png"), disagreement=0.1, uncertainty=0.2, distance=1.0, why="unlike all")
     ranking = Ranking(candidates=(new,), found=1 + len(failed), failed=failed)
     return Forecast(

@@ -13,7 +13,7 @@ from cifar_peer import make_peer
 from pixelwise.cli import main
 from pixelwise.cli.options import numbers
 from pixelwise.errors import BadOption
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.networks.weights import read_weights
 
 
@@ -41,8 +41,8 @@ def test_tensors_become_safetensors(
     out = tmp_path / "y.safetensors"
     words = ("--out", out, "--licence", "MIT", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2", "--json")
     assert run(monkeypatch, tmp_path / "x.pth", *words) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["path"], told["tensors"], told["licence"]) == (str(out), 1, "MIT")
+    messages = json.loads(capsys.readouterr().out)
+    assert (messages["path"], messages["tensors"], messages["licence"]) == (str(out), 1, "MIT")
     tensors, origin = read_weights(out)
     assert tensors["conv1.weight"].shape == (2, 3)
     assert (origin.mean, origin.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
@@ -57,9 +57,9 @@ def test_classes_make_a_model(
     assert "network.shortcut_padding=both" in capsys.readouterr().err
     words = (*words, "network.shortcut_padding=both")
     assert run(monkeypatch, tmp_path / "x.th", *words, "--out", tmp_path / "run", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["path"], told["shortcut_padding"]) == (str(tmp_path / "run"), "both")
-    assert read_recipe(tmp_path / "run" / "model.safetensors").classes == ("cat", "dog")
+    messages = json.loads(capsys.readouterr().out)
+    assert (messages["path"], messages["shortcut_padding"]) == (str(tmp_path / "run"), "both")
+    assert read_model_card(tmp_path / "run" / "model.safetensors").classes == ("cat", "dog")
 
 
 def test_a_program_is_refused_in_one_line(
@@ -67,10 +67,10 @@ def test_a_program_is_refused_in_one_line(
 ) -> None:
     torch.save({"a": Payload(tmp_path / "trace")}, tmp_path / "x.pth")
     assert run(monkeypatch, tmp_path / "x.pth", "--out", tmp_path / "y.safetensors") == 2
-    told = capsys.readouterr().err.strip()
-    assert told.startswith("Error: ")
-    assert "got one that calls shutil.copyfile" in told
-    assert "\n" not in told
+    messages = capsys.readouterr().err.strip()
+    assert messages.startswith("Error: ")
+    assert "got one that calls shutil.copyfile" in messages
+    assert "\n" not in messages
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
 
 

@@ -283,10 +283,10 @@ def test_networks_are_listed_and_drawn(tmp_path: Path) -> None:
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "u.svg").is_file()
     assert (tmp_path / "u.png").is_file()
-    for words, came in ((("inspect",), "neither"), (("inspect", "unet", "--list"), "both")):
+    for words, got in ((("inspect",), "neither"), (("inspect", "unet", "--list"), "both")):
         refused = pixelwise(*words, cwd=tmp_path)
         assert refused.returncode == 2
-        assert f"expected a data folder, a run folder or a network, or --list; got {came}." in refused.stderr
+        assert f"expected a data folder, a run folder or a network, or --list; got {got}." in refused.stderr
 
 
 def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path: Path) -> None:

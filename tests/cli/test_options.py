@@ -28,9 +28,9 @@ def test_without_a_browser_the_file_is_named(tmp_path: Path, monkeypatch: pytest
 
     for opener in (lambda _: False, fail):
         monkeypatch.setattr(webbrowser, "open", opener)
-        told = open_page(page)
-        assert str(page) in told
-        assert not told.startswith("Opened")
+        messages = open_page(page)
+        assert str(page) in messages
+        assert not messages.startswith("Opened")
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -101,7 +101,7 @@ ROWS = (
     Row(65, "0 and 255", spoiled(lambda r: None), "dataset", "accept", (),
         lambda d: d.labelling.values == (0, 255) and d.labelling.ignore_value is None),
     Row(66, "255 undeclared", spoiled(lambda r: None, draw=several(1, 255)), "dataset", "accept", (),
-        lambda d: d.labelling.values == (0, 1, 255) and any("--ignore-index 255" in t for t in d.told)),
+        lambda d: d.labelling.values == (0, 1, 255) and any("--ignore-index 255" in t for t in d.messages)),
     Row(67, "whole floats",
         spoiled(lambda r: [tifffile.imwrite(r / f"masks/case_{i}.tif", mask(i, 1).astype(np.float32)) or
                            (r / f"masks/case_{i}.png").unlink() for i in range(6)]),
@@ -214,7 +214,7 @@ def test_flags_accept_what_is_refused_otherwise(tmp_path: Path) -> None:
     root = spoiled(lambda r: ((r / MASK).unlink(), (r / "images/case_1.png").unlink()))(tmp_path)
     dataset = understand(root, DataOptions(allow_missing=True))
     assert len(dataset.cases) == 4
-    assert any("Left aside: 1 image without mask and 1 mask without image." in text for text in dataset.told)
+    assert any("Left aside: 1 image without mask and 1 mask without image." in text for text in dataset.messages)
     root = parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png"))(tmp_path / "b")
     assert len(understand(root, DataOptions(allow_duplicates=True)).cases) == 13
 
@@ -227,4 +227,4 @@ def test_sound_sets_have_no_problems(tmp_path: Path) -> None:
 
 
 def test_kinds_are_told_in_full() -> None:
-    assert all(expected and mend.endswith(".") for expected, mend in KINDS.values())
+    assert all(expected and hint.endswith(".") for expected, hint in KINDS.values())

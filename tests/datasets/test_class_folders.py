@@ -37,8 +37,10 @@ def test_folders_of_classes_are_divided_alike(tmp_path: Path) -> None:
     for index in range(3):
         counts = [sum(case.class_index == index for case in data.part(part)) for part in ("train", "val", "test")]
         assert counts == [8, 2, 0]
-    assert any("A folder per class, no masks were found" in told for told in data.told)
-    assert any("6 of 30 training images validate, the same share of each class" in told for told in data.told)
+    assert any("A folder per class, no masks were found" in messages for messages in data.messages)
+    assert any(
+        "6 of 30 training images validate, the same share of each class" in messages for messages in data.messages
+    )
     assert all(case.name.split("/")[0] == data.labelling.classes[case.class_index or 0] for case in data.cases)
     assert not any(case.group for case in data.cases)
     other = understand(tmp_path / "data", seed=1)
@@ -47,9 +49,9 @@ def test_folders_of_classes_are_divided_alike(tmp_path: Path) -> None:
 
 def test_the_classes_are_told_in_the_users_order(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 3)
-    told = understand(root, DataOptions(classes=("stripes", "disc", "square"))).told
-    assert any(text.endswith("3 classes: stripes, disc, square.") for text in told)
-    assert any(text.endswith("3 classes: disc, square, stripes.") for text in understand(root).told)
+    messages = understand(root, DataOptions(classes=("stripes", "disc", "square"))).messages
+    assert any(text.endswith("3 classes: stripes, disc, square.") for text in messages)
+    assert any(text.endswith("3 classes: disc, square, stripes.") for text in understand(root).messages)
 
 
 def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
     assert [len(data.part(part)) for part in ("train", "val", "test")] == [9, 9, 9]
     assert not data.split_made
     assert names(data, "val")[0] == "val/disc/0010"
-    assert "test has 1 image outside of classes: left aside (use predict on them)." in data.told
+    assert "test has 1 image outside of classes: left aside (use predict on them)." in data.messages
 
 
 def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
@@ -69,8 +71,8 @@ def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
     (tmp_path / "data" / "photos" / "notes").mkdir()
     (tmp_path / "data" / "photos" / "notes" / "readme.txt").write_text("mine")
     data = understand(tmp_path / "data")
-    assert "The class folders lie in photos." in data.told
-    assert "notes holds no pictures and was left aside." in data.told
+    assert "The class folders lie in photos." in data.messages
+    assert "notes holds no pictures and was left aside." in data.messages
     discs = sorted(case.name for case in data.cases if case.class_index == 0)
     assert discs == ["disc/0000.png", "disc/0001", "disc/0002", "disc/more/0000.png"]
 
@@ -84,7 +86,7 @@ def test_masks_are_never_taken_for_a_class(tmp_path: Path) -> None:
     assert read_class_folders(tmp_path / "odd", DataOptions(task="binary")) is None
     forced = examine(tmp_path / "odd", DataOptions(task="classification"))
     assert forced.labelling.classes == ("first", "second")
-    assert "as you said" in forced.told[0]
+    assert "as you said" in forced.messages[0]
 
 
 def test_the_user_orders_the_classes(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_the_same_picture_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     (problem,) = [problem for problem in data.problems if problem.kind == "image in two classes"]
     assert not problem.fatal
     assert problem.text == "the same image as square/copy, but their classes differ"
-    assert any("copies whose classes differ" in told and "--conflicts" in told for told in data.told)
+    assert any("copies whose classes differ" in messages and "--conflicts" in messages for messages in data.messages)
     both = {case.part for case in data.cases if case.name in ("disc/0000", "square/copy")}
     assert len(both) == 1, "copies stay in one part"
     assert {case.group for case in data.cases if case.name in ("disc/0000", "square/copy")} == {"disc/0000"}
@@ -180,8 +182,8 @@ def test_gray_and_deep_photos_are_taken_with_the_others(tmp_path: Path) -> None:
     save(root / "disc" / "deep.png", (image(4, (20, 31)).astype(np.uint16) * 257))
     data = understand(root)
     assert data.channels == 3
-    assert any("gray ones are repeated to 3 channels" in told for told in data.told)
-    assert any("1 image has 16 bits, the others 8" in told for told in data.told)
+    assert any("gray ones are repeated to 3 channels" in messages for messages in data.messages)
+    assert any("1 image has 16 bits, the others 8" in messages for messages in data.messages)
     assert kinds(data) == set()
 
 

@@ -51,7 +51,7 @@ def test_real_sets_are_understood_with_no_flag(shared_data: Path, name: str) -> 
     assert facts(dataset) == FIVE[name]
     assert not dataset.split_made
     assert len(dataset.problems) < 10
-    spare = any("masks_2nd_observer" in text and "left aside" in text for text in dataset.told)
+    spare = any("masks_2nd_observer" in text and "left aside" in text for text in dataset.messages)
     assert spare == (name == "chase_db1")
 
 
@@ -65,11 +65,11 @@ def test_real_sets_without_their_descriptions(shared_data: Path, tmp_path: Path,
             (tmp_path / part).symlink_to(shared_data / name / part)
     dataset = understand(tmp_path)
     assert dataset.labelling.task == task
-    assert any(f"task {task}" in text and "--task" in text for text in dataset.told)
+    assert any(f"task {task}" in text and "--task" in text for text in dataset.messages)
     if task == "binary":
-        assert any("--foreground" in text for text in dataset.told)
+        assert any("--foreground" in text for text in dataset.messages)
     if task == "multiclass":
-        assert any("--classes" in text for text in dataset.told)
+        assert any("--classes" in text for text in dataset.messages)
         flagged = understand(tmp_path, DataOptions(ignore_index=11)).labelling
         assert (len(flagged.classes), flagged.ignore_value) == (11, 11)
 

@@ -37,9 +37,9 @@ def test_copies_with_differing_masks_are_a_warning_that_names_the_flag(tmp_path:
     dataset = understand(conflicting(tmp_path))
     found = [problem for problem in dataset.problems if problem.kind == "conflicting masks"]
     assert [(p.file, p.fatal, p.left_out) for p in found] == [("1", False, False), ("3", False, False)]
-    (told,) = [text for text in dataset.told if "--conflicts" in text]
-    assert "1 ~ 7" in told
-    assert "3 ~ 8" in told
+    (messages,) = [text for text in dataset.messages if "--conflicts" in text]
+    assert "1 ~ 7" in messages
+    assert "3 ~ 8" in messages
     for seed in range(6):
         parts = {case.name: case.part for case in understand(tmp_path, seed=seed).cases}
         assert parts["1"] == parts["7"]
@@ -56,10 +56,10 @@ def test_the_user_chooses_what_becomes_of_them(tmp_path: Path, choice: str, left
 
 def test_what_was_left_out_is_told_by_name_and_count(tmp_path: Path) -> None:
     dataset = understand(conflicting(tmp_path), DataOptions(conflicts="first"))
-    (told,) = [text for text in dataset.told if "left out" in text]
-    assert "2 files" in told
-    assert "images/7.png" in told
-    assert "images/8.png" in told
+    (messages,) = [text for text in dataset.messages if "left out" in text]
+    assert "2 files" in messages
+    assert "images/7.png" in messages
+    assert "images/8.png" in messages
     assert all(p.left_out for p in dataset.problems if p.kind == "conflicting masks")
 
 
@@ -82,7 +82,7 @@ def test_near_copies_alone_never_stop_a_training(tmp_path: Path) -> None:
     dataset = examine(tmp_path)
     assert not any(problem.fatal for problem in dataset.problems)
     assert dataset.part("val")
-    assert any("nearly equal to one another" in text for text in dataset.told)
+    assert any("nearly equal to one another" in text for text in dataset.messages)
 
 
 def test_control_equal_copies_alone_do(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_spare_masks_are_named_and_left_aside(tmp_path: Path) -> None:
     pairs(tmp_path, 3, masks="masks_2nd_observer/{}.png")
     layout = read_layout(tmp_path, PLAIN)
     assert {pair.mask.parent.name for pair in layout.pairs} == {"masks"}
-    assert any("masks_2nd_observer also looks like masks (3 files)" in text for text in layout.told)
+    assert any("masks_2nd_observer also looks like masks (3 files)" in text for text in layout.messages)
     chosen = read_layout(tmp_path, DataOptions(masks="masks_2nd_observer"))
     assert {pair.mask.parent.name for pair in chosen.pairs} == {"masks_2nd_observer"}
     assert names(chosen) == ["case_0", "case_1", "case_2"]
@@ -100,7 +100,7 @@ def test_two_plain_folders_for_masks_ask_for_a_flag(tmp_path: Path) -> None:
     pairs(tmp_path, 3)
     pairs(tmp_path, 3, masks="labels/{}.png")
     problems = read_layout(tmp_path, PLAIN).problems
-    assert any(p.kind == "ambiguous folders" and "--masks" in p.mend for p in problems)
+    assert any(p.kind == "ambiguous folders" and "--masks" in p.hint for p in problems)
     assert names(read_layout(tmp_path, DataOptions(masks="labels"))) == ["case_0", "case_1", "case_2"]
 
 
@@ -118,7 +118,7 @@ def test_other_suffixes_are_left_aside(tmp_path: Path) -> None:
     pairs(tmp_path, 2, images="{}.png", masks="{}_seg.png")
     layout = read_layout(tmp_path, PLAIN)
     assert len(names(layout)) == 3
-    assert any("_seg were left aside" in text for text in layout.told)
+    assert any("_seg were left aside" in text for text in layout.messages)
 
 
 def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
     save(tmp_path / "test" / "images" / "new.png", image(9))
     layout = read_layout(tmp_path, PLAIN)
     assert len(names(layout)) == 3
-    assert any("1 image without masks" in text for text in layout.told)
+    assert any("1 image without masks" in text for text in layout.messages)
 
 
 def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:

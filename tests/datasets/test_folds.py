@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drawn import SIZE, image, pairs, save
 from pixelwise.datasets.dataset import DataOptions, understand
-from pixelwise.datasets.folds import deal, joined, leave_out
+from pixelwise.datasets.folds import assign_folds, fold_split, merge_train_val
 from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
 
@@ -59,8 +59,8 @@ def test_training_and_validation_images_are_dealt_out_and_test_stays_apart(tmp_p
     pairs(tmp_path / "val", 3, first=6)
     pairs(tmp_path / "test", 2, first=20)
     dataset = understand(tmp_path)
-    folds = deal(dataset, 3, seed=0)
-    assert folds.told[:3] == (
+    folds = assign_folds(dataset, 3, seed=0)
+    assert folds.messages[:3] == (
         "Dealt 9 labelled images out to 3 folds of 3, 3, 3, with seed 0.",
         "The validation part (3 images) is among them.",
         "The test part (2 images) stays apart.",
@@ -68,12 +68,12 @@ def test_training_and_validation_images_are_dealt_out_and_test_stays_apart(tmp_p
     names = sorted(name for names in folds.left_out for name in names)
     assert names == sorted(case.name for case in dataset.cases if case.part != "test")
     for left_out in folds.left_out:
-        fold = leave_out(dataset, left_out)
+        fold = fold_split(dataset, left_out)
         assert sorted(case.name for case in fold.part("val")) == sorted(left_out)
         assert len(fold.part("train")) == 6
         assert fold.part("test") == dataset.part("test")
         assert [case.part for case in fold.cases] == ["train"] * 6 + ["val"] * 3 + ["test"] * 2
-    assert len(joined(dataset).part("train")) == 9
+    assert len(merge_train_val(dataset).part("train")) == 9
 
 
 def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
         drawn = np.zeros(SIZE, np.uint8)
         drawn[3:9, 4 + index % 3 : 12] = 255
         save(tmp_path / f"masks/c{index}.png", drawn)
-    folds = deal(understand(tmp_path), 4, seed=0)
+    folds = assign_folds(understand(tmp_path), 4, seed=0)
     assert sorted(sorted(int(name.split("c")[-1]) // 3 for name in names) for names in folds.left_out) == [
         [picture] * 3 for picture in range(4)
     ]
     with pytest.raises(BadDataset, match="expected at least 5 groups of images for 5 folds; got 4 groups in 12 images"):
-        deal(understand(tmp_path), 5, seed=0)
+        assign_folds(understand(tmp_path), 5, seed=0)
 
 
 def test_a_class_that_one_fold_alone_shows_is_told(tmp_path: Path) -> None:
@@ -99,13 +99,13 @@ def test_a_class_that_one_fold_alone_shows_is_told(tmp_path: Path) -> None:
             drawn[20:25, 20:30] = 3
         save(tmp_path / f"images/c{index}.png", image(index))
         save(tmp_path / f"masks/c{index}.png", drawn)
-    folds = deal(understand(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
-    (told,) = (text for text in folds.told if text.startswith("Only fold"))
-    assert told.endswith("the network it is left out of never sees it.")
-    assert "(3)" in told
+    folds = assign_folds(understand(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
+    (messages,) = (text for text in folds.messages if text.startswith("Only fold"))
+    assert messages.endswith("the network it is left out of never sees it.")
+    assert "(3)" in messages
 
 
 @pytest.mark.parametrize("folds", [1, 21])
 def test_numbers_of_folds_that_are_none(tmp_path: Path, folds: int) -> None:
     with pytest.raises(BadOption, match=f"expected --folds from 2 to 20; got {folds}"):
-        deal(understand(pairs(tmp_path, 6)), folds, seed=0)
+        assign_folds(understand(pairs(tmp_path, 6)), folds, seed=0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.datasets.image_features import appearance
+from pixelwise.datasets.image_features import image_features
 
 FULL = ((0.0, 255.0),)
 
@@ -13,7 +13,7 @@ FULL = ((0.0, 255.0),)
 def test_numbers_by_hand() -> None:
     pixels = np.zeros((1, 8, 8), np.uint8)
     pixels[:, :, 4:] = 255  # half black, half white: one step of 1 in seven along a row, none along a column
-    found = appearance(pixels, FULL)
+    found = image_features(pixels, FULL)
     assert found[:5].tolist() == pytest.approx([0.5, 0.5, 0, 0.5, 1])
     assert np.exp(found[5:]).tolist() == pytest.approx([1 / 14, 1 / 6, 1 / 2, 0], abs=2e-4)
 
@@ -21,7 +21,7 @@ def test_numbers_by_hand() -> None:
 @given(height=st.integers(1, 40), width=st.integers(1, 40), channels=st.integers(1, 4), seed=st.integers(0, 9))
 def test_any_size_gives_as_many_finite_numbers(height: int, width: int, channels: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 65536, (channels, height, width)).astype(np.uint16)
-    found = appearance(pixels, ((0.0, 65535.0),) * channels)
+    found = image_features(pixels, ((0.0, 65535.0),) * channels)
     assert found.shape == (5 * channels + 4,)
     assert np.isfinite(found).all()
 
@@ -29,7 +29,7 @@ def test_any_size_gives_as_many_finite_numbers(height: int, width: int, channels
 def test_turned_copies_look_the_same_and_other_textures_do_not(rng: np.random.Generator) -> None:
     fine = rng.integers(0, 256, (1, 64, 64)).astype(np.uint8)
     coarse = fine[:, ::8, ::8].repeat(8, 1).repeat(8, 2)
-    looks = [appearance(pixels, FULL) for pixels in (fine, fine[:, ::-1], coarse)]
+    looks = [image_features(pixels, FULL) for pixels in (fine, fine[:, ::-1], coarse)]
     np.testing.assert_allclose(looks[0], looks[1])
     assert abs(looks[0][5] - looks[2][5]) > 1, "the finest scale"
 
@@ -37,4 +37,4 @@ def test_turned_copies_look_the_same_and_other_textures_do_not(rng: np.random.Ge
 def test_large_images_are_thinned_out() -> None:
     stripes = np.tile(np.array([[0, 255]], np.uint8), (1, 1, 1024))
     assert stripes.shape == (1, 1, 2048)
-    assert appearance(stripes, FULL)[0] == 0, "every second pixel of 2048"
+    assert image_features(stripes, FULL)[0] == 0, "every second pixel of 2048"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import SIZE, mask, objects, pairs, save, several
-from pixelwise.datasets.class_table import Entry, Legend, parse_table, read_legend
+from pixelwise.datasets.class_table import ClassTable, Entry, parse_table, read_class_table
 from pixelwise.datasets.dataset import DataOptions, examine, read_labels
 from pixelwise.datasets.mask_labels import read_meaning
 from pixelwise.datasets.records import Labelling
@@ -67,7 +67,7 @@ def test_255_is_a_class_until_someone_says_otherwise(tmp_path: Path) -> None:
     pairs(tmp_path, draw=several(1, 255))
     dataset = examine(tmp_path)
     assert dataset.labelling.values == (0, 1, 255)
-    assert any("--ignore-index 255" in text for text in dataset.told)
+    assert any("--ignore-index 255" in text for text in dataset.messages)
     found = label(tmp_path, ignore_index=255)
     assert (found.values, found.ignore_value, found.task) == ((0, 1), 255, "binary")
     truth = several(1, 255)(0)
@@ -147,7 +147,7 @@ def test_odd_tables_are_refused(text: str) -> None:
 def test_a_broken_description_is_a_problem_and_left_aside(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{")
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
-    legend = read_legend(tmp_path)
+    legend = read_class_table(tmp_path)
     assert legend.entries == ()
     assert [p.kind for p in legend.problems] == ["unreadable description"] * 2
     assert not any(p.fatal for p in legend.problems)
@@ -176,7 +176,7 @@ def test_any_values_come_back_as_their_classes(values: list[int], seed: int) -> 
     drawn = np.random.default_rng(seed).choice(np.array(values, np.uint8), (24, 24))
     drawn.flat[: len(values)] = values
     masks = {"a": measure_values(MaskImage(drawn, None, False))}
-    found = read_meaning(masks, Legend(), DataOptions(task="multiclass")).labelling
+    found = read_meaning(masks, ClassTable(), DataOptions(task="multiclass")).labelling
     assert found.values == tuple(values)
 
 

@@ -73,7 +73,7 @@ def test_training_begins_without_the_offending_file(kind: str, spoil: Spoil, tmp
     assert {case.name for case in dataset.cases} == {f"case_{index}" for index in range(1, 6)}
     assert dataset.labelling.values == (0, 255), "a bad mask decides nothing"
     assert [p.kind for p in dataset.problems if p.left_out] == [kind]
-    assert any("left out (--skip-bad)" in text and kind in text and "case_0" in text for text in dataset.told)
+    assert any("left out (--skip-bad)" in text and kind in text and "case_0" in text for text in dataset.messages)
 
 
 def given_splits(root: Path, draw: Callable[[int], np.ndarray] = mask) -> None:

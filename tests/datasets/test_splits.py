@@ -120,7 +120,7 @@ def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
         assert all(len(parts) == 1 for parts in sides.values())
         assert dataset.split_made
         assert dataset.part("val")
-        assert any("copies stay in one split" in text for text in dataset.told)
+        assert any("copies stay in one split" in text for text in dataset.messages)
 
 
 def test_control_without_the_comparison_copies_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_validation_is_carved_from_train_when_only_test_is_given(tmp_path: Path)
     pairs(tmp_path / "test", 2, first=20)
     dataset = understand(tmp_path)
     assert {part: len(dataset.part(part)) for part in ("train", "val", "test")} == {"train": 8, "val": 2, "test": 2}
-    assert any("2 of 10 training images validate, drawn with seed 0 (--val-share)" in t for t in dataset.told)
+    assert any("2 of 10 training images validate, drawn with seed 0 (--val-share)" in t for t in dataset.messages)
     assert len({case.name for case in dataset.cases}) == 12
 
 

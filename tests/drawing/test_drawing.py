@@ -64,8 +64,8 @@ def on_meta(options: NetworkOptions) -> tuple[Network, int]:
 
 
 def nodes_of(network: Network, size: int) -> list[Node]:
-    trail = network.trail()
-    return read_nodes(read_maps(trail, sizes_with_rest(trail, size), size))
+    layer_graph = network.layer_graph()
+    return read_nodes(read_maps(layer_graph, sizes_with_rest(layer_graph, size), size))
 
 
 def drawn(options: NetworkOptions) -> tuple[list[Node], tuple[Box, ...], Drawing]:
@@ -190,7 +190,7 @@ def test_boxes_are_the_maps_that_really_come_out(options: NetworkOptions) -> Non
     nodes = nodes_of(network, size)
     boxes = lay_out(nodes, network.dimensions).boxes
     with Recorder() as real, torch.device("meta"):
-        network.supervised(torch.zeros(1, nodes[0].channels, *[size] * network.dimensions))
+        network.forward_heads(torch.zeros(1, nodes[0].channels, *[size] * network.dimensions))
     maps = {(channels, side) for _, channels, side in real.maps}
     assert {(box.node.channels, box.node.size) for box in boxes[1:]} <= maps
     joined = Counter((node.channels, node.size) for node in nodes if node.kind == "joined")

@@ -5,7 +5,7 @@ import pytest
 
 from pixelwise.errors import BadOption
 from pixelwise.explain import crop
-from pixelwise.explain.crop import largest_side, see_masks, see_photo
+from pixelwise.explain.crop import crop_for_class, crop_for_masks, largest_side
 from pixelwise.explain.grad_cam import Insight
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import Model
@@ -17,15 +17,15 @@ from tiny import make_recipe
 
 @pytest.mark.parametrize("name", ["unet", "unet2015"])
 def test_what_is_seen_is_what_is_predicted(name: str, rng: np.random.Generator) -> None:
-    recipe = make_recipe(name=name)
-    network = build(recipe.network).eval()
+    model_card = make_recipe(name=name)
+    network = build(model_card.network).eval()
     pixels = rng.integers(0, 256, (1, 41, 30)).astype(np.uint8)
-    seen = see_masks(network, recipe, pixels)
+    seen = crop_for_masks(network, model_card, pixels)
     insight = Insight(network, seen.given)
     assert np.array_equal(seen.shown, pixels)
     found = insight.logits[:, *seen.keep]
     assert found.shape == (2, 41, 30)
-    model = Model(recipe, Predictor(TorchRuntime(network), recipe.geometry, 2, 64))
+    model = Model(model_card, Predictor(TorchRuntime(network), model_card.geometry, 2, 64))
     assert np.array_equal(found.argmax(0), model.predict(pixels))
     # the image lies where the offset says
     margin = network.geometry().margin
@@ -38,26 +38,26 @@ def test_a_large_image_is_seen_in_part_on_the_scale_of_the_whole(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop, "SIDE", 64)
-    recipe = make_recipe()
-    network = build(recipe.network)
+    model_card = make_recipe()
+    network = build(model_card.network)
     pixels = rng.integers(0, 256, (1, 50, 301)).astype(np.uint8)
     pixels[:, :, :20] = 255
-    seen = see_masks(network, recipe, pixels)
+    seen = crop_for_masks(network, model_card, pixels)
     assert seen.origin == (0, 116)  # (150 - 32) on the grid of 4
     assert np.array_equal(seen.shown, pixels[:, :, 116:180])
     assert seen.given[0, :50] == pytest.approx((seen.shown[0] - pixels.mean()) / pixels.std(), abs=1e-5)
     for column, start in ((0, 0), (40, 8), (300, 240)):
-        seen = see_masks(network, recipe, pixels, (49, column))
+        seen = crop_for_masks(network, model_card, pixels, (49, column))
         assert seen.origin == (0, start)
         assert start <= column < start + seen.shown.shape[2], "the last part reaches the end"
 
 
 @pytest.mark.parametrize("pixel", [(50, 0), (0, 301), (-1, 0)])
 def test_a_pixel_outside_is_refused(pixel: tuple[int, int]) -> None:
-    recipe = make_recipe()
+    model_card = make_recipe()
     message = rf"a pixel in the image of 50 rows and 301 columns, counted from 0; got {pixel[0]},{pixel[1]}"
     with pytest.raises(BadOption, match=message):
-        see_masks(build(recipe.network), recipe, np.zeros((1, 50, 301), np.uint8), pixel)
+        crop_for_masks(build(model_card.network), model_card, np.zeros((1, 50, 301), np.uint8), pixel)
 
 
 def test_wide_networks_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +72,6 @@ def test_wide_networks_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_middle_of_a_photo_is_seen(rng: np.random.Generator) -> None:
     pixels = rng.integers(0, 256, (1, 12, 20)).astype(np.uint8)
-    seen = see_photo(make_recipe(), View(side=8, shorter=12), pixels)
+    seen = crop_for_class(make_recipe(), View(side=8, shorter=12), pixels)
     assert np.array_equal(seen.shown, pixels[:, 2:10, 6:14])
     assert seen.given[0] == pytest.approx((seen.shown[0] - pixels.mean()) / pixels.std(), abs=1e-5)

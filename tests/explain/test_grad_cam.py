@@ -7,7 +7,7 @@ from torch import nn
 
 from pixelwise.errors import BadOption
 from pixelwise.explain.grad_cam import Insight
-from pixelwise.geometry.layer_graph import Step, Trail
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.architectures import CLASSIFIERS, SEGMENTERS, NetworkOptions, build_classifier, build_segmenter
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Head, Pool
@@ -24,8 +24,8 @@ class Spread(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.cat([image, -image], dim=1)
 
-    def trail(self) -> Trail:
-        return [Step(name="spread", kind="convolution", in_channels=1, channels=2)]
+    def layer_graph(self) -> LayerGraph:
+        return [LayerSpec(name="spread", kind="convolution", in_channels=1, channels=2)]
 
 
 class Same(nn.Module):
@@ -34,7 +34,7 @@ class Same(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         return []
 
 
@@ -44,8 +44,8 @@ class Means(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features.mean((2, 3))
 
-    def trail(self) -> Trail:
-        return [Step(name="mean", kind="global average", in_channels=2, channels=2)]
+    def layer_graph(self) -> LayerGraph:
+        return [LayerSpec(name="mean", kind="global average", in_channels=2, channels=2)]
 
 
 class FirstNearest(nn.Module):
@@ -56,8 +56,8 @@ class FirstNearest(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return nn.functional.interpolate(features, scale_factor=2, mode="nearest")
 
-    def trail(self) -> Trail:
-        return [Step(name="up", kind="nearest", stride=2, in_channels=2, channels=2)]
+    def layer_graph(self) -> LayerGraph:
+        return [LayerSpec(name="up", kind="nearest", stride=2, in_channels=2, channels=2)]
 
 
 def by_hand(weights: list[list[float]]) -> Segmenter:

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from exports import DATASET, make_material, make_network, make_samples
 from pixelwise.errors import BadModel, BadOption, ExportFailed
 from pixelwise.exporters import export as exports
-from pixelwise.exporters.certificate import read_proof
 from pixelwise.exporters.comparison import Comparison, compare
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model, limits_of
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
-from pixelwise.exporters.mask_subject import MaskSubject
-from pixelwise.exporters.proving import verify_export
-from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import subject_of
+from pixelwise.exporters.parity_report import read_parity_data
+from pixelwise.exporters.samples import ParityBatch
+from pixelwise.exporters.segmentation_export import SegmentationExport
+from pixelwise.exporters.verification import verify_export
 from pixelwise.runtimes.base import Outputs
 from pixelwise.sampling.normalise import Normalisation
 from tiny import make_recipe
 
 ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
-EXACT, QUANTISED = MaskSubject.exact, MaskSubject.quantised
+EXACT, QUANTISED = SegmentationExport.exact, SegmentationExport.quantised
 
 
 @pytest.fixture(params=FORMATS)
@@ -41,16 +41,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_every_format_is_written_with_its_proof(
     kind: str, scale: Normalisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MaskSubject, "quantised", ANY_LOSS)  # random weights have no masks that int8 could keep
-    network, recipe = make_network(scale)
+    monkeypatch.setattr(SegmentationExport, "quantised", ANY_LOSS)  # random weights have no masks that int8 could keep
+    network, model_card = make_network(scale)
     path = tmp_path / FORMATS[kind].place
-    exported = export_model(network, recipe, kind, path, make_material())
+    exported = export_model(network, model_card, kind, path, make_material())
     assert all(file.is_file() for file in exported.files)
-    told = json.loads(exported.certificate.read_text("utf-8"))
-    assert told["format"] == kind
-    assert set(told["sha256"]) == {file.name for file in exported.files}
-    assert {shape[0] for shape in told["trials"]} == {1, 2, 4}, "several batches"
-    assert len({tuple(shape)[2:] for shape in told["trials"]}) == 3, "several sizes"
+    messages = json.loads(exported.parity_report.read_text("utf-8"))
+    assert messages["format"] == kind
+    assert set(messages["sha256"]) == {file.name for file in exported.files}
+    assert {shape[0] for shape in messages["trials"]} == {1, 2, 4}, "several batches"
+    assert len({tuple(shape)[2:] for shape in messages["trials"]}) == 3, "several sizes"
     if kind != "openvino-int8":
         assert all(one.difference < 1e-4 and one.disagreement <= 1e-5 for one in exported.comparisons)
     if kind != "torch-export":
@@ -60,38 +60,38 @@ def test_every_format_is_written_with_its_proof(
 
 
 def test_a_valid_network_and_colour_are_exported_too(tmp_path: Path) -> None:
-    network, recipe = make_network(channels=3, name="unet2015")
-    exported = export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material(make_samples(3)))
+    network, model_card = make_network(channels=3, name="unet2015")
+    exported = export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material(make_samples(3)))
     assert {one.runtime.partition(",")[0] for one in exported.comparisons} == {"onnxruntime", "openvino"}
 
 
 def test_control_an_export_that_says_something_else_leaves_no_file(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     nothing = Limits(difference=-1.0, probability_difference=None, disagreement=None, score_loss=100.0)
-    monkeypatch.setattr(exports, "limits_of", lambda kind, subject: nothing)
+    monkeypatch.setattr(exports, "limits_of", lambda kind, export_task: nothing)
     with pytest.raises(ExportFailed, match=r"logits differ by .* of the largest"):
-        export_model(network, recipe, kind, tmp_path / "there" / FORMATS[kind].place, make_material())
+        export_model(network, model_card, kind, tmp_path / "there" / FORMATS[kind].place, make_material())
     assert list(tmp_path.rglob("*")) == []
 
 
 def test_control_one_changed_weight_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     other, _ = make_network()
     other.head.layer.weight.data[1] *= 1.01  # type: ignore[union-attr]
     write = exports.onnx_bytes
-    monkeypatch.setattr(exports, "onnx_bytes", lambda _, recipe, **rest: write(other, recipe, **rest))
+    monkeypatch.setattr(exports, "onnx_bytes", lambda _, model_card, **rest: write(other, model_card, **rest))
     with pytest.raises(ExportFailed, match="says what torch says"):
-        export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
+        export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damaged", ["model.onnx", "model.onnx.proof.npz"])
 def test_a_changed_file_is_not_the_certified_one(damaged: str, tmp_path: Path) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / "model.onnx"
-    export_model(network, recipe, "onnx", path, make_material())
+    export_model(network, model_card, "onnx", path, make_material())
     place = tmp_path / damaged
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
@@ -113,10 +113,10 @@ def test_a_file_that_must_be_unpickled_is_not_verified(tmp_path: Path) -> None:
 
 
 def test_the_proof_is_what_torch_says(tmp_path: Path) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / "model.onnx"
-    export_model(network, recipe, "onnx", path, make_material())
-    trials = read_proof(path)
+    export_model(network, model_card, "onnx", path, make_material())
+    trials = read_parity_data(path)
     for trial in trials:
         assert trial.image.dtype == np.uint8
         assert trial.truth.shape == (trial.image.shape[0], *trial.image.shape[2:])
@@ -124,12 +124,12 @@ def test_the_proof_is_what_torch_says(tmp_path: Path) -> None:
 
 
 def test_unknown_formats_and_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     with pytest.raises(BadOption, match="Did you mean `onnx`"):
-        export_model(network, recipe, "onx", tmp_path / "x", make_material())
+        export_model(network, model_card, "onx", tmp_path / "x", make_material())
     monkeypatch.setattr("pixelwise.exporters.formats.installed", lambda package: package != "nncf")
     with pytest.raises(BadOption, match=r'nncf .*not installed.*pip install "pixelwise\[openvino\]"'):
-        export_model(network, recipe, "openvino-int8", tmp_path / "x.xml", make_material())
+        export_model(network, model_card, "openvino-int8", tmp_path / "x.xml", make_material())
 
 
 def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ def test_onnxruntime_leaves_no_identifier_and_sends_nothing(tmp_path: Path) -> N
         assert bool(left) == (name == "control"), left
 
 
-def trial(logits: np.ndarray, truth: np.ndarray) -> Trial:
+def trial(logits: np.ndarray, truth: np.ndarray) -> ParityBatch:
     batch = logits.shape[0]
-    return Trial(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
+    return ParityBatch(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
 
 
-MASKS = subject_of(make_recipe())
+MASKS = export_task_of(make_recipe())
 
 
 def test_a_comparison_counts_by_hand() -> None:

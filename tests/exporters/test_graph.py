@@ -28,16 +28,16 @@ NETWORKS = [
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_every_network_says_the_same_in_every_runtime(network: dict[str, object], tmp_path: Path) -> None:
-    torchs, recipe = make_network(**network)
+    torchs, model_card = make_network(**network)
     path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(torchs, recipe))
-    geometry = recipe.geometry
+    path.write_bytes(onnx_bytes(torchs, model_card))
+    geometry = model_card.geometry
     for batch, rows, columns in ((1, 60, 100), (3, 130, 70)):
         shape = (batch, 1, geometry.legal_size(rows), geometry.legal_size(columns))
         tiles = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         expected = TorchRuntime(torchs)(tiles)
         for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
-            assert runtime.recipe == recipe
+            assert runtime.model_card == model_card
             found = runtime(tiles)
             assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
             assert np.array_equal(found.argmax(1), expected.argmax(1))
@@ -46,11 +46,11 @@ def test_every_network_says_the_same_in_every_runtime(network: dict[str, object]
 @pytest.mark.parametrize("kind", ["image", "dataset", "none"])
 def test_normalisation_and_softmax_stand_inside(kind: str, tmp_path: Path) -> None:
     scales = {"image": Normalisation(), "dataset": DATASET, "none": Normalisation(kind="none")}
-    torchs, recipe = make_network(scales[kind])
+    torchs, model_card = make_network(scales[kind])
     path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(torchs, recipe))
+    path.write_bytes(onnx_bytes(torchs, model_card))
     pixels = np.random.default_rng(0).integers(0, 255, (1, 64, 48)).astype(np.uint8)
-    scale = intensity_scale(pixels, recipe.normalisation)
+    scale = intensity_scale(pixels, model_card.normalisation)
     expected = TorchRuntime(torchs)(scale.apply(pixels)[None])
     mean, std = scale.shift[None].astype(np.float32), (1 / scale.factor)[None].astype(np.float32)
     for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
@@ -62,18 +62,18 @@ def test_normalisation_and_softmax_stand_inside(kind: str, tmp_path: Path) -> No
 
 
 def test_sixteen_bit_values_on_a_bright_ground_keep_their_last_digits() -> None:
-    torchs, recipe = make_network(Normalisation(kind="dataset", mean=(60000.37,), std=(3.0,)))
-    graph = OnnxRuntime(onnx_bytes(torchs, recipe))
+    torchs, model_card = make_network(Normalisation(kind="dataset", mean=(60000.37,), std=(3.0,)))
+    graph = OnnxRuntime(onnx_bytes(torchs, model_card))
     pixels = np.random.default_rng(0).integers(59990, 60010, (1, 64, 64)).astype(np.uint16)
-    expected = TorchRuntime(torchs)(intensity_scale(pixels, recipe.normalisation).apply(pixels)[None])
+    expected = TorchRuntime(torchs)(intensity_scale(pixels, model_card.normalisation).apply(pixels)[None])
     found = graph(pixels[None].astype(np.float32))
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_the_file_holds_the_recipe_and_no_path_of_this_machine(tmp_path: Path) -> None:
-    torchs, recipe = make_network()
-    content = onnx_bytes(torchs, recipe)
+    torchs, model_card = make_network()
+    content = onnx_bytes(torchs, model_card)
     model = onnx.load_from_string(content)
-    assert json.loads(model.metadata_props[0].value) == json.loads(json.dumps(as_json(recipe)))
+    assert json.loads(model.metadata_props[0].value) == json.loads(json.dumps(as_json(model_card)))
     assert b".py" not in content
-    assert content == onnx_bytes(torchs, recipe), "the same model makes the same file"
+    assert content == onnx_bytes(torchs, model_card), "the same model makes the same file"

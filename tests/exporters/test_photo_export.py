@@ -11,17 +11,17 @@ import pytest
 from exports import make_material, make_photo_network, make_photo_samples
 from pixelwise.errors import ExportFailed
 from pixelwise.exporters import export as exports
-from pixelwise.exporters.certificate import read_proof
+from pixelwise.exporters.classification_export import UNKNOWN, ClassificationExport
 from pixelwise.exporters.comparison import compare
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
-from pixelwise.exporters.photo_subject import UNKNOWN, PhotoSubject
-from pixelwise.exporters.proving import verify_export
-from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import subject_of
+from pixelwise.exporters.parity_report import read_parity_data
+from pixelwise.exporters.samples import ParityBatch
 from pixelwise.exporters.to_onnx import onnx_bytes
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.exporters.verification import verify_export
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Outputs
 from pixelwise.runtimes.onnx import OnnxRuntime
 from pixelwise.runtimes.openvino import OpenVinoRuntime
@@ -35,13 +35,17 @@ ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=Non
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_written_with_its_proof(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PhotoSubject, "quantised", ANY_LOSS)  # random weights have no classes that int8 could keep
-    network, recipe = make_photo_network()
+    monkeypatch.setattr(
+        ClassificationExport, "quantised", ANY_LOSS
+    )  # random weights have no classes that int8 could keep
+    network, model_card = make_photo_network()
     path = tmp_path / FORMATS[kind].place
-    exported = export_model(network, recipe, kind, path, make_material(make_photo_samples()))
-    told = json.loads(exported.certificate.read_text("utf-8"))
-    assert {shape[0] for shape in told["trials"]} == {1, 2, 3, 5, 32}, "several batches"
-    assert {tuple(shape[2:]) for shape in told["trials"]} == {(16, 16), (20, 12), (16, 24), (13, 13)}, "several sizes"
+    exported = export_model(network, model_card, kind, path, make_material(make_photo_samples()))
+    messages = json.loads(exported.parity_report.read_text("utf-8"))
+    assert {shape[0] for shape in messages["trials"]} == {1, 2, 3, 5, 32}, "several batches"
+    assert {tuple(shape[2:]) for shape in messages["trials"]} == {(16, 16), (20, 12), (16, 24), (13, 13)}, (
+        "several sizes"
+    )
     assert {one.score_name for one in exported.comparisons} == {"accuracy"}
     assert "of the photos change class, accuracy" in exported.to_text()
     if kind != "openvino-int8":
@@ -51,9 +55,9 @@ def test_every_format_is_written_with_its_proof(kind: str, tmp_path: Path, monke
 
 
 def test_the_proof_scores_each_photo_once_as_prediction_sees_it() -> None:
-    network, recipe = make_photo_network(View(side=8, shorter=16))
+    network, model_card = make_photo_network(View(side=8, shorter=16))
     samples = make_photo_samples(10)
-    trials = subject_of(recipe).make_trials(samples, TorchRuntime(network))
+    trials = export_task_of(model_card).make_trials(samples, TorchRuntime(network))
     seen = [trial for trial in trials if trial.image.shape[2:] == (8, 8)]
     assert [trial.image.shape[0] for trial in seen] == [1, 5, 4]
     assert np.concatenate([trial.truth for trial in seen]).tolist() == [index % 3 for index in range(10)]
@@ -75,13 +79,13 @@ def test_the_proof_scores_each_photo_once_as_prediction_sees_it() -> None:
     ids=str,
 )
 def test_every_network_says_the_same_in_every_runtime(network: dict[str, object], free: bool, tmp_path: Path) -> None:
-    torchs, recipe = make_photo_network(View(side=40, shorter=40), **network)
+    torchs, model_card = make_photo_network(View(side=40, shorter=40), **network)
     path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(torchs, recipe))
-    assert OnnxRuntime(path).recipe == recipe
+    path.write_bytes(onnx_bytes(torchs, model_card))
+    assert OnnxRuntime(path).model_card == model_card
     for batch, rows, columns in ((1, 40, 40), (3, 40, 40), *(((2, 47, 71), (1, 64, 34)) if free else ())):
         photos = np.random.default_rng(1).integers(0, 255, (batch, 3, rows, columns)).astype(np.uint8)
-        scale = intensity_scale(photos[0], recipe.normalisation)
+        scale = intensity_scale(photos[0], model_card.normalisation)
         expected = TorchRuntime(torchs)(np.stack([scale.apply(photo) for photo in photos]))
         for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
             found = runtime(photos.astype(np.float32))
@@ -90,48 +94,48 @@ def test_every_network_says_the_same_in_every_runtime(network: dict[str, object]
 
 def test_one_size_is_exported_where_sizes_cannot_be_free() -> None:
     def free_from(side: int, **network: object) -> int | None:
-        recipe = make_photo_recipe()
-        geometry = replace(recipe.geometry, total_stride=32)
-        options = replace(recipe.network, **network)  # type: ignore[arg-type]
-        return subject_of(
-            replace(recipe, network=options, geometry=geometry, view=View(side=side, shorter=side))
+        model_card = make_photo_recipe()
+        geometry = replace(model_card.geometry, total_stride=32)
+        options = replace(model_card.network, **network)  # type: ignore[arg-type]
+        return export_task_of(
+            replace(model_card, network=options, geometry=geometry, view=View(side=side, shorter=side))
         ).free_from
 
     assert free_from(64, name="resnet18") == 33
     assert free_from(32, name="resnet18") is None, "the last map is a single pixel"
     assert free_from(224, name="vgg16_bn") is None
     assert free_from(224, name="resnet50", shortcut="D") is None
-    torchs, recipe = make_photo_network(View(side=32, shorter=32), name="resnet18")
-    shape = onnx.load_from_string(onnx_bytes(torchs, recipe)).graph.input[0].type.tensor_type.shape.dim
+    torchs, model_card = make_photo_network(View(side=32, shorter=32), name="resnet18")
+    shape = onnx.load_from_string(onnx_bytes(torchs, model_card)).graph.input[0].type.tensor_type.shape.dim
     assert [side.dim_value for side in shape[1:]] == [3, 32, 32]
     assert shape[0].dim_param, "the batch is free all the same"
 
 
 @pytest.mark.slow
 def test_vgg_is_exported_for_its_one_size(tmp_path: Path) -> None:
-    network, recipe = make_photo_network(View(side=32, shorter=32), name="vgg11")
+    network, model_card = make_photo_network(View(side=32, shorter=32), name="vgg11")
     path = tmp_path / "model.onnx"
-    export_model(network, recipe, "onnx", path, make_material(make_photo_samples(side=32)))
-    assert {trial.image.shape[2:] for trial in read_proof(path)} == {(32, 32)}
+    export_model(network, model_card, "onnx", path, make_material(make_photo_samples(side=32)))
+    assert {trial.image.shape[2:] for trial in read_parity_data(path)} == {(32, 32)}
 
 
 def test_photos_that_are_normalised_one_by_one_bring_their_numbers(tmp_path: Path) -> None:
-    network, recipe = make_photo_network()
-    recipe = replace(recipe, normalisation=Normalisation())
+    network, model_card = make_photo_network()
+    model_card = replace(model_card, normalisation=Normalisation())
     path = tmp_path / "model.onnx"
-    done = export_model(network, recipe, "onnx", path, make_material(make_photo_samples(8)))
+    done = export_model(network, model_card, "onnx", path, make_material(make_photo_samples(8)))
     assert all(one.disagreement == 0 for one in done.comparisons)
     assert [value.name for value in onnx.load(path).graph.input] == ["image", "mean", "std"]
 
 
 def test_control_classes_that_are_mixed_up_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, recipe = make_photo_network()
+    network, model_card = make_photo_network()
     other, _ = make_photo_network()
     other.head.linear.weight.data = other.head.linear.weight.data.flip(0)  # type: ignore[union-attr]
     write = exports.onnx_bytes
-    monkeypatch.setattr(exports, "onnx_bytes", lambda _, recipe, **rest: write(other, recipe, **rest))
+    monkeypatch.setattr(exports, "onnx_bytes", lambda _, model_card, **rest: write(other, model_card, **rest))
     with pytest.raises(ExportFailed, match="of the photos changes class"):
-        export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material(make_photo_samples()))
+        export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material(make_photo_samples()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,28 +144,28 @@ def test_a_comparison_counts_by_hand() -> None:
     truth = np.array([0, 1, 2, 0, UNKNOWN])
     torchs = np.eye(3, dtype=np.float32)[[0, 1, 2, 1, 1]] * 4
     others = np.eye(3, dtype=np.float32)[[0, 1, 0, 0, 2]] * 4
-    trial = Trial(np.zeros((5, 3, 2, 2), np.uint8), np.zeros((5, 3)), np.ones((5, 3)), truth, torchs)
-    subject = subject_of(make_photo_recipe())
-    found = compare("other", lambda _: Outputs(subject.probabilities(others), others), [trial], subject)
+    trial = ParityBatch(np.zeros((5, 3, 2, 2), np.uint8), np.zeros((5, 3)), np.ones((5, 3)), truth, torchs)
+    export_task = export_task_of(make_photo_recipe())
+    found = compare("other", lambda _: Outputs(export_task.probabilities(others), others), [trial], export_task)
     assert found.disagreement == 3 / 5
     assert (found.score_torch, found.score, found.score_change) == (0.75, 0.75, 0.0)
     assert found.difference == 1.0
-    assert found.beyond(subject.exact)
-    assert not found.beyond(subject.quantised)
+    assert found.beyond(export_task.exact)
+    assert not found.beyond(export_task.quantised)
     worse = np.eye(3, dtype=np.float32)[[0, 1, 0, 1, 1]] * 4
-    found = compare("worse", lambda _: Outputs(subject.probabilities(worse), worse), [trial], subject)
-    assert found.beyond(subject.quantised) == ["25.00 points of accuracy are lost (limit 1)"]
+    found = compare("worse", lambda _: Outputs(export_task.probabilities(worse), worse), [trial], export_task)
+    assert found.beyond(export_task.quantised) == ["25.00 points of accuracy are lost (limit 1)"]
 
 
 def test_a_quantisation_observes_photos_as_prediction_sees_them() -> None:
-    subject = subject_of(make_photo_recipe())
-    feeds = list(subject.feeds(make_photo_samples(7)))
+    export_task = export_task_of(make_photo_recipe())
+    feeds = list(export_task.feeds(make_photo_samples(7)))
     assert [feed["image"].shape for feed in feeds] == [(1, 3, 16, 16)] * 7
 
 
 def test_the_proof_of_large_photos_stays_small() -> None:
     def most(side: int) -> int:
-        recipe: Recipe = make_photo_recipe()
-        return subject_of(replace(recipe, view=View(side=side, shorter=side))).most_samples
+        model_card: ModelCard = make_photo_recipe()
+        return export_task_of(replace(model_card, view=View(side=side, shorter=side))).most_samples
 
     assert (most(32), most(224), most(1024)) == (1000, 159, 64)

@@ -10,20 +10,20 @@ from exports import DATASET, make_material, make_network
 from pixelwise.exporters import to_openvino
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model
-from pixelwise.exporters.mask_subject import MaskSubject
+from pixelwise.exporters.segmentation_export import SegmentationExport
 from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
 
 
 def largest_error(folder: Path) -> float:
     """Return how far int8 is from float32 on a bright tile among 15 dark ones, as a share of the largest logit."""
-    network, recipe = make_network(DATASET)
-    graph, rng = onnx_bytes(network, recipe), np.random.default_rng(0)
-    shape = (1, recipe.channels, 64, 64)
+    network, model_card = make_network(DATASET)
+    graph, rng = onnx_bytes(network, model_card), np.random.default_rng(0)
+    shape = (1, model_card.channels, 64, 64)
     dark = [{"image": rng.uniform(0, 20, shape).astype(np.float32)} for _ in range(15)]
     bright = {"image": rng.uniform(0, 4000, shape).astype(np.float32)}
-    to_openvino.write_openvino(folder / "exact.xml", graph, recipe)
-    to_openvino.write_openvino_int8(folder / "int8.xml", graph, recipe, [*dark, bright])
+    to_openvino.write_openvino(folder / "exact.xml", graph, model_card)
+    to_openvino.write_openvino_int8(folder / "int8.xml", graph, model_card, [*dark, bright])
     exact, found = (
         openvino.Core().compile_model(folder / name, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(bright)["logits"]
         for name in ("exact.xml", "int8.xml")
@@ -39,12 +39,12 @@ def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: py
 
 def gap_to_normalised_tiles(path: Path) -> float:
     """Return how far logits of tiles that come normalised are from those of file values, as a share of the largest."""
-    network, recipe = make_network()
+    network, model_card = make_network()
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 4000, (4, recipe.channels, 64, 64)).astype(np.float32)
+    image = rng.integers(0, 4000, (4, model_card.channels, 64, 64)).astype(np.float32)
     mean, std = image.mean((2, 3)), image.std((2, 3))
     feeds = [{"image": i[None], "mean": m[None], "std": s[None]} for i, m, s in zip(image, mean, std, strict=True)]
-    to_openvino.write_openvino_int8(path, onnx_bytes(network, recipe), recipe, feeds)
+    to_openvino.write_openvino_int8(path, onnx_bytes(network, model_card), model_card, feeds)
     runtime = OpenVinoRuntime(path)
     whole = runtime.outputs(image, mean, std).logits
     scaled = (image - mean[:, :, None, None]) / std[:, :, None, None]
@@ -59,7 +59,7 @@ def test_normalised_tiles_say_the_same_as_file_values(tmp_path: Path, monkeypatc
 
 def test_the_certificate_sees_what_predict_would_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
-    monkeypatch.setattr(MaskSubject, "quantised", any_loss)  # random weights have no masks that int8 could keep
+    monkeypatch.setattr(SegmentationExport, "quantised", any_loss)  # random weights have no masks that int8 could keep
 
     def gaps() -> list[float]:
         done = export_model(*make_network(), "openvino-int8", tmp_path / "model.xml", make_material())

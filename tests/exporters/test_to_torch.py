@@ -10,8 +10,8 @@ import torch
 from exports import make_network
 from pixelwise.errors import BadModel
 from pixelwise.exporters.graph import quiet
-from pixelwise.exporters.proving import verify_export
 from pixelwise.exporters.to_torch import write_torch
+from pixelwise.exporters.verification import verify_export
 from pixelwise.inference.load import open_model
 
 SIZE = re.compile(r'("expr_str": ?")')
@@ -36,8 +36,8 @@ def with_words_in_its_sizes(written: Path, path: Path, words: str) -> None:
 
 def test_a_foreign_file_would_run_its_own_words(tmp_path: Path) -> None:
     """Fails when PyTorch reads sizes as sizes some day: then ask again whether `verify` may open such files."""
-    network, recipe = make_network()
-    write_torch(tmp_path / "ours.pt2", network, recipe)
+    network, model_card = make_network()
+    write_torch(tmp_path / "ours.pt2", network, model_card)
     ran, foreign = tmp_path / "ran", tmp_path / "foreign.pt2"
     with_words_in_its_sizes(tmp_path / "ours.pt2", foreign, f"__import__('pathlib').Path('{ran}').touch()")
     for opens in (open_model, verify_export):

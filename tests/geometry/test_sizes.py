@@ -7,38 +7,38 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, seen, sizes_along
+from pixelwise.geometry.layer_graph import Branch, LayerSpec, Merge, Save, seen, sizes_along
 from pixelwise.geometry.sizes import Geometry, derive_geometry
 
 
-def conv(padding: int) -> Step:
-    return Step(name="conv", kind="convolution", kernel=3, padding=padding)
+def conv(padding: int) -> LayerSpec:
+    return LayerSpec(name="conv", kind="convolution", kernel=3, padding=padding)
 
 
-def unet(depth: int, padding: int, up: str) -> list[Step | Skip | Take | Join]:
-    trail: list[Step | Skip | Take | Join] = []
+def unet(depth: int, padding: int, up: str) -> list[LayerSpec | Save | Branch | Merge]:
+    layer_graph: list[LayerSpec | Save | Branch | Merge] = []
     for level in range(depth):
-        trail += [conv(padding), conv(padding), Skip(str(level))]
-        trail.append(Step(name="pool", kind="pooling", kernel=2, stride=2))
-    trail += [conv(padding), conv(padding)]
+        layer_graph += [conv(padding), conv(padding), Save(str(level))]
+        layer_graph.append(LayerSpec(name="pool", kind="pooling", kernel=2, stride=2))
+    layer_graph += [conv(padding), conv(padding)]
     for level in reversed(range(depth)):
-        trail.append(Step(name="up", kind=up, kernel=2 if up == "transposed" else 1, stride=2))  # type: ignore[arg-type]
-        trail += [Join(str(level)), conv(padding), conv(padding)]
-    return trail
+        layer_graph.append(LayerSpec(name="up", kind=up, kernel=2 if up == "transposed" else 1, stride=2))  # type: ignore[arg-type]
+        layer_graph += [Merge(str(level)), conv(padding), conv(padding)]
+    return layer_graph
 
 
 def test_the_paper_of_2015() -> None:
-    trail = unet(4, 0, "transposed")
-    sizes = sizes_along(trail, 572)
+    layer_graph = unet(4, 0, "transposed")
+    sizes = sizes_along(layer_graph, 572)
     assert sizes is not None
     assert sizes[-1] == 388
-    geometry = derive_geometry(trail)
+    geometry = derive_geometry(layer_graph)
     assert (geometry.margin, geometry.reach, geometry.receptive_field) == (92, 107, 204)
     legal = [n for n in range(100, 1000) if geometry.is_legal(n)]
     assert legal[:6] == [188, 204, 220, 236, 252, 268]
     assert len(legal) == 51
     assert [geometry.output_size(n) for n in legal[:4]] == [4, 20, 36, 52]
-    assert all(sizes_along(trail, n) is None for n in range(100, 300) if n not in legal)
+    assert all(sizes_along(layer_graph, n) is None for n in range(100, 300) if n not in legal)
 
 
 @pytest.mark.parametrize(
@@ -68,41 +68,41 @@ def test_a_size_that_is_not_legal_names_the_next() -> None:
 
 def test_arithmetic_is_written_out() -> None:
     assert conv(0).arithmetic(572) == "(572 - 3 + 0) / 1 + 1 = 570"
-    up = Step(name="up", kind="transposed", kernel=2, stride=2)
+    up = LayerSpec(name="up", kind="transposed", kernel=2, stride=2)
     assert up.arithmetic(28) == "(28 - 1) x 2 - 0 + 2 = 56"
-    assert Step(name="up", kind="bilinear", stride=2).arithmetic(28) == "28 x 2 = 56"
+    assert LayerSpec(name="up", kind="bilinear", stride=2).arithmetic(28) == "28 x 2 = 56"
 
 
 def test_what_a_pixel_sees_in_2015_depends_on_its_place() -> None:
-    trail = unet(4, 0, "transposed")
-    sizes = sizes_along(trail, 572)
+    layer_graph = unet(4, 0, "transposed")
+    sizes = sizes_along(layer_graph, 572)
     assert sizes is not None
-    found = [seen(trail, sizes, 572, 160 + phase) for phase in range(16)]
+    found = [seen(layer_graph, sizes, 572, 160 + phase) for phase in range(16)]
     assert [high - low + 1 for low, high in found] == [188] * 4 + [204] * 12
     reaches = {(160 + p + 92 - low, high - 160 - p - 92) for p, (low, high) in enumerate(found)}
     assert {(107, 96), (96, 107)} & reaches  # uneven: far to one side, less far to the other
     assert max(max(pair) for pair in reaches) == 107
 
 
-def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[Step | Skip | Take | Join]:
+def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[LayerSpec | Save | Branch | Merge]:
     """Lay out segmentation_models.pytorch's U-Net on ResNet; shortcuts see no more than the path beside them."""
 
-    def step(kernel: int, stride: int = 1) -> Step:
-        return Step(name="conv", kind="convolution", kernel=kernel, stride=stride, padding=kernel // 2)
+    def step(kernel: int, stride: int = 1) -> LayerSpec:
+        return LayerSpec(name="conv", kind="convolution", kernel=kernel, stride=stride, padding=kernel // 2)
 
-    trail: list[Step | Skip | Take | Join] = [step(7, 2), Skip("2")]
-    trail.append(Step(name="pool", kind="pooling", kernel=3, stride=2, padding=1))
+    layer_graph: list[LayerSpec | Save | Branch | Merge] = [step(7, 2), Save("2")]
+    layer_graph.append(LayerSpec(name="pool", kind="pooling", kernel=3, stride=2, padding=1))
     for stage, count in enumerate(blocks):
         for block in range(count):
             stride = 2 if stage and not block else 1
-            trail += [step(1), step(3, stride), step(1)] if bottleneck else [step(3, stride), step(3)]
+            layer_graph += [step(1), step(3, stride), step(1)] if bottleneck else [step(3, stride), step(3)]
         if stage < 3:
-            trail.append(Skip(str(4 * 2**stage)))
+            layer_graph.append(Save(str(4 * 2**stage)))
     for skip in ("16", "8", "4", "2", None):
-        trail.append(Step(name="up", kind=up, stride=2))  # type: ignore[arg-type]
-        trail += [Join(skip)] if skip else []
-        trail += [conv(1), conv(1)]
-    return [*trail, conv(1)]
+        layer_graph.append(LayerSpec(name="up", kind=up, stride=2))  # type: ignore[arg-type]
+        layer_graph += [Merge(skip)] if skip else []
+        layer_graph += [conv(1), conv(1)]
+    return [*layer_graph, conv(1)]
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_a_least_side_of_maps_moves_the_first_legal_size() -> None:
 
 
 def test_steps_that_suit_no_size_are_refused() -> None:
-    lost = [conv(1), Skip("0"), Step(name="pool", kind="pooling", kernel=2, stride=2), Join("0")]
-    up = Step(name="up", kind="nearest", stride=4)  # comes back twice as large as it went
+    lost = [conv(1), Save("0"), LayerSpec(name="pool", kind="pooling", kernel=2, stride=2), Merge("0")]
+    up = LayerSpec(name="up", kind="nearest", stride=4)  # comes back twice as large as it went
     with pytest.raises(BadOption, match="expected a network that takes some size below 4096; got none"):
         derive_geometry([*lost, up])
 
 
-def layer(step: Step) -> nn.Module:
+def layer(step: LayerSpec) -> nn.Module:
     """Return torch's own layer of one axis, with weights of one."""
     if step.kind == "pooling":  # the average, because a maximum sends its gradient to one pixel only
         return nn.AvgPool1d(step.kernel, step.stride, step.padding)
@@ -149,18 +149,18 @@ def layer(step: Step) -> nn.Module:
 
 
 @st.composite
-def steps(draw: st.DrawFn) -> Step:
+def steps(draw: st.DrawFn) -> LayerSpec:
     kind = draw(st.sampled_from(["convolution", "pooling", "transposed", "bilinear", "nearest"]))
     if kind in ("bilinear", "nearest"):
-        return Step(name="up", kind=kind, stride=draw(st.sampled_from([2, 4])))
+        return LayerSpec(name="up", kind=kind, stride=draw(st.sampled_from([2, 4])))
     kernel, stride = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     padding = draw(st.integers(0, kernel // 2))
     dilation = 1 if kind == "pooling" else draw(st.integers(1, 3))
-    return Step(name="step", kind=kind, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    return LayerSpec(name="step", kind=kind, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
 
 
 @given(step=steps(), size=st.integers(24, 40))
-def test_a_step_agrees_with_torch(step: Step, size: int) -> None:
+def test_a_step_agrees_with_torch(step: LayerSpec, size: int) -> None:
     line = torch.ones(1, 1, size, dtype=torch.float64, requires_grad=True)
     out = layer(step).double()(line)
     assert out.shape[2] == step.output_size(size)

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.symmetries import FLIPS, IDENTITY, SYMMETRIES, TURNED, Symmetry, turned
+from pixelwise.geometry.symmetries import FLIPS, IDENTITY, SYMMETRIES, TTA_SYMMETRIES, Symmetry, tta_symmetries
 
 
 @pytest.mark.parametrize("symmetry", SYMMETRIES)
 def test_inverse_and_agreement(symmetry: Symmetry) -> None:
     picture = np.arange(24).reshape(2, 3, 4)
-    turned = symmetry.apply(picture)
-    assert np.array_equal(symmetry.invert(turned), picture)
-    assert np.array_equal(symmetry.apply(torch.from_numpy(picture)).numpy(), turned)
+    tta_symmetries = symmetry.apply(picture)
+    assert np.array_equal(symmetry.invert(tta_symmetries), picture)
+    assert np.array_equal(symmetry.apply(torch.from_numpy(picture)).numpy(), tta_symmetries)
 
 
 def test_all_eight_differ_and_flips_keep_the_shape() -> None:
@@ -28,10 +28,10 @@ def test_a_quarter_turns_counter_clockwise() -> None:
 
 
 def test_turned_inputs_are_as_many_as_asked_and_differ() -> None:
-    for count, found in TURNED.items():
-        assert turned(count) == found
+    for count, found in TTA_SYMMETRIES.items():
+        assert tta_symmetries(count) == found
         assert len(set(found)) == count
-    assert set(turned(8)) == set(turned(7)) | {IDENTITY}
-    assert IDENTITY not in turned(7)
+    assert set(tta_symmetries(8)) == set(tta_symmetries(7)) | {IDENTITY}
+    assert IDENTITY not in tta_symmetries(7)
     with pytest.raises(BadOption, match=r"expected turns of 1, 4, 7 or 8; got 5\. 1 is the input as it is"):
-        turned(5)
+        tta_symmetries(5)

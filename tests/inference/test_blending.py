@@ -11,7 +11,7 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.inference.blending import Blender, blend_overlap
 from pixelwise.inference.predictor import Job, Predictor
-from pixelwise.io.windows import Whole
+from pixelwise.io.windows import InMemorySource
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale
@@ -98,7 +98,7 @@ def test_an_image_of_one_tile_is_the_whole_image() -> None:
 def test_a_continued_image_computes_what_is_missing_and_no_more() -> None:
     runtime, geometry = network("instance")
     predictor = Predictor(runtime, geometry, 2, 32)
-    source = Whole(image(150, 130))
+    source = InMemorySource(image(150, 130))
     whole = Job(source, PLAIN)
     parts = [part for _, part in predictor.compute(predictor.gather(predictor.prepare([whole])))]
     rest = Job(source, PLAIN, done={part.write for part in parts[:9]})
@@ -111,7 +111,11 @@ def test_a_continued_image_computes_what_is_missing_and_no_more() -> None:
 
 def test_batches_of_one_image_and_of_several_give_the_same() -> None:
     runtime, geometry = network("batch")
-    sources = [Whole(image(70, 90)), *(Whole(image(32, 32) * k) for k in range(1, 6)), Whole(image(5, 9))]
+    sources = [
+        InMemorySource(image(70, 90)),
+        *(InMemorySource(image(32, 32) * k) for k in range(1, 6)),
+        InMemorySource(image(5, 9)),
+    ]
     calls: list[int] = []
 
     def counted(tiles: np.ndarray) -> np.ndarray:

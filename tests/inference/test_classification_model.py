@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
 from pixelwise.inference.load import open_model
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.model_file.model_file import load_model, read_recipe, save_model
+from pixelwise.model_file.model_file import load_model, read_model_card, save_model
 from pixelwise.networks.architectures import build
 from pixelwise.sampling.resize_crop import View
 from tiny import make_photo_recipe, write_model
@@ -29,22 +29,22 @@ def photo(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def test_probabilities_are_those_of_the_network_itself(path: Path, rng: np.random.Generator) -> None:
-    network, recipe = load_model(path)
+    network, model_card = load_model(path)
     pixels = photo(rng, 3, 16, 16)
-    mean = torch.tensor(recipe.normalisation.mean)[:, None, None]
-    std = torch.tensor(recipe.normalisation.std)[:, None, None]
+    mean = torch.tensor(model_card.normalisation.mean)[:, None, None]
+    std = torch.tensor(model_card.normalisation.std)[:, None, None]
     with torch.inference_mode():
         expected = functional.softmax(network((torch.from_numpy(pixels).float() - mean)[None] / std), 1)[0].numpy()
-    model = load_photo_model(path)
+    model = load_classification_model(path)
     found = model.probabilities(pixels)
     assert np.allclose(found, expected, atol=1e-5)
     assert found.sum() == pytest.approx(1, abs=1e-5)
     assert model.predict(pixels) == int(expected.argmax())
-    assert model.recipe.classes[model.predict(pixels)] in ("disc", "square", "stripes")
+    assert model.model_card.classes[model.predict(pixels)] in ("disc", "square", "stripes")
 
 
 def test_arrays_of_every_usual_shape(path: Path, rng: np.random.Generator) -> None:
-    model = load_photo_model(path)
+    model = load_classification_model(path)
     pixels = photo(rng, 3, 16, 16)
     first = model.probabilities(pixels)
     assert np.array_equal(first, model.probabilities(np.moveaxis(pixels, 0, -1)))
@@ -58,13 +58,13 @@ def test_arrays_of_every_usual_shape(path: Path, rng: np.random.Generator) -> No
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 300), (16, 17), (211, 97)])
 def test_any_size(path: Path, rng: np.random.Generator, size: tuple[int, int]) -> None:
-    found = load_photo_model(path).probabilities(photo(rng, 3, *size))
+    found = load_classification_model(path).probabilities(photo(rng, 3, *size))
     assert found.shape == (3,)
     assert np.isfinite(found).all()
 
 
 def test_a_batch_says_what_each_photo_alone_says(path: Path, rng: np.random.Generator) -> None:
-    model = load_photo_model(path)
+    model = load_classification_model(path)
     photos = [photo(rng, 3, 16 + index, 30 - index) for index in range(5)]
     together = model.predict_batch([model.look(pixels) for pixels in photos])
     alone = np.stack([model.probabilities(pixels) for pixels in photos])
@@ -72,9 +72,9 @@ def test_a_batch_says_what_each_photo_alone_says(path: Path, rng: np.random.Gene
 
 
 def test_the_middle_is_seen(tmp_path: Path, rng: np.random.Generator) -> None:
-    recipe = replace(make_photo_recipe(), view=View(side=8, shorter=16))
-    write_model(tmp_path / "model.safetensors", recipe)
-    model = load_photo_model(tmp_path / "model.safetensors")
+    model_card = replace(make_photo_recipe(), view=View(side=8, shorter=16))
+    write_model(tmp_path / "model.safetensors", model_card)
+    model = load_classification_model(tmp_path / "model.safetensors")
     pixels = photo(rng, 3, 16, 20)
     other = pixels.copy()
     other[:, :4], other[:, -4:], other[:, :, :6], other[:, :, -6:] = 0, 0, 0, 0
@@ -85,7 +85,7 @@ def test_the_middle_is_seen(tmp_path: Path, rng: np.random.Generator) -> None:
 
 
 def test_mirrored_is_the_mean_of_both_logits(path: Path, rng: np.random.Generator) -> None:
-    plain, mirrored = load_photo_model(path), load_photo_model(path, mirrored=True)
+    plain, mirrored = load_classification_model(path), load_classification_model(path, mirrored=True)
     pixels = photo(rng, 3, 16, 16)
     turned = np.ascontiguousarray(pixels[:, :, ::-1])
     logs = (np.log(plain.probabilities(pixels)) + np.log(plain.probabilities(turned))) / 2
@@ -95,7 +95,7 @@ def test_mirrored_is_the_mean_of_both_logits(path: Path, rng: np.random.Generato
 
 
 def test_what_does_not_fit_is_told(path: Path, rng: np.random.Generator) -> None:
-    model = load_photo_model(path)
+    model = load_classification_model(path)
     with pytest.raises(
         BadImage, match=r"expected \(height, width\), \(3, height, width\) or .* got shape \(5, 16, 16\)"
     ):
@@ -113,22 +113,22 @@ def test_what_does_not_fit_is_told(path: Path, rng: np.random.Generator) -> None
 
 
 def test_each_loader_refuses_the_other_kind(path: Path, tmp_path: Path) -> None:
-    assert isinstance(open_model(path), PhotoModel)
+    assert isinstance(open_model(path), ClassificationModel)
     with pytest.raises(BadModel, match="expected a model of masks; got one of whole-image classes"):
         load_model_for_prediction(path)
     write_model(tmp_path / "masks.safetensors")
-    assert open_model(tmp_path / "masks.safetensors").recipe.task == "binary"
+    assert open_model(tmp_path / "masks.safetensors").model_card.task == "binary"
     with pytest.raises(BadModel, match="expected a model of whole-image classes; got one of the task binary"):
-        load_photo_model(tmp_path / "masks.safetensors")
+        load_classification_model(tmp_path / "masks.safetensors")
     with pytest.raises(BadModel, match="Give a run that `pixelwise train` has finished"):
         open_model(tmp_path.parent)
 
 
 def test_the_file_is_checked_against_its_task(tmp_path: Path) -> None:
-    recipe = make_photo_recipe()
-    for spoiled in (replace(recipe, view=None), replace(recipe, task="binary")):
+    model_card = make_photo_recipe()
+    for spoiled in (replace(model_card, view=None), replace(model_card, task="binary")):
         path = tmp_path / "spoiled.safetensors"
-        save_model(path, build(recipe.network), spoiled)
+        save_model(path, build(model_card.network), spoiled)
         with pytest.raises(BadModel, match="a network resnet20 for the task"):
             load_model(path)
-    assert read_recipe(tmp_path / "spoiled.safetensors").classes == recipe.classes
+    assert read_model_card(tmp_path / "spoiled.safetensors").classes == model_card.classes

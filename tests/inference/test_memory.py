@@ -51,10 +51,12 @@ def test_objects_are_found_when_tiles_are_done() -> None:
 
 def test_it_is_told_in_one_sentence() -> None:
     plan = plan_memory(SIZES, process=600 * MIB, image=60 * MIB, depth=2, objects=0)
-    told = str(plan)
-    assert told.startswith(f"Memory stays below {plan.total / MIB:,.0f} MiB (the model and one batch of tiles 600, ")
-    assert "the image 60" in told
-    assert "blended" not in told
+    messages = str(plan)
+    assert messages.startswith(
+        f"Memory stays below {plan.total / MIB:,.0f} MiB (the model and one batch of tiles 600, "
+    )
+    assert "the image 60" in messages
+    assert "blended" not in messages
     assert plan.total < 1.5e9, "a base-16 U-Net on 40,000 x 40,000 pixels"
 
 

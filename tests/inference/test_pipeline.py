@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pixelwise.inference.pipeline import Behind, ahead, in_order
+from pixelwise.inference.pipeline import BackgroundWriter, ordered_map, prefetch
 
 
 def threads() -> set[str]:
@@ -22,7 +22,7 @@ def test_items_come_in_order_and_not_too_far_ahead() -> None:
             yield number
 
     seen = -1
-    for seen, number in enumerate(ahead(items(), depth=2)):
+    for seen, number in enumerate(prefetch(items(), depth=2)):
         assert number == seen
         time.sleep(0.002)
         assert len(made) <= seen + 1 + 2 + 1
@@ -38,7 +38,7 @@ def test_a_reader_works_while_the_caller_does() -> None:
             event.set()
             yield number
 
-    for number in ahead(items()):
+    for number in prefetch(items()):
         assert number == 9 or begun[number + 1].wait(20), "the next item is begun while the caller still holds this one"
     assert all(event.is_set() for event in begun)
     for event in begun:
@@ -51,7 +51,7 @@ def test_errors_of_the_reader_reach_the_caller() -> None:
         yield 1
         raise ValueError("torn")
 
-    stream = ahead(items())
+    stream = prefetch(items())
     assert next(stream) == 1
     with pytest.raises(ValueError, match="torn"):
         next(stream)
@@ -63,7 +63,7 @@ def test_a_reader_stops_when_nobody_wants_more() -> None:
         while True:
             yield 0
 
-    stream = ahead(endless())
+    stream = prefetch(endless())
     next(stream)
     stream.close()
     assert threads() == set()
@@ -76,7 +76,7 @@ def test_a_writer_keeps_order_and_is_done_at_the_end() -> None:
         time.sleep(0.001)
         written.append(number)
 
-    with Behind(write) as writer:
+    with BackgroundWriter(write) as writer:
         for number in range(20):
             writer.put(number)
     assert written == list(range(20))
@@ -92,7 +92,7 @@ def test_errors_of_the_writer_reach_the_caller_and_nothing_more_is_written() -> 
         written.append(number)
 
     def hand_over(*numbers: int) -> None:
-        with Behind(write) as writer:
+        with BackgroundWriter(write) as writer:
             for number in numbers:
                 writer.put(number)
 
@@ -108,7 +108,7 @@ def test_what_was_handed_over_is_written_when_the_caller_fails() -> None:
     written: list[int] = []
 
     def fail() -> None:
-        with Behind(written.append) as writer:
+        with BackgroundWriter(written.append) as writer:
             writer.put(1)
             raise KeyError
 
@@ -125,7 +125,7 @@ def test_several_threads_keep_the_order_and_wait_for_one_another() -> None:
         time.sleep(0.01 * (number % 2 == 0))
         return -number
 
-    assert list(in_order(work, range(8), threads=2, depth=4)) == [-number for number in range(8)]
+    assert list(ordered_map(work, range(8), threads=2, depth=4)) == [-number for number in range(8)]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -137,7 +137,7 @@ def test_no_more_than_so_many_items_are_under_way(depth: int) -> None:
             taken.append(number)
             yield number
 
-    for seen, number in enumerate(in_order(lambda number: number, items(), threads=2, depth=depth)):
+    for seen, number in enumerate(ordered_map(lambda number: number, items(), threads=2, depth=depth)):
         assert number == seen
         assert len(taken) <= seen + depth
 
@@ -153,9 +153,9 @@ def test_what_several_threads_have_begun_is_done_when_one_fails_or_nobody_wants_
         return number
 
     with pytest.raises(OSError, match="full"):
-        list(in_order(work, [0, 1, 2], threads=3, depth=3))
+        list(ordered_map(work, [0, 1, 2], threads=3, depth=3))
     assert sorted(done) == [1, 2]
-    stream = in_order(work, range(3, 100), threads=2, depth=3)
+    stream = ordered_map(work, range(3, 100), threads=2, depth=3)
     assert next(stream) == 3
     stream.close()
     assert sorted(done) == [1, 2, 3, 4, 5]

@@ -11,8 +11,8 @@ from torch import nn
 
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
-from pixelwise.inference.predictor import Job, Predictor, Room, read_mirrored
-from pixelwise.io.windows import Whole
+from pixelwise.inference.predictor import Job, MemoryBudget, Predictor, read_mirrored
+from pixelwise.io.windows import InMemorySource
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
 from pixelwise.runtimes.torch import TorchRuntime
@@ -117,7 +117,7 @@ def test_averaging_over_the_symmetries_follows_a_turned_input() -> None:
 def test_tiles_grow_as_far_as_there_is_room() -> None:
     network = build(NetworkOptions(base=2, depth=2))
     geometry = network.geometry()
-    roomy = Room(bytes=10_000_000, image_pixel=2, tile_pixel=10)
+    roomy = MemoryBudget(bytes=10_000_000, image_pixel=2, tile_pixel=10)
     predictor = Predictor(TorchRuntime(network), geometry, 2, 128, room=roomy)
     assert roomy.side((1000, 1000)) == 894  # the root of (10 - 2) million bytes by 10
     assert predictor.core_of((100, 128)) == 128, "what one tile holds stays one tile"
@@ -135,7 +135,7 @@ def test_grown_tiles_cover_the_image() -> None:
     pixels = np.random.default_rng(0).random((1, 300, 700))
     runtime, geometry = TorchRuntime(network), network.geometry()
     small = Predictor(runtime, geometry, 2, 64).logits(pixels, PLAIN)
-    room = Room(bytes=1_000_000, image_pixel=0, tile_pixel=10)
+    room = MemoryBudget(bytes=1_000_000, image_pixel=0, tile_pixel=10)
     grown = Predictor(runtime, geometry, 2, 64, room=room)
     assert grown.count((300, 700)) == 6 < Predictor(runtime, geometry, 2, 64).count((300, 700))
     np.testing.assert_allclose(grown.logits(pixels, PLAIN), small, rtol=1e-5, atol=1e-6)
@@ -151,7 +151,7 @@ def test_a_window_is_read_as_numpy_reflects() -> None:
 def test_what_comes_of_a_batch_comes_together() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
-    jobs = [Job(Whole(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
+    jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
     batches = list(predictor.gather(predictor.prepare(jobs), first=1))
     found = list(predictor.compute_batches(batches))
     assert [[job for job, _ in parts] for parts in found] == [jobs[:1], jobs[1:5], jobs[5:]]
@@ -164,7 +164,7 @@ def test_what_comes_of_a_batch_comes_together() -> None:
 def test_the_first_batch_may_be_a_small_one() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
-    jobs = [Job(Whole(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
+    jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
     prepared = list(predictor.prepare(jobs))
     assert [len(batch.items) for batch in predictor.gather(prepared)] == [4, 4, 2]
     batches = list(predictor.gather(prepared, first=1))

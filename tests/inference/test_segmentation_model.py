@@ -48,11 +48,11 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_probabilities_add_up_and_decide_the_mask(tmp_path: Path, rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (40, 50)).astype(np.uint8)
     model = load(tmp_path, "multiclass")
-    chances = model.probabilities(image)
-    assert chances.shape == (3, 40, 50)
-    assert np.allclose(chances.sum(0), 1, atol=2e-3)  # kept in 16 bits
-    clear = np.sort(chances, axis=0)[-1] - np.sort(chances, axis=0)[-2] > 1e-2
-    assert np.array_equal(model.predict(image)[clear], chances.argmax(0)[clear])
+    probabilities = model.probabilities(image)
+    assert probabilities.shape == (3, 40, 50)
+    assert np.allclose(probabilities.sum(0), 1, atol=2e-3)  # kept in 16 bits
+    clear = np.sort(probabilities, axis=0)[-1] - np.sort(probabilities, axis=0)[-2] > 1e-2
+    assert np.array_equal(model.predict(image)[clear], probabilities.argmax(0)[clear])
 
 
 def test_tiles_give_the_mask_of_the_whole(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -79,7 +79,7 @@ def test_another_intensity_scale_is_told(tmp_path: Path, rng: np.random.Generato
 
 def test_folders_and_devices(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    assert load_model_for_prediction(run.folder).recipe.task == "binary"
+    assert load_model_for_prediction(run.folder).model_card.task == "binary"
     run.model_path.unlink()
     with pytest.raises(BadModel, match=r"got a folder without one\. Give a run that `pixelwise train` has finished"):
         load_model_for_prediction(run.folder)

@@ -17,13 +17,13 @@ from pixelwise.errors import OutputFailed
 from pixelwise.inference import streaming_instances
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
-from pixelwise.inference.streaming import Streamed, StreamOptions, stream_image
+from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
 from pixelwise.io.label_writer import Format
 from pixelwise.io.windows import Source, open_windows
 from pixelwise.labels.region_properties import measure
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import save_model
-from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from tiny import make_recipe
@@ -35,7 +35,7 @@ class Said(Progress):
     def __init__(self) -> None:
         self.sentences: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
+    def message(self, *sentences: str) -> None:
         self.sentences += sentences
 
 
@@ -52,10 +52,10 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def undecided(recipe: Recipe) -> torch.nn.Module:
+def undecided(model_card: ModelCard) -> torch.nn.Module:
     """Random weights, with the classes brought level, so that every one of them wins somewhere."""
     torch.manual_seed(0)
-    network = build(recipe.network).eval()
+    network = build(model_card.network).eval()
     pixels = picture(128, 128).astype(np.float32)
     with torch.no_grad():
         logits = network(torch.from_numpy((pixels - pixels.mean()) / pixels.std())[None, None])
@@ -68,18 +68,18 @@ def undecided(recipe: Recipe) -> torch.nn.Module:
 def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Model:
     objects = kind in ("boundary", "distance")
     channels = {"classes": 4} if kind == "distance" else {}
-    recipe = make_recipe("instance" if objects else "binary", **channels, **network)
+    model_card = make_recipe("instance" if objects else "binary", **channels, **network)
     seeds = 0.2 if kind == "distance" else 0.4
-    recipe = replace(recipe, target=TargetOptions(kind=kind, seed_threshold=seeds, foreground_threshold=0.5))
-    save_model(tmp_path / "model.safetensors", undecided(recipe), recipe)
+    model_card = replace(model_card, target=TargetOptions(kind=kind, seed_threshold=seeds, foreground_threshold=0.5))
+    save_model(tmp_path / "model.safetensors", undecided(model_card), model_card)
     return load_model_for_prediction(tmp_path / "model.safetensors", tile=64)
 
 
 def stream(
     model: Model, source: Source, path: Path, form: Format = "tiff", progress: Progress | None = None
-) -> Streamed:
+) -> StreamResult:
     return stream_image(
-        model.recipe,
+        model.model_card,
         model.predictor,
         source,
         path,
@@ -108,8 +108,8 @@ def test_streamed_equals_predicted_in_memory(
     out = tmp_path / "out"
     with_windows = open_windows(save(tmp_path / "image.tif", pixels))
     path = out / ("mask.tif" if form == "tiff" else "mask.ome.zarr")
-    told = Said()
-    streamed = stream(model, with_windows, path, form, told)
+    messages = Said()
+    streamed = stream(model, with_windows, path, form, messages)
     with_windows.close()
     assert (streamed.computed, streamed.found) == (24, 0)
     assert [p.name for p in out.iterdir()] == [path.name], "nothing is left over"
@@ -124,18 +124,18 @@ def test_streamed_equals_predicted_in_memory(
         assert len(streamed.objects) == found.max() == expected.max()
         assert list(streamed.objects) == list(measure(found.astype(np.int32), pixels[None]))
         assert (found != expected).mean() < 1e-3
-    assert any("tiles of 64 pixels a side. Memory stays below" in sentence for sentence in told.sentences)
+    assert any("tiles of 64 pixels a side. Memory stays below" in sentence for sentence in messages.sentences)
 
 
 def test_a_threshold_of_two_classes_holds_for_what_streams(tmp_path: Path) -> None:
     pixels = picture(210, 330)
     model = model_of(tmp_path)
-    plain, chances = model.predict_pixels(pixels[None]).labels, model.probabilities(pixels)
-    middle = float(np.median(chances[1][plain == 1]))
-    model.recipe = replace(model.recipe, target=TargetOptions(foreground_threshold=middle))
+    plain, probabilities = model.predict_pixels(pixels[None]).labels, model.probabilities(pixels)
+    middle = float(np.median(probabilities[1][plain == 1]))
+    model.model_card = replace(model.model_card, target=TargetOptions(foreground_threshold=middle))
     expected = model.predict_pixels(pixels[None]).labels
     assert expected.sum() == pytest.approx(plain.sum() / 2, rel=0.01)
-    assert (expected != (chances[1] > middle)).mean() < 0.01, "probabilities are kept in 16 bits"
+    assert (expected != (probabilities[1] > middle)).mean() < 0.01, "probabilities are kept in 16 bits"
     source = open_windows(save(tmp_path / "image.tif", pixels))
     stream(model, source, tmp_path / "out" / "mask.tif")
     source.close()
@@ -151,15 +151,15 @@ def test_small_areas_are_dropped_from_masks_that_stream(
     pixels = picture(210, 330)
     model = model_of(tmp_path)
     plain = model.predict_pixels(pixels[None]).labels
-    model.recipe = replace(model.recipe, target=TargetOptions(class_areas=(0, 60)))
+    model.model_card = replace(model.model_card, target=TargetOptions(class_areas=(0, 60)))
     expected = model.predict_pixels(pixels[None]).labels
     assert 0 < np.count_nonzero(expected) < np.count_nonzero(plain), "some stay and some go"
     source = open_windows(save(tmp_path / "image.tif", pixels))
     path = tmp_path / "out" / ("mask.tif" if form == "tiff" else "mask.ome.zarr")
-    told = Said()
+    messages = Said()
     options = StreamOptions(form=form, core=core)
     streamed = stream_image(
-        model.recipe, model.predictor, source, path, identity="test", options=options, progress=told
+        model.model_card, model.predictor, source, path, identity="test", options=options, progress=messages
     )
     source.close()
     assert streamed.objects is None
@@ -168,7 +168,7 @@ def test_small_areas_are_dropped_from_masks_that_stream(
     found = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
     result.close()
     assert (found != expected).mean() < 1e-4, "rounding at most"
-    assert not any("Each object" in sentence for sentence in told.sentences)
+    assert not any("Each object" in sentence for sentence in messages.sentences)
 
 
 @pytest.mark.parametrize("areas", [(), (0, 60)])
@@ -179,11 +179,11 @@ def test_areas_are_split_in_masks_that_stream(
     monkeypatch.setattr(streaming_instances, "WINDOW", 128)
     pixels = picture(210, 330)
     model = model_of(tmp_path)
-    chances = model.probabilities(pixels)[1]
-    target = TargetOptions(split_threshold=float(np.quantile(chances, 0.6)), split_depth=2, class_areas=areas)
-    model.recipe = replace(model.recipe, target=replace(target, split_depth=0))
+    probabilities = model.probabilities(pixels)[1]
+    target = TargetOptions(split_threshold=float(np.quantile(probabilities, 0.6)), split_depth=2, class_areas=areas)
+    model.model_card = replace(model.model_card, target=replace(target, split_depth=0))
     plain = model.predict_pixels(pixels[None]).labels
-    model.recipe = replace(model.recipe, target=target)
+    model.model_card = replace(model.model_card, target=target)
     expected = model.predict_pixels(pixels[None]).labels
     assert np.count_nonzero(plain) - np.count_nonzero(expected) > 100, "lines are cut"
     source = open_windows(save(tmp_path / "image.tif", pixels))
@@ -229,7 +229,7 @@ class Stopping:
 
 def with_runtime(model: Model, runtime: Any) -> Model:
     old = model.predictor
-    return Model(model.recipe, Predictor(runtime, old.geometry, old.classes, old.core))
+    return Model(model.model_card, Predictor(runtime, old.geometry, old.classes, old.core))
 
 
 @pytest.mark.parametrize("kind", ["classes", "classes without crumbs", "classes split", "boundary"])
@@ -237,24 +237,24 @@ def test_an_interrupted_image_is_continued_and_nothing_is_computed_twice(tmp_pat
     image = save(tmp_path / "image.tif", picture(210, 330))
     model = model_of(tmp_path, kind.partition(" ")[0])
     if kind.endswith("crumbs"):
-        model.recipe = replace(model.recipe, target=TargetOptions(class_areas=(0, 60)))
+        model.model_card = replace(model.model_card, target=TargetOptions(class_areas=(0, 60)))
     if kind.endswith("split"):
-        model.recipe = replace(model.recipe, target=TargetOptions(split_depth=2, split_threshold=0.6))
+        model.model_card = replace(model.model_card, target=TargetOptions(split_depth=2, split_threshold=0.6))
     source = open_windows(image)
     stream(model, source, tmp_path / "whole.tif")
-    calls, told = 0, Said()
+    calls, messages = 0, Said()
     for most in (9, 11, 1000):
         runtime = Stopping(model.predictor.runtime, most)
         try:
-            stream(with_runtime(model, runtime), source, tmp_path / "mask.tif", progress=told)
+            stream(with_runtime(model, runtime), source, tmp_path / "mask.tif", progress=messages)
         except KeyboardInterrupt:
             assert not (tmp_path / "mask.tif").exists()
         calls += runtime.calls - 2  # two each tell how much memory a tile takes
     source.close()
     assert calls == 24
     assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
-    assert "Continued: 7 of 24 tiles were done already." in told.sentences
-    assert "Continued: 16 of 24 tiles were done already." in told.sentences
+    assert "Continued: 7 of 24 tiles were done already." in messages.sentences
+    assert "Continued: 16 of 24 tiles were done already." in messages.sentences
 
 
 def test_another_model_or_file_begins_anew(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_another_model_or_file_begins_anew(tmp_path: Path) -> None:
     source = open_windows(image)
     with pytest.raises(KeyboardInterrupt):
         stream(with_runtime(model, Stopping(model.predictor.runtime, 4)), source, tmp_path / "mask.tif")
-    other = Model(replace(model.recipe, target=TargetOptions(kind="classes", min_area=3)), model.predictor)
+    other = Model(replace(model.model_card, target=TargetOptions(kind="classes", min_area=3)), model.predictor)
     assert stream(other, source, tmp_path / "mask.tif").found == 0
     source.close()
 
@@ -331,7 +331,7 @@ def test_memory_stays_below_what_was_told(tmp_path: Path, kind: str) -> None:
     save(tmp_path / "image.tif", picture(3000, 6000))
     model_of(tmp_path, kind, base=8)
     done = child(tmp_path, tmp_path / "mask.tif", core=512)
-    computed, _, told, held = (int(number) for number in done.stdout.split())
+    computed, _, messages, held = (int(number) for number in done.stdout.split())
     assert computed == 6 * 12, done.stderr
-    assert held < told
-    assert told < 2 * held, "a bound that says nothing would hold too"
+    assert held < messages
+    assert messages < 2 * held, "a bound that says nothing would hold too"

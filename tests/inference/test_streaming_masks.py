@@ -10,7 +10,7 @@ from scipy import ndimage
 from pixelwise.inference import streaming_instances
 from pixelwise.inference.streaming import decider
 from pixelwise.inference.streaming_masks import finish_mask
-from pixelwise.io.label_writer import Layout, TileFile
+from pixelwise.io.label_writer import TiledLayout, TileFile
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.progress import Progress
@@ -42,7 +42,7 @@ def chances_of(logits: np.ndarray) -> np.ndarray:
 def by_windows(folder: Path, logits: np.ndarray, target: TargetOptions, halo: int = 100) -> np.ndarray:
     dtype, decide = decider(target)
     height, width = logits.shape[1:]
-    decided = TileFile(folder / "decided", Layout(height=height, width=width, dtype=dtype, tile=64), "test")
+    decided = TileFile(folder / "decided", TiledLayout(height=height, width=width, dtype=dtype, tile=64), "test")
     for top in range(0, height, 64):
         for left in range(0, width, 64):
             part = logits[:, top : top + 64, left : left + 64]

@@ -34,9 +34,9 @@ def test_row(row: Row, tmp_path: Path) -> None:
         else:
             found = read(path)
             assert row.check(found), "something else was read"
-            told = " ".join(found.warnings)
-            assert (row.outcome == "warn") == bool(told), told
-            assert all(word in told for word in row.words), told
+            messages = " ".join(found.warnings)
+            assert (row.outcome == "warn") == bool(messages), messages
+            assert all(word in messages for word in row.words), messages
             _check_probe(path, found)
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.errors import BadImage, BadOption, OutputFailed
-from pixelwise.io.label_writer import Meaning, check_format, finish, result_path
-from pixelwise.io.tiled_writer import HEADER, Layout, TileFile
+from pixelwise.io.label_writer import PixelMetadata, check_format, finish, result_path
+from pixelwise.io.tiled_writer import HEADER, TiledLayout, TileFile
 from pixelwise.io.windows import open_windows
 
 COLOURS = ((0, 0, 0), (255, 0, 0), (0, 158, 115))
-MEANING = Meaning(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
+MEANING = PixelMetadata(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
 
 
 def drawn(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
@@ -26,7 +26,7 @@ def drawn(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
     return ((rows // 7 + columns // 11) % 3 * (1 if dtype == "uint8" else 30_001)).astype(dtype)
 
 
-def windows(layout: Layout, core: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def windows(layout: TiledLayout, core: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [
         ((top, min(top + core, layout.height)), (left, min(left + core, layout.width)))
         for top in range(0, layout.height, core)
@@ -49,7 +49,7 @@ def fill(tiles: TileFile, labels: np.ndarray, core: int, most: int = 10**9) -> i
 )
 def test_a_tiff_holds_what_was_written(tmp_path: Path, height: int, width: int, dtype: str, compression: str) -> None:
     labels = drawn(height, width, dtype)
-    layout = Layout(height=height, width=width, dtype=dtype, tile=32, compression=compression)
+    layout = TiledLayout(height=height, width=width, dtype=dtype, tile=32, compression=compression)
     path = result_path(tmp_path, "mask", "tiff")
     tiles = TileFile(path, layout, "test")
     fill(tiles, labels, 64)
@@ -81,7 +81,7 @@ def test_ome_zarr_labels_with_a_pyramid(tmp_path: Path, height: int, width: int)
 
     labels = drawn(height, width)
     path = result_path(tmp_path, "mask", "zarr")
-    tiles = TileFile(path, Layout(height=height, width=width, dtype="uint8", tile=16), "test")
+    tiles = TileFile(path, TiledLayout(height=height, width=width, dtype="uint8", tile=16), "test")
     fill(tiles, labels, 32)
     finish(tiles, "zarr", MEANING)
     assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
@@ -102,14 +102,14 @@ def test_ome_zarr_labels_with_a_pyramid(tmp_path: Path, height: int, width: int)
 def test_an_old_store_is_replaced(tmp_path: Path) -> None:
     path = result_path(tmp_path, "mask", "zarr")
     for dtype in ("uint8", "uint16"):
-        tiles = TileFile(path, Layout(height=40, width=40, dtype=dtype, tile=16), dtype)
+        tiles = TileFile(path, TiledLayout(height=40, width=40, dtype=dtype, tile=16), dtype)
         fill(tiles, drawn(40, 40, dtype), 32)
-        finish(tiles, "zarr", Meaning())
+        finish(tiles, "zarr", PixelMetadata())
     assert open_windows(path).dtype == np.uint16
     assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
 
 
-LAYOUT = Layout(height=100, width=150, dtype="uint8", tile=32)
+LAYOUT = TiledLayout(height=100, width=150, dtype="uint8", tile=32)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_windows_off_the_grid_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="expected windows on a grid of 32 pixels"):
         tiles.write(((0, 40), (0, 32)), np.zeros((40, 32), np.uint8))
     with pytest.raises(BadOption, match="expected tiles of a multiple of 16 pixels"):
-        Layout(height=1, width=1, dtype="uint8", tile=20)
+        TiledLayout(height=1, width=1, dtype="uint8", tile=20)
     with pytest.raises(BadOption, match="expected a format of tiff or zarr; got `png`"):
         check_format("png")
     tiles.close()

@@ -379,13 +379,13 @@ def test_damaged_bytes_raise_nothing_but_bad_image(place: Path, data: st.DataObj
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
-    told: list[str] = []
+    messages: list[str] = []
     for read in (probe, read_image, read_mask):
         try:
             read(path)
         except BadImage as error:
-            told.append(str(error))
-    assert all(text.startswith(f"{path}: expected ") for text in told)
+            messages.append(str(error))
+    assert all(text.startswith(f"{path}: expected ") for text in messages)
 
 
 def _check_same(path: Path, picture: np.ndarray) -> None:

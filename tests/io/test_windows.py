@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pixelwise.errors import BadImage
 from pixelwise.io.chunks import ChunkCache
 from pixelwise.io.read import read_image, write_image
-from pixelwise.io.windows import Settled, Source, open_windows
+from pixelwise.io.windows import InterpretedPlanes, Source, open_windows
 
 GRAY = np.random.default_rng(0).integers(0, 60_000, (150, 201)).astype(np.uint16)
 RGB = np.random.default_rng(1).integers(0, 255, (150, 201, 3)).astype(np.uint8)
@@ -49,7 +49,7 @@ def test_windows_of_a_tiff_equal_the_whole(tmp_path: Path, layout: str) -> None:
     tifffile.imwrite(path, pixels, **options)
     whole = read_image(path).pixels
     source = open_windows(path)
-    assert isinstance(source, Settled), "not decoded whole"
+    assert isinstance(source, InterpretedPlanes), "not decoded whole"
     assert source.shape == whole.shape
     assert source.dtype == whole.dtype
     _, height, width = whole.shape
@@ -95,7 +95,7 @@ def test_the_full_resolution_of_a_pyramid(tmp_path: Path) -> None:
 
 def decoded(source: Source) -> int:
     """How many tiles or strips were decoded so far."""
-    planes: Any = source.planes if isinstance(source, Settled) else None
+    planes: Any = source.planes if isinstance(source, InterpretedPlanes) else None
     return planes.decoded
 
 

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from pixelwise.labels.label_image import components
-from pixelwise.labels.postprocess import drop_crumbs, drop_small, fill_holes
+from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remove_small_regions
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -46,14 +46,14 @@ def test_every_hole_is_found(mask: np.ndarray):
 
 def test_small_ones_are_dropped_and_the_rest_is_numbered_again():
     labels = np.array([[5, 5, 0, 2], [5, 0, 0, 0], [0, 0, 9, 9]], np.int32)
-    np.testing.assert_array_equal(drop_small(labels.copy(), 2), [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 2]])
-    np.testing.assert_array_equal(drop_small(labels.copy(), 0), [[2, 2, 0, 1], [2, 0, 0, 0], [0, 0, 3, 3]])
+    np.testing.assert_array_equal(remove_small_objects(labels.copy(), 2), [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 2]])
+    np.testing.assert_array_equal(remove_small_objects(labels.copy(), 0), [[2, 2, 0, 1], [2, 0, 0, 0], [0, 0, 3, 3]])
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(0, np.uint16), (65_535, np.uint16), (65_536, np.int32)])
 def test_numbers_take_as_many_bits_as_they_need(count: int, dtype: type):
     labels = np.arange(count + 1, dtype=np.int32)[:, None] * 2
-    found = drop_small(labels, 0)
+    found = remove_small_objects(labels, 0)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found[:, 0], np.arange(count + 1))
 
@@ -61,9 +61,11 @@ def test_numbers_take_as_many_bits_as_they_need(count: int, dtype: type):
 def test_areas_of_a_class_that_are_too_small_become_background():
     mask = np.array([[1, 0, 2, 2, 0, 3], [0, 1, 0, 2, 0, 3], [1, 0, 0, 0, 0, 1]], np.uint8)
     left = mask.copy()
-    drop_crumbs(left, (0, 3, 4))  # of class 1 corners touch: three pixels stay, one goes; class 3 is not asked for
+    remove_small_regions(
+        left, (0, 3, 4)
+    )  # of class 1 corners touch: three pixels stay, one goes; class 3 is not asked for
     np.testing.assert_array_equal(left, [[1, 0, 0, 0, 0, 3], [0, 1, 0, 0, 0, 3], [1, 0, 0, 0, 0, 0]])
-    drop_crumbs(mask, ())  # control
+    remove_small_regions(mask, ())  # control
     assert np.count_nonzero(mask) == 9
 
 
@@ -71,4 +73,4 @@ def test_images_without_pixels():
     for shape in ((0, 4), (4, 0)):
         nothing = np.zeros(shape, np.int32)
         fill_holes(nothing)
-        assert drop_small(nothing, 3).shape == shape
+        assert remove_small_objects(nothing, 3).shape == shape

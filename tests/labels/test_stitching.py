@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pixelwise.labels.instances import decode, parts_of
-from pixelwise.labels.postprocess import drop_crumbs
-from pixelwise.labels.stitching import StripCrumbs, StripLabels, final_numbers, flood_window
+from pixelwise.labels.instances import decode, seeds_of
+from pixelwise.labels.postprocess import remove_small_regions
+from pixelwise.labels.stitching import StripLabels, StripSmallRegions, final_numbers, flood_window
 from pixelwise.labels.targets import TargetOptions
 
 
@@ -107,18 +107,18 @@ def cells(height: int, width: int, seed: int) -> np.ndarray:
         near = np.minimum(near, np.hypot(rows - row, columns - column) / rng.uniform(4, 7.5))
     interior = np.clip(1.2 - near * near, 0, 1) * rng.uniform(0.8, 1, (height, width))
     ground = np.clip(near - 0.6, 0, 1)
-    chances = np.stack([ground, interior, np.clip(1 - ground - interior, 0.01, 1)])
-    return chances / chances.sum(0)
+    probabilities = np.stack([ground, interior, np.clip(1 - ground - interior, 0.01, 1)])
+    return probabilities / probabilities.sum(0)
 
 
 def deep_cells(height: int, width: int, seed: int) -> np.ndarray:
     """The same cells with a distance that falls to their edges, behind the classes."""
-    chances = cells(height, width, seed)
-    return np.concatenate([chances, np.sqrt(chances[1:2])])
+    probabilities = cells(height, width, seed)
+    return np.concatenate([probabilities, np.sqrt(probabilities[1:2])])
 
 
-def by_windows(chances: np.ndarray, options: TargetOptions, core: int, halo: int) -> np.ndarray:
-    foreground, seeds, heights = parts_of(chances, options)
+def by_windows(probabilities: np.ndarray, options: TargetOptions, core: int, halo: int) -> np.ndarray:
+    foreground, seeds, heights = seeds_of(probabilities, options)
     strips = StripLabels(corners=False)
     provisional = np.concatenate([strips.add(seeds[top : top + core]) for top in range(0, len(seeds), core)])
     joined = strips.joined()
@@ -138,18 +138,18 @@ def by_windows(chances: np.ndarray, options: TargetOptions, core: int, halo: int
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1000), core=st.sampled_from([32, 50, 64]), kind=st.sampled_from(["boundary", "distance"]))
 def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: int, kind: Any) -> None:
-    chances = deep_cells(150, 170, seed) if kind == "distance" else cells(150, 170, seed)
+    probabilities = deep_cells(150, 170, seed) if kind == "distance" else cells(150, 170, seed)
     options = TargetOptions(kind=kind, seed_threshold=0.5, min_area=8)
-    expected = decode(chances, options)
+    expected = decode(probabilities, options)
     assert expected.max() > 20
-    assert np.array_equal(by_windows(chances, options, core, halo=60), expected)
+    assert np.array_equal(by_windows(probabilities, options, core, halo=60), expected)
 
 
 @pytest.mark.parametrize("kind", ["boundary", "distance"])
 def test_control_without_halo_objects_differ(kind: Any) -> None:
     options = TargetOptions(kind=kind, seed_threshold=0.5, min_area=8)
-    chances = deep_cells(150, 170, 0) if kind == "distance" else cells(150, 170, 0)
-    assert not np.array_equal(by_windows(chances, options, 32, halo=0), decode(chances, options))
+    probabilities = deep_cells(150, 170, 0) if kind == "distance" else cells(150, 170, 0)
+    assert not np.array_equal(by_windows(probabilities, options, 32, halo=0), decode(probabilities, options))
 
 
 def test_holes_are_filled_unless_told_otherwise() -> None:
@@ -181,21 +181,21 @@ def test_crumbs_dropped_by_strips_are_those_of_the_whole_image(
 ) -> None:
     mask = np.random.default_rng(seed).integers(0, 4, (-(-height // 2), -(-width // 2))).astype(np.uint8)
     mask = mask.repeat(2, 0).repeat(2, 1)[:height, :width]
-    crumbs, tops = StripCrumbs(smallest), range(0, height, rows)
+    crumbs, tops = StripSmallRegions(smallest), range(0, height, rows)
     for top in tops:
         crumbs.count(mask[top : top + rows])
     found = np.concatenate([crumbs.drop(mask[top : top + rows]) for top in tops])
-    drop_crumbs(mask, smallest)
+    remove_small_regions(mask, smallest)
     np.testing.assert_array_equal(found, mask)
 
 
 def test_an_area_that_no_strip_holds_whole_stays_whole() -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 0] = mask[::4] = 1  # a comb: every strip has teeth of it
-    crumbs = StripCrumbs((0, int(mask.sum())))
+    crumbs = StripSmallRegions((0, int(mask.sum())))
     for top in range(0, 40, 8):
         crumbs.count(mask[top : top + 8])
     np.testing.assert_array_equal(np.concatenate([crumbs.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
-    alone = StripCrumbs((0, int(mask.sum())))  # control: a strip that knows of no other drops all of its own
+    alone = StripSmallRegions((0, int(mask.sum())))  # control: a strip that knows of no other drops all of its own
     alone.count(mask[:8])
     assert not alone.drop(mask[:8]).any()

@@ -145,10 +145,10 @@ def test_distances_of_a_drawn_world():
 
 def test_only_the_distance_stands_outside_the_soft_max(rng: np.random.Generator):
     logits = rng.normal(0, 3, (4, 5, 6)).astype(np.float32)
-    chances = probabilities_of(logits, DISTANCE)
-    np.testing.assert_allclose(chances[:3].sum(0), 1, rtol=1e-5)
-    np.testing.assert_allclose(chances[3], 1 / (1 + np.exp(-logits[3])), rtol=1e-5)
-    np.testing.assert_array_equal(probabilities_of(np.stack([logits, logits]), DISTANCE)[1], chances)
+    probabilities = probabilities_of(logits, DISTANCE)
+    np.testing.assert_allclose(probabilities[:3].sum(0), 1, rtol=1e-5)
+    np.testing.assert_allclose(probabilities[3], 1 / (1 + np.exp(-logits[3])), rtol=1e-5)
+    np.testing.assert_array_equal(probabilities_of(np.stack([logits, logits]), DISTANCE)[1], probabilities)
     np.testing.assert_allclose(probabilities_of(logits, TargetOptions()).sum(0), 1, rtol=1e-5)
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, sureness, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
 
 
 def test_sureness_runs_from_chance_to_certainty() -> None:
-    chances = np.array([[1, 0, 0, 0], [0.25] * 4, [0.1, 0.7, 0.1, 0.1]])
-    assert sureness(chances, 1)[:, 0].tolist() == pytest.approx([1, 0, 0.6])
+    probabilities = np.array([[1, 0, 0, 0], [0.25] * 4, [0.1, 0.7, 0.1, 0.1]])
+    assert confidence(probabilities, 1)[:, 0].tolist() == pytest.approx([1, 0, 0.6])
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.metrics.acquisition import Poll, pick_in_order
+from pixelwise.metrics.acquisition import CommitteeVotes, select_core_set
 
 
-def poll_of(*chances: float) -> Poll:
+def poll_of(*probabilities: float) -> CommitteeVotes:
     """Networks that give one pixel so much of class 1."""
-    poll = Poll()
-    for chance in chances:
+    poll = CommitteeVotes()
+    for chance in probabilities:
         poll.add(np.array([[[1 - chance]], [[chance]]], np.float16))
     return poll
 
@@ -28,7 +28,7 @@ def test_disagreement_by_hand() -> None:
 
 @given(seed=st.integers(0, 99), voices=st.integers(1, 5), classes=st.integers(2, 5))
 def test_disagreement_lies_between_nothing_and_the_entropy_of_the_mean(seed: int, voices: int, classes: int) -> None:
-    rng, poll = np.random.default_rng(seed), Poll()
+    rng, poll = np.random.default_rng(seed), CommitteeVotes()
     for _ in range(voices):
         poll.add(rng.dirichlet(np.full(classes, 0.5), (4, 6)).transpose(2, 0, 1).astype(np.float32))
     mean = poll.mean()
@@ -43,7 +43,7 @@ def test_twenty_copies_of_the_most_uncertain_image_are_named_once() -> None:
     others = rng.normal(size=(10, 3))
     looks = np.concatenate([np.repeat(rng.normal(size=(1, 3)), 20, axis=0), others])
     values = np.concatenate([np.full(20, 1.0), np.linspace(0.3, 0.5, 10)])
-    order = [pick.index for pick in pick_in_order(values, looks, np.zeros((0, 3)))]
+    order = [pick.index for pick in select_core_set(values, looks, np.zeros((0, 3)))]
     assert order[0] == 0
     assert set(order[1:11]) == set(range(20, 30))
     by_value = np.argsort(-values, kind="stable")[:11].tolist()
@@ -52,7 +52,7 @@ def test_twenty_copies_of_the_most_uncertain_image_are_named_once() -> None:
 
 def test_an_image_like_a_labelled_one_comes_last_and_says_so() -> None:
     looks = np.array([[0.0, 0.0], [5.0, 5.0], [-5.0, 5.0]])
-    picks = pick_in_order(np.array([1.0, 0.5, 0.4]), looks, looks[:1])
+    picks = select_core_set(np.array([1.0, 0.5, 0.4]), looks, looks[:1])
     assert [pick.index for pick in picks] == [1, 2, 0]
     assert [pick.distance for pick in picks] == [1.0, 1.0, 0.0]
     assert picks[-1].nearest is None, "the labelled one is the nearest"
@@ -60,7 +60,7 @@ def test_an_image_like_a_labelled_one_comes_last_and_says_so() -> None:
 
 def test_the_nearest_that_ranks_higher_is_named() -> None:
     looks = np.array([[0.0], [10.0], [0.5], [20.0]])
-    picks = pick_in_order(np.array([1.0, 0.9, 0.8, 0.7]), looks, np.zeros((0, 1)))
+    picks = select_core_set(np.array([1.0, 0.9, 0.8, 0.7]), looks, np.zeros((0, 1)))
     assert [pick.index for pick in picks] == [0, 1, 3, 2]
     assert picks[-1].nearest == 0
     assert 0 < picks[-1].distance < 0.2
@@ -69,11 +69,11 @@ def test_the_nearest_that_ranks_higher_is_named() -> None:
 @given(seed=st.integers(0, 99), images=st.integers(1, 12), known=st.integers(0, 5))
 def test_every_image_is_picked_once(seed: int, images: int, known: int) -> None:
     rng = np.random.default_rng(seed)
-    picks = pick_in_order(rng.random(images), rng.normal(size=(images, 2)), rng.normal(size=(known, 2)))
+    picks = select_core_set(rng.random(images), rng.normal(size=(images, 2)), rng.normal(size=(known, 2)))
     assert sorted(pick.index for pick in picks) == list(range(images))
     assert all(0 <= pick.distance <= 1 for pick in picks)
 
 
 def test_where_all_images_look_the_same_the_uncertain_ones_come_first() -> None:
-    picks = pick_in_order(np.array([0.1, 0.3, 0.2]), np.ones((3, 4)), np.ones((2, 4)))
+    picks = select_core_set(np.array([0.1, 0.3, 0.2]), np.ones((3, 4)), np.ones((2, 4)))
     assert [pick.index for pick in picks] == [1, 2, 0]

@@ -9,16 +9,16 @@ from scipy.special import softmax
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.metrics.calibration import (
     BINS,
-    covered,
-    dice_bound,
-    dice_margin,
+    conformal_margin,
+    coverage,
+    dice_lower_bound,
     expected_calibration_error,
+    expected_dice,
     find_temperature,
     find_temperatures,
     logits_of,
     most_rise,
     negative_log_likelihood,
-    promised_dice,
     reliability,
     tempered,
     tempered_image,
@@ -29,12 +29,12 @@ def world(seed: int, pixels: int = 40_000, classes: int = 3) -> tuple[np.ndarray
     """Logits, and classes that are drawn with the very probabilities that these logits say."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (pixels, classes))
-    chances = softmax(logits, axis=1)
-    return logits, (chances.cumsum(1) < rng.random((pixels, 1))).sum(1).clip(max=classes - 1)
+    probabilities = softmax(logits, axis=1)
+    return logits, (probabilities.cumsum(1) < rng.random((pixels, 1))).sum(1).clip(max=classes - 1)
 
 
-def error_of(chances: np.ndarray, truth: np.ndarray) -> float:
-    error = expected_calibration_error(reliability(chances, truth))
+def error_of(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    error = expected_calibration_error(reliability(probabilities, truth))
     assert error is not None
     return error
 
@@ -61,8 +61,8 @@ def test_scaling_mends_the_calibration_error_and_no_decision_changes() -> None:
 def test_the_temperatures_that_spoilt_the_logits_are_found(classes: int, spoilt: tuple[float, float]) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (60_000, classes))
-    chances = tempered(softmax(logits, axis=1), Temperatures(*spoilt))
-    truth = (chances.cumsum(1) < rng.random((len(chances), 1))).sum(1).clip(max=classes - 1)
+    probabilities = tempered(softmax(logits, axis=1), Temperatures(*spoilt))
+    truth = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1).clip(max=classes - 1)
     found = find_temperatures(logits, truth)
     assert found.sure == pytest.approx(spoilt[0], rel=0.05)
     assert found.doubt == pytest.approx(spoilt[1], rel=0.15)
@@ -74,11 +74,11 @@ def test_the_temperatures_that_spoilt_the_logits_are_found(classes: int, spoilt:
 def test_two_temperatures_change_no_decision_and_the_surer_pixel_stays_surer(
     classes: int, sure: float, seed: int
 ) -> None:
-    chances = softmax(np.random.default_rng(seed).normal(0, 2, (200, classes)), axis=1)
+    probabilities = softmax(np.random.default_rng(seed).normal(0, 2, (200, classes)), axis=1)
     for rise in (-2.0, 0.95 * most_rise(classes)):
         both = Temperatures(sure, sure * float(np.exp(-rise)))
-        after = tempered(chances, both)
-        best = np.take_along_axis(after, chances.argmax(1)[:, None], 1)
+        after = tempered(probabilities, both)
+        best = np.take_along_axis(after, probabilities.argmax(1)[:, None], 1)
         np.testing.assert_allclose(best[:, 0], after.max(1))
         np.testing.assert_allclose(after.sum(1), 1)
         assert (np.diff(tempered(ladder(classes), both)[:, 0]) >= -1e-12).all()
@@ -97,17 +97,17 @@ def ladder(classes: int) -> np.ndarray:
 
 
 def test_an_image_is_scaled_as_its_pixels_are() -> None:
-    chances = softmax(np.random.default_rng(0).normal(0, 2, (3, 5, 7)), axis=0).astype(np.float16)
+    probabilities = softmax(np.random.default_rng(0).normal(0, 2, (3, 5, 7)), axis=0).astype(np.float16)
     both = Temperatures(1.5, 0.6)
-    expected = np.moveaxis(tempered(np.moveaxis(chances, 0, -1), both), -1, 0)
-    assert tempered_image(chances, both).dtype == np.float16
-    np.testing.assert_allclose(tempered_image(chances, both), expected, atol=1e-3)
-    assert tempered_image(chances, Temperatures()) is chances
+    expected = np.moveaxis(tempered(np.moveaxis(probabilities, 0, -1), both), -1, 0)
+    assert tempered_image(probabilities, both).dtype == np.float16
+    np.testing.assert_allclose(tempered_image(probabilities, both), expected, atol=1e-3)
+    assert tempered_image(probabilities, Temperatures()) is probabilities
 
 
 def test_the_likelihood_counts_by_hand() -> None:
-    chances = np.array([[0.5, 0.5], [0.25, 0.75]])
-    assert negative_log_likelihood(chances, np.array([0, 1])) == pytest.approx(-np.log([0.5, 0.75]).mean())
+    probabilities = np.array([[0.5, 0.5], [0.25, 0.75]])
+    assert negative_log_likelihood(probabilities, np.array([0, 1])) == pytest.approx(-np.log([0.5, 0.75]).mean())
 
 
 def test_half_precision_probabilities_serve_as_logits() -> None:
@@ -118,8 +118,8 @@ def test_half_precision_probabilities_serve_as_logits() -> None:
 
 
 def test_the_calibration_error_counts_by_hand() -> None:
-    chances = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6], [0.4, 0.6]])
-    table = reliability(chances, np.array([0, 0, 1, 1]))
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6], [0.4, 0.6]])
+    table = reliability(probabilities, np.array([0, 0, 1, 1]))
     assert table.shape == (BINS, 3)
     assert table[13].tolist() == pytest.approx([2, 1.8, 1])  # 0.9 lies in (13/15, 14/15]
     assert table[8].tolist() == pytest.approx([2, 1.2, 2])  # 0.6 is the upper end of (8/15, 9/15]
@@ -129,9 +129,9 @@ def test_the_calibration_error_counts_by_hand() -> None:
 
 def test_tables_of_images_add_up() -> None:
     logits, truth = world(4, pixels=1000)
-    chances = softmax(logits, axis=1)
-    parts = reliability(chances[:300], truth[:300]) + reliability(chances[300:], truth[300:])
-    np.testing.assert_allclose(parts, reliability(chances, truth))
+    probabilities = softmax(logits, axis=1)
+    parts = reliability(probabilities[:300], truth[:300]) + reliability(probabilities[300:], truth[300:])
+    np.testing.assert_allclose(parts, reliability(probabilities, truth))
 
 
 def test_without_pixels_nothing_is_scaled() -> None:
@@ -140,20 +140,20 @@ def test_without_pixels_nothing_is_scaled() -> None:
 
 
 def test_a_promise_counts_the_classes_that_a_mask_shows() -> None:
-    chances = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.5], [0.0, 0.0, 0.4]])
-    assert promised_dice(chances, np.array([0, 1, 1]), 1) == pytest.approx(2 * 1.3 / (1.4 + 2))
-    assert promised_dice(chances, np.array([0, 1, 2]), 1) == pytest.approx(np.mean([1.6 / 2.4, 0.8 / 1.4]))
-    assert promised_dice(chances, np.array([0, 0, 0]), 1) is None
+    probabilities = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.5], [0.0, 0.0, 0.4]])
+    assert expected_dice(probabilities, np.array([0, 1, 1]), 1) == pytest.approx(2 * 1.3 / (1.4 + 2))
+    assert expected_dice(probabilities, np.array([0, 1, 2]), 1) == pytest.approx(np.mean([1.6 / 2.4, 0.8 / 1.4]))
+    assert expected_dice(probabilities, np.array([0, 0, 0]), 1) is None
 
 
 def test_calibrated_probabilities_promise_the_dice_that_comes() -> None:
     logits, truth = world(5, classes=2)
     said = logits.argmax(1)
-    came = 2 * (said & truth).sum() / (said.sum() + truth.sum())
-    assert promised_dice(softmax(logits, axis=1).T, said, 1) == pytest.approx(came, abs=0.01)
-    promised = promised_dice(softmax(3 * logits, axis=1).T, said, 1)  # control: what is too sure promises too much
-    assert promised is not None
-    assert promised > came + 0.05
+    actual = 2 * (said & truth).sum() / (said.sum() + truth.sum())
+    assert expected_dice(softmax(logits, axis=1).T, said, 1) == pytest.approx(actual, abs=0.01)
+    expected = expected_dice(softmax(3 * logits, axis=1).T, said, 1)  # control: what is too sure promises too much
+    assert expected is not None
+    assert expected > actual + 0.05
 
 
 @settings(max_examples=10, deadline=None)
@@ -163,11 +163,11 @@ def test_the_bound_holds_as_often_as_it_says(images: int, seed: int, skew: float
     rng = np.random.default_rng(seed)
     shares = []
     for _ in range(400):
-        promised = rng.uniform(0.5, 1, images + 100)
-        came = promised - rng.gamma(skew, 0.03, images + 100) + 0.05
-        margin = dice_margin(promised[:images], came[:images])
+        expected = rng.uniform(0.5, 1, images + 100)
+        actual = expected - rng.gamma(skew, 0.03, images + 100) + 0.05
+        margin = conformal_margin(expected[:images], actual[:images])
         assert margin is not None
-        shares.append(covered(promised[images:] - margin, came[images:]).mean())
+        shares.append(coverage(expected[images:] - margin, actual[images:]).mean())
     assert 0.9 - 0.02 <= np.mean(shares) <= 0.9 + 1 / (images + 1) + 0.02
 
 
@@ -181,13 +181,13 @@ def test_without_the_correction_a_bound_would_hold_too_seldom() -> None:
 
 def test_fewer_than_nine_images_hold_no_bound() -> None:
     few = np.linspace(0.5, 0.9, 9)
-    assert dice_margin(few[:8], few[:8]) is None
-    assert dice_margin(few[:0], few[:0]) is None
-    assert dice_margin(few, few - 0.1) == pytest.approx(0.1)
-    assert dice_margin(few, few - np.arange(9) / 10) == pytest.approx(0.8)  # of nine, the largest
+    assert conformal_margin(few[:8], few[:8]) is None
+    assert conformal_margin(few[:0], few[:0]) is None
+    assert conformal_margin(few, few - 0.1) == pytest.approx(0.1)
+    assert conformal_margin(few, few - np.arange(9) / 10) == pytest.approx(0.8)  # of nine, the largest
 
 
 def test_bounds_stay_where_a_dice_can_be() -> None:
-    assert dice_bound(0.2, 0.5) == 0.0
-    assert dice_bound(0.9, -0.3) == 1.0
-    assert dice_bound(0.9, 0.1) == pytest.approx(0.8)
+    assert dice_lower_bound(0.2, 0.5) == 0.0
+    assert dice_lower_bound(0.9, -0.3) == 1.0
+    assert dice_lower_bound(0.9, 0.1) == pytest.approx(0.8)

@@ -17,23 +17,23 @@ def test_the_confusion_matrix_by_hand() -> None:
 
 
 def test_ranks_by_hand_with_ties() -> None:
-    chances = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2], [0.4, 0.4, 0.2]], np.float32)
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2], [0.4, 0.4, 0.2]], np.float32)
     truth = np.array([1, 0, 0, 1])
-    assert rank_of_truth(truth, chances).tolist() == [1, 1, 0, 1]
-    assert most_probable(chances, 2).tolist() == [[0, 1], [2, 0], [0, 1], [0, 1]]
-    assert most_probable(chances).shape == (4, 3)
+    assert rank_of_truth(truth, probabilities).tolist() == [1, 1, 0, 1]
+    assert most_probable(probabilities, 2).tolist() == [[0, 1], [2, 0], [0, 1], [0, 1]]
+    assert most_probable(probabilities).shape == (4, 3)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(2, 12), st.booleans())
 def test_a_rank_is_the_place_in_the_sorted_row(seed: int, images: int, classes: int, coarse: bool) -> None:
     rng = np.random.default_rng(seed)
-    chances = rng.random((images, classes)).astype(np.float32)
-    chances = np.round(chances, 1) if coarse else chances
+    probabilities = rng.random((images, classes)).astype(np.float32)
+    probabilities = np.round(probabilities, 1) if coarse else probabilities
     truth = rng.integers(0, classes, images)
-    ranks = rank_of_truth(truth, chances)
-    order = most_probable(chances, classes)
+    ranks = rank_of_truth(truth, probabilities)
+    order = most_probable(probabilities, classes)
     assert all(order[i, ranks[i]] == truth[i] for i in range(images))
-    said = chances.argmax(1)
+    said = probabilities.argmax(1)
     assert ((ranks == 0) == (said == truth)).all()
     assert np.trace(count_classes(truth, said, classes)) == (ranks == 0).sum()
 

@@ -9,11 +9,11 @@ from pixelwise.metrics.detection import TOP, area_under_roc, average_precision, 
 
 
 def test_a_score_is_the_mean_of_the_surest_pixels() -> None:
-    chances = np.zeros((30, 40))
-    chances[:5, :10] = 0.8
-    assert image_score(chances) == pytest.approx(0.8 * 50 / TOP)
-    chances[10:12] = 0.6
-    assert image_score(chances.astype(np.float16)) == pytest.approx((50 * 0.8 + 50 * 0.6) / TOP, abs=1e-3)
+    probabilities = np.zeros((30, 40))
+    probabilities[:5, :10] = 0.8
+    assert image_score(probabilities) == pytest.approx(0.8 * 50 / TOP)
+    probabilities[10:12] = 0.6
+    assert image_score(probabilities.astype(np.float16)) == pytest.approx((50 * 0.8 + 50 * 0.6) / TOP, abs=1e-3)
     assert image_score(np.array([[0.2, 0.4]])) == pytest.approx(0.3)  # smaller than that: the mean
     assert image_score(np.full((100, 100), 0.25)) == pytest.approx(0.25)
 
@@ -39,8 +39,8 @@ def test_the_areas_beside_all_pairs_and_all_thresholds(images: int, values: int,
     assert area_under_roc(scores, showing) == pytest.approx(np.mean(pairs))
     total, before = 0.0, 0.0
     for threshold in sorted(set(scores.tolist()), reverse=True):
-        told = scores >= threshold
-        recall = (told & showing).sum() / showing.sum()
-        total += (recall - before) * (told & showing).sum() / told.sum()
+        messages = scores >= threshold
+        recall = (messages & showing).sum() / showing.sum()
+        total += (recall - before) * (messages & showing).sum() / messages.sum()
         before = recall
     assert average_precision(scores, showing) == pytest.approx(total)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.metrics import learning_curve
-from pixelwise.metrics.learning_curve import LEVEL, MOST_BEND, Curve, Trials, fit_curve, look_ahead
+from pixelwise.metrics.learning_curve import LEVEL, MOST_BEND, Curve, SubsetScores, fit_curve, look_ahead
 
 SIZES = np.array([3, 6, 11, 22])
 
@@ -19,13 +19,13 @@ def mean_of_column(total: np.ndarray) -> float | None:
     return float(total[0] / total[1]) if total[1] else None
 
 
-def trials_of(masks: np.ndarray, values: np.ndarray) -> Trials:
+def trials_of(masks: np.ndarray, values: np.ndarray) -> SubsetScores:
     """Trainings with a score per image (trainings, images)."""
     rows = np.stack([values, np.ones_like(values)], axis=2)
-    return Trials(masks=masks, rows=rows, statistic=mean_of_column)
+    return SubsetScores(masks=masks, rows=rows, statistic=mean_of_column)
 
 
-def world(rng: np.random.Generator, sizes: np.ndarray, repeats: int, images: int) -> tuple[Curve, Trials]:
+def world(rng: np.random.Generator, sizes: np.ndarray, repeats: int, images: int) -> tuple[Curve, SubsetScores]:
     """A true curve, and trainings whose scores scatter about it: by image, by training, and by both."""
     bend = math.exp(rng.uniform(math.log(0.2), math.log(1.2)))
     drop = rng.uniform(0.02, 0.4) * sizes[0] ** bend
@@ -161,8 +161,8 @@ def test_images_without_a_score_are_drawn_too_and_add_nothing() -> None:
     _, full = world(np.random.default_rng(6), SIZES, 2, 8)
     rows = full.rows.copy()
     rows[:, 0] = 0.0  # nothing is defined on the first image
-    found = look_ahead(Trials(masks=masks, rows=rows, statistic=mean_of_column))
-    rest = Trials(masks=masks, rows=rows[:, 1:], statistic=mean_of_column)
+    found = look_ahead(SubsetScores(masks=masks, rows=rows, statistic=mean_of_column))
+    rest = SubsetScores(masks=masks, rows=rows[:, 1:], statistic=mean_of_column)
     assert found.curve.at(30) == pytest.approx(look_ahead(rest).curve.at(30))
     assert np.isfinite(found.score(30)).all()
 

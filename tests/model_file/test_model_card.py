@@ -7,32 +7,32 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import BadModel
-from pixelwise.model_file.recipe import read_recipe_text, write_recipe_text
+from pixelwise.model_file.model_card import read_model_card_text, write_model_card_text
 from tiny import as_json, make_photo_recipe, make_recipe
 
 FILE = Path("model.onnx")
 
 
 def test_a_recipe_comes_back_as_it_was_written() -> None:
-    for recipe in (make_recipe(), make_photo_recipe(), replace(make_recipe(), spacing=(0.5, 0.25))):
-        assert read_recipe_text(write_recipe_text(recipe), FILE) == recipe
+    for model_card in (make_recipe(), make_photo_recipe(), replace(make_recipe(), spacing=(0.5, 0.25))):
+        assert read_model_card_text(write_model_card_text(model_card), FILE) == model_card
 
 
 def test_files_from_before_there_was_a_spacing_still_open() -> None:
     older = as_json(make_recipe())
     del older["spacing"]
-    assert read_recipe_text(json.dumps(older), FILE) == make_recipe()
+    assert read_model_card_text(json.dumps(older), FILE) == make_recipe()
     assert make_recipe().spacing is None
 
 
 def test_files_from_before_areas_were_split_still_open() -> None:
     older = as_json(make_recipe())
     del older["target"]["split_threshold"], older["target"]["split_depth"]
-    assert read_recipe_text(json.dumps(older), FILE) == make_recipe()
+    assert read_model_card_text(json.dumps(older), FILE) == make_recipe()
     assert make_recipe().target.split_depth == 0
 
 
 @pytest.mark.parametrize("spacing", [[0.5], [0.5, -1.0], [0.0, 0.5], "0.5"])
 def test_a_spacing_that_cannot_be_meant_is_refused(spacing: object) -> None:
     with pytest.raises(BadModel, match=r"model\.onnx.*a recipe whose spacing"):
-        read_recipe_text(json.dumps(as_json(make_recipe()) | {"spacing": spacing}), FILE)
+        read_model_card_text(json.dumps(as_json(make_recipe()) | {"spacing": spacing}), FILE)

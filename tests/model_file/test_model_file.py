@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from pixelwise.errors import BadModel, OutputFailed
-from pixelwise.model_file.model_file import load_model, load_network, read_recipe, save_ensemble, save_model
+from pixelwise.model_file.model_file import load_model, load_network, read_model_card, save_ensemble, save_model
 from pixelwise.networks.architectures import build
 from pixelwise.networks.ensemble import Ensemble
 from tiny import as_json, make_recipe, write_model
@@ -24,21 +24,21 @@ from tiny import as_json, make_recipe, write_model
 
 def test_a_model_goes_round(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    recipe = make_recipe("multiclass", channels=3)
-    network = build(recipe.network)
-    save_model(path, network, recipe)
+    model_card = make_recipe("multiclass", channels=3)
+    network = build(model_card.network)
+    save_model(path, network, model_card)
     again, read = load_model(path)
-    assert read == recipe == read_recipe(path)
+    assert read == model_card == read_model_card(path)
     assert not again.training
     assert all(torch.equal(again.state_dict()[name], value) for name, value in network.state_dict().items())
 
 
-def rewritten(path: Path, change: Callable[[dict[str, Any]], None], *, recipe: bool = True) -> Path:
+def rewritten(path: Path, change: Callable[[dict[str, Any]], None], *, model_card: bool = True) -> Path:
     """Change the header (or the recipe in it) and leave the tensors as they are."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    if recipe:
+    if model_card:
         values = json.loads(header["__metadata__"]["pixelwise"])
         change(values)
         header["__metadata__"]["pixelwise"] = json.dumps(values)
@@ -167,23 +167,23 @@ def test_missing_and_truncated_files_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    recipe = make_recipe()
-    network = build(recipe.network)
+    model_card = make_recipe()
+    network = build(model_card.network)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(BadModel, match="expected finite weights; got NaN or Inf in encoder"):
-        save_model(path, network, recipe)
+        save_model(path, network, model_card)
     assert not path.exists()
-    save_file(network.state_dict(), path, {"pixelwise": json.dumps(as_json(recipe))})
+    save_file(network.state_dict(), path, {"pixelwise": json.dumps(as_json(model_card))})
     with pytest.raises(BadModel, match="got NaN or Inf in"):
         load_model(path)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    recipe = make_recipe()
+    model_card = make_recipe()
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(OutputFailed, match="expected a place that can be written"):
-        save_model(tmp_path / "model.safetensors", build(recipe.network), recipe)
+        save_model(tmp_path / "model.safetensors", build(model_card.network), model_card)
 
 
 @given(noise=st.binary(max_size=200), at=st.integers(0, 3000))
@@ -204,28 +204,28 @@ def test_whatever_the_bytes_only_a_clear_refusal_comes(
 
 
 def test_a_path_may_be_a_string(tmp_path: Path) -> None:
-    recipe = write_model(tmp_path / "model.safetensors")
-    assert load_model(str(tmp_path / "model.safetensors"))[1] == recipe
-    assert read_recipe(str(tmp_path / "model.safetensors")) == recipe
+    model_card = write_model(tmp_path / "model.safetensors")
+    assert load_model(str(tmp_path / "model.safetensors"))[1] == model_card
+    assert read_model_card(str(tmp_path / "model.safetensors")) == model_card
 
 
 def write_members(folder: Path, count: int = 3) -> list[Path]:
     """Model files of one recipe with different weights, and slightly different intensities."""
-    recipe, paths = make_recipe(), [folder / f"{number}.safetensors" for number in range(count)]
+    model_card, paths = make_recipe(), [folder / f"{number}.safetensors" for number in range(count)]
     for number, path in enumerate(paths):
         torch.manual_seed(number)
-        own = replace(recipe, intensity_range=((-1.0 * number, 255.0 + number),), trained={"step": str(number)})
-        save_model(path, build(recipe.network), own)
+        own = replace(model_card, intensity_range=((-1.0 * number, 255.0 + number),), trained={"step": str(number)})
+        save_model(path, build(model_card.network), own)
     return paths
 
 
 def test_an_ensemble_is_one_file(tmp_path: Path) -> None:
     members = write_members(tmp_path)
     path, target = tmp_path / "model.safetensors", make_recipe().target
-    recipe = save_ensemble(path, members, target, {"folds": "3"})
+    model_card = save_ensemble(path, members, target, {"folds": "3"})
     network, read = load_model(path)
-    assert read == recipe == read_recipe(path)
-    assert (recipe.members, recipe.trained, recipe.intensity_range) == (3, {"folds": "3"}, ((-2.0, 257.0),))
+    assert read == model_card == read_model_card(path)
+    assert (model_card.members, model_card.trained, model_card.intensity_range) == (3, {"folds": "3"}, ((-2.0, 257.0),))
     assert isinstance(network, Ensemble)
     for member, own in zip(network.members, members, strict=True):
         wanted = load_network(own)[0].state_dict()

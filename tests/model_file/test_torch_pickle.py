@@ -59,7 +59,7 @@ def test_a_program_is_refused_and_does_not_run(tmp_path: Path, new: bool) -> Non
     torch.save({"a": torch.ones(1), "b": Payload(trace)}, tmp_path / "x.pth", _use_new_zipfile_serialization=new)
     with pytest.raises(BadWeights, match=r"a file of tensors alone; got one that calls shutil\.copyfile") as caught:
         read_pickled(tmp_path / "x.pth")
-    assert "nothing was run" in caught.value.mend
+    assert "nothing was run" in caught.value.hint
     assert not trace.exists()
     torch.load(tmp_path / "x.pth", weights_only=False)  # control: the payload is a real one
     assert trace.exists()
@@ -90,23 +90,23 @@ def test_whole_networks_and_settings_are_refused_by_name(tmp_path: Path) -> None
     torch.save(network(), tmp_path / "x.pth")
     with pytest.raises(BadWeights, match=r"torch\.nn\.modules\.batchnorm\.BatchNorm2d") as caught:
         read_pickled(tmp_path / "x.pth")
-    assert "torch.save(model.state_dict(), FILE)" in caught.value.mend
+    assert "torch.save(model.state_dict(), FILE)" in caught.value.hint
     torch.save({"args": argparse.Namespace(), "model": network().state_dict()}, tmp_path / "x.pth")
     with pytest.raises(BadWeights, match=r"argparse\.Namespace"):
         read_pickled(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize(
-    ("content", "came"),
+    ("content", "got"),
     [
         ({"epoch": 3}, "a mapping of epoch"),
         ([torch.ones(1)], "one list"),
         ({}, "a mapping of nothing"),
     ],
 )
-def test_what_holds_no_tensors_by_name_is_refused(tmp_path: Path, content: Any, came: str) -> None:
+def test_what_holds_no_tensors_by_name_is_refused(tmp_path: Path, content: Any, got: str) -> None:
     torch.save(content, tmp_path / "x.pth")
-    with pytest.raises(BadWeights, match=came):
+    with pytest.raises(BadWeights, match=got):
         read_pickled(tmp_path / "x.pth")
 
 

@@ -63,7 +63,7 @@ CLASSIFYING = [
     pytest.param({"name": name, "classes": 5}, marks=[pytest.mark.slow] if name.startswith(HEAVY) else [], id=name)
     for name in CLASSIFIERS
 ] + [
-    {"name": "resnet18", "shortcut": "C", "zero_residuals": True},
+    {"name": "resnet18", "shortcut": "C", "zero_init_residual": True},
     {"name": "resnet18", "shortcut": "A", "stem": "3x3"},
     {"name": "resnet50", "shortcut": "D", "stem": "deep", "stride_first": True},
 ]
@@ -99,7 +99,7 @@ def test_every_parameter_learns_and_the_state_goes_round(options: dict[str, obje
     images = torch.randn(2, 1, side, side)
     # batch statistics cancel a bias before them, whose gradient is then nothing but rounding; running ones do not
     for mode in (True, False):
-        heads = network.train(mode).supervised(images)
+        heads = network.train(mode).forward_heads(images)
         torch.stack([head.square().mean() for head in heads]).sum().backward()
     dead = [n for n, p in network.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
     assert not [name for name in dead if not begins_as_shortcut(network, name)]
@@ -233,7 +233,7 @@ def test_classifiers_take_any_size_and_every_parameter_learns(options: dict[str,
     network.train()
     network(torch.randn(2, 3, first + 40, first + 37)).square().mean().backward()
     learned = {name: bool(p.grad is not None and p.grad.abs().sum() > 0) for name, p in network.named_parameters()}
-    if not options.get("zero_residuals"):
+    if not options.get("zero_init_residual"):
         assert all(learned.values()), [name for name, learns in learned.items() if not learns]
     again = build_classifier(NetworkOptions(in_channels=3, **options))
     again.load_state_dict(network.state_dict())
@@ -317,7 +317,7 @@ def test_v1_and_v15_have_equal_shapes_and_different_answers() -> None:
 
 def test_zero_residuals_begin_as_shortcuts() -> None:
     torch.manual_seed(0)
-    network = build_classifier(NetworkOptions(name="resnet20", in_channels=3, base=4, zero_residuals=True)).eval()
+    network = build_classifier(NetworkOptions(name="resnet20", in_channels=3, base=4, zero_init_residual=True)).eval()
     features = torch.rand(1, 4, 8, 8)
     block = network.get_submodule("encoder.layer1.1")
     assert torch.equal(block(features), features)
@@ -329,7 +329,7 @@ def test_shallow_heads_of_a_nested_network_need_no_deeper_columns() -> None:
     torch.manual_seed(0)
     whole = build_segmenter(NetworkOptions(name="unetplusplus", deep_supervision=True, base=4, depth=3)).eval()
     image = torch.randn(1, 1, 32, 32)
-    heads = whole.supervised(image)
+    heads = whole.forward_heads(image)
     assert len(heads) == 3
     assert torch.allclose(whole(image), torch.stack(heads).mean(0), atol=1e-6)
     for column, expected in enumerate(heads, 1):
@@ -350,10 +350,10 @@ def test_full_resolution_skip_sees_single_pixels() -> None:
 
 
 def test_the_lists_of_names_are_what_is_promised() -> None:
-    promised = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
-    promised += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
-    promised += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
-    assert set(ARCHITECTURES) == set(promised.split())
+    expected = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
+    expected += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
+    expected += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
+    assert set(ARCHITECTURES) == set(expected.split())
     assert all(20 < len(summary(name)) < 120 for name in ARCHITECTURES)
     assert all(name in CLASSIFIERS for name in ENCODERS)
 

@@ -60,7 +60,7 @@ def test_its_weights_are_named_and_its_sizes_are_those_of_a_member() -> None:
     assert {name.partition(".")[0] for name in ensemble.state_dict()} == {"member1", "member2", "member3"}
     assert ensemble.members == tuple(members)
     assert ensemble.geometry() == members[0].geometry()
-    assert ensemble.trail() == members[0].trail()
+    assert ensemble.layer_graph() == members[0].layer_graph()
 
 
 @pytest.mark.parametrize("name", ["unet", "unetplusplus", "resnet20"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.geometry.layer_graph import Skip, seen, sizes_along
+from pixelwise.geometry.layer_graph import Save, seen, sizes_along
 from pixelwise.networks.architectures import NetworkOptions, build, build_segmenter, published_options
 from pixelwise.networks.blocks import count_parameters
 from pixelwise.networks.encoders import StagedEncoder
@@ -138,13 +138,13 @@ def test_receptive_fields_of_the_vnet_going_down() -> None:
     """Milletari et al. 2016, table 1: 5, 22, 72, 172, 372 per stage."""
     encoder = segmenter(name="vnet", base=16).encoder
     assert isinstance(encoder, StagedEncoder)
-    trail = list(encoder.trail())
-    ends = [index for index, mark in enumerate(trail) if isinstance(mark, Skip) and mark.name.isdecimal()]
+    layer_graph = list(encoder.layer_graph())
+    ends = [index for index, mark in enumerate(layer_graph) if isinstance(mark, Save) and mark.name.isdecimal()]
     fields: list[int] = []
-    for end in [*ends, len(trail)]:
-        sizes = sizes_along(trail[:end], 1024)
+    for end in [*ends, len(layer_graph)]:
+        sizes = sizes_along(layer_graph[:end], 1024)
         assert sizes is not None
-        low, high = seen(trail[:end], sizes, 1024, 8)
+        low, high = seen(layer_graph[:end], sizes, 1024, 8)
         fields.append(high - low + 1)
     assert fields == [5, 22, 72, 172, 372]
 

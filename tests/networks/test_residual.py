@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cifar_peer import make_peer
 from pixelwise.errors import BadWeights
+from pixelwise.model_file.model_card import ModelCard, read_model_card_text
 from pixelwise.model_file.model_file import load_model, save_model
-from pixelwise.model_file.recipe import Recipe, read_recipe_text
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import PaddedIdentity
@@ -72,7 +72,7 @@ def test_large_networks_and_encoders_of_unets_follow_the_option_too(name: str) -
         assert not torch.allclose(*answers)
 
 
-def recipe(padding: ShortcutPadding) -> Recipe:
+def model_card(padding: ShortcutPadding) -> ModelCard:
     known = make_photo_recipe()
     return replace(known, network=replace(known.network, shortcut_padding=padding))
 
@@ -80,8 +80,8 @@ def recipe(padding: ShortcutPadding) -> Recipe:
 def test_a_model_file_says_which(tmp_path: Path) -> None:
     for padding in PADDINGS:
         torch.manual_seed(0)
-        network = build(recipe(padding).network).eval()
-        save_model(tmp_path / f"{padding}.safetensors", network, recipe(padding))
+        network = build(model_card(padding).network).eval()
+        save_model(tmp_path / f"{padding}.safetensors", network, model_card(padding))
         loaded, found = load_model(tmp_path / f"{padding}.safetensors")
         assert found.network.shortcut_padding == padding
         with torch.no_grad():
@@ -89,9 +89,9 @@ def test_a_model_file_says_which(tmp_path: Path) -> None:
 
 
 def test_a_model_file_from_before_the_option_pads_at_the_end() -> None:
-    values = as_json(recipe("end"))
+    values = as_json(model_card("end"))
     del values["network"]["shortcut_padding"]
-    assert read_recipe_text(json.dumps(values), Path("old.safetensors")) == recipe("end")
+    assert read_model_card_text(json.dumps(values), Path("old.safetensors")) == model_card("end")
 
 
 def test_weights_of_the_other_convention_or_of_none_are_refused() -> None:
@@ -99,10 +99,10 @@ def test_weights_of_the_other_convention_or_of_none_are_refused() -> None:
     check_shortcut_padding(network, "end", "end", "-")
     with pytest.raises(BadWeights, match="no tensor shows it") as caught:
         check_shortcut_padding(network, "end", "", "Say it.")
-    assert caught.value.mend == "Say it."
+    assert caught.value.hint == "Say it."
     with pytest.raises(BadWeights) as caught:
         check_shortcut_padding(network, "end", "both", "-")
-    assert "network.shortcut_padding=both" in caught.value.mend
+    assert "network.shortcut_padding=both" in caught.value.hint
     projecting = build(NetworkOptions(name="resnet20", in_channels=3, shortcut="B"))
     check_shortcut_padding(projecting, "end", "", "-")  # nothing is padded there
 

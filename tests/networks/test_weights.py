@@ -18,9 +18,9 @@ from pixelwise.errors import BadOption, BadWeights
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.first_convolution import adapt_first_convolution, adapt_statistics
 from pixelwise.networks.models import Network
-from pixelwise.networks.published import LEDGER, find_published, recognise
+from pixelwise.networks.published import PRETRAINED, find_pretrained, identify
 from pixelwise.networks.weight_names import our_names, published_names
-from pixelwise.networks.weights import Origin, load_encoder, load_network, read_weights
+from pixelwise.networks.weights import Provenance, load_encoder, load_network, read_weights
 
 RESNETS = {"resnet18": 122, "resnet34": 218, "resnet50": 320, "resnet101": 626, "resnet152": 932}  # tensors with fc
 
@@ -273,13 +273,13 @@ def test_a_plain_unet_takes_its_encoder_from_another_number_of_channels() -> Non
 
 
 def test_a_file_tells_its_origin(tmp_path: Path) -> None:
-    origin = Origin(source="somebody", licence="CC0", sha256="ab", mean=(0.5,), std=(0.25,))
+    origin = Provenance(source="somebody", licence="CC0", sha256="ab", mean=(0.5,), std=(0.25,))
     save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors", origin.to_metadata())
     tensors, found = read_weights(tmp_path / "x.safetensors")
     assert found == origin
     assert tensors["a"].tolist() == [1.0, 1.0]
     save_file({"a": torch.ones(2)}, tmp_path / "y.safetensors")
-    assert read_weights(tmp_path / "y.safetensors")[1] == Origin()
+    assert read_weights(tmp_path / "y.safetensors")[1] == Provenance()
 
 
 def header(text: str, length: int | None = None) -> bytes:
@@ -287,7 +287,7 @@ def header(text: str, length: int | None = None) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "came"),
+    ("content", "got"),
     [
         (b"", "an empty file"),
         (b"hello, this is text", "a file of another kind"),
@@ -297,12 +297,12 @@ def header(text: str, length: int | None = None) -> bytes:
         (header(json.dumps({"__metadata__": {"pixelwise_origin": "[1]"}})), "whose origin cannot be read"),
     ],
 )
-def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, came: str) -> None:
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, got: str) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
-    with pytest.raises(BadWeights, match=came) as caught:
+    with pytest.raises(BadWeights, match=got) as caught:
         read_weights(path)
-    assert "pixelwise import-weights" in caught.value.mend
+    assert "pixelwise import-weights" in caught.value.hint
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_ledger_names_each_file_by_its_digest() -> None:
-    for word, files in LEDGER.items():
+    for word, files in PRETRAINED.items():
         for encoder, published in files.items():
             assert published.word == word
             assert published.stem == f"{encoder}-{published.sha256[:8]}"
@@ -320,7 +320,7 @@ def test_the_ledger_names_each_file_by_its_digest() -> None:
             assert len(published.sha256) in (8, 64)
             assert int(published.sha256, 16) > 0
             assert published.licence
-            assert recognise(published.sha256.ljust(64, "0")) == published
-    assert recognise("0" * 64) is None
+            assert identify(published.sha256.ljust(64, "0")) == published
+    assert identify("0" * 64) is None
     with pytest.raises(BadOption, match=r"got `unet`\. Published are resnet18, .*vgg19_bn: set encoder="):
-        find_published("imagenet", "unet")
+        find_pretrained("imagenet", "unet")

@@ -42,7 +42,7 @@ def test_the_fastest_is_taken_and_known_the_next_time() -> None:
     choice, chosen = choose(candidates, "model", SHAPE, heard)
     assert (choice.name, choice.known) == ("onnx", False)
     assert np.array_equal(chosen(np.ones(SHAPE, np.float32)), np.ones(SHAPE, np.float32))
-    assert "Runtime onnx: fastest here for a tile of 8 x 8 (onnx " in choice.told(SHAPE)
+    assert "Runtime onnx: fastest here for a tile of 8 x 8 (onnx " in choice.messages(SHAPE)
     made: list[str] = []
 
     def noted(name: str) -> Callable[[], Callable[[np.ndarray], np.ndarray]]:
@@ -50,7 +50,7 @@ def test_the_fastest_is_taken_and_known_the_next_time() -> None:
 
     again, _ = choose({name: noted(name) for name in candidates}, "model", SHAPE, heard)
     assert (again.name, again.known, made) == ("onnx", True, ["onnx"])
-    assert "measured before" in again.told(SHAPE)
+    assert "measured before" in again.messages(SHAPE)
     assert known_choice("another model", SHAPE) is None
     assert known_choice("model", (1, 1, 16, 16)) is None
 
@@ -121,9 +121,9 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, mon
 @pytest.mark.parametrize("name", ["auto", "torch", "onnx", "openvino"])
 def test_a_run_says_the_same_in_every_runtime(name: str, tmp_path: Path) -> None:
     for scale in (None, DATASET):
-        network, recipe = make_network(scale)
+        network, model_card = make_network(scale)
         path = tmp_path / "model.safetensors"
-        save_model(path, network, recipe)
+        save_model(path, network, model_card)
         expected = load_model_for_prediction(path, device="cpu")
         heard = Heard()
         model = load_model_for_prediction(path, device="cpu", runtime=name, progress=heard)
@@ -133,22 +133,22 @@ def test_a_run_says_the_same_in_every_runtime(name: str, tmp_path: Path) -> None
 
 
 def test_few_tiles_are_not_worth_a_measurement(cache: Path, tmp_path: Path) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / "model.safetensors"
-    save_model(path, network, recipe)
+    save_model(path, network, model_card)
     heard = Heard()
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * recipe.tile**2 - 1, progress=heard)
+    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * model_card.tile**2 - 1, progress=heard)
     assert (heard.text, cache.exists()) == ("", False)
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * recipe.tile**2, progress=heard)
+    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * model_card.tile**2, progress=heard)
     assert "measured now, and kept" in heard.text
     load_model_for_prediction(path, device="cpu", runtime="auto", pixels=1, progress=heard)
     assert "measured before" in heard.text
 
 
 def test_a_damaged_graph_in_the_cache_is_made_again(tmp_path: Path) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / "model.safetensors"
-    save_model(path, network, recipe)
+    save_model(path, network, model_card)
     load_model_for_prediction(path, device="cpu", runtime="onnx")
     (graph,) = (cache_folder() / "graphs").iterdir()
     whole = graph.read_bytes()
@@ -159,9 +159,9 @@ def test_a_damaged_graph_in_the_cache_is_made_again(tmp_path: Path) -> None:
 
 def test_what_is_not_installed_is_told_only_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_runtime, "installed", lambda package: False)
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / "model.safetensors"
-    save_model(path, network, recipe)
+    save_model(path, network, model_card)
     heard = Heard()
     load_model_for_prediction(path, device="cpu", runtime="auto", progress=heard)
     assert heard.text == ""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelwise.runtimes.cuda_graphs import KEPT, Forward, Replayed
+from pixelwise.runtimes.cuda_graphs import KEPT, CudaGraphRunner, Forward
 
 
 class Recorder:
@@ -44,7 +44,7 @@ def compute(replayed: Callable[[Tensor], Tensor], *sides: int) -> None:
 
 def test_a_shape_is_recorded_the_third_time_and_replayed_from_then_on() -> None:
     seen = Recorder()
-    replayed = Replayed(seen.forward, seen.record)
+    replayed = CudaGraphRunner(seen.forward, seen.record)
     compute(replayed, 8, 8, 4)
     assert seen.counts == (3, 0, 0)
     compute(replayed, 8)
@@ -55,7 +55,7 @@ def test_a_shape_is_recorded_the_third_time_and_replayed_from_then_on() -> None:
 
 def test_few_shapes_are_kept_and_the_one_used_last_is_among_them() -> None:
     seen = Recorder()
-    replayed = Replayed(seen.forward, seen.record)
+    replayed = CudaGraphRunner(seen.forward, seen.record)
     for side in range(1, KEPT + 1):
         compute(replayed, side, side, side)
     compute(replayed, 1)
@@ -69,7 +69,7 @@ def test_few_shapes_are_kept_and_the_one_used_last_is_among_them() -> None:
 
 @pytest.mark.parametrize("seen", [Recorder(fails=True), Recorder(factor=1.5), Recorder(factor=float("nan"))])
 def test_a_recording_that_fails_or_says_something_else_is_never_used(seen: Recorder) -> None:
-    replayed = Replayed(seen.forward, seen.record)
+    replayed = CudaGraphRunner(seen.forward, seen.record)
     compute(replayed, 8, 8, 8, 8, 8, 4, 4, 4)
     assert (seen.called, seen.recorded) == (8, 1)
 
@@ -77,7 +77,7 @@ def test_a_recording_that_fails_or_says_something_else_is_never_used(seen: Recor
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_recorded_network_says_what_it_says() -> None:
     convolution = torch.nn.Conv2d(1, 2, 3, padding=1).cuda()
-    replayed = Replayed(convolution)
+    replayed = CudaGraphRunner(convolution)
     with torch.inference_mode():
         for _ in range(6):
             batch = torch.rand(2, 1, 16, 16, device="cuda")

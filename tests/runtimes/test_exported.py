@@ -12,13 +12,13 @@ from exports import DATASET, make_material, make_network, make_photo_network, ma
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.formats import FORMATS
-from pixelwise.inference.classification_model import PhotoModel, load_photo_model
-from pixelwise.inference.load import open_model, tells_classes
+from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
+from pixelwise.inference.load import is_classifier, open_model
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import save_model
 from pixelwise.runtimes import exported as door
-from pixelwise.runtimes.exported import files_of, find_export, open_export, read_exported_recipe
+from pixelwise.runtimes.exported import files_of, find_export, open_export, read_exported_model_card
 from pixelwise.sampling.normalise import Normalisation
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -27,10 +27,10 @@ TESTS = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("scale", [Normalisation(), DATASET], ids=["image", "dataset"])
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])
 def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: Path) -> None:
-    network, recipe = make_network(scale)
-    save_model(tmp_path / "model.safetensors", network, recipe)
+    network, model_card = make_network(scale)
+    save_model(tmp_path / "model.safetensors", network, model_card)
     path = tmp_path / FORMATS[kind].place
-    export_model(network, recipe, kind, path, make_material())
+    export_model(network, model_card, kind, path, make_material())
     run = load_model_for_prediction(tmp_path / "model.safetensors", device="cpu", tile=64)
     able = ("auto", "torch", *door.READERS[path.suffix])
     for runtime in able:
@@ -42,36 +42,36 @@ def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])
 def test_classes_of_photos_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
-    network, recipe = make_photo_network()
-    save_model(tmp_path / "model.safetensors", network, recipe)
+    network, model_card = make_photo_network()
+    save_model(tmp_path / "model.safetensors", network, model_card)
     path = tmp_path / FORMATS[kind].place
-    export_model(network, recipe, kind, path, make_material(make_photo_samples(8)))
-    assert tells_classes(path)
-    assert read_exported_recipe(path) == recipe
+    export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
+    assert is_classifier(path)
+    assert read_exported_model_card(path) == model_card
     for mirrored in (False, True):
-        run = load_photo_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
+        run = load_classification_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
         for runtime in ("auto", "torch", *door.READERS[path.suffix]):
-            model = load_photo_model(path, runtime=runtime, mirrored=mirrored)
+            model = load_classification_model(path, runtime=runtime, mirrored=mirrored)
             for sample in make_photo_samples(6, side=37):
                 assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=1e-5)
-    assert isinstance(open_model(path), PhotoModel)
+    assert isinstance(open_model(path), ClassificationModel)
     with pytest.raises(BadModel, match="expected a model of masks; got one of whole-image classes"):
         load_model_for_prediction(path)
 
 
 def test_a_model_of_masks_is_no_model_of_classes(tmp_path: Path) -> None:
-    network, recipe = make_network()
-    export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
-    assert not tells_classes(tmp_path / "model.onnx")
+    network, model_card = make_network()
+    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
+    assert not is_classifier(tmp_path / "model.onnx")
     with pytest.raises(BadModel, match="expected a model of whole-image classes; got one of the task binary"):
-        load_photo_model(tmp_path / "model.onnx")
+        load_classification_model(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_photos_are_predicted_and_proven_without_torch(kind: str, tmp_path: Path) -> None:
-    network, recipe = make_photo_network()
+    network, model_card = make_photo_network()
     path = tmp_path / FORMATS[kind].place
-    export_model(network, recipe, kind, path, make_material(make_photo_samples(8)))
+    export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
     for index, sample in enumerate(make_photo_samples(3, side=30)):
         write_image(tmp_path / "photos" / f"{index}.png", sample.pixels)
     code = (
@@ -101,8 +101,8 @@ def test_the_folder_of_an_openvino_export_stands_for_its_file(tmp_path: Path) ->
 
 
 def test_bfloat16_is_near_and_only_on_request(tmp_path: Path) -> None:
-    network, recipe = make_network()
-    export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
+    network, model_card = make_network()
+    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     tiles = np.random.default_rng(0).standard_normal((1, 1, 64, 64)).astype(np.float32)
     exact = open_export(tmp_path / "model.onnx", "openvino")[0](tiles)
     low = open_export(tmp_path / "model.onnx", "openvino-bf16")[0](tiles)
@@ -134,8 +134,8 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_graph_of_others_is_refused(tmp_path: Path) -> None:
     import onnx
 
-    network, recipe = make_network()
-    export_model(network, recipe, "onnx", tmp_path / "model.onnx", make_material())
+    network, model_card = make_network()
+    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     model = onnx.load(tmp_path / "model.onnx")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "other.onnx")
@@ -146,9 +146,9 @@ def test_a_graph_of_others_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_no_torch_is_imported(kind: str, tmp_path: Path) -> None:
-    network, recipe = make_network()
+    network, model_card = make_network()
     path = tmp_path / FORMATS[kind].place
-    export_model(network, recipe, kind, path, make_material())
+    export_model(network, model_card, kind, path, make_material())
     code = (
         "import sys; import numpy as np; from pixelwise.inference.load import open_model\n"
         "mask = open_model(sys.argv[1]).predict(np.zeros((70, 50), np.uint8))\n"

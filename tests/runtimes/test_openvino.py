@@ -25,27 +25,27 @@ def joins(graph: Any) -> int:
 
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 def test_concatenations_are_added_up(upsampling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, recipe = make_network(upsampling=upsampling)
+    network, model_card = make_network(upsampling=upsampling)
     path = tmp_path / "model.xml"
-    write_openvino(path, onnx_bytes(network, recipe), recipe)
+    write_openvino(path, onnx_bytes(network, model_card), model_card)
     graph = read_graph(path)
     joined, convolutions = joins(graph), count(graph, "Convolution")
-    assert joined == recipe.network.depth, "one in each stage of the decoder"
+    assert joined == model_card.network.depth, "one in each stage of the decoder"
     add_up_concatenations(graph)
     assert joins(graph) == 0
     assert count(graph, "Convolution") == convolutions + joined
-    tiles = np.random.default_rng(0).normal(size=(2, recipe.channels, 64, 96)).astype(np.float32)
+    tiles = np.random.default_rng(0).normal(size=(2, model_card.channels, 64, 96)).astype(np.float32)
     found = OpenVinoRuntime(path)(tiles)
     monkeypatch.setattr(openvino, "add_up_concatenations", lambda _: None)
     np.testing.assert_allclose(found, OpenVinoRuntime(path)(tiles), rtol=1e-4, atol=1e-5)
 
 
 def test_quantised_graphs_stay_as_they_are(tmp_path: Path) -> None:
-    network, recipe = make_network()
-    tile = np.random.default_rng(0).normal(size=(1, recipe.channels, 64, 64)).astype(np.float32)
-    flat = np.zeros((1, recipe.channels), np.float32), np.ones((1, recipe.channels), np.float32)
+    network, model_card = make_network()
+    tile = np.random.default_rng(0).normal(size=(1, model_card.channels, 64, 64)).astype(np.float32)
+    flat = np.zeros((1, model_card.channels), np.float32), np.ones((1, model_card.channels), np.float32)
     feed = {"image": tile, "mean": flat[0], "std": flat[1]}
-    write_openvino_int8(tmp_path / "model.xml", onnx_bytes(network, recipe), recipe, [feed])
+    write_openvino_int8(tmp_path / "model.xml", onnx_bytes(network, model_card), model_card, [feed])
     graph = read_graph(tmp_path / "model.xml")
     before = joins(graph)
     add_up_concatenations(graph)

@@ -97,10 +97,10 @@ def test_two_drawn_cases_by_hand(measure: Measure) -> None:
 def test_json_round_trip(measure: Measure, rng: np.random.Generator) -> None:
     image = rng.integers(0, 2**16, (3, 12, 14)).astype(np.uint16)
     found = measure([(image, np.zeros((12, 14), int))], "binary", ("ground", "thing"))
-    told = json.loads(json.dumps(asdict(found)))
-    assert told["intensity_mean"] == list(found.intensity_mean)
-    assert told["heights"] == [12, 12, 12]
-    assert len(told["intensity_range"]) == 3
+    messages = json.loads(json.dumps(asdict(found)))
+    assert messages["intensity_mean"] == list(found.intensity_mean)
+    assert messages["heights"] == [12, 12, 12]
+    assert len(messages["intensity_range"]) == 3
 
 
 def test_percentiles_agree_with_numpy(measure: Measure, rng: np.random.Generator) -> None:

@@ -73,5 +73,5 @@ def test_coarse_patches_have_the_pixels_of_fine_ones() -> None:
 def test_a_share_is_between_none_and_all(share: float) -> None:
     from pixelwise.errors import BadOption
 
-    with pytest.raises(BadOption, match=r"patches\.coarse_share between 0 and 1"):
-        PatchOptions(coarse_share=share)
+    with pytest.raises(BadOption, match=r"patches\.low_res_fraction between 0 and 1"):
+        PatchOptions(low_res_fraction=share)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
 from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits, resized
-from pixelwise.sampling.whole_images import PhotoOptions, PhotoSampler
+from pixelwise.sampling.whole_images import ClassificationOptions, ClassificationSampler
 
 NOTHING = Normalisation(kind="none")
 
@@ -25,11 +25,11 @@ def numbered(count: int, side: int = 8) -> list[np.ndarray]:
     return [np.stack([np.full((side, side), index + 1, np.uint8), columns]) for index in range(count)]
 
 
-def sampler(photos: list[np.ndarray], seed: int = 0, **options: object) -> PhotoSampler:
+def sampler(photos: list[np.ndarray], seed: int = 0, **options: object) -> ClassificationSampler:
     side = photos[0].shape[1]
-    settings = PhotoOptions(**{"side": side, "shorter": side, "batch": 4, **options})  # type: ignore[arg-type]
+    settings = ClassificationOptions(**{"side": side, "shorter": side, "batch": 4, **options})  # type: ignore[arg-type]
     scales = [intensity_scale(photo, NOTHING) for photo in photos]
-    return PhotoSampler(photos, list(range(len(photos))), scales, settings, seed)
+    return ClassificationSampler(photos, list(range(len(photos))), scales, settings, seed)
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40))
@@ -144,13 +144,15 @@ def test_random_windows_hold_their_share_of_the_photo() -> None:
 def test_the_scale_is_each_photos_own() -> None:
     photos = numbered(2)
     scales = [Scale(np.array([10.0, 1.0]), np.zeros(2)), Scale(np.array([100.0, 1.0]), np.zeros(2))]
-    drawn = PhotoSampler(photos, [0, 1], scales, PhotoOptions(side=8, shorter=8, batch=2, flip=False), 0)
+    drawn = ClassificationSampler(
+        photos, [0, 1], scales, ClassificationOptions(side=8, shorter=8, batch=2, flip=False), 0
+    )
     batch = drawn.batch(0)
     assert {int(image[0, 0, 0]) for image in batch.images} == {10, 200}
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "messages"),
     [
         ({"side": 300}, "expected photos.shorter from photos.side to 8192; got 256 with side 300"),
         ({"batch": 0}, "expected photos.batch of at least 1; got 0"),
@@ -158,15 +160,15 @@ def test_the_scale_is_each_photos_own() -> None:
         ({"smallest_area": 0.0}, r"expected photos.smallest_area in \(0, 1\]; got 0.0"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(words: dict[str, float], told: str) -> None:
-    with pytest.raises(BadOption, match=told):
-        PhotoOptions(**words)  # type: ignore[arg-type]
+def test_options_that_cannot_be_meant_are_refused(words: dict[str, float], messages: str) -> None:
+    with pytest.raises(BadOption, match=messages):
+        ClassificationOptions(**words)  # type: ignore[arg-type]
 
 
 def test_a_view_without_pixels_and_a_sampler_without_photos_are_refused() -> None:
     with pytest.raises(BadOption, match="expected 1 <= side <= shorter <= 8192 for the view of a photo; got side 9"):
         View(side=9, shorter=8)
     with pytest.raises(BadOption, match="got 1 photos, 2 classes, 1 scales"):
-        PhotoSampler(numbered(1), [0, 1], [Scale(np.ones(2), np.zeros(2))], PhotoOptions(), 0)
+        ClassificationSampler(numbered(1), [0, 1], [Scale(np.ones(2), np.zeros(2))], ClassificationOptions(), 0)
     with pytest.raises(BadOption, match="expected a seed of at least 0; got -1"):
         sampler(numbered(1), seed=-1)

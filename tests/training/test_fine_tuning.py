@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.training.fine_tuning import TransferOptions, frozen_steps, hold_encoder, rate_factors
+from pixelwise.training.fine_tuning import TransferOptions, freeze_encoder, frozen_steps, rate_factors
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions
 from pixelwise.training.schedule import middle_of_step
@@ -17,10 +17,10 @@ from pixelwise.training.schedule import middle_of_step
 PLAIN = TrainingOptions(steps=20, weight_decay=0.1)
 
 
-def make_learner(frozen: int, options: TrainingOptions = PLAIN, lower_rate: float = 1.0) -> Learner:
+def make_learner(frozen: int, options: TrainingOptions = PLAIN, layer_decay: float = 1.0) -> Learner:
     torch.manual_seed(0)
     network = build(NetworkOptions(base=8, depth=2, dropout=0.2))
-    return Learner(network, options, LossOptions(), "cpu", lower_rate=lower_rate, frozen_steps=frozen)
+    return Learner(network, options, LossOptions(), "cpu", layer_decay=layer_decay, frozen_steps=frozen)
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ def test_stages_further_from_the_decoder_learn_more_slowly() -> None:
 
 def test_the_factors_arrive_in_the_update() -> None:
     """The first step of Adam moves each weight by its rate, whatever the gradient (without decay)."""
-    learner = make_learner(0, TrainingOptions(steps=20, weight_decay=0.0), lower_rate=0.1)
+    learner = make_learner(0, TrainingOptions(steps=20, weight_decay=0.0), layer_decay=0.1)
     before = part(learner, "weights", "")
     learn(learner, 0, 1)
     after = part(learner, "weights", "")
@@ -136,10 +136,10 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, -0.5, 1.5])
 def test_impossible_rates_are_refused(rate: float) -> None:
-    with pytest.raises(BadOption, match=r"transfer\.lower_rate above 0 and at most 1"):
-        TransferOptions(lower_rate=rate)
+    with pytest.raises(BadOption, match=r"transfer\.layer_decay above 0 and at most 1"):
+        TransferOptions(layer_decay=rate)
 
 
 def test_a_network_without_encoder_cannot_be_frozen() -> None:
     with pytest.raises(BadOption, match=r"expected a network with an encoder for transfer\.freeze; got Conv2d"):
-        hold_encoder(nn.Conv2d(1, 1, 1), frozen=True)
+        freeze_encoder(nn.Conv2d(1, 1, 1), frozen=True)

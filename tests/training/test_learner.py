@@ -130,7 +130,7 @@ def test_impossible_options_are_refused() -> None:
 
 def test_young_averages_forget_the_first_weights() -> None:
     """After step i they keep (1 + i) / (10 + i) of what was before, however long their window will be."""
-    learner = make_learner(average_share=0.5, learning_rate=1e-2)
+    learner = make_learner(ema_fraction=0.5, learning_rate=1e-2)
     expected = [p.detach().clone().double() for p in learner.average.parameters()]
     for i in range(3):
         learner.step(i, *batch(i))
@@ -142,7 +142,7 @@ def test_young_averages_forget_the_first_weights() -> None:
 
 
 def test_without_an_average_the_weights_of_the_last_step_count() -> None:
-    learner = make_learner(average_share=0.0)
+    learner = make_learner(ema_fraction=0.0)
     for i in range(3):
         learner.step(i, *batch(i))
     average, weights = learner.average.state_dict(), learner.network.state_dict()
@@ -192,7 +192,7 @@ def test_deep_supervision_learns_from_the_mean_of_the_losses_of_all_heads() -> N
     learner = nested()
     images, targets = batch(0)
     with torch.no_grad():
-        heads = nested().network.train().supervised(images)  # no dropout here: the same logits as in the step
+        heads = nested().network.train().forward_heads(images)  # no dropout here: the same logits as in the step
     alone = [float(segmentation_loss(logits, targets, LossOptions())) for logits in heads]
     assert len(alone) == 3
     assert learner.step(0, images, targets).loss == pytest.approx(sum(alone) / 3, rel=1e-5)

@@ -246,7 +246,7 @@ def test_balanced_classes_weigh_alike_over_all_pixels():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "messages"),
     [
         ({"border_weight": -1.0}, r"loss\.border_weight of 0 or more"),
         ({"border_sigma": 0.0}, r"loss\.border_sigma above 0"),
@@ -254,6 +254,6 @@ def test_balanced_classes_weigh_alike_over_all_pixels():
         ({"balanced": True, "class_weights": (1.0, 2.0)}, r"loss\.balanced or loss\.class_weights; got both"),
     ],
 )
-def test_impossible_weight_maps_are_refused(wrong: dict[str, Any], told: str):
-    with pytest.raises(BadOption, match=told):
+def test_impossible_weight_maps_are_refused(wrong: dict[str, Any], messages: str):
+    with pytest.raises(BadOption, match=messages):
         LossOptions(**wrong)

@@ -16,10 +16,10 @@ from pixelwise.inference.segmentation_model import Model
 from pixelwise.io.read import read_image, write_image
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.metrics.calibration import tempered
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow import evaluate as scoring
-from pixelwise.workflow.confidence import confidence_of, promise, true_dice, uncertainty_map
+from pixelwise.workflow.confidence import confidence_of, expected_dice_of, true_dice, uncertainty_map
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.fit.select import validation_predictions
 from pixelwise.workflow.fit.select.calibration import calibrate_model
@@ -64,10 +64,10 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     """A run whose network is `too_sure`, and what its calibration told."""
 
     def make(data: Path = fog) -> tuple[Run, str]:
-        recipe = make_recipe()
+        model_card = make_recipe()
         raw = replace(
-            recipe,
-            normalisation=replace(recipe.normalisation, kind="none"),
+            model_card,
+            normalisation=replace(model_card.normalisation, kind="none"),
             values=(0, 255),
             classes=("background", "foreground"),
         )
@@ -75,11 +75,11 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         write_model(run.model_path, raw)
         monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
         dataset = understand(data, DataOptions(), 0, Progress())
-        told = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
-        found = read_recipe(run.model_path)
+        messages = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
+        found = read_model_card(run.model_path)
         model = Model(found, Predictor(too_sure, found.geometry, 2, found.tile))
         monkeypatch.setattr(scoring, "open_model", lambda *_args, **_options: model)
-        return run, told
+        return run, messages
 
     return make
 
@@ -87,12 +87,12 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 def test_what_spoilt_the_probabilities_is_found_and_mended(
     calibrated: Callable[[], tuple[Run, str]], fog: Path
 ) -> None:
-    run, told = calibrated()
-    recipe = read_recipe(run.model_path)
-    assert recipe.temperature == pytest.approx(SPOILT, rel=0.05)
-    assert recipe.trained["calibration"] == told
-    assert told.startswith(f"Temperature {recipe.temperature:.3f}, found on pixels of validation images")
-    assert "by 40 images" in told
+    run, messages = calibrated()
+    model_card = read_model_card(run.model_path)
+    assert model_card.temperature == pytest.approx(SPOILT, rel=0.05)
+    assert model_card.trained["calibration"] == messages
+    assert messages.startswith(f"Temperature {model_card.temperature:.3f}, found on pixels of validation images")
+    assert "by 40 images" in messages
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     found = scores["confidence"]
     assert found["ece_before"] > 0.03
@@ -100,7 +100,7 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     assert found["bound"]["images"] == 60
     assert 0.8 <= found["bound"]["share"] <= 1
     for row in scores["cases"]:
-        assert row["predicted_dice"] == pytest.approx(row["dice_bound"] + recipe.dice_margin, abs=2e-6)
+        assert row["predicted_dice"] == pytest.approx(row["dice_bound"] + model_card.dice_margin, abs=2e-6)
     json.dumps(scores, allow_nan=False)
     text = describe_scores(scores)
     assert "after (temperature 3." in text or "after (temperature 2.9" in text
@@ -116,7 +116,7 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
     assert isinstance(model, Model)
-    model.recipe = replace(model.recipe, temperature=1.0, doubt_temperature=None, dice_margin=0.0)
+    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, dice_margin=0.0)
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
@@ -131,11 +131,11 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
         for mask in (tmp_path / "few" / part / "masks").iterdir():  # as sharp as it can be: no pixel is wrong
             pixels = read_image(mask.parent.parent / "images" / mask.name).pixels
             write_image(mask, (255 * (pixels > 128)).astype(np.uint8))
-    run, told = calibrated(tmp_path / "few")
-    recipe = read_recipe(run.model_path)
-    assert (recipe.temperature, recipe.dice_margin) == (1.0, None)
-    assert "too few pixels of validation images are wrong to find a temperature" in told
-    assert "No lower bound of the predicted Dice: it takes 9 validation images, and there are 3." in told
+    run, messages = calibrated(tmp_path / "few")
+    model_card = read_model_card(run.model_path)
+    assert (model_card.temperature, model_card.dice_margin) == (1.0, None)
+    assert "too few pixels of validation images are wrong to find a temperature" in messages
+    assert "No lower bound of the predicted Dice: it takes 9 validation images, and there are 3." in messages
     scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
     assert "lower bound of the predicted Dice: none" in describe_scores(scores)
 
@@ -143,9 +143,9 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
 def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (40, 50)).astype(np.uint8)
     for task in ("binary", "multiclass", "instance"):
-        recipe = make_recipe(task)
-        write_model(tmp_path / "plain.safetensors", recipe)
-        write_model(tmp_path / "hot.safetensors", replace(recipe, temperature=2.5, dice_margin=0.1))
+        model_card = make_recipe(task)
+        write_model(tmp_path / "plain.safetensors", model_card)
+        write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, dice_margin=0.1))
         plain, hot = (load(tmp_path / f"{name}.safetensors") for name in ("plain", "hot"))
         np.testing.assert_array_equal(hot.predict(image), plain.predict(image))
         expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
@@ -158,26 +158,28 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
 def test_predict_writes_uncertainty_and_a_promise_on_request(tmp_path: Path, rng: np.random.Generator) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (1, 30, 40)).astype(np.uint8))
-    recipe = replace(make_recipe("multiclass"), temperature=1.5, dice_margin=0.2)
-    write_model(tmp_path / "m.safetensors", recipe)
+    model_card = replace(make_recipe("multiclass"), temperature=1.5, dice_margin=0.2)
+    write_model(tmp_path / "m.safetensors", model_card)
     found = predict(
         tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
     )
     names = {path.name for path in found.outputs}
     assert names == {"a.png", "b.png", "a.uncertainty.png", "b.uncertainty.png", "confidence.csv", "classes.json"}
     pixels = read_image(tmp_path / "images/a.png").pixels[0]
-    chances = load(tmp_path / "m.safetensors").probabilities(pixels)
+    probabilities = load(tmp_path / "m.safetensors").probabilities(pixels)
     drawn = read_image(tmp_path / "out/a.uncertainty.png").pixels
-    assert np.abs(drawn[0].astype(float) - 255 * (1 - chances.max(0))).max() <= 1
+    assert np.abs(drawn[0].astype(float) - 255 * (1 - probabilities.max(0))).max() <= 1
     with (tmp_path / "out/confidence.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == ["a.png", "b.png"]
-    told = found.to_json()["confidence"]
-    for row, one in zip(rows, told, strict=True):
+    messages = found.to_json()["confidence"]
+    for row, one in zip(rows, messages, strict=True):
         assert float(row["predicted_dice"]) == pytest.approx(one["dice"], abs=1e-4)
         assert float(row["dice_lower_bound_90"]) == pytest.approx(one["dice"] - 0.2, abs=1e-4)
         assert float(row["mean_uncertainty"]) == pytest.approx(one["uncertainty"], abs=1e-4)
-    assert told[0]["dice"] == pytest.approx(promise(chances.argmax(0), chances, recipe), abs=1e-2)
+    assert messages[0]["dice"] == pytest.approx(
+        expected_dice_of(probabilities.argmax(0), probabilities, model_card), abs=1e-2
+    )
     plain = predict(tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "plain", progress=Progress())
     assert "confidence" not in plain.to_json()  # control: nothing of it unasked
     assert not list((tmp_path / "plain").glob("*uncertainty*"))
@@ -206,9 +208,9 @@ def test_each_image_gets_a_score_of_what_it_shows(
     (one,) = found.to_json()["confidence"]
     assert [f"score_{name}" for name in one["scores"]] == columns
     model = load(tmp_path / "m.safetensors")
-    chances = model.probabilities(read_image(tmp_path / "images/a.png").pixels[0])
+    probabilities = model.probabilities(read_image(tmp_path / "images/a.png").pixels[0])
     for index, name in enumerate(columns):
-        of = chances[index] if index else 1 - chances[0]
+        of = probabilities[index] if index else 1 - probabilities[0]
         expected = np.sort(of.ravel())[-100:].mean()
         assert float(row[name]) == pytest.approx(expected, abs=1e-3)
 
@@ -221,13 +223,13 @@ def test_photos_have_no_map_of_it(tmp_path: Path) -> None:
 
 
 def test_of_objects_their_pixels_are_promised() -> None:
-    recipe = make_recipe("instance")
-    chances = np.array([[[0.1, 0.8]], [[0.6, 0.1]], [[0.3, 0.1]]], np.float32)  # background, interior, boundary
+    model_card = make_recipe("instance")
+    probabilities = np.array([[[0.1, 0.8]], [[0.6, 0.1]], [[0.3, 0.1]]], np.float32)  # background, interior, boundary
     labels = np.array([[4, 0]], np.int32)
-    assert promise(labels, chances, recipe) == pytest.approx(2 * 0.9 / (0.9 + 0.2 + 1))
-    assert true_dice(np.array([[2, -1]]), labels, recipe) == 1.0
-    assert true_dice(np.array([[2, 2]]), labels, recipe) == pytest.approx(2 / 3)
-    np.testing.assert_array_equal(uncertainty_map(chances, recipe), [[102, 51]])
-    sure = confidence_of("a", np.zeros((1, 2), np.int32), chances, replace(recipe, dice_margin=0.1))
+    assert expected_dice_of(labels, probabilities, model_card) == pytest.approx(2 * 0.9 / (0.9 + 0.2 + 1))
+    assert true_dice(np.array([[2, -1]]), labels, model_card) == 1.0
+    assert true_dice(np.array([[2, 2]]), labels, model_card) == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(uncertainty_map(probabilities, model_card), [[102, 51]])
+    sure = confidence_of("a", np.zeros((1, 2), np.int32), probabilities, replace(model_card, dice_margin=0.1))
     assert (sure.dice, sure.bound) == (None, None)  # nothing was found: no Dice is promised
     assert sure.uncertainty == pytest.approx(0.3)

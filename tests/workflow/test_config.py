@@ -57,7 +57,7 @@ def test_the_file_can_be_read_by_people() -> None:
 
 
 def test_every_section_stands_in_the_record() -> None:
-    assert list(SECTIONS) == [f.name for f in fields(Config) if f.name not in ("reasons", "recipe")]
+    assert list(SECTIONS) == [f.name for f in fields(Config) if f.name not in ("reasons", "preset")]
 
 
 def test_words_of_the_command_line() -> None:
@@ -67,14 +67,14 @@ def test_words_of_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "messages"),
     [
         ("netwok=unet", "expected a known word or section.setting; got `netwok`. Did you mean `network`?"),
-        ("frozen=5ep", "got `frozen`. Did you mean `freeze`? Known: recipe, network,"),
+        ("frozen=5ep", "got `frozen`. Did you mean `freeze`? Known: preset, network,"),
         ("encoder.weights=imagenet", "got `encoder.weights`. Did you mean `transfer.encoder_weights`?"),
-        ("recipe=unet2016", "expected a known recipe; got `unet2016`. Did you mean `unet2015`?"),
+        ("preset=unet2016", "expected a known preset; got `unet2016`. Did you mean `unet2015`?"),
         ("transfer.freeze=soon", "expected transfer.freeze as a number with ep, st or %; got `soon`"),
-        ("prediction.turns=5", "expected prediction.turns to be 1, 4, 7 or 8; got `5`"),
+        ("prediction.tta=5", "expected prediction.tta to be 1, 4, 7 or 8; got `5`"),
         ("network.dept=5", "got `network.dept`. Did you mean `network.depth`?"),
         ("netwrk.depth=5", "got `netwrk.depth`. Did you mean `network.depth`?"),
         ("network.depth", "expected section.setting=value; got `network.depth`"),
@@ -85,15 +85,15 @@ def test_words_of_the_command_line() -> None:
         ("network.depth=[", "expected YAML; got"),
     ],
 )
-def test_mistakes_are_named(word: str, told: str) -> None:
+def test_mistakes_are_named(word: str, messages: str) -> None:
     with pytest.raises(BadOption) as caught:
         override(Config(), [word])
-    assert told in str(caught.value)
+    assert messages in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "messages"),
     [
         ("network:\n  dept: 5\n", "Did you mean `network.depth`?"),
         ("netwrk:\n  depth: 5\n", "Did you mean `network`?"),
@@ -104,12 +104,12 @@ def test_mistakes_are_named(word: str, told: str) -> None:
         ("network: [\n", "expected YAML; got"),
     ],
 )
-def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, messages: str) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(text)
     with pytest.raises(BadOption) as caught:
         load_config(path)
-    assert told in str(caught.value)
+    assert messages in str(caught.value)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
@@ -133,41 +133,41 @@ def test_short_words_stand_for_settings() -> None:
     )
     assert config.reasons["network.name"] == "Set by you."
     assert set(ALIASES.values()) <= set(settings(Config()))
-    assert not set(ALIASES) & {"recipe"}
+    assert not set(ALIASES) & {"preset"}
 
 
 def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    config = override(Config(), ["recipe=unet2015", "network.base=16"])
+    config = override(Config(), ["preset=unet2015", "network.base=16"])
     save_config(path, config)
-    assert "recipe: unet2015\n" in path.read_text()
+    assert "preset: unet2015\n" in path.read_text()
     assert load_config(path) == config
 
 
 def test_what_a_file_leaves_out_comes_from_its_recipe(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text("recipe: unet2015\nnetwork:\n  base: 16\n")
+    path.write_text("preset: unet2015\nnetwork:\n  base: 16\n")
     config = load_config(path)
     assert (config.network.name, config.network.base, config.training.momentum) == ("unet2015", 16, 0.99)
     assert "network.base" not in config.reasons
-    assert config.reasons["network.name"].startswith("recipe unet2015: ")
-    path.write_text("recipe: unet\n")
-    with pytest.raises(BadOption, match="expected a known recipe; got `unet`"):
+    assert config.reasons["network.name"].startswith("preset unet2015: ")
+    path.write_text("preset: unet\n")
+    with pytest.raises(BadOption, match="expected a known preset; got `unet`"):
         load_config(path)
 
 
 def test_a_file_that_leaves_settings_out_is_told_from_a_whole_plan(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    save_config(path, override(Config(), ["recipe=unet2015", "network.base=8"]))
+    save_config(path, override(Config(), ["preset=unet2015", "network.base=8"]))
     assert not left_out(path)
-    path.write_text("recipe: unet2015\nnetwork:\n  base: 8\n  classes: 3\ndata:\n  val_share: 0.4\n")
+    path.write_text("preset: unet2015\nnetwork:\n  base: 8\n  classes: 3\ndata:\n  val_share: 0.4\n")
     assert left_out(path)
-    assert file_as_words(path) == ["recipe=unet2015", "network.base=8", "network.classes=3"]
+    assert file_as_words(path) == ["preset=unet2015", "network.base=8", "network.classes=3"]
 
 
 def test_the_words_of_a_file_make_the_config_of_the_file(tmp_path: Path) -> None:
     """All but the data: its flags stand beside the words."""
     path = tmp_path / "plan.yaml"
-    words = ["recipe=unet2015", "augmentation.scale=[0.5, 2.0]", "training.budget=null", "transfer.freeze=5ep"]
+    words = ["preset=unet2015", "augmentation.scale=[0.5, 2.0]", "training.budget=null", "transfer.freeze=5ep"]
     save_config(path, override(Config(), words))
     assert settings(override(Config(), file_as_words(path))) == settings(load_config(path))

@@ -12,17 +12,17 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 @pytest.mark.slow
 def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     listener = Listener()
     run = demo(tmp_path / "demo", steps=60, progress=listener)
-    text = "\n".join(listener.told)
+    text = "\n".join(listener.messages)
     assert "images, part test, 6 images: mean AP" in text
     assert f"Look at   {run.report_path}" in text
     assert run.report_path.stat().st_size > 100_000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
@@ -17,7 +17,7 @@ from pixelwise.inference.segmentation_model import Model
 from pixelwise.io.read import write_image, write_labels, write_mask
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.metrics.instance import match
-from pixelwise.model_file.model_file import Recipe, save_model
+from pixelwise.model_file.model_file import ModelCard, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.workflow import evaluate as verb
@@ -32,10 +32,10 @@ PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 SIDE = 48
 
 
-def recipe(task: str, classes: tuple[str, ...], values: tuple[int, ...], kind: Any) -> Recipe:
+def model_card(task: str, classes: tuple[str, ...], values: tuple[int, ...], kind: Any) -> ModelCard:
     channels = 2 if kind == "components" else len(classes)
     network = NetworkOptions(depth=1, base=4, classes=channels)
-    return Recipe(
+    return ModelCard(
         network=network,
         normalisation=Normalisation(kind="none"),
         target=TargetOptions(kind=kind),
@@ -51,8 +51,8 @@ def recipe(task: str, classes: tuple[str, ...], values: tuple[int, ...], kind: A
     )
 
 
-BINARY = recipe("binary", ("background", "foreground"), (0, 255), "classes")
-OBJECTS = recipe("instance", ("background", "object"), (), "components")
+BINARY = model_card("binary", ("background", "foreground"), (0, 255), "classes")
+OBJECTS = model_card("instance", ("background", "object"), (), "components")
 
 
 def reader(classes: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -75,10 +75,10 @@ def picture(predicted: np.ndarray, seed: int) -> np.ndarray:
 def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """A run whose network is `reader`."""
 
-    def make(recipe: Recipe, trained: tuple[str, ...] = ()) -> Run:
+    def make(model_card: ModelCard, trained: tuple[str, ...] = ()) -> Run:
         run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {"train": list(trained)}}})
-        channels = recipe.network.classes
-        model = Model(recipe, Predictor(reader(channels), recipe.geometry, channels, recipe.tile))
+        channels = model_card.network.classes
+        model = Model(model_card, Predictor(reader(channels), model_card.geometry, channels, model_card.tile))
         monkeypatch.setattr(verb, "open_model", lambda *_args, **_options: model)
         return run
 
@@ -167,7 +167,7 @@ def test_the_outcome_of_the_training_is_repeated(
     make_run: Callable[..., Run], binary_data: Path, kind: str, warned: bool
 ) -> None:
     run = make_run(BINARY)
-    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 3, "sentence": "Only 3 steps were made."}})
+    atomic_write_json(run.summary_path, {"outcome": {"kind": kind, "steps": 3, "sentence": "Only 3 steps were made."}})
     scores = evaluate(run.folder, binary_data)
     assert scores.get("warnings") == (["Only 3 steps were made."] if warned else None)
     assert ("Only 3 steps were made." in describe_scores(scores)) == warned
@@ -179,10 +179,10 @@ def test_a_drawn_split_never_scores_what_was_trained_on(make_run: Callable[..., 
     names = [case["name"] for case in evaluate(make_run(BINARY).folder, data, part="val")["cases"]]
     assert len(names) == 6  # of a folder that was not trained on, everything is scored
     run = tmp_path / "run"
-    commit_json(run / "splits.json", {"parts": {"train": names[:4]}})
+    atomic_write_json(run / "splits.json", {"parts": {"train": names[:4]}})
     assert [case["name"] for case in evaluate(run, data)["cases"]] == names[4:]
     assert [case["name"] for case in evaluate(run, data, part="train")["cases"]] == names[:4]
-    commit_json(run / "splits.json", {"parts": {"train": names}})
+    atomic_write_json(run / "splits.json", {"parts": {"train": names}})
     with pytest.raises(BadDataset, match="labelled images in the part val; got none"):
         evaluate(run, data)
 
@@ -224,7 +224,7 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
         moved = np.roll(truth, shift, 1)
         write_image(folder / "images" / f"{stem}.png", picture(moved, shift))
         write_mask(folder / "masks" / f"{stem}.png", moved.astype(np.uint8), PALETTE)
-    run = make_run(recipe("multiclass", names, (0, 1, 2, 3), "classes"))
+    run = make_run(model_card("multiclass", names, (0, 1, 2, 3), "classes"))
     legend = "0 background\n1 leaf\n3 soil\n"
     (tmp_path / "data" / "classes.txt").write_text(legend)
     scores = evaluate(run.folder, tmp_path / "data")

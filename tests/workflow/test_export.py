@@ -14,7 +14,7 @@ from drawn import pairs
 from exports import Heard, draw_photos, write_photo_run, write_trained_run
 from pixelwise.errors import BadDataset, BadOption, BadRun
 from pixelwise.io.read import read_image, read_mask, write_image
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.export import export
@@ -85,7 +85,7 @@ def test_int8_is_observed_on_training_images(tmp_path: Path, data: Path, monkeyp
     class Stopped(Exception):
         pass
 
-    def observe(path: Path, graph: bytes, recipe: Recipe, feeds: object) -> int:
+    def observe(path: Path, graph: bytes, model_card: ModelCard, feeds: object) -> int:
         seen.extend(int(feed["image"].sum()) for feed in feeds)  # type: ignore[attr-defined]
         raise Stopped
 
@@ -143,10 +143,10 @@ def test_the_example_for_photos_says_what_pixelwise_says(tmp_path: Path) -> None
     lines = run_as_stranger(tmp_path, PHOTO_EXAMPLE, file, photo).splitlines()
     said = {name: float(chance) for chance, name in (line.split() for line in lines)}
     model = load(file)
-    chances = model.probabilities(read_image(photo).pixels)
-    for name, chance in zip(model.recipe.classes, chances.tolist(), strict=True):
+    probabilities = model.probabilities(read_image(photo).pixels)
+    for name, chance in zip(model.model_card.classes, probabilities.tolist(), strict=True):
         assert said[name] == pytest.approx(chance, abs=0.01)  # pillow rounds twice where we round once
-    assert next(iter(said)) == model.recipe.classes[int(chances.argmax())]
+    assert next(iter(said)) == model.model_card.classes[int(probabilities.argmax())]
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:

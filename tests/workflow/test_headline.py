@@ -11,7 +11,7 @@ from pixelwise.workflow.headline import by_name, headline, percent
 from pixelwise.workflow.summary import describe_scores
 
 
-def told(scores: dict[str, Any]) -> list[str]:
+def messages(scores: dict[str, Any]) -> list[str]:
     return [str(claim) for claim in headline(scores).claims]
 
 
@@ -34,7 +34,7 @@ def test_objects_are_found_and_right() -> None:
     assert scores["scores"]["objects"]["precision_50"] == pytest.approx(2 / 4, abs=1e-6)
     assert [case["objects_matched"] for case in scores["cases"]] == [1, 1]
     # both images drawn twice: recall 1/2 or 1, precision 1/3 or 1
-    assert told(scores) == [
+    assert messages(scores) == [
         "Finds 67 % of the objects (95 % interval: 50 to 100 %).",
         "50 % of what it finds is right (95 % interval: 33 to 100 %).",
     ]
@@ -46,7 +46,7 @@ def test_objects_are_found_and_right() -> None:
 def test_without_any_object_nothing_is_claimed() -> None:
     nothing = np.zeros((8, 8), np.int32)
     scores = whole("instance", summarise([score_case("a", nothing, nothing, "instance", 2)] * 2, ("b", "object"), 1))
-    assert told(scores) == []
+    assert messages(scores) == []
     assert str(by_name(scores)).startswith("There is no mean AP: ")
 
 
@@ -56,7 +56,7 @@ def test_a_mask_is_found_and_right(name: str, said: str) -> None:
     truth[0, :8], predicted[0, 2:12] = 1, 1  # 6 shared, of 8 true and 10 marked
     results = [score_case("a", truth, predicted, "binary", 2)] * 3
     scores = whole("binary", summarise(results, ("background", name), 1))
-    assert told(scores) == [
+    assert messages(scores) == [
         f"Finds 75 % of the {said} pixels (95 % interval: 75 to 75 %).",
         "60 % of the pixels it marks are right (95 % interval: 60 to 60 %).",
     ]
@@ -70,7 +70,7 @@ def test_several_classes_have_a_mean_and_extremes() -> None:
     found = summarise([score_case("a", truth, predicted, "multiclass", 3)], ("background", "road", "tree"), 1)
     scores = whole("multiclass", found)
     ious = [row["iou"] for row in scores["classes"]]
-    assert told(scores) == [
+    assert messages(scores) == [
         f"Over 3 classes the mean IoU is {np.mean(ious):.2f}.",
         "Best class: tree (IoU 1.00); worst: road (IoU 0.50).",
     ]
@@ -78,9 +78,9 @@ def test_several_classes_have_a_mean_and_extremes() -> None:
 
 
 def test_whole_images_are_named() -> None:
-    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
-    found = summarise_photos(list("wxyz"), np.array([0, 0, 0, 1]), chances, ("cat", "dog"))
-    sentences = told(whole("classification", found))
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
+    found = summarise_photos(list("wxyz"), np.array([0, 0, 0, 1]), probabilities, ("cat", "dog"))
+    sentences = messages(whole("classification", found))
     assert sentences[0].startswith("Names the right class for 75 % of the images (95 % interval: ")
     assert sentences[1] == "Best class: cat (100 %); worst: dog (0 %)."
 
@@ -95,7 +95,7 @@ def test_scores_of_an_earlier_version_are_named_only() -> None:
     scores = whole("instance", summarise(objects(), ("background", "object"), 1))
     for key in ("recall_50", "precision_50"):
         del scores["scores"]["objects"][key]
-    assert told(scores) == []
+    assert messages(scores) == []
     assert str(by_name(scores)).startswith("The mean AP is 0.")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_image, write_image
 from pixelwise.networks.architectures import NetworkOptions
@@ -88,7 +88,7 @@ def test_a_run_without_model_yet_shows_its_plan_with_reasons(tmp_path: Path) -> 
     assert "The widest that fits the time." in found.to_text()
     go_on = f"pixelwise train DATA --out {tmp_path / 'run'} --resume"
     assert f"No model yet: continue it with `{go_on}`." in found.to_text()
-    commit_json(tmp_path / "run" / "understood.json", {"folder": "/data/my cells"})
+    atomic_write_json(tmp_path / "run" / "understood.json", {"folder": "/data/my cells"})
     assert "`pixelwise train '/data/my cells' --out " in inspect(tmp_path / "run").to_text()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import BadRun
 from pixelwise.workflow.outcome import FEW_STEPS, Outcome, judge, outcome_of
 from pixelwise.workflow.run import Run
@@ -67,7 +67,7 @@ def test_an_outcome_survives_the_summary() -> None:
 
 def outcome(run: Run, kind: str, sentence: str) -> None:
     found = {"kind": kind, "steps": 3, "planned_steps": 90, "cpu_share": None, "sentence": sentence}
-    commit_json(run.summary_path, {"outcome": found})
+    atomic_write_json(run.summary_path, {"outcome": found})
 
 
 @pytest.mark.parametrize(("kind", "warned"), [("useful", False), ("few_steps", True), ("nothing_learned", True)])
@@ -80,13 +80,13 @@ def test_a_run_warns_unless_it_is_useful(tmp_path: Path, kind: str, warned: bool
 def test_older_runs_have_nothing_to_tell(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     assert run.warnings == []
-    commit_json(run.summary_path, {"steps": 3})
+    atomic_write_json(run.summary_path, {"steps": 3})
     assert run.warnings == []
 
 
 def test_each_fold_is_asked(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    commit_json(run.folder / "folds.json", {"left_out": [["a"], ["b"]]})
+    atomic_write_json(run.folder / "folds.json", {"left_out": [["a"], ["b"]]})
     outcome(write_run(run.folder / "folds" / "2"), "few_steps", "Only 3 of 90 steps.")
     assert run.warnings == ["Fold 2: Only 3 of 90 steps."]
 

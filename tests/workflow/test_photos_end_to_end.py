@@ -18,7 +18,7 @@ from PIL import Image
 from drawn import pairs, save
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadDataset, BadModel, BadOption, OutputFailed
-from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.io.read import read_image
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
@@ -44,10 +44,10 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +69,19 @@ def first(data: Path, out: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, told = process.communicate(timeout=120)
-    return process.returncode, told
+    _, messages = process.communicate(timeout=120)
+    return process.returncode, messages
 
 
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, made by the command line; tests that write into it work on a copy."""
     out = tmp_path_factory.mktemp("runs") / "shapes"
-    code, told = finish(first(data, out))
-    assert code == 0, told
-    assert "A folder per class, no masks were found" in told
-    assert f"Plan: resnet20, {STEPS} steps of 32 photos of 24 x 24, float32 on cpu" in told
-    assert "(accuracy) at step" in told
+    code, messages = finish(first(data, out))
+    assert code == 0, messages
+    assert "A folder per class, no masks were found" in messages
+    assert f"Plan: resnet20, {STEPS} steps of 32 photos of 24 x 24, float32 on cpu" in messages
+    assert "(accuracy) at step" in messages
     return Run.open(out)
 
 
@@ -109,9 +109,9 @@ def test_the_run_holds_plan_curve_split_and_model(trained: Run) -> None:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [20, 40, 60]
     best = max(float(row["val_score"]) for row in rows)
-    recipe = load(trained.folder).recipe
-    assert float(recipe.trained["validation_accuracy"]) == pytest.approx(best, abs=1e-4)
-    assert recipe.trained["step"] in [row["step"] for row in rows if float(row["val_score"]) == best]
+    model_card = load(trained.folder).model_card
+    assert float(model_card.trained["validation_accuracy"]) == pytest.approx(best, abs=1e-4)
+    assert model_card.trained["step"] in [row["step"] for row in rows if float(row["val_score"]) == best]
     assert {part: len(names) for part, names in trained.splits["parts"].items()} == {
         "train": 144,
         "val": 36,
@@ -138,9 +138,9 @@ def killed(data: Path, tmp_path: Path) -> Run:
 
 
 def test_kill_minus_nine_and_go_on_ends_in_the_same_bits(data: Path, trained: Run, killed: Run) -> None:
-    code, told = finish(start(data, killed.folder, "--resume"))
-    assert code == 0, told
-    assert "Continuing from the checkpoint of step" in told
+    code, messages = finish(start(data, killed.folder, "--resume"))
+    assert code == 0, messages
+    assert "Continuing from the checkpoint of step" in messages
     assert learned(killed) == learned(trained)
 
 
@@ -168,15 +168,15 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
     assert np.trace(matrix) / 45 == pytest.approx(top, abs=1e-6)
     assert [row["accuracy"] for row in scores["classes"]] == pytest.approx((np.diag(matrix) / 15).tolist(), abs=1e-6)
     assert sum(case["said"] == case["truth"] for case in scores["cases"]) == np.trace(matrix)
-    told = describe_scores(scores)
-    assert "shapes, part test, 45 images: top-1 accuracy" in told
-    assert all(re.search(rf"  {shape} +[01]\.\d+ +[01]\.\d+ +15", told) for shape in SHAPES)
+    messages = describe_scores(scores)
+    assert "shapes, part test, 45 images: top-1 accuracy" in messages
+    assert all(re.search(rf"  {shape} +[01]\.\d+ +[01]\.\d+ +15", messages) for shape in SHAPES)
 
 
 def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
     done = predict(run.folder, [data / "test"], tmp_path / "out", progress=Progress())
-    said = {str(told.file.resolve()): told.classes[0] for told in done.told}
+    said = {str(messages.file.resolve()): messages.classes[0] for messages in done.messages}
     assert said == {case["files"][0]: case["said"] for case in scores["cases"]}
 
 
@@ -239,19 +239,20 @@ def test_a_batch_of_odd_sizes_and_modes(run: Run, mixed: Path, tmp_path: Path) -
     ]  # fmt: skip
     by_name = {Path(row["file"]).name: row for row in rows}
     model = load(run.folder)
-    assert isinstance(model, PhotoModel)
+    assert isinstance(model, ClassificationModel)
     for name, row in by_name.items():
         pixels = read_image(mixed / name).pixels
-        chances = model.probabilities(pixels[0] if len(pixels) == 1 else pixels)
-        assert float(row["probability"]) == pytest.approx(chances.max(), abs=1e-5)
-        assert row["class"] == model.recipe.classes[int(chances.argmax())]
+        probabilities = model.probabilities(pixels[0] if len(pixels) == 1 else pixels)
+        assert float(row["probability"]) == pytest.approx(probabilities.max(), abs=1e-5)
+        assert row["class"] == model.model_card.classes[int(probabilities.argmax())]
         columns = [float(row[key]) for key in ("probability", "probability_2", "probability_3")]
         assert columns == sorted(columns, reverse=True)
         assert sum(columns) == pytest.approx(1, abs=1e-4)
     assert by_name["alpha.png"]["probability"] == by_name["small.png"]["probability"]
     assert [by_name[name]["class"] for name in ("small.png", "large.jpg", "gray.png")] == list(SHAPES)
     assert any(
-        "1 image: the alpha channel was dropped" in told or "1 image: transparent" in told for told in listener.told
+        "1 image: the alpha channel was dropped" in messages or "1 image: transparent" in messages
+        for messages in listener.messages
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
 
@@ -262,7 +263,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     done = predict(
         run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
     )
-    assert len(done.told) == 6, "a file that is named twice is told once"
+    assert len(done.messages) == 6, "a file that is named twice is told once"
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -270,7 +271,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
     assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
-    for words in ({"overlays": True}, {"tile": 64}, {"turns": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
+    for words in ({"overlays": True}, {"tile": 64}, {"tta": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
         with pytest.raises(BadOption, match="which belongs to masks"):
             predict(run.folder, [mixed], tmp_path / "other", progress=Progress(), **words)  # type: ignore[arg-type]
     value = json.loads(json.dumps(done.to_json()))
@@ -362,7 +363,7 @@ def test_large_photos_are_trained_and_predicted(tmp_path: Path) -> None:
     assert run.config.network.name == "resnet18"
     assert run.config.photos.smallest_area < 1
     model = load(run.folder)
-    assert isinstance(model, PhotoModel)
+    assert isinstance(model, ClassificationModel)
     assert model.predict(picture("disc", 50, (70, 300))) in (0, 1)
 
 

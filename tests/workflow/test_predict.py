@@ -17,7 +17,7 @@ from pixelwise.io.read import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.predict import Predictions, load, predict
-from pixelwise.workflow.prediction.writing import Saved, Written
+from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary
 from tiny import make_recipe, write_model
 
 
@@ -69,9 +69,9 @@ def test_objects_come_with_a_table(tmp_path: Path, images: Path) -> None:
 def test_probabilities_and_overlays_on_request(tmp_path: Path, images: Path) -> None:
     run(tmp_path, images, probabilities=True, overlays=True)
     assert {"a.overlay.png", "a.probabilities.tif"} <= set(listing(tmp_path / "out"))
-    chances = read_image(tmp_path / "out" / "a.probabilities.tif").pixels
-    assert chances.shape == (2, 40, 60)
-    assert np.abs(chances.astype(int).sum(0) - 255).max() <= 2
+    probabilities = read_image(tmp_path / "out" / "a.probabilities.tif").pixels
+    assert probabilities.shape == (2, 40, 60)
+    assert np.abs(probabilities.astype(int).sum(0) - 255).max() <= 2
     assert read_image(tmp_path / "out" / "a.overlay.png").pixels.shape == (3, 40, 60)
 
 
@@ -99,14 +99,14 @@ def test_results_keep_the_order_of_the_images_whichever_thread_is_done_first(
     names = [f"{index:02d}" for index in range(30)]
     for name in names:
         write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (1, 24, 24)).astype(np.uint8))
-    save, workers = Written.save, set[str]()
+    save, workers = OutputSummary.save, set[str]()
 
-    def slowly(self: Written, name: str, *given: Any) -> Saved:
+    def slowly(self: OutputSummary, name: str, *given: Any) -> ImageOutputs:
         workers.add(threading.current_thread().name)
         time.sleep(0.03 if int(name) % 3 == 0 else 0.0)
         return save(self, name, *given)
 
-    monkeypatch.setattr(Written, "save", slowly)
+    monkeypatch.setattr(OutputSummary, "save", slowly)
     result = run(tmp_path, tmp_path / "images", "instance")
     assert [path.name for path in result.outputs] == [*(f"{n}.png" for n in names), "objects.csv", "classes.json"]
     with (tmp_path / "out" / "objects.csv").open() as file:
@@ -171,8 +171,8 @@ def test_prediction_loads_neither_the_compiler_nor_matplotlib() -> None:
         "import sys, pixelwise.workflow.predict; heavy = {'torch._dynamo', 'matplotlib', 'typer'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    messages = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert messages.stdout.strip() == "[]"
 
 
 def test_a_path_without_anything_is_told(tmp_path: Path) -> None:
@@ -191,21 +191,21 @@ def test_the_summary_counts_every_file(tmp_path: Path, images: Path) -> None:
 
 
 def test_gray_images_for_a_colour_model_are_told_once(tmp_path: Path, images: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
 
     class Listener(Progress):
-        def tell(self, *sentences: str) -> None:
-            told.extend(sentences)
+        def message(self, *sentences: str) -> None:
+            messages.extend(sentences)
 
     write_model(tmp_path / "model.safetensors", make_recipe(channels=3))
     predict(tmp_path / "model.safetensors", [images], tmp_path / "out", progress=Listener())
-    repeated = [text for text in told if "gray" in text]
+    repeated = [text for text in messages if "gray" in text]
     assert repeated == ["3 images: gray, repeated to the 3 channels that the model takes"]
-    told.clear()
+    messages.clear()
     predict(tmp_path / "model.safetensors", [images / "a.png"], tmp_path / "one", progress=Listener())
-    assert "a.png: gray, repeated to the 3 channels that the model takes" in told
+    assert "a.png: gray, repeated to the 3 channels that the model takes" in messages
     # the control: a model of one channel has nothing to repeat
-    told.clear()
+    messages.clear()
     write_model(tmp_path / "model.safetensors", make_recipe())
     predict(tmp_path / "model.safetensors", [images], tmp_path / "gray", progress=Listener())
-    assert not any("gray, repeated" in text for text in told)
+    assert not any("gray, repeated" in text for text in messages)

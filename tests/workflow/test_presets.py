@@ -4,31 +4,31 @@ import pytest
 
 from pixelwise.errors import BadOption
 from pixelwise.workflow.config import Config, override, parse_assignments, settings
-from pixelwise.workflow.recipes import RECIPES, recipe_choices
+from pixelwise.workflow.presets import PRESETS, preset_choices
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_recipe_fits_and_tells_why(name: str) -> None:
-    config = override(Config(), [f"recipe={name}"])
-    assert config.recipe == name
-    choices = recipe_choices(name)
+    config = override(Config(), [f"preset={name}"])
+    assert config.preset == name
+    choices = preset_choices(name)
     assert set(choices) <= set(settings(Config()))
     for key, (value, why) in choices.items():
         assert settings(config)[key] == value
         assert config.reasons[key] == why
-        assert why.startswith(f"recipe {name}: ")
-        assert len(why) > len(f"recipe {name}: ") + 5
+        assert why.startswith(f"preset {name}: ")
+        assert len(why) > len(f"preset {name}: ") + 5
 
 
 def test_the_numbers_of_2015() -> None:
-    config = override(Config(), ["recipe=unet2015"])
+    config = override(Config(), ["preset=unet2015"])
     assert (config.training.optimiser, config.training.momentum, config.patches.batch) == ("sgd", 0.99, 1)
     assert (config.loss.border_weight, config.loss.border_sigma, config.loss.balanced) == (10.0, 5.0, True)
     assert (config.augmentation.elastic_sd, config.target.separate, config.network.dropout) == (10.0, 1, 0.5)
-    assert (config.patches.height, config.network.base, config.prediction.turns) == (572, 64, 7)
+    assert (config.patches.height, config.network.base, config.prediction.tta) == (572, 64, 7)
 
 
-@pytest.mark.parametrize("words", [("recipe=unet2015", "network.base=16"), ("network.base=16", "recipe=unet2015")])
+@pytest.mark.parametrize("words", [("preset=unet2015", "network.base=16"), ("network.base=16", "preset=unet2015")])
 def test_the_users_words_stand_above_the_recipe(words: tuple[str, ...]) -> None:
     config = override(Config(), [*words, "network=unet"])
     assert (config.network.base, config.network.name, config.loss.border_weight) == (16, "unet", 10.0)
@@ -37,5 +37,5 @@ def test_the_users_words_stand_above_the_recipe(words: tuple[str, ...]) -> None:
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(BadOption, match=r"expected a known recipe; got `unet15`\. Did you mean `unet2015`"):
-        recipe_choices("unet15")
+    with pytest.raises(BadOption, match=r"expected a known preset; got `unet15`\. Did you mean `unet2015`"):
+        preset_choices("unet15")

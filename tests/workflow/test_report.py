@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import BadRun
 from pixelwise.io.read import write_image, write_labels, write_mask
 from pixelwise.progress import Progress
@@ -39,7 +39,7 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
-    commit_json(run.scores_path, scores)
+    atomic_write_json(run.scores_path, scores)
     return scores
 
 
@@ -79,9 +79,9 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
 
 def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    told = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Crumbs.", "calibration": "Hot."}
-    recipe = make_recipe("binary")
-    write_model(run.model_path, replace(recipe, trained=recipe.trained | told))
+    messages = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Crumbs.", "calibration": "Hot."}
+    model_card = make_recipe("binary")
+    write_model(run.model_path, replace(model_card, trained=model_card.trained | messages))
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
         "Thresholds of objects. Seeds.",
@@ -108,7 +108,7 @@ def test_scores_without_files_are_told(tmp_path: Path) -> None:
     scores = add_scores(run, tmp_path, "binary")
     for case in scores["cases"]:
         del case["files"]
-    commit_json(run.scores_path, scores)
+    atomic_write_json(run.scores_path, scores)
     text = report(run, progress=Progress()).read_text("utf-8")
     assert "No pictures: no case has both a score and the names of its files." in text
 
@@ -145,7 +145,9 @@ def test_a_legend_names_only_the_errors_that_can_occur(tmp_path: Path) -> None:
 def test_the_outcome_of_a_training_comes_first(tmp_path: Path, kind: str, shown: bool) -> None:
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
-    commit_json(run.summary_path, {"outcome": {"kind": kind, "steps": 7, "sentence": "Only <7> steps: set --budget."}})
+    atomic_write_json(
+        run.summary_path, {"outcome": {"kind": kind, "steps": 7, "sentence": "Only <7> steps: set --budget."}}
+    )
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert ("Only &lt;7&gt; steps: set" in text) == shown
     if shown:
@@ -191,13 +193,13 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_piece_costs_its_own_section(tmp_path: Path, name: str) -> None:
-    damage, told = DAMAGES[name]
+    damage, messages = DAMAGES[name]
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
     add_film(run)
     damage(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert told in text
+    assert messages in text
     assert text.rstrip().endswith("</html>")
     assert "validation score" in text or "data:image/svg+xml" in text
 
@@ -244,8 +246,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
-    recipe = make_recipe("binary")
-    write_model(run.model_path, replace(recipe, target=replace(recipe.target, kind="components")))
+    model_card = make_recipe("binary")
+    write_model(run.model_path, replace(model_card, target=replace(model_card.target, kind="components")))
     seen: list[np.ndarray] = []
 
     def look(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, background: bool) -> np.ndarray:
@@ -264,14 +266,14 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_scores_in_words(tmp_path: Path, task: str) -> None:
-    told = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
-    assert "drawn & told, part test, 3 images: mean" in told
-    assert ("of the objects (95 % interval" in told) == (task == "instance")
-    assert ("of the foreground pixels (95 % interval" in told) == (task == "binary")
-    assert "background" in told
-    lines = [line.rsplit(maxsplit=1)[0].strip() for line in told.splitlines()]
+    messages = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
+    assert "drawn & told, part test, 3 images: mean" in messages
+    assert ("of the objects (95 % interval" in messages) == (task == "instance")
+    assert ("of the foreground pixels (95 % interval" in messages) == (task == "binary")
+    assert "background" in messages
+    lines = [line.rsplit(maxsplit=1)[0].strip() for line in messages.splitlines()]
     assert ("V_rand" in lines) == (task == "binary")
     assert ("mean AP, all objects" in lines) == (task == "instance")
     assert ("mean absolute error of the count" in lines) == (task == "instance")
-    assert "mean Dice 1.0000 over 1 class," in told or "over 1 class, mean IoU" in told
-    assert "_" not in told.replace("V_rand", "").replace("V_info", ""), "no raw keys"
+    assert "mean Dice 1.0000 over 1 class," in messages or "over 1 class, mean IoU" in messages
+    assert "_" not in messages.replace("V_rand", "").replace("V_info", ""), "no raw keys"

@@ -53,8 +53,8 @@ def first(data: Path, out: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, told = process.communicate(timeout=120)
-    return process.returncode, told
+    _, messages = process.communicate(timeout=120)
+    return process.returncode, messages
 
 
 def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -79,8 +79,8 @@ def files(run: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("straight") / "run"
-    code, told = finish(first(data, out))
-    assert code in DONE, told
+    code, messages = finish(first(data, out))
+    assert code in DONE, messages
     return files(out)
 
 
@@ -111,8 +111,8 @@ def test_kill_minus_nine_and_go_on(data: Path, tmp_path: Path, straight: dict[st
     wait_for(MOMENTS[moment](out), process)
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
-    code, told = finish(start(data, out, "--resume"))
-    assert code in DONE, told
+    code, messages = finish(start(data, out, "--resume"))
+    assert code in DONE, messages
     assert files(out) == straight
 
 
@@ -124,16 +124,16 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
     process = first(data, out)
     wait_for(filmed(out, 10), process)
     process.send_signal(number)
-    code, told = finish(process)
-    assert code == 75, told
+    code, messages = finish(process)
+    assert code == 75, messages
     go_on = f"Go on with: pixelwise train {data} --out {out} --resume"
-    assert f" of {STEPS} steps are done. The state is saved and the best model so far is kept. {go_on}" in told
-    assert f"Stopped: {out}: " in told
-    assert "expected" not in told
-    assert "Traceback" not in told
+    assert f" of {STEPS} steps are done. The state is saved and the best model so far is kept. {go_on}" in messages
+    assert f"Stopped: {out}: " in messages
+    assert "expected" not in messages
+    assert "Traceback" not in messages
     assert (out / "model.safetensors").exists()
-    code, told = finish(start(data, out, "--resume"))
-    assert code in DONE, told
+    code, messages = finish(start(data, out, "--resume"))
+    assert code in DONE, messages
     assert files(out) == straight
 
 
@@ -179,23 +179,23 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
     wait_for(checkpointed(out, 6), process)
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        code, told = finish(start(data, out, "--resume"))
+        code, messages = finish(start(data, out, "--resume"))
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert code == 2
-    assert "expected a run that nobody is training; got one that is being trained now" in told
+    assert "expected a run that nobody is training; got one that is being trained now" in messages
     assert finish(process)[0] in DONE
 
 
 def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    code, told = finish(first(data, tmp_path))
+    code, messages = finish(first(data, tmp_path))
     assert code == 2
-    assert "expected a new or empty folder for the run; got one that is already there" in told
+    assert "expected a new or empty folder for the run; got one that is already there" in messages
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-FROZEN = ("encoder=resnet18", "freeze=20st", "transfer.lower_rate=0.5")
+FROZEN = ("encoder=resnet18", "freeze=20st", "transfer.layer_decay=0.5")
 
 
 @pytest.mark.slow
@@ -209,16 +209,16 @@ def test_a_frozen_encoder_goes_on_as_if_never_stopped(
     wait_for(checkpointed(out, step), process)
     process.kill()
     finish(process)
-    code, told = finish(start(data, out, "--resume"))
-    assert code in DONE, told
-    assert ("Encoder frozen until step 20 of 40" in told) == (step < 20)
+    code, messages = finish(start(data, out, "--resume"))
+    assert code in DONE, messages
+    assert ("Encoder frozen until step 20 of 40" in messages) == (step < 20)
     assert files(out) == thawing
 
 
 @pytest.fixture(scope="module")
 def thawing(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("thawing") / "run"
-    code, told = finish(start(data, out, *SETTINGS, *FROZEN, "--steps", str(STEPS), "--seed", "3"))
-    assert code in DONE, told
-    assert "Encoder frozen until step 20 of 40" in told
+    code, messages = finish(start(data, out, *SETTINGS, *FROZEN, "--steps", str(STEPS), "--seed", "3"))
+    assert code in DONE, messages
+    assert "Encoder frozen until step 20 of 40" in messages
     return files(out)

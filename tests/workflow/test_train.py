@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import torch
 
-from pixelwise.atomic_write import refused
+from pixelwise.atomic_write import write_error
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption, BadRun, DiskFull, Diverged
@@ -40,10 +40,10 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, **limits: object) -> Run:
@@ -57,18 +57,18 @@ def test_the_physical_size_of_a_pixel_travels_to_the_model(data: Path, tmp_path:
         pixels = read_image(picture).pixels
         tifffile.imwrite(picture.with_suffix(".tif"), pixels[0], resolution=(4e4, 2e4), resolutionunit="CENTIMETER")
         picture.unlink()
-    assert load(learn(measured, tmp_path / "run", steps=2).folder).recipe.spacing == pytest.approx((0.5, 0.25))
-    assert load(learn(data, tmp_path / "plain", steps=2).folder).recipe.spacing is None
+    assert load(learn(measured, tmp_path / "run", steps=2).folder).model_card.spacing == pytest.approx((0.5, 0.25))
+    assert load(learn(data, tmp_path / "plain", steps=2).folder).model_card.spacing is None
 
 
 def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     listener = Listener()
     run = learn(data, tmp_path / "run", steps=8, progress=listener)
-    assert any("taken as objects, task instance (--task)" in told for told in listener.told)
-    assert any(told.startswith("Plan: unet of depth 2 and base width 4, 8 steps") for told in listener.told)
-    (best,) = (told for told in listener.told if told.startswith("Best validation score"))
+    assert any("taken as objects, task instance (--task)" in messages for messages in listener.messages)
+    assert any(messages.startswith("Plan: unet of depth 2 and base width 4, 8 steps") for messages in listener.messages)
+    (best,) = (messages for messages in listener.messages if messages.startswith("Best validation score"))
     assert "(mean Dice of interior and boundary) at step" in best
-    assert not any("were planned" in told for told in listener.told)
+    assert not any("were planned" in messages for messages in listener.messages)
     with run.metrics_path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4", "8"]
@@ -95,7 +95,7 @@ def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> N
 def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:
     words = ("network.name=unet2015", "patches.height=188", "patches.width=204")
     run = learn(data, tmp_path / "run", *words, steps=2)
-    assert load(run.folder).recipe.geometry.margin == 92
+    assert load(run.folder).model_card.geometry.margin == 92
 
 
 def test_a_budget_decides_the_number_of_steps(data: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_diverging_training_stops_and_keeps_its_best(
     with pytest.raises(Diverged, match="expected a finite loss; got 51 steps in a row"):
         learn(data, tmp_path / "run", steps=200)
     model = load(tmp_path / "run")
-    assert model.recipe.trained["step"] == "4"
+    assert model.model_card.trained["step"] == "4"
 
 
 @pytest.mark.parametrize(("coarse", "ended"), [(0.0, 11), (0.5, 11), (0.75, 16)])
@@ -141,10 +141,10 @@ def test_patience_is_counted_once_the_details_are_learned(
 ) -> None:
     monkeypatch.setattr("pixelwise.workflow.fit.validation.Validation.score", lambda self, network: 0.5)
     listener = Listener()
-    words = ("training.patience=2", "training.validate_every=1", f"patches.coarse_share={coarse}")
+    words = ("training.patience=2", "training.validate_every=1", f"patches.low_res_fraction={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
     looks = f"the last {ended - 1} validations were no better than the best one."
-    assert f"Ended after step {ended} of 20: {looks}" in listener.told
+    assert f"Ended after step {ended} of 20: {looks}" in listener.messages
     assert run.metrics_path.read_text().splitlines()[-1].startswith(f"{ended},")
 
 
@@ -179,7 +179,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "came"),
+    ("asked", "got"),
     [
         ({"steps": 100}, "--steps 100"),
         ({"budget": "20s"}, "--budget 20.0"),
@@ -190,18 +190,18 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
     ],
 )
 def test_a_run_that_is_continued_takes_no_other_plan(
-    data: Path, finished: Run, asked: dict[str, Any], came: str
+    data: Path, finished: Run, asked: dict[str, Any], got: str
 ) -> None:
     with pytest.raises(BadOption) as caught:
         train(data, out=finished.folder, resume=True, progress=Progress(), **asked)
     expected = "expected --resume with the plan of the run, 2 steps"
-    assert f"{expected}; got {came}. Leave it out, or train anew" in str(caught.value)
+    assert f"{expected}; got {got}. Leave it out, or train anew" in str(caught.value)
 
 
 def test_the_same_command_with_resume_behind_it_is_taken(data: Path, finished: Run) -> None:
     listener = Listener()
     learn(data, finished.folder, steps=2, resume=True, progress=listener)
-    assert "Continuing from the checkpoint of step 2." in listener.told
+    assert "Continuing from the checkpoint of step 2." in listener.messages
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_full_disk_says_how_to_go_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, *rest: object) -> None:
-        raise refused(path, OSError(errno.ENOSPC, "No space left on device"))
+        raise write_error(path, OSError(errno.ENOSPC, "No space left on device"))
 
     monkeypatch.setattr("pixelwise.workflow.fit.loop.save_model", full)
     with pytest.raises(DiskFull) as caught:
@@ -227,4 +227,4 @@ def test_images_smaller_than_a_patch_are_trained_on(tmp_path: Path, rng: np.rand
             write_image(tmp_path / "data" / part / "images" / f"{part}{index}.png", pixels)
             write_image(tmp_path / "data" / part / "masks" / f"{part}{index}.png", (pixels > 127).astype(np.uint8))
     run = learn(tmp_path / "data", tmp_path / "run", steps=2)
-    assert load(run.folder).recipe.task == "binary"
+    assert load(run.folder).model_card.task == "binary"

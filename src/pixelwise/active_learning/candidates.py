@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.dataset import Case, find_images, read_pixels
-from pixelwise.datasets.folder_layout import find_unmasked
-from pixelwise.datasets.image_features import appearance
+from pixelwise.datasets.folder_layout import find_unlabelled
+from pixelwise.datasets.image_features import image_features
 from pixelwise.datasets.records import DataOptions, Dataset
 from pixelwise.datasets.subsets import spread
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.labels.targets import class_channels
-from pixelwise.metrics.acquisition import Pick, Poll, pick_in_order
+from pixelwise.metrics.acquisition import CommitteeVotes, Selection, select_core_set
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 SIDE = 1024  # pixels: of larger images the middle is looked at
 MOST = 2000  # images that are looked at
@@ -83,13 +83,13 @@ def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None)
         There is no image in `folder`.
     """
     labelled = {case.image.resolve() for case in dataset.cases}
-    found = [*find_unmasked(dataset.root, options), *(find_images(folder) if folder is not None else ())]
+    found = [*find_unlabelled(dataset.root, options), *(find_images(folder) if folder is not None else ())]
     kept = {path.resolve(): path for path in reversed(found)}
     return [path for path in found if kept[path.resolve()] is path and path.resolve() not in labelled]
 
 
 def rank(
-    voters: Sequence[Model],
+    committee: Sequence[Model],
     paths: Sequence[Path],
     known: Sequence[Case],
     pages: int | None,
@@ -102,7 +102,7 @@ def rank(
 
     Parameters
     ----------
-    voters : sequence of Model
+    committee : sequence of Model
         Networks that learned from different parts of the data.
     paths : sequence of Path
     known : sequence of Case
@@ -130,28 +130,28 @@ def rank(
             if seconds is not None and len(seen) >= FEWEST and time.monotonic() - began > seconds:
                 break
             try:
-                seen.append(_look(voters, path, pages))
+                seen.append(_look(committee, path, pages))
             except BadImage as error:
                 failed.append((path, str(error)))
-                progress.tell(f"Left out: {error}")
+                progress.message(f"Left out: {error}")
             advance(1, path.name)
     if not seen:
         return Ranking(found=len(paths), failed=tuple(failed))
     values = np.array([one.disagreement for one in seen], np.float64)
     looks = np.stack([one.look for one in seen])
-    picks = pick_in_order(values, looks, _known_looks(voters[0], known, pages, looks.shape[1]))
+    picks = select_core_set(values, looks, _known_looks(committee[0], known, pages, looks.shape[1]))
     candidates = tuple(_candidate(number, pick, seen, values) for number, pick in enumerate(picks, 1))
     return Ranking(candidates=candidates, found=len(paths), failed=tuple(failed))
 
 
-def ask(voters: Sequence[Model], pixels: np.ndarray) -> Poll:
+def ask(committee: Sequence[Model], pixels: np.ndarray) -> CommitteeVotes:
     """Return what all networks say of an image, of the classes that they learned."""
-    poll = Poll()
-    for model in voters:
-        chances = model.predict_pixels(pixels, probabilities=True).probabilities
-        if chances is None:
+    poll = CommitteeVotes()
+    for model in committee:
+        probabilities = model.predict_pixels(pixels, probabilities=True).probabilities
+        if probabilities is None:
             raise ValueError("no probabilities to compare")
-        poll.add(chances[: class_channels(model.recipe.target, len(chances))])
+        poll.add(probabilities[: class_channels(model.model_card.target, len(probabilities))])
     return poll
 
 
@@ -162,14 +162,14 @@ def middle(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, rows, columns]
 
 
-def _look(voters: Sequence[Model], path: Path, pages: int | None) -> _Seen:
-    recipe = voters[0].recipe
-    pixels = read_pixels(path, recipe.channels, pages).pixels
+def _look(committee: Sequence[Model], path: Path, pages: int | None) -> _Seen:
+    model_card = committee[0].model_card
+    pixels = read_pixels(path, model_card.channels, pages).pixels
     part = middle(pixels)
-    poll = ask(voters, part)
+    poll = ask(committee, part)
     unsure = 1 - float(poll.mean().max(0).mean(dtype=np.float64))
     apart = float(poll.disagreement().mean(dtype=np.float64))
-    return _Seen(path, appearance(pixels, recipe.intensity_range), apart, unsure)
+    return _Seen(path, image_features(pixels, model_card.intensity_range), apart, unsure)
 
 
 def _known_looks(model: Model, known: Sequence[Case], pages: int | None, numbers: int) -> np.ndarray:
@@ -177,14 +177,14 @@ def _known_looks(model: Model, known: Sequence[Case], pages: int | None, numbers
     looks: list[np.ndarray] = []
     for case in spread(known)[:KNOWN]:
         try:
-            pixels = read_pixels(case.image, model.recipe.channels, pages).pixels
+            pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
         except PixelwiseError:
             continue
-        looks.append(appearance(pixels, model.recipe.intensity_range))
+        looks.append(image_features(pixels, model.model_card.intensity_range))
     return np.stack(looks) if looks else np.zeros((0, numbers))
 
 
-def _candidate(number: int, pick: Pick, seen: Sequence[_Seen], values: np.ndarray) -> Candidate:
+def _candidate(number: int, pick: Selection, seen: Sequence[_Seen], values: np.ndarray) -> Candidate:
     one = seen[pick.index]
     return Candidate(
         rank=number,
@@ -192,21 +192,21 @@ def _candidate(number: int, pick: Pick, seen: Sequence[_Seen], values: np.ndarra
         disagreement=one.disagreement,
         uncertainty=one.uncertainty,
         distance=pick.distance,
-        why=f"{_say_value(one.disagreement, values)}; {_say_distance(pick, seen)}",
+        why=f"{_describe_value(one.disagreement, values)}; {_describe_distance(pick, seen)}",
     )
 
 
-def _say_value(value: float, values: np.ndarray) -> str:
+def _describe_value(value: float, values: np.ndarray) -> str:
     others = len(values) - 1
     if not others:
         return "the only one that was looked at"
     below = int((values < value).sum())
     if below == others:
-        return f"the trainings disagree most here, of {counted(len(values), 'image')}"
+        return f"the trainings disagree most here, of {pluralise(len(values), 'image')}"
     return f"the trainings disagree more than in {below / others:.0%} of the other images"
 
 
-def _say_distance(pick: Pick, seen: Sequence[_Seen]) -> str:
+def _describe_distance(pick: Selection, seen: Sequence[_Seen]) -> str:
     if pick.distance >= 1:
         return "unlike all that are labelled or rank higher"
     other = "a labelled image" if pick.nearest is None else f"{seen[pick.nearest].path.name}, which ranks higher"

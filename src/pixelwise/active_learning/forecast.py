@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.active_learning.candidates import find_candidates, rank
-from pixelwise.active_learning.measured_speed import find_pace
-from pixelwise.active_learning.messages import say_plan
+from pixelwise.active_learning.measured_speed import find_speed
+from pixelwise.active_learning.messages import describe_plan
 from pixelwise.active_learning.output_files import write_forecast
 from pixelwise.active_learning.plan import BEGUN, begin, check_place, reopen
-from pixelwise.active_learning.primary_score import headline_of
+from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.active_learning.results import Forecast
 from pixelwise.active_learning.schedule import WRITING
 from pixelwise.active_learning.subset_trainings import PartTrainings
@@ -22,10 +22,10 @@ from pixelwise.metrics.learning_curve import look_ahead
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import choose_device
 from pixelwise.runtimes.malloc import keep_large_blocks
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import parse_assignments
 from pixelwise.workflow.environment import parse_duration
-from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import look_early
 
@@ -94,16 +94,16 @@ def forecast(
     fixed, numbers = parse_assignments(overrides), _check_more(more)
     root = Path(data)
     folder = Path(out) if out is not None else Path("forecasts") / (root.resolve().name or "data")
-    limit = Limit(seconds=parse_duration(budget), steps=steps)
+    limit = TrainingBudget(seconds=parse_duration(budget), steps=steps)
     if budget is None and steps is None and "training.steps" in fixed:
-        limit = Limit(steps=fixed["training.steps"])
+        limit = TrainingBudget(steps=fixed["training.steps"])
     check_place(folder, root)
     look_early(fixed, progress)
     options = replace(data_options or DataOptions(), allow_missing=True)
     dataset = _understand(root, options, seed, progress)
     paths = find_candidates(dataset, options, Path(unlabelled) if unlabelled is not None else None)
     if paths:
-        progress.tell(f"{counted(len(paths), 'image has', 'images have')} no mask, to choose from for labelling.")
+        progress.message(f"{pluralise(len(paths), 'image has', 'images have')} no mask, to choose from for labelling.")
     total = propose_seconds(limit)
     asked: dict[str, Any] = {
         "--budget": total,
@@ -119,40 +119,40 @@ def forecast(
             folder, dataset, options, limit, seed=seed, device=device, overrides=overrides, unlabelled=len(paths),
             asked=asked, started=started, progress=progress,
         )  # fmt: skip
-        progress.tell(*say_plan(beginning, dataset, total))
+        progress.message(*describe_plan(beginning, dataset, total))
     deadline = None if total is None else started + LATE * total - WRITING - (beginning.poll_seconds or 0.0)
     trainings = PartTrainings(folder, beginning, dataset, choose_device(device), progress, deadline)
     with Run(folder).only_one():
-        trainings = find_pace(trainings)
+        trainings = find_speed(trainings)
         beginning = trainings.beginning
         trials, made = trainings.go()
-        voters = [
+        committee = [
             load_model_for_prediction(trainings.run_of(trial).folder, device=device)
-            for trial in beginning.schedule.voters(made)
+            for trial in beginning.schedule.committee(made)
         ]
         known = [case for case in dataset.cases if case.labelled and case.part != "test"]
         seconds, pages = beginning.poll_seconds, options.pages
-        ranking = rank(voters, paths, known, pages, seconds=seconds, seed=seed, progress=progress)
+        ranking = rank(committee, paths, known, pages, seconds=seconds, seed=seed, progress=progress)
         found = Forecast(
             folder=folder,
             data=root.resolve().name,
-            score=headline_of(dataset.labelling).name,
+            score=primary_metric_of(dataset.labelling).name,
             steps=beginning.config.training.steps,
             trials=trials,
             outlook=look_ahead(trials, seed=seed),
             more=numbers,
             ranking=ranking,
         )
-        write_forecast(found, voters, pages)
-    progress.tell(f"The curve, the pictures and the whole list: {folder / 'report.html'}")
+        write_forecast(found, committee, pages)
+    progress.message(f"The curve, the pictures and the whole list: {folder / 'report.html'}")
     return found
 
 
 def _check_more(more: Sequence[int]) -> tuple[int, ...]:
     """Return the numbers of masks that are asked about, each once, rising."""
     if not more or min(more) < 1:
-        came = ", ".join(map(str, more)) or "none"
-        raise BadOption("numbers of masks above 0 for --more", came, "Write for example --more 10,50.")
+        got = ", ".join(map(str, more)) or "none"
+        raise BadOption("numbers of masks above 0 for --more", got, "Write for example --more 10,50.")
     return tuple(sorted(set(more)))
 
 
@@ -166,7 +166,7 @@ def _understand(root: Path, options: DataOptions, seed: int, progress: Progress)
     """
     dataset = understand(root, options, seed, progress)
     if dataset.labelling.task == "classification":
-        mend = "For a folder per class, train on parts of it by hand and compare their scores."
-        raise BadDataset("images with masks, of classes or of objects", "a folder per class", mend, root)
-    progress.tell(*dataset.told)
+        hint = "For a folder per class, train on parts of it by hand and compare their scores."
+        raise BadDataset("images with masks, of classes or of objects", "a folder per class", hint, root)
+    progress.message(*dataset.messages)
     return dataset

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pixelwise.metrics.learning_curve import LEVEL, Outlook, Trials
+from pixelwise.metrics.learning_curve import LEVEL, Projection, SubsetScores
 from pixelwise.workflow.reporting.pictures import LINES
 
 POINTS = 120  # of the line
@@ -20,7 +20,7 @@ UNSURE = (230 / 255, 159 / 255, 0.0)  # Okabe & Ito's orange
 FAINT = 0.05  # bits of disagreement: where no pixel of the sheet has more, nothing is painted fully
 
 
-class Shown(NamedTuple):
+class CandidatePicture(NamedTuple):
     """A candidate on the sheet: its title, picture (height, width, 3) of 8 bits, and disagreement in bits."""
 
     title: str
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     disagreement: np.ndarray
 
 
-def draw_curve(trials: Trials, outlook: Outlook, more: Sequence[int], name: str, kind: str) -> bytes:
+def draw_curve(trials: SubsetScores, outlook: Projection, more: Sequence[int], name: str, kind: str) -> bytes:
     """Draw trainings, fitted curve, its band and the forecasts, as the bytes of an SVG or a PNG.
 
     The curve is dashed beyond the masks that there are, where nothing was tried.
@@ -68,7 +68,7 @@ def draw_curve(trials: Trials, outlook: Outlook, more: Sequence[int], name: str,
     return _bytes(figure, kind)
 
 
-def _draw_band(axis: Axes, outlook: Outlook, first: int, last: int) -> None:
+def _draw_band(axis: Axes, outlook: Projection, first: int, last: int) -> None:
     masks = np.linspace(first, last, POINTS)
     line = np.array([outlook.score(float(count)) for count in masks])
     if np.isfinite(line).all():
@@ -79,7 +79,7 @@ def _draw_band(axis: Axes, outlook: Outlook, first: int, last: int) -> None:
     axis.plot(masks[~tried], line[~tried, 0], color=LINES[0], linewidth=1.8, linestyle="--")
 
 
-def draw_candidates(shown: Sequence[Shown]) -> bytes:
+def draw_candidates(shown: Sequence[CandidatePicture]) -> bytes:
     """Draw candidates with the pixels that trainings disagree on painted over, as the bytes of a PNG."""
     rows, columns = -(-len(shown) // COLUMNS), min(COLUMNS, len(shown))
     figure = Figure(figsize=(PANEL * columns, (PANEL + 0.35) * rows), layout="constrained", facecolor="white")
@@ -96,7 +96,7 @@ def draw_candidates(shown: Sequence[Shown]) -> bytes:
         return _bytes(figure, "png")
 
 
-def _painted(one: Shown, bright: float) -> np.ndarray:
+def _painted(one: CandidatePicture, bright: float) -> np.ndarray:
     strength = np.clip(one.disagreement / bright, 0, 1)[..., None]
     gray = one.picture.mean(axis=2, keepdims=True) / 255  # the paint is the only colour
     return gray * (1 - strength) + np.array(UNSURE) * strength

@@ -12,7 +12,7 @@ from pixelwise.workflow.config import OWN, with_settings
 OFF = 1.5  # times as short as planned: what is less is kept
 
 
-def find_pace(trainings: PartTrainings) -> PartTrainings:
+def find_speed(trainings: PartTrainings) -> PartTrainings:
     """Make the first training; where it was far too long or too short, return trainings with other steps.
 
     All of them get the same steps again, and the first one is made anew. It is done once, not where a training has
@@ -42,7 +42,7 @@ def find_pace(trainings: PartTrainings) -> PartTrainings:
         choices = {"training.steps": steps, "training.validate_every": steps}
         reasons = dict.fromkeys(choices, f"{why}: then with {before} steps.")
         paced = replace(paced, config=with_settings(beginning.config, choices, reasons))
-        trainings.progress.tell(f"{why}: all get {steps} steps instead of {before}, and it is made again.")
+        trainings.progress.message(f"{why}: all get {steps} steps instead of {before}, and it is made again.")
         shutil.rmtree(folder)
     write(trainings.folder, paced)
     return replace(trainings, beginning=paced)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from pixelwise.active_learning.plan import Beginning
+from pixelwise.active_learning.plan import ForecastPlan
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.metrics.learning_curve import LEVEL, Between, Outlook
-from pixelwise.text import counted
-from pixelwise.workflow.planning.preparation import preparation_of
+from pixelwise.metrics.learning_curve import LEVEL, Between, Projection
+from pixelwise.text import pluralise
+from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.summary import words
 
 WORTH = 0.005  # of the score: half a point, less is not worth labelling ten images for
@@ -16,18 +16,18 @@ LEARNED = 0.1  # of the score: trainings that stay below have learned too little
 FEW_STEPS = 50  # of a training: the same
 
 
-def say_plan(beginning: Beginning, dataset: Dataset, total: float | None) -> list[str]:
+def describe_plan(beginning: ForecastPlan, dataset: Dataset, total: float | None) -> list[str]:
     """Say in plain words what will be done."""
     schedule, steps = beginning.schedule, beginning.config.training.steps
     *smaller, whole = schedule.sizes
     labelled = len([case for case in dataset.part("val") if case.labelled])
-    scored = counted(len(beginning.looked_at), "validation image")
+    scored = pluralise(len(beginning.looked_at), "validation image")
     scored += f" of {labelled}" if len(beginning.looked_at) < labelled else ""
     sizes = f"{', '.join(map(str, smaller))} and all {whole} labelled images"
     times = {2: "twice", 3: "three times"}.get(schedule.repeats, f"{schedule.repeats} times")
-    trainings = f"{len(schedule.trials)} trainings of {counted(steps, 'step')}"
+    trainings = f"{len(schedule.trials)} trainings of {pluralise(steps, 'step')}"
     time_ = "" if total is None else f" All of it takes about {_duration(total)}, the time given."
-    what = preparation_of(dataset.labelling.task).describe(beginning.config)
+    what = task_planner_of(dataset.labelling.task).describe(beginning.config)
     return [
         f"Forecast: {trainings}, on {sizes}, each {times} with other images (all of them: with other draws), scored on "
         f"the same {scored}.{time_}",
@@ -36,14 +36,14 @@ def say_plan(beginning: Beginning, dataset: Dataset, total: float | None) -> lis
     ]
 
 
-def say_forecast(outlook: Outlook, more: int, name: str) -> str:
+def describe_forecast(outlook: Projection, more: int, name: str) -> str:
     """Say what so many more masks would bring."""
     now, then, gain = outlook.curve.at(outlook.now), outlook.score(outlook.now + more), outlook.gain(more)
-    told = f"With {counted(more, 'more mask')}: {words(name)} {now:.3f} -> {then[0]:.3f}"
+    messages = f"With {pluralise(more, 'more mask')}: {words(name)} {now:.3f} -> {then[0]:.3f}"
     if not _known(then):
-        return f"{told} (no interval: one validation image cannot give one)."
+        return f"{messages} (no interval: one validation image cannot give one)."
     return (
-        f"{told} ({_level()} interval {then[1]:.3f} to {then[2]:.3f}), a gain of {gain[0]:.3f} "
+        f"{messages} ({_level()} interval {then[1]:.3f} to {then[2]:.3f}), a gain of {gain[0]:.3f} "
         f"({gain[1]:.3f} to {gain[2]:.3f}): {judge(gain)}."
     )
 
@@ -59,7 +59,9 @@ def judge(gain: Between) -> str:
     return f"open, from next to nothing to {gain[2]:.3f}"
 
 
-def say_doubts(outlook: Outlook, sizes: Sequence[int], images: int, more: Sequence[int], steps: int) -> list[str]:
+def describe_doubts(
+    outlook: Projection, sizes: Sequence[int], images: int, more: Sequence[int], steps: int
+) -> list[str]:
     """Return the reasons why the curve says little; none where it can be taken as it stands.
 
     Parameters
@@ -86,9 +88,9 @@ def say_doubts(outlook: Outlook, sizes: Sequence[int], images: int, more: Sequen
             f"{rose:.3f}{between}; more masks bring little in this time, or the scores scatter too much"
         )
     if steps < FEW_STEPS:
-        doubts.append(f"trainings of {counted(steps, 'step')} have hardly begun to learn")
+        doubts.append(f"trainings of {pluralise(steps, 'step')} have hardly begun to learn")
     if images < FEW_IMAGES:
-        doubts.append(f"{counted(images, 'validation image')} can hardly tell the score itself")
+        doubts.append(f"{pluralise(images, 'validation image')} can hardly tell the score itself")
     if len(sizes) < 3:
         doubts.append("with two sizes how the curve bends is assumed, not measured")
     if max(more) + sizes[-1] > FAR * sizes[-1]:

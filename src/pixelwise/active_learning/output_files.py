@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pixelwise.active_learning.candidates import ask, middle
-from pixelwise.active_learning.learning_curve_plot import MOST_SHOWN, Shown, draw_candidates, draw_curve
+from pixelwise.active_learning.learning_curve_plot import MOST_SHOWN, CandidatePicture, draw_candidates, draw_curve
 from pixelwise.active_learning.results import Forecast
-from pixelwise.atomic_write import commit_bytes, commit_json, commit_text
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.workflow.painting import stretch
@@ -30,28 +30,28 @@ CHOOSING = (
 COLUMNS = ("rank", "image", "disagreement", "uncertainty", "distance", "why")
 
 
-def write_forecast(found: Forecast, voters: Sequence[Model], pages: int | None) -> None:
+def write_forecast(found: Forecast, committee: Sequence[Model], pages: int | None) -> None:
     """Write all files of a forecast; forecast.json comes last."""
     folder, name = found.folder, words(found.score)
     rows = [(masks, time, f"{score:.6f}") for masks, time, score in found.rows()]
-    commit_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
+    atomic_write_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
     curve = (found.trials, found.outlook, found.more, name)
-    commit_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
-    sheet = _sheet(found, voters, pages)
+    atomic_write_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
+    sheet = _sheet(found, committee, pages)
     listed = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in found.ranking.candidates]
     if sheet is not None:
-        commit_text(folder / "label_next.csv", _csv(COLUMNS, listed))
-        commit_bytes(folder / "label_next.png", sheet)
-    commit_text(folder / "report.html", _page(found, draw_curve(*curve, "svg"), sheet, listed))
-    commit_json(folder / "forecast.json", found.to_json())
+        atomic_write_text(folder / "label_next.csv", _csv(COLUMNS, listed))
+        atomic_write_bytes(folder / "label_next.png", sheet)
+    atomic_write_text(folder / "report.html", _page(found, draw_curve(*curve, "svg"), sheet, listed))
+    atomic_write_json(folder / "forecast.json", found.to_json())
 
 
-def _sheet(found: Forecast, voters: Sequence[Model], pages: int | None) -> bytes | None:
-    shown: list[Shown] = []
+def _sheet(found: Forecast, committee: Sequence[Model], pages: int | None) -> bytes | None:
+    shown: list[CandidatePicture] = []
     for candidate in found.ranking.candidates[:MOST_SHOWN]:
-        pixels = middle(read_pixels(candidate.image, voters[0].recipe.channels, pages).pixels)
+        pixels = middle(read_pixels(candidate.image, committee[0].model_card.channels, pages).pixels)
         title = f"{candidate.rank}  {candidate.image.name}"
-        shown.append(Shown(title, stretch(pixels), ask(voters, pixels).disagreement()))
+        shown.append(CandidatePicture(title, stretch(pixels), ask(committee, pixels).disagreement()))
     return draw_candidates(shown) if shown else None
 
 
@@ -64,7 +64,7 @@ def _page(found: Forecast, curve: bytes, sheet: bytes | None, listed: Sequence[t
         html.folded("How to read this", [READING]),
         html.table(("masks", "time", name), found.rows(), "The trainings"),
         html.heading("What to label next"),
-        html.paragraphs([found.say_next()]),
+        html.paragraphs([found.describe_next()]),
     ]
     if sheet is not None:
         parts += [html.picture(sheet, "png"), html.folded("How they were chosen", [CHOOSING])]

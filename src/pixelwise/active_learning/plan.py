@@ -16,22 +16,22 @@ from pixelwise.active_learning.schedule import (
     SETTING_UP,
     TRAINING_SHARE,
     WRITING,
-    Schedule,
+    ForecastSchedule,
     check_share,
     choose_schedule,
 )
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.datasets.subsets import draw_order, spread
 from pixelwise.errors import BadOption, BadRun, OutputFailed
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import look_at_machine
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import OWN, Config, load_config, parse_assignments, save_config, with_settings
 from pixelwise.workflow.fit.run_metadata import first_records
-from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
-from pixelwise.workflow.planning.preparation import preparation_of
+from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.weights.encoder_weights import follow
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
@@ -40,7 +40,7 @@ READING = 0.1  # of the time to score an image: what reading it for a training t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
+class ForecastPlan:
     """What is fixed before the first training.
 
     Attributes
@@ -64,7 +64,7 @@ class Beginning:
 
     config: Config
     records: dict[str, Any]
-    schedule: Schedule
+    schedule: ForecastSchedule
     orders: tuple[tuple[str, ...], ...]
     looked_at: tuple[str, ...]
     poll_seconds: float | None
@@ -81,18 +81,18 @@ def check_place(folder: Path, root: Path) -> None:
         It is such a place.
     """
     if folder.resolve().is_relative_to(root.resolve()):
-        mend = "Choose another --out: nothing is ever written beside your images."
-        raise OutputFailed("a folder of its own for the forecast", "one among the images", mend, folder)
+        hint = "Choose another --out: nothing is ever written beside your images."
+        raise OutputFailed("a folder of its own for the forecast", "one among the images", hint, folder)
     if folder.exists() and not (folder / BEGUN).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        came, mend = "one that is already there", "Choose another --out."
-        raise OutputFailed("a new or empty folder, or that of a forecast", came, mend, folder)
+        got, hint = "one that is already there", "Choose another --out."
+        raise OutputFailed("a new or empty folder, or that of a forecast", got, hint, folder)
 
 
 def begin(
     folder: Path,
     dataset: Dataset,
     options: DataOptions,
-    limit: Limit,
+    limit: TrainingBudget,
     *,
     seed: int,
     device: str,
@@ -101,7 +101,7 @@ def begin(
     asked: dict[str, Any],
     started: float,
     progress: Progress,
-) -> Beginning:
+) -> ForecastPlan:
     """Measure the data, make the plan, share out the time, and write all of it into the folder.
 
     Parameters
@@ -123,14 +123,14 @@ def begin(
     progress : Progress
     """
     machine = look_at_machine(device)
-    preparation = preparation_of(dataset.labelling.task)
+    preparation = task_planner_of(dataset.labelling.task)
     fingerprint = preparation.measure(dataset, options, progress)
     total, names = propose_seconds(limit), [case.name for case in dataset.part("train") if case.labelled]
     left = None if total is None else total - (time.monotonic() - started)
     schedule = choose_schedule(len(names), None if left is None else TRAINING_SHARE * left, dataset.root)
     share = None if left is None else TRAINING_SHARE * left / len(schedule.trials)
-    progress.tell("Measuring how fast this machine learns.")
-    mine = limit if share is None else Limit(seconds=share)
+    progress.message("Measuring how fast this machine learns.")
+    mine = limit if share is None else TrainingBudget(seconds=share)
     config, _ = preparation.plan(dataset, fingerprint, options, machine, mine, seed, overrides, time.monotonic())
     config, weights = follow(config, fingerprint, parse_assignments(overrides), progress)
     # the first look warms up
@@ -140,13 +140,13 @@ def begin(
     if left is not None and total is not None and share is not None:
         left = total - (time.monotonic() - started)
         looked_at = looked_at[: _how_many(left, each * len(schedule.trials))]
-        poll = min(POLL_SHARE * left, unlabelled * each * len(schedule.voters(schedule.trials)))
+        poll = min(POLL_SHARE * left, unlabelled * each * len(schedule.committee(schedule.trials)))
         learning = left - poll - WRITING - _seconds_beside(schedule, each, len(looked_at))
         check_share(learning / len(schedule.trials), schedule)
         config = _fit(config, learning / len(schedule.trials), share)
     config = _equal(config)
     orders = tuple(draw_order(dataset, seed, repeat) for repeat in range(schedule.repeats))
-    beginning = Beginning(
+    beginning = ForecastPlan(
         config=config,
         records=first_records(dataset, fingerprint, machine, seed) | weights,
         schedule=schedule,
@@ -159,7 +159,7 @@ def begin(
     return beginning
 
 
-def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: Progress) -> Beginning:
+def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: Progress) -> ForecastPlan:
     """Read what a forecast in the folder began with.
 
     Raises
@@ -172,10 +172,10 @@ def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: P
     path = folder / BEGUN
     try:
         found = json.loads(path.read_text("utf-8"))
-        beginning = Beginning(
+        beginning = ForecastPlan(
             config=load_config(folder / PLAN),
             records=found["records"],
-            schedule=Schedule(sizes=tuple(found["sizes"]), repeats=found["repeats"]),
+            schedule=ForecastSchedule(sizes=tuple(found["sizes"]), repeats=found["repeats"]),
             orders=tuple(tuple(names) for names in found["orders"]),
             looked_at=tuple(found["looked_at"]),
             poll_seconds=found["poll_seconds"],
@@ -192,11 +192,11 @@ def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: P
     known = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
     before = set(beginning.orders[0]) | {str(name) for name in beginning.records["splits"]["parts"]["val"]}
     if known != before:
-        came = f"{counted(len(known ^ before), 'other case')}, such as {min(known ^ before)}"
-        mend = "Restore the data, or choose another --out."
-        raise BadRun("the labelled images that the forecast began with", came, mend, dataset.root)
+        got = f"{pluralise(len(known ^ before), 'other case')}, such as {min(known ^ before)}"
+        hint = "Restore the data, or choose another --out."
+        raise BadRun("the labelled images that the forecast began with", got, hint, dataset.root)
     torch.set_num_threads(int(beginning.records["environment"].get("threads", torch.get_num_threads())))
-    progress.tell(f"Going on with the forecast in {folder}.")
+    progress.message(f"Going on with the forecast in {folder}.")
     return beginning
 
 
@@ -206,7 +206,7 @@ def _how_many(left: float, each: float) -> int:
     return max(usual, min(FEWEST_LOOKED_AT, most))
 
 
-def _seconds_beside(schedule: Schedule, each: float, looked_at: int) -> float:
+def _seconds_beside(schedule: ForecastSchedule, each: float, looked_at: int) -> float:
     """Return the seconds of all trainings that are not steps: setting up, reading and scoring."""
     read = sum(trial.masks + looked_at for trial in schedule.trials) * each * READING
     return len(schedule.trials) * (SETTING_UP + looked_at * each) + read
@@ -236,7 +236,7 @@ def _equal(config: Config) -> Config:
     return with_settings(config, values, reasons)
 
 
-def write(folder: Path, beginning: Beginning) -> None:
+def write(folder: Path, beginning: ForecastPlan) -> None:
     """Write down what is fixed, the plan first."""
     save_config(folder / PLAN, beginning.config)
     found = {
@@ -249,7 +249,7 @@ def write(folder: Path, beginning: Beginning) -> None:
         "records": beginning.records,
         "paced": beginning.paced,
     }
-    commit_json(folder / BEGUN, found)
+    atomic_write_json(folder / BEGUN, found)
 
 
 def seed_of(config: Config, number: int) -> Config:

@@ -13,7 +13,7 @@ from pixelwise.workflow.evaluation.mask_scores import CaseResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Headline:
+class PrimaryMetric:
     """Mean AP, the mean over images, for objects; else the mean Dice over all pixels of all images.
 
     `classes` are those of the masks, `first` the first one in the mean.
@@ -38,9 +38,9 @@ class Headline:
         return mean_of(class_scores(matrix).dice[self.first :])
 
 
-def headline_of(labelling: Labelling) -> Headline:
+def primary_metric_of(labelling: Labelling) -> PrimaryMetric:
     """Return the score of a task with masks."""
     if labelling.task == "instance":
-        return Headline(name="mean_ap", classes=2, first=1)
+        return PrimaryMetric(name="mean_ap", classes=2, first=1)
     first = int(has_background(labelling.task, labelling.classes))
-    return Headline(name="mean_dice", classes=len(labelling.classes), first=first)
+    return PrimaryMetric(name="mean_dice", classes=len(labelling.classes), first=first)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.active_learning.candidates import Ranking
-from pixelwise.active_learning.messages import judge, say_doubts, say_forecast
-from pixelwise.metrics.learning_curve import LEVEL, Between, Outlook, Trials
-from pixelwise.text import counted
+from pixelwise.active_learning.messages import describe_doubts, describe_forecast, judge
+from pixelwise.metrics.learning_curve import LEVEL, Between, Projection, SubsetScores
+from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
 NAMED = 5  # images that are told by name
@@ -42,8 +42,8 @@ class Forecast:
     data: str
     score: str
     steps: int
-    trials: Trials
-    outlook: Outlook
+    trials: SubsetScores
+    outlook: Projection
     more: tuple[int, ...]
     ranking: Ranking
 
@@ -55,26 +55,26 @@ class Forecast:
     @property
     def doubts(self) -> list[str]:
         """Reasons why the curve says little; none where it can be taken as it stands."""
-        return say_doubts(self.outlook, self.trials.sizes, self.images, self.more, self.steps)
+        return describe_doubts(self.outlook, self.trials.sizes, self.images, self.more, self.steps)
 
     def sentences(self) -> list[str]:
         """Say what the curve says, and how far it can be trusted."""
-        told = [say_forecast(self.outlook, more, self.score) for more in self.more]
-        return [*told, f"That says little: {'; '.join(self.doubts)}."] if self.doubts else told
+        messages = [describe_forecast(self.outlook, more, self.score) for more in self.more]
+        return [*messages, f"That says little: {'; '.join(self.doubts)}."] if self.doubts else messages
 
-    def say_next(self) -> str:
+    def describe_next(self) -> str:
         """Name the images to label next."""
         best = [candidate.image.name for candidate in self.ranking.candidates]
         if not best:
             return "No unlabelled image to choose from: give a folder of them with --unlabelled."
         rest = f" (all {len(best)} in {self.folder / 'label_next.csv'})" if len(best) > NAMED else ""
         unseen = self.ranking.found - len(best) - len(self.ranking.failed)
-        left = f" {counted(unseen, 'other was', 'others were')} not looked at, for want of time." if unseen else ""
+        left = f" {pluralise(unseen, 'other was', 'others were')} not looked at, for want of time." if unseen else ""
         return f"Label next: {', '.join(best[:NAMED])}{rest}.{left}"
 
     def to_text(self) -> str:
         """Return the last lines for people."""
-        return "\n".join([*self.sentences(), self.say_next()])
+        return "\n".join([*self.sentences(), self.describe_next()])
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; what is not known is None."""

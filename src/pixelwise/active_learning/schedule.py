@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pixelwise.datasets.subsets import part_sizes
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 LEAST_CASES = 4  # labelled training images: fewer make no two parts
 LEAST_SECONDS = 10.0  # of a training
@@ -19,7 +19,7 @@ SETTING_UP, WRITING = 2.0, 5.0  # seconds of a training before its first step an
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class SubsetTraining:
     """One training: on how many labelled images, and which time it is (from 1)."""
 
     masks: int
@@ -32,23 +32,23 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class ForecastSchedule:
     """Trainings on parts of these sizes, `repeats` on each."""
 
     sizes: tuple[int, ...]
     repeats: int
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[SubsetTraining, ...]:
         """All trainings: each size once, then each again."""
-        return tuple(Trial(masks=n, repeat=time) for time in range(1, self.repeats + 1) for n in self.sizes)
+        return tuple(SubsetTraining(masks=n, repeat=time) for time in range(1, self.repeats + 1) for n in self.sizes)
 
-    def voters(self, made: Sequence[Trial]) -> list[Trial]:
+    def committee(self, made: Sequence[SubsetTraining]) -> list[SubsetTraining]:
         """Return the trainings whose networks are asked about unlabelled images: those on the two largest parts."""
         return [trial for trial in made if trial.masks in self.sizes[-2:]]
 
 
-def choose_schedule(cases: int, seconds: float | None, root: Path) -> Schedule:
+def choose_schedule(cases: int, seconds: float | None, root: Path) -> ForecastSchedule:
     """Return the richest schedule whose trainings still last long enough.
 
     Parameters
@@ -68,10 +68,10 @@ def choose_schedule(cases: int, seconds: float | None, root: Path) -> Schedule:
         Not even the poorest schedule has the time.
     """
     if cases < LEAST_CASES:
-        mend = "Label some more: a curve needs trainings on parts of them."
-        raise BadDataset(f"at least {LEAST_CASES} labelled images to learn from", counted(cases, "image"), mend, root)
+        hint = "Label some more: a curve needs trainings on parts of them."
+        raise BadDataset(f"at least {LEAST_CASES} labelled images to learn from", pluralise(cases, "image"), hint, root)
     known = part_sizes(cases)
-    schedules = [Schedule(sizes=_some(known, sizes), repeats=repeats) for sizes, repeats in RICH]
+    schedules = [ForecastSchedule(sizes=_some(known, sizes), repeats=repeats) for sizes, repeats in RICH]
     if seconds is None:
         return schedules[1]
     for least in (LONG, SHORT):
@@ -83,7 +83,7 @@ def choose_schedule(cases: int, seconds: float | None, root: Path) -> Schedule:
     return poorest
 
 
-def check_share(seconds: float, schedule: Schedule) -> None:
+def check_share(seconds: float, schedule: ForecastSchedule) -> None:
     """Refuse trainings that would be too short to learn anything.
 
     Raises
@@ -92,8 +92,8 @@ def check_share(seconds: float, schedule: Schedule) -> None:
         They are.
     """
     if seconds < LEAST_SECONDS:
-        came = f"{max(0.0, seconds):.0f} s for each of {counted(len(schedule.trials), 'training')}"
-        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each training", came, "Give more time.")
+        got = f"{max(0.0, seconds):.0f} s for each of {pluralise(len(schedule.trials), 'training')}"
+        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each training", got, "Give more time.")
 
 
 def _some(sizes: tuple[int, ...], count: int) -> tuple[int, ...]:

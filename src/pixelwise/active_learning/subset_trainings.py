@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.active_learning.plan import Beginning, seed_of
-from pixelwise.active_learning.primary_score import headline_of
-from pixelwise.active_learning.schedule import Trial
-from pixelwise.atomic_write import commit_json
+from pixelwise.active_learning.plan import ForecastPlan, seed_of
+from pixelwise.active_learning.primary_score import primary_metric_of
+from pixelwise.active_learning.schedule import SubsetTraining
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.subsets import learn_from
 from pixelwise.errors import BadRun
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.metrics.learning_curve import Trials
+from pixelwise.metrics.learning_curve import SubsetScores
 from pixelwise.progress import Advance, Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.masks import count_masks
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.signals import say_where
+from pixelwise.workflow.fit.signals import describe_where
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import words
 
@@ -56,13 +56,13 @@ class PartTrainings:
     """
 
     folder: Path
-    beginning: Beginning
+    beginning: ForecastPlan
     dataset: Dataset
     device: str
     progress: Progress
     deadline: float | None
 
-    def go(self) -> tuple[Trials, list[Trial]]:
+    def go(self) -> tuple[SubsetScores, list[SubsetTraining]]:
         """Train and score what is left, and return what was counted in all trainings, and which these are.
 
         Raises
@@ -74,9 +74,9 @@ class PartTrainings:
         BadRun
             The record of a finished training is damaged.
         """
-        trials, headline = self.beginning.schedule.trials, headline_of(self.dataset.labelling)
+        trials, headline = self.beginning.schedule.trials, primary_metric_of(self.dataset.labelling)
         rows: list[np.ndarray] = []
-        made: list[Trial] = []
+        made: list[SubsetTraining] = []
         seconds: list[float] = []
         for number, trial in enumerate(trials, 1):
             path = self.run_of(trial).folder / COUNTED
@@ -90,28 +90,28 @@ class PartTrainings:
             made.append(trial)
             rows.append(self._read(path))
             score = headline.score(rows[-1].sum(0))
-            told = "none" if score is None else f"{score:.3f}"
-            images = counted(trial.masks, "image")
+            messages = "none" if score is None else f"{score:.3f}"
+            images = pluralise(trial.masks, "image")
             which = f"Training {number} of {len(trials)}, on {images}{', is done' * done}"
-            self.progress.tell(f"{which}: {words(headline.name)} {told}.")
+            self.progress.message(f"{which}: {words(headline.name)} {messages}.")
         if left := len(trials) - len(made):
             why = "a step takes more time here than was measured beforehand"
-            out = counted(left, "training is", "trainings are")
-            self.progress.tell(f"{out} left out: {why}. The same command goes on with what is left.")
+            out = pluralise(left, "training is", "trainings are")
+            self.progress.message(f"{out} left out: {why}. The same command goes on with what is left.")
         masks = np.array([trial.masks for trial in made], np.int64)
-        return Trials(masks=masks, rows=np.stack(rows), statistic=headline.score), made
+        return SubsetScores(masks=masks, rows=np.stack(rows), statistic=headline.score), made
 
-    def _too_late(self, made: Sequence[Trial], seconds: Sequence[float]) -> bool:
+    def _too_late(self, made: Sequence[SubsetTraining], seconds: Sequence[float]) -> bool:
         """Tell whether another training would miss the deadline; each size once, and one twice, are made anyway."""
         if self.deadline is None or not seconds or len(made) <= len(self.beginning.schedule.sizes):
             return False
         return time.monotonic() + sum(seconds) / len(seconds) > self.deadline
 
-    def run_of(self, trial: Trial) -> Run:
+    def run_of(self, trial: SubsetTraining) -> Run:
         """Return the run of a training; it may not have begun."""
         return Run(self.folder / "trainings" / trial.name)
 
-    def make(self, trial: Trial) -> None:
+    def make(self, trial: SubsetTraining) -> None:
         """Train on a part, or go on with it; then count on the validation images, and write what was counted.
 
         Raises
@@ -122,10 +122,10 @@ class PartTrainings:
         trials = self.beginning.schedule.trials
         number = trials.index(trial) + 1
         which = f"training {number} of {len(trials)}"
-        with say_where("all trainings", which, "the same command", self.folder):
+        with describe_where("all trainings", which, "the same command", self.folder):
             self._train(trial, number, BarsAlone(self.progress, which))
 
-    def _train(self, trial: Trial, number: int, quiet: Progress) -> None:
+    def _train(self, trial: SubsetTraining, number: int, quiet: Progress) -> None:
         run, started, beginning = self.run_of(trial), time.monotonic(), self.beginning
         part = learn_from(self.dataset, beginning.orders[trial.repeat - 1][: trial.masks], beginning.looked_at)
         if not run.summary_path.is_file():
@@ -135,9 +135,9 @@ class PartTrainings:
         model = load_model_for_prediction(run.folder, device=self.device)
         pages = beginning.config.data.pages
         results = count_masks(model, self.dataset, part.part("val"), pages=pages, progress=quiet)
-        headline = headline_of(self.dataset.labelling)
+        headline = primary_metric_of(self.dataset.labelling)
         found = {"images": [result.name for result in results], "rows": [headline.row(result) for result in results]}
-        commit_json(run.folder / COUNTED, found)
+        atomic_write_json(run.folder / COUNTED, found)
 
     def _records(self, part: Dataset) -> dict[str, Any]:
         """Return the JSON records of the run of a training."""
@@ -155,9 +155,9 @@ class PartTrainings:
             found = json.loads(path.read_text("utf-8"))
             rows = np.array(found["rows"], np.float64)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            mend = "Remove the folder of this training: it is then trained again."
-            raise BadRun("what was counted in a training", str(error), mend, path) from error
+            hint = "Remove the folder of this training: it is then trained again."
+            raise BadRun("what was counted in a training", str(error), hint, path) from error
         if rows.ndim != 2 or sorted(found.get("images", ())) != sorted(self.beginning.looked_at):
-            mend = "Remove the folder of this training: it is then trained again."
-            raise BadRun("what was counted on the validation images", "other images", mend, path)
+            hint = "Remove the folder of this training: it is then trained again."
+            raise BadRun("what was counted on the validation images", "other images", hint, path)
         return rows

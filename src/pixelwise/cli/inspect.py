@@ -77,8 +77,8 @@ def inspect(
     from pixelwise.workflow.inspect import inspect as verb
 
     if listing == (target is not None):
-        came = "both" if listing else "neither"
-        raise BadOption("a data folder, a run folder or a network, or --list", came, "Write for example: unet2015.")
+        got = "both" if listing else "neither"
+        raise BadOption("a data folder, a run folder or a network, or --list", got, "Write for example: unet2015.")
     options, question = data_options(locals()), _question(pixel, class_name, stage)
     found = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=question, out=out)
     show(found.to_json(), as_json, found.to_text())
@@ -88,13 +88,13 @@ def inspect(
 
 def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
     """Return the Question of `inspect --image`, with the pixel as two numbers."""
-    from pixelwise.workflow.inspection.image import Question
+    from pixelwise.workflow.inspection.image import AttributionRequest
 
     place = [word.strip() for word in pixel.split(",")] if pixel is not None else []
     if pixel is not None and not (len(place) == 2 and all(word.isdecimal() for word in place)):
         raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
     where = (int(place[0]), int(place[1])) if place else None
-    return Question(class_name=class_name, pixel=where, stage=stage)
+    return AttributionRequest(class_name=class_name, pixel=where, stage=stage)
 
 
 def cache(

@@ -12,30 +12,30 @@ from pixelwise.datasets.mask_values import coded_values, name_of
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Case, DataOptions, Labelling, Part
-from pixelwise.datasets.scan import Survey
+from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splits import choose_validation, join
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division:
+class SplitAssignment:
     """Cases in the order of the pairs."""
 
     cases: tuple[Case, ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
     problems: tuple[Problem, ...]
     made: bool
 
 
-def divide(
+def assign_splits(
     pairs: Sequence[Pair],
-    surveys: Sequence[Survey],
+    surveys: Sequence[ImageScan],
     copies: Copies,
     labelling: Labelling,
     options: DataOptions,
     seed: int,
     root: Path,
-) -> Division:
+) -> SplitAssignment:
     """Give each pair its part.
 
     Parameters
@@ -51,12 +51,12 @@ def divide(
     root : Path
         The data folder, for the names of files.
     """
-    told: list[str] = []
+    messages: list[str] = []
     problems: list[Problem] = []
     parts: list[Part] = [pair.part or "train" for pair in pairs]
     trains = [index for index, part in enumerate(parts) if part == "train"]
-    own = own_groups([pair.name for pair in pairs], options, told)
-    groups = join_families(own, copies, trains, told)
+    own = own_groups([pair.name for pair in pairs], options, messages)
+    groups = join_families(own, copies, trains, messages)
     made = "val" not in parts and bool(trains)
     if not trains:
         given = ", ".join(sorted(set(parts)))
@@ -69,7 +69,7 @@ def divide(
         for index, validates in zip(trains, chosen, strict=True):
             parts[index] = "val" if validates else "train"
         text = f"{sum(chosen)} of {len(trains)} training images validate, drawn with seed {seed} (--val-share)."
-        told.append(f"No validation part was given: {text}")
+        messages.append(f"No validation part was given: {text}")
         if not any(chosen):
             text = f"all {len(trains)} training images are one group"
             problems.append(Problem(file=".", kind="groups too large", text=text))
@@ -79,10 +79,10 @@ def divide(
         Case(name=pair.name, image=pair.image, mask=pair.mask, part=part, group=group, shows=_shows(seen, labelling))
         for pair, seen, part, group in zip(pairs, surveys, parts, groups, strict=True)
     )
-    return Division(cases=cases, told=tuple(told), problems=tuple(problems), made=made)
+    return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
 
 
-def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], told: list[str]) -> list[str]:
+def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], messages: list[str]) -> list[str]:
     """Join the groups of the user over families of copies, so that copies stay in one split.
 
     Near copies alone never keep a set from being split: where they would make one group of all training images, the
@@ -92,7 +92,7 @@ def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], tol
     if len(trains) > 1 and len({groups[index] for index in trains}) == 1:
         apart = _joined(own, copies.equal)
         if len({apart[index] for index in trains}) > 1:
-            told.append(
+            messages.append(
                 "All training images are nearly equal to one another: only equal ones are kept in one split, and the "
                 "validation score may be too good. --group-by says which images belong together."
             )
@@ -100,7 +100,9 @@ def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], tol
     return groups
 
 
-def part_problems(cases: Sequence[Case], surveys: Sequence[Survey], labelling: Labelling, root: Path) -> list[Problem]:
+def part_problems(
+    cases: Sequence[Case], surveys: Sequence[ImageScan], labelling: Labelling, root: Path
+) -> list[Problem]:
     """Report classes that are missing in training, and parts where nothing is marked."""
     shown: dict[str, Counter[Hashable]] = {part: Counter() for part in ("train", "val", "test")}
     for case, seen in zip(cases, surveys, strict=True):
@@ -131,7 +133,7 @@ def part_problems(cases: Sequence[Case], surveys: Sequence[Survey], labelling: L
     return problems
 
 
-def _shows(seen: Survey, labelling: Labelling) -> frozenset[Hashable]:
+def _shows(seen: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
     """Return the values that a mask holds; for instances, whether it holds an object."""
     if seen.mask is None:
         return frozenset()
@@ -141,7 +143,7 @@ def _shows(seen: Survey, labelling: Labelling) -> frozenset[Hashable]:
     return frozenset(values)
 
 
-def own_groups(names: Sequence[str], options: DataOptions, told: list[str]) -> list[str]:
+def own_groups(names: Sequence[str], options: DataOptions, messages: list[str]) -> list[str]:
     """Name the group of each case: what --group-by finds in its name, else the case itself."""
     own = list(names)
     if options.group_by is None:
@@ -150,8 +152,8 @@ def own_groups(names: Sequence[str], options: DataOptions, told: list[str]) -> l
     finds = [pattern.search(Path(name).name) for name in own]
     missed = sum(find is None for find in finds)
     own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
-    alone = counted(missed, "name that did not match stands", "names that did not match stand")
-    told.append(f"--group-by found {counted(len(set(own)), 'group')}; {alone} alone.")
+    alone = pluralise(missed, "name that did not match stands", "names that did not match stand")
+    messages.append(f"--group-by found {pluralise(len(set(own)), 'group')}; {alone} alone.")
     return own
 
 

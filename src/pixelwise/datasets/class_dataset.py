@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixelwise.datasets.assign_splits import join_families, own_groups
-from pixelwise.datasets.class_folders import ClassFolders, Photo
-from pixelwise.datasets.duplicates import Copies, NearPair, Subject, find_copies, find_near
+from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
+from pixelwise.datasets.duplicates import Copies, DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling, Part
-from pixelwise.datasets.scan import Survey, agree_on_channels, survey_photo
+from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.datasets.splits import choose_balanced
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 COMPARED = 20_000  # images up to which near copies are looked for: the work grows with the square
 
@@ -33,9 +33,9 @@ def examine_classes(
         No image at all can be read, or nothing usable is left without files that have problems.
     """
     progress = progress or Progress()
-    photos, told, problems = folders.photos, list(folders.told), list(folders.problems)
+    photos, messages, problems = folders.photos, list(folders.messages), list(folders.problems)
     tasks = [(photo.path, options.pages) for photo in photos]
-    surveys = list(progress.track(parallel_map(survey_photo, tasks), "Looking at images", len(tasks)))
+    surveys = list(progress.track(parallel_map(scan_image, tasks), "Looking at images", len(tasks)))
     files = [files_of(root, photo.path)[0] for photo in photos]
     if not any(seen.digest for seen in surveys):
         raise BadDataset(
@@ -43,7 +43,9 @@ def examine_classes(
         )
     near: list[NearPair] = []
     if len(photos) > COMPARED:
-        told.append(f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are.")
+        messages.append(
+            f"Nearly equal images are looked for among at most {COMPARED:,} images; here equal ones alone are."
+        )
     else:
         near = find_near(files, surveys, upright=True)
     classes = _order(folders.classes, options, problems)
@@ -55,12 +57,12 @@ def examine_classes(
         problems,
         options,
     )
-    return replace(dataset, told=(*told, *dataset.told))
+    return replace(dataset, messages=(*messages, *dataset.messages))
 
 
 def _assemble(
     root: Path,
-    items: Sequence[tuple[Photo, Survey]],
+    items: Sequence[tuple[LabelledImage, ImageScan]],
     named: Sequence[str],
     near: Sequence[NearPair],
     options: DataOptions,
@@ -69,7 +71,7 @@ def _assemble(
     """Make a data set of photos that were looked at, with the problems they have."""
     photos, surveys = [photo for photo, _ in items], [seen for _, seen in items]
     files = [files_of(root, photo.path)[0] for photo in photos]
-    told: list[str] = []
+    messages: list[str] = []
     problems = [
         Problem(file=name, kind=fault.kind, text=fault.text)
         for name, seen in zip(files, surveys, strict=True)
@@ -79,16 +81,16 @@ def _assemble(
     classes = tuple(name for name in named if name in there)
     if len(classes) < 2 <= len(named):
         problems.append(Problem(file=".", kind="one class folder only", text=f"images of {classes[0]} alone"))
-    channels = agree_on_channels(files, surveys, problems, told)
-    _join_depths(surveys, problems, told)
+    channels = agree_on_channels(files, surveys, problems, messages)
+    _join_depths(surveys, problems, messages)
     subjects = [
-        Subject(photo.name, file, photo.part or "train", photo.label, seen)
+        DuplicateCandidate(photo.name, file, photo.part or "train", photo.label, seen)
         for (photo, seen), file in zip(items, files, strict=True)
     ]
     copies = find_copies(subjects, near, options, conflict="image in two classes")
     problems += copies.problems
-    told += copies.told
-    parts, groups, made = _divide(photos, classes, copies, options, seed, problems, told)
+    messages += copies.messages
+    parts, groups, made = _divide(photos, classes, copies, options, seed, problems, messages)
     problems += _missing(root, photos, parts, classes)
     shared = Counter(groups)
     cases = [
@@ -109,7 +111,7 @@ def _assemble(
         cases=tuple(cases[index] for index in order),
         labelling=Labelling(task="classification", classes=classes, values=(), colours=()),
         channels=channels,
-        told=tuple(told),
+        messages=tuple(messages),
         problems=tuple(problems),
         split_made=made,
     )
@@ -126,28 +128,28 @@ def _order(found: tuple[str, ...], options: DataOptions, problems: list[Problem]
     return options.classes
 
 
-def _join_depths(surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> None:
+def _join_depths(surveys: Sequence[ImageScan], problems: list[Problem], messages: list[str]) -> None:
     """Take images of 8 and of 16 bits together: `photos.on_eight_bits` brings them to one scale."""
     deep = sum(seen.dtype == "uint16" for seen in surveys)
     if {seen.dtype for seen in surveys if seen.dtype} == {"uint8", "uint16"}:
         problems[:] = [problem for problem in problems if problem.kind != "mixed depths"]
-        images = counted(deep, "image has", "images have")
-        told.append(f"{images} 16 bits, the others 8: what has more is brought to the scale of 8.")
+        images = pluralise(deep, "image has", "images have")
+        messages.append(f"{images} 16 bits, the others 8: what has more is brought to the scale of 8.")
 
 
 def _divide(
-    photos: Sequence[Photo],
+    photos: Sequence[LabelledImage],
     classes: Sequence[str],
     copies: Copies,
     options: DataOptions,
     seed: int,
     problems: list[Problem],
-    told: list[str],
+    messages: list[str],
 ) -> tuple[list[Part], list[str], bool]:
     """Give each photo its part and group; draw a validation part where none is given."""
     parts: list[Part] = [photo.part or "train" for photo in photos]
     trains = [index for index, part in enumerate(parts) if part == "train"]
-    groups = join_families(own_groups([photo.name for photo in photos], options, told), copies, trains, told)
+    groups = join_families(own_groups([photo.name for photo in photos], options, messages), copies, trains, messages)
     if not trains:
         problems.append(Problem(file=".", kind="no training images", text=f"only {', '.join(sorted(set(parts)))}"))
     if "val" in parts or not trains:
@@ -156,7 +158,7 @@ def _divide(
     chosen = choose_balanced([groups[index] for index in trains], labels, options.val_share, seed)
     for index, validates in zip(trains, chosen, strict=True):
         parts[index] = "val" if validates else "train"
-    told.append(
+    messages.append(
         f"No validation part was given: {sum(chosen)} of {len(trains)} training images validate, the same share of "
         f"each class, drawn with seed {seed} (--val-share)."
     )
@@ -165,7 +167,9 @@ def _divide(
     return parts, groups, True
 
 
-def _missing(root: Path, photos: Sequence[Photo], parts: Sequence[Part], classes: Sequence[str]) -> list[Problem]:
+def _missing(
+    root: Path, photos: Sequence[LabelledImage], parts: Sequence[Part], classes: Sequence[str]
+) -> list[Problem]:
     """Report classes that one part shows and another does not."""
     shown: dict[Part, set[str]] = defaultdict(set)
     for photo, part in zip(photos, parts, strict=True):

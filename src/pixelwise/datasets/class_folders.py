@@ -17,11 +17,11 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions, Part
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import probe
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photo:
+class LabelledImage:
     """An image with the class and the part that its folders say (part None when they say none)."""
 
     name: str
@@ -34,9 +34,9 @@ class Photo:
 class ClassFolders:
     """What the folders say: photos in natural order, classes in natural order, sentences and problems."""
 
-    photos: tuple[Photo, ...]
+    photos: tuple[LabelledImage, ...]
     classes: tuple[str, ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
@@ -77,18 +77,20 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
     if certain and not classes:
         return None
     # in the user's order, where it names the same classes; else the problem is told later
-    told = [_say(found, options.classes if set(options.classes) == set(classes) else classes, certain)]
+    messages = [_say(found, options.classes if set(options.classes) == set(classes) else classes, certain)]
     if top != root:
-        told.append(f"The class folders lie in {printable(top.relative_to(root))}.")
+        messages.append(f"The class folders lie in {printable(top.relative_to(root))}.")
     problems = [
         Problem(file=printable(path.relative_to(root)), kind="empty class folder", text="no file at all")
         for path in found.empty
     ]
     if len(classes) < 2:
         problems.append(Problem(file=".", kind="one class folder only", text=f"only {printable(classes[0])}"))
-    told += _tell_loose(root, found, problems)
-    told += [f"{printable(name)} holds no pictures and was left aside." for name in found.aside]
-    return ClassFolders(photos=_photos(found), classes=tuple(classes), told=tuple(told), problems=tuple(problems))
+    messages += _tell_loose(root, found, problems)
+    messages += [f"{printable(name)} holds no pictures and was left aside." for name in found.aside]
+    return ClassFolders(
+        photos=_photos(found), classes=tuple(classes), messages=tuple(messages), problems=tuple(problems)
+    )
 
 
 def _unwrap(root: Path) -> Path:
@@ -167,34 +169,34 @@ def _say(found: _Found, classes: Sequence[str], certain: bool) -> str:
     how = "as you said" if certain else "no masks were found"
     return (
         f"A folder per class, {how}: whole images are told apart, task classification (--task). "
-        f"{counted(len(classes), 'class')}: {shown}."
+        f"{pluralise(len(classes), 'class')}: {shown}."
     )
 
 
 def _tell_loose(root: Path, found: _Found, problems: list[Problem]) -> list[str]:
     """Report pictures outside of class folders; unsorted test images are for prediction."""
-    told: list[str] = []
+    messages: list[str] = []
     for part, paths in found.loose.items():
         if not paths:
             continue
         if part == "test":
-            images = counted(len(paths), "image")
-            told.append(f"test has {images} outside of classes: left aside (use predict on them).")
+            images = pluralise(len(paths), "image")
+            messages.append(f"test has {images} outside of classes: left aside (use predict on them).")
             continue
-        text = f"{counted(len(paths), 'image')} outside of the class folders"
+        text = f"{pluralise(len(paths), 'image')} outside of the class folders"
         files = tuple(printable(path.relative_to(root)) for path in paths)
         problems.append(Problem(file=files[0], kind="image outside a class", text=text, files=files))
-    return told
+    return messages
 
 
-def _photos(found: _Found) -> tuple[Photo, ...]:
-    photos: list[Photo] = []
+def _photos(found: _Found) -> tuple[LabelledImage, ...]:
+    photos: list[LabelledImage] = []
     for (part, label), paths in found.files.items():
         stems = Counter(path.stem for path in paths)
         for path in paths:
             short = path.stem if stems[path.stem] == 1 else _below(path, label)
             name = "/".join([*((part,) if part else ()), label, short])
-            photos.append(Photo(name=name, path=path, label=label, part=part))
+            photos.append(LabelledImage(name=name, path=path, label=label, part=part))
     photos.sort(key=lambda photo: (("train", "val", "test").index(photo.part or "train"), natural(photo.name)))
     return tuple(photos)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from pixelwise.datasets.class_table import Entry
 from pixelwise.datasets.mask_checks import smoothed, unexpected
-from pixelwise.datasets.mask_values import MOST_GUESSED, Table, name_of
+from pixelwise.datasets.mask_values import MOST_GUESSED, MaskValueTable, name_of
 from pixelwise.datasets.records import Colour, Labelling, Task
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 MOST_CLASSES = 254  # 255 is "ignore" in every class map inside
 # Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can tell apart
@@ -17,7 +17,7 @@ COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def list_classes(table: Table, task: Task, entries: Sequence[Entry], ignore: int | None) -> Labelling:
+def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ignore: int | None) -> Labelling:
     """List the classes, background first, and check every mask against them."""
     known = {entry.value: entry for entry in entries if entry.value is not None and entry.value != ignore}
     values = sorted(known) if known else [value for value in table.values if value != ignore]
@@ -41,7 +41,7 @@ def list_classes(table: Table, task: Task, entries: Sequence[Entry], ignore: int
 
 
 def _checked_values(
-    table: Table, task: Task, values: list[int], known: dict[int, Entry], ignore: int | None
+    table: MaskValueTable, task: Task, values: list[int], known: dict[int, Entry], ignore: int | None
 ) -> list[int]:
     """Report masks with values that no class has; return the values of the classes."""
     if table.coloured and not known and task != "binary":
@@ -62,16 +62,18 @@ def _checked_values(
     return values
 
 
-def _with_background(table: Table, values: list[int], known: dict[int, Entry], ignore: int | None) -> list[int]:
+def _with_background(
+    table: MaskValueTable, values: list[int], known: dict[int, Entry], ignore: int | None
+) -> list[int]:
     """Add 0 as the background when masks hold it, the description is silent on it and names no other."""
     named = any(entry.name.casefold() == "background" for entry in known.values())
     if 0 not in table.values or 0 in values or ignore == 0 or named:
         return values
-    table.told.append(f"{'Black' if table.coloured else '0'} is not described: taken as background.")
+    table.messages.append(f"{'Black' if table.coloured else '0'} is not described: taken as background.")
     return [0, *values]
 
 
-def _plain_values(table: Table, task: Task, values: list[int]) -> list[int]:
+def _plain_values(table: MaskValueTable, task: Task, values: list[int]) -> list[int]:
     """Without a description: in a binary set the two values that most pixels hold are the classes."""
     if task != "binary" or len(values) <= 2:
         return values
@@ -84,14 +86,14 @@ def _plain_values(table: Table, task: Task, values: list[int]) -> list[int]:
     return sorted(value for value, _ in total.most_common(2))
 
 
-def _report(table: Table, name: str, strange: dict[int, int], expected: int) -> None:
+def _report(table: MaskValueTable, name: str, strange: dict[int, int], expected: int) -> None:
     """Say which values of a mask are unknown, and the cause where it can be seen."""
     mask = table.masks[name]
     most = sorted(strange, key=lambda value: -strange[value])[:8]
     listed = ", ".join(f"{name_of(value, table.coloured)} ({strange[value]} px)" for value in most)
     more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
     if mask.lossy:
-        text = f"{counted(len(mask.values), 'value')}, {expected} expected, in a lossy format"
+        text = f"{pluralise(len(mask.values), 'value')}, {expected} expected, in a lossy format"
         table.fault("lossy mask", text, name)
     elif table.coloured:
         table.fault("unknown colours", listed + more, name)
@@ -102,7 +104,7 @@ def _report(table: Table, name: str, strange: dict[int, int], expected: int) -> 
         table.fault(kind, f"unexpected values {listed}{more}", name)
 
 
-def _foreground_last(table: Table, values: list[int]) -> list[int]:
+def _foreground_last(table: MaskValueTable, values: list[int]) -> list[int]:
     """Put the foreground of a binary mask second."""
     given = table.options.foreground if table.options.foreground is not None else table.legend.foreground
     if given is not None and given in values:
@@ -111,11 +113,11 @@ def _foreground_last(table: Table, values: list[int]) -> list[int]:
         shown = " and ".join(map(str, values))
         table.fault("unknown values", f"--foreground {given}, but the masks hold {shown}")
     shown = name_of(values[1], table.coloured)
-    table.told.append(f"{shown} is taken as the foreground (--foreground).")
+    table.messages.append(f"{shown} is taken as the foreground (--foreground).")
     return values
 
 
-def _names(table: Table, task: Task, values: list[int], known: dict[int, Entry]) -> tuple[str, ...]:
+def _names(table: MaskValueTable, task: Task, values: list[int], known: dict[int, Entry]) -> tuple[str, ...]:
     """Name the classes: as the user says, else the description, else by value."""
     given = table.options.classes
     if len(given) == len(values):
@@ -124,16 +126,18 @@ def _names(table: Table, task: Task, values: list[int], known: dict[int, Entry])
         return ("background", *given)
     if given:
         shown = ", ".join(name_of(value, table.coloured) for value in values[:20])
-        table.fault("names do not fit", f"{counted(len(given), 'name')} for {counted(len(values), 'value')} ({shown})")
+        table.fault(
+            "names do not fit", f"{pluralise(len(given), 'name')} for {pluralise(len(values), 'value')} ({shown})"
+        )
     if known:
         return tuple(known[v].name if v in known else "background" for v in values)
     if task == "binary":
         return ("background", "foreground")
-    table.told.append("The classes have no names: they are named by their values (--classes).")
+    table.messages.append("The classes have no names: they are named by their values (--classes).")
     return tuple("background" if value == 0 else f"class_{name_of(value, table.coloured)}" for value in values)
 
 
-def _colours(table: Table, values: list[int], known: dict[int, Entry]) -> tuple[Colour, ...]:
+def _colours(table: MaskValueTable, values: list[int], known: dict[int, Entry]) -> tuple[Colour, ...]:
     """Colour the classes: as described, else by the masks' own palette, else by a fixed one."""
     if table.coloured:
         return tuple((value >> 16, value >> 8 & 255, value & 255) for value in values)

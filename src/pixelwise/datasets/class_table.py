@@ -29,7 +29,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Legend:
+class ClassTable:
     """All that descriptions in the folder say."""
 
     entries: tuple[Entry, ...] = ()
@@ -46,7 +46,7 @@ class Legend:
         return bool(self.entries) and all(entry.colour is not None for entry in self.entries)
 
 
-def read_legend(root: Path) -> Legend:
+def read_class_table(root: Path) -> ClassTable:
     """Read the descriptions that lie in `root`; a file that cannot be read is a problem, not an error."""
     problems: list[Problem] = []
     by_name = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_file()}
@@ -60,7 +60,7 @@ def read_legend(root: Path) -> Legend:
     if ignore_value is None:
         named = [e for e in entries if e.name.casefold() in NAMES_OF_IGNORE and e.value is not None]
         ignore_value, ignore_source = (named[0].value, source) if len(named) == 1 else (None, "")
-    return Legend(
+    return ClassTable(
         entries=entries,
         source=source,
         task=task if task in ("binary", "multiclass", "instance") else None,

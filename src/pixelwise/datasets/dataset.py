@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.datasets.assign_splits import divide, part_problems
+from pixelwise.datasets.assign_splits import assign_splits, part_problems
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
-from pixelwise.datasets.class_table import Legend, read_legend
-from pixelwise.datasets.duplicates import NearPair, Subject, find_copies, find_near
+from pixelwise.datasets.class_table import ClassTable, read_class_table
+from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.folder_layout import Pair, check_folder, is_picture, read_layout
 from pixelwise.datasets.folder_names import natural
 from pixelwise.datasets.mask_checks import find_exchanged
@@ -23,7 +23,7 @@ from pixelwise.datasets.mask_values import name_of
 from pixelwise.datasets.problem_report import error_of, files_of, refuse
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling
-from pixelwise.datasets.scan import Survey, agree_on_channels, pack, survey
+from pixelwise.datasets.scan import ImageScan, agree_on_channels, pack, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset, BadImage
 from pixelwise.io.read import SUFFIXES, Image, read_image, read_mask
@@ -32,7 +32,7 @@ from pixelwise.io.zarr import is_zarr
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 __all__ = [
     "KINDS",
@@ -93,16 +93,16 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
     layout = read_layout(root, options)
     if not layout.pairs:
         alone = all(problem.kind == "missing mask" for problem in layout.problems)
-        pictures = counted(len(layout.problems), "picture") if layout.problems else "pictures"
+        pictures = pluralise(len(layout.problems), "picture") if layout.problems else "pictures"
         nothing = Problem(file=".", kind="no images", text=f"{pictures}, but no masks")
         raise error_of(root, [nothing] if alone else layout.problems)
     tasks = [(pair, options.pages) for pair in layout.pairs]
-    surveys = list(progress.track(parallel_map(survey, tasks), "Looking at images and masks", len(tasks)))
+    surveys = list(progress.track(parallel_map(scan_pair, tasks), "Looking at images and masks", len(tasks)))
     pairs = list(zip(layout.pairs, surveys, strict=True))
     if all(seen.mask is None or _is_its_image(seen) for seen in surveys):
         raise error_of(root, [*layout.problems, *_faults(root, pairs)])
     near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], surveys)
-    legend = read_legend(root)
+    legend = read_class_table(root)
     dataset = assemble_without_bad(
         root,
         pairs,
@@ -111,13 +111,13 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
         [*layout.problems, *legend.problems],
         options,
     )
-    return replace(dataset, told=(*layout.told, *dataset.told))
+    return replace(dataset, messages=(*layout.messages, *dataset.messages))
 
 
 def _assemble(
     root: Path,
-    items: Sequence[tuple[Pair, Survey]],
-    legend: Legend,
+    items: Sequence[tuple[Pair, ImageScan]],
+    legend: ClassTable,
     near: Sequence[NearPair],
     options: DataOptions,
     seed: int,
@@ -125,46 +125,46 @@ def _assemble(
     """Make a data set of pairs that were looked at, with the problems they have."""
     pairs, surveys = [pair for pair, _ in items], [seen for _, seen in items]
     files = [files_of(root, pair.image)[0] for pair in pairs]
-    problems, told = _faults(root, items), list[str]()
+    problems, messages = _faults(root, items), list[str]()
     masks = {files_of(root, pair.mask)[0]: seen.mask for pair, seen in items if seen.mask and not _is_its_image(seen)}
     if not masks:
         raise error_of(root, problems)
     meaning = read_meaning(masks, legend, options)
     problems += meaning.problems
-    told += meaning.told
-    channels = agree_on_channels(files, surveys, problems, told)
+    messages += meaning.messages
+    channels = agree_on_channels(files, surveys, problems, messages)
     subjects = [
-        Subject(pair.name, file, pair.part or "train", seen.mask.digest if seen.mask else "", seen)
+        DuplicateCandidate(pair.name, file, pair.part or "train", seen.mask.digest if seen.mask else "", seen)
         for (pair, seen), file in zip(items, files, strict=True)
     ]
     copies = find_copies(subjects, near, options, conflict="conflicting masks")
-    told += copies.told
+    messages += copies.messages
     problems += copies.problems
-    division = divide(pairs, surveys, copies, meaning.labelling, options, seed, root)
-    told += division.told
+    division = assign_splits(pairs, surveys, copies, meaning.labelling, options, seed, root)
+    messages += division.messages
     problems += division.problems
     problems += part_problems(division.cases, surveys, meaning.labelling, root)
     warned = sum(bool(seen.notes) for seen in surveys)
     if warned:
         first = next(note for seen in surveys for note in seen.notes)
-        told.append(f"{counted(warned, 'image was', 'images were')} read with a note, such as: {first}")
+        messages.append(f"{pluralise(warned, 'image was', 'images were')} read with a note, such as: {first}")
     order = sorted(range(len(surveys)), key=lambda i: ("train", "val", "test").index(division.cases[i].part))
     return Dataset(
         root=root,
         cases=tuple(division.cases[index] for index in order),
         labelling=meaning.labelling,
         channels=channels,
-        told=tuple(told),
+        messages=tuple(messages),
         problems=tuple(problems),
         split_made=division.made,
     )
 
 
-def _is_its_image(seen: Survey) -> bool:
+def _is_its_image(seen: ImageScan) -> bool:
     return any(fault.kind == "mask is the image" for fault in seen.faults)
 
 
-def _faults(root: Path, items: Sequence[tuple[Pair, Survey]]) -> list[Problem]:
+def _faults(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[Problem]:
     """Return what is wrong with each pair by itself, and which masks look exchanged."""
     files = [files_of(root, pair.image)[0] for pair, _ in items]
     exchanged = find_exchanged([(seen.size, seen.mask_size) for _, seen in items])
@@ -227,11 +227,11 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
     """
     image = read_image(path, pages=pages)
     if image.pixels.shape[0] == 1 and channels == 3:
-        told = (*image.warnings, REPEATED)
-        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=told)
+        messages = (*image.warnings, REPEATED)
+        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)
     if image.pixels.shape[0] != channels:
         names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-        wanted = names.get(channels, counted(channels, "channel"))
+        wanted = names.get(channels, pluralise(channels, "channel"))
         raise BadImage(wanted, f"{image.pixels.shape[0]}", "Convert it as the training images were.", path)
     return image
 

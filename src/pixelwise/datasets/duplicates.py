@@ -13,10 +13,10 @@ import numpy as np
 
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions
-from pixelwise.datasets.scan import SKETCH, Survey
+from pixelwise.datasets.scan import SKETCH, ImageScan
 from pixelwise.datasets.similarity import near_pairs
 from pixelwise.datasets.splits import join
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 REENCODED = 0.998  # correlation of upright sketches from which on two images are one picture, saved again
 _NAMED = 5  # pairs of files named; the rest is counted
@@ -24,14 +24,14 @@ _SPLITS = ("train", "val", "test")
 _ANSWERS = {"conflicting masks": "masks", "image in two classes": "classes"}  # by kind of problem
 
 
-class Subject(NamedTuple):
+class DuplicateCandidate(NamedTuple):
     """An image that may be a copy: its case, its file, its split, and its answer ("" where it is unknown)."""
 
     name: str
     file: str
     part: str
     answer: str
-    survey: Survey
+    survey: ImageScan
 
 
 class NearPair(NamedTuple):
@@ -53,16 +53,16 @@ class Copies:
     problems : tuple of Problem
         Equal images in two given splits (fatal); copies whose answers differ, copies in one split, and near copies in
         two given splits (not fatal).
-    told : tuple of str
+    messages : tuple of str
     """
 
     family: tuple[int, ...]
     equal: tuple[int, ...]
     problems: tuple[Problem, ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
-def find_near(files: Sequence[str], surveys: Sequence[Survey], *, upright: bool = False) -> list[NearPair]:
+def find_near(files: Sequence[str], surveys: Sequence[ImageScan], *, upright: bool = False) -> list[NearPair]:
     """Return the pairs of nearly equal images; with `upright` turned ones do not count."""
     if not surveys:
         return []
@@ -79,13 +79,13 @@ def find_near(files: Sequence[str], surveys: Sequence[Survey], *, upright: bool 
 
 
 def find_copies(
-    subjects: Sequence[Subject], near: Sequence[NearPair], options: DataOptions, *, conflict: str
+    subjects: Sequence[DuplicateCandidate], near: Sequence[NearPair], options: DataOptions, *, conflict: str
 ) -> Copies:
     """Find equal and near-equal images among the subjects.
 
     Parameters
     ----------
-    subjects : sequence of Subject
+    subjects : sequence of DuplicateCandidate
     near : sequence of NearPair
         Pairs with a file that is no subject are passed over: it was left out.
     options : DataOptions
@@ -102,16 +102,16 @@ def find_copies(
     differing = _differing(subjects, join(len(subjects), [*equal, *same]))
     conflicts = [_conflict(group, options, conflict) for group in differing]
     across = _near_across(subjects, loose)
-    told = [*_tell_related(subjects, family), *_tell_across(across), *_tell_differing(differing, options, conflict)]
+    messages = [*_tell_related(subjects, family), *_tell_across(across), *_tell_differing(differing, options, conflict)]
     return Copies(
         family=tuple(family),
         equal=tuple(join(len(subjects), equal)),
         problems=(*conflicts, *_exact(subjects, equal, options), *across),
-        told=tuple(told),
+        messages=tuple(messages),
     )
 
 
-def _equal(subjects: Sequence[Subject]) -> list[tuple[int, int]]:
+def _equal(subjects: Sequence[DuplicateCandidate]) -> list[tuple[int, int]]:
     """Link images of the same pixels with the first of them."""
     first: dict[str, int] = {}
     found = [(first.setdefault(s.survey.digest, i), i) for i, s in enumerate(subjects) if s.survey.digest]
@@ -126,13 +126,13 @@ def _families(family: Sequence[int]) -> list[list[int]]:
     return [indices for indices in members.values() if len(indices) > 1]
 
 
-def _differing(subjects: Sequence[Subject], family: Sequence[int]) -> list[list[Subject]]:
+def _differing(subjects: Sequence[DuplicateCandidate], family: Sequence[int]) -> list[list[DuplicateCandidate]]:
     """Return the groups of copies whose answers differ."""
     groups = [[subjects[index] for index in indices] for indices in _families(family)]
     return [group for group in groups if len({subject.answer for subject in group if subject.answer}) > 1]
 
 
-def _conflict(group: Sequence[Subject], options: DataOptions, kind: str) -> Problem:
+def _conflict(group: Sequence[DuplicateCandidate], options: DataOptions, kind: str) -> Problem:
     """Return the problem of copies whose answers differ, with the files that `--conflicts` leaves out."""
     gone = {"keep": (), "drop": group, "first": group[1:]}[options.conflicts]
     text = f"the same image as {_others(group)}, but their {_ANSWERS[kind]} differ"
@@ -140,7 +140,9 @@ def _conflict(group: Sequence[Subject], options: DataOptions, kind: str) -> Prob
     return Problem(file=group[0].name, kind=kind, text=text, fatal=False, files=files)
 
 
-def _exact(subjects: Sequence[Subject], equal: Sequence[tuple[int, int]], options: DataOptions) -> list[Problem]:
+def _exact(
+    subjects: Sequence[DuplicateCandidate], equal: Sequence[tuple[int, int]], options: DataOptions
+) -> list[Problem]:
     """Report equal images: in two splits, or twice in one with the same answer."""
     problems: list[Problem] = []
     for indices in _families(join(len(subjects), equal)):
@@ -160,11 +162,11 @@ def _exact(subjects: Sequence[Subject], equal: Sequence[tuple[int, int]], option
     return problems
 
 
-def _others(group: Sequence[Subject]) -> str:
+def _others(group: Sequence[DuplicateCandidate]) -> str:
     return ", ".join(subject.name for subject in group[1:4]) + (" and more" if len(group) > 4 else "")
 
 
-def _near_across(subjects: Sequence[Subject], near: Sequence[tuple[int, int]]) -> list[Problem]:
+def _near_across(subjects: Sequence[DuplicateCandidate], near: Sequence[tuple[int, int]]) -> list[Problem]:
     """Warn once for each pairing of given splits, however many pairs there are."""
     across: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one, other in ((subjects[i], subjects[j]) for i, j in near):
@@ -174,19 +176,19 @@ def _near_across(subjects: Sequence[Subject], near: Sequence[tuple[int, int]]) -
         Problem(
             file=f"{one} and {other}",
             kind="near duplicate across parts",
-            text=f"{counted(len(named), 'pair')} of nearly equal images: {_listed(named)}",
+            text=f"{pluralise(len(named), 'pair')} of nearly equal images: {_listed(named)}",
             fatal=False,
         )
         for (one, other), named in across.items()
     ]
 
 
-def _tell_related(subjects: Sequence[Subject], family: Sequence[int]) -> list[str]:
+def _tell_related(subjects: Sequence[DuplicateCandidate], family: Sequence[int]) -> list[str]:
     """Say which images are copies, where their splits are drawn."""
     related = _families(family)
     if not related or len({subject.part for subject in subjects}) > 1:
         return []
-    images = counted(sum(map(len, related)), "image is", "images are")
+    images = pluralise(sum(map(len, related)), "image is", "images are")
     named = [" ~ ".join(subjects[index].name for index in group[:3]) for group in related]
     return [f"{images} equal or nearly equal to another ({_listed(named)}); copies stay in one split."]
 
@@ -195,11 +197,11 @@ def _tell_across(problems: Sequence[Problem]) -> list[str]:
     return [f"{p.file} share {p.text}. Scores may be too good." for p in problems]
 
 
-def _tell_differing(groups: Sequence[Sequence[Subject]], options: DataOptions, kind: str) -> list[str]:
+def _tell_differing(groups: Sequence[Sequence[DuplicateCandidate]], options: DataOptions, kind: str) -> list[str]:
     """Say which copies are kept although their answers differ; those that are left out are told of as such."""
     if not groups or options.conflicts != "keep":
         return []
-    images = counted(len(groups), "image has", "images have")
+    images = pluralise(len(groups), "image has", "images have")
     named = [" ~ ".join(subject.name for subject in group[:3]) for group in groups]
     return [
         f"{images} copies whose {_ANSWERS[kind]} differ ({_listed(named)}): all are kept. --conflicts drop leaves all "

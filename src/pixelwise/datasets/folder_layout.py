@@ -18,7 +18,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions, Part
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.read import SUFFIXES
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 Place = tuple[str, ...]
 ROLES: tuple[Role, Role] = ("image", "mask")
@@ -39,7 +39,7 @@ class Layout:
     """What the names in a folder say."""
 
     pairs: tuple[Pair, ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
@@ -58,7 +58,7 @@ class _Folder:
 
 @dataclass
 class _Notes:
-    told: list[str] = field(default_factory=list[str])
+    messages: list[str] = field(default_factory=list[str])
     problems: list[Problem] = field(default_factory=list[Problem])
 
 
@@ -71,8 +71,8 @@ def check_folder(root: Path) -> None:
         raise BadDataset("a folder of images and masks", "nothing at this place", "Check the path.", root)
     if root.is_file():
         archive = root.suffix.casefold() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-        came, mend = ("an archive", "Unpack it first.") if archive else ("a file", "Give its folder.")
-        raise BadDataset("a folder of images and masks", came, mend, root)
+        got, hint = ("an archive", "Unpack it first.") if archive else ("a file", "Give its folder.")
+        raise BadDataset("a folder of images and masks", got, hint, root)
 
 
 def read_layout(root: Path, options: DataOptions) -> Layout:
@@ -93,26 +93,26 @@ def read_layout(root: Path, options: DataOptions) -> Layout:
     folders, files = _scan(root)
     if not folders:
         expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
-        raise BadDataset(expected, f"none among {counted(files, 'file')}", "Check the path.", root)
+        raise BadDataset(expected, f"none among {pluralise(files, 'file')}", "Check the path.", root)
     notes = _Notes()
     _check_named(root, folders, options)
     for folder in folders:
         _read_way(folder, options)
     for folder in (f for f in folders if f.aside):
-        notes.told.append(f"{printable('/'.join(folder.way))} was left aside, as another folder was named.")
+        notes.messages.append(f"{printable('/'.join(folder.way))} was left aside, as another folder was named.")
     folders = [folder for folder in folders if not folder.aside]
     _settle(folders, notes)
     pairs: list[Pair] = []
     for (part, place), images, masks in _places(root, folders, options, notes):
         found = pair_place(root, images, masks, options)
-        notes.told += found.told
+        notes.messages += found.messages
         notes.problems += found.problems
         prefix = ((part,) if part else ()) + place
         pairs += [
             Pair(name="/".join((*prefix, name)), image=image, mask=mask, part=part) for name, image, mask in found.pairs
         ]
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.part or "train"), natural(pair.name)))
-    return Layout(pairs=tuple(pairs), told=tuple(dict.fromkeys(notes.told)), problems=tuple(notes.problems))
+    return Layout(pairs=tuple(pairs), messages=tuple(dict.fromkeys(notes.messages)), problems=tuple(notes.problems))
 
 
 def _scan(root: Path) -> tuple[list[_Folder], int]:
@@ -205,10 +205,10 @@ def _settle(folders: list[_Folder], notes: _Notes) -> None:
                 )
         else:
             folder.role = "mask"
-            notes.told.append(f"Masks are taken from {printable('/'.join(folder.way))} (--masks).")
+            notes.messages.append(f"Masks are taken from {printable('/'.join(folder.way))} (--masks).")
     for name, count in aside.items():
-        name, files = printable(name), counted(count, "file")
-        notes.told.append(f"{name} also looks like masks ({files}); it was left aside (--masks {name}).")
+        name, files = printable(name), pluralise(count, "file")
+        notes.messages.append(f"{name} also looks like masks ({files}); it was left aside (--masks {name}).")
     folders[:] = [folder for folder in folders if not (folder.extra and folder.role is None)]
     _settle_plain(folders, notes)
 
@@ -228,7 +228,7 @@ def _settle_plain(folders: list[_Folder], notes: _Notes) -> None:
             continue
         folder.place = next(o.place for o in others if o.role is not None and _siblings(folder, o))
         named = printable("/".join(folder.way) or "this folder")
-        notes.told.append(f"{named} is taken as {folder.role}s (--{folder.role}s).")
+        notes.messages.append(f"{named} is taken as {folder.role}s (--{folder.role}s).")
 
 
 def _siblings(folder: _Folder, other: _Folder) -> bool:
@@ -262,12 +262,12 @@ def _places(
         images = [] if mixed else images
         for folder in (*mixed, *(f for f in group if f.role is None)):
             beside = part_by_suffix(folder.files, options)
-            notes.told += [f"{printable('/'.join(folder.way) or root.name)}: {text}" for text in beside.told]
+            notes.messages += [f"{printable('/'.join(folder.way) or root.name)}: {text}" for text in beside.messages]
             images += beside.images
             masks += beside.masks
         if part == "test" and images and not masks and part not in parts_with_masks:
-            unmasked = counted(len(images), "image")
-            notes.told.append(f"test has {unmasked} without masks: left aside (use predict on them).")
+            unmasked = pluralise(len(images), "image")
+            notes.messages.append(f"test has {unmasked} without masks: left aside (use predict on them).")
             continue
         yield (part, place), images, masks
 
@@ -291,11 +291,11 @@ def _twins(folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
         masks.role, images.role = "mask", "image"
         masks.place = images.place = tuple(name for name in masks.place if name != masks.way[-1])
         names = printable("/".join(images.way)), printable("/".join(masks.way))
-        notes.told.append(f"{names[0]} is taken as images and {names[1]} as masks (--images, --masks).")
+        notes.messages.append(f"{names[0]} is taken as images and {names[1]} as masks (--images, --masks).")
     return list(folders)
 
 
-def find_unmasked(root: Path, options: DataOptions) -> list[Path]:
+def find_unlabelled(root: Path, options: DataOptions) -> list[Path]:
     """List the images of a data set that the door leaves aside because they have no mask, in natural order.
 
     Nothing is decoded. Images of a test part without any mask are not among them: they are there to be predicted.

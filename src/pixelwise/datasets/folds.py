@@ -7,7 +7,7 @@ from pixelwise.datasets.mask_values import name_of
 from pixelwise.datasets.records import Case, Dataset
 from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 LEAST, MOST = 2, 20  # folds
 
@@ -17,10 +17,10 @@ class Folds:
     """Names of the cases that each fold leaves out, and what is to be told of it."""
 
     left_out: tuple[tuple[str, ...], ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
-def deal(dataset: Dataset, folds: int, seed: int) -> Folds:
+def assign_folds(dataset: Dataset, folds: int, seed: int) -> Folds:
     """Deal the labelled cases of the training and the validation part out to folds; a test part stays apart.
 
     Groups and copies stay together, as in the split that `assign_splits` draws.
@@ -34,32 +34,32 @@ def deal(dataset: Dataset, folds: int, seed: int) -> Folds:
     """
     if not LEAST <= folds <= MOST:
         raise BadOption(f"--folds from {LEAST} to {MOST}", f"{folds}", "5 is usual.")
-    cases = [case for case in joined(dataset).part("train") if case.labelled]
+    cases = [case for case in merge_train_val(dataset).part("train") if case.labelled]
     groups = [case.group or case.name for case in cases]
     if len(set(groups)) < folds:
-        found = counted(len(set(groups)), "group")
-        came = f"{found} in {counted(len(cases), 'image')}" if len(set(groups)) < len(cases) else found
-        raise BadDataset(f"at least {folds} groups of images for {folds} folds", came, "Lower --folds.", dataset.root)
+        found = pluralise(len(set(groups)), "group")
+        got = f"{found} in {pluralise(len(cases), 'image')}" if len(set(groups)) < len(cases) else found
+        raise BadDataset(f"at least {folds} groups of images for {folds} folds", got, "Lower --folds.", dataset.root)
     chosen = choose_folds(groups, [case.shows for case in cases], folds, seed)
     left_out = tuple(
         tuple(case.name for case, fold in zip(cases, chosen, strict=True) if fold == number) for number in range(folds)
     )
     sizes = ", ".join(str(len(names)) for names in left_out)
-    told = [f"Dealt {counted(len(cases), 'labelled image')} out to {folds} folds of {sizes}, with seed {seed}."]
+    messages = [f"Dealt {pluralise(len(cases), 'labelled image')} out to {folds} folds of {sizes}, with seed {seed}."]
     if not dataset.split_made and dataset.part("val"):
-        told.append(f"The validation part ({counted(len(dataset.part('val')), 'image')}) is among them.")
+        messages.append(f"The validation part ({pluralise(len(dataset.part('val')), 'image')}) is among them.")
     if dataset.part("test"):
-        told.append(f"The test part ({counted(len(dataset.part('test')), 'image')}) stays apart.")
-    return Folds(left_out=left_out, told=(*told, *_alone(dataset, left_out)))
+        messages.append(f"The test part ({pluralise(len(dataset.part('test')), 'image')}) stays apart.")
+    return Folds(left_out=left_out, messages=(*messages, *_alone(dataset, left_out)))
 
 
-def joined(dataset: Dataset) -> Dataset:
+def merge_train_val(dataset: Dataset) -> Dataset:
     """Return the data set with its validation part among the training part."""
     cases = [replace(case, part="train") if case.part == "val" else case for case in dataset.cases]
     return _with(dataset, cases)
 
 
-def leave_out(dataset: Dataset, names: Sequence[str]) -> Dataset:
+def fold_split(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """Return the data set of a fold: cases of these names validate, all others but the test part train."""
     out = frozenset(names)
     cases = [
@@ -79,10 +79,12 @@ def _alone(dataset: Dataset, left_out: Sequence[Sequence[str]]) -> list[str]:
     labelling = dataset.labelling
     values = labelling.values or tuple(range(len(labelling.classes)))
     shows = {case.name: case.shows for case in dataset.cases}
-    told: list[str] = []
+    messages: list[str] = []
     for value, name in zip(values, labelling.classes, strict=False):
         where = [n for n, names in enumerate(left_out, 1) if any(value in shows[case] for case in names)]
         if len(where) == 1:
             words = name if not labelling.values else f"{name} ({name_of(value, labelling.coded_by_colour)})"
-            told.append(f"Only fold {where[0]} shows the class {words}: the network it is left out of never sees it.")
-    return told
+            messages.append(
+                f"Only fold {where[0]} shows the class {words}: the network it is left out of never sees it."
+            )
+    return messages

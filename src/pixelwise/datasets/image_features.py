@@ -8,7 +8,7 @@ SCALES = 4  # each half as fine as the one before
 SIDE = 1024  # pixels: larger images are thinned out
 
 
-def appearance(
+def image_features(
     pixels: Num[np.ndarray, "channels height width"], ranges: tuple[tuple[float, float], ...]
 ) -> Float64[np.ndarray, " numbers"]:
     """Describe an image.

@@ -9,27 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pixelwise.datasets.class_list import COLOURS, MOST_CLASSES, list_classes
-from pixelwise.datasets.class_table import Entry, Legend
+from pixelwise.datasets.class_table import ClassTable, Entry
 from pixelwise.datasets.mask_checks import smoothed, unexpected
-from pixelwise.datasets.mask_values import MOST_GUESSED, Table, coded_values, name_of, packed
+from pixelwise.datasets.mask_values import MOST_GUESSED, MaskValueTable, coded_values, name_of, packed
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions, Labelling, Task
 from pixelwise.datasets.scan import Values
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 _CONNECTED = 0.8  # share of values that are one area, from which on they are objects
 
 
 @dataclass(frozen=True, kw_only=True)
-class Understood:
+class MaskInterpretation:
     """A labelling, with what was guessed and what does not fit."""
 
     labelling: Labelling
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
-def read_meaning(masks: dict[str, Values], legend: Legend, options: DataOptions) -> Understood:
+def read_meaning(masks: dict[str, Values], legend: ClassTable, options: DataOptions) -> MaskInterpretation:
     """Find the task and the classes.
 
     Parameters
@@ -46,13 +46,13 @@ def read_meaning(masks: dict[str, Values], legend: Legend, options: DataOptions)
     masks = {name: mask for name, mask in masks.items() if name not in strays}
     coloured = len(in_colour) > len(strays)
     counts = {name: coded_values(mask, coloured) for name, mask in masks.items()}
-    table = Table(masks, counts, coloured, legend, options)
+    table = MaskValueTable(masks, counts, coloured, legend, options)
     for name in strays:
         table.fault("mixed mask kinds", "colours, where most masks hold numbers", name)
     ignore = _ignore_value(table)
     if coloured and not legend.has_colours and _colours_are_classes(table):
         entries: tuple[Entry, ...] = ()
-        table.told.append(f"Each of the {len(table.values)} colours is taken as a class, as you said (--task).")
+        table.messages.append(f"Each of the {len(table.values)} colours is taken as a class, as you said (--task).")
     elif coloured and not legend.has_colours:
         colours = ", ".join(name_of(value, True) for value in table.values[:12])
         more = f" and {len(table.values) - 12} more" if len(table.values) > 12 else ""
@@ -62,15 +62,15 @@ def read_meaning(masks: dict[str, Values], legend: Legend, options: DataOptions)
         entries = _usable_entries(table)
     task = _task(table, entries, ignore)
     labelling = _instances(table, ignore) if task == "instance" else list_classes(table, task, entries, ignore)
-    return Understood(labelling=labelling, told=tuple(table.told), problems=tuple(table.problems))
+    return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
 
 
-def _colours_are_classes(table: Table) -> bool:
+def _colours_are_classes(table: MaskValueTable) -> bool:
     """Say whether the user wants every colour as a class, and there are few enough for that."""
     return table.options.task in ("binary", "multiclass") and len(table.values) <= MOST_GUESSED
 
 
-def _ignore_value(table: Table) -> int | None:
+def _ignore_value(table: MaskValueTable) -> int | None:
     """Return the file value to leave out: the user's, else the data's."""
     given, legend = table.options.ignore_index, table.legend
     if given is not None:
@@ -78,17 +78,17 @@ def _ignore_value(table: Table) -> int | None:
     value = legend.ignore_value
     if value is None:
         if 255 in table.values and 3 <= len(table.values) <= MOST_GUESSED and max(table.values[:-1]) < 128:
-            table.told.append("255 is taken as a class; if it means unknown, say --ignore-index 255.")
+            table.messages.append("255 is taken as a class; if it means unknown, say --ignore-index 255.")
         return None
     entry = next((entry for entry in legend.entries if entry.value == value), None)
-    table.told.append(f"Pixels of value {value} are ignored ({legend.ignore_source}; --ignore-index).")
+    table.messages.append(f"Pixels of value {value} are ignored ({legend.ignore_source}; --ignore-index).")
     if table.coloured:
         colour = entry.colour if entry is not None else None
         return None if colour is None else packed(colour)
     return value
 
 
-def _usable_entries(table: Table) -> tuple[Entry, ...]:
+def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:
     """Give every entry of the description the file value it stands for."""
     entries, values = table.legend.entries, table.values
     if table.coloured:
@@ -109,39 +109,41 @@ def _usable_entries(table: Table) -> tuple[Entry, ...]:
     return tuple(Entry(name=e.name, value=v, colour=e.colour) for e, v in zip(entries, numbers, strict=True))
 
 
-def _task(table: Table, entries: Sequence[Entry], ignore: int | None) -> Task:
+def _task(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -> Task:
     if table.options.task != "auto":
         return table.options.task
     if table.legend.task is not None:
-        table.told.append(f"Task {table.legend.task} (dataset.json; --task).")
+        table.messages.append(f"Task {table.legend.task} (dataset.json; --task).")
         return table.legend.task
     values = [value for value in table.values if value != ignore]
     known = {entry.value for entry in entries}
     if entries and (known >= set(values) or table.coloured):
-        told: Task = "binary" if len(known - {ignore}) <= 2 else "multiclass"
-        table.told.append(f"{len(known - {ignore})} classes ({table.legend.source}): task {told} (--task, --classes).")
-        return told
+        messages: Task = "binary" if len(known - {ignore}) <= 2 else "multiclass"
+        table.messages.append(
+            f"{len(known - {ignore})} classes ({table.legend.source}): task {messages} (--task, --classes)."
+        )
+        return messages
     if table.options.classes and len(table.options.classes) in (len(values), len(values) - 1):
         return "binary" if len(values) <= 2 else "multiclass"
     if len(values) <= 2 or _is_smoothed(table):
         shown = " and ".join(name_of(value, table.coloured) for value in values[:2])
-        table.told.append(f"The masks hold {shown}: task binary (--task).")
+        table.messages.append(f"The masks hold {shown}: task binary (--task).")
         return "binary"
-    text = f"The masks hold {counted(len(values), 'value')}"
+    text = f"The masks hold {pluralise(len(values), 'value')}"
     if not table.coloured and _are_objects(table, ignore):
-        table.told.append(f"{text}, one per connected object: taken as objects, task instance (--task).")
+        table.messages.append(f"{text}, one per connected object: taken as objects, task instance (--task).")
         return "instance"
-    table.told.append(f"{text}, shared between files: taken as classes, task multiclass (--task).")
+    table.messages.append(f"{text}, shared between files: taken as classes, task multiclass (--task).")
     return "multiclass"
 
 
-def _is_smoothed(table: Table) -> bool:
+def _is_smoothed(table: MaskValueTable) -> bool:
     """Say whether most masks are two values with smoothed or smeared ones between, as `class_list` then reports."""
     several = [mask for mask in table.masks.values() if len(mask.values) > 2]
     return bool(several) and 2 * sum(mask.lossy or smoothed(mask) for mask in several) > len(several)
 
 
-def _are_objects(table: Table, ignore: int | None) -> bool:
+def _are_objects(table: MaskValueTable, ignore: int | None) -> bool:
     """Decide by geometry and numbering; see the module's first lines."""
     connected = total = 0
     runs: list[bool] = []
@@ -163,11 +165,11 @@ def _are_objects(table: Table, ignore: int | None) -> bool:
     return numbered and len(set(largest)) > 1 and max(largest) >= 3
 
 
-def _instances(table: Table, ignore: int | None) -> Labelling:
+def _instances(table: MaskValueTable, ignore: int | None) -> Labelling:
     names = table.options.classes or tuple(entry.name for entry in table.legend.entries)
     if len(names) not in (1, 2):
         if table.options.classes:
-            table.fault("names do not fit", f"{counted(len(names), 'name')} for background and object")
+            table.fault("names do not fit", f"{pluralise(len(names), 'name')} for background and object")
         names = ("object",)
     classes = ("background", names[0]) if len(names) == 1 else (names[0], names[1])
     if not any(value not in (0, ignore) for value in table.values):

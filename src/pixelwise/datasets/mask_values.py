@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pixelwise.datasets.class_table import Legend
+from pixelwise.datasets.class_table import ClassTable
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour, DataOptions
 from pixelwise.datasets.scan import Values
@@ -12,15 +12,15 @@ MOST_GUESSED = 40  # more values shared between files are taken for classes only
 
 
 @dataclass
-class Table:
+class MaskValueTable:
     """Masks by file, in one coding, and everything said about them."""
 
     masks: dict[str, Values]
     counts: dict[str, dict[int, int]]
     coloured: bool
-    legend: Legend
+    legend: ClassTable
     options: DataOptions
-    told: list[str] = field(default_factory=list[str])
+    messages: list[str] = field(default_factory=list[str])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     @property

@@ -12,28 +12,28 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import read_mask
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Pairing:
     """Pairs as (name, image, mask), and what was seen on the way."""
 
     pairs: tuple[tuple[str, Path, Path], ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class SameFolderPairs:
     """Files of one folder, parted into images and masks."""
 
     images: tuple[Path, ...]
     masks: tuple[Path, ...]
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
-def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], options: DataOptions) -> Found:
+def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], options: DataOptions) -> Pairing:
     """Pair by name: the whole name first, then without what says "image" or "mask"."""
     problems: list[Problem] = []
     by_name = _unique(root, images, problems)
@@ -53,18 +53,20 @@ def pair_place(root: Path, images: Sequence[Path], masks: Sequence[Path], option
         else:
             orphans += [masks_by_name[name] for name in names]
     missing = [by_name[name] for name in by_name if name not in chosen]
-    told: list[str] = []
+    messages: list[str] = []
     if options.allow_missing and (missing or orphans):
-        lone = counted(len(missing), "image without mask", "images without mask")
-        told.append(f"Left aside: {lone} and {counted(len(orphans), 'mask without image', 'masks without image')}.")
+        lone = pluralise(len(missing), "image without mask", "images without mask")
+        messages.append(
+            f"Left aside: {lone} and {pluralise(len(orphans), 'mask without image', 'masks without image')}."
+        )
     elif not options.allow_missing:
         problems += [_problem(root, path, "missing mask", "no mask of this name") for path in missing]
         problems += [_problem(root, path, "orphan mask", "no image of this name") for path in orphans]
     pairs = tuple((by_name[name].stem, by_name[name], mask) for name, mask in chosen.items())
-    return Found(pairs=pairs, told=tuple(told), problems=tuple(problems))
+    return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems))
 
 
-def part_by_suffix(files: Sequence[Path], options: DataOptions) -> Beside:
+def part_by_suffix(files: Sequence[Path], options: DataOptions) -> SameFolderPairs:
     """Tell masks from images in one folder: by the user's suffix, the usual suffixes, or the ending."""
     names = {path: pairing_name(path) for path in files}
     known = set(names.values())
@@ -80,20 +82,20 @@ def part_by_suffix(files: Sequence[Path], options: DataOptions) -> Beside:
     return _beside_by_ending(files)
 
 
-def _beside_by_mark(files: Sequence[Path], by_mark: dict[str, list[Path]]) -> Beside:
+def _beside_by_mark(files: Sequence[Path], by_mark: dict[str, list[Path]]) -> SameFolderPairs:
     best = max(by_mark, key=lambda mark: len(by_mark[mark]))
     masks = [path for path in files if _ends(pairing_name(path), best)]
     spare = [path for mark, paths in by_mark.items() if mark != best for path in paths]
     aside = {*masks, *spare}
     images = tuple(path for path in files if path not in aside)
-    told = [f"files ending in {best} are the masks of the images beside them (--masks {best})."]
+    messages = [f"files ending in {best} are the masks of the images beside them (--masks {best})."]
     if spare:
         others = ", ".join(sorted(mark for mark in by_mark if mark != best))
-        told.append(f"files ending in {others} were left aside (--masks).")
-    return Beside(images=images, masks=tuple(masks), told=tuple(told))
+        messages.append(f"files ending in {others} were left aside (--masks).")
+    return SameFolderPairs(images=images, masks=tuple(masks), messages=tuple(messages))
 
 
-def _beside_by_ending(files: Sequence[Path]) -> Beside:
+def _beside_by_ending(files: Sequence[Path]) -> SameFolderPairs:
     """Pair ``a.jpg`` with ``a.png``: pictures in a lossy format with masks in an exact one."""
     names = Counter(pairing_name(path) for path in files)
     endings = Counter(path.suffix.casefold() for path in files)
@@ -103,9 +105,9 @@ def _beside_by_ending(files: Sequence[Path]) -> Beside:
         images = tuple(path for path in files if path.suffix.casefold() in lossy)
         if len({pairing_name(path) for path in images}) == len(images) == len(names):
             masks = tuple(path for path in files if path not in set(images))
-            told = f"files ending in {', '.join(sorted(exact))} are the masks of those beside them (--masks)."
-            return Beside(images=images, masks=masks, told=(told,))
-    return Beside(images=tuple(files), masks=())
+            messages = f"files ending in {', '.join(sorted(exact))} are the masks of those beside them (--masks)."
+            return SameFolderPairs(images=images, masks=masks, messages=(messages,))
+    return SameFolderPairs(images=tuple(files), masks=())
 
 
 def fewer_values(first: Sequence[Path], second: Sequence[Path]) -> bool:

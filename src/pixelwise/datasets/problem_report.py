@@ -7,7 +7,7 @@ from pathlib import Path
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Dataset
 from pixelwise.errors import BadDataset, printable
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 TOGETHER = "images and masks that fit together"
 LISTED = 20  # problems shown in an error
@@ -48,12 +48,12 @@ def error_of(
         Those whose files were left out already, so that the error can say how it came to this.
     """
     gone = len({file for problem in left_out for file in problem.concerned})
-    after = f" after {counted(gone, 'file')} with problems {'was' if gone == 1 else 'were'} left out" if gone else ""
+    after = f" after {pluralise(gone, 'file')} with problems {'was' if gone == 1 else 'were'} left out" if gone else ""
     if len(problems) == 1:
         (problem,) = problems
         where = root / problem.file if problem.file not in ("", ".") else root
         way_out = f" {_SKIP.format('it' if len(problem.concerned) == 1 else 'them')}" if skippable else ""
-        return BadDataset(problem.expected, problem.text + after, problem.mend + way_out, where)
+        return BadDataset(problem.expected, problem.text + after, problem.hint + way_out, where)
     kinds = Counter(problem.kind for problem in problems)
     counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
     lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
@@ -61,8 +61,8 @@ def error_of(
         lines.append(f"\n  and {len(problems) - LISTED} more")
     mends = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
     way_out = f"\nOr: {_SKIP.format('such files')}" if skippable else ""
-    came = f"{len(problems)} problems{after} ({counts}):{''.join(lines)}"
-    return BadDataset(expected, came, f"To mend:{mends}{way_out}", root)
+    got = f"{len(problems)} problems{after} ({counts}):{''.join(lines)}"
+    return BadDataset(expected, got, f"To mend:{mends}{way_out}", root)
 
 
 def ways_out(dataset: Dataset) -> list[str]:

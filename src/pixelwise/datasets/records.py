@@ -159,7 +159,7 @@ class Dataset:
     labelling : Labelling
     channels : int
         3 when any image has colour, else 1, or the common number of channels.
-    told : tuple of str
+    messages : tuple of str
         What was guessed, in plain sentences, each with the flag that changes it.
     problems : tuple of Problem
     split_made : bool
@@ -170,7 +170,7 @@ class Dataset:
     cases: tuple[Case, ...]
     labelling: Labelling
     channels: int
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     split_made: bool = False
 

@@ -22,7 +22,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour
 from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage, probe, read_image, read_mask
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 SKETCH = 32
 MANY = 20  # values beyond which a mask is looked at for being a picture
@@ -30,7 +30,7 @@ _MOST_VALUES = 70_000  # kept per file: more than 16 bits hold
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Issue:
     """A kind of `records.KINDS` with what came."""
 
     kind: str
@@ -65,7 +65,7 @@ class Values:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class ImageScan:
     """What was measured on one pair, or on one image; what could not be read is None and stands among the faults."""
 
     channels: int = 0
@@ -75,14 +75,14 @@ class Survey:
     digest: str = ""
     sketch: bytes = b""
     mask: Values | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def survey(task: tuple[Pair, int | None]) -> Survey:
+def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
     """Measure one pair; `task` is the pair and how many pages of a TIFF are channels."""
     pair, pages = task
-    faults: list[Fault] = []
+    faults: list[Issue] = []
     pixels: np.ndarray | None = None
     mask: MaskImage | None = None
     notes: tuple[str, ...] = ()
@@ -90,15 +90,15 @@ def survey(task: tuple[Pair, int | None]) -> Survey:
         image = read_image(pair.image, pages=pages)
         pixels, notes = image.pixels, image.warnings
     except BadImage as error:
-        faults.append(Fault(kind="unreadable image", text=f"{error.came}; {error.mend}"))
+        faults.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"))
     try:
         mask = read_mask(pair.mask)
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
-        faults.append(Fault(kind=kind, text=f"its mask {pair.mask.name} holds {error.came}"))
+        faults.append(Issue(kind=kind, text=f"its mask {pair.mask.name} holds {error.got}"))
     if pixels is not None and mask is not None:
         faults += _compare(pair, pixels, mask)
-    return Survey(
+    return ImageScan(
         channels=0 if pixels is None else pixels.shape[0],
         dtype="" if pixels is None else str(pixels.dtype),
         size=None if pixels is None else (pixels.shape[1], pixels.shape[2]),
@@ -111,15 +111,15 @@ def survey(task: tuple[Pair, int | None]) -> Survey:
     )
 
 
-def survey_photo(task: tuple[Path, int | None]) -> Survey:
+def scan_image(task: tuple[Path, int | None]) -> ImageScan:
     """Measure one image without a mask; `task` is its path and how many pages of a TIFF are channels."""
     path, pages = task
     try:
         image = read_image(path, pages=pages)
     except BadImage as error:
-        return Survey(faults=(Fault(kind="unreadable image", text=f"{error.came}; {error.mend}"),))
+        return ImageScan(faults=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
     pixels = image.pixels
-    return Survey(
+    return ImageScan(
         channels=pixels.shape[0],
         dtype=str(pixels.dtype),
         size=(pixels.shape[1], pixels.shape[2]),
@@ -129,7 +129,9 @@ def survey_photo(task: tuple[Path, int | None]) -> Survey:
     )
 
 
-def agree_on_channels(files: Sequence[str], surveys: Sequence[Survey], problems: list[Problem], told: list[str]) -> int:
+def agree_on_channels(
+    files: Sequence[str], surveys: Sequence[ImageScan], problems: list[Problem], messages: list[str]
+) -> int:
     """Return the channels that all images get; report images that cannot be given them."""
     counts = Counter(seen.channels for seen in surveys if seen.channels)
     depths = Counter(seen.dtype for seen in surveys if seen.dtype)
@@ -140,11 +142,11 @@ def agree_on_channels(files: Sequence[str], surveys: Sequence[Survey], problems:
         return 1
     usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
     if set(counts) == {1, 3}:
-        told.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
+        messages.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
         return usual
     for name, seen in zip(files, surveys, strict=True):
         if seen.channels not in (0, usual):
-            text = f"{counted(seen.channels, 'channel')} where most have {usual}"
+            text = f"{pluralise(seen.channels, 'channel')} where most have {usual}"
             problems.append(Problem(file=name, kind="mixed channels", text=text))
     return usual
 
@@ -231,14 +233,14 @@ def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.nd
     return np.unique(values, return_counts=True)
 
 
-def _compare(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Fault]:
+def _compare(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue]:
     size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
     if size != size_of_mask:
-        return [Fault(kind="size mismatch", text=_why_sizes_differ(pair, size, size_of_mask))]
+        return [Issue(kind="size mismatch", text=_why_sizes_differ(pair, size, size_of_mask))]
     other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
     same = pixels[0] if other.ndim == 2 else pixels
     if other.shape == same.shape and np.array_equal(other, same) and (other != other.flat[0]).any():
-        return [Fault(kind="mask is the image", text=f"{pair.mask.name} holds the same pixels as the image")]
+        return [Issue(kind="mask is the image", text=f"{pair.mask.name} holds the same pixels as the image")]
     return []
 
 

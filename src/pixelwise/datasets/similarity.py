@@ -85,6 +85,6 @@ def _turned(
     """Return the sketches as they are, then turned and mirrored."""
     count = len(sketches)
     squares = sketches.reshape(count, SKETCH, SKETCH)
-    turns = range(1) if upright else range(4)
-    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in turns]
+    tta = range(1) if upright else range(4)
+    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in tta]
     return [np.ascontiguousarray(t).reshape(count, -1) for t in turned]

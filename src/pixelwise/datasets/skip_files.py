@@ -13,7 +13,7 @@ from pixelwise.datasets.problem_report import error_of
 from pixelwise.datasets.problems import CONFLICTS, STAGES, Problem
 from pixelwise.datasets.records import DataOptions, Dataset
 from pixelwise.errors import BadDataset
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 Item = TypeVar("Item")
 _NAMED = 5  # files named of each kind; the rest is counted
@@ -65,14 +65,14 @@ def assemble_without_bad(
         dataset, items = dataset if len(rest) == len(items) else assemble(rest), rest
     return replace(
         dataset,
-        told=(*say_left_out(left), *dataset.told),
+        messages=(*describe_left_out(left), *dataset.messages),
         problems=(*standing, *left, *dataset.problems),
     )
 
 
-def say_left_out(problems: Sequence[Problem]) -> list[str]:
+def describe_left_out(problems: Sequence[Problem]) -> list[str]:
     """Say how many files were left out, why, and which."""
-    told: list[str] = []
+    messages: list[str] = []
     for conflicts, flag in ((False, "--skip-bad"), (True, "--conflicts")):
         named: dict[str, list[str]] = defaultdict(list)
         for problem in problems:
@@ -81,8 +81,8 @@ def say_left_out(problems: Sequence[Problem]) -> list[str]:
         if named:
             kinds = ", ".join(f"{kind} ({_listed(files)})" for kind, files in named.items())
             count = len({file for files in named.values() for file in files})
-            told.append(f"{counted(count, 'file was', 'files were')} left out ({flag}): {kinds}.")
-    return told
+            messages.append(f"{pluralise(count, 'file was', 'files were')} left out ({flag}): {kinds}.")
+    return messages
 
 
 def _due(standing: Sequence[Problem], found: Sequence[Problem], files: set[str], options: DataOptions) -> list[Problem]:
@@ -105,7 +105,7 @@ def _due(standing: Sequence[Problem], found: Sequence[Problem], files: set[str],
 def _nothing_left(root: Path, problems: Sequence[Problem]) -> BadDataset:
     error = error_of(root, problems)
     expected = f"files that can be used besides those left out; {error.expected}"
-    return BadDataset(expected, error.came, error.mend, error.path)
+    return BadDataset(expected, error.got, error.hint, error.path)
 
 
 def _listed(files: Sequence[str]) -> str:

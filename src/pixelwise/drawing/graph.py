@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.drawing.maps import Map
-from pixelwise.geometry.layer_graph import GLOBAL, Join, Step
+from pixelwise.geometry.layer_graph import GLOBAL, LayerSpec, Merge
 
 LONGEST_RUN = 4  # where more equal layers than these follow each other ...
 PAIR = 2  # ... all runs of more than a pair are drawn as one box
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkipConnection:
     """A kept map that comes in again: the node it comes from, and the gate it passes, if any."""
 
     node: int
@@ -49,8 +49,8 @@ class Node:
     size: int
     level: int
     source: int | None
-    steps: tuple[Step, ...]
-    skips: tuple[Skipped, ...] = ()
+    steps: tuple[LayerSpec, ...]
+    skips: tuple[SkipConnection, ...] = ()
     repeated: int = 1
 
     @property
@@ -59,7 +59,7 @@ class Node:
         return self.kind in GLOBAL
 
     @property
-    def entering(self) -> Step | None:
+    def entering(self) -> LayerSpec | None:
         """The step that changes the size on the way in, or else the first one."""
         return next((step for step in self.steps if step.stride > 1), self.steps[0] if self.steps else None)
 
@@ -87,7 +87,7 @@ def read_nodes(maps: Sequence[Map]) -> list[Node]:
     taken = _inside(groups)
     for index, made in enumerate(maps):
         if index not in taken:
-            kind = made.element.kind if isinstance(made.element, Step) else "input"
+            kind = made.element.kind if isinstance(made.element, LayerSpec) else "input"
             groups.append(_Group(kind, frozenset([index]), made.parents[0] if made.parents else None))
     groups.sort(key=lambda group: group.end)
     nodes = _number(groups, maps)
@@ -107,7 +107,7 @@ def _inside(groups: Iterable[_Group]) -> set[int]:
 
 
 def _is_join(made: Map, how: str) -> bool:
-    return isinstance(made.element, Join) and made.element.how == how
+    return isinstance(made.element, Merge) and made.element.how == how
 
 
 def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
@@ -123,7 +123,7 @@ def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
         skip = made.parents[1]
         signals = {parent for member in inside for parent in maps[member].parents} - inside - {skip}
         end = index
-        while len(users[end]) == 1 and isinstance(maps[users[end][0]].element, Step):
+        while len(users[end]) == 1 and isinstance(maps[users[end][0]].element, LayerSpec):
             end = users[end][0]
             inside.add(end)
         groups.append(_Group("gate", frozenset(inside), max(signals, default=skip), (skip,)))
@@ -168,7 +168,7 @@ def _joints(maps: Sequence[Map], users: Sequence[Sequence[int]], taken: set[int]
             now = maps[now].parents[0]
         element = maps[now].element
         alone = now not in taken and (inside | gates).issuperset(users[now])
-        if isinstance(element, Step) and element.up and alone:
+        if isinstance(element, LayerSpec) and element.up and alone:
             inside.add(now)
             now = maps[now].parents[0]
         done |= inside
@@ -190,16 +190,16 @@ def _number(groups: Sequence[_Group], maps: Sequence[Map]) -> list[Node]:
                 size=made.size,
                 level=strides.index(made.stride),
                 source=None if group.source is None else owner[group.source],
-                steps=tuple(element for element in elements if isinstance(element, Step)),
+                steps=tuple(element for element in elements if isinstance(element, LayerSpec)),
                 skips=tuple(_skipped(owner[skip], groups, owner) for skip in group.skips),
             )
         )
     return nodes
 
 
-def _skipped(place: int, groups: Sequence[_Group], owner: dict[int, int]) -> Skipped:
+def _skipped(place: int, groups: Sequence[_Group], owner: dict[int, int]) -> SkipConnection:
     gate = groups[place]
-    return Skipped(owner[gate.skips[0]], place) if gate.kind == "gate" else Skipped(place)
+    return SkipConnection(owner[gate.skips[0]], place) if gate.kind == "gate" else SkipConnection(place)
 
 
 def _runs(nodes: Sequence[Node]) -> list[list[int]]:
@@ -234,7 +234,7 @@ def _shorten(nodes: Sequence[Node]) -> list[Node]:
     short: list[Node] = []
     for run in runs:
         first, last = nodes[run[0]], nodes[run[-1]]
-        skips = tuple(Skipped(place[s.node], None if s.gate is None else place[s.gate]) for s in last.skips)
+        skips = tuple(SkipConnection(place[s.node], None if s.gate is None else place[s.gate]) for s in last.skips)
         steps = tuple(step for old in run for step in nodes[old].steps)
         source = None if first.source is None else place[first.source]
         short.append(replace(last, source=source, steps=steps, skips=skips, repeated=len(run)))

@@ -6,7 +6,7 @@ The nodes of U-Net++ come out as the triangle of its paper (Zhou et al. 2018, ar
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.drawing.graph import Node, Skipped
+from pixelwise.drawing.graph import Node, SkipConnection
 from pixelwise.drawing.style import (
     COLOURS,
     GREY,
@@ -112,7 +112,7 @@ def _inside(stage: _Stage, nodes: Sequence[Node]) -> list[str]:
     return [node.steps[-1].name.split()[0] if node.steps else "image", str(node.channels)]
 
 
-def _arc_height(skip: Skipped, stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> float:
+def _arc_height(skip: SkipConnection, stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> float:
     """Return how high the arc of a skip rises; 0 where nothing stands between, so that it is straight."""
     source = _stage_of(skip.node, stages)
     level = nodes[stage.nodes[0]].level

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,14 @@ class Map:
     `stride` is pixels of the image per pixel; the first parent is the path's own, the second one was kept.
     """
 
-    element: Step | Join | None
+    element: LayerSpec | Merge | None
     channels: int
     size: int
     stride: int
     parents: tuple[int, ...]
 
 
-def read_maps(trail: Trail, sizes: Sequence[int], size: int) -> list[Map]:
+def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[Map]:
     """Return the image and every map behind it, in the order of computing.
 
     Parameters
@@ -30,18 +30,18 @@ def read_maps(trail: Trail, sizes: Sequence[int], size: int) -> list[Map]:
         What `sizes_along(trail, size)` or `sizes_with_rest(trail, size)` returned.
     size : int
     """
-    first = next(element for element in trail if isinstance(element, Step))
+    first = next(element for element in layer_graph if isinstance(element, LayerSpec))
     maps = [Map(None, first.in_channels, size, 1, ())]
     kept: dict[str, int] = {}
     here = 0
-    for element, side in zip(trail, sizes, strict=True):
-        if isinstance(element, Skip):
+    for element, side in zip(layer_graph, sizes, strict=True):
+        if isinstance(element, Save):
             kept[element.name] = here
             continue
-        if isinstance(element, Take):
+        if isinstance(element, Branch):
             here = kept[element.name]
             continue
-        if isinstance(element, Step):
+        if isinstance(element, LayerSpec):
             maps.append(Map(element, element.channels, side, _stride(element, maps[here].stride), (here,)))
         else:
             other = kept[element.name]
@@ -65,11 +65,11 @@ def peak_values(maps: Sequence[Map], dimensions: int) -> int:
     )
 
 
-def _stride(step: Step, before: int) -> int:
+def _stride(step: LayerSpec, before: int) -> int:
     return max(1, before // step.stride) if step.up else before * step.stride
 
 
-def _joined_channels(join: Join, here: Map, other: Map) -> int:
+def _joined_channels(join: Merge, here: Map, other: Map) -> int:
     if join.how == "concatenated":
         return here.channels + other.channels
     return other.channels if join.how == "multiplied" else here.channels

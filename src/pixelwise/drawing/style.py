@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from pixelwise.drawing.graph import Node
 from pixelwise.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
-from pixelwise.geometry.layer_graph import Step
-from pixelwise.text import counted
+from pixelwise.geometry.layer_graph import LayerSpec
+from pixelwise.text import pluralise
 
 # Okabe & Ito 2008, "Color universal design": eight colours that all eyes can tell apart
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE, BLACK = (
@@ -113,7 +113,7 @@ def note_of(node: Node, dimensions: int) -> str:
     names = [step.name for step in node.steps]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
     size = "" if node.is_vector else f", {' x '.join([str(node.size)] * dimensions)}"
-    return f"{shown}: {counted(node.channels, 'channel')}{size}"
+    return f"{shown}: {pluralise(node.channels, 'channel')}{size}"
 
 
 def size_text(size: int, dimensions: int) -> str:
@@ -143,7 +143,7 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
 def _kernels(node: Node, key: str) -> set[int]:
     if key == "residual":
         return {step.kernel for step in node.steps if step.kind == "convolution"}
-    step: Step | None = node.entering
+    step: LayerSpec | None = node.entering
     return {step.kernel} if step else set()
 
 

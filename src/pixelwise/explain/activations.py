@@ -65,7 +65,7 @@ class Gating:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Activation:
     """A map that a hook heard: the first `channels` of `tensor`, which is part of the graph."""
 
     name: str
@@ -79,7 +79,7 @@ class Heard:
         return tensor[0, : self.channels].detach().numpy().astype(np.float32)
 
 
-class Listener:
+class ActivationRecorder:
     """Collects what goes through the parts of a network.
 
     Attributes
@@ -90,7 +90,7 @@ class Listener:
     """
 
     def __init__(self) -> None:
-        self.maps: list[Heard] = []
+        self.maps: list[Activation] = []
         self.gates: list[Gating] = []
 
     def listen(self, network: Network) -> Iterator[RemovableHandle]:
@@ -112,7 +112,7 @@ class Listener:
         strides: tuple[int, ...] = encoder.strides  # type: ignore[assignment]
         for stride, features in zip(strides, maps, strict=True):
             name = f"encoder {stride.bit_length()}"
-            self.maps.append(Heard(name, "encoder", stride, features, features.shape[1]))
+            self.maps.append(Activation(name, "encoder", stride, features, features.shape[1]))
 
     def _hear_skip(self, name: str, stride: int, up: nn.Module) -> Any:
         """Listen to what a block gets: what the skips bring, and behind it the map that came up."""
@@ -120,13 +120,13 @@ class Listener:
         def hear(block: nn.Module, inputs: tuple[Tensor]) -> None:
             channels = inputs[0].shape[1] - up.channels  # type: ignore[operator]
             if channels > 0:
-                self.maps.append(Heard(name, "skip", stride, inputs[0], channels))  # type: ignore[arg-type]
+                self.maps.append(Activation(name, "skip", stride, inputs[0], channels))  # type: ignore[arg-type]
 
         return hear
 
     def _hear_block(self, name: str, stride: int) -> Any:
         def hear(block: nn.Module, inputs: Any, features: Tensor) -> None:
-            self.maps.append(Heard(name, "decoder", stride, features, features.shape[1]))
+            self.maps.append(Activation(name, "decoder", stride, features, features.shape[1]))
 
         return hear
 

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Num
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import read_mirrored
-from pixelwise.model_file.model_file import Recipe
+from pixelwise.model_file.model_file import ModelCard
 from pixelwise.networks.models import Classifier, Network
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.sampling.resize_crop import View, fit, middle
@@ -18,7 +18,7 @@ MOST_VALUES = 200_000_000  # numbers in the maps on the way; with their gradient
 
 
 @dataclass(frozen=True)
-class Sight:
+class Crop:
     """What a network gets to see of an image.
 
     Attributes
@@ -42,12 +42,12 @@ class Sight:
     keep: tuple[slice, slice]
 
 
-def see_masks(
+def crop_for_masks(
     network: Network,
-    recipe: Recipe,
+    model_card: ModelCard,
     pixels: Num[np.ndarray, "channels height width"],
     pixel: tuple[int, int] | None = None,
-) -> Sight:
+) -> Crop:
     """Return what a network for masks sees of an image: all of it, or the part around `pixel` or in the middle.
 
     The part is `largest_side` pixels a side at most. It is scaled as in prediction, by what the whole image says.
@@ -70,19 +70,19 @@ def see_masks(
         origin.append(min(max(0, centre - most // 2) // stride * stride, last))
     shown = pixels[:, origin[0] : origin[0] + most, origin[1] : origin[1] + most]
     (tile,) = tile_grid(shown.shape[1:], max(shown.shape[1:]), network.geometry())
-    given = intensity_scale(pixels, recipe.normalisation).apply(read_mirrored(shown, tile.read))
+    given = intensity_scale(pixels, model_card.normalisation).apply(read_mirrored(shown, tile.read))
     (top, bottom), (left, right) = tile.keep
     offset = tile.read[0][0], tile.read[1][0]
-    return Sight(shown, (origin[0], origin[1]), given, offset, (slice(top, bottom), slice(left, right)))
+    return Crop(shown, (origin[0], origin[1]), given, offset, (slice(top, bottom), slice(left, right)))
 
 
-def see_photo(recipe: Recipe, view: View, pixels: Num[np.ndarray, "channels height width"]) -> Sight:
+def crop_for_class(model_card: ModelCard, view: View, pixels: Num[np.ndarray, "channels height width"]) -> Crop:
     """Return what a network for whole images sees of one: its middle, at the size of the `view`."""
     fitted = fit(pixels, view.shorter)
     shown = middle(fitted, view.side, view.side)
-    given = intensity_scale(fitted, recipe.normalisation).apply(shown)
+    given = intensity_scale(fitted, model_card.normalisation).apply(shown)
     whole = slice(0, view.side)
-    return Sight(shown, (0, 0), given, (0, 0), (whole, whole))
+    return Crop(shown, (0, 0), given, (0, 0), (whole, whole))
 
 
 def largest_side(network: Network) -> int:

@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
 from pixelwise.errors import BadOption, nearest
-from pixelwise.explain.activations import Heard, Listener, Stage
+from pixelwise.explain.activations import Activation, ActivationRecorder, Stage
 from pixelwise.networks.models import Network
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Attribution:
     """Where a stage speaks for a class (Grad-CAM).
 
     Attributes
@@ -67,7 +67,7 @@ class Insight:
     """
 
     def __init__(self, network: Network, image: Float32[np.ndarray, "channels height width"]) -> None:
-        listener = Listener()
+        listener = ActivationRecorder()
         self._image = torch.from_numpy(np.ascontiguousarray(image))[None].requires_grad_()
         with ExitStack() as stack:
             stack.enter_context(_as_in_prediction(network))
@@ -96,7 +96,7 @@ class Insight:
         class_index: int,
         region: Bool[np.ndarray, "rows columns"] | None = None,
         stages: Sequence[str] = (),
-    ) -> tuple[Evidence, ...]:
+    ) -> tuple[Attribution, ...]:
         """Return where stages speak for a class.
 
         Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2): each map is weighted by the mean gradient
@@ -141,26 +141,26 @@ class Insight:
         if region is None:
             return logits.sum()
         if region.shape != tuple(logits.shape):
-            came = f"one of {region.shape}"
-            raise BadOption(f"a region of the size of the logits, {tuple(logits.shape)}", came, "Cut or pad it.")
+            got = f"one of {region.shape}"
+            raise BadOption(f"a region of the size of the logits, {tuple(logits.shape)}", got, "Cut or pad it.")
         if not region.any():
             raise BadOption("a region with pixels", "an empty one", "Give another region, or None for the whole.")
         return logits[torch.from_numpy(region)].sum()
 
-    def _find(self, name: str) -> Heard:
+    def _find(self, name: str) -> Activation:
         found = [heard for heard in self._heard if heard.name == name]
         if not found:
             raise BadOption("a stage of the network", f"`{name}`", nearest(name, [h.name for h in self._heard]))
         return found[0]
 
 
-def _weigh(heard: Heard, gradient: Tensor | None) -> Evidence:
+def _weigh(heard: Activation, gradient: Tensor | None) -> Attribution:
     """Weight maps by their mean gradients; no gradient means that the score does not depend on them."""
     maps = heard.cut(heard.tensor)
     slopes = np.zeros_like(maps) if gradient is None else heard.cut(gradient)
     weights = slopes.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     heat = np.maximum(np.tensordot(weights, maps, axes=1), 0).astype(np.float32)
-    return Evidence(heard.name, heard.stride, weights, heat)
+    return Attribution(heard.name, heard.stride, weights, heat)
 
 
 @contextmanager

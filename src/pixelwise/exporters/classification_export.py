@@ -9,17 +9,17 @@ from scipy.special import softmax
 from pixelwise.exporters.description import Description, Limits, listed
 from pixelwise.exporters.samples import (
     SEED,
-    Cut,
     Feed,
+    ParityBatch,
     Sample,
-    Trial,
+    SampleCrop,
     draw_places,
     in_turn,
     make_feed,
-    make_trial,
+    make_parity_batch,
 )
 from pixelwise.metrics.classification import count_classes
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.sampling.resize_crop import View, middle
@@ -32,8 +32,8 @@ MOST_VALUES = 24_000_000  # pixel values in a proof: 24 MB for 8 bits, before co
 UNKNOWN = -1  # truth of what is not scored
 
 
-class PhotoSubject:
-    """See `subject.Subject`; `recipe` is one of whole-image classes, `view` what it sees."""
+class ClassificationExport:
+    """See `export_task.ExportTask`; `model_card` is one of whole-image classes, `view` what it sees."""
 
     counted, score_name = "photos", "accuracy"
     # a single photo of a thousand may lie on the edge between two classes
@@ -41,27 +41,27 @@ class PhotoSubject:
     quantised = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=1.0)
     observed = 300
 
-    def __init__(self, recipe: Recipe, view: View) -> None:
-        self._recipe, self._view = recipe, view
-        self.most_samples = max(LEAST_PHOTOS, min(MOST_PHOTOS, MOST_VALUES // (recipe.channels * view.side**2)))
+    def __init__(self, model_card: ModelCard, view: View) -> None:
+        self._recipe, self._view = model_card, view
+        self.most_samples = max(LEAST_PHOTOS, min(MOST_PHOTOS, MOST_VALUES // (model_card.channels * view.side**2)))
         # tracing takes a map of a single pixel for a constant, so the last map has two a side, or one size is traced
-        least = recipe.geometry.total_stride + 1
-        self.free_from = None if view.side < least or _has_one_size(recipe) else least
+        least = model_card.geometry.total_stride + 1
+        self.free_from = None if view.side < least or _has_one_size(model_card) else least
 
-    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[Trial]:
+    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
         """Take every sample once at the size of prediction, and a few at other sizes where the graph takes them."""
         left = iter(samples)
-        trials: list[Trial] = []
+        trials: list[ParityBatch] = []
         for batch in cycle(BATCHES):
             seen = [self._look(sample) for sample in islice(left, batch)]
             if not seen:
                 break
-            trials.append(make_trial(seen, reference))
+            trials.append(make_parity_batch(seen, reference))
         rng, order = np.random.default_rng(SEED), in_turn(samples)
         for batch, *shares in OTHER_SHAPES if self.free_from else ():
             rows, columns = (max(self.free_from or 1, round(share * self._view.side)) for share in shares)
             cuts = [self._cut(sample, (rows, columns), rng) for sample in islice(order, batch)]
-            trials.append(make_trial(cuts, reference))
+            trials.append(make_parity_batch(cuts, reference))
         return trials
 
     def feeds(self, samples: Iterable[Sample]) -> Iterator[Feed]:
@@ -92,7 +92,7 @@ class PhotoSubject:
         Most of these networks take other sizes too, but what they say of a photo at another scale than that of the
         training was never scored, and a description has no word for bringing a photo to its scale.
         """
-        recipe, view = self._recipe, self._view
+        model_card, view = self._recipe, self._view
         notes = [
             f"Bring a photo to a shorter side of {view.shorter} pixels, averaging where it shrinks, and give the "
             f"middle {view.side} x {view.side} of it.",
@@ -101,29 +101,29 @@ class PhotoSubject:
         return Description(
             inside=[{"type": "space", "id": axis, "size": view.side} for axis in "yx"],
             outside=[],
-            channels=list(recipe.classes),
+            channels=list(model_card.classes),
             postprocessing=[{"id": "softmax", "kwargs": {"axis": "channel"}}],
-            finds=f"Tells the class of a whole image: {listed(recipe.classes)}.",
+            finds=f"Tells the class of a whole image: {listed(model_card.classes)}.",
             notes=notes,
             tag="classification",
         )
 
-    def _look(self, sample: Sample) -> Cut:
+    def _look(self, sample: Sample) -> SampleCrop:
         """See the middle of a photo, as `PhotoModel.look`."""
         scale = intensity_scale(sample.pixels, self._recipe.normalisation)
-        return Cut(middle(sample.pixels, self._view.side, self._view.side), scale, sample.truth)
+        return SampleCrop(middle(sample.pixels, self._view.side, self._view.side), scale, sample.truth)
 
-    def _cut(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> Cut:
+    def _cut(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> SampleCrop:
         """Cut a window of another size, whose class nobody knows."""
         rows, columns = draw_places(sample.pixels.shape[1:], sides, self._recipe.geometry, rng)
         scale = intensity_scale(sample.pixels, self._recipe.normalisation)
-        return Cut(sample.pixels[:, rows[:, None], columns[None]], scale, np.array(UNKNOWN, np.int64))
+        return SampleCrop(sample.pixels[:, rows[:, None], columns[None]], scale, np.array(UNKNOWN, np.int64))
 
 
-def _has_one_size(recipe: Recipe) -> bool:
+def _has_one_size(model_card: ModelCard) -> bool:
     """Tell whether a network can be traced for one size alone.
 
     VGG's linear layers see a fixed grid of means, which ONNX has for known sizes alone; shortcuts D round sizes up,
     in a way that tracing cannot follow for all of them at once.
     """
-    return recipe.network.name.startswith("vgg") or recipe.network.shortcut == "D"
+    return model_card.network.name.startswith("vgg") or model_card.network.shortcut == "D"

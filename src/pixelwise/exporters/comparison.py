@@ -8,11 +8,11 @@ import numpy as np
 
 from pixelwise.errors import ExportFailed
 from pixelwise.exporters.description import Limits
-from pixelwise.exporters.samples import Trial
-from pixelwise.exporters.subject import Subject
+from pixelwise.exporters.export_task import ExportTask
+from pixelwise.exporters.samples import ParityBatch
 from pixelwise.runtimes.base import Outputs
 
-Answer = Callable[[Trial], Outputs]  # what an exported file says of a trial
+Answer = Callable[[ParityBatch], Outputs]  # what an exported file says of a trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Comparison:
     counted, score_name : str
         What a class is told of, and what the score is called.
     difference, probability_difference, disagreement : float
-        As `subject.Limits` bounds them.
+        As `export_task.Limits` bounds them.
     score_torch, score : float
         Of the run, and of this runtime.
     score_change : float
@@ -52,21 +52,21 @@ class Comparison:
     def beyond(self, limits: Limits) -> list[str]:
         """Say which limits are broken."""
         broken: list[str] = []
-        for name, told in (
+        for name, messages in (
             ("difference", "logits differ by {:.2g} of the largest (limit {:.2g})"),
             ("probability_difference", "probabilities differ by {:.2g} (limit {:.2g})"),
             ("disagreement", f"a share of {{:.2g}} of the {self.counted} changes class (limit {{:.2g}})"),
         ):
             found, limit = getattr(self, name), getattr(limits, name)
             if limit is not None and not found <= limit:  # "not <=" also refuses what is not a number
-                broken.append(told.format(found, limit))
+                broken.append(messages.format(found, limit))
         if not -self.score_change <= limits.score_loss:
             lost = f"{-self.score_change:.2f} points of {self.score_name}"
             broken.append(f"{lost} are lost (limit {limits.score_loss:g})")
         return broken
 
 
-def compare(runtime: str, answer: Answer, trials: Sequence[Trial], subject: Subject) -> Comparison:
+def compare(runtime: str, answer: Answer, trials: Sequence[ParityBatch], export_task: ExportTask) -> Comparison:
     """Let a runtime answer all trials and compare."""
     largest = max(float(np.abs(trial.logits).max()) for trial in trials)
     logits, probabilities, changed, total = 0.0, 0.0, 0, 0
@@ -75,16 +75,16 @@ def compare(runtime: str, answer: Answer, trials: Sequence[Trial], subject: Subj
     for trial in trials:
         found = answer(trial)
         logits = max(logits, _gap(found.logits, trial.logits))
-        probabilities = max(probabilities, _gap(found.probabilities, subject.probabilities(trial.logits)))
-        classes, expected = subject.decide(found.probabilities), subject.decide(trial.logits)
+        probabilities = max(probabilities, _gap(found.probabilities, export_task.probabilities(trial.logits)))
+        classes, expected = export_task.decide(found.probabilities), export_task.decide(trial.logits)
         changed, total = changed + int((classes != expected).sum()), total + classes.size
-        ours.append(subject.count(trial.truth, classes))
-        torchs.append(subject.count(trial.truth, expected))
-    before, after = subject.score(np.sum(torchs, axis=0)), subject.score(np.sum(ours, axis=0))
+        ours.append(export_task.count(trial.truth, classes))
+        torchs.append(export_task.count(trial.truth, expected))
+    before, after = export_task.score(np.sum(torchs, axis=0)), export_task.score(np.sum(ours, axis=0))
     return Comparison(
         runtime=runtime,
-        counted=subject.counted,
-        score_name=subject.score_name,
+        counted=export_task.counted,
+        score_name=export_task.score_name,
         difference=logits / max(largest, 1e-12),
         probability_difference=probabilities,
         disagreement=changed / total,
@@ -106,8 +106,8 @@ def check(comparisons: Sequence[Comparison], limits: Limits, path: Path) -> None
         broken = comparison.beyond(limits)
         if broken:
             expected = "an export that says what torch says"
-            came = f"with {comparison.runtime}: {'; '.join(broken)}"
-            raise ExportFailed(expected, came, "Use another format; no file is kept beyond the limits.", path)
+            got = f"with {comparison.runtime}: {'; '.join(broken)}"
+            raise ExportFailed(expected, got, "Use another format; no file is kept beyond the limits.", path)
 
 
 def _gap(found: np.ndarray, expected: np.ndarray) -> float:

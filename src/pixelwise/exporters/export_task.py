@@ -1,20 +1,20 @@
-"""Subject: what an export has to know of a kind of model, so that one way of exporting serves them all."""
+"""ExportTask: what an export has to know of a kind of model, so that one way of exporting serves them all."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from pixelwise.exporters.classification_export import ClassificationExport
 from pixelwise.exporters.description import Description, Limits
-from pixelwise.exporters.mask_subject import MaskSubject
-from pixelwise.exporters.photo_subject import PhotoSubject
-from pixelwise.exporters.samples import Feed, Sample, Trial
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.exporters.samples import Feed, ParityBatch, Sample
+from pixelwise.exporters.segmentation_export import SegmentationExport
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 
 
 @runtime_checkable
-class Subject(Protocol):
+class ExportTask(Protocol):
     """What masks and whole images do not share in an export; made for one recipe.
 
     Attributes
@@ -41,7 +41,7 @@ class Subject(Protocol):
     observed: int
     free_from: int | None
 
-    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[Trial]:
+    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
         """Cut trials of several sizes and batches out of samples, and let `reference` say what it says of them.
 
         The first holds images of the usual size.
@@ -73,6 +73,8 @@ class Subject(Protocol):
         ...
 
 
-def subject_of(recipe: Recipe) -> Subject:
+def export_task_of(model_card: ModelCard) -> ExportTask:
     """Return the subject of a model: masks, or the classes of whole images."""
-    return MaskSubject(recipe) if recipe.view is None else PhotoSubject(recipe, recipe.view)
+    return (
+        SegmentationExport(model_card) if model_card.view is None else ClassificationExport(model_card, model_card.view)
+    )

@@ -9,9 +9,9 @@ import numpy as np
 
 from pixelwise.errors import BadOption
 from pixelwise.exporters.comparison import Answer
-from pixelwise.exporters.samples import Trial, scaled
-from pixelwise.exporters.subject import subject_of
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.exporters.export_task import export_task_of
+from pixelwise.exporters.samples import ParityBatch, scaled
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Outputs, Runtime
 from pixelwise.runtimes.exported import installed, packaged_graph
 
@@ -26,7 +26,7 @@ class Format:
 
 
 @runtime_checkable
-class Asked(Protocol):
+class ExportedModel(Protocol):
     """An exported graph that gives all its outputs for images in file values."""
 
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
@@ -35,7 +35,7 @@ class Asked(Protocol):
 
 
 @runtime_checkable
-class Computing(Runtime, Asked, Protocol):
+class Computing(Runtime, ExportedModel, Protocol):
     """A graph that is asked by `predict` too."""
 
 
@@ -62,7 +62,7 @@ def needed(kind: str) -> None:
         raise BadOption(expected, "not installed", f'Run: pip install "pixelwise[{FORMATS[kind].extra}]".')
 
 
-def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
+def answers(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple[str, Answer]]:
     """Yield each runtime here that can read a written file, by name, and how it answers a trial.
 
     A graph is asked as a stranger asks it, with file values, and as `predict` does, with tiles that are normalised by
@@ -71,41 +71,41 @@ def answers(kind: str, path: Path, recipe: Recipe) -> Iterator[tuple[str, Answer
     if kind == "torch-export":
         from pixelwise.exporters.to_torch import WrittenGraph
 
-        yield "torch.export", _whole(WrittenGraph(path, recipe))
+        yield "torch.export", _whole(WrittenGraph(path, model_card))
         return
     if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
         from pixelwise.runtimes.onnx import OnnxRuntime
 
         if kind == "onnx":
-            yield from _both("onnxruntime", OnnxRuntime(path), recipe)
+            yield from _both("onnxruntime", OnnxRuntime(path), model_card)
         else:
-            yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), recipe)
+            yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), model_card)
     if kind.startswith(("onnx", "openvino")) and installed("openvino"):
         from pixelwise.runtimes.openvino import OpenVinoRuntime
 
-        yield from _both("openvino", OpenVinoRuntime(path), recipe)
+        yield from _both("openvino", OpenVinoRuntime(path), model_card)
 
 
-def _both(name: str, runtime: Computing, recipe: Recipe) -> Iterator[tuple[str, Answer]]:
+def _both(name: str, runtime: Computing, model_card: ModelCard) -> Iterator[tuple[str, Answer]]:
     """Ask in both ways, where there are two."""
     yield name, _whole(runtime)
-    if recipe.normalisation.kind == "image":
-        yield f"{name}, normalised tiles", _scaled(runtime, recipe)
+    if model_card.normalisation.kind == "image":
+        yield f"{name}, normalised tiles", _scaled(runtime, model_card)
 
 
-def _whole(graph: Asked) -> Answer:
+def _whole(graph: ExportedModel) -> Answer:
     """Ask with file values, as a stranger does."""
     return lambda trial: graph.outputs(
         trial.image.astype(np.float32), trial.mean.astype(np.float32), trial.std.astype(np.float32)
     )
 
 
-def _scaled(runtime: Runtime, recipe: Recipe) -> Answer:
+def _scaled(runtime: Runtime, model_card: ModelCard) -> Answer:
     """Ask as a reader of a bioimage.io package does, which normalises before and takes the soft-max after."""
-    subject, raw = subject_of(recipe), recipe.normalisation.kind == "dataset"
+    export_task, raw = export_task_of(model_card), model_card.normalisation.kind == "dataset"
 
-    def answer(trial: Trial) -> Outputs:
+    def answer(trial: ParityBatch) -> Outputs:
         logits = runtime(trial.image.astype(np.float32) if raw else scaled(trial))
-        return Outputs(subject.probabilities(logits), logits)
+        return Outputs(export_task.probabilities(logits), logits)
 
     return answer

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim
 
-from pixelwise.exporters.subject import subject_of
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.labels.targets import class_channels
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import Trained
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 from pixelwise.sampling.normalise import Normalisation
@@ -63,18 +63,18 @@ class ExportGraph(nn.Module):
     ----------
     network : Trained
         Is copied, and stays as it is.
-    recipe : Recipe
+    model_card : ModelCard
     """
 
-    def __init__(self, network: Trained, recipe: Recipe) -> None:
+    def __init__(self, network: Trained, model_card: ModelCard) -> None:
         super().__init__()
-        kinds = {"image": ImageScale, "dataset": lambda: FixedScale(recipe.normalisation), "none": nn.Identity}
-        self.scale = kinds[recipe.normalisation.kind]()
+        kinds = {"image": ImageScale, "dataset": lambda: FixedScale(model_card.normalisation), "none": nn.Identity}
+        self.scale = kinds[model_card.normalisation.kind]()
         self.network = fold_batch_norm(deepcopy(network).eval())
-        self.inputs = ("image", "mean", "std") if recipe.normalisation.kind == "image" else ("image",)
-        self._recipe = recipe
-        self._free_from = subject_of(recipe).free_from
-        self._classes = class_channels(recipe.target, recipe.network.classes)
+        self.inputs = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
+        self._recipe = model_card
+        self._free_from = export_task_of(model_card).free_from
+        self._classes = class_channels(model_card.target, model_card.network.classes)
         self.eval()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import yaml
 from scipy.special import softmax
 
 from pixelwise.errors import ExportFailed
-from pixelwise.model_file.recipe import broken
+from pixelwise.model_file.model_card import broken
 from pixelwise.runtimes.exported import GRAPH_LIMIT, packaged_graph
 
 DESCRIPTION = "rdf.yaml"
@@ -36,9 +36,9 @@ def check_package(path: Path) -> None:
 
     try:
         with zipfile.ZipFile(path) as package:
-            told: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path))
-            (given,), outputs = told["inputs"], list(told["outputs"])
-            for named in (told["documentation"], told["weights"]["onnx"], *_tests(given, *outputs)):
+            messages: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path))
+            (given,), outputs = messages["inputs"], list(messages["outputs"])
+            for named in (messages["documentation"], messages["weights"]["onnx"], *_tests(given, *outputs)):
                 if hashlib.sha256(_member(package, named["source"], path)).hexdigest() != named["sha256"]:
                     raise broken(path, f"a package with another {named['source']} than its description names")
             image = _array(package, given["test_tensor"]["source"], path)
@@ -91,5 +91,5 @@ def _compare(name: str, found: np.ndarray, expected: np.ndarray, path: Path) -> 
         raise ValueError(f"{name} of shape {found.shape}, the test has {expected.shape}")
     gap = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
     if not gap <= TOLERANCE:
-        came = f"{name} differs by {gap:.2g} (limit {TOLERANCE:g})"
-        raise ExportFailed("a package whose test input gives its test output", came, "Export the run again.", path)
+        got = f"{name} differs by {gap:.2g} (limit {TOLERANCE:g})"
+        raise ExportFailed("a package whose test input gives its test output", got, "Export the run again.", path)

@@ -1,6 +1,6 @@
 """The certificate of an export: what it says on real images, beside what torch says, as files; numpy alone.
 
-Beside `model.onnx` lie `model.onnx.certificate.json`, which people read, and `model.onnx.proof.npz` with the images
+Beside `model.onnx` lie `model.onnx.parity_report.json`, which people read, and `model.onnx.proof.npz` with the images
 and torch's logits, so that the proof can be repeated on any machine, without the run and without torch.
 """
 
@@ -15,32 +15,32 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import commit, commit_json
+from pixelwise.atomic_write import atomic_write, atomic_write_json
 from pixelwise.errors import BadModel
 from pixelwise.exporters.comparison import Comparison
 from pixelwise.exporters.description import Limits
-from pixelwise.exporters.samples import Trial
+from pixelwise.exporters.samples import ParityBatch
 
 BLOCK = 2**20
 
 
-def certificate_path(path: Path) -> Path:
+def parity_report_path(path: Path) -> Path:
     """Return where the certificate of an exported file lies."""
     return path.with_name(f"{path.name}.certificate.json")
 
 
-def proof_path(path: Path) -> Path:
+def parity_data_path(path: Path) -> Path:
     """Return where the images of the proof lie."""
     return path.with_name(f"{path.name}.proof.npz")
 
 
-def write_proof(path: Path, trials: Sequence[Trial]) -> None:
+def write_parity_data(path: Path, trials: Sequence[ParityBatch]) -> None:
     """Write the images and torch's logits for the export at `path`."""
     arrays = {f"{name}_{index}": value for index, trial in enumerate(trials) for name, value in _parts(trial).items()}
-    commit(proof_path(path), lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+    atomic_write(parity_data_path(path), lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
 
 
-def read_proof(path: Path) -> list[Trial]:
+def read_parity_data(path: Path) -> list[ParityBatch]:
     """Read the trials that lie beside the export at `path`.
 
     Raises
@@ -48,41 +48,41 @@ def read_proof(path: Path) -> list[Trial]:
     BadModel
         They are missing or damaged.
     """
-    place = proof_path(path)
+    place = parity_data_path(path)
     try:
         with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as arrays:
-            count = len(arrays.files) // len(Trial._fields)
-            return [Trial(*(arrays[f"{name}_{index}"] for name in Trial._fields)) for index in range(count)]
+            count = len(arrays.files) // len(ParityBatch._fields)
+            return [ParityBatch(*(arrays[f"{name}_{index}"] for name in ParityBatch._fields)) for index in range(count)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        mend = "Export the run again, and copy all files of the export together."
-        raise BadModel(f"the images of the proof in {place.name}", "none that can be read", mend, path) from error
+        hint = "Export the run again, and copy all files of the export together."
+        raise BadModel(f"the images of the proof in {place.name}", "none that can be read", hint, path) from error
 
 
-def write_certificate(
+def write_parity_report(
     path: Path,
     kind: str,
     files: Mapping[str, Path],
     comparisons: Sequence[Comparison],
     limits: Limits,
-    trials: Sequence[Trial],
+    trials: Sequence[ParityBatch],
     versions: Mapping[str, str],
 ) -> None:
     """Write the certificate of the export at `path`; `files` are its files by name, wherever they lie now."""
-    certificate = {
+    parity_report = {
         "file": path.name,
         "format": kind,
         "sha256": {name: digest(place) for name, place in files.items()},
-        "proof_sha256": digest(proof_path(path)),
+        "proof_sha256": digest(parity_data_path(path)),
         "reference": "torch, float32, batch normalisation folded",
         "trials": [list(trial.image.shape) for trial in trials],
         "limits": asdict(limits),
         "results": [asdict(comparison) for comparison in comparisons],
         "versions": dict(versions),
     }
-    commit_json(certificate_path(path), certificate)
+    atomic_write_json(parity_report_path(path), parity_report)
 
 
-def read_certificate(path: Path) -> dict[str, Any]:
+def read_parity_report(path: Path) -> dict[str, Any]:
     """Read the certificate of the export at `path`, and check that its files are the certified ones.
 
     Raises
@@ -90,20 +90,22 @@ def read_certificate(path: Path) -> dict[str, Any]:
     BadModel
         There is none, it is damaged, or a file has changed since.
     """
-    mend = "Export the run again, and copy all files of the export together."
+    hint = "Export the run again, and copy all files of the export together."
     try:
-        certificate = json.loads(certificate_path(path).read_text("utf-8"))
-        digests, proof = dict(certificate["sha256"]), str(certificate["proof_sha256"])
-        Limits(**certificate["limits"])
+        parity_report = json.loads(parity_report_path(path).read_text("utf-8"))
+        digests, proof = dict(parity_report["sha256"]), str(parity_report["proof_sha256"])
+        Limits(**parity_report["limits"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        expected = f"its certificate in {certificate_path(path).name}"
-        raise BadModel(expected, "none that can be read", mend, path) from error
-    found = {path.with_name(Path(name).name): value for name, value in digests.items()} | {proof_path(path): proof}
+        expected = f"its certificate in {parity_report_path(path).name}"
+        raise BadModel(expected, "none that can be read", hint, path) from error
+    found = {path.with_name(Path(name).name): value for name, value in digests.items()} | {
+        parity_data_path(path): proof
+    }
     for place, expected in found.items():
         if not place.is_file() or digest(place) != expected:
-            came = "another one, or a damaged one" if place.is_file() else "none"
-            raise BadModel(f"the certified {place.name}", came, mend, path)
-    return certificate
+            got = "another one, or a damaged one" if place.is_file() else "none"
+            raise BadModel(f"the certified {place.name}", got, hint, path)
+    return parity_report
 
 
 def digest(path: Path) -> str:
@@ -115,5 +117,5 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-def _parts(trial: Trial) -> dict[str, np.ndarray]:
+def _parts(trial: ParityBatch) -> dict[str, np.ndarray]:
     return trial._asdict()

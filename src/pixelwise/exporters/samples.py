@@ -9,7 +9,7 @@ from jaxtyping import Int, Integer, Num
 
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import Scale
 
@@ -33,7 +33,7 @@ class Sample:
     truth: Integer[np.ndarray, "*size"]
 
 
-class Trial(NamedTuple):
+class ParityBatch(NamedTuple):
     """A batch of images in file values, the numbers that normalise them, their truth, and what torch says of them.
 
     `image` (batch, channels, rows, columns) of the images' own type; `mean` and `std` (batch, channels) float64;
@@ -48,7 +48,7 @@ class Trial(NamedTuple):
     logits: np.ndarray
 
 
-class Cut(NamedTuple):
+class SampleCrop(NamedTuple):
     """What is cut out of a sample: pixels (channels, rows, columns), the scale of the whole image, and the truth."""
 
     pixels: np.ndarray
@@ -56,9 +56,9 @@ class Cut(NamedTuple):
     truth: np.ndarray
 
 
-def make_trial(cuts: Sequence[Cut], reference: Runtime) -> Trial:
+def make_parity_batch(cuts: Sequence[SampleCrop], reference: Runtime) -> ParityBatch:
     """Let `reference`, which takes images on the scale of the network, say what it says of cuts of one size."""
-    return Trial(
+    return ParityBatch(
         image=np.stack([cut.pixels for cut in cuts]),
         mean=np.stack([cut.scale.shift for cut in cuts]),
         std=np.stack([1 / cut.scale.factor for cut in cuts]),
@@ -67,10 +67,10 @@ def make_trial(cuts: Sequence[Cut], reference: Runtime) -> Trial:
     )
 
 
-def make_feed(cut: Cut, recipe: Recipe) -> Feed:
+def make_feed(cut: SampleCrop, model_card: ModelCard) -> Feed:
     """Return a cut as the inputs of the graph, one image in the batch."""
     feed = {"image": cut.pixels[None].astype(np.float32)}
-    if recipe.normalisation.kind == "image":
+    if model_card.normalisation.kind == "image":
         feed["mean"] = cut.scale.shift[None].astype(np.float32)
         feed["std"] = (1 / cut.scale.factor)[None].astype(np.float32)
     return feed
@@ -88,7 +88,7 @@ def draw_places(
     return places[0], places[1]
 
 
-def scaled(trial: Trial) -> np.ndarray:
+def scaled(trial: ParityBatch) -> np.ndarray:
     """Return the images of a trial on the scale of the network, as prediction scales them."""
     scales = [Scale(1 / std, mean) for mean, std in zip(trial.mean, trial.std, strict=True)]
     return np.stack([scale.apply(pixels) for pixels, scale in zip(trial.image, scales, strict=True)])

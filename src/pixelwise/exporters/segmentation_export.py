@@ -9,18 +9,18 @@ import numpy as np
 from pixelwise.exporters.description import Description, Limits, listed
 from pixelwise.exporters.samples import (
     SEED,
-    Cut,
     Feed,
+    ParityBatch,
     Sample,
-    Trial,
+    SampleCrop,
     draw_places,
     in_turn,
     make_feed,
-    make_trial,
+    make_parity_batch,
 )
 from pixelwise.labels.targets import class_channels, probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
 
@@ -38,8 +38,8 @@ CHANNELS = {
 }
 
 
-class MaskSubject:
-    """See `subject.Subject`; `recipe` is one of masks."""
+class SegmentationExport:
+    """See `export_task.ExportTask`; `model_card` is one of masks."""
 
     counted, score_name = "pixels", "IoU"
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, score_loss=0.01)
@@ -47,19 +47,19 @@ class MaskSubject:
     most_samples = MOST_ROUNDS * sum(batch for batch, _, _ in SHAPES)
     observed = 64
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self.free_from: int | None = recipe.geometry.legal_first
-        self._classes = class_channels(recipe.target, recipe.network.classes)
+    def __init__(self, model_card: ModelCard) -> None:
+        self._recipe = model_card
+        self.free_from: int | None = model_card.geometry.legal_first
+        self._classes = class_channels(model_card.target, model_card.network.classes)
 
-    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[Trial]:
+    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
         """Cut tiles, all places drawn from one seed; samples take turns."""
         rng = np.random.default_rng(SEED)
         order = in_turn(samples)
         per_round = sum(batch * rows * columns for batch, rows, columns in SHAPES) * self._recipe.network.classes
         rounds = max(1, min(MOST_ROUNDS, MOST_VALUES // per_round))
         return [
-            make_trial([self._cut(sample, (rows, columns), rng) for sample in islice(order, batch)], reference)
+            make_parity_batch([self._cut(sample, (rows, columns), rng) for sample in islice(order, batch)], reference)
             for batch, rows, columns in SHAPES * rounds
         ]
 
@@ -90,19 +90,19 @@ class MaskSubject:
 
     def describe(self) -> Description:
         """Return what a package says: axes of any legal size, with their physical scale, and the classes."""
-        recipe = self._recipe
-        mixed = self._classes != recipe.network.classes  # a channel that is no class has no part in the soft-max
+        model_card = self._recipe
+        mixed = self._classes != model_card.network.classes  # a channel that is no class has no part in the soft-max
         notes = ["Give it whole images where it normalises each image by its own mean and standard deviation."]
-        if recipe.target.kind != "classes":
+        if model_card.target.kind != "classes":
             notes.append(
                 "Objects are found in the probabilities by pixelwise; other tools get the probabilities alone."
             )
         return Description(
             inside=[self._axis(axis, {"size": self._legal()}) for axis in "yx"],
             outside=[self._axis(axis, self._output(axis)) for axis in "yx"],
-            channels=list(CHANNELS.get(recipe.target.kind, recipe.classes)),
+            channels=list(CHANNELS.get(model_card.target.kind, model_card.classes)),
             postprocessing=[] if mixed else [{"id": "softmax", "kwargs": {"axis": "channel"}}],
-            finds=f"Finds {listed(recipe.classes[1:]) or 'objects'}; {recipe.task}.",
+            finds=f"Finds {listed(model_card.classes[1:]) or 'objects'}; {model_card.task}.",
             notes=notes,
             tag="segmentation",
         )
@@ -122,11 +122,11 @@ class MaskSubject:
         size = {"size": {"tensor_id": "raw", "axis_id": axis, "offset": -2 * geometry.margin}}
         return size | ({"halo": geometry.halo} if geometry.halo else {})  # valid networks lose a margin instead
 
-    def _cut(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> Cut:
+    def _cut(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> SampleCrop:
         """Cut a tile at a random place; the scale is the whole image's."""
         rows, columns = draw_places(sample.pixels.shape[1:], sides, self._recipe.geometry, rng)
         margin = self._recipe.geometry.margin
         inner = rows[margin : len(rows) - margin], columns[margin : len(columns) - margin]
         truth = sample.truth[inner[0][:, None], inner[1][None]]
         pixels = sample.pixels[:, rows[:, None], columns[None]]
-        return Cut(pixels, intensity_scale(sample.pixels, self._recipe.normalisation), truth)
+        return SampleCrop(pixels, intensity_scale(sample.pixels, self._recipe.normalisation), truth)

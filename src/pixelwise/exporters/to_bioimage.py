@@ -17,12 +17,12 @@ import numpy as np
 import yaml
 from jaxtyping import Float, Num
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.exporters.description import Description
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.package import DESCRIPTION, TEST_INPUT, TEST_LOGITS, TEST_OUTPUT
-from pixelwise.exporters.subject import subject_of
 from pixelwise.exporters.to_onnx import OPSET, logits_only
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.exported import GRAPH_IN_PACKAGE as GRAPH
 
 FORMAT = "0.5.12"
@@ -53,7 +53,7 @@ class About:
 def write_bioimage(
     path: Path,
     onnx_file: bytes,
-    recipe: Recipe,
+    model_card: ModelCard,
     image: Num[np.ndarray, "1 channels rows columns"],
     logits: Float[np.ndarray, "1 classes *output_size"],
     about: About,
@@ -66,26 +66,26 @@ def write_bioimage(
         The .zip file.
     onnx_file : bytes
         The graph, with one input `image`: without the normalisation where that is each image's own.
-    recipe : Recipe
+    model_card : ModelCard
     image, logits : arrays
         A tile or a photo in file values, and what torch says of it where it is a whole image: the test of the package.
     about : About
     """
-    subject = subject_of(recipe)
-    said = subject.describe()
+    export_task = export_task_of(model_card)
+    said = export_task.describe()
     contents = {
         GRAPH: logits_only(onnx_file) if said.postprocessing else onnx_file,
         TEST_INPUT: _npy(image),
-        TEST_OUTPUT: _npy(subject.probabilities(logits)),
+        TEST_OUTPUT: _npy(export_task.probabilities(logits)),
         **({} if said.postprocessing else {TEST_LOGITS: _npy(logits)}),
-        "README.md": _readme(recipe, said, about).encode(),
+        "README.md": _readme(model_card, said, about).encode(),
     }
-    text = yaml.safe_dump(_description(recipe, said, contents, about), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(_description(model_card, said, contents, about), sort_keys=False, allow_unicode=True)
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as package:
         for name, content in {DESCRIPTION: text.encode(), **contents}.items():
             package.writestr(zipfile.ZipInfo(name, _STAMP), content, zipfile.ZIP_DEFLATED)
-    commit_bytes(path, whole.getvalue())
+    atomic_write_bytes(path, whole.getvalue())
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -94,13 +94,13 @@ def _npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def _description(recipe: Recipe, said: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
+def _description(model_card: ModelCard, said: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(contents[name]).hexdigest()}
 
-    channels = [f"channel{index}" for index in range(recipe.channels)]
+    channels = [f"channel{index}" for index in range(model_card.channels)]
     own: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
-    if recipe.normalisation.kind == "image":
+    if model_card.normalisation.kind == "image":
         own.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": EPS}})
         # the specification would cast back to the type of the image otherwise
         own.append({"id": "ensure_dtype", "kwargs": {"dtype": "float32"}})
@@ -128,7 +128,7 @@ def _description(recipe: Recipe, said: Description, contents: dict[str, bytes], 
         "cite": [dict(CITED[said.tag])],
         "license": about.licence,
         "documentation": file("README.md"),
-        "tags": list(dict.fromkeys([said.tag, recipe.task, recipe.network.name])),
+        "tags": list(dict.fromkeys([said.tag, model_card.task, model_card.network.name])),
         "inputs": [
             {
                 "id": "raw",
@@ -145,8 +145,8 @@ def _description(recipe: Recipe, said: Description, contents: dict[str, bytes], 
     }
 
 
-def _readme(recipe: Recipe, said: Description, about: About) -> str:
-    trained = "\n".join(f"- {name}: {value}" for name, value in recipe.trained.items())
+def _readme(model_card: ModelCard, said: Description, about: About) -> str:
+    trained = "\n".join(f"- {name}: {value}" for name, value in model_card.trained.items())
     notes = "\n".join(said.notes)
     return f"""# {about.name}
 

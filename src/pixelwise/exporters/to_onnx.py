@@ -6,7 +6,7 @@ import onnx
 import torch
 
 from pixelwise.exporters.graph import ExportGraph, quiet, trace
-from pixelwise.model_file.recipe import Recipe, write_recipe_text
+from pixelwise.model_file.model_card import ModelCard, write_model_card_text
 from pixelwise.networks.models import Trained
 from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES
 
@@ -14,12 +14,12 @@ GIVEN = "given_"  # before the names of the inputs while the graph is made
 OPSET = 20  # the newest that torch 2.13 writes without converting; read by ONNX Runtime from 1.17 of 2024 on
 
 
-def onnx_bytes(network: Trained, recipe: Recipe, *, told: Recipe | None = None) -> bytes:
-    """Return the file's contents: the graph that `recipe` asks for, with `told`, or else `recipe`, in its metadata.
+def onnx_bytes(network: Trained, model_card: ModelCard, *, metadata: ModelCard | None = None) -> bytes:
+    """Return the file's contents: the graph for `model_card`, with `metadata` (by default the same card) in it.
 
     Where nodes came from in the code of this machine is left out.
     """
-    graph = ExportGraph(network, recipe)
+    graph = ExportGraph(network, model_card)
     with quiet():
         program = torch.onnx.export(
             trace(graph),
@@ -35,19 +35,19 @@ def onnx_bytes(network: Trained, recipe: Recipe, *, told: Recipe | None = None) 
     _name_inputs(model.graph, graph.inputs)
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA: write_recipe_text(told or recipe)})
+    onnx.helper.set_model_props(model, {METADATA: write_model_card_text(metadata or model_card)})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
 def _name_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
     """Give the inputs their names; values inside that are called so already, as after a layer `mean`, get others."""
-    told = {f"{GIVEN}{name}": name for name in names} | {name: f"inner_{name}" for name in names}
+    metadata = {f"{GIVEN}{name}": name for name in names} | {name: f"inner_{name}" for name in names}
     for value in (*graph.input, *graph.value_info):
-        value.name = told.get(value.name, value.name)
+        value.name = metadata.get(value.name, value.name)
     for node in graph.node:
         for held in (node.input, node.output):
-            held[:] = [told.get(name, name) for name in held]
+            held[:] = [metadata.get(name, name) for name in held]
 
 
 def logits_only(onnx_file: bytes) -> bytes:

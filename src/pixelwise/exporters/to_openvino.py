@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.exporters.samples import Feed
-from pixelwise.model_file.recipe import Recipe, write_recipe_text
+from pixelwise.model_file.model_card import ModelCard, write_model_card_text
 from pixelwise.runtimes.base import METADATA
-from pixelwise.runtimes.openvino import openvino, recipe_text
+from pixelwise.runtimes.openvino import model_card_text, openvino
 
 import nncf  # isort: skip  # after openvino, whose door keeps its telemetry out of nncf too
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip
@@ -25,12 +25,12 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # iso
 EXTREMES = RangeEstimatorParametersSet.MINMAX
 
 
-def write_openvino(path: Path, onnx_file: bytes, recipe: Recipe) -> None:
+def write_openvino(path: Path, onnx_file: bytes, model_card: ModelCard) -> None:
     """Write `path` (.xml) and the .bin beside it in float32."""
-    _write(path, openvino.Core().read_model(onnx_file, b""), recipe)
+    _write(path, openvino.Core().read_model(onnx_file, b""), model_card)
 
 
-def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Iterable[Feed]) -> int:
+def write_openvino_int8(path: Path, onnx_file: bytes, model_card: ModelCard, feeds: Iterable[Feed]) -> int:
     """Write `path` (.xml) and the .bin beside it, quantised.
 
     Parameters
@@ -38,7 +38,7 @@ def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Ite
     path : Path
     onnx_file : bytes
         The graph in float32.
-    recipe : Recipe
+    model_card : ModelCard
     feeds : iterable of dict
         Inputs of the graph from training images; all are used.
 
@@ -60,7 +60,7 @@ def write_openvino_int8(path: Path, onnx_file: bytes, recipe: Recipe, feeds: Ite
             ignored_scope=nncf.IgnoredScope(names=_before_convolutions(graph)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=EXTREMES),
         )
-    _write(path, quantised, recipe)
+    _write(path, quantised, model_card)
     return len(given)
 
 
@@ -79,12 +79,12 @@ def _before_convolutions(graph: openvino.Model) -> list[str]:
     return names
 
 
-def _write(path: Path, graph: openvino.Model, recipe: Recipe) -> None:
+def _write(path: Path, graph: openvino.Model, model_card: ModelCard) -> None:
     """Write the weights first: the .xml makes the pair whole."""
-    graph.set_rt_info(write_recipe_text(recipe), [METADATA])
-    recipe_text(graph, path)
+    graph.set_rt_info(write_model_card_text(model_card), [METADATA])
+    model_card_text(graph, path)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / path.name
         openvino.save_model(graph, made, compress_to_fp16=False)
-        commit_bytes(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
-        commit_bytes(path, made.read_bytes())
+        atomic_write_bytes(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
+        atomic_write_bytes(path, made.read_bytes())

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.exporters.graph import ExportGraph, quiet, trace
-from pixelwise.model_file.recipe import Recipe, write_recipe_text
+from pixelwise.model_file.model_card import ModelCard, write_model_card_text
 from pixelwise.networks.models import Trained
 from pixelwise.runtimes.base import METADATA, Outputs, graph_inputs
 
 
-def write_torch(path: Path, network: Trained, recipe: Recipe) -> None:
+def write_torch(path: Path, network: Trained, model_card: ModelCard) -> None:
     """Write the .pt2 file, whole or not at all; the recipe is its extra file `pixelwise`."""
     content = io.BytesIO()
     with quiet():
         torch.export.save(
-            trace(ExportGraph(network, recipe)), content, extra_files={METADATA: write_recipe_text(recipe)}
+            trace(ExportGraph(network, model_card)), content, extra_files={METADATA: write_model_card_text(model_card)}
         )
-    commit_bytes(path, content.getvalue())
+    atomic_write_bytes(path, content.getvalue())
 
 
 class WrittenGraph:
@@ -30,10 +30,10 @@ class WrittenGraph:
     this is for files that this process has written; others are for people who trust them.
     """
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
+    def __init__(self, path: Path, model_card: ModelCard) -> None:
         with quiet():
             self._graph = torch.export.load(io.BytesIO(path.read_bytes())).module()
-        self._names = ("image", "mean", "std") if recipe.normalisation.kind == "image" else ("image",)
+        self._names = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
 
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
         """Return all outputs for images in file values."""

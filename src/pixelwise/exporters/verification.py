@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from pixelwise.errors import BadModel
-from pixelwise.exporters.certificate import read_certificate, read_proof
 from pixelwise.exporters.comparison import Comparison, check, compare
 from pixelwise.exporters.description import Limits
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS, answers
 from pixelwise.exporters.package import check_package
-from pixelwise.exporters.subject import subject_of
-from pixelwise.runtimes.exported import find_export, read_exported_recipe
+from pixelwise.exporters.parity_report import read_parity_data, read_parity_report
+from pixelwise.runtimes.exported import find_export, read_exported_model_card
 
 
 def verify_export(path: Path) -> tuple[Comparison, ...]:
@@ -37,14 +37,14 @@ def verify_export(path: Path) -> tuple[Comparison, ...]:
     found = find_export(path)
     if found is None:
         raise BadModel("an exported file", "another one", "Give what `pixelwise export` wrote.", path)
-    certificate = read_certificate(found)
-    kind = str(certificate["format"])
+    parity_report = read_parity_report(found)
+    kind = str(parity_report["format"])
     if kind not in FORMATS:
         raise BadModel("a certificate of a known format", f"`{kind}`", "Export the run again.", found)
-    recipe, trials = read_exported_recipe(found), read_proof(found)
+    model_card, trials = read_exported_model_card(found), read_parity_data(found)
     if kind == "bioimageio":
         check_package(found)
-    subject = subject_of(recipe)
-    comparisons = tuple(compare(name, answer, trials, subject) for name, answer in answers(kind, found, recipe))
-    check(comparisons, Limits(**certificate["limits"]), found)
+    export_task = export_task_of(model_card)
+    comparisons = tuple(compare(name, answer, trials, export_task) for name, answer in answers(kind, found, model_card))
+    check(comparisons, Limits(**parity_report["limits"]), found)
     return comparisons

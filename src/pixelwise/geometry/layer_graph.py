@@ -1,8 +1,8 @@
-"""A network as a trail: its layers in the order of computing, with marks where paths part and meet.
+"""The layer graph of a network: its layers in the order of computation, with marks where paths branch and merge.
 
-A layer is a `Step`. `Skip` keeps the present map under a name, `Take` begins another path from a kept map, `Join` lets
-a kept map come in again: with these three, any graph is told in one line. Convolution, pooling and up-sampling treat
-rows, columns and planes alike and apart, so one axis is enough.
+A layer is a `LayerSpec`. `Save` keeps the current map under a name, `Branch` starts another path from a saved map, and
+`Merge` combines the current map with a saved one: with these three, any graph is a flat list. Convolution, pooling and
+up-sampling treat rows, columns and planes alike and separately, so one axis is enough.
 
 Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
 """
@@ -19,7 +19,7 @@ GLOBAL = ("global average", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class LayerSpec:
     """One layer along one axis.
 
     Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1 going down, rounded down, or up where `ceil` says
@@ -97,21 +97,21 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Skip:
+class Save:
     """Here the map is kept for later under `name`; a name may be used again."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Take:
+class Branch:
     """Here another path begins: the map kept under `name` is taken up in the place of the present one."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Join:
+class Merge:
     """Here the map kept under `name` comes in again.
 
     A concatenated map may be larger by an even number of pixels, and is then cut to its centre; maps that are added or
@@ -122,23 +122,23 @@ class Join:
     how: How = "concatenated"
 
 
-Trail = Sequence[Step | Skip | Take | Join]
+LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
 
 
-def sizes_along(trail: Trail, size: int, smallest: int = 1) -> list[int] | None:
-    """Return the size after each element of `trail`, or None when `size` is not legal or a map is below `smallest`."""
+def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[int] | None:
+    """Return the size after each element, or None when `size` is not valid or a map is below `smallest`."""
     kept: dict[str, int] = {}
     sizes: list[int] = []
-    for element in trail:
-        if isinstance(element, Step):
+    for element in layer_graph:
+        if isinstance(element, LayerSpec):
             if not element.fits(size):
                 return None
             size = element.output_size(size)
             if size < smallest and element.kind not in GLOBAL:
                 return None
-        elif isinstance(element, Skip):
+        elif isinstance(element, Save):
             kept[element.name] = size
-        elif isinstance(element, Take):
+        elif isinstance(element, Branch):
             size = kept[element.name]
         elif not _joins(kept[element.name] - size, element.how):
             return None
@@ -146,16 +146,16 @@ def sizes_along(trail: Trail, size: int, smallest: int = 1) -> list[int] | None:
     return sizes
 
 
-def sizes_with_rest(trail: Trail, size: int) -> list[int] | None:
+def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
     """Return the size after each element, where strides may leave pixels over; None when a map vanishes."""
     kept: dict[str, int] = {}
     sizes: list[int] = []
-    for element in trail:
-        if isinstance(element, Step):
+    for element in layer_graph:
+        if isinstance(element, LayerSpec):
             size = element.output_size(size)
-        elif isinstance(element, Take):
+        elif isinstance(element, Branch):
             size = kept[element.name]
-        elif isinstance(element, Skip):
+        elif isinstance(element, Save):
             kept[element.name] = size
         if size < 1:
             return None
@@ -167,22 +167,22 @@ def _joins(surplus: int, how: How) -> bool:
     return surplus == 0 or (how == "concatenated" and surplus > 0 and surplus % 2 == 0)
 
 
-def total_stride(trail: Trail) -> int:
+def total_stride(layer_graph: LayerGraph) -> int:
     """Return the largest product of strides on the way down."""
     now = most = 1
     kept: dict[str, int] = {}
-    for element in trail:
-        if isinstance(element, Step):
+    for element in layer_graph:
+        if isinstance(element, LayerSpec):
             now = max(1, now // element.stride) if element.up else now * element.stride
             most = max(most, now)
-        elif isinstance(element, Skip):
+        elif isinstance(element, Save):
             kept[element.name] = now
-        elif isinstance(element, Take):
+        elif isinstance(element, Branch):
             now = kept[element.name]
     return most
 
 
-def seen(trail: Trail, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
+def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
     """Walk back from one output pixel to the first and last input pixel that it depends on.
 
     Parameters
@@ -194,16 +194,16 @@ def seen(trail: Trail, sizes: Sequence[int], size: int, pixel: int) -> tuple[int
     pixel : int
         Index in the output; it need not lie inside.
     """
-    crops = _crops(trail, sizes)
+    crops = _crops(layer_graph, sizes)
     span: tuple[int, int] | None = (pixel, pixel)
     pending: dict[str, tuple[int, int] | None] = {}
-    for index in reversed(range(len(trail))):
-        element = trail[index]
-        if isinstance(element, Step):
+    for index in reversed(range(len(layer_graph))):
+        element = layer_graph[index]
+        if isinstance(element, LayerSpec):
             span = element.sees(*span) if span else None
-        elif isinstance(element, Skip):
+        elif isinstance(element, Save):
             span = _hull(span, pending.pop(element.name, None))
-        elif isinstance(element, Take):
+        elif isinstance(element, Branch):
             pending[element.name] = _hull(pending.get(element.name), span)
             span = None
         elif span:
@@ -212,14 +212,14 @@ def seen(trail: Trail, sizes: Sequence[int], size: int, pixel: int) -> tuple[int
     return span or (0, size - 1)
 
 
-def _crops(trail: Trail, sizes: Sequence[int]) -> dict[int, int]:
+def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
     """Return, for each joint, how many pixels are cut off each side of what comes in."""
     kept: dict[str, int] = {}
     crops: dict[int, int] = {}
-    for index, (element, here) in enumerate(zip(trail, sizes, strict=True)):
-        if isinstance(element, Skip):
+    for index, (element, here) in enumerate(zip(layer_graph, sizes, strict=True)):
+        if isinstance(element, Save):
             kept[element.name] = here
-        elif isinstance(element, Join):
+        elif isinstance(element, Merge):
             crops[index] = (kept[element.name] - here) // 2
     return crops
 

@@ -6,7 +6,15 @@ References: Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1
 from dataclasses import dataclass, field
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import GLOBAL, Step, Trail, seen, sizes_along, sizes_with_rest, total_stride
+from pixelwise.geometry.layer_graph import (
+    GLOBAL,
+    LayerGraph,
+    LayerSpec,
+    seen,
+    sizes_along,
+    sizes_with_rest,
+    total_stride,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +90,7 @@ class Geometry:
             )
 
 
-def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geometry:
+def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int = 1) -> Geometry:
     """Derive all sizes of a network from its trail by exact interval arithmetic.
 
     Parameters
@@ -98,10 +106,10 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
     BadOption
         No size below 4096 passes through, or legal sizes do not repeat with the total stride.
     """
-    stride = total_stride(trail)
-    first = _first_legal(trail, stride, smallest)
+    stride = total_stride(layer_graph)
+    first = _first_legal(layer_graph, stride, smallest)
     large = first + 64 * stride  # far from all borders
-    sizes = sizes_along(trail, large)
+    sizes = sizes_along(layer_graph, large)
     if sizes is None:
         raise BadOption("legal sizes that repeat with the total stride", f"{large} to be illegal", "Check the strides.")
     margin = (large - sizes[-1]) // 2
@@ -109,7 +117,7 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
     lefts: list[int] = []
     rights: list[int] = []
     for phase in range(stride):
-        low, high = seen(trail, sizes, large, middle + phase)
+        low, high = seen(layer_graph, sizes, large, middle + phase)
         lefts.append(middle + phase + margin - low)
         rights.append(high - (middle + phase + margin))
     need = max(max(a - p, b - (stride - 1 - p)) for p, (a, b) in enumerate(zip(lefts, rights, strict=True)))
@@ -126,12 +134,12 @@ def derive_geometry(trail: Trail, exact: bool = True, smallest: int = 1) -> Geom
     )
 
 
-def derive_classifier_geometry(trail: Trail) -> Geometry:
+def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     """Derive what is known of a network that ends in one value per class: it takes any size that leaves a pixel.
 
     `reach` and `receptive_field` are those of the last map before the global average.
     """
-    features = [e for e in trail if not (isinstance(e, Step) and e.kind in GLOBAL)]
+    features = [e for e in layer_graph if not (isinstance(e, LayerSpec) and e.kind in GLOBAL)]
     stride = total_stride(features)
     size = 64 * stride
     sizes = sizes_along(features, size)
@@ -151,18 +159,18 @@ def derive_classifier_geometry(trail: Trail) -> Geometry:
     )
 
 
-def _first_legal(trail: Trail, stride: int, smallest: int) -> int:
+def _first_legal(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
     for size in range(1, 4096 + stride):
-        sizes = sizes_along(trail, size, smallest)
+        sizes = sizes_along(layer_graph, size, smallest)
         # strided padded layers round odd sizes up; coming back larger, the output would not lie on the input
         if sizes is not None and sizes[-1] <= size and (size - sizes[-1]) % 2 == 0:
             return size
     raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")
 
 
-def _first_without_rest(trail: Trail) -> int:
+def _first_without_rest(layer_graph: LayerGraph) -> int:
     """Return the least size from which on every map of a classifier has a pixel."""
     for size in range(1, 4096):
-        if sizes_with_rest(trail, size) is not None:
+        if sizes_with_rest(layer_graph, size) is not None:
             return size
     raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")

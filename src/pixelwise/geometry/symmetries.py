@@ -13,7 +13,7 @@ from pixelwise.errors import BadOption
 if TYPE_CHECKING:  # arrays are turned without importing torch: an exported model needs none
     import torch
 
-Turns = Literal[1, 4, 7, 8]
+TtaInputs = Literal[1, 4, 7, 8]
 Picture = TypeVar("Picture", np.ndarray, "torch.Tensor")
 
 
@@ -40,21 +40,21 @@ SYMMETRIES = tuple(Symmetry(quarters, mirrored) for mirrored in (False, True) fo
 # of the input and do not say which ones. Quarter turns alone make four at most; our reading takes the seven symmetries
 # of the square that turn or mirror the input. The straight input is no turned version of itself; with it they are
 # eight.
-TURNED = {1: (IDENTITY,), 4: FLIPS, 7: SYMMETRIES[1:], 8: SYMMETRIES}
+TTA_SYMMETRIES = {1: (IDENTITY,), 4: FLIPS, 7: SYMMETRIES[1:], 8: SYMMETRIES}
 
 
-def turned(count: int) -> tuple[Symmetry, ...]:
+def tta_symmetries(count: int) -> tuple[Symmetry, ...]:
     """Return the symmetries of an average over `count` turned inputs.
 
     Raises
     ------
     BadOption
-        `TURNED` holds no such number.
+        `TTA_SYMMETRIES` holds no such number.
     """
-    if count not in TURNED:
-        mend = "1 is the input as it is, 4 its flips, 7 the turned versions of 2015, 8 all symmetries."
-        raise BadOption("turns of 1, 4, 7 or 8", f"{count}", mend)
-    return TURNED[count]
+    if count not in TTA_SYMMETRIES:
+        hint = "1 is the input as it is, 4 its flips, 7 the turned versions of 2015, 8 all symmetries."
+        raise BadOption("turns of 1, 4, 7 or 8", f"{count}", hint)
+    return TTA_SYMMETRIES[count]
 
 
 def _turn(picture: Picture, quarters: int) -> Picture:

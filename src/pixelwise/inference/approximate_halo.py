@@ -13,7 +13,7 @@ from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import Job, Predictor, read_mirrored
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 TILES = 12  # that are measured, spread over the images
 
@@ -48,7 +48,7 @@ class HaloChoice:
             return "No halo was measured: every image is one tile, which is exact."
         return (
             f"Tiles read a halo of {self.geometry.halo} pixels in the place of {self.exact}: "
-            f"on {counted(self.tiles, 'tile')} "
+            f"on {pluralise(self.tiles, 'tile')} "
             f"logits differ by at most {self.difference:.2g}, and the class of {self.changed:.2g} of the pixels."
         )
 
@@ -73,8 +73,8 @@ def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -
     if not tolerance >= 0:
         raise BadOption("a tolerance of 0 or more", f"{tolerance}", "0.01 changes hardly a pixel.")
     if not geometry.exact or geometry.margin:
-        came = "valid convolutions" if geometry.margin else "a network that looks at the whole image"
-        raise BadOption("a padded network without whole-image layers for --tolerance", came, "Leave it out.")
+        got = "valid convolutions" if geometry.margin else "a network that looks at the whole image"
+        raise BadOption("a padded network without whole-image layers for --tolerance", got, "Leave it out.")
     predictor = predictor.with_core(predictor.core)  # the same tiles for every halo
     measured = list(_tiles(predictor, jobs))
     exact = [_logits(predictor, job, number, geometry) for job, number in measured]

@@ -23,8 +23,8 @@ def channels_first(image: Num[np.ndarray, "..."], channels: int) -> Num[np.ndarr
     if image.ndim == 3:
         first, last = image.shape[0] == channels, image.shape[2] == channels
         if first and last and image.shape[0] != image.shape[1]:
-            mend = "Turn the axes to (channels, height, width) and use predict_pixels."
-            raise BadImage("one axis of channels", f"shape {image.shape}, where both ends could be", mend)
+            hint = "Turn the axes to (channels, height, width) and use predict_pixels."
+            raise BadImage("one axis of channels", f"shape {image.shape}, where both ends could be", hint)
         if last and not first:
             return np.moveaxis(image, 2, 0)
         if first:

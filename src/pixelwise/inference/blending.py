@@ -16,7 +16,7 @@ from pixelwise.geometry.tiles import Span, Tile, blend_weights, blended_grid, ti
 SHARE = 8  # a tile reaches core / SHARE pixels into its neighbours, so that they share a quarter of their sides
 
 
-class Part(NamedTuple):
+class LogitsWindow(NamedTuple):
     """Logits (classes, height, width) of the window `write` ((top, bottom), (left, right)) of the image."""
 
     write: tuple[Span, ...]
@@ -70,7 +70,7 @@ class Blender:
         """Tell whether all parts have been given."""
         return not self._missing
 
-    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, "classes rows columns"]) -> Iterator[Part]:
+    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, "classes rows columns"]) -> Iterator[LogitsWindow]:
         """Add what a tile of `tiles` keeps; yield the parts that are complete with it."""
         own = self._parts[number]
         down, across = (
@@ -89,7 +89,7 @@ class Blender:
             self._missing[near] -= 1
         for near in sorted(n for n in self._near(number) if self._missing.get(n) == 0):
             del self._missing[near]
-            yield Part(self._parts[near], self._begun.pop(near))
+            yield LogitsWindow(self._parts[near], self._begun.pop(near))
 
     def _near(self, number: int) -> list[int]:
         """Return the parts of the grid that a tile reaches into, itself among them."""

@@ -8,22 +8,22 @@ from jaxtyping import Float32, Num
 
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.inference.arrays import channels_first, warn_of_scale
-from pixelwise.inference.load_runtime import open_computing
+from pixelwise.inference.load_runtime import load_runtime
 from pixelwise.labels.temperature_scaling import tempered_softmax
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 
-class PhotoModel:
+class ClassificationModel:
     """Tells the class of whole images of any size.
 
     Parameters
     ----------
-    recipe : Recipe
+    model_card : ModelCard
         Of a model of whole-image classes.
     runtime : Runtime
         Photos (batch, channels, side, side) -> logits (batch, classes).
@@ -32,11 +32,11 @@ class PhotoModel:
         Logits are averaged over each photo and its mirror image: twice the work, a little more accuracy.
     """
 
-    def __init__(self, recipe: Recipe, runtime: Runtime, view: View, *, mirrored: bool = False) -> None:
-        self.recipe, self._runtime, self._view, self._mirrored = recipe, runtime, view, mirrored
+    def __init__(self, model_card: ModelCard, runtime: Runtime, view: View, *, mirrored: bool = False) -> None:
+        self.model_card, self._runtime, self._view, self._mirrored = model_card, runtime, view, mirrored
 
     def predict(self, image: Num[np.ndarray, "..."]) -> int:
-        """Return the index of the most probable class; `recipe.classes` holds its name.
+        """Return the index of the most probable class; `model_card.classes` holds its name.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class PhotoModel:
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, " classes"]:
         """Return the calibrated probability of each class for an image, as `predict` takes it."""
-        return self.predict_pixels(channels_first(image, self.recipe.channels))
+        return self.predict_pixels(channels_first(image, self.model_card.channels))
 
     def predict_pixels(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, " classes"]:
         """Return the probability of each class for an image whose channels come first."""
@@ -68,12 +68,12 @@ class PhotoModel:
         """
         self._check(pixels)
         fitted = fit(pixels, self._view.shorter)
-        scale = intensity_scale(fitted, self.recipe.normalisation)
+        scale = intensity_scale(fitted, self.model_card.normalisation)
         return scale.apply(middle(fitted, self._view.side, self._view.side))
 
     def warnings(self, pixels: Num[np.ndarray, "channels height width"]) -> tuple[str, ...]:
         """Return a sentence when the values lie far from those of the training photos."""
-        return warn_of_scale(on_eight_bits(pixels), self.recipe.intensity_range)
+        return warn_of_scale(on_eight_bits(pixels), self.model_card.intensity_range)
 
     def predict_batch(
         self, looks: Sequence[Float32[np.ndarray, "channels side side"]]
@@ -83,24 +83,24 @@ class PhotoModel:
         logits = self._runtime(batch)
         if self._mirrored:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
-        return tempered_softmax(logits.astype(np.float32), self.recipe.temperatures, 1)
+        return tempered_softmax(logits.astype(np.float32), self.model_card.temperatures, 1)
 
     def _check(self, pixels: np.ndarray) -> None:
-        if pixels.shape[0] != self.recipe.channels:
-            expected = f"{counted(self.recipe.channels, 'channel')}, as in training"
+        if pixels.shape[0] != self.model_card.channels:
+            expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
         if 0 in pixels.shape:
             raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")
 
 
-def load_photo_model(
+def load_classification_model(
     path: Path | str,
     *,
     device: str = "auto",
     runtime: str = "torch",
     mirrored: bool = False,
     progress: Progress | None = None,
-) -> PhotoModel:
+) -> ClassificationModel:
     """Load a run folder, a model file or an exported file of whole-image classes.
 
     Parameters
@@ -109,9 +109,9 @@ def load_photo_model(
     device : {"auto", "cpu", "cuda", "mps"}
         For runs; exports are computed by the processor.
     runtime : str
-        As in `load_runtime.open_computing`; for runs "auto" is "torch": nothing is measured for photos.
+        As in `load_runtime.load_runtime`; for runs "auto" is "torch": nothing is measured for photos.
     mirrored : bool
-        As in `PhotoModel`.
+        As in `ClassificationModel`.
     progress : Progress, optional
 
     Raises
@@ -122,8 +122,8 @@ def load_photo_model(
         No such runtime, or not for this file.
     """
     name = "torch" if runtime == "auto" else runtime
-    computes, recipe = open_computing(path, device=device, runtime=name, progress=progress)
-    if recipe.view is None:
-        came = f"one of the task {recipe.task}"
-        raise BadModel("a model of whole-image classes", came, "Give another model.", Path(path))
-    return PhotoModel(recipe, computes, recipe.view, mirrored=mirrored)
+    computes, model_card = load_runtime(path, device=device, runtime=name, progress=progress)
+    if model_card.view is None:
+        got = f"one of the task {model_card.task}"
+        raise BadModel("a model of whole-image classes", got, "Give another model.", Path(path))
+    return ClassificationModel(model_card, computes, model_card.view, mirrored=mirrored)

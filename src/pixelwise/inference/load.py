@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pixelwise.inference.classification_model import PhotoModel, load_photo_model
+from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
 from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
-from pixelwise.runtimes.exported import find_export, read_exported_recipe
+from pixelwise.runtimes.exported import find_export, read_exported_model_card
 
 
-def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | PhotoModel:
+def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
     """Load a model that predicts masks, or one that tells the class of whole images.
 
     Parameters
@@ -26,8 +26,8 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
     BadOption
         No such runtime.
     """
-    if tells_classes(path):
-        return load_photo_model(path, device=device, runtime=runtime)
+    if is_classifier(path):
+        return load_classification_model(path, device=device, runtime=runtime)
     return load_model_for_prediction(path, device=device, runtime=runtime)
 
 
@@ -47,11 +47,11 @@ def find_model(path: Path | str) -> Path:
     return find_model_file(path)
 
 
-def tells_classes(path: Path | str) -> bool:
+def is_classifier(path: Path | str) -> bool:
     """Tell whether a model, run or export, tells classes of whole images rather than masks."""
     exported = find_export(path)
     if exported is not None:
-        return read_exported_recipe(exported).view is not None
-    from pixelwise.model_file.model_file import find_model_file, read_recipe  # brings torch
+        return read_exported_model_card(exported).view is not None
+    from pixelwise.model_file.model_file import find_model_file, read_model_card  # brings torch
 
-    return read_recipe(find_model_file(path)).view is not None
+    return read_model_card(find_model_file(path)).view is not None

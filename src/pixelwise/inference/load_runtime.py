@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from pixelwise.model_file.recipe import Recipe, say_members
+from pixelwise.model_file.model_card import ModelCard, describe_members
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.exported import find_export, open_export
 
 
-def open_computing(
+def load_runtime(
     path: Path | str, *, device: str, runtime: str, pixels: int | None = None, progress: Progress | None = None
-) -> tuple[Runtime, Recipe]:
+) -> tuple[Runtime, ModelCard]:
     """Load a run folder, a model file or an exported file; torch is imported for the first two alone.
 
     Parameters
@@ -28,7 +28,7 @@ def open_computing(
     Returns
     -------
     Runtime
-    Recipe
+    ModelCard
         What an exported graph does itself is taken out of it.
 
     Raises
@@ -41,16 +41,16 @@ def open_computing(
     progress = progress or Progress()
     exported = find_export(path)
     if exported is not None:
-        computes, recipe = open_export(exported, runtime)
-        progress.tell(*say_members(recipe))
-        return computes, recipe
+        computes, model_card = open_export(exported, runtime)
+        progress.message(*describe_members(model_card))
+        return computes, model_card
     # not above: models that were exported do without torch and start faster
     from pixelwise.inference.make_runtime import make_runtime
     from pixelwise.model_file.model_file import find_model_file, load_model
     from pixelwise.runtimes.machine import choose_device
 
     found = find_model_file(path)
-    network, recipe = load_model(found)
-    progress.tell(*say_members(recipe))
+    network, model_card = load_model(found)
+    progress.message(*describe_members(model_card))
     chosen = choose_device(device)
-    return make_runtime(runtime, network, recipe, found, chosen, pixels, progress), recipe
+    return make_runtime(runtime, network, model_card, found, chosen, pixels, progress), model_card

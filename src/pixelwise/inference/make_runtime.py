@@ -6,10 +6,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel
-from pixelwise.exporters.certificate import digest
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.exporters.parity_report import digest
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import Trained
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
@@ -21,7 +21,7 @@ from pixelwise.sampling.normalise import Normalisation
 
 
 def make_runtime(
-    name: str, network: Trained, recipe: Recipe, path: Path, device: str, pixels: int | None, progress: Progress
+    name: str, network: Trained, model_card: ModelCard, path: Path, device: str, pixels: int | None, progress: Progress
 ) -> Runtime:
     """Return the runtime of a name, or for "auto" the one that was measured as the fastest.
 
@@ -51,24 +51,26 @@ def make_runtime(
     if name != "auto":
         kind = name.removesuffix("-bf16")
         if not _can(kind):
-            progress.tell(f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); torch computes.')
+            progress.message(
+                f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); torch computes.'
+            )
             return TorchRuntime(network, device)
-        return _converted(name, network, recipe, path)()
-    return _fastest(network, recipe, path, pixels, progress)
+        return _converted(name, network, model_card, path)()
+    return _fastest(network, model_card, path, pixels, progress)
 
 
-def _fastest(network: Trained, recipe: Recipe, path: Path, pixels: int | None, progress: Progress) -> Runtime:
+def _fastest(network: Trained, model_card: ModelCard, path: Path, pixels: int | None, progress: Progress) -> Runtime:
     names = [name for name in EXTRAS if _can(name)]
-    geometry = recipe.geometry
-    side = geometry.legal_size(recipe.tile + 2 * (geometry.halo or geometry.margin))
-    shape = (1, recipe.channels, side, side)
+    geometry = model_card.geometry
+    side = geometry.legal_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
+    shape = (1, model_card.channels, side, side)
     model = digest(path) if names else ""
-    if not names or (pixels is not None and pixels < WORTH * recipe.tile**2 and known_choice(model, shape) is None):
+    if not names or (pixels is not None and pixels < WORTH * model_card.tile**2 and known_choice(model, shape) is None):
         return TorchRuntime(network)
     candidates: dict[str, Callable[[], Runtime]] = {"torch": lambda: TorchRuntime(network)}
-    candidates |= {name: _converted(name, network, recipe, path) for name in names}
+    candidates |= {name: _converted(name, network, model_card, path) for name in names}
     choice, runtime = choose(candidates, model, shape, progress)
-    progress.tell(choice.told(shape))
+    progress.message(choice.messages(shape))
     return runtime
 
 
@@ -76,14 +78,14 @@ def _can(name: str) -> bool:
     return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
 
 
-def _converted(name: str, network: Trained, recipe: Recipe, path: Path) -> Callable[[], Runtime]:
+def _converted(name: str, network: Trained, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:
     def make() -> Runtime:
-        graph = _graph(network, recipe, path)
+        graph = _graph(network, model_card, path)
         try:
             return _load(name, graph)
         except BadModel:  # a damaged cache
             graph.unlink(missing_ok=True)
-            return _load(name, _graph(network, recipe, path))
+            return _load(name, _graph(network, model_card, path))
 
     return make
 
@@ -98,13 +100,13 @@ def _load(name: str, graph: Path) -> Runtime:
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
 
 
-def _graph(network: Trained, recipe: Recipe, path: Path) -> Path:
+def _graph(network: Trained, model_card: ModelCard, path: Path) -> Path:
     """Return the cached graph of a model file, which takes tiles on the scale of the network; make it when missing."""
     key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
     place = cache_folder() / "graphs" / f"{key[:32]}.onnx"
     if not place.is_file():
         from pixelwise.exporters.to_onnx import onnx_bytes
 
-        plain = replace(recipe, normalisation=Normalisation(kind="none"))
-        commit_bytes(place, onnx_bytes(network, plain, told=recipe))
+        plain = replace(model_card, normalisation=Normalisation(kind="none"))
+        atomic_write_bytes(place, onnx_bytes(network, plain, metadata=model_card))
     return place

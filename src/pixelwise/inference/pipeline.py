@@ -24,7 +24,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Generator[Item, None, None]:
     """Yield `items`, which a thread of this name makes up to `depth` steps ahead.
 
     Memory: `depth` items in the queue, one in the making, one with the caller. Closing the generator stops the thread.
@@ -58,7 +58,7 @@ def ahead(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Genera
         thread.join()
 
 
-def in_order(
+def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for each item, in order, while several threads are at work on the items behind it.
@@ -98,7 +98,7 @@ def _put(queue: "Queue[Item | _End]", item: Item | _End, stopped: Event) -> bool
     return False
 
 
-class Behind(Generic[Item]):
+class BackgroundWriter(Generic[Item]):
     """Calls `work` for each item in a thread of its own, in order; a context that waits for the last one.
 
     Parameters
@@ -119,7 +119,7 @@ class Behind(Generic[Item]):
         self._queue.put(item)
         self._raise()
 
-    def __enter__(self) -> "Behind[Item]":
+    def __enter__(self) -> "BackgroundWriter[Item]":
         self._thread.start()
         return self
 

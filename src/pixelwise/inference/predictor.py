@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.symmetries import IDENTITY, Symmetry, Turns
+from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
-from pixelwise.inference.blending import Blender, Part, blend_overlap
-from pixelwise.io.windows import Source, Whole
+from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
+from pixelwise.io.windows import InMemorySource, Source
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import Scale
 
@@ -25,14 +25,14 @@ BATCH_PIXELS = 2**19  # of all tiles of a batch together: more gains nothing and
 class PredictionOptions:
     """How images are predicted where the user does not say otherwise; it travels in the model file.
 
-    `turns` is the number of turned inputs that are averaged (`geometry.symmetries.TURNED`).
+    `tta` is the number of turned inputs that are averaged (`geometry.symmetries.TTA_SYMMETRIES`).
     """
 
-    turns: Turns = 1
+    tta: TtaInputs = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class MemoryBudget:
     """Bytes that a prediction may take, and what they are taken by: a pixel of the image, and one of a tile's input."""
 
     bytes: int
@@ -53,7 +53,7 @@ class Job:
     done: Collection[tuple[Span, ...]] = ()
 
 
-class Prepared(NamedTuple):
+class ReadTile(NamedTuple):
     """A tile whose input (channels, rows, columns) is read and scaled; `job` and `number` say whose and which."""
 
     job: Job
@@ -62,10 +62,10 @@ class Prepared(NamedTuple):
     window: np.ndarray
 
 
-class Batch(NamedTuple):
+class TileBatch(NamedTuple):
     """Tiles that are computed at once: `stack` (tiles, channels, rows, columns) holds the windows of `items`."""
 
-    items: list[Prepared]
+    items: list[ReadTile]
     stack: np.ndarray
 
 
@@ -106,7 +106,7 @@ class Predictor:
         symmetries: Sequence[Symmetry] = (IDENTITY,),
         *,
         batch: int = 1,
-        room: Room | None = None,
+        room: MemoryBudget | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
         self.symmetries, self.batch, self.room = symmetries, batch, room
@@ -146,23 +146,23 @@ class Predictor:
             return np.empty((self.classes, 0, 0), np.float32)
         return whole
 
-    def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[Part]:
+    def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[LogitsWindow]:
         """Yield the logits window by window; the windows cover each pixel once."""
-        for _, part in self.compute(self.gather(self.prepare([Job(Whole(pixels), scale)]))):
+        for _, part in self.compute(self.gather(self.prepare([Job(InMemorySource(pixels), scale)]))):
             yield part
 
-    def prepare(self, jobs: Iterable[Job]) -> Generator[Prepared, None, None]:
+    def prepare(self, jobs: Iterable[Job]) -> Generator[ReadTile, None, None]:
         """Read and scale the tiles of images, one image after the other. May run in a thread of its own."""
         for job in jobs:
             for number, tile in self._tiles(job):
-                yield Prepared(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
+                yield ReadTile(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
 
-    def gather(self, prepared: Iterable[Prepared], *, first: int | None = None) -> Generator[Batch, None, None]:
+    def gather(self, prepared: Iterable[ReadTile], *, first: int | None = None) -> Generator[TileBatch, None, None]:
         """Put neighbours of one size together, at most `batch` of them. May run in the thread that prepares.
 
         `first` is the number of tiles in the first batch at most: a small one brings the first result sooner.
         """
-        group: list[Prepared] = []
+        group: list[ReadTile] = []
         most = first or self.batch
         for item in prepared:
             if group and item.window.shape != group[0].window.shape:
@@ -175,13 +175,13 @@ class Predictor:
         if group:
             yield _batch(group)
 
-    def compute(self, batches: Iterable[Batch]) -> Generator[tuple[Job, Part], None, None]:
+    def compute(self, batches: Iterable[TileBatch]) -> Generator[tuple[Job, LogitsWindow], None, None]:
         """Yield the logits of tiles, window by window, in the order of the tiles."""
         for parts in self.compute_batches(batches):
             yield from parts
             del parts  # while the next are computed, these must not stay in memory
 
-    def compute_batches(self, batches: Iterable[Batch]) -> Generator[list[tuple[Job, Part]], None, None]:
+    def compute_batches(self, batches: Iterable[TileBatch]) -> Generator[list[tuple[Job, LogitsWindow]], None, None]:
         """Yield the same, together what comes of one batch: threads that hand over less often wait less."""
         blenders: dict[int, Blender] = {}
         for batch in batches:
@@ -194,13 +194,13 @@ class Predictor:
             del batch, logits  # while the next is waited for, these must not stay in memory
 
     def _parts(
-        self, item: Prepared, logits: Float[np.ndarray, "classes rows columns"], blenders: dict[int, Blender]
-    ) -> Iterator[Part]:
+        self, item: ReadTile, logits: Float[np.ndarray, "classes rows columns"], blenders: dict[int, Blender]
+    ) -> Iterator[LogitsWindow]:
         """Yield the windows that are decided with a tile."""
         (top, bottom), (left, right) = item.tile.keep
         kept = logits[:, top:bottom, left:right]
         if not self._blends(item.job):
-            yield Part(item.tile.write, kept)
+            yield LogitsWindow(item.tile.write, kept)
             return
         key = id(item.job)
         if key not in blenders:
@@ -232,19 +232,19 @@ class Predictor:
         return total if len(self.symmetries) == 1 else total / len(self.symmetries)
 
 
-def _batch(group: list[Prepared]) -> Batch:
+def _batch(group: list[ReadTile]) -> TileBatch:
     """Stack the windows, which are kept once."""
     if len(group) == 1:
-        return Batch(group, group[0].window[None])
+        return TileBatch(group, group[0].window[None])
     stack = np.stack([item.window for item in group])
-    return Batch([item._replace(window=window) for item, window in zip(group, stack, strict=True)], stack)
+    return TileBatch([item._replace(window=window) for item, window in zip(group, stack, strict=True)], stack)
 
 
 def read_mirrored(
     pixels: Num[np.ndarray, "channels height width"] | Source, window: tuple[Span, ...]
 ) -> Num[np.ndarray, "channels window_height window_width"]:
     """Read a window that may reach beyond the image, which is mirrored there without end."""
-    source = Whole(pixels) if isinstance(pixels, np.ndarray) else pixels
+    source = InMemorySource(pixels) if isinstance(pixels, np.ndarray) else pixels
     (top, bottom), (left, right) = window
     _, height, width = source.shape
     if top >= 0 and left >= 0 and bottom <= height and right <= width:

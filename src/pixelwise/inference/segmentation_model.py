@@ -10,21 +10,21 @@ import numpy as np
 from jaxtyping import Float32, Integer, Num
 
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.geometry.symmetries import turned
+from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.geometry.tiles import Span
 from pixelwise.inference.arrays import channels_first, warn_of_scale
-from pixelwise.inference.blending import Part
-from pixelwise.inference.load_runtime import open_computing
-from pixelwise.inference.pipeline import ahead
-from pixelwise.inference.predictor import BATCH, Job, Predictor, Room
-from pixelwise.io.windows import Whole
+from pixelwise.inference.blending import LogitsWindow
+from pixelwise.inference.load_runtime import load_runtime
+from pixelwise.inference.pipeline import prefetch
+from pixelwise.inference.predictor import BATCH, Job, MemoryBudget, Predictor
+from pixelwise.io.windows import InMemorySource
 from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import intensity_scale
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
@@ -36,9 +36,9 @@ def _nobody(count: int) -> None:
     """Tell nobody about a finished tile."""
 
 
-def _put(chances: np.ndarray, window: tuple[Span, ...], found: np.ndarray) -> None:
+def _put(probabilities: np.ndarray, window: tuple[Span, ...], found: np.ndarray) -> None:
     (top, bottom), (left, right) = window
-    chances[:, top:bottom, left:right] = found
+    probabilities[:, top:bottom, left:right] = found
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Decoding:
         self._target, self._temperatures = target, temperatures
         self.missing = parts
 
-    def add(self, part: Part) -> None:
+    def add(self, part: LogitsWindow) -> None:
         """Decide the pixels of a part."""
         # of classes only the order counts; thresholds were chosen for probabilities that are not calibrated
         by_order = most_probable_wins(self._target)
@@ -101,12 +101,12 @@ class Model:
 
     Parameters
     ----------
-    recipe : Recipe
+    model_card : ModelCard
     predictor : Predictor
     """
 
-    def __init__(self, recipe: Recipe, predictor: Predictor) -> None:
-        self.recipe, self.predictor = recipe, predictor
+    def __init__(self, model_card: ModelCard, predictor: Predictor) -> None:
+        self.model_card, self.predictor = model_card, predictor
 
     def predict(self, image: Num[np.ndarray, "..."]) -> Integer[np.ndarray, "height width"]:
         """Return the mask (class indices) or the label image (object numbers) of an image.
@@ -121,18 +121,22 @@ class Model:
         BadImage
             The shape does not fit the model.
         """
-        return self.predict_pixels(channels_first(image, self.recipe.channels)).labels
+        return self.predict_pixels(channels_first(image, self.model_card.channels)).labels
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
         """Return the calibrated probabilities of the target's classes for an image, as `predict` takes it.
 
         Models of kind "distance" tell in a last channel how deep each pixel lies in its object, from 0 to 1.
         """
-        pixels = channels_first(image, self.recipe.channels)
-        chances = self._room(pixels)
-        for part in self.predictor.stream(pixels, intensity_scale(pixels, self.recipe.normalisation)):
-            _put(chances, part.write, probabilities_of(part.logits, self.recipe.target, self.recipe.temperatures))
-        return chances.astype(np.float32)
+        pixels = channels_first(image, self.model_card.channels)
+        probabilities = self._room(pixels)
+        for part in self.predictor.stream(pixels, intensity_scale(pixels, self.model_card.normalisation)):
+            _put(
+                probabilities,
+                part.write,
+                probabilities_of(part.logits, self.model_card.target, self.model_card.temperatures),
+            )
+        return probabilities.astype(np.float32)
 
     def predict_pixels(
         self,
@@ -179,7 +183,7 @@ class Model:
 
         def jobs() -> Iterator[Job]:
             for key, pixels in images:
-                job = Job(Whole(pixels), intensity_scale(pixels, self.recipe.normalisation))
+                job = Job(InMemorySource(pixels), intensity_scale(pixels, self.model_card.normalisation))
                 keys[id(job)] = key, self._decoding(pixels, probabilities=probabilities)
                 yield job
 
@@ -192,14 +196,14 @@ class Model:
                     del keys[id(job)]
                     yield key, decoding
 
-    def _computed(self, jobs: Iterable[Job], *, overlapped: bool) -> Generator[tuple[Job, Part], None, None]:
+    def _computed(self, jobs: Iterable[Job], *, overlapped: bool) -> Generator[tuple[Job, LogitsWindow], None, None]:
         if not overlapped:
             yield from self.predictor.compute(self.predictor.gather(self.predictor.prepare(jobs)))
             return
         batches = self.predictor.gather(self.predictor.prepare(jobs), first=1)
         with (
-            closing(ahead(batches)) as gathered,
-            closing(ahead(self.predictor.compute_batches(gathered), 1, "network")) as computed,
+            closing(prefetch(batches)) as gathered,
+            closing(prefetch(self.predictor.compute_batches(gathered), 1, "network")) as computed,
         ):
             for parts in computed:
                 yield from parts
@@ -214,17 +218,17 @@ class Model:
         height, width = pixels.shape[1:]
         room = self._room(pixels) if probabilities else None
         tiles = self.tiles((height, width))
-        return Decoding(self.recipe.target, (height, width), tiles, warnings, room, self.recipe.temperatures)
+        return Decoding(self.model_card.target, (height, width), tiles, warnings, room, self.model_card.temperatures)
 
     def _room(self, pixels: np.ndarray) -> np.ndarray:
-        return np.empty((self.recipe.network.classes, *pixels.shape[1:]), np.float16)
+        return np.empty((self.model_card.network.classes, *pixels.shape[1:]), np.float16)
 
     def _check(self, pixels: np.ndarray) -> tuple[str, ...]:
         """Refuse another number of channels; warn when the values lie far from those of the training images."""
-        if pixels.shape[0] != self.recipe.channels:
-            expected = f"{counted(self.recipe.channels, 'channel')}, as in training"
+        if pixels.shape[0] != self.model_card.channels:
+            expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
-        return warn_of_scale(pixels, self.recipe.intensity_range)
+        return warn_of_scale(pixels, self.model_card.intensity_range)
 
 
 def load_model_for_prediction(
@@ -232,7 +236,7 @@ def load_model_for_prediction(
     *,
     device: str = "auto",
     tile: int | None = None,
-    turns: int | None = None,
+    tta: int | None = None,
     runtime: str = "torch",
     pixels: int | None = None,
     progress: Progress | None = None,
@@ -247,9 +251,9 @@ def load_model_for_prediction(
         For runs; exports are computed by the processor.
     tile : int, optional
         Pixels a side that a tile keeps; by default what the model says.
-    turns : int, optional
-        Average over so many turned inputs (`geometry.symmetries.TURNED`), each of which costs one prediction; by
-        default what the model says.
+    tta : int, optional
+        Test-time augmentation: average over this many flipped and rotated inputs
+        (`geometry.symmetries.TTA_SYMMETRIES`), each of which costs one prediction; by default the model's own setting.
     runtime : str
         One of `benchmark.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
     pixels : int, optional
@@ -264,15 +268,15 @@ def load_model_for_prediction(
     BadOption
         No such number of turns, or no such runtime, or not for this file.
     """
-    computes, recipe = open_computing(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
-    if recipe.view is not None:
+    computes, model_card = load_runtime(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
+    if model_card.view is not None:
         raise BadModel("a model of masks", "one of whole-image classes", "Give another model.", Path(path))
-    over = turned(recipe.turns if turns is None else turns)
-    core, room = (tile, None) if tile else (recipe.tile, _room_for_tiles(recipe))
-    classes = recipe.network.classes
-    return Model(recipe, Predictor(computes, recipe.geometry, classes, core, over, batch=BATCH, room=room))
+    over = tta_symmetries(model_card.tta if tta is None else tta)
+    core, room = (tile, None) if tile else (model_card.tile, _memory_for_tiles(model_card))
+    classes = model_card.network.classes
+    return Model(model_card, Predictor(computes, model_card.geometry, classes, core, over, batch=BATCH, room=room))
 
 
-def _room_for_tiles(recipe: Recipe) -> Room:
+def _memory_for_tiles(model_card: ModelCard) -> MemoryBudget:
     """Return what tiles may grow to: the activations of a U-Net of base width b are about 8 b numbers per pixel."""
-    return Room(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * recipe.network.base)
+    return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * model_card.network.base)

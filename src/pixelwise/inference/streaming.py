@@ -17,22 +17,22 @@ from jaxtyping import Float, Integer
 
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
-from pixelwise.inference.pipeline import Behind, ahead
-from pixelwise.inference.predictor import Job, Predictor, Prepared
+from pixelwise.inference.pipeline import BackgroundWriter, prefetch
+from pixelwise.inference.predictor import Job, Predictor, ReadTile
 from pixelwise.inference.streaming_instances import find_objects, measure_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import finish_mask
 from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
-from pixelwise.io.label_writer import Format, Layout, Meaning, TileFile, finish
+from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, finish
 from pixelwise.io.windows import Source
-from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, parts_of
+from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, seeds_of
 from pixelwise.labels.region_properties import ObjectTable
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import give_back
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 DEPTH = 2  # tiles that wait between reader, network and writer
 _VERSION = 1  # of what a journal means
@@ -62,7 +62,7 @@ class StreamOptions:
 
 
 @dataclass(frozen=True)
-class Streamed:
+class StreamResult:
     """What came out: the file, the tiles that were computed and those that were there already, and the objects."""
 
     path: Path
@@ -73,7 +73,7 @@ class Streamed:
 
 
 def stream_image(
-    recipe: Recipe,
+    model_card: ModelCard,
     predictor: Predictor,
     source: Source,
     path: Path,
@@ -81,12 +81,12 @@ def stream_image(
     identity: str,
     options: StreamOptions,
     progress: Progress,
-) -> Streamed:
+) -> StreamResult:
     """Predict a picture of any size into a mask or a label image.
 
     Parameters
     ----------
-    recipe : Recipe
+    model_card : ModelCard
     predictor : Predictor
         Its core is used where `options` name none and the image is no larger than that.
     source : Source
@@ -105,39 +105,41 @@ def stream_image(
     OutputFailed
         The place cannot be written, the disk is full, or another process is at work there.
     """
-    dtype, decide = decider(recipe.target)
-    masks = recipe.target.kind == "classes"
-    growing = path if _final(recipe.target) else path.with_name(f"{path.name}.decided")
-    whole = _identity(recipe, predictor, source, identity, options)
+    dtype, decide = decider(model_card.target)
+    masks = model_card.target.kind == "classes"
+    growing = path if _final(model_card.target) else path.with_name(f"{path.name}.decided")
+    whole = _identity(model_card, predictor, source, identity, options)
     tiles, predictor = _open(growing, source, dtype, whole, predictor, options)
     try:
-        scale = _scale(recipe, source, tiles, options, progress)
-        plan = _plan(recipe, predictor, source, dtype)
-        progress.tell(f"{counted(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels a side. {plan}")
+        scale = _scale(model_card, source, tiles, options, progress)
+        plan = _plan(model_card, predictor, source, dtype)
+        progress.message(
+            f"{pluralise(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels a side. {plan}"
+        )
         if predictor.overlap:
-            progress.tell(
+            progress.message(
                 f"Approximate: the network sees whole images; tiles are blended over {2 * predictor.overlap}."
             )
         if not masks:
-            progress.tell("Each object takes about 250 bytes on top.")
+            progress.message("Each object takes about 250 bytes on top.")
         found = len(tiles.done)
         computed = _compute(predictor, Job(source, scale, frozenset(tiles.done)), tiles, decide, progress)
         table = None
         result = tiles
-        if masks and not _final(recipe.target):
-            result = finish_mask(tiles, recipe.target, path, progress)
+        if masks and not _final(model_card.target):
+            result = finish_mask(tiles, model_card.target, path, progress)
         elif not masks:
-            result, objects = find_objects(tiles, recipe.target, path, progress)
+            result, objects = find_objects(tiles, model_card.target, path, progress)
             table = measure_objects(result, objects, source, progress)
-        names = recipe.classes if masks else ()
-        palette = recipe.colours if masks else ()
-        finish(result, options.form, Meaning(spacing=source.spacing, palette=palette, names=names))
+        names = model_card.classes if masks else ()
+        palette = model_card.colours if masks else ()
+        finish(result, options.form, PixelMetadata(spacing=source.spacing, palette=palette, names=names))
         if result is not tiles:
             tiles.discard()
     except BaseException:
         tiles.close()
         raise
-    return Streamed(path, computed, found, table, plan)
+    return StreamResult(path, computed, found, table, plan)
 
 
 def decider(
@@ -150,7 +152,7 @@ def decider(
         return "uint8", lambda logits: class_of(probabilities_of(logits, target), target)
     if target.kind == "components":
         return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
-    return "uint16", lambda logits: pack(*parts_of(probabilities_of(logits, target), target))
+    return "uint16", lambda logits: pack(*seeds_of(probabilities_of(logits, target), target))
 
 
 def _final(target: TargetOptions) -> bool:
@@ -168,15 +170,15 @@ def _compute(
     """Predict what is not done: a thread reads ahead, one compresses and writes behind. Return the parts written."""
     count = predictor.count(job.source.shape[1:])
     if job.done:
-        progress.tell(f"Continued: {len(job.done):,} of {counted(count, 'tile was', 'tiles were')} done already.")
+        progress.message(f"Continued: {len(job.done):,} of {pluralise(count, 'tile was', 'tiles were')} done already.")
     computed = 0
 
     def write(item: tuple[Any, np.ndarray]) -> None:
         tiles.write(*item)
 
     with (
-        closing(ahead(predictor.prepare([job]), DEPTH)) as prepared,
-        Behind(write, DEPTH) as writer,
+        closing(prefetch(predictor.prepare([job]), DEPTH)) as prepared,
+        BackgroundWriter(write, DEPTH) as writer,
         progress.bar("predicting", count) as advance,
     ):
         advance(len(job.done), "")
@@ -187,7 +189,7 @@ def _compute(
     return computed
 
 
-def _trimmed(prepared: Iterable[Prepared]) -> Iterator[Prepared]:
+def _trimmed(prepared: Iterable[ReadTile]) -> Iterator[ReadTile]:
     """Pass tiles on; where their size changes, give back what the allocator kept for the last one."""
     shape: tuple[int, ...] | None = None
     for item in prepared:
@@ -209,7 +211,7 @@ def _open(
     _, height, width = source.shape
     core = options.core or (predictor.core if max(height, width) <= predictor.core else None)
     core = stored_core(core, predictor.geometry) if core else None
-    layout = Layout(
+    layout = TiledLayout(
         height=height,
         width=width,
         dtype=dtype,
@@ -224,21 +226,21 @@ def _open(
     return tiles, predictor.with_core(core)
 
 
-def _scale(recipe: Recipe, source: Source, tiles: TileFile, options: StreamOptions, progress: Progress) -> Scale:
+def _scale(model_card: ModelCard, source: Source, tiles: TileFile, options: StreamOptions, progress: Progress) -> Scale:
     """Return the intensity scale: what an earlier process found, or that of a pass over the picture."""
     kept = tiles.notes.get("scale")
     if kept is not None:
         return Scale(np.array(kept["factor"]), np.array(kept["shift"]))
-    if options.sampled and recipe.normalisation.kind == "image":
-        progress.tell("The intensity scale is an estimate from windows spread over the image.")
+    if options.sampled and model_card.normalisation.kind == "image":
+        progress.message("The intensity scale is an estimate from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:
-        found = source_scale(source, recipe.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
-    progress.tell(*warn_of_scale(found.sample, recipe.intensity_range))
+        found = source_scale(source, model_card.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
+    progress.message(*warn_of_scale(found.sample, model_card.intensity_range))
     tiles.note("scale", {"factor": found.scale.factor.tolist(), "shift": found.scale.shift.tolist()})
     return found.scale
 
 
-def _plan(recipe: Recipe, predictor: Predictor, source: Source, dtype: Literal["uint8", "uint16"]) -> MemoryPlan:
+def _plan(model_card: ModelCard, predictor: Predictor, source: Source, dtype: Literal["uint8", "uint16"]) -> MemoryPlan:
     """Compute one batch of tiles, to know what it takes, and return the memory of the whole."""
     channels, height, width = source.shape
     keep = predictor.core + 2 * predictor.overlap
@@ -260,19 +262,19 @@ def _plan(recipe: Recipe, predictor: Predictor, source: Source, dtype: Literal["
         decided_bytes=np.dtype(dtype).itemsize,
         blended=predictor.overlap > 0,
     )
-    objects = 0 if _final(recipe.target) else objects_memory(width, height)
+    objects = 0 if _final(model_card.target) else objects_memory(width, height)
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
 
 
-def _identity(recipe: Recipe, predictor: Predictor, source: Source, given: str, options: StreamOptions) -> str:
+def _identity(model_card: ModelCard, predictor: Predictor, source: Source, given: str, options: StreamOptions) -> str:
     """Return a digest of everything that the decided tiles depend on."""
     depends = {
         "version": _VERSION,
         "given": given,
         "shape": source.shape,
         "dtype": str(source.dtype),
-        "target": asdict(recipe.target),
-        "normalisation": asdict(recipe.normalisation),
+        "target": asdict(model_card.target),
+        "normalisation": asdict(model_card.normalisation),
         "geometry": asdict(predictor.geometry),
         "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
         "core": options.core,

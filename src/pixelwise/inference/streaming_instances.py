@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16, UInt32
 
-from pixelwise.io.label_writer import Layout, TileFile, Window
+from pixelwise.io.label_writer import TiledLayout, TileFile, Window
 from pixelwise.io.windows import Source
 from pixelwise.labels.region_properties import ObjectTable, measure
 from pixelwise.labels.run_lengths import row_strips
@@ -127,7 +127,7 @@ class _Pixels:
         return self._source.read((place[1].start, place[1].stop), (0, self._source.shape[2]))
 
 
-class Counter:
+class PixelCounter:
     """Counts the pixels of numbers that come in parts of an image."""
 
     def __init__(self) -> None:
@@ -169,9 +169,9 @@ class AreaSearch:
         """Yield the windows, and let the bar know."""
         return self._step(self._windows)
 
-    def number(self) -> tuple[TileFile, Int64[np.ndarray, " numbers"], "Counter"]:
+    def number(self) -> tuple[TileFile, Int64[np.ndarray, " numbers"], "PixelCounter"]:
         """Return the provisional numbers of every pixel, what joins them, and their pixels; see `StripLabels`."""
-        numbered, labels, areas = self._temporary("areas"), StripLabels(corners=not self._flooding), Counter()
+        numbered, labels, areas = self._temporary("areas"), StripLabels(corners=not self._flooding), PixelCounter()
         for strip in self._step(self._strips):
             found = labels.add(self._marked(strip))
             numbered.write(strip, found)
@@ -179,7 +179,7 @@ class AreaSearch:
         joined = labels.joined()
         if not self._flooding:
             return numbered, joined, areas
-        flooded, areas = self._temporary("objects"), Counter()
+        flooded, areas = self._temporary("objects"), PixelCounter()
         for window in self.windows():
             found = self._flooded(numbered, joined, window)
             flooded.write(window, found)
@@ -215,7 +215,7 @@ class AreaSearch:
 
     def _temporary(self, name: str) -> TileFile:
         layout = self._decided.layout
-        scratch = Layout(height=layout.height, width=layout.width, dtype="uint32", tile=STRIP)
+        scratch = TiledLayout(height=layout.height, width=layout.width, dtype="uint32", tile=STRIP)
         made = TileFile(self._path.with_name(f"{self._path.name}.{name}"), scratch, token_hex(8))  # never continued
         self._stack.callback(made.discard)
         return made
@@ -226,13 +226,13 @@ class AreaSearch:
             self._advance(1, "")
 
 
-def strips_of(layout: Layout) -> Iterator[Window]:
+def strips_of(layout: TiledLayout) -> Iterator[Window]:
     """Yield strips of whole rows from top to bottom."""
     for top in range(0, layout.height, STRIP):
         yield (top, min(layout.height, top + STRIP)), (0, layout.width)
 
 
-def _windows(layout: Layout) -> Iterator[Window]:
+def _windows(layout: TiledLayout) -> Iterator[Window]:
     for top in range(0, layout.height, WINDOW):
         for left in range(0, layout.width, WINDOW):
             yield (top, min(layout.height, top + WINDOW)), (left, min(layout.width, left + WINDOW))

@@ -12,7 +12,7 @@ import numpy as np
 from pixelwise.inference.streaming_instances import FOREGROUND, HALO, AreaSearch, strips_of
 from pixelwise.io.label_writer import TileFile
 from pixelwise.labels.split_regions import meeting_pixels
-from pixelwise.labels.stitching import StripCrumbs
+from pixelwise.labels.stitching import StripSmallRegions
 from pixelwise.labels.targets import TargetOptions, splits
 from pixelwise.progress import Progress
 
@@ -67,10 +67,10 @@ def find_areas(
 ) -> TileFile:
     """Return the mask at `path` of an image whose every tile is decided, without areas that are too small.
 
-    Two passes over strips of rows: what `labels.postprocess.drop_crumbs` leaves of the whole image, to the last pixel.
+    Two passes over strips of rows: equal to `labels.postprocess.remove_small_regions` of the whole image.
     `identity` is that of the result; by default that of `decided`.
     """
-    crumbs, layout = StripCrumbs(target.class_areas), decided.layout
+    crumbs, layout = StripSmallRegions(target.class_areas), decided.layout
     strips = list(strips_of(layout))
     together = max(1, layout.tile // max(1, strips[0][0][1]))  # strips that hold whole tiles of the file
     with progress.bar("dropping small areas", 2 * len(strips)) as advance:

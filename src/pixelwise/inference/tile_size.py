@@ -18,7 +18,7 @@ _STORED = (512, 256, 128, 64, 32, 16)  # sides of tiles in files
 
 
 @dataclass(frozen=True)
-class Measured:
+class TileTiming:
     """A size of tiles: kept pixels a side, microseconds per kept pixel, and peak memory of the process behind it."""
 
     core: int
@@ -28,7 +28,7 @@ class Measured:
 
 def choose_core(
     predictor: Predictor, channels: int, memory: int, clock: Callable[[], float] = time.perf_counter
-) -> tuple[Measured, ...]:
+) -> tuple[TileTiming, ...]:
     """Measure one tile of each size, smallest first, as long as they are expected to fit.
 
     Parameters
@@ -47,7 +47,7 @@ def choose_core(
     tuple of Measured
         The quickest per kept pixel comes first; the smallest is always among them.
     """
-    found: list[Measured] = []
+    found: list[TileTiming] = []
     grown = before = 0
     for core in (stored_core(core, predictor.geometry) for core in CORES):
         side = tile_side(core, predictor.geometry)
@@ -61,7 +61,7 @@ def choose_core(
         predictor.runtime(tile)
         seconds = clock() - began
         grown = max(grown, peak_memory() - before)
-        found.append(Measured(core, seconds / core**2 * 1e6, peak_memory()))
+        found.append(TileTiming(core, seconds / core**2 * 1e6, peak_memory()))
         if found[-1].microseconds > 1.1 * min(m.microseconds for m in found):
             break
     give_back()

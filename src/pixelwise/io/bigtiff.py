@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pixelwise.io.tiled_writer import Level, TileFile
+from pixelwise.io.tiled_writer import PyramidLevel, TileFile
 from pixelwise.io.write import Colour
 
 _SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
@@ -51,7 +51,7 @@ def add_levels(tiles: TileFile) -> None:
     while max(tiles.levels[-1].layout.height, tiles.levels[-1].layout.width) > side:
         above = tiles.levels[-1].layout
         below = above.shrunk()
-        tiles.levels.append(Level(below, {}))
+        tiles.levels.append(PyramidLevel(below, {}))
         number = len(tiles.levels) - 1
         for index in range(below.down * below.across):
             i, j = divmod(index, below.across)
@@ -60,7 +60,9 @@ def add_levels(tiles: TileFile) -> None:
             tiles.append(number, index, tiles.read(rows, columns, number - 1)[::2, ::2])
 
 
-def _tags(level: Level, spacing: tuple[float, float] | None, palette: Sequence[Colour], *, reduced: bool) -> list[Tag]:
+def _tags(
+    level: PyramidLevel, spacing: tuple[float, float] | None, palette: Sequence[Colour], *, reduced: bool
+) -> list[Tag]:
     layout = level.layout
     places = [level.places[index] for index in range(layout.down * layout.across)]
     coloured = bool(palette) and layout.dtype == "uint8"

@@ -109,19 +109,19 @@ def check_size(header: Header, path: Path, max_pixels: int | None) -> None:
     if header.height < 1 or header.width < 1:
         raise BadImage("an image with pixels", size, "The file is damaged; export it again.", path)
     if header.height * header.width > limit:
-        mend = "Cut the image into parts, or raise the limit if the size is right."
-        raise BadImage(f"at most {limit} pixels (height × width)", size, mend, path)
+        hint = "Cut the image into parts, or raise the limit if the size is right."
+        raise BadImage(f"at most {limit} pixels (height × width)", size, hint, path)
     if header.height * header.width * header.channels * header.pages > limit * _SAMPLES_PER_PIXEL:
-        came = f"{size} with {header.channels * header.pages} samples each"
-        mend = "Cut the image into parts, or save fewer channels."
-        raise BadImage(f"at most {limit * _SAMPLES_PER_PIXEL} samples", came, mend, path)
+        got = f"{size} with {header.channels * header.pages} samples each"
+        hint = "Cut the image into parts, or save fewer channels."
+        raise BadImage(f"at most {limit * _SAMPLES_PER_PIXEL} samples", got, hint, path)
 
 
 def broken(path: Path, kind: str, error: Exception) -> BadImage:
     """Turn whatever a decoder raised into the one error of this room."""
     reason = " ".join(printable(str(error)).split()).rstrip(".")[:160] or type(error).__name__
-    mend = "The file is damaged or cut short; fetch or export it again."
-    return BadImage(f"a whole {kind} image", f"one that cannot be decoded ({reason})", mend, path)
+    hint = "The file is damaged or cut short; fetch or export it again."
+    return BadImage(f"a whole {kind} image", f"one that cannot be decoded ({reason})", hint, path)
 
 
 def truncated(path: Path, kind: str, detail: str) -> BadImage:
@@ -165,27 +165,27 @@ def _open_regular(path: Path) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        mend = "Give the path of a file."
-        raise BadImage(PICTURES, "a pipe, device or socket, not a regular file", mend, path)
+        hint = "Give the path of a file."
+        raise BadImage(PICTURES, "a pipe, device or socket, not a regular file", hint, path)
     return os.fdopen(descriptor, "rb")
 
 
 def _not_opened(path: Path, error: OSError | ValueError) -> BadImage:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT and path.is_symlink():
-        came, mend = f"a link to a missing file ({printable(path.readlink())})", "Restore the file it points to."
+        got, hint = f"a link to a missing file ({printable(path.readlink())})", "Restore the file it points to."
     elif number == errno.ENOENT:
-        came, mend = "no such file", "Check the path; the file may have been moved or deleted."
+        got, hint = "no such file", "Check the path; the file may have been moved or deleted."
     elif number == errno.ELOOP:
-        came, mend = "a link that leads back to itself", "Remove the link."
+        got, hint = "a link that leads back to itself", "Remove the link."
     elif number in (errno.EACCES, errno.EPERM):
-        came, mend = "no permission to read it", "Make the file readable (chmod u+r)."
+        got, hint = "no permission to read it", "Make the file readable (chmod u+r)."
     elif number in (errno.ENXIO, errno.EOPNOTSUPP):
-        came, mend = "a pipe, device or socket, not a regular file", "Give the path of a file."
+        got, hint = "a pipe, device or socket, not a regular file", "Give the path of a file."
     else:
         reason = error.strerror if isinstance(error, OSError) else None
-        came, mend = (reason or str(error)).lower(), "Check the path."
-    return BadImage(PICTURES, came, mend, path)
+        got, hint = (reason or str(error)).lower(), "Check the path."
+    return BadImage(PICTURES, got, hint, path)
 
 
 def _recognise(file: BinaryIO, path: Path) -> str:
@@ -198,19 +198,19 @@ def _recognise(file: BinaryIO, path: Path) -> str:
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
-    came, mend = _describe(head)
-    raise BadImage(PICTURES, came, mend, path)
+    got, hint = _describe(head)
+    raise BadImage(PICTURES, got, hint, path)
 
 
 def _describe(head: bytes) -> tuple[str, str]:
-    for offset, signature, what, mend in _STRANGERS:
+    for offset, signature, what, hint in _STRANGERS:
         if head[offset:].startswith(signature):
-            return what, mend
+            return what, hint
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
         return "an SVG drawing", "Save it as PNG first."
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "what looks like an HTML page (perhaps an error page)", "Download the picture itself again."
     start = head[:24].decode("utf-8", "replace")
-    came = f"something that is not an image (starts with {start!r})"
-    return came, "Remove the file, or save the picture in one of these formats."
+    got = f"something that is not an image (starts with {start!r})"
+    return got, "Remove the file, or save the picture in one of these formats."

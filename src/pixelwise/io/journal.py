@@ -93,5 +93,5 @@ def _lock(file: BinaryIO, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        mend = "Wait until it is done, or choose another --out."
-        raise OutputFailed("a result that nobody else writes", "another process at work on it", mend, path) from error
+        hint = "Wait until it is done, or choose another --out."
+        raise OutputFailed("a result that nobody else writes", "another process at work on it", hint, path) from error

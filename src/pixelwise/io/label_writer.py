@@ -9,11 +9,21 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 from pixelwise.io.bigtiff import finish_tiff
-from pixelwise.io.tiled_writer import Compression, Layout, TileFile, Window
+from pixelwise.io.tiled_writer import Compression, TiledLayout, TileFile, Window
 from pixelwise.io.zarr import zarr_library
-from pixelwise.io.zarr_write import Meaning, write_zarr
+from pixelwise.io.zarr_write import PixelMetadata, write_zarr
 
-__all__ = ["Compression", "Format", "Layout", "Meaning", "TileFile", "Window", "check_format", "finish", "result_path"]
+__all__ = [
+    "Compression",
+    "Format",
+    "PixelMetadata",
+    "TileFile",
+    "TiledLayout",
+    "Window",
+    "check_format",
+    "finish",
+    "result_path",
+]
 
 Format = Literal["tiff", "zarr"]
 _SUFFIXES: dict[str, str] = {"tiff": ".tif", "zarr": ".ome.zarr"}
@@ -38,7 +48,7 @@ def result_path(folder: Path, name: str, form: Format) -> Path:
     return folder / f"{name}{_SUFFIXES[form]}"
 
 
-def finish(tiles: TileFile, form: Format, meaning: Meaning) -> Path:
+def finish(tiles: TileFile, form: Format, meaning: PixelMetadata) -> Path:
     """Give a label image, all of whose windows are written, its final form and name.
 
     Returns

@@ -56,12 +56,12 @@ def look_pillow(file: BinaryIO, kind: str, path: Path) -> Header:
             raise _strange_colours(path, picture.mode)
         if picture.mode == "CMYK" and picture.info.get("adobe_transform") == 2:
             raise _strange_colours(path, "YCCK")
-        orientation, told = orientation_of(_exif_of(picture))
-        told = heard + told
+        orientation, messages = orientation_of(_exif_of(picture))
+        messages = heard + messages
         if picture.mode == "CMYK":
-            told += ("CMYK colours were converted to RGB",)
+            messages += ("CMYK colours were converted to RGB",)
         if kind == "WEBP" and getattr(picture, "n_frames", 1) > 1:
-            told += ("animated WebP: only its first picture is used",)
+            messages += ("animated WebP: only its first picture is used",)
         return Header(
             format=kind,
             height=picture.height,
@@ -72,7 +72,7 @@ def look_pillow(file: BinaryIO, kind: str, path: Path) -> Header:
             orientation=orientation,
             palette=_palette_of(picture),
             lossy=kind == "JPEG" or (kind == "WEBP" and _webp_is_lossy(file)),
-            warnings=told,
+            warnings=messages,
         )
 
 
@@ -174,8 +174,8 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
     file.seek(0)
     head = file.read(50)
     if len(head) == 50 and head[14] >= 40 and (count := struct.unpack("<I", head[46:50])[0]) > 256:
-        mend = "The file is damaged; export it again."
-        raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", mend, path)
+        hint = "The file is damaged; export it again."
+        raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", hint, path)
 
 
 def _webp_is_lossy(file: BinaryIO) -> bool:

@@ -32,8 +32,8 @@ def look_png(file: BinaryIO, path: Path) -> Header:
         raise BadImage("a whole PNG image", "a damaged header", "Fetch or export the file again.", path)
     width, height, bits, colour, *_ = struct.unpack(">IIBBBBB", header)
     if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
-        came = f"colour type {colour} with {bits} bits, which PNG does not have"
-        raise BadImage("a PNG image", came, "The file is damaged; export it again.", path)
+        got = f"colour type {colour} with {bits} bits, which PNG does not have"
+        raise BadImage("a PNG image", got, "The file is damaged; export it again.", path)
     if not whole and height * width:
         raise truncated(path, "PNG", f"{file.seek(0, 2)} bytes without the end mark")
     orientation, warnings = orientation_of(chunks.get(b"eXIf"))

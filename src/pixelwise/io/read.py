@@ -27,7 +27,7 @@ from pixelwise.io.png import decode_png, look_png
 from pixelwise.io.sample_values import coloured, inverted, usable, whole_numbers
 from pixelwise.io.tiff import decode_tiff, look_tiff
 from pixelwise.io.write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 __all__ = [
     "MAX_PIXELS",
@@ -155,22 +155,22 @@ def read_image(path: Path, *, pages: int | None = None, max_pixels: int | None =
         Not a readable picture; a stack of pages without `pages`; complex, NaN or infinite values; whole numbers that
         float32 does not hold exactly.
     """
-    samples, header, told = _read(path, pages, max_pixels)
+    samples, header, messages = _read(path, pages, max_pixels)
     if header.palette is not None:
         samples = coloured(samples[0], header.palette)
     elif header.inverted:
         samples = inverted(samples)
     if header.alpha:
         transparent = bool((samples[-1] != samples[-1].max()).any())
-        told += ("transparent areas were taken as opaque" if transparent else "the alpha channel was dropped",)
+        messages += ("transparent areas were taken as opaque" if transparent else "the alpha channel was dropped",)
         samples = samples[:-1]
     pixels = usable(samples, path)
     if pixels.size > 1 and pixels.min() == pixels.max():
-        told += (f"all pixels have the same value ({pixels.flat[0]})",)
+        messages += (f"all pixels have the same value ({pixels.flat[0]})",)
     spacing = header.spacing
     if spacing is not None and header.orientation >= 5:
         spacing = spacing[1], spacing[0]
-    return Image(pixels, spacing, told)
+    return Image(pixels, spacing, messages)
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
@@ -183,22 +183,22 @@ def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
     BadImage
         Not a readable picture, several pages, channels that are neither one value nor RGB, or no whole numbers.
     """
-    samples, header, told = _read(path, None, max_pixels)
+    samples, header, messages = _read(path, None, max_pixels)
     values = whole_numbers(samples[:-1] if header.alpha else samples, path)
     if header.palette is not None:
         palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(header.palette)}
-        return MaskImage(values[0], palette, header.lossy, told)
+        return MaskImage(values[0], palette, header.lossy, messages)
     if len(values) == 3 and all(np.array_equal(values[0], other) for other in values[1:]):
         values = values[:1]
     if len(values) == 1:
-        return MaskImage(values[0] // values.dtype.type(header.gray_step), None, header.lossy, told)
+        return MaskImage(values[0] // values.dtype.type(header.gray_step), None, header.lossy, messages)
     if len(values) != 3:
-        mend = "Save class numbers in one channel, or colours as RGB."
-        raise BadImage("a mask of 1 channel or RGB colours", counted(len(values), "channel"), mend, path)
+        hint = "Save class numbers in one channel, or colours as RGB."
+        raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
     if values.min() < 0 or values.max() > 255:
-        mend = "Save the colours with 8 bits."
-        raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", mend, path)
-    return MaskImage(np.moveaxis(values.astype(np.uint8), 0, -1), None, header.lossy, told)
+        hint = "Save the colours with 8 bits."
+        raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", hint, path)
+    return MaskImage(np.moveaxis(values.astype(np.uint8), 0, -1), None, header.lossy, messages)
 
 
 def look(file: BinaryIO, kind: str, path: Path) -> Header:
@@ -249,17 +249,17 @@ def _read(
         header = look(file, kind, path)
         check_pages(header, path, pages)
         check_size(header, path, max_pixels)
-        samples, told = _decode(file, path, header)
+        samples, messages = _decode(file, path, header)
     if np.issubdtype(samples.dtype, np.complexfloating):
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
-    return turned(samples, header.orientation), header, header.warnings + told
+    return turned(samples, header.orientation), header, header.warnings + messages
 
 
 def check_pages(header: Header, path: Path, pages: int | None) -> None:
     """Refuse a stack of pages, unless they are wanted as channels."""
     if header.pages == 1 or (header.pages == pages and header.stackable):
         return
-    mend = "Split it into one file per page."
+    hint = "Split it into one file per page."
     if header.stackable:
-        mend = f"Split it, or take its pages as channels with --pages {header.pages}."
-    raise BadImage("one picture", f"a stack of {header.pages} pages", mend, path)
+        hint = f"Split it, or take its pages as channels with --pages {header.pages}."
+    raise BadImage("one picture", f"a stack of {header.pages} pages", hint, path)

@@ -39,9 +39,9 @@ def usable(pixels: Shaped[np.ndarray, "c h w"], path: Path) -> Num[np.ndarray, "
     if pixels.dtype.itemsize > 2:
         low, high = int(pixels.min()), int(pixels.max())
         if max(-low, high) > _EXACT_IN_FLOAT32:
-            came = f"{pixels.dtype} values from {low} to {high}"
-            mend = "Scale the image to 16 bits."
-            raise BadImage(f"whole numbers up to {_EXACT_IN_FLOAT32}", came, mend, path)
+            got = f"{pixels.dtype} values from {low} to {high}"
+            hint = "Scale the image to 16 bits."
+            raise BadImage(f"whole numbers up to {_EXACT_IN_FLOAT32}", got, hint, path)
         return pixels.astype(np.int32, copy=False)
     return pixels
 
@@ -55,8 +55,8 @@ def whole_numbers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np
     _check_finite(values, path)
     odd = values[values != np.round(values)]
     if odd.size:
-        mend = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
-        raise BadImage("whole numbers in a mask", f"float values such as {odd[0]:g}", mend, path)
+        hint = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
+        raise BadImage("whole numbers in a mask", f"float values such as {odd[0]:g}", hint, path)
     if np.abs(values).max() > 2**53:
         raise BadImage("class or object numbers", f"values up to {values.max():g}", "Renumber them.", path)
     return values.astype(np.int64)
@@ -67,5 +67,5 @@ def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path) -> None:
     missing = sum(int(np.isnan(channel).sum()) for channel in values)
     infinite = sum(int(np.isinf(channel).sum()) for channel in values)
     if missing or infinite:
-        came = f"{missing} NaN and {infinite} infinite values"
-        raise BadImage("finite numbers", came, "Fill these pixels or crop them away.", path)
+        got = f"{missing} NaN and {infinite} infinite values"
+        raise BadImage("finite numbers", got, "Fill these pixels or crop them away.", path)

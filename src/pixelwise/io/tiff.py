@@ -118,12 +118,12 @@ def _check_page(page: Any, path: Path) -> None:
     if colours not in _GRAY_OR_COLOUR and not (colours == "YCBCR" and int(page.compression) in _JPEG):
         raise BadImage("gray, palette or RGB colours", f"{colours} colours", "Save the image as RGB.", path)
     if page.dtype is None:
-        came = f"samples of {page.bitspersample} bits in a format that is not known"
-        raise BadImage("8, 16 or 32 bits per sample", came, "Save the image again with 8 or 16 bits.", path)
+        got = f"samples of {page.bitspersample} bits in a format that is not known"
+        raise BadImage("8, 16 or 32 bits per sample", got, "Save the image again with 8 or 16 bits.", path)
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
-        came = f"compression {_name(page.compression)}"
-        mend = "Save it with deflate or LZW, or update the package imagecodecs."
-        raise BadImage("a compression that can be read", came, mend, path)
+        got = f"compression {_name(page.compression)}"
+        hint = "Save it with deflate or LZW, or update the package imagecodecs."
+        raise BadImage("a compression that can be read", got, hint, path)
 
 
 def _check_data_is_there(series: Any, file: BinaryIO, path: Path) -> None:
@@ -152,8 +152,8 @@ def _check_chain(file: BinaryIO, path: Path) -> tuple[str, ...]:
             return ("the chain of TIFF directories is damaged (it runs in a circle): only its start is used",)
         seen.add(at)
         if len(seen) > _MOST_DIRECTORIES:
-            came = f"more than {_MOST_DIRECTORIES} directories"
-            raise BadImage("an image of few pages", came, _AGAIN, path)
+            got = f"more than {_MOST_DIRECTORIES} directories"
+            raise BadImage("an image of few pages", got, _AGAIN, path)
         file.seek(at)
         entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
         file.seek(at + size + entries * entry)

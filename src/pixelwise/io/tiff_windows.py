@@ -31,7 +31,7 @@ class TiffPlanes:
     Attributes
     ----------
     shape, dtype
-    told : tuple of str
+    messages : tuple of str
         What is slow or large about the file.
 
     Raises
@@ -54,7 +54,7 @@ class TiffPlanes:
         self._start: int | None = series.dataoffset if self._axes.replace("S", "").endswith("YX") else None
         self._cache = ChunkCache(CACHE)
         self._chunk = self._chunk_size()
-        self.told = self._check_chunks()
+        self.messages = self._check_chunks()
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
         """Return a window; it must lie within the image."""
@@ -111,8 +111,8 @@ class TiffPlanes:
             return ()
         size = self._chunk_bytes()
         if size > LARGEST_CHUNK:
-            came = f"one of {self._chunk[0]} × {self._chunk[1]} pixels, {size / 2**30:.1f} GiB"
-            raise BadImage("tiles or strips below 1 GiB", came, "Save the image as a tiled TIFF.", self._path)
+            got = f"one of {self._chunk[0]} × {self._chunk[1]} pixels, {size / 2**30:.1f} GiB"
+            raise BadImage("tiles or strips below 1 GiB", got, "Save the image as a tiled TIFF.", self._path)
         if not self._page.is_tiled and size > 64 * 2**20:
             return (f"its strips are of {size / 2**20:.0f} MiB each: a tiled TIFF would be read with less memory",)
         return ()

@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import refused, sync_folder
+from pixelwise.atomic_write import sync_folder, write_error
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
@@ -31,7 +31,7 @@ _LEVEL = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class TiledLayout:
     """Size (height, width), type of the numbers, side of the square tiles (a multiple of 16), compression."""
 
     height: int
@@ -44,7 +44,7 @@ class Layout:
         if self.tile < 16 or self.tile % 16:
             raise BadOption("tiles of a multiple of 16 pixels, as TIFF asks", f"{self.tile}", "512 is usual.")
 
-    def shrunk(self) -> "Layout":
+    def shrunk(self) -> "TiledLayout":
         """Return the next level of a pyramid: half as many pixels a side, rounded up."""
         return replace(self, height=-(-self.height // 2), width=-(-self.width // 2))
 
@@ -60,10 +60,10 @@ class Layout:
 
 
 @dataclass
-class Level:
+class PyramidLevel:
     """Where the tiles of one resolution lie in the file: offset and bytes for each index."""
 
-    layout: Layout
+    layout: TiledLayout
     places: dict[int, tuple[int, int]]
 
 
@@ -91,10 +91,10 @@ class TileFile:
         The place cannot be written, or another process is writing there.
     """
 
-    def __init__(self, path: Path, layout: Layout, identity: str) -> None:
+    def __init__(self, path: Path, layout: TiledLayout, identity: str) -> None:
         self.path, self.layout, self.identity = path, layout, identity
         self.part, self.journal = path.with_name(f".{path.name}.tiles"), path.with_name(f".{path.name}.journal")
-        self.levels = [Level(layout, {})]
+        self.levels = [PyramidLevel(layout, {})]
         self.done: set[Window] = set()
         self.notes: dict[str, Any] = {}
         self._cache = ChunkCache()
@@ -105,7 +105,7 @@ class TileFile:
             self._file = open_for_update(self.part)
             self._continue()
         except OSError as error:
-            raise refused(path, error) from error
+            raise write_error(path, error) from error
 
     def write(self, window: Window, numbers: Integer[np.ndarray, "rows columns"]) -> None:
         """Write a window, whose edges lie on those of tiles or of the image, and vouch for it in the journal.
@@ -142,7 +142,7 @@ class TileFile:
             self._file.seek(self._end)
             self._file.write(data)
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         place = self._end, len(data)
         self.levels[level].places[index] = place
         self._end += len(data)
@@ -155,7 +155,7 @@ class TileFile:
             self._file.seek(at)
             self._file.write(data)
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         self._end = at + len(data)
         return at
 
@@ -187,7 +187,7 @@ class TileFile:
             sync(self._file)
             self._lines.sync()
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         self._synced = time.monotonic()
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class TileFile:
             self._lines.close()
             self.journal.unlink()
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
 
     def _tile(self, level: int, i: int, j: int) -> Integer[np.ndarray, "1 side side"]:
         index = i * self.levels[level].layout.across + j
@@ -229,7 +229,7 @@ class TileFile:
             self._file.flush()
             self._lines.append(record)
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         if time.monotonic() - self._synced > _SYNC:
             self.sync()
 
@@ -279,7 +279,7 @@ def compress(tile: Integer[np.ndarray, "side side"], compression: Compression) -
     return zlib.compress(data, _LEVEL) if compression == "deflate" else bytes(imagecodecs.zstd_encode(data, level=3))
 
 
-def decompress(data: bytes, layout: Layout) -> Integer[np.ndarray, "side side"]:
+def decompress(data: bytes, layout: TiledLayout) -> Integer[np.ndarray, "side side"]:
     """Return the numbers of a tile."""
     plain = zlib.decompress(data) if layout.compression == "deflate" else bytes(imagecodecs.zstd_decode(data))
     numbers = np.frombuffer(plain, np.dtype(layout.dtype).newbyteorder("<"))

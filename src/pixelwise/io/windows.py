@@ -19,7 +19,7 @@ from pixelwise.io.read import check_pages, look, read_image
 from pixelwise.io.sample_values import coloured, inverted, usable
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.io.zarr import ZarrPlanes, is_zarr
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 REPEATED = "gray, repeated to the 3 channels that the model takes"
 MOST_PIXELS = 10**12
@@ -74,7 +74,7 @@ class Planes(Protocol):
 
     shape: tuple[int, int, int]
     dtype: np.dtype
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
         """Return a window that lies within the picture."""
@@ -90,7 +90,7 @@ class Planes(Protocol):
 
 
 @dataclass
-class Whole:
+class InMemorySource:
     """A picture that is in memory already."""
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -126,7 +126,7 @@ class Whole:
 
 
 @dataclass
-class Settled:
+class InterpretedPlanes:
     """Stored planes with the meaning of their samples settled: upright, palette as RGB, without alpha."""
 
     planes: Planes
@@ -135,8 +135,8 @@ class Settled:
     resident: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        told = (*self.header.warnings, *self.planes.told)
-        self.warnings = (*told, "the alpha channel was dropped") if self.header.alpha else told
+        messages = (*self.header.warnings, *self.planes.messages)
+        self.warnings = (*messages, "the alpha channel was dropped") if self.header.alpha else messages
         _, height, width = self.planes.shape
         self._stored = height, width
         if self.header.orientation >= 5:
@@ -209,14 +209,14 @@ def open_windows(
     if channels is None or source.shape[0] == channels:
         return source
     if source.shape[0] == 1 and channels == 3:
-        return Repeated(source, channels)
+        return RepeatedChannels(source, channels)
     source.close()
     names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-    wanted = names.get(channels, counted(channels, "channel"))
+    wanted = names.get(channels, pluralise(channels, "channel"))
     raise BadImage(wanted, f"{source.shape[0]}", "Convert it as the training images were.", path)
 
 
-class Repeated:
+class RepeatedChannels:
     """A gray picture as one of several equal channels."""
 
     def __init__(self, source: Source, channels: int) -> None:
@@ -253,7 +253,7 @@ def _open_zarr(path: Path, max_pixels: int) -> Source:
         spacing=planes.spacing,
     )
     check_size(header, path, max_pixels)
-    return Settled(planes, header, path)
+    return InterpretedPlanes(planes, header, path)
 
 
 def _open_file(path: Path, pages: int | None, max_pixels: int) -> Source:
@@ -262,8 +262,8 @@ def _open_file(path: Path, pages: int | None, max_pixels: int) -> Source:
         return _keeping(file.close, lambda: _open_tiff(path, file, pages, max_pixels))
     file.close()
     image = read_image(path, pages=pages)
-    told = f"a {kind} has no windows: it was decoded whole ({image.pixels.nbytes / 2**20:.0f} MiB)"
-    return Whole(image.pixels, image.spacing, (*image.warnings, told))
+    messages = f"a {kind} has no windows: it was decoded whole ({image.pixels.nbytes / 2**20:.0f} MiB)"
+    return InMemorySource(image.pixels, image.spacing, (*image.warnings, messages))
 
 
 def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -> Source:
@@ -273,10 +273,12 @@ def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -
     if np.dtype(header.dtype).kind == "c":
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
     if readable_by_windows(file):
-        return Settled(TiffPlanes(file, path), header, path)
+        return InterpretedPlanes(TiffPlanes(file, path), header, path)
     file.close()
     image = read_image(path, pages=pages)
-    return Whole(image.pixels, image.spacing, (*image.warnings, "its layout has no windows: it was decoded whole"))
+    return InMemorySource(
+        image.pixels, image.spacing, (*image.warnings, "its layout has no windows: it was decoded whole")
+    )
 
 
 def _keeping(close: Callable[[], None], make: Callable[[], Source]) -> Source:

@@ -1,4 +1,4 @@
-"""How pictures are written: always through `commit`, so that no half-written file is ever seen."""
+"""How pictures are written: always through `atomic_write`, so that no half-written file is ever seen."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,7 +10,7 @@ import tifffile
 from jaxtyping import Integer, Num, UInt8
 from PIL import Image
 
-from pixelwise.atomic_write import commit, commit_bytes
+from pixelwise.atomic_write import atomic_write, atomic_write_bytes
 from pixelwise.errors import BadOption
 
 Colour = tuple[int, int, int]
@@ -36,7 +36,7 @@ def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Seq
     entries = [value for colour in palette for value in colour]
     # A decoder may refuse an index that has no colour.
     picture.putpalette(entries + [0] * 3 * max(0, int(mask.max(initial=0)) + 1 - len(palette)))
-    commit(path, lambda file: picture.save(file, "PNG"))
+    atomic_write(path, lambda file: picture.save(file, "PNG"))
 
 
 def write_labels(
@@ -68,11 +68,11 @@ def write_labels(
         raise BadOption("object numbers from 0 to 2^32 - 1", f"{low} to {high}", "Renumber the objects.", path)
     fits = high <= _SIXTEEN_BITS
     if path.suffix.lower() == ".png" and fits:
-        commit_bytes(path, png_bytes(labels[None].astype(np.uint16)))
+        atomic_write_bytes(path, png_bytes(labels[None].astype(np.uint16)))
         return path
     path = path if path.suffix.lower() in _TIFF else path.with_suffix(".tif")
     array = labels.astype(np.uint16 if fits else np.uint32)
-    commit(
+    atomic_write(
         path,
         lambda file: tifffile.imwrite(
             file,
@@ -99,13 +99,13 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
     """
     suffix = path.suffix.lower()
     if suffix == ".png":
-        commit_bytes(path, png_bytes(pixels))
+        atomic_write_bytes(path, png_bytes(pixels))
         return
     if suffix not in _TIFF:
         raise BadOption("a name ending in .png, .tif or .tiff", path.name, "Choose one of them.", path)
     colour = pixels.shape[0] == 3 and pixels.dtype.name in ("uint8", "uint16")
     array = np.moveaxis(pixels, 0, -1) if colour else pixels
-    commit(
+    atomic_write(
         path,
         lambda file: tifffile.imwrite(
             file,
@@ -130,7 +130,7 @@ def gif_bytes(frames: Sequence[UInt8[np.ndarray, "height width 3"]], millisecond
 
 def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
     """Write the animation that `gif_bytes` returns."""
-    commit_bytes(path, gif_bytes(frames, milliseconds))
+    atomic_write_bytes(path, gif_bytes(frames, milliseconds))
 
 
 def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
@@ -142,8 +142,8 @@ def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
         Not 8 or 16 bits (uint8, uint16) with 1 or 3 channels.
     """
     if pixels.dtype.name not in ("uint8", "uint16") or pixels.shape[0] not in (1, 3):
-        came = f"{pixels.shape[0]} channels of {pixels.dtype}"
-        raise BadOption("1 or 3 channels of uint8 or uint16 for a PNG", came, "Write a TIFF instead.")
+        got = f"{pixels.shape[0]} channels of {pixels.dtype}"
+        raise BadOption("1 or 3 channels of uint8 or uint16 for a PNG", got, "Write a TIFF instead.")
     # A true copy: sides of length 1 keep odd strides otherwise, which libpng's wrapper refuses.
     array = np.array(pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1), order="C")
     if array.ndim == 3 and array.dtype == np.uint16:

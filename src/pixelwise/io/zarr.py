@@ -32,7 +32,7 @@ _MEND = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (
 
 
 @dataclass(frozen=True)
-class Level:
+class MultiscaleLevel:
     """The full-resolution array of an image: its path inside the store, its axes and its scale in them."""
 
     path: str
@@ -57,18 +57,18 @@ class ZarrPlanes:
         meta = check_array(path, path / level.path)
         axes = level.axes
         if len(axes) != len(meta.shape):
-            came = f"{len(axes)} axes for an array of {len(meta.shape)}"
-            raise BadImage("an axis for each dimension", came, _MEND, path)
+            got = f"{len(axes)} axes for an array of {len(meta.shape)}"
+            raise BadImage("an axis for each dimension", got, _MEND, path)
         sizes = dict(zip(axes, meta.shape, strict=True))
         stack = {a: n for a, n in sizes.items() if a not in ("c", "y", "x") and n != 1}
         if stack:
-            came = ", ".join(f"{n} along {a}" for a, n in stack.items())
-            raise BadImage("one picture", f"a stack of {came}", "Save one plane as an image of its own.", path)
+            got = ", ".join(f"{n} along {a}" for a, n in stack.items())
+            raise BadImage("one picture", f"a stack of {got}", "Save one plane as an image of its own.", path)
         self._axes, self._chunks = axes, dict(zip(axes, meta.chunks, strict=True))
         self._array = _open(path / level.path)
         self.shape = sizes.get("c", 1), sizes["y"], sizes["x"]
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-        self.spacing, self.told = level.spacing, ()
+        self.spacing, self.messages = level.spacing, ()
         self._cache = ChunkCache()
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
@@ -113,7 +113,7 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
 
 
-def find_level(path: Path, inside: str = "") -> Level:
+def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     """Return where an image's full resolution lies.
 
     Raises
@@ -133,14 +133,14 @@ def find_level(path: Path, inside: str = "") -> Level:
             key=lambda found: math.prod(found[1]),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        came = "a plate or a collection" if "plate" in described else "a store without a multiscale image"
-        raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", came, _MEND, path) from error
+        got = "a plate or a collection" if "plate" in described else "a store without a multiscale image"
+        raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _MEND, path) from error
     if axes[-2:] != ("y", "x") or len(set(axes)) != len(axes):
         raise BadImage("axes that end in y, x", ", ".join(axes), _MEND, path)
     where = Path(inside) / chosen
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
         raise BadImage("a path inside the store", f"`{chosen}`", _MEND, path)
-    return Level(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]))
+    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]))
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
     if min((*shape, *chunks), default=0) < 1 or len(chunks) != len(shape):
         raise BadImage("an image with pixels", f"shape {shape} in chunks {chunks}", _MEND, store)
     if math.prod(chunks) > LARGEST_CHUNK:
-        came = " × ".join(str(n) for n in chunks)
-        raise BadImage("chunks below 1 GiB", f"chunks of {came}", "Save it in smaller chunks.", store)
+        got = " × ".join(str(n) for n in chunks)
+        raise BadImage("chunks below 1 GiB", f"chunks of {got}", "Save it in smaller chunks.", store)
     return ArrayMeta(shape, chunks)
 
 
@@ -194,8 +194,8 @@ def zarr_library() -> Any:
     try:
         import zarr
     except ImportError as error:
-        mend = "Install it with `pip install pixelwise[zarr]`."
-        raise BadOption("the package zarr for OME-Zarr", "none", mend) from error
+        hint = "Install it with `pip install pixelwise[zarr]`."
+        raise BadOption("the package zarr for OME-Zarr", "none", hint) from error
     if int(zarr.__version__.split(".")[0]) < 3:
         raise BadOption("zarr 3", zarr.__version__, "Install it with `pip install pixelwise[zarr]`.")
     return zarr

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import refused
+from pixelwise.atomic_write import write_error
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.tiled_writer import Layout
+from pixelwise.io.tiled_writer import TiledLayout
 from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
@@ -25,7 +25,7 @@ Read = Callable[[Span, Span], Integer[np.ndarray, "rows columns"]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class PixelMetadata:
     """What goes with the numbers: micrometres per pixel (y, x), and for masks the colour and name of each class."""
 
     spacing: tuple[float, float] | None = None
@@ -33,7 +33,7 @@ class Meaning:
     names: Sequence[str] = ()
 
 
-def write_zarr(path: Path, layout: Layout, read: Read, meaning: Meaning) -> None:
+def write_zarr(path: Path, layout: TiledLayout, read: Read, meaning: PixelMetadata) -> None:
     """Write a label image as OME-Zarr; every second pixel of a level makes the next.
 
     Parameters
@@ -72,21 +72,21 @@ def write_zarr(path: Path, layout: Layout, read: Read, meaning: Meaning) -> None
         growing.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise refused(path, error) from error
+        raise write_error(path, error) from error
 
 
-def _levels(layout: Layout) -> list[Layout]:
+def _levels(layout: TiledLayout) -> list[TiledLayout]:
     levels = [layout]
     while max(levels[-1].height, levels[-1].width) > layout.tile:
         levels.append(levels[-1].shrunk())
     return levels
 
 
-def _shard(level: Layout) -> int:
+def _shard(level: TiledLayout) -> int:
     return level.tile * min(_SHARD, max(level.down, level.across))
 
 
-def _create(group: Any, number: int, level: Layout) -> Any:
+def _create(group: Any, number: int, level: TiledLayout) -> Any:
     side = _shard(level)
     return group.create_array(
         str(number),
@@ -101,12 +101,12 @@ def _create(group: Any, number: int, level: Layout) -> Any:
     )
 
 
-def _compressor(level: Layout) -> Any:
+def _compressor(level: TiledLayout) -> Any:
     codecs = zarr_library().codecs
     return codecs.ZstdCodec() if level.compression == "zstd" else codecs.GzipCodec(level=6)
 
 
-def _fill(array: Any, level: Layout, read: Read) -> None:
+def _fill(array: Any, level: TiledLayout, read: Read) -> None:
     side = _shard(level)
     for top in range(0, level.height, side):
         for left in range(0, level.width, side):
@@ -114,7 +114,7 @@ def _fill(array: Any, level: Layout, read: Read) -> None:
             array[top:bottom, left:right] = read((top, bottom), (left, right))
 
 
-def _halved(array: Any, level: Layout) -> Read:
+def _halved(array: Any, level: TiledLayout) -> Read:
     """Return how windows of the level below are read from a level that is written."""
 
     def read(rows: Span, columns: Span) -> Integer[np.ndarray, "rows columns"]:
@@ -124,7 +124,7 @@ def _halved(array: Any, level: Layout) -> Read:
     return read
 
 
-def _described(levels: int, meaning: Meaning) -> dict[str, Any]:
+def _described(levels: int, meaning: PixelMetadata) -> dict[str, Any]:
     spacing = meaning.spacing or (1.0, 1.0)
     unit = {"unit": "micrometer"} if meaning.spacing else {}
     datasets = [

@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from pixelwise.geometry.tiles import Span
 from pixelwise.labels.label_image import components
-from pixelwise.labels.postprocess import drop_crumbs, drop_small, fill_holes
+from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remove_small_regions
 from pixelwise.labels.run_lengths import row_strips
 from pixelwise.labels.split_regions import cut_lines, deeper_than
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
@@ -82,9 +82,9 @@ def most_probable_class(
         return (probabilities[1] > probabilities[0]).view(np.uint8)
     found = np.zeros(probabilities.shape[1:], np.uint8)
     highest = probabilities[0].copy()
-    for index, chances in enumerate(probabilities[1:], 1):
-        np.maximum(found, (chances > highest).view(np.uint8) * np.uint8(index), out=found)  # later ones are larger
-        np.maximum(highest, chances, out=highest)
+    for index, channel in enumerate(probabilities[1:], 1):
+        np.maximum(found, (channel > highest).view(np.uint8) * np.uint8(index), out=found)  # later ones are larger
+        np.maximum(highest, channel, out=highest)
     return found
 
 
@@ -107,7 +107,7 @@ def foreground_of(
     return probabilities[0] < 1 - options.foreground_threshold
 
 
-def parts_of(
+def seeds_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
     """Return what is kept of a window: foreground, seeds, and the interior's probability times 255.
@@ -140,7 +140,7 @@ class _Classes:
         self._mask[_slices(window)] = class_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
-        drop_crumbs(self._mask, self._options.class_areas)
+        remove_small_regions(self._mask, self._options.class_areas)
         return self._mask
 
 
@@ -154,7 +154,7 @@ class _Split:
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         place = _slices(window)
-        self._foreground[place], self._sure[place], self._interior[place] = parts_of(probabilities, self._options)
+        self._foreground[place], self._sure[place], self._interior[place] = seeds_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
@@ -165,7 +165,7 @@ class _Split:
         mask = self._foreground.view(np.uint8)
         cut_lines(mask, markers)
         del markers
-        drop_crumbs(mask, self._options.class_areas)
+        remove_small_regions(mask, self._options.class_areas)
         return mask
 
 
@@ -182,7 +182,7 @@ class _Components:
     def finish(self) -> Integer[np.ndarray, "height width"]:
         labels = components(self._foreground)
         del self._foreground
-        return drop_small(labels, self._options.min_area)
+        return remove_small_objects(labels, self._options.min_area)
 
 
 class _Flooded:
@@ -195,7 +195,7 @@ class _Flooded:
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         place = _slices(window)
-        self._foreground[place], self._seeds[place], self._interior[place] = parts_of(probabilities, self._options)
+        self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
     def finish(self) -> Integer[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
@@ -205,7 +205,7 @@ class _Flooded:
         flood(self._interior, labels)
         del self._interior
         fill_holes(labels)
-        return drop_small(labels, self._options.min_area)
+        return remove_small_objects(labels, self._options.min_area)
 
 
 def interior_to_heights(

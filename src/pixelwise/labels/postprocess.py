@@ -27,7 +27,7 @@ def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
         view[hole] = number
 
 
-def drop_small(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[np.ndarray, "height width"]:
+def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[np.ndarray, "height width"]:
     """Drop objects of fewer than `area` pixels and number the rest 1...N in their old order.
 
     `labels` holds no negative numbers and is used up. The result is uint16 when 16 bits hold N, else int32.
@@ -42,7 +42,7 @@ def drop_small(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[
     return result
 
 
-def drop_crumbs(mask: UInt8[np.ndarray, "height width"], smallest: Sequence[int]) -> None:
+def remove_small_regions(mask: UInt8[np.ndarray, "height width"], smallest: Sequence[int]) -> None:
     """Turn areas of a class that have fewer than `smallest[class]` pixels into class 0, in place.
 
     Areas are connected, corners too. Memory: 5 bytes per pixel, for one class at a time.

@@ -16,7 +16,7 @@ LEAST_AREAS = 50  # fewer decide by chance
 LEAST_SHARE = 0.5  # of the pixels: what fills less is parted by ground, not by lines
 
 
-def filled_by_areas(share: float, areas: int) -> bool:
+def is_filled_by_regions(share: float, areas: int) -> bool:
     """Tell whether a foreground with this share of the pixels, in so many areas, is one that lines part."""
     return share > LEAST_SHARE and areas >= LEAST_AREAS
 

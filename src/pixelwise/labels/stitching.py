@@ -97,8 +97,8 @@ def final_numbers(
     return numbers[joined], int(kept.sum())
 
 
-class StripCrumbs:
-    """Drops small areas of classes from a mask that comes in strips of rows, as `postprocess.drop_crumbs` does at once.
+class StripSmallRegions:
+    """Remove small regions from a mask that comes in strips of rows; `postprocess.remove_small_regions` in a stream.
 
     The strips come twice, in the same order from top to bottom: `count` looks at each, then `drop` returns each.
 

@@ -65,19 +65,19 @@ class TargetOptions:
             if not 0 < getattr(self, name) < 1:
                 raise BadOption(f"target.{name} between 0 and 1", f"{getattr(self, name)}", "Try 0.5.")
         if self.boundary_width < 1 or self.min_area < 0:
-            came = f"boundary_width {self.boundary_width}, min_area {self.min_area}"
-            raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", came, "Change them.")
+            got = f"boundary_width {self.boundary_width}, min_area {self.min_area}"
+            raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", got, "Change them.")
         if self.separate < 0:
             raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 to cut nothing.")
         if not 0 <= self.split_depth <= DEEPEST or (self.split_depth and self.kind != "classes"):
-            came = f"{self.split_depth} for kind {self.kind}"
+            got = f"{self.split_depth} for kind {self.kind}"
             expected = f'target.split_depth of 0 to {DEEPEST}, and 0 but for kind "classes"'
-            raise BadOption(expected, came, "Try 7, or 0 to split nothing.")
+            raise BadOption(expected, got, "Try 7, or 0 to split nothing.")
         areas = self.class_areas
         if any(areas) and (self.kind != "classes" or areas[0] or min(areas) < 0):
-            came = f"{list(areas)} for kind {self.kind}"
-            mend = "Give the background 0 and every other class its smallest area in pixels, or leave it out."
-            raise BadOption('target.class_areas for kind "classes", 0 first, then 0 or more', came, mend)
+            got = f"{list(areas)} for kind {self.kind}"
+            hint = "Give the background 0 and every other class its smallest area in pixels, or leave it out."
+            raise BadOption('target.class_areas for kind "classes", 0 first, then 0 or more', got, hint)
 
 
 def target_classes(options: TargetOptions, classes: int) -> int:
@@ -95,8 +95,8 @@ def target_channels(options: TargetOptions, classes: int) -> int:
     """
     if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
         name, usual = ("split_depth", 0) if splits(options) else ("foreground_threshold", 0.5)
-        came = f"{getattr(options, name)} for {classes} classes"
-        raise BadOption(f"target.{name} {usual} for masks of more than two classes", came, "Leave it out.")
+        got = f"{getattr(options, name)} for {classes} classes"
+        raise BadOption(f"target.{name} {usual} for masks of more than two classes", got, "Leave it out.")
     return target_classes(options, classes) + (options.kind == "distance")
 
 
@@ -133,10 +133,10 @@ def probabilities_of(
     found = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
     if classes == logits.shape[-3]:
         return found
-    chances = np.empty_like(logits)
-    chances[..., :classes, :, :] = found
-    chances[..., classes:, :, :] = expit(logits[..., classes:, :, :])
-    return chances
+    probabilities = np.empty_like(logits)
+    probabilities[..., :classes, :, :] = found
+    probabilities[..., classes:, :, :] = expit(logits[..., classes:, :, :])
+    return probabilities
 
 
 def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:

@@ -41,10 +41,10 @@ def tempered_softmax(
         scaled = logits if temperatures.sure == 1 else logits / np.array(temperatures.sure, logits.dtype)
         return softmax(scaled, axis=axis)
     sure, doubt = (np.array(value, logits.dtype) for value in (temperatures.sure, temperatures.doubt))
-    return softmax(logits / (doubt * (sure / doubt) ** sureness(softmax(logits, axis=axis), axis)), axis=axis)
+    return softmax(logits / (doubt * (sure / doubt) ** confidence(softmax(logits, axis=axis), axis)), axis=axis)
 
 
-def sureness(probabilities: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+def confidence(probabilities: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
     """Return how sure the network is, with `axis` of length 1: 0 where all classes are alike, 1 where one is certain.
 
     It is (p - 1/K) / (1 - 1/K), with p the probability of the most probable of K classes.

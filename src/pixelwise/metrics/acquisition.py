@@ -17,15 +17,15 @@ SAMPLED = 400  # images whose distances say what is far
 _BITS = np.log(2)
 
 
-class Poll:
+class CommitteeVotes:
     """What several networks say of one image, one after the other."""
 
     def __init__(self) -> None:
         self._sum, self._entropies, self._voices = np.float32(0.0), np.float32(0.0), 0
 
-    def add(self, chances: Float[np.ndarray, "classes height width"]) -> None:
+    def add(self, probabilities: Float[np.ndarray, "classes height width"]) -> None:
         """Take up the probabilities of one network."""
-        wide = chances.astype(np.float32)
+        wide = probabilities.astype(np.float32)
         self._sum = self._sum + wide
         self._entropies = self._entropies + entr(wide).sum(0)
         self._voices += 1
@@ -41,7 +41,7 @@ class Poll:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pick:
+class Selection:
     """An image in the order of labelling.
 
     Attributes
@@ -58,11 +58,11 @@ class Pick:
     nearest: int | None
 
 
-def pick_in_order(
+def select_core_set(
     values: Float64[np.ndarray, " images"],
     looks: Float64[np.ndarray, "images numbers"],
     known: Float64[np.ndarray, "labelled numbers"],
-) -> list[Pick]:
+) -> list[Selection]:
     """Put images in the order in which to label them: each time the largest value times distance.
 
     Parameters
@@ -82,14 +82,16 @@ def pick_in_order(
     nearest, distances = np.full(len(looks), -1), np.ones(len(looks))
     for other in known:
         distances = np.minimum(distances, _apart(looks, other, far))
-    left, order = np.ones(len(looks), bool), list[Pick]()
+    left, order = np.ones(len(looks), bool), list[Selection]()
     for _ in range(len(looks)):
         places = np.flatnonzero(left)
         # where nothing is worth anything, the more uncertain one comes first, then the first
         keys = [(values[i] * distances[i], values[i], -i) for i in places.tolist()]
         chosen = int(places[max(range(len(keys)), key=keys.__getitem__)])
         before = int(nearest[chosen])
-        order.append(Pick(index=chosen, distance=float(distances[chosen]), nearest=before if before >= 0 else None))
+        order.append(
+            Selection(index=chosen, distance=float(distances[chosen]), nearest=before if before >= 0 else None)
+        )
         left[chosen] = False
         apart = _apart(looks, looks[chosen], far)
         nearest = np.where(apart < distances, chosen, nearest)

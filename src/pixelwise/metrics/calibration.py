@@ -14,7 +14,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from pixelwise.labels.run_lengths import row_strips
-from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, sureness, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
 
 BINS = 15
 LEVEL = 0.9  # of the lower bound of a Dice
@@ -52,8 +52,8 @@ def negative_log_likelihood(
     probabilities: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
 ) -> float:
     """Return the mean of -log p of the true class: what a temperature makes smallest."""
-    chances = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
-    return -float(np.log(np.maximum(chances, _LEAST)).mean())
+    probabilities = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
+    return -float(np.log(np.maximum(probabilities, _LEAST)).mean())
 
 
 def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]) -> float:
@@ -89,7 +89,7 @@ def find_temperatures(
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)
     places = np.arange(len(truth)), truth.astype(np.int64)
-    doubts = 1 - sureness(softmax(wide, axis=1), 1)[:, 0]
+    doubts = 1 - confidence(softmax(wide, axis=1), 1)[:, 0]
 
     def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
         sure, rise = found
@@ -149,7 +149,7 @@ def expected_calibration_error(table: Float64[np.ndarray, "bins 3"]) -> float | 
     return float(np.abs(table[:, 1] - table[:, 2]).sum()) / total if total else None
 
 
-def promised_dice(
+def expected_dice(
     probabilities: Float[np.ndarray, "classes pixels"], said: Integer[np.ndarray, " pixels"], first: int
 ) -> float | None:
     """Return the Dice that calibrated probabilities promise for a mask: sum 2 p [said] / sum (p + [said]).
@@ -166,8 +166,8 @@ def promised_dice(
     return float(np.mean(values)) if values else None
 
 
-def dice_margin(
-    promised: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"], level: float = LEVEL
+def conformal_margin(
+    expected: Float64[np.ndarray, " images"], actual: Float64[np.ndarray, " images"], level: float = LEVEL
 ) -> float | None:
     """Return what is taken from a promised Dice so that the true one is no lower, for a share `level` of new images.
 
@@ -176,17 +176,17 @@ def dice_margin(
     these and were not learned from, whatever the model. None with fewer than level / (1 - level) images, which can hold
     no bound: nine for 90 %.
     """
-    place = math.ceil(round((len(came) + 1) * level, 9))
-    return float(np.sort(promised - came)[place - 1]) if 0 < place <= len(came) else None
+    place = math.ceil(round((len(actual) + 1) * level, 9))
+    return float(np.sort(expected - actual)[place - 1]) if 0 < place <= len(actual) else None
 
 
-def dice_bound(promised: float, margin: float) -> float:
+def dice_lower_bound(expected: float, margin: float) -> float:
     """Return the lower bound of a Dice; never below 0 or above 1, where every Dice lies anyway."""
-    return min(1.0, max(0.0, promised - margin))
+    return min(1.0, max(0.0, expected - margin))
 
 
-def covered(
-    bounds: Float64[np.ndarray, " images"], came: Float64[np.ndarray, " images"]
+def coverage(
+    bounds: Float64[np.ndarray, " images"], actual: Float64[np.ndarray, " images"]
 ) -> Bool[np.ndarray, " images"]:
     """Return of which images the Dice is no lower than its bound."""
-    return came >= bounds - 1e-9  # both were rounded on their way
+    return actual >= bounds - 1e-9  # both were rounded on their way

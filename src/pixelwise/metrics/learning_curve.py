@@ -42,7 +42,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trials:
+class SubsetScores:
     """What was counted in trainings on parts of the data.
 
     Attributes
@@ -76,7 +76,7 @@ class Trials:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Projection:
     """A fitted curve with its uncertainty.
 
     Attributes
@@ -152,7 +152,7 @@ def fit_curve(
     return Curve(limit=float(limit[0]), drop=float(drop[0]), bend=bend)
 
 
-def look_ahead(trials: Trials, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Outlook:
+def look_ahead(trials: SubsetScores, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Projection:
     """Fit the curve to trainings on parts of the data, with a bootstrap over validation images and trainings.
 
     Scores of trainings on n images are taken to vary as 1/n, so that each weighs n. In each draw the validation
@@ -202,10 +202,10 @@ def look_ahead(trials: Trials, *, level: float = LEVEL, draws: int = DRAWS, seed
     curves = _fit_many(sizes, drawn, counts * sizes, assumed, noise / _SPREAD**2)
     tail = _tail(trials.rows.shape[1], level)
     rise = (float(means[-1] - means[0]), *_quantiles(drawn[:, -1] - drawn[:, 0], tail))
-    return Outlook(curve=curve, now=int(sizes[-1]), rise=rise, draws=curves, tail=tail)
+    return Projection(curve=curve, now=int(sizes[-1]), rise=rise, draws=curves, tail=tail)
 
 
-def _draw_images(trials: Trials, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Return the mean score of each size (draws, sizes) over images drawn anew; undefined draws are left out.
 
     None are left of a single image, and where more than half are undefined.

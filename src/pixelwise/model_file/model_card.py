@@ -1,4 +1,4 @@
-"""Recipe: everything that prediction needs besides the weights; one JSON text inside every model file and export.
+"""ModelCard: everything that prediction needs besides the weights; one JSON text inside every model file and export.
 
 Reading one imports no torch, so that an exported model starts quickly.
 """
@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.symmetries import Turns
+from pixelwise.geometry.symmetries import TtaInputs
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.networks.options import NetworkOptions
@@ -28,7 +28,7 @@ Margin = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ModelCard:
     """Everything that prediction needs besides the weights.
 
     Attributes
@@ -45,7 +45,7 @@ class Recipe:
         Where the weights come from, for people: data, score, version.
     view : View or None
         What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
-    turns : int
+    tta : int
         Turned inputs that are averaged, unless the user says otherwise.
     members : int
         Networks whose probabilities are averaged; more than one make an ensemble.
@@ -59,7 +59,7 @@ class Recipe:
         the two lies that of each pixel (`labels.temperature_scaling`). None: `temperature` is for all.
     dice_margin : float or None
         How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
-        (`metrics.calibration.dice_margin`); None where too few images were left out to say so.
+        (`metrics.calibration.conformal_margin`); None where too few images were left out to say so.
     """
 
     network: NetworkOptions
@@ -75,7 +75,7 @@ class Recipe:
     intensity_range: tuple[tuple[float, float], ...]
     trained: dict[str, str]
     view: View | None = None
-    turns: Turns = 1
+    tta: TtaInputs = 1
     members: Members = 1
     spacing: tuple[Micrometres, Micrometres] | None = None
     temperature: Temperature = 1.0
@@ -89,12 +89,12 @@ class Recipe:
         return Temperatures(self.temperature, self.doubt_temperature)
 
 
-def write_recipe_text(recipe: Recipe) -> str:
+def write_model_card_text(model_card: ModelCard) -> str:
     """Return the recipe as one JSON text."""
-    return json.dumps(asdict(recipe), allow_nan=False)
+    return json.dumps(asdict(model_card), allow_nan=False)
 
 
-def read_recipe_text(text: str, path: Path) -> Recipe:
+def read_model_card_text(text: str, path: Path) -> ModelCard:
     """Read the recipe that stands in a file.
 
     Raises
@@ -118,17 +118,19 @@ def read_recipe_text(text: str, path: Path) -> Recipe:
         raise broken(path, f"a damaged recipe ({error})") from error
 
 
-def say_members(recipe: Recipe) -> list[str]:
+def describe_members(model_card: ModelCard) -> list[str]:
     """Say what an ensemble costs; nothing of a single network."""
-    if recipe.members == 1:
+    if model_card.members == 1:
         return []
-    return [f"An ensemble of {recipe.members} networks: it takes {recipe.members} times as long as one of them."]
+    return [
+        f"An ensemble of {model_card.members} networks: it takes {model_card.members} times as long as one of them."
+    ]
 
 
-def broken(path: Path, came: str) -> BadModel:
+def broken(path: Path, got: str) -> BadModel:
     """Return the error for a file that is no model of ours."""
-    mend = "Give the model.safetensors of a run; train again if it is lost."
-    return BadModel("a model that pixelwise wrote", came, mend, path)
+    hint = "Give the model.safetensors of a run; train again if it is lost."
+    return BadModel("a model that pixelwise wrote", got, hint, path)
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,8 +141,8 @@ def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _adapter() -> Any:  # TypeAdapter[Recipe], which beartype cannot check
+def _adapter() -> Any:  # TypeAdapter[ModelCard], which beartype cannot check
     """Validate against the records; unknown keys are refused on every level."""
-    for kind in (Recipe, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
+    for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
-    return TypeAdapter(Recipe)
+    return TypeAdapter(ModelCard)

@@ -16,11 +16,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.labels.targets import TargetOptions, class_channels
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
-from pixelwise.model_file.recipe import Recipe, broken, no_duplicates, read_recipe_text, write_recipe_text
+from pixelwise.model_file.model_card import (
+    ModelCard,
+    broken,
+    no_duplicates,
+    read_model_card_text,
+    write_model_card_text,
+)
 from pixelwise.networks.architectures import build
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import Classifier, Network, Trained
@@ -38,7 +44,7 @@ _TYPES = {
 }
 
 
-def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
+def save_model(path: Path, network: torch.nn.Module, model_card: ModelCard) -> None:
     """Write weights and recipe into one file, whole or not at all.
 
     Raises
@@ -52,7 +58,7 @@ def save_model(path: Path, network: torch.nn.Module, recipe: Recipe) -> None:
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise BadModel("finite weights", f"NaN or Inf in {name}", "Lower training.learning_rate.", path)
-    commit_bytes(path, save(tensors, {"pixelwise": write_recipe_text(recipe)}))
+    atomic_write_bytes(path, save(tensors, {"pixelwise": write_model_card_text(model_card)}))
 
 
 def find_model_file(path: Path | str) -> Path:
@@ -67,12 +73,12 @@ def find_model_file(path: Path | str) -> Path:
     if not path.is_dir():
         return path
     if not (path / MODEL_NAME).is_file():
-        mend = "Give a run that `pixelwise train` has finished."
-        raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", mend, path)
+        hint = "Give a run that `pixelwise train` has finished."
+        raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", hint, path)
     return path / MODEL_NAME
 
 
-def read_recipe(path: Path | str) -> Recipe:
+def read_model_card(path: Path | str) -> ModelCard:
     """Read the recipe alone; no tensor is touched.
 
     Raises
@@ -92,7 +98,7 @@ def save_ensemble(
     *,
     temperatures: Temperatures = UNSCALED,
     dice_margin: float | None = None,
-) -> Recipe:
+) -> ModelCard:
     """Write one model file that holds several: the weights of each under `member1.`, `member2.` and so on.
 
     Parameters
@@ -117,20 +123,20 @@ def save_ensemble(
         The place cannot be written.
     """
     loaded = [load_network(member) for member in members]
-    recipes = [recipe for _, recipe in loaded]
-    spacings = {recipe.spacing for recipe in recipes}
-    spacing = recipes[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
-    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(recipes), "spacing": spacing}
+    presets = [model_card for _, model_card in loaded]
+    spacings = {model_card.spacing for model_card in presets}
+    spacing = presets[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
+    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(presets), "spacing": spacing}
     own |= {"temperature": temperatures.sure, "doubt_temperature": temperatures.doubt, "dice_margin": dice_margin}
-    recipe = replace(recipes[0], **own, members=len(members))
-    for member, one in zip(members, recipes, strict=True):
-        if replace(one, **own, members=len(members)) != recipe or one.target.kind != target.kind:
+    model_card = replace(presets[0], **own, members=len(members))
+    for member, one in zip(members, presets, strict=True):
+        if replace(one, **own, members=len(members)) != model_card or one.target.kind != target.kind:
             raise BadModel("members that are built and used alike", "one with another recipe", "Train it anew.", member)
-    save_model(path, Ensemble([network for network, _ in loaded], _classes(recipe)), recipe)
-    return recipe
+    save_model(path, Ensemble([network for network, _ in loaded], _classes(model_card)), model_card)
+    return model_card
 
 
-def load_network(path: Path | str) -> tuple[Network, Recipe]:
+def load_network(path: Path | str) -> tuple[Network, ModelCard]:
     """Build and load a model file of a single network, in evaluation mode.
 
     Raises
@@ -138,14 +144,14 @@ def load_network(path: Path | str) -> tuple[Network, Recipe]:
     BadModel
         As in `load_model`, and for an ensemble.
     """
-    network, recipe = load_model(path)
+    network, model_card = load_model(path)
     if isinstance(network, Ensemble):
-        mend = "Give one of its folds, such as RUN/folds/1."
-        raise BadModel("a model of one network", f"an ensemble of {recipe.members}", mend, path)
-    return network, recipe
+        hint = "Give one of its folds, such as RUN/folds/1."
+        raise BadModel("a model of one network", f"an ensemble of {model_card.members}", hint, path)
+    return network, model_card
 
 
-def load_model(path: Path | str) -> tuple[Trained, Recipe]:
+def load_model(path: Path | str) -> tuple[Trained, ModelCard]:
     """Build the network of a model file, or the ensemble, and load its weights, in evaluation mode.
 
     Raises
@@ -155,9 +161,9 @@ def load_model(path: Path | str) -> tuple[Trained, Recipe]:
     """
     path = Path(path)
     header = _header(path)
-    recipe = _recipe(header, path)
+    model_card = _recipe(header, path)
     with torch.device("meta"):
-        network = _build(recipe, path)
+        network = _build(model_card, path)
     _compare(network, header, path)
     try:
         tensors = load_file(path)
@@ -167,7 +173,7 @@ def load_model(path: Path | str) -> tuple[Trained, Recipe]:
         if not bool(torch.isfinite(value).all()):
             raise broken(path, f"NaN or Inf in {name}")
     network.load_state_dict(tensors, assign=True)
-    return network.eval(), recipe
+    return network.eval(), model_card
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -191,35 +197,35 @@ def _header(path: Path) -> dict[str, Any]:
     return header
 
 
-def _recipe(header: dict[str, Any], path: Path) -> Recipe:
+def _recipe(header: dict[str, Any], path: Path) -> ModelCard:
     text = header["__metadata__"].get("pixelwise")
     if not isinstance(text, str):
         raise broken(path, "a safetensors file without a recipe of pixelwise")
-    return read_recipe_text(text, path)
+    return read_model_card_text(text, path)
 
 
-def _classes(recipe: Recipe) -> int:
+def _classes(model_card: ModelCard) -> int:
     """Return how many channels of the logits share a soft-max."""
-    return class_channels(recipe.target, recipe.network.classes)
+    return class_channels(model_card.target, model_card.network.classes)
 
 
-def _widest(recipes: Sequence[Recipe]) -> tuple[tuple[float, float], ...]:
+def _widest(presets: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
     """Join the intensities that the members were trained on, channel by channel."""
-    each = zip(*(recipe.intensity_range for recipe in recipes), strict=True)
+    each = zip(*(model_card.intensity_range for model_card in presets), strict=True)
     return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in each)
 
 
-def _build(recipe: Recipe, path: Path) -> Trained:
+def _build(model_card: ModelCard, path: Path) -> Trained:
     try:
-        network = build(recipe.network)
-        members = [build(recipe.network) for _ in range(recipe.members)] if recipe.members > 1 else []
+        network = build(model_card.network)
+        members = [build(model_card.network) for _ in range(model_card.members)] if model_card.members > 1 else []
     except PixelwiseError as error:
         raise broken(path, str(error)) from error
-    if network.geometry() != recipe.geometry:
+    if network.geometry() != model_card.geometry:
         raise broken(path, "a tile geometry that is not the network's")
-    if isinstance(network, Classifier) != (recipe.view is not None and recipe.task == "classification"):
-        raise broken(path, f"a network {recipe.network.name} for the task {recipe.task}")
-    return Ensemble(members, _classes(recipe)) if members else network
+    if isinstance(network, Classifier) != (model_card.view is not None and model_card.task == "classification"):
+        raise broken(path, f"a network {model_card.network.name} for the task {model_card.task}")
+    return Ensemble(members, _classes(model_card)) if members else network
 
 
 def _compare(network: Trained, header: dict[str, Any], path: Path) -> None:

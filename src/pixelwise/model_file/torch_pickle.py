@@ -66,9 +66,9 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise _refused(path, (error.strerror or str(error)).lower()) from error
     strange = sorted(called - ALLOWED)
     if strange:
-        mend = "If you trust its maker, load it there and write torch.save(model.state_dict(), FILE); nothing was run."
-        came = f"one that calls {', '.join(strange[:5])}"
-        raise BadWeights("a file of tensors alone", came, mend, path)
+        hint = "If you trust its maker, load it there and write torch.save(model.state_dict(), FILE); nothing was run."
+        got = f"one that calls {', '.join(strange[:5])}"
+        raise BadWeights("a file of tensors alone", got, hint, path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its parts raise; the first line says enough
@@ -79,8 +79,8 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
 def _check_torch(path: Path) -> None:
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < LEAST_TORCH:
-        mend = "Update torch, or give a .safetensors file: earlier readers of .pth files have a known hole."
-        raise BadWeights("torch 2.10 or newer to read .pth files", torch.__version__, mend, path)
+        hint = "Update torch, or give a .safetensors file: earlier readers of .pth files have a known hole."
+        raise BadWeights("torch 2.10 or newer to read .pth files", torch.__version__, hint, path)
 
 
 def _programs(file: BufferedIOBase, path: Path) -> Iterable[BufferedIOBase]:
@@ -147,6 +147,6 @@ def _copies(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in found.items()}
 
 
-def _refused(path: Path, came: str) -> BadWeights:
-    mend = "Give the file that torch.save(model.state_dict(), FILE) writes."
-    return BadWeights("a .pth file of tensors", came, mend, path)
+def _refused(path: Path, got: str) -> BadWeights:
+    hint = "Give the file that torch.save(model.state_dict(), FILE) writes."
+    return BadWeights("a .pth file of tensors", got, hint, path)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.blocks import ConvLayer, NormalisationName, make_interpolation
 from pixelwise.networks.convolutions import CONVOLUTIONS
 
@@ -58,11 +58,11 @@ class GridGate(nn.Module):
         """Return the weighted skip, of its shape."""
         return self.out(self.coefficients(skip, gate) * skip)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
         skip, gate = self._channels
         name = self._name
-        theta = Step(
+        theta = LayerSpec(
             name=f"gate {name} theta",
             kind="convolution",
             kernel=2,
@@ -73,21 +73,21 @@ class GridGate(nn.Module):
         )
         phi = _one_by_one(f"gate {name} phi", gate, skip)
         psi = _one_by_one(f"gate {name} psi", skip, 1)
-        up = Step(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
+        up = LayerSpec(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
         signal, seen = f"gate {name} signal", f"gate {name} skip"
-        first = [Skip(signal), Take(name), theta, Skip(seen), Take(signal)]
-        prepare = [] if self.signal is None else self.signal.trail()
+        first = [Save(signal), Branch(name), theta, Save(seen), Branch(signal)]
+        prepare = [] if self.signal is None else self.signal.layer_graph()
         return [
             *first,
             *prepare,
             phi,
-            Join(seen, "added"),
+            Merge(seen, "added"),
             psi,
             up,
-            Join(name, "multiplied"),
-            *self.out.trail(),
-            Skip(f"{name} gated"),
-            Take(signal),
+            Merge(name, "multiplied"),
+            *self.out.layer_graph(),
+            Save(f"{name} gated"),
+            Branch(signal),
         ]
 
 
@@ -116,17 +116,30 @@ class AlignedGate(nn.Module):
         """Return the weighted skip, of its shape."""
         return skip * self.coefficients(skip, gate)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
         name = self._name
         signal, seen = f"gate {name} signal", f"gate {name} skip"
-        first = [Skip(signal), Take(name), *self.theta.trail(), Skip(seen), Take(signal), *self.phi.trail()]
-        last = [Join(seen, "added"), *self.psi.trail(), Join(name, "multiplied"), Skip(f"{name} gated"), Take(signal)]
+        first = [
+            Save(signal),
+            Branch(name),
+            *self.theta.layer_graph(),
+            Save(seen),
+            Branch(signal),
+            *self.phi.layer_graph(),
+        ]
+        last = [
+            Merge(seen, "added"),
+            *self.psi.layer_graph(),
+            Merge(name, "multiplied"),
+            Save(f"{name} gated"),
+            Branch(signal),
+        ]
         return [*first, *last]
 
 
-def _one_by_one(name: str, in_channels: int, channels: int) -> Step:
-    return Step(
+def _one_by_one(name: str, in_channels: int, channels: int) -> LayerSpec:
+    return LayerSpec(
         name=name,
         kind="convolution",
         in_channels=in_channels,

@@ -1,4 +1,4 @@
-"""The bricks of every network: each is a module that tells the steps it takes (`trail`).
+"""The bricks of every network: each is a module that tells the steps it takes (`layer_graph`).
 
 Maps are (batch, channels, height, width), or (batch, channels, depth, height, width) where `dimensions` is 3.
 """
@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.convolutions import CONVOLUTIONS
 from pixelwise.networks.options import NormalisationName
 
@@ -62,7 +62,7 @@ class ConvLayer(nn.Sequential):
         if activation is not None:
             layers.append(activation(channels))
         super().__init__(*layers)
-        self._step = Step(
+        self._step = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -73,7 +73,7 @@ class ConvLayer(nn.Sequential):
             parameters=count_parameters(layers),
         )
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the one step."""
         return [self._step]
 
@@ -113,7 +113,7 @@ class ConvBlock(nn.Module):
         how = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
         first = ConvLayer(f"{name} conv a", in_channels, middle, **how)  # type: ignore[arg-type]
         second = ConvLayer(f"{name} conv b", middle, channels, **how)  # type: ignore[arg-type]
-        self._steps = [*first.trail(), *second.trail()]
+        self._steps = [*first.layer_graph(), *second.layer_graph()]
         rest: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*first, *second, *rest)
 
@@ -121,7 +121,7 @@ class ConvBlock(nn.Module):
         """(batch, in_channels, h, w) -> (batch, channels, h', w')."""
         return self.layers(features)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of the convolutions."""
         return self._steps
 
@@ -129,9 +129,9 @@ class ConvBlock(nn.Module):
 class Chain(nn.Sequential):
     """Parts that tell their steps, one behind the other."""
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of all parts."""
-        return [step for part in self for step in part.trail()]  # type: ignore[operator]
+        return [step for part in self for step in part.layer_graph()]  # type: ignore[operator]
 
 
 class Pool(nn.Module):
@@ -140,13 +140,13 @@ class Pool(nn.Module):
     def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
         super().__init__()
         self.layer = MAXIMA[dimensions](2)
-        self._step = Step(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
+        self._step = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, channels, h / 2, w / 2)."""
         return self.layer(features)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the one step."""
         return [self._step]
 
@@ -174,7 +174,7 @@ class Up(nn.Module):
             self.layer = make_interpolation(upsampling, dimensions)
             self.channels = in_channels
         self.activation = activation(self.channels) if activation is not None else nn.Identity()
-        self._step = Step(
+        self._step = LayerSpec(
             name=name,
             kind=upsampling,
             kernel=2 if upsampling == "transposed" else 1,
@@ -188,7 +188,7 @@ class Up(nn.Module):
         """(batch, in_channels, h, w) -> (batch, channels, 2 h, 2 w)."""
         return self.activation(self.layer(features))
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the one step."""
         return [self._step]
 
@@ -201,7 +201,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.layer = CONVOLUTIONS[dimensions](in_channels, classes, kernel, padding=kernel // 2)
-        self._step = Step(
+        self._step = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -215,17 +215,17 @@ class Head(nn.Module):
         """(batch, in_channels, h, w) -> (batch, classes, h, w)."""
         return self.layer(features)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the one step."""
         return [self._step]
 
 
-def side_by_side(name: str, main: Trail, shortcut: Trail) -> Trail:
+def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
     """Return the trail of a residual block: a main path, and beside it a shortcut (empty: the identity), added."""
     start, end = f"{name} in", f"{name} out"
     if not shortcut:
-        return [Skip(start), *main, Join(start, "added")]
-    return [Skip(start), *main, Skip(end), Take(start), *shortcut, Join(end, "added")]
+        return [Save(start), *main, Merge(start, "added")]
+    return [Save(start), *main, Save(end), Branch(start), *shortcut, Merge(end, "added")]
 
 
 def make_normalisation(name: NormalisationName, channels: int, dimensions: int = 2) -> list[nn.Module]:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Step, Trail
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import count_parameters
 from pixelwise.networks.encoders import make_cifar_encoder, make_resnet_encoder, make_vgg_encoder
 from pixelwise.networks.models import Classifier
@@ -26,11 +26,11 @@ class PooledHead(nn.Module):
         """(batch, channels, h, w) -> (batch, classes)."""
         return self.linear(features.mean((2, 3)))
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the two steps."""
         channels, classes = self.linear.in_features, self.linear.out_features
         return [
-            Step(name="mean", kind="global average", in_channels=channels, channels=channels),
+            LayerSpec(name="mean", kind="global average", in_channels=channels, channels=channels),
             _linear_step("linear", self.linear, classes),
         ]
 
@@ -55,12 +55,12 @@ class VGGHead(nn.Module):
         """(batch, channels, h, w) -> (batch, classes)."""
         return self.classifier(functional.adaptive_avg_pool2d(features, VGG_POOL).flatten(1))
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps: the parts of the map count as channels of the first linear layer."""
         parts = self._channels * VGG_POOL**2
         layers = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
         return [
-            Step(name="7 x 7 means", kind="global average", in_channels=self._channels, channels=parts),
+            LayerSpec(name="7 x 7 means", kind="global average", in_channels=self._channels, channels=parts),
             *(_linear_step(f"linear {'abc'[i]}", layer, layer.out_features) for i, layer in enumerate(layers)),
         ]
 
@@ -83,7 +83,7 @@ def resnet(options: NetworkOptions) -> Classifier:
         shortcut_padding=options.shortcut_padding,
         stride_first=options.stride_first,
     )
-    initialise_resnet(encoder, zero_residuals=options.zero_residuals)
+    initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
 
 
@@ -103,7 +103,7 @@ def cifar_resnet(options: NetworkOptions) -> Classifier:
         shortcut_padding=options.shortcut_padding,
         base=options.base,
     )
-    initialise_resnet(encoder, zero_residuals=options.zero_residuals)
+    initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
 
 
@@ -115,7 +115,7 @@ def plain(options: NetworkOptions) -> Classifier:
     Reads in_channels, classes, base.
     """
     encoder = make_cifar_encoder(options.in_channels, _depth(options, "plain"), shortcut="none", base=options.base)
-    initialise_resnet(encoder, zero_residuals=False)
+    initialise_resnet(encoder, zero_init_residual=False)
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
 
 
@@ -142,8 +142,8 @@ def _depth(options: NetworkOptions, family: str) -> int:
     return int(digits)
 
 
-def _linear_step(name: str, layer: nn.Linear, classes: int) -> Step:
-    return Step(
+def _linear_step(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
+    return LayerSpec(
         name=name,
         kind="linear",
         in_channels=layer.in_features,

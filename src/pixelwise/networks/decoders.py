@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Up
 
@@ -77,21 +77,21 @@ class UNetDecoder(nn.Module):
             features = block(features)
         return features
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, with a mark where a skip is joined."""
-        trail: list[Step | Skip | Take | Join] = []
-        trail += self.centre.trail() if self.centre is not None else []  # type: ignore[operator]
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = []
+        layer_graph += self.centre.layer_graph() if self.centre is not None else []  # type: ignore[operator]
         level = sum(self._skipped)
         for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
             level -= int(skipped)
             gated = isinstance(gate, GridGate | AlignedGate)
-            trail += gate.trail() if isinstance(gate, GridGate) else []
-            trail += up.trail()  # type: ignore[operator]
-            trail += gate.trail() if isinstance(gate, AlignedGate) else []
+            layer_graph += gate.layer_graph() if isinstance(gate, GridGate) else []
+            layer_graph += up.layer_graph()  # type: ignore[operator]
+            layer_graph += gate.layer_graph() if isinstance(gate, AlignedGate) else []
             if skipped:
-                trail.append(Join(f"{level} gated" if gated else str(level)))
-            trail += block.trail()  # type: ignore[operator]
-        return trail
+                layer_graph.append(Merge(f"{level} gated" if gated else str(level)))
+            layer_graph += block.layer_graph()  # type: ignore[operator]
+        return layer_graph
 
 
 class NestedDecoder(nn.Module):
@@ -144,17 +144,17 @@ class NestedDecoder(nn.Module):
                 rows[i].append(self.blocks[f"{i}_{j}"](torch.cat([*rows[i][:j], up], dim=1)))
         return rows[0][1:]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps; the features of X(0, j) are kept as "0,j"."""
-        trail: list[Step | Skip | Take | Join] = []
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         last = self.columns
-        trail.append(Skip(f"{last},0"))
+        layer_graph.append(Save(f"{last},0"))
         for j in range(1, self.columns + 1):
             for i in range(last + 1 - j):
-                trail += [Take(_node(i + 1, j - 1, last)), *self.ups[f"{i}_{j}"].trail()]  # type: ignore[operator]
-                trail += [Join(_node(i, k, last)) for k in range(j)]
-                trail += [*self.blocks[f"{i}_{j}"].trail(), Skip(f"{i},{j}")]  # type: ignore[operator]
-        return trail
+                layer_graph += [Branch(_node(i + 1, j - 1, last)), *self.ups[f"{i}_{j}"].layer_graph()]  # type: ignore[operator]
+                layer_graph += [Merge(_node(i, k, last)) for k in range(j)]
+                layer_graph += [*self.blocks[f"{i}_{j}"].layer_graph(), Save(f"{i},{j}")]  # type: ignore[operator]
+        return layer_graph
 
 
 def cut_to(skip: Tensor, features: Tensor) -> Tensor:

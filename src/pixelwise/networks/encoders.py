@@ -7,8 +7,8 @@ The contract of every encoder (write a new one by keeping it):
 * `ends_on_pooling`: True when no convolution follows the last pooling;
 * `forward(image (batch, in_channels, h, w))` returns as many maps; map i has `channels[i]` channels, and each is half
   as large as the one before (after the losses of valid convolutions);
-* `trail()` tells its steps, with `Skip("0")`, `Skip("1")`, ... behind each map but the last, which goes on into the
-  decoder;
+* `layer_graph()` returns its layers, with `Save("0")`, `Save("1")`, ... after each map but the last, which continues
+  into the decoder;
 * `parts()`: its modules in groups, coarse stages last: what learns at one rate in transfer.
 """
 
@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import Shortcut
 from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
@@ -39,7 +39,7 @@ class Encoder(Protocol):
         """Return the maps, fine to coarse."""
         ...
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps."""
         ...
 
@@ -93,15 +93,15 @@ class StagedEncoder(nn.Module):
         downs = [[], *([down] for down in self.downs)] if len(self.downs) else [[] for _ in self.stages]
         return [[*down, stage] for down, stage in zip(downs, self.stages, strict=True)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, with a mark where a skip is taken."""
-        trail: list[Step | Skip | Take | Join] = []
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         for index, stage in enumerate(self.stages):
-            trail += stage.trail()  # type: ignore[operator]
+            layer_graph += stage.layer_graph()  # type: ignore[operator]
             if index < len(self.stages) - 1:
-                trail.append(Skip(str(index)))
-                trail += self.downs[index].trail() if len(self.downs) else []  # type: ignore[operator]
-        return trail
+                layer_graph.append(Save(str(index)))
+                layer_graph += self.downs[index].layer_graph() if len(self.downs) else []  # type: ignore[operator]
+        return layer_graph
 
 
 class FullResolutionEncoder(nn.Module):
@@ -124,13 +124,14 @@ class FullResolutionEncoder(nn.Module):
         """Return the modules, coarse stages last; the block on the image is new and belongs to none of them."""
         return self.inner.parts()
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths; the names of the inner skips move up by one."""
-        trail: list[Step | Skip | Take | Join] = [Skip("image"), *self.block.trail(), Skip("0"), Take("image")]  # type: ignore[operator]
-        for element in self.inner.trail():
-            moved = isinstance(element, Skip) and element.name.isdecimal()
-            trail.append(Skip(str(int(element.name) + 1)) if moved else element)  # type: ignore[union-attr]
-        return trail
+        block: LayerGraph = self.block.layer_graph()  # type: ignore[operator]
+        graph: list[LayerSpec | Save | Branch | Merge] = [Save("image"), *block, Save("0"), Branch("image")]
+        for element in self.inner.layer_graph():
+            moved = isinstance(element, Save) and element.name.isdecimal()
+            graph.append(Save(str(int(element.name) + 1)) if moved else element)  # type: ignore[union-attr]
+        return graph
 
 
 def make_resnet_encoder(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.layer_graph import Trail
+from pixelwise.geometry.layer_graph import LayerGraph
 from pixelwise.geometry.sizes import Geometry
 
 
@@ -53,13 +53,13 @@ class Ensemble(nn.Module):
         yes, no = (torch.logsumexp(functional.logsigmoid(sign * rest), dim=0) for sign in (1, -1))
         return torch.cat([joined, yes - no], dim=1)
 
-    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+    def forward_heads(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
         """Return the logits alone: members learn one by one."""
         return [self(image)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of one member: the others take the same ones beside it."""
-        return self.members[0].trail()  # type: ignore[operator]
+        return self.members[0].layer_graph()  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
         """Return the geometry that all members share."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pixelwise.errors import BadOption
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 
@@ -53,9 +53,9 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
     if how == "repeat":
         return weight[:, [i % source for i in range(channels)]] * (source / channels)
     if channels < source:
-        mend = "Use transfer.first_convolution=sum or repeat."
-        expected = f"at least {counted(source, 'channel')} for transfer.first_convolution=rgb+zero"
-        raise BadOption(expected, f"{channels}", mend)
+        hint = "Use transfer.first_convolution=sum or repeat."
+        expected = f"at least {pluralise(source, 'channel')} for transfer.first_convolution=rgb+zero"
+        raise BadOption(expected, f"{channels}", hint)
     rest = weight.new_zeros(weight.shape[0], channels - source, *weight.shape[2:])
     return torch.cat([weight, rest], dim=1)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Step, Take, Trail, sizes_along, sizes_with_rest
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, sizes_along, sizes_with_rest
 from pixelwise.geometry.sizes import Geometry, derive_classifier_geometry, derive_geometry
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
@@ -65,7 +65,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
         self.dimensions = dimensions
-        self._geometry = derive_geometry(self.trail(), exact, smallest)
+        self._geometry = derive_geometry(self.layer_graph(), exact, smallest)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
         """Images of a legal size -> logits, smaller by the margin for valid networks.
@@ -78,13 +78,13 @@ class Segmenter(nn.Module):
         _check_sides(image, self._geometry)
         return self.head(self.decoder(self.encoder(image)))
 
-    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+    def forward_heads(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
         """Return every map of logits that the loss looks at: one, or several for deep supervision."""
         return [self(image)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return all steps in the order of computing."""
-        return [*self.encoder.trail(), *self.decoder.trail(), *self.head.trail()]  # type: ignore[operator]
+        return [*self.encoder.layer_graph(), *self.decoder.layer_graph(), *self.head.layer_graph()]  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
         """Return stride, reach, halo, margin and legal sizes, derived from the steps."""
@@ -99,7 +99,7 @@ class Segmenter(nn.Module):
             The size is not legal.
         """
         self._geometry.check(size)
-        return _rows(self.trail(), size, sizes_along(self.trail(), size) or [], self.dimensions)
+        return _rows(self.layer_graph(), size, sizes_along(self.layer_graph(), size) or [], self.dimensions)
 
 
 class NestedSegmenter(Segmenter):
@@ -123,10 +123,10 @@ class NestedSegmenter(Segmenter):
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
         """Images of a legal size -> logits: the mean over the heads."""
-        heads = self.supervised(image)
+        heads = self.forward_heads(image)
         return heads[0] if len(heads) == 1 else sum(heads[1:], heads[0]) / len(heads)
 
-    def supervised(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
+    def forward_heads(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
         """Return the logits of each head, shallow ones first."""
         _check_sides(image, self._geometry)
         maps = self.decoder(self.encoder(image))
@@ -152,13 +152,13 @@ class NestedSegmenter(Segmenter):
         how = {"exact": self._geometry.exact, "dimensions": self.dimensions}
         return NestedSegmenter(encoder, decoder, [heads[place]], **how).train(self.training)  # type: ignore[arg-type]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return all steps; each head begins at its node."""
-        trail = [*self.encoder.trail(), *self.decoder.trail()]  # type: ignore[operator]
+        layer_graph = [*self.encoder.layer_graph(), *self.decoder.layer_graph()]  # type: ignore[operator]
         first = self.decoder.columns - len(self.head) + 1  # type: ignore[operator]
         for j, head in enumerate(self.head, first):  # type: ignore[arg-type]
-            trail += [Take(f"0,{j}"), *head.trail()]
-        return trail
+            layer_graph += [Branch(f"0,{j}"), *head.layer_graph()]
+        return layer_graph
 
 
 class Classifier(nn.Module):
@@ -176,7 +176,7 @@ class Classifier(nn.Module):
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self._geometry = derive_classifier_geometry(self.trail())
+        self._geometry = derive_classifier_geometry(self.layer_graph())
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Images of any size from the least one on -> logits.
@@ -189,13 +189,13 @@ class Classifier(nn.Module):
         _check_sides(image, self._geometry)
         return self.head(self.encoder(image)[-1])
 
-    def supervised(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+    def forward_heads(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
         """Return every map of logits that the loss looks at: one."""
         return [self(image)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return all steps in the order of computing."""
-        return [*self.encoder.trail(), *self.head.trail()]  # type: ignore[operator]
+        return [*self.encoder.layer_graph(), *self.head.layer_graph()]  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
         """Return stride, reach and receptive field of the last map, and the least size."""
@@ -204,7 +204,7 @@ class Classifier(nn.Module):
     def layers(self, size: int) -> tuple[Layer, ...]:
         """Return a row per layer for a square input of `size`."""
         self._geometry.check(size)
-        return _rows(self.trail(), size, sizes_with_rest(self.trail(), size) or [], 2)
+        return _rows(self.layer_graph(), size, sizes_with_rest(self.layer_graph(), size) or [], 2)
 
 
 Network = Segmenter | Classifier
@@ -229,15 +229,15 @@ def _check_sides(image: Tensor, geometry: Geometry) -> None:
             geometry.check(side)
 
 
-def _rows(trail: Trail, size: int, sizes: Sequence[int], dimensions: int) -> tuple[Layer, ...]:
+def _rows(layer_graph: LayerGraph, size: int, sizes: Sequence[int], dimensions: int) -> tuple[Layer, ...]:
     return tuple(
         _row(element, before, after, dimensions)
-        for element, before, after in zip(trail, [size, *sizes[:-1]], sizes, strict=True)
-        if isinstance(element, Step)
+        for element, before, after in zip(layer_graph, [size, *sizes[:-1]], sizes, strict=True)
+        if isinstance(element, LayerSpec)
     )
 
 
-def _row(step: Step, before: int, after: int, dimensions: int) -> Layer:
+def _row(step: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
     # a transposed convolution spreads each input pixel, the others gather for each output pixel
     places = (before if step.kind == "transposed" else after) ** dimensions
     weighted = step.kind in WEIGHTED

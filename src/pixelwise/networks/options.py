@@ -53,7 +53,7 @@ class NetworkOptions:
         akamaster/pytorch_resnet_cifar10. The paper does not say; weights learned with one are useless with the other.
     stride_first : bool
         Of ResNets: True is the paper's V1, False the V1.5 of published weights.
-    zero_residuals : bool
+    zero_init_residual : bool
         Of ResNets: each block begins as its shortcut.
     """
 
@@ -75,7 +75,7 @@ class NetworkOptions:
     shortcut: Literal["auto", "A", "B", "C", "D"] = "auto"
     shortcut_padding: ShortcutPadding = "end"
     stride_first: bool = False
-    zero_residuals: bool = False
+    zero_init_residual: bool = False
 
     @property
     def full_name(self) -> str:
@@ -86,7 +86,7 @@ class NetworkOptions:
         """Refuse numbers that make no network."""
         for name, least, most in LIMITS:
             if not least <= getattr(self, name) <= most:
-                came = f"{getattr(self, name)}"
-                raise BadOption(f"network.{name} in {least}...{most}", came, f"Change network.{name}.")
+                got = f"{getattr(self, name)}"
+                raise BadOption(f"network.{name} in {least}...{most}", got, f"Change network.{name}.")
         if not 0 <= self.dropout < 1:
             raise BadOption("network.dropout in [0, 1)", f"{self.dropout}", "Change network.dropout.")

@@ -20,7 +20,7 @@ LICENCE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PretrainedWeights:
     """One published file.
 
     Attributes
@@ -58,8 +58,8 @@ class Published:
         return len(self.sha256) == 64
 
 
-def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> Published:
-    return Published(
+def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> PretrainedWeights:
+    return PretrainedWeights(
         word=word,
         url=f"{ROOT}{encoder}-{sha256[:8]}.pth",
         sha256=sha256,
@@ -68,12 +68,12 @@ def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> Publ
     )
 
 
-def _ledger(word: str, *rows: tuple[str, str, float]) -> dict[str, Published]:
+def _ledger(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
     return {encoder: _torchvision(word, encoder, sha256, mebibytes) for encoder, sha256, mebibytes in rows}
 
 
 # The word of `encoder_weights=`, and the file for each encoder.
-LEDGER: dict[str, dict[str, Published]] = {
+PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
     "imagenet": _ledger(
         "imagenet",
         ("resnet18", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 44.661),
@@ -99,7 +99,7 @@ LEDGER: dict[str, dict[str, Published]] = {
 }
 
 
-def find_published(word: str, encoder: str) -> Published:
+def find_pretrained(word: str, encoder: str) -> PretrainedWeights:
     """Return the file that a word of `encoder_weights=` names for an encoder.
 
     Raises
@@ -107,16 +107,16 @@ def find_published(word: str, encoder: str) -> Published:
     BadOption
         There is none for this encoder; those that have one are listed.
     """
-    files = LEDGER[word]
+    files = PRETRAINED[word]
     if encoder not in files:
-        mend = f"Published are {', '.join(files)}: set encoder= for masks, or network= for whole images."
-        raise BadOption(f"an encoder with published weights for encoder_weights={word}", f"`{encoder}`", mend)
+        hint = f"Published are {', '.join(files)}: set encoder= for masks, or network= for whole images."
+        raise BadOption(f"an encoder with published weights for encoder_weights={word}", f"`{encoder}`", hint)
     return files[encoder]
 
 
-def recognise(sha256: str) -> Published | None:
+def identify(sha256: str) -> PretrainedWeights | None:
     """Return the published file with this digest, if it is one; eight digits suffice where no more is known."""
-    for files in LEDGER.values():
+    for files in PRETRAINED.values():
         for published in files.values():
             if sha256.startswith(published.sha256):
                 return published

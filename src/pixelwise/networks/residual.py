@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.layer_graph import Step, Trail
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import (
     count_parameters,
     side_by_side,
@@ -64,7 +64,7 @@ class BasicBlock(nn.Module):
             inner += features if self.downsample is None else self.downsample(features)
         return functional.relu(inner, inplace=True)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths."""
         return self._trail
 
@@ -111,7 +111,7 @@ class Bottleneck(nn.Module):
         inner += features if self.downsample is None else self.downsample(features)
         return functional.relu(inner, inplace=True)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths."""
         return self._trail
 
@@ -156,7 +156,7 @@ def make_shortcut(
     stride: int,
     shortcut: Shortcut,
     shortcut_padding: ShortcutPadding = "end",
-) -> tuple[nn.Module | None, Trail]:
+) -> tuple[nn.Module | None, LayerGraph]:
     """Return the shortcut of a residual block (None: the identity) and its steps.
 
     He et al. 2015, section 4.1: A pads with zeros (`shortcut_padding` says where), B projects (1 x 1) where the size
@@ -167,12 +167,12 @@ def make_shortcut(
     if shortcut == "none" or not (changes or shortcut == "C"):
         return None, []
     if shortcut == "A":
-        step = Step(
+        step = LayerSpec(
             name=f"{name} shortcut", kind="subsampling", stride=stride, in_channels=in_channels, channels=channels
         )
         return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [step]
     layers: list[nn.Module] = []
-    steps: list[Step] = []
+    steps: list[LayerSpec] = []
     if shortcut == "D":
         # at odd sizes the last average is over the pixels there are, as the strided convolution beside it rounds up
         averages = stride != 1
@@ -180,22 +180,24 @@ def make_shortcut(
         if averages:
             steps.append(average_step(name, in_channels, stride))
         stride = 1
-    conv, norm, trail = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
-    return nn.Sequential(*layers, conv, norm), [*steps, *trail]
+    conv, norm, layer_graph = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
+    return nn.Sequential(*layers, conv, norm), [*steps, *layer_graph]
 
 
 def _pair(
     name: str, in_channels: int, channels: int, kernel: int, stride: int
-) -> tuple[nn.Module, nn.BatchNorm2d, list[Step]]:
+) -> tuple[nn.Module, nn.BatchNorm2d, list[LayerSpec]]:
     """Return a convolution without bias, its batch normalisation, and their step."""
     conv = make_convolution(in_channels, channels, kernel, stride, bias=False)
     norm = nn.BatchNorm2d(channels)
     return conv, norm, [convolution_step(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
 
 
-def convolution_step(name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int) -> Step:
+def convolution_step(
+    name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int
+) -> LayerSpec:
     """Return the step of a convolution padded by half its kernel."""
-    return Step(
+    return LayerSpec(
         name=name,
         kind="convolution",
         kernel=kernel,
@@ -207,9 +209,9 @@ def convolution_step(name: str, in_channels: int, channels: int, kernel: int, st
     )
 
 
-def average_step(name: str, channels: int, stride: int) -> Step:
+def average_step(name: str, channels: int, stride: int) -> LayerSpec:
     """Return the step of the average that makes a shortcut smaller (ResNet-D); a last half window counts."""
-    return Step(
+    return LayerSpec(
         name=f"{name} average",
         kind="average",
         kernel=stride,

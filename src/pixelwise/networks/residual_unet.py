@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Step, Trail
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import (
     ConvLayer,
     NormalisationName,
@@ -46,7 +46,7 @@ class PreActivationUnit(nn.Module):
             convolution_step(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
             convolution_step(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
         ]
-        beside: Trail = []
+        beside: LayerGraph = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
@@ -58,7 +58,7 @@ class PreActivationUnit(nn.Module):
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         return self.layers(features) + self.shortcut(features)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths."""
         return self._trail
 
@@ -87,7 +87,7 @@ class ResEncBlock(nn.Module):
         second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **how)  # type: ignore[arg-type]
         self.layers = nn.Sequential(first, second)
         self.activation = activation(channels)
-        beside: list[Step] = []
+        beside: list[LayerSpec] = []
         shortcut: list[nn.Module] = []
         if stride != 1:
             shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
@@ -102,9 +102,9 @@ class ResEncBlock(nn.Module):
                 **{**how, "bias": False},  # type: ignore[arg-type]
             )
             shortcut.append(projection)
-            beside += projection.trail()  # type: ignore[arg-type]
+            beside += projection.layer_graph()  # type: ignore[arg-type]
         self.shortcut = nn.Sequential(*shortcut)
-        self._trail = side_by_side(name, [*first.trail(), *second.trail()], beside)
+        self._trail = side_by_side(name, [*first.layer_graph(), *second.layer_graph()], beside)
 
     @property
     def last_norm(self) -> nn.Module:
@@ -115,7 +115,7 @@ class ResEncBlock(nn.Module):
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         return self.activation(self.layers(features) + self.shortcut(features))
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths."""
         return self._trail
 
@@ -140,7 +140,7 @@ class VNetStage(nn.Module):
         super().__init__()
         self._in, self._channels = in_channels, channels
         layers: list[nn.Module] = []
-        steps: list[Step] = []
+        steps: list[LayerSpec] = []
         for index in range(count):
             source = in_channels if index == 0 else channels
             last = index == count - 1
@@ -155,7 +155,7 @@ class VNetStage(nn.Module):
                 dimensions=dimensions,
             )
             layers.append(layer)
-            steps += layer.trail()  # type: ignore[arg-type]
+            steps += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
         steps[-1] = _with_parameters(steps[-1], channels)
         self._trail = side_by_side(name, steps, [])
@@ -168,10 +168,10 @@ class VNetStage(nn.Module):
             shortcut = torch.cat([features] * times, dim=1)[:, : self._channels]
         return self.activation(self.layers(features) + shortcut)
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps of both paths."""
         return self._trail
 
 
-def _with_parameters(step: Step, more: int) -> Step:
+def _with_parameters(step: LayerSpec, more: int) -> LayerSpec:
     return replace(step, parameters=step.parameters + more)

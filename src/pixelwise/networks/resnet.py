@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.blocks import count_parameters, has_memory
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
@@ -87,28 +87,28 @@ class ResNetEncoder(nn.Module):
         """Return the modules, coarse stages last: what learns at one rate in transfer."""
         return [[self.conv1, self.bn1], *([getattr(self, name)] for name in self.stages)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, with a mark where a skip is taken."""
-        trail: list[Step | Skip | Take | Join] = [*self._stem_trail]
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_trail]
         skip = 0
         if not self._small:
-            width = trail[-1].channels  # type: ignore[union-attr]
+            width = layer_graph[-1].channels  # type: ignore[union-attr]
             pool = {"kernel": 3, "stride": 2, "padding": 1, "in_channels": width, "channels": width}
-            trail += [Skip("0"), Step(name="maximum", kind="pooling", **pool)]  # type: ignore[arg-type]
+            layer_graph += [Save("0"), LayerSpec(name="maximum", kind="pooling", **pool)]  # type: ignore[arg-type]
             skip = 1
         for index, name in enumerate(self.stages):
             for block in getattr(self, name):
-                trail += block.trail()
+                layer_graph += block.layer_graph()
             if index < len(self.stages) - 1:
-                trail.append(Skip(str(index + skip)))
-        return trail
+                layer_graph.append(Save(str(index + skip)))
+        return layer_graph
 
 
-def initialise_resnet(network: nn.Module, *, zero_residuals: bool) -> None:
+def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
     """Draw convolutions as Kaiming normal over the outputs (fan-out, ReLU); normalisations are 1 and 0.
 
-    He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_residuals` the last normalisation of each
-    block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_init_residual` the last normalisation of
+    each block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
     """
     if not has_memory(network):
         return
@@ -117,7 +117,7 @@ def initialise_resnet(network: nn.Module, *, zero_residuals: bool) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, BasicBlock | Bottleneck) and zero_residuals:
+        elif isinstance(module, BasicBlock | Bottleneck) and zero_init_residual:
             nn.init.zeros_(module.last_norm.weight)
 
 
@@ -142,7 +142,7 @@ def make_block_of(
     return make
 
 
-def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[Step]]:
+def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[LayerSpec]]:
     """Return the stem's convolutions, without the last normalisation, and their steps."""
     if stem != "deep":
         kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
@@ -158,8 +158,8 @@ def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, 
     return layers, steps
 
 
-def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> Step:
-    return Step(
+def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
+    return LayerSpec(
         name=name,
         kind="convolution",
         kernel=conv.kernel_size[0],
@@ -171,7 +171,7 @@ def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> Step:
     )
 
 
-def _with_norm(steps: list[Step], norm: nn.Module) -> list[Step]:
+def _with_norm(steps: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
     """Count the stem's own normalisation with its last convolution."""
     last = replace(steps[-1], parameters=steps[-1].parameters + count_parameters([norm]))
     return [*steps[:-1], last]

@@ -77,7 +77,7 @@ def make_encoder(options: NetworkOptions) -> Encoder:
             shortcut_padding=options.shortcut_padding,
             stride_first=options.stride_first,
         )
-        initialise_resnet(encoder, zero_residuals=options.zero_residuals)
+        initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
         return encoder
     depth = int(name.removeprefix("vgg").removesuffix("_bn"))
     vgg = make_vgg_encoder(options.in_channels, depth, normalised=name.endswith("_bn"))

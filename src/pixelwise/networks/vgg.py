@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Join, Skip, Step, Take, Trail
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.blocks import count_parameters, has_memory
 
 WIDTHS = (64, 128, 256, 512, 512)
@@ -35,7 +35,7 @@ class VGGEncoder(nn.Module):
     def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self._steps: list[Step | Skip | Take | Join] = []
+        self._steps: list[LayerSpec | Save | Branch | Merge] = []
         self._stages: list[int] = []  # where each stage's maximum stands
         source = in_channels
         for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
@@ -44,7 +44,7 @@ class VGGEncoder(nn.Module):
                 norm = [nn.BatchNorm2d(width)] if normalised else []
                 layers += [conv, *norm, nn.ReLU(inplace=True)]
                 self._steps.append(
-                    Step(
+                    LayerSpec(
                         name=f"conv{stage + 1}_{place + 1}",
                         kind="convolution",
                         kernel=3,
@@ -57,8 +57,10 @@ class VGGEncoder(nn.Module):
                 source = width
             self._stages.append(len(layers))
             layers.append(nn.MaxPool2d(2, 2))
-            pool = Step(name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width)
-            self._steps += [Skip(str(stage)), pool]
+            pool = LayerSpec(
+                name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width
+            )
+            self._steps += [Save(str(stage)), pool]
         self.features = nn.Sequential(*layers)
         self.channels, self.strides = (*WIDTHS, WIDTHS[-1]), (1, 2, 4, 8, 16, 32)
         self.ends_on_pooling = True
@@ -78,7 +80,7 @@ class VGGEncoder(nn.Module):
         edges = [0, *self._stages]
         return [[*self.features][low:high] for low, high in pairwise(edges)]
 
-    def trail(self) -> Trail:
+    def layer_graph(self) -> LayerGraph:
         """Return the steps, with a mark where a skip is taken."""
         return self._steps
 

@@ -72,8 +72,8 @@ def published_names(network: Network) -> dict[str, Tensor]:
         bare = _renamed(name, _CLASSIFIERS, 1, 0)
         theirs = (_renamed(name, _SEGMENTERS, 1, 0) or (bare and name)) if segmenter else bare
         if theirs is None:
-            mend = "Others read ResNets, VGGs, and U-Nets on them without full_resolution."
-            raise BadWeights("layers that other libraries have too", f"the layer {name}", mend)
+            hint = "Others read ResNets, VGGs, and U-Nets on them without full_resolution."
+            raise BadWeights("layers that other libraries have too", f"the layer {name}", hint)
         found[theirs] = value
     return found
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pixelwise.errors import BadWeights
-from pixelwise.geometry.layer_graph import Step
+from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.networks.encoders import FullResolutionEncoder
 from pixelwise.networks.first_convolution import FirstConvolution, adapt_first_convolution
 from pixelwise.networks.models import Network
@@ -42,7 +42,7 @@ _NOT_ENCODER = ("head.", "decoder.", "classification_head.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class Provenance:
     """Where weights come from; it travels in the header of the file.
 
     Attributes
@@ -70,7 +70,7 @@ class Origin:
         return {ORIGIN: json.dumps(asdict(self))}
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Origin]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Provenance]:
     """Read a safetensors file of weights with names as they stand there, and what its header says of their origin.
 
     Raises
@@ -142,7 +142,7 @@ def load_encoder(
 
 
 def check_shortcut_padding(
-    network: Network, own: ShortcutPadding, stated: str, mend: str, path: Path | str | None = None
+    network: Network, own: ShortcutPadding, stated: str, hint: str, path: Path | str | None = None
 ) -> None:
     """Refuse weights whose shapes fit, but whose shortcuts A put their zero channels elsewhere, or nobody said where.
 
@@ -154,7 +154,7 @@ def check_shortcut_padding(
         `NetworkOptions.shortcut_padding` of `network`.
     stated : {"", "end", "both"}
         That of the weights; empty when nobody said.
-    mend : str
+    hint : str
         How to say it.
     path : Path, optional
         For messages.
@@ -168,10 +168,10 @@ def check_shortcut_padding(
         return
     if not stated:
         what = "weights that say where their shortcuts without parameters (A) have the zero channels"
-        raise BadWeights(what, "weights that do not: no tensor shows it", mend, path)
+        raise BadWeights(what, "weights that do not: no tensor shows it", hint, path)
     what = f"weights learned with network.shortcut_padding={own}, as the network has it"
-    mend = f"Set network.shortcut_padding={stated}: the weights have equal shapes and another meaning."
-    raise BadWeights(what, f"weights learned with {stated}", mend, path)
+    hint = f"Set network.shortcut_padding={stated}: the weights have equal shapes and another meaning."
+    raise BadWeights(what, f"weights learned with {stated}", hint, path)
 
 
 def has_padded_shortcuts(network: nn.Module) -> bool:
@@ -212,14 +212,14 @@ def _load(
     ]
     if any(complaints):
         what = f"weights with the {len(expected)} tensors of the {type(module).__name__}"
-        mend = "Choose the network that the weights were made for. Nothing was loaded."
-        raise BadWeights(what, "; ".join(filter(None, complaints)), mend, path)
+        hint = "Choose the network that the weights were made for. Nothing was loaded."
+        raise BadWeights(what, "; ".join(filter(None, complaints)), hint, path)
     module.load_state_dict({name: fitted.get(name, value) for name, value in expected.items()})
 
 
 def _image_kernels(encoder: Any, prefix: str) -> set[str]:
     """Return the names of the kernels that take the image: in the finest part, with as many channels as it has."""
-    channels = next(step.in_channels for step in encoder.trail() if isinstance(step, Step))
+    channels = next(step.in_channels for step in encoder.layer_graph() if isinstance(step, LayerSpec))
     first = {id(kernel) for part in encoder.parts()[0] for kernel in part.parameters()}
     return {
         f"{prefix}{name}"
@@ -263,16 +263,16 @@ def _check_size(path: Path) -> None:
         raise _broken(path, f"{size} bytes, {length} of them in the header")
 
 
-def _origin(metadata: Mapping[str, str], path: Path) -> Origin:
+def _origin(metadata: Mapping[str, str], path: Path) -> Provenance:
     """Read the origin out of a header; files of others have none."""
     if ORIGIN not in metadata:
-        return Origin()
+        return Provenance()
     try:
-        return TypeAdapter(Origin).validate_python(json.loads(metadata[ORIGIN]))
+        return TypeAdapter(Provenance).validate_python(json.loads(metadata[ORIGIN]))
     except ValueError as error:
         raise _broken(path, "a header whose origin cannot be read") from error
 
 
-def _broken(path: Path, came: str) -> BadWeights:
-    mend = "Give a .safetensors file; `pixelwise import-weights` makes one of a .pth file."
-    return BadWeights("weights as safetensors", came, mend, path)
+def _broken(path: Path, got: str) -> BadWeights:
+    hint = "Give a .safetensors file; `pixelwise import-weights` makes one of a .pth file."
+    return BadWeights("weights as safetensors", got, hint, path)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 
 INPUTS = ("image", "mean", "std")
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -43,7 +43,7 @@ class Outputs(NamedTuple):
 class ExportedGraph(Runtime, Protocol):
     """An exported graph, which carries its recipe."""
 
-    recipe: Recipe
+    model_card: ModelCard
 
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
         """Return all outputs for images in file values, as a stranger runs the graph."""

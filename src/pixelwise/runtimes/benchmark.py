@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
@@ -33,7 +33,7 @@ class Choice:
     seconds: dict[str, float]
     known: bool
 
-    def told(self, shape: tuple[int, ...]) -> str:
+    def messages(self, shape: tuple[int, ...]) -> str:
         """Say the choice and its reason in one sentence."""
         times = sorted(self.seconds.items(), key=lambda item: item[1])
         spoken = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in times)
@@ -95,13 +95,13 @@ def choose(
         try:
             found, gap, taken = _try(make, tile, expected)
         except BadModel as error:
-            progress.tell(f"Runtime {name} is left out: {error}")
+            progress.message(f"Runtime {name} is left out: {error}")
             continue
         finally:
             _let_go()
         expected = found if expected is None else expected
         if taken is None:
-            progress.tell(f"Runtime {name} is left out: it differs by {gap:.1g} of the largest logit.")
+            progress.message(f"Runtime {name} is left out: it differs by {gap:.1g} of the largest logit.")
         else:
             seconds[name] = taken
     fastest = min(seconds, key=lambda name: seconds[name])
@@ -141,7 +141,7 @@ def measure(runtime: Runtime, tile: np.ndarray) -> float:
 def _keep(choice: Choice, model: str, shape: tuple[int, ...]) -> None:
     """Keep what was measured; a cache that cannot be written costs another measurement next time, nothing more."""
     try:
-        commit_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **machine_facts()})
+        atomic_write_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **machine_facts()})
     except OutputFailed:
         return
 

@@ -45,7 +45,7 @@ def record_graph(forward: Forward, batch: Tensor) -> Forward:
     return replay
 
 
-class Replayed:
+class CudaGraphRunner:
     """Computes as `forward` does; a shape that comes a third time is recorded, and replayed from then on.
 
     Parameters

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixelwise.errors import BadModel, BadOption
-from pixelwise.model_file.recipe import Recipe, broken
+from pixelwise.model_file.model_card import ModelCard, broken
 from pixelwise.runtimes.base import ExportedGraph
 from pixelwise.runtimes.benchmark import check_name
 from pixelwise.sampling.normalise import Normalisation
@@ -27,15 +27,15 @@ def find_export(path: Path | str) -> Path | None:
     """
     path = Path(path)
     if path.suffix == ".pt2":
-        mend = "PyTorch runs what is in such a file; pixelwise takes the run, or an export to ONNX or OpenVINO."
-        raise BadModel("a model that can be read without running it", "a .pt2 file", mend, path)
+        hint = "PyTorch runs what is in such a file; pixelwise takes the run, or an export to ONNX or OpenVINO."
+        raise BadModel("a model that can be read without running it", "a .pt2 file", hint, path)
     if path.is_dir():
         graphs = sorted(path.glob("*.xml"))
         return graphs[0] if len(graphs) == 1 else None
     return path if path.suffix in READERS else None
 
 
-def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recipe]:
+def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, ModelCard]:
     """Load an exported file.
 
     Parameters
@@ -49,7 +49,7 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
     -------
     ExportedGraph
         Computes logits.
-    Recipe
+    ModelCard
         As `inference.segmentation_model` needs it: what stands inside the graph is taken out of it.
 
     Raises
@@ -60,10 +60,10 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Recip
         The runtime cannot read such a file, or is not installed.
     """
     graph = _load(path, runtime)
-    return graph, without_what_is_inside(graph.recipe)
+    return graph, without_what_is_inside(graph.model_card)
 
 
-def read_exported_recipe(path: Path) -> Recipe:
+def read_exported_model_card(path: Path) -> ModelCard:
     """Return the recipe of an exported file as it was exported, normalisation and all; parameters as in `open_export`.
 
     Raises
@@ -71,7 +71,7 @@ def read_exported_recipe(path: Path) -> Recipe:
     BadModel, BadOption
         As `open_export`.
     """
-    return _load(path, "auto").recipe
+    return _load(path, "auto").model_card
 
 
 def choose_reader(path: Path, runtime: str) -> str:
@@ -94,11 +94,11 @@ def choose_reader(path: Path, runtime: str) -> str:
     return runtime
 
 
-def without_what_is_inside(recipe: Recipe) -> Recipe:
+def without_what_is_inside(model_card: ModelCard) -> ModelCard:
     """Return the recipe for a graph that normalises by the numbers of the training images itself."""
-    if recipe.normalisation.kind == "dataset":
-        return replace(recipe, normalisation=Normalisation(kind="none"))
-    return recipe
+    if model_card.normalisation.kind == "dataset":
+        return replace(model_card, normalisation=Normalisation(kind="none"))
+    return model_card
 
 
 def files_of(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
-from pixelwise.model_file.recipe import Recipe, broken, read_recipe_text
+from pixelwise.model_file.model_card import ModelCard, broken, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
@@ -55,7 +55,7 @@ class OnnxRuntime:
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
         if text is None:
             raise broken(named, "an ONNX file without a recipe of pixelwise")
-        self.recipe: Recipe = read_recipe_text(text, named)
+        self.model_card: ModelCard = read_model_card_text(text, named)
         self._names = [value.name for value in self._session.get_inputs()]
         self._wanted_only = onnxruntime.RunOptions()
         self._wanted_only.only_execute_path_to_fetches = True

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.model_file.recipe import Recipe, broken, read_recipe_text
+from pixelwise.model_file.model_card import ModelCard, broken, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
@@ -47,7 +47,7 @@ class OpenVinoRuntime:
         core = openvino.Core()
         graph = read_graph(path)
         add_up_concatenations(graph)
-        self.recipe: Recipe = read_recipe_text(recipe_text(graph, path), path)
+        self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         settings = {
             "ENABLE_CPU_PINNING": False,
@@ -135,7 +135,7 @@ def _sum_of_convolutions(concatenation: Any, convolution: Any, kernel: np.ndarra
     return total
 
 
-def recipe_text(graph: openvino.Model, path: Path) -> str:
+def model_card_text(graph: openvino.Model, path: Path) -> str:
     """Return the JSON text of the recipe inside a graph.
 
     Raises

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pixelwise.errors import BadOption
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.cache import cache_folder
-from pixelwise.runtimes.cuda_graphs import Replayed
+from pixelwise.runtimes.cuda_graphs import CudaGraphRunner
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 
@@ -58,7 +58,7 @@ class TorchRuntime:
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded
         self._device, self._half = device, precision == "bf16"
         self._dtype = next(network.parameters()).dtype
-        self._compute = Replayed(self._forward) if device == "cuda" else self._forward
+        self._compute = CudaGraphRunner(self._forward) if device == "cuda" else self._forward
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
@@ -86,8 +86,8 @@ def _compile(network: nn.Module, device: str) -> Callable[[Tensor], Tensor]:
     """
     name = os.environ.get("CXX") or "g++"
     if device == "cpu" and shutil.which(name) is None:
-        mend = "Install it (Debian, Ubuntu: g++ and python3-dev), or choose another --runtime."
-        raise BadOption("a C++ compiler for --runtime torch-compile", f"no `{name}`", mend)
+        hint = "Install it (Debian, Ubuntu: g++ and python3-dev), or choose another --runtime."
+        raise BadOption("a C++ compiler for --runtime torch-compile", f"no `{name}`", hint)
     # compiled code lies in the user's own cache, not in the temporary folder that all users share
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     with warnings.catch_warnings():
@@ -101,8 +101,8 @@ def _compile(network: nn.Module, device: str) -> Callable[[Tensor], Tensor]:
         try:
             return compute(batch)
         except TorchDynamoException as error:
-            came = f"a compiler that fails ({str(error).strip().splitlines()[0]})"
-            mend = "Install g++ and the headers of Python (python3-dev), or choose another --runtime."
-            raise BadOption("a C++ compiler that builds for Python", came, mend) from error
+            got = f"a compiler that fails ({str(error).strip().splitlines()[0]})"
+            hint = "Install g++ and the headers of Python (python3-dev), or choose another --runtime."
+            raise BadOption("a C++ compiler that builds for Python", got, hint) from error
 
     return call

@@ -21,7 +21,7 @@ SAMPLED = 500  # pixels of each photo from which percentiles are taken
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoFingerprint:
+class ClassificationFingerprint:
     """Measurements over the training photos; plain values, so that `asdict` is JSON.
 
     Attributes
@@ -65,13 +65,13 @@ class _Facts(NamedTuple):
     values: Float32[np.ndarray, "channels sampled"]
 
 
-def measure_photos(
+def measure_classification(
     cases: Sequence[Case],
     classes: int,
     channels: int,
     pages: int | None = None,
     progress: Progress | None = None,
-) -> PhotoFingerprint:
+) -> ClassificationFingerprint:
     """Measure the training photos, at most `MEASURED` of them, in threads.
 
     Raises
@@ -92,7 +92,7 @@ def measure_photos(
     low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(classes)]
-    return PhotoFingerprint(
+    return ClassificationFingerprint(
         cases=len(cases),
         measured=count,
         channels=channels,

@@ -35,7 +35,7 @@ class PatchOptions:
         Patches per step.
     foreground_share : float
         The last round(share * batch) patches of a batch are centred on a pixel of a rare class.
-    coarse_share : float
+    low_res_fraction : float
         The share of the training that comes first and sees images at half the resolution
         (`sampling.progressive_resizing`).
     """
@@ -44,13 +44,13 @@ class PatchOptions:
     width: int = 256
     batch: int = 8
     foreground_share: float = 0.33
-    coarse_share: float = 0.0
+    low_res_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
             if getattr(self, name) < 1:
                 raise BadOption(f"patches.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
-        for name in ("foreground_share", "coarse_share"):
+        for name in ("foreground_share", "low_res_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Give a share.")
 
@@ -82,7 +82,7 @@ def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> Pat
     return replace(options, height=height, width=width, batch=max(few, batch))
 
 
-class Sample(NamedTuple):
+class PatchLocation(NamedTuple):
     """Which patch was drawn: its number in the training (step * batch + place), case and top left corner."""
 
     number: int
@@ -100,7 +100,7 @@ class Batch(NamedTuple):
 
     images: Float32[Tensor, "batch channels height width"]
     targets: UInt8[Tensor, "batch height width"]
-    samples: tuple[Sample, ...]
+    samples: tuple[PatchLocation, ...]
     weights: Float32[Tensor, "batch height width"] | None = None
     distances: Float32[Tensor, "batch height width"] | None = None
 
@@ -160,8 +160,8 @@ class PatchSampler:
         _check(images, targets, scales, seed)
         for name, maps in (("weight map", weights), ("distance map", distances)):
             if maps and [m.shape for m in maps] != [t.shape for t in targets]:
-                mend = "Give one of the target's size per case, or none."
-                raise BadOption(f"a {name} for each target", f"{len(maps)} maps of other sizes", mend)
+                hint = "Give one of the target's size per case, or none."
+                raise BadOption(f"a {name} for each target", f"{len(maps)} maps of other sizes", hint)
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
         self._options, self._augmentation, self._seed = options, augmentation, seed
         self._device, self._margin = torch.device(device), margin
@@ -191,11 +191,11 @@ class PatchSampler:
         channels, maps = self._images[0].shape[0], len(self._maps)
         windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
         labels = np.empty((options.batch, *self._window), np.uint8)
-        samples: list[Sample] = []
+        samples: list[PatchLocation] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
         for place, rng in enumerate(draws):
             case, row, column = self._draw_place(rng, forced=place >= forced_from)
-            samples.append(Sample(step * options.batch + place, case, row, column))
+            samples.append(PatchLocation(step * options.batch + place, case, row, column))
             self._read(case, row, column, windows[place], labels[place])
         images, targets = augment(
             torch.from_numpy(windows).to(self._device),

@@ -27,8 +27,8 @@ class View:
     def __post_init__(self) -> None:
         """Refuse sizes that leave nothing to see, or more than any memory holds."""
         if not 1 <= self.side <= self.shorter <= MOST_SIDE:
-            came = f"side {self.side}, shorter {self.shorter}"
-            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for the view of a photo", came, "Change them.")
+            got = f"side {self.side}, shorter {self.shorter}"
+            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for the view of a photo", got, "Change them.")
 
 
 def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:

@@ -20,7 +20,7 @@ TRIES = 10  # for a random window that fits
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoOptions:
+class ClassificationOptions:
     """How photographs become batches, and what of a photograph is predicted.
 
     Attributes
@@ -54,15 +54,15 @@ class PhotoOptions:
             if getattr(self, name) < 1:
                 raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
         if not self.side <= self.shorter <= MOST_SIDE:
-            came = f"{self.shorter} with side {self.side}"
-            raise BadOption(f"photos.shorter from photos.side to {MOST_SIDE}", came, "Raise shorter, or lower side.")
+            got = f"{self.shorter} with side {self.side}"
+            raise BadOption(f"photos.shorter from photos.side to {MOST_SIDE}", got, "Raise shorter, or lower side.")
         if self.padding < 0:
             raise BadOption("photos.padding of at least 0", str(self.padding), "Give 0 or more.")
         if not 0 < self.smallest_area <= 1:
             raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 cuts without resizing.")
 
 
-class PhotoBatch(NamedTuple):
+class ClassificationBatch(NamedTuple):
     """Photos of one step: images float32 (b, c, side, side), targets (b,), and which photos they are."""
 
     images: Float32[Tensor, "batch channels side side"]
@@ -72,7 +72,7 @@ class PhotoBatch(NamedTuple):
     distances: None = None
 
 
-class PhotoSampler:
+class ClassificationSampler:
     """Batches of photos that are kept in memory.
 
     A batch is a pure function of (seed, step). Every photo comes once per epoch, in an order that is drawn anew for
@@ -99,24 +99,24 @@ class PhotoSampler:
         photos: Sequence[np.ndarray],
         classes: Sequence[int],
         scales: Sequence[Scale],
-        options: PhotoOptions,
+        options: ClassificationOptions,
         seed: int,
     ) -> None:
         if not photos or not len(photos) == len(classes) == len(scales):
-            came = f"{len(photos)} photos, {len(classes)} classes, {len(scales)} scales"
-            raise BadOption("as many classes and scales as photos, and at least one", came, "Give one of each.")
+            got = f"{len(photos)} photos, {len(classes)} classes, {len(scales)} scales"
+            raise BadOption("as many classes and scales as photos, and at least one", got, "Give one of each.")
         if seed < 0:
             raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
         self._photos, self._scales, self._options, self._seed = tuple(photos), tuple(scales), options, seed
         self._classes = np.asarray(classes, np.int64)
 
-    def with_batch(self, batch: int) -> "PhotoSampler":
+    def with_batch(self, batch: int) -> "ClassificationSampler":
         """Return a sampler of the same photos with another number of them in a step."""
         other = copy(self)
         other._options = replace(self._options, batch=batch)
         return other
 
-    def batch(self, step: int) -> PhotoBatch:
+    def batch(self, step: int) -> ClassificationBatch:
         """Draw the photos of one step."""
         options = self._options
         rng = np.random.Generator(np.random.Philox(key=[self._seed, DRAWS], counter=[0, 0, 0, step]))
@@ -127,7 +127,7 @@ class PhotoSampler:
             self._cut(photo, rng, image)
             if flip and options.flip:
                 image[:] = image[:, :, ::-1].copy()
-        return PhotoBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
+        return ClassificationBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
 
     def _photo(self, number: int) -> int:
         epoch, place = divmod(number, len(self._photos))

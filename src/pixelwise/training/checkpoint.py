@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 
 MANIFEST = "MANIFEST.json"
 KEPT = 2
@@ -49,9 +49,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     contents["state.json"] = json.dumps(dict(checkpoint.state), allow_nan=False).encode()
     (target / MANIFEST).unlink(missing_ok=True)
     for name, content in contents.items():
-        commit_bytes(target / name, content)
+        atomic_write_bytes(target / name, content)
         manifest[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    commit_json(target / MANIFEST, {"step": checkpoint.step, "files": manifest})
+    atomic_write_json(target / MANIFEST, {"step": checkpoint.step, "files": manifest})
     for old in _folders(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target

@@ -37,7 +37,7 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class DistillationSetup:
     """What a network that is taught by others begins with: its weights, its teacher, what its model file says of it."""
 
     start: Mapping[str, Tensor]

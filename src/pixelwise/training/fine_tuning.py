@@ -35,7 +35,7 @@ class TransferOptions:
     freeze : str
         How long the encoder stays frozen: "5ep" passes over the training pixels, "200st" steps, "20%" of the planned
         steps; empty: never. "100%" keeps it frozen.
-    lower_rate : float
+    layer_decay : float
         Factor of the learning rate per encoder stage on the way from the decoder: with 0.5 the coarsest stage learns
         at half the rate, the next one at a quarter. 1: all alike. Howard & Ruder 2018 (arXiv 1801.06146), section 3.2.
     """
@@ -43,15 +43,15 @@ class TransferOptions:
     encoder_weights: str = ""
     first_convolution: FirstConvolution = "auto"
     freeze: str = ""
-    lower_rate: float = 1.0
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse times that cannot be read, and rates that grow or stand still."""
         if self.freeze and not _FREEZE.fullmatch(self.freeze.strip()):
-            mend = "Write for example 5ep (passes over the data), 200st (steps) or 20% (of all steps)."
-            raise BadOption("transfer.freeze as a number with ep, st or %", f"`{self.freeze}`", mend)
-        if not 0 < self.lower_rate <= 1:
-            raise BadOption("transfer.lower_rate above 0 and at most 1", f"{self.lower_rate}", "Try 0.5.")
+            hint = "Write for example 5ep (passes over the data), 200st (steps) or 20% (of all steps)."
+            raise BadOption("transfer.freeze as a number with ep, st or %", f"`{self.freeze}`", hint)
+        if not 0 < self.layer_decay <= 1:
+            raise BadOption("transfer.layer_decay above 0 and at most 1", f"{self.layer_decay}", "Try 0.5.")
 
 
 def frozen_steps(options: TransferOptions, steps: int, epoch: float) -> int:
@@ -72,21 +72,21 @@ def frozen_steps(options: TransferOptions, steps: int, epoch: float) -> int:
     return math.ceil(float(match[1]) * unit - 1e-9)
 
 
-def rate_factors(network: nn.Module, lower_rate: float) -> dict[nn.Parameter, float]:
+def rate_factors(network: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:
     """Return the factor of the learning rate of each parameter of the encoder; the others learn at 1."""
     encoder: Any = getattr(network, "encoder", None)
-    if encoder is None or lower_rate == 1.0:
+    if encoder is None or layer_decay == 1.0:
         return {}
     parts: list[list[nn.Module]] = encoder.parts()
     # what belongs to no part counts as the finest one
-    factors = dict.fromkeys(encoder.parameters(), lower_rate ** len(parts))
+    factors = dict.fromkeys(encoder.parameters(), layer_decay ** len(parts))
     for distance, modules in enumerate(reversed(parts), start=1):
         for module in modules:
-            factors |= dict.fromkeys(module.parameters(), lower_rate**distance)
+            factors |= dict.fromkeys(module.parameters(), layer_decay**distance)
     return factors
 
 
-def hold_encoder(network: nn.Module, *, frozen: bool) -> None:
+def freeze_encoder(network: nn.Module, *, frozen: bool) -> None:
     """Freeze the encoder of a network in training mode, or let it learn.
 
     Raises

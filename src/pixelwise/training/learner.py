@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
 from pixelwise.training.distillation_loss import Teacher
-from pixelwise.training.fine_tuning import hold_encoder, rate_factors
+from pixelwise.training.fine_tuning import freeze_encoder, rate_factors
 from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
 from pixelwise.training.optimisers import (
     OPTIMISERS,
@@ -39,7 +39,7 @@ class TrainingOptions:
     are what is expected, and the clock decides. `patience` is the number of validations without a better score after
     which training
     stops (0: never), counted from the middle of the schedule on, or from the end of the coarse beginning where that
-    comes later (`PatchOptions`). `momentum` and `nesterov` are those of "sgd"; "adamw" has its own. `average_share` is
+    comes later (`PatchOptions`). `momentum` and `nesterov` are those of "sgd"; "adamw" has its own. `ema_fraction` is
     the share of all steps over which the averaged weights look back (one time constant); with 0 they are the weights of
     the last step. `keep` says which of the averaged weights become the model: those of the best validation, or the last
     ones, for which validation images choose nothing. `tune` chooses the thresholds of objects (`TargetOptions`) on
@@ -60,7 +60,7 @@ class TrainingOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_share: float = 0.05
-    average_share: float = 0.02
+    ema_fraction: float = 0.02
     clip: float = 5.0
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = 100
@@ -83,9 +83,9 @@ class TrainingOptions:
         if self.threads < 0:
             raise BadOption("training.threads of at least 0", f"{self.threads}", "0 takes all there are.")
         if self.budget is not None and self.time_limit is not None:
-            came = f"{self.budget} and {self.time_limit}"
-            raise BadOption("training.budget or training.time_limit", came, "Leave one of them out (null).")
-        for name, usual in (("warmup_share", 0.05), ("momentum", 0.99), ("average_share", 0.02)):
+            got = f"{self.budget} and {self.time_limit}"
+            raise BadOption("training.budget or training.time_limit", got, "Leave one of them out (null).")
+        for name, usual in (("warmup_share", 0.05), ("momentum", 0.99), ("ema_fraction", 0.02)):
             if not 0 <= getattr(self, name) < 1:
                 raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {usual}.")
 
@@ -113,7 +113,7 @@ class Learner:
     device : str
         "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass is in mixed precision: weights and
         the loss stay float32.
-    lower_rate : float
+    layer_decay : float
         Factor of the learning rate per stage of the encoder (`TransferOptions`).
     frozen_steps : int
         The first step in which the encoder learns.
@@ -134,7 +134,7 @@ class Learner:
         loss: LossOptions,
         device: str,
         *,
-        lower_rate: float = 1.0,
+        layer_decay: float = 1.0,
         frozen_steps: int = 0,
         teacher: Teacher | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class Learner:
         if teacher is not None:
             teacher.network.to(self.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = parameter_groups(network, options.weight_decay, rate_factors(network, lower_rate))
+        groups = parameter_groups(network, options.weight_decay, rate_factors(network, layer_decay))
         self.network = network.to(self.device)  # before the optimiser, whose moments are where the weights are
         self.optimiser = OPTIMISERS[options.optimiser](
             groups, options.learning_rate, momentum=options.momentum, nesterov=options.nesterov
@@ -190,11 +190,11 @@ class Learner:
         torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout: a function of (seed, step)
         self.network.train()
         if self._frozen_steps:
-            hold_encoder(self.network, frozen=index < self._frozen_steps)
+            freeze_encoder(self.network, frozen=index < self._frozen_steps)
         self._remember_buffers()
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            heads = self.network.supervised(images)
+            heads = self.network.forward_heads(images)
         targets = targets.to(self.device)
         loss = torch.stack([self._measure(logits.float(), targets, weights, distances) for logits in heads]).mean()
         if self._teacher is not None:
@@ -261,7 +261,7 @@ class Learner:
 
     @torch.no_grad()
     def _average(self, index: int) -> None:
-        window = self.options.average_share * self.expected_steps
+        window = self.options.ema_fraction * self.expected_steps
         # young averages look back over fewer steps, so that the first weights are soon forgotten
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
         for mine, theirs in zip(self._averaged, self._followed, strict=True):

@@ -53,21 +53,21 @@ class LossOptions:
     def __post_init__(self) -> None:
         """Refuse negative weights, a loss of nothing, and weights of a cross-entropy that is not there."""
         if min(self.cross_entropy, self.dice, *self.class_weights, 0.0) < 0 or self.cross_entropy + self.dice <= 0:
-            came = f"cross_entropy {self.cross_entropy}, dice {self.dice}, class_weights {self.class_weights}"
-            raise BadOption("weights of 0 or more, not all 0, in loss", came, "Change them.")
+            got = f"cross_entropy {self.cross_entropy}, dice {self.dice}, class_weights {self.class_weights}"
+            raise BadOption("weights of 0 or more, not all 0, in loss", got, "Change them.")
         if self.border_weight < 0 or self.border_sigma <= 0:
-            came = f"border_weight {self.border_weight}, border_sigma {self.border_sigma}"
-            raise BadOption("loss.border_weight of 0 or more, loss.border_sigma above 0", came, "Try 10 and 5.")
+            got = f"border_weight {self.border_weight}, border_sigma {self.border_sigma}"
+            raise BadOption("loss.border_weight of 0 or more, loss.border_sigma above 0", got, "Try 10 and 5.")
         if self.distance < 0:
             raise BadOption("loss.distance of 0 or more", f"{self.distance}", "Try 1.")
         if not 0 <= self.label_smoothing < 1:
             raise BadOption("loss.label_smoothing in [0, 1)", f"{self.label_smoothing}", "Try 0.1.")
         if self.border_weight and not self.cross_entropy:
-            mend = "Set loss.cross_entropy=1, or loss.border_weight=0."
-            raise BadOption("a cross-entropy that loss.border_weight can weight", "loss.cross_entropy 0", mend)
+            hint = "Set loss.cross_entropy=1, or loss.border_weight=0."
+            raise BadOption("a cross-entropy that loss.border_weight can weight", "loss.cross_entropy 0", hint)
         if self.balanced and self.class_weights:
-            came = f"both balanced and class_weights {self.class_weights}"
-            raise BadOption("loss.balanced or loss.class_weights", came, "Leave one of them out.")
+            got = f"both balanced and class_weights {self.class_weights}"
+            raise BadOption("loss.balanced or loss.class_weights", got, "Leave one of them out.")
 
 
 def balance(options: LossOptions, counts: Sequence[int]) -> LossOptions:
@@ -121,8 +121,8 @@ def segmentation_loss(
     """
     classes = logits.shape[1]
     if options.class_weights and len(options.class_weights) != classes:
-        came = f"{len(options.class_weights)} for {classes} classes"
-        raise BadOption("one weight per class in loss.class_weights", came, "Give as many, or none.")
+        got = f"{len(options.class_weights)} for {classes} classes"
+        raise BadOption("one weight per class in loss.class_weights", got, "Give as many, or none.")
     valid = target != IGNORE
     if not bool(valid.any()):
         return logits.sum() * 0.0

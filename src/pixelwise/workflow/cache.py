@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import refused
+from pixelwise.atomic_write import write_error
 from pixelwise.runtimes.cache import cache_folder
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 KINDS = {
     "steps": "how long training steps take here",
@@ -37,7 +37,7 @@ class CacheReport:
         if not self.files:
             return f"The cache is empty: {self.folder}"
         lines = [
-            f"  {kind:<9} {counted(self.files[kind], 'file')}, {self.bytes[kind] / 1e6:.1f} MB: {KINDS[kind]}"
+            f"  {kind:<9} {pluralise(self.files[kind], 'file')}, {self.bytes[kind] / 1e6:.1f} MB: {KINDS[kind]}"
             for kind in self.files
         ]
         return "\n".join([f"{'Removed from' if self.cleared else 'Kept in'} {self.folder}:", *lines])
@@ -72,5 +72,5 @@ def cache(*, clear: bool = False, kinds: tuple[str, ...] = ()) -> CacheReport:
         try:
             shutil.rmtree(folder / kind)
         except OSError as error:
-            raise refused(folder / kind, error) from error
+            raise write_error(folder / kind, error) from error
     return report

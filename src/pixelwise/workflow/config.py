@@ -1,7 +1,7 @@
 """Config: every option of a run in one record, as a YAML file that people can read, edit and train again.
 
 The file has two levels, section and setting. A comment line above a setting is its reason; both are read back. On top
-may stand a recipe: the settings that are left out below come from it.
+may stand a preset: the settings that are left out below come from it.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pixelwise.atomic_write import commit_text
+from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
 from pixelwise.inference.predictor import PredictionOptions
@@ -22,11 +22,11 @@ from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.sampling.augment import Augmentation
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.patches import PatchOptions
-from pixelwise.sampling.whole_images import PhotoOptions
+from pixelwise.sampling.whole_images import ClassificationOptions
 from pixelwise.training.fine_tuning import TransferOptions
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.training.losses import LossOptions
-from pixelwise.workflow.recipes import Choices, recipe_choices
+from pixelwise.workflow.presets import Choices, preset_choices
 
 _HEADER = """\
 # The plan of a pixelwise run. Every setting can be changed here and trained again:
@@ -39,22 +39,22 @@ _HEADER = """\
 class Config:
     """All options of a run; each section belongs to the module that reads it.
 
-    `reasons` maps "section.setting" to the sentence that says why the setting has its value. `recipe` names the
-    recipe that was followed, if any.
+    `reasons` maps "section.setting" to the sentence that says why the setting has its value. `preset` names the
+    preset that was followed, if any.
     """
 
     data: DataOptions = DataOptions()
     network: NetworkOptions = NetworkOptions()
     normalisation: Normalisation = Normalisation()
     patches: PatchOptions = PatchOptions()
-    photos: PhotoOptions = PhotoOptions()
+    photos: ClassificationOptions = ClassificationOptions()
     augmentation: Augmentation = Augmentation()
     target: TargetOptions = TargetOptions()
     loss: LossOptions = LossOptions()
     training: TrainingOptions = TrainingOptions()
     transfer: TransferOptions = TransferOptions()
     prediction: PredictionOptions = PredictionOptions()
-    recipe: str = ""
+    preset: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -63,7 +63,7 @@ SECTIONS: dict[str, type] = {
     "network": NetworkOptions,
     "normalisation": Normalisation,
     "patches": PatchOptions,
-    "photos": PhotoOptions,
+    "photos": ClassificationOptions,
     "augmentation": Augmentation,
     "target": TargetOptions,
     "loss": LossOptions,
@@ -73,7 +73,7 @@ SECTIONS: dict[str, type] = {
 }
 
 OWN = "Set by you."
-RECIPE = "recipe"  # the one setting that stands in no section
+PRESET = "preset"  # the one setting that stands in no section
 # Short words of the command line, and the settings they stand for.
 ALIASES = {
     "network": "network.name",
@@ -101,14 +101,14 @@ def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[st
         A key is unknown (the nearest known one is named), or a value does not fit.
     """
     changed: dict[str, dict[str, Any]] = {}
-    parts: dict[str, Any] = {RECIPE: values[RECIPE]} if RECIPE in values else {}
+    parts: dict[str, Any] = {PRESET: values[PRESET]} if PRESET in values else {}
     for key, value in values.items():
-        if key == RECIPE:
+        if key == PRESET:
             continue
         section, name = _split(key)
         changed.setdefault(section, {})[name] = value
     parts |= {s: _section(s, _as_dict(getattr(config, s)) | values) for s, values in changed.items()}
-    noted = {key: reason for key, reason in reasons.items() if key != RECIPE}
+    noted = {key: reason for key, reason in reasons.items() if key != PRESET}
     return replace(config, **parts, reasons={**config.reasons, **noted})
 
 
@@ -118,26 +118,26 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
 
 
 def explain(config: Config, assignments: Sequence[str]) -> Config:
-    """Note of each setting that words of the command line made whether it is the user's own or a recipe's."""
+    """Note of each setting that words of the command line made whether it is the user's own or a preset's."""
     return with_settings(config, {}, {key: reason for key, (_, reason) in _read_words(assignments).items()})
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read words of the command line: `section.setting=value`, a short word (`ALIASES`), or `recipe=name`.
+    """Read words of the command line: `section.setting=value`, a short word (`ALIASES`), or `preset=name`.
 
-    Keys are checked, values are read as YAML. A recipe brings all its settings; words beside it stand above them.
+    Keys are checked, values are read as YAML. A preset brings all its settings; words beside it stand above them.
 
     Raises
     ------
     BadOption
-        A word is no assignment, or its key or recipe is unknown (the nearest known one is named).
+        A word is no assignment, or its key or preset is unknown (the nearest known one is named).
     """
     return {key: value for key, (value, _) in _read_words(assignments).items()}
 
 
-def without_recipe(assignments: Sequence[str]) -> list[str]:
+def without_preset(assignments: Sequence[str]) -> list[str]:
     """Return the words that are the user's own settings."""
-    return [word for word in assignments if word.partition("=")[0] != RECIPE]
+    return [word for word in assignments if word.partition("=")[0] != PRESET]
 
 
 def _read_words(assignments: Sequence[str]) -> Choices:
@@ -146,21 +146,21 @@ def _read_words(assignments: Sequence[str]) -> Choices:
         word, equals, text = assignment.partition("=")
         if not equals:
             raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
-        key = RECIPE if word == RECIPE else ".".join(_split(word))
+        key = PRESET if word == PRESET else ".".join(_split(word))
         own[key] = _parse(text, f"the value of {word}"), OWN
-    return (recipe_choices(str(own[RECIPE][0])) if RECIPE in own else {}) | own
+    return (preset_choices(str(own[PRESET][0])) if PRESET in own else {}) | own
 
 
 def save_config(path: Path, config: Config) -> None:
     """Write the config as YAML with each reason above its setting."""
-    commit_text(path, to_yaml(config))
+    atomic_write_text(path, to_yaml(config))
 
 
 def to_yaml(config: Config) -> str:
     """Return the text of the config file."""
     lines = [_HEADER]
-    if config.recipe:
-        lines.append(f"# Settings that are left out below come from this recipe.\n{RECIPE}: {config.recipe}\n")
+    if config.preset:
+        lines.append(f"# Settings that are left out below come from this preset.\n{PRESET}: {config.preset}\n")
     for section, kind in SECTIONS.items():
         lines.append(f"{section}:")
         for f in fields(kind):
@@ -173,15 +173,15 @@ def to_yaml(config: Config) -> str:
 
 
 def load_config(path: Path) -> Config:
-    """Read a config file; settings that are left out are those of the file's recipe, or keep their defaults.
+    """Read a config file; settings that are left out are those of the file's preset, or keep their defaults.
 
     Raises
     ------
     BadOption
-        The file is no YAML mapping, a key or the recipe is unknown, or a value does not fit its setting.
+        The file is no YAML mapping, a key or the preset is unknown, or a value does not fit its setting.
     """
     text, given = _read_file(path)
-    settled = override(Config(), [f"{RECIPE}={given.pop(RECIPE)}"]) if RECIPE in given else Config()
+    settled = override(Config(), [f"{PRESET}={given.pop(PRESET)}"]) if PRESET in given else Config()
     reasons = {key: why for key, why in settled.reasons.items() if key not in given}
     return replace(with_settings(settled, given, {}), reasons={**reasons, **_reasons(text)})
 
@@ -192,12 +192,12 @@ def left_out(path: Path) -> bool:
 
 
 def file_as_words(path: Path) -> list[str]:
-    """Return the recipe and the settings of a config file, but those of the data, as words of the command line."""
+    """Return the preset and the settings of a config file, but those of the data, as words of the command line."""
     return [f"{key}={_flow(value)}" for key, value in _read_file(path)[1].items() if not key.startswith("data.")]
 
 
 def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return the text of a config file, and what it sets: "section.setting" -> value as YAML has it, and the recipe."""
+    """Return the text of a config file, and what it sets: "section.setting" -> value as YAML has it, and the preset."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -205,8 +205,8 @@ def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
     content = _parse(text, str(path))
     if not isinstance(content, dict):
         raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
-    recipe = content.pop(RECIPE, None)
-    given: dict[str, Any] = {RECIPE: recipe} if recipe else {}
+    preset = content.pop(PRESET, None)
+    given: dict[str, Any] = {PRESET: preset} if preset else {}
     for section, values in content.items():
         if section not in SECTIONS:
             raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
@@ -241,7 +241,7 @@ def _split(key: str) -> tuple[str, str]:
     """Return section and setting of a key or of a short word."""
     section, dot, name = ALIASES.get(key, key).partition(".")
     if not dot:
-        raise BadOption("a known word or section.setting", f"`{key}`", nearest(key, [RECIPE, *ALIASES]))
+        raise BadOption("a known word or section.setting", f"`{key}`", nearest(key, [PRESET, *ALIASES]))
     known = [f"{s}.{f.name}" for s, kind in SECTIONS.items() for f in fields(kind)]
     if f"{section}.{name}" not in known:
         near = known if section not in SECTIONS else [k for k in known if k.startswith(section + ".")]

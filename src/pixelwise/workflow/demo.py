@@ -63,7 +63,7 @@ def demo(
     folder = Path(out)
     data = folder / "images"
     place = _free(folder)
-    progress.tell(
+    progress.message(
         "This demo draws 36 images of touching cells, trains a U-Net to tell the cells apart, scores it on images it "
         "has not seen, and writes a report: a minute or two, at most six on a busy machine.",
         f"1/5  Drawing images and masks into {data}.",
@@ -71,7 +71,7 @@ def demo(
     write_demo(data, seed=seed)
     limit = f"{float(time_limit):.0f}s" if isinstance(time_limit, float | int) else time_limit
     command = f"pixelwise train {data} --out {place} --steps {steps} --time-limit {limit} {' '.join(SETTINGS)}"
-    progress.tell(f"2/5  Training: {command}")
+    progress.message(f"2/5  Training: {command}")
     run = train(
         data,
         out=place,
@@ -82,18 +82,18 @@ def demo(
         progress=progress,
         started=started,
     )
-    progress.tell(f"3/5  Scoring on the test images: pixelwise evaluate {place} {data}")
+    progress.message(f"3/5  Scoring on the test images: pixelwise evaluate {place} {data}")
     scores = evaluate(place, data, progress=progress)
     masks = place / "predictions" / "test"
     images = data / "test" / "images"
-    progress.tell(f"4/5  Predicting the test images: pixelwise predict {place} {images} --out {masks} --overlays")
+    progress.message(f"4/5  Predicting the test images: pixelwise predict {place} {images} --out {masks} --overlays")
     predict(place, [images], masks, overlays=True, progress=progress)
-    progress.tell(f"5/5  Writing the report: pixelwise report {place}")
+    progress.message(f"5/5  Writing the report: pixelwise report {place}")
     page = report(place, progress=progress)
-    progress.tell("", describe_scores(scores), "")
+    progress.message("", describe_scores(scores), "")
     overlay = sorted(masks.glob("*.overlay.png"))[0]
     progress.picture(read_image(overlay).pixels, "A test image with the outlines of the cells that were found:")
-    progress.tell(f"Look at   {page}", f"Masks in  {masks}")
+    progress.message(f"Look at   {page}", f"Masks in  {masks}")
     return run
 
 

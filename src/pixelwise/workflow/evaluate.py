@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption
-from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -69,20 +69,20 @@ def evaluate(
         expected = "a part: train, val, test, or for a run with folds out_of_fold"
         raise BadOption(expected, f"`{part}`", "Leave --part out to score test, or else val.")
     opened, root = Run.open(run), Path(data)
-    warnings = {"warnings": told} if (told := opened.warnings) else {}
+    warnings = {"warnings": messages} if (messages := opened.warnings) else {}
     if part == PART and not opened.folds:
         raise BadOption("a run with folds for the part out_of_fold", "one without", "Score --part val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
     options = joined(config.data, options or DataOptions())
-    if isinstance(model, PhotoModel) and options.task == "auto":
+    if isinstance(model, ClassificationModel) and options.task == "auto":
         options = replace(options, task="classification")  # a folder of one class alone can be scored too
     dataset = understand(root, options, config.training.seed, progress)
     if part == PART or (part is None and opened.folds and not dataset.part("test")):
         return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
     chosen, cases = choose(dataset, part, opened)
-    score = partial(score_photos, model) if isinstance(model, PhotoModel) else partial(score_masks, model)
+    score = partial(score_photos, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
     found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
     scores = {"part": chosen, "data": root.resolve().name, **warnings, **found}
-    commit_json(opened.scores_path, scores)
+    atomic_write_json(opened.scores_path, scores)
     return scores

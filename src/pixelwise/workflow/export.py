@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadDataset, BadOption, nearest
-from pixelwise.exporters.export import Exported, Material, export_model
+from pixelwise.exporters.export import ExportImages, ExportResult, export_model
+from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import Sample
-from pixelwise.exporters.subject import subject_of
 from pixelwise.exporters.to_bioimage import About
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import find_model_file, load_model
-from pixelwise.model_file.recipe import Recipe
 from pixelwise.progress import Console, Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.masks import read_mask_samples
 from pixelwise.workflow.evaluation.parts import divide, joined, understand
 from pixelwise.workflow.evaluation.photos import read_photo_samples
@@ -34,7 +34,7 @@ def export(
     about: About | None = None,
     options: DataOptions | None = None,
     progress: Progress | None = None,
-) -> Exported:
+) -> ExportResult:
     """Export a run.
 
     Parameters
@@ -74,29 +74,31 @@ def export(
     path = Path(out) if out is not None else opened.folder / "export" / FORMATS[kind].place
     if path.suffix != Path(FORMATS[kind].place).suffix:
         raise BadOption(f"a file {Path(FORMATS[kind].place).suffix} for {kind}", path.name, "Change --out.")
-    network, recipe = load_model(find_model_file(opened.folder))
-    material = _material(opened, Path(data) if data is not None else None, options, recipe, progress)
-    progress.tell(f"Exporting {kind}; it is compared with the run on {counted(len(material.proof), 'image')}.")
-    return export_model(network, recipe, kind, path, material, about)
+    network, model_card = load_model(find_model_file(opened.folder))
+    material = _material(opened, Path(data) if data is not None else None, options, model_card, progress)
+    progress.message(f"Exporting {kind}; it is compared with the run on {pluralise(len(material.proof), 'image')}.")
+    return export_model(network, model_card, kind, path, material, about)
 
 
-def _material(run: Run, data: Path | None, given: DataOptions | None, recipe: Recipe, progress: Progress) -> Material:
+def _material(
+    run: Run, data: Path | None, given: DataOptions | None, model_card: ModelCard, progress: Progress
+) -> ExportImages:
     folder = str(run.understood.get("folder", ""))
     if data is None and not folder:
         raise BadDataset("the folder of labelled images for the proof", "none", "Give it behind the run.", run.folder)
     root = data if data is not None else Path(folder)
-    config, subject = run.config, subject_of(recipe)
+    config, subject = run.config, export_task_of(model_card)
     options = joined(config.data, given or DataOptions())
     dataset = understand(root, options, config.training.seed, progress)
     parts = divide(dataset, run)
     unseen = _evenly(parts["val"] or parts["test"], subject.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
-    read = read_mask_samples if recipe.view is None else partial(read_photo_samples, view=recipe.view)
-    proof = list(_few(read(recipe, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
+    read = read_mask_samples if model_card.view is None else partial(read_photo_samples, view=model_card.view)
+    proof = list(_few(read(model_card, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
     observed = _evenly(parts["train"] or unseen, subject.observed)
-    training = partial(read, recipe, dataset=dataset, cases=observed, pages=options.pages)
-    return Material(proof=proof, training=training)
+    training = partial(read, model_card, dataset=dataset, cases=observed, pages=options.pages)
+    return ExportImages(proof=proof, training=training)
 
 
 def _evenly(items: Sequence[Item], most: int) -> Sequence[Item]:

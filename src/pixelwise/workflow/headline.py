@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelwise.datasets.records import has_background
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 Interval = tuple[float, float] | None
 PLAIN_NAMES = ("object", "foreground", "1", "255", "true", "yes")  # say no more than "foreground" does
@@ -96,7 +96,7 @@ def headline(scores: dict[str, Any]) -> Headline:
     make = {"instance": _of_objects, "binary": _of_one_class, "classification": _of_images}
     claims, numbers, notes = make.get(scores["task"], _of_classes)(scores)
     part = scores["part"]
-    basis = f"Measured on {counted(len(scores['cases']), f'{words(part)} image')} of {scores['data']}."
+    basis = f"Measured on {pluralise(len(scores['cases']), f'{words(part)} image')} of {scores['data']}."
     few = ["An interval takes two images or more."] if len(scores["cases"]) < 2 else []
     own = [NOTES[part]] if part in NOTES else []
     return Headline(tuple(claims), tuple(numbers), (basis, *notes, *few, *own))
@@ -143,7 +143,7 @@ def _of_objects(scores: dict[str, Any]) -> _Parts:
         *_share("", found["precision_50"], " of what it finds is right", intervals.get("precision_50")),
     ]
     notes = [
-        f"They hold {counted(found['objects_true'], 'object')}, and {found['objects_predicted']:,} were predicted.",
+        f"They hold {pluralise(found['objects_true'], 'object')}, and {found['objects_predicted']:,} were predicted.",
         "An object counts as found where it and its prediction overlap with an IoU above 0.5.",
     ]
     return claims, numbers, notes
@@ -169,7 +169,7 @@ def _of_classes(scores: dict[str, Any]) -> _Parts:
     shown = scores["classes"][int(has_background(scores["task"], names)) :]
     claims: list[Claim] = []
     if pixels["mean_iou"] is not None:
-        classes = counted(pixels["classes_in_mean_iou"], "class")
+        classes = pluralise(pixels["classes_in_mean_iou"], "class")
         interval = _plain_interval(intervals.get("mean_iou"))
         claims.append(Claim(f"Over {classes} the mean IoU is ", f"{pixels['mean_iou']:.2f}", "", interval))
     claims += _extremes([(row["name"], row["iou"]) for row in shown], "IoU ", _two_digits)

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.model_file.torch_pickle import read_pickled
-from pixelwise.networks.published import recognise
-from pixelwise.networks.weights import WHICH_PADDING, Origin, lacks_projections, read_weights
+from pixelwise.networks.published import identify
+from pixelwise.networks.weights import WHICH_PADDING, Provenance, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
-from pixelwise.text import command, counted
+from pixelwise.text import command, pluralise
 from pixelwise.workflow.weights.imported_model import (
     PADDING,
     refuse_settings_of_a_model,
@@ -28,13 +28,13 @@ SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What was written where."""
 
     path: Path
     tensors: int
     parameters: int
-    origin: Origin
+    origin: Provenance
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -55,7 +55,7 @@ def import_weights(
     classes: Sequence[str] = (),
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Imported:
+) -> ImportResult:
     """Turn a .pth file into safetensors; a .safetensors file gets a header that says where it comes from.
 
     With `classes` the weights become a complete model, a run folder that `evaluate`, `predict`, `export` and the other
@@ -96,11 +96,11 @@ def import_weights(
         refuse_settings_of_a_model(overrides)
     target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
     digest = file_digest(path)
-    published = recognise(digest)
+    published = identify(digest)
     if not classes and (published is None or out is not None):
         _check_free(target)
     tensors = read_weights(path)[0] if path.suffix == SUFFIX else read_pickled(path)
-    origin = Origin(
+    origin = Provenance(
         source=path.name,
         licence=licence,
         sha256=digest,
@@ -110,22 +110,24 @@ def import_weights(
     )
     if published is not None:
         origin = origin_of(published, digest)
-        progress.tell(f"This is {published.source}.")
+        progress.message(f"This is {published.source}.")
     if classes:
         target = write_imported_model(target, tensors, origin, classes, overrides).folder
-        progress.tell(f"A model of {counted(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}")
+        progress.message(
+            f"A model of {pluralise(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}"
+        )
     elif published is not None and out is None:
         target = store(published, tensors, digest)
-        progress.tell(f"encoder_weights={published.word} finds it from now on, without a network.")
+        progress.message(f"encoder_weights={published.word} finds it from now on, without a network.")
     else:
-        commit_bytes(target, to_file(tensors, origin))
+        atomic_write_bytes(target, to_file(tensors, origin))
         if lacks_projections(tensors):
-            progress.tell(_say_padding(origin.shortcut_padding))
-    progress.tell(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
-    return Imported(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
+            progress.message(_describe_padding(origin.shortcut_padding))
+    progress.message(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
+    return ImportResult(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
 
 
-def _say_padding(padding: str) -> str:
+def _describe_padding(padding: str) -> str:
     """Say where the zero channels of shortcuts A are said to be, or that nobody said it."""
     if padding:
         return f"Its shortcuts have no weights; the header says {PADDING}={padding}."
@@ -147,5 +149,5 @@ def _check_free(target: Path) -> None:
 
 def _check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) != len(std) or not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
-        came = f"mean {list(mean)}, std {list(std)}"
-        raise BadOption("--mean and --std with one number per channel, std above 0", came, "Give both, or neither.")
+        got = f"mean {list(mean)}, std {list(std)}"
+        raise BadOption("--mean and --std with one number per channel, std above 0", got, "Give both, or neither.")

@@ -8,7 +8,7 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.networks.architectures import ARCHITECTURES
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.inspection.data import InspectedData, inspect_data
-from pixelwise.workflow.inspection.image import InspectedImage, Question, inspect_image
+from pixelwise.workflow.inspection.image import AttributionRequest, InspectedImage, inspect_image
 from pixelwise.workflow.inspection.network import InspectedList, InspectedNetwork, inspect_network, list_networks
 from pixelwise.workflow.inspection.run import InspectedRun
 from pixelwise.workflow.run import Run
@@ -21,7 +21,7 @@ def inspect(
     options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     image: Path | str | None = None,
-    question: Question | None = None,
+    question: AttributionRequest | None = None,
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> InspectedData | InspectedRun | InspectedImage | InspectedNetwork | InspectedList:
@@ -58,10 +58,12 @@ def inspect(
     """
     if image is not None and target is not None:
         pages = options.pages if options is not None else None
-        return inspect_image(Path(target), Path(image), question or Question(), out, pages, progress or Console())
-    if image is not None or question not in (None, Question()):
-        came = "no image" if image is None else "no model"
-        raise BadOption("a model and an image to look for evidence in", came, "Give a run and --image.")
+        return inspect_image(
+            Path(target), Path(image), question or AttributionRequest(), out, pages, progress or Console()
+        )
+    if image is not None or question not in (None, AttributionRequest()):
+        got = "no image" if image is None else "no model"
+        raise BadOption("a model and an image to look for evidence in", got, "Give a run and --image.")
     if target is None:
         return list_networks()
     path = Path(target)

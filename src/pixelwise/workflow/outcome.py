@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 Kind = Literal["useful", "few_steps", "nothing_learned"]
 
@@ -80,7 +80,7 @@ def judge(
 
 
 def _explain(kind: Kind, steps: int, planned: int, few: bool, cpu_share: float | None, limited: bool) -> str:
-    made = counted(steps, "training step")
+    made = pluralise(steps, "training step")
     what = {
         "nothing_learned": f"This model has learned nothing of use: after {made} it is no better than a constant "
         "prediction",

@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Literal
 
 from pixelwise.datasets.dataset import find_images
-from pixelwise.inference.classification_model import PhotoModel
-from pixelwise.inference.load import find_model, open_model, tells_classes
+from pixelwise.inference.classification_model import ClassificationModel
+from pixelwise.inference.load import find_model, is_classifier, open_model
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.masks import predict_masks
 from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import Predictions, Wishes, check_place
+from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_place
 
 
-def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | PhotoModel:
+def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
     """Load a run folder, a model file or an exported file for prediction in Python: `load("runs/x").predict(array)`.
 
     `predict` of a model of masks returns a mask or a label image; of a model of whole-image classes the index of a
-    class, whose name stands in `recipe.classes`.
+    class, whose name stands in `model_card.classes`.
     """
     return open_model(path, device=device, runtime=runtime)
 
@@ -33,7 +33,7 @@ def predict(
     overlays: bool = False,
     confidence: bool = False,
     symmetries: bool = False,
-    turns: int | None = None,
+    tta: int | None = None,
     device: str = "auto",
     runtime: str = "auto",
     overwrite: bool = False,
@@ -64,8 +64,8 @@ def predict(
         the class it is decided for is wrong), and in `confidence.csv` the predicted Dice of each image with a lower
         bound that holds for 90 % of images. For masks alone; not of images that stream.
     symmetries : bool
-        Average over the four flips: `turns=4`; of whole images over the image and its mirror image.
-    turns : int, optional
+        Average over the four flips: `tta=4`; of whole images over the image and its mirror image.
+    tta : int, optional
         Average over 1, 4, 7 or 8 turned inputs; 7 is the average of the 2015 paper. By default what the model says.
         For masks alone, like `tile`.
     device, tile : optional
@@ -106,12 +106,12 @@ def predict(
     progress = progress or Console()
     keep_large_blocks()
     folder = Path(out)
-    wishes = Wishes(
+    options = PredictOptions(
         probabilities=probabilities,
         overlays=overlays,
         confidence=confidence,
         symmetries=symmetries,
-        turns=turns,
+        tta=tta,
         device=device,
         runtime=runtime,
         overwrite=overwrite,
@@ -125,6 +125,6 @@ def predict(
     paths = [image for path in inputs for image in find_images(Path(path))]
     check_place(folder, [Path(path) for path in inputs])
     model_file = find_model(run)
-    if tells_classes(model_file):
-        return predict_photos(model_file, paths, folder, wishes, progress)
-    return predict_masks(model_file, paths, folder, wishes, progress)
+    if is_classifier(model_file):
+        return predict_photos(model_file, paths, folder, options, progress)
+    return predict_masks(model_file, paths, folder, options, progress)

@@ -1,7 +1,7 @@
-"""Whole recipes by one word: `recipe=unet2015` puts the settings of a paper in place of the plan's.
+"""Whole presets by one word: `preset=unet2015` puts the settings of a paper in place of the plan's.
 
-Each setting bears the reason why it belongs to the recipe, and can be used alone with any other network. What the user
-sets stands above the recipe, and the recipe above the plan. Settings that a recipe leaves out are planned around it.
+Each setting bears the reason why it belongs to the preset, and can be used alone with any other network. What the user
+sets stands above the preset, and the preset above the plan. Settings that a preset leaves out are planned around it.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ UNET2015: Choices = {
     "augmentation.gamma_share": (0.0, "not among the paper's changes"),
     "augmentation.noise_share": (0.0, "not among the paper's changes"),
     "augmentation.blur_share": (0.0, "not among the paper's changes"),
-    "patches.coarse_share": (0.0, "not in the paper"),
+    "patches.low_res_fraction": (0.0, "not in the paper"),
     "target.separate": (1, "a border of background is cut between touching objects of label images"),
     "loss.cross_entropy": (1.0, "softmax and cross-entropy, each pixel with its weight"),
     "loss.dice": (0.0, "not in the paper"),
@@ -46,21 +46,21 @@ UNET2015: Choices = {
     "training.schedule": ("constant", "the paper tells of no schedule"),
     "training.warmup_share": (0.0, "the paper tells of no warm-up"),
     "training.weight_decay": (0.0, "the paper tells of none"),
-    "training.average_share": (0.0, "no averaged weights"),
-    "prediction.turns": (7, "the mean over seven turned versions of the input"),
+    "training.ema_fraction": (0.0, "no averaged weights"),
+    "prediction.tta": (7, "the mean over seven turned versions of the input"),
 }
 
-RECIPES: dict[str, Choices] = {"unet2015": UNET2015}
+PRESETS: dict[str, Choices] = {"unet2015": UNET2015}
 
 
-def recipe_choices(name: str) -> Choices:
-    """Return the settings of a recipe with their reasons as the plan shows them.
+def preset_choices(name: str) -> Choices:
+    """Return the settings of a preset with their reasons as the plan shows them.
 
     Raises
     ------
     BadOption
-        There is no such recipe; the nearest one is named.
+        There is no such preset; the nearest one is named.
     """
-    if name not in RECIPES:
-        raise BadOption("a known recipe", f"`{name}`", nearest(name, list(RECIPES)))
-    return {key: (value, f"recipe {name}: {why}.") for key, (value, why) in RECIPES[name].items()}
+    if name not in PRESETS:
+        raise BadOption("a known preset", f"`{name}`", nearest(name, list(PRESETS)))
+    return {key: (value, f"preset {name}: {why}.") for key, (value, why) in PRESETS[name].items()}

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import commit_text
+from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import BadRun, PixelwiseError
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Console, Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import settings
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.confidence import confidence_section
-from pixelwise.workflow.reporting.folds import averages_table, fold_table
+from pixelwise.workflow.reporting.folds import fold_table, tta_table
 from pixelwise.workflow.reporting.headline import facts, outcome_box, scored_headline, unscored_headline
 from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import attempt
@@ -66,12 +66,12 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
         ("Training curves", lambda: _curves(opened)),
         *_of_scores(found),
         ("The folds", lambda: fold_table(opened)),
-        ("Test-time augmentation", lambda: averages_table(opened)),
+        ("Test-time augmentation", lambda: tta_table(opened)),
     ):
         content = attempt(title, make, progress)
         parts += [html.section(title, content)] if content else []
     parts.append(_details(opened, progress))
-    commit_text(opened.report_path, html.page(f"{name}: pixelwise report", parts))
+    atomic_write_text(opened.report_path, html.page(f"{name}: pixelwise report", parts))
     return opened.report_path
 
 
@@ -116,7 +116,7 @@ def _plan(run: Run) -> list[str]:
 def _thresholds(run: Run) -> list[str]:
     """Say what was chosen on validation images after training, and what calibration found."""
     try:
-        trained = read_recipe(run.model_path).trained
+        trained = read_model_card(run.model_path).trained
     except PixelwiseError:  # a report of a run without a model shows the rest
         return []
     kinds = {
@@ -146,7 +146,7 @@ def _snapshots(run: Run) -> list[str]:
     if not frames:
         return []
     caption = "One validation patch during training: image, prediction, truth."
-    caption += f" {counted(left_out, 'frame')} could not be read." if left_out else ""
+    caption += f" {pluralise(left_out, 'frame')} could not be read." if left_out else ""
     return [html.picture(draw.film_bytes(frames), "gif", caption, "film")]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import commit_json, commit_text, refused
+from pixelwise.atomic_write import atomic_write_json, atomic_write_text, write_error
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.text import command
 from pixelwise.workflow.config import Config, load_config, save_config
@@ -143,14 +143,14 @@ class Run:
             The folder is missing or is no run.
         """
         run = cls(Path(folder))
-        mend = "Give the folder that `pixelwise train` made (it holds config.yaml)."
+        hint = "Give the folder that `pixelwise train` made (it holds config.yaml)."
         if not run.folder.exists():
-            raise BadRun("a run folder", "nothing at this path", mend, folder)
+            raise BadRun("a run folder", "nothing at this path", hint, folder)
         if not run.config_path.is_file():
             raise BadRun(
                 "a run folder",
                 "a folder without config.yaml" if run.folder.is_dir() else "a file",
-                mend,
+                hint,
                 folder,
             )
         return run
@@ -172,14 +172,14 @@ class Run:
     def begin(self, config: Config, records: Mapping[str, Any]) -> None:
         """Write the JSON records, then config.yaml, into a folder that may hold what was left of an earlier attempt."""
         for name, value in records.items():
-            commit_json(self.folder / f"{name}.json", value)
+            atomic_write_json(self.folder / f"{name}.json", value)
         save_config(self.config_path, config)
 
     def check_free(self) -> None:
         """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            mend = "Continue it with --resume, or choose another --out."
-            raise OutputFailed("a new or empty folder for the run", "one that is already there", mend, self.folder)
+            hint = "Continue it with --resume, or choose another --out."
+            raise OutputFailed("a new or empty folder for the run", "one that is already there", hint, self.folder)
         new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ class Run:
             if new:
                 self.folder.rmdir()  # if the data is refused next, nothing is left behind
         except OSError as error:
-            raise refused(self.folder, error) from error
+            raise write_error(self.folder, error) from error
 
     def how_to_go_on(self, data: Path | str) -> str:
         """Return the command that continues the training; `data` is the folder it learns from."""
@@ -219,7 +219,7 @@ class Run:
         names = list(rows[0])
         lines = [",".join(names)]
         lines += [",".join("" if row[n] is None else f"{row[n]:.6g}" for n in names) for row in rows]
-        commit_text(self.metrics_path, "\n".join(lines) + "\n")
+        atomic_write_text(self.metrics_path, "\n".join(lines) + "\n")
 
     @contextmanager
     def only_one(self) -> Generator[None, None, None]:
@@ -240,5 +240,5 @@ def _lock(handle: Any, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        mend = "Wait for it, or choose another --out."
-        raise OutputFailed("a run that nobody is training", "one that is being trained now", mend, folder) from error
+        hint = "Wait for it, or choose another --out."
+        raise OutputFailed("a run that nobody is training", "one that is being trained now", hint, folder) from error

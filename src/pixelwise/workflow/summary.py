@@ -3,7 +3,7 @@
 from typing import Any
 
 from pixelwise.labels.temperature_scaling import Temperatures
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.headline import headline, words
 
 ECE_GOOD = 0.02  # probabilities that are off by no more, on average, are said to hold
@@ -26,7 +26,7 @@ def describe_scores(scores: dict[str, Any]) -> str:
     head = scores["headline"]
     lines = [
         *(f"Warning: {text}" for text in scores.get("warnings", [])),
-        f"{scores['data']}, part {words(scores['part'])}, {counted(len(scores['cases']), 'image')}: "
+        f"{scores['data']}, part {words(scores['part'])}, {pluralise(len(scores['cases']), 'image')}: "
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}",
         *(f"  {claim}" for claim in headline(scores).claims),
     ]
@@ -43,20 +43,20 @@ def describe_confidence(scores: dict[str, Any]) -> list[str]:
     what = "photos" if scores["task"] == "classification" else "pixels"
     after, bound = found["ece_after"], found.get("bound")
     verdict = "they hold" if after <= ECE_GOOD else "they do not hold: be careful with them"
-    told = [
+    messages = [
         f"probabilities of {what}: calibration error (ECE) {_number(found['ece_before'])} before scaling, "
         f"{_number(after)} after ({_temperatures(found)}); {verdict}"
     ]
     if bound and bound["images"]:
         level, share = 100 * bound["level"], 100 * bound["share"]
         verdict = "it holds" if bound["share"] >= bound["level"] - BOUND_SLACK else "it does not hold here"
-        told.append(
+        messages.append(
             f"lower bound of the predicted Dice, meant for {level:.0f} % of images: right for {bound['held']} of "
-            f"{counted(bound['images'], 'image')} ({share:.1f} %); {verdict}"
+            f"{pluralise(bound['images'], 'image')} ({share:.1f} %); {verdict}"
         )
     elif bound:
-        told.append("lower bound of the predicted Dice: none, too few images were left out of training to say so")
-    return told
+        messages.append("lower bound of the predicted Dice: none, too few images were left out of training to say so")
+    return messages
 
 
 def describe_images(scores: dict[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ def _describe_photos(scores: dict[str, Any]) -> list[str]:
         lines.append(f"  {row['name']:<{width}}  {numbers}  {row['images']:>6}")
     images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
     shares = [f"{words(name)} {_number(images[name])}{_between(intervals[name])}" for name in intervals]
-    mean = f"mean over {counted(images['classes_in_mean'], 'class')} {_number(images['mean_class_accuracy'])}"
+    mean = f"mean over {pluralise(images['classes_in_mean'], 'class')} {_number(images['mean_class_accuracy'])}"
     return [*lines, f"  images: {', '.join([*shares, mean])}"]
 
 
@@ -98,8 +98,9 @@ def _describe_masks(scores: dict[str, Any]) -> list[str]:
         numbers = f"{_number(row['dice']):>6}  {_number(row['iou']):>6}  {_number(row['precision']):>9}"
         lines.append(f"  {row['name']:<{width}}  {numbers}  {_number(row['recall']):>6}")
     pixels = found["pixels"]
+    classes = pluralise(pixels["classes_in_mean_dice"], "class")
     lines.append(
-        f"  pixels: mean Dice {_number(pixels['mean_dice'])} over {counted(pixels['classes_in_mean_dice'], 'class')}, "
+        f"  pixels: mean Dice {_number(pixels['mean_dice'])} over {classes}, "
         f"mean IoU {_number(pixels['mean_iou'])} over {pixels['classes_in_mean_iou']}, "
         f"accuracy {_number(pixels['accuracy'])}"
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, understand
-from pixelwise.datasets.folds import deal, joined
+from pixelwise.datasets.folds import assign_folds, merge_train_val
 from pixelwise.errors import BadOption, DiskFull
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, look_at_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import (
     Config,
     file_as_words,
@@ -26,9 +26,9 @@ from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import first_records
-from pixelwise.workflow.planning.choices import Limit, propose_seconds
+from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
-from pixelwise.workflow.planning.preparation import preparation_of
+from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
@@ -133,9 +133,11 @@ def train(
         if distil and folds is None:
             raise BadOption("--distil with --folds", "no folds", "Give --folds 5: an ensemble is what teaches.")
         if time_limit is not None and folds is not None:
-            mend = "Give --budget: it is shared out to the folds."
-            raise BadOption("--time-limit for one training", f"{folds} folds", mend)
-        limit = Limit(seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit))
+            hint = "Give --budget: it is shared out to the folds."
+            raise BadOption("--time-limit for one training", f"{folds} folds", hint)
+        limit = TrainingBudget(
+            seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit)
+        )
         given = load_config(Path(config)) if config is not None else None
         planned = config is None or left_out(Path(config))
         words = [*file_as_words(Path(config)), *overrides] if config is not None else overrides
@@ -144,13 +146,13 @@ def train(
         look_early(parse_assignments(words), progress)
         options = data_options or (given.data if given else DataOptions())
         dataset = understand(root, options, seed, progress)
-        progress.tell(*dataset.told)
-        dealt = deal(dataset, folds, seed) if folds is not None else None
+        progress.message(*dataset.messages)
+        dealt = assign_folds(dataset, folds, seed) if folds is not None else None
         if dealt is not None:
-            dataset = joined(dataset)
-            progress.tell(*dealt.told)
+            dataset = merge_train_val(dataset)
+            progress.message(*dealt.messages)
         machine = look_at_machine(device)
-        preparation = preparation_of(dataset.labelling.task)
+        preparation = task_planner_of(dataset.labelling.task)
         given_seconds = limit.time_limit or propose_seconds(limit)
         looking = None if given_seconds is None else FINGERPRINT_SHARE * given_seconds
         fingerprint = preparation.measure(dataset, options, progress, looking)
@@ -158,7 +160,7 @@ def train(
         if given is None or planned:
             left = _time_left(propose_seconds(limit), started)
             mine, began = (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
-            progress.tell(
+            progress.message(
                 f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
                 if left
                 else "Measuring how fast this machine learns."
@@ -177,7 +179,7 @@ def train(
             )
             records |= {"folds": {"left_out": dealt.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
-        progress.tell(*_announce(preparation.describe(settled), settled, machine, run))
+        progress.message(*_announce(preparation.describe(settled), settled, machine, run))
     with run.only_one():
         try:
             if run.folds:
@@ -185,8 +187,8 @@ def train(
             else:
                 Training(run, dataset, choose_device(device), progress, started).go()
         except DiskFull as error:
-            mend = f"Free some space, then go on with: {run.how_to_go_on(root)}"
-            raise DiskFull(error.expected, error.came, mend, error.path) from error
+            hint = f"Free some space, then go on with: {run.how_to_go_on(root)}"
+            raise DiskFull(error.expected, error.got, hint, error.path) from error
     return run
 
 
@@ -195,8 +197,8 @@ def _time_left(seconds: float | None, started: float) -> float | None:
         return None
     left = seconds - (time.monotonic() - started)
     if left < LEAST_SECONDS:
-        mend = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
-        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to learn", f"{seconds:.0f} s", mend)
+        hint = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
+        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to learn", f"{seconds:.0f} s", hint)
     return left
 
 
@@ -219,9 +221,9 @@ def _share_out(
     return share_time(config, folds, total - (time.monotonic() - started), total, scoring, distil=distil)
 
 
-def _share(left: float | None, folds: int, limit: Limit) -> Limit:
+def _share(left: float | None, folds: int, limit: TrainingBudget) -> TrainingBudget:
     """Return the limit that the plan of one fold is made for."""
-    return limit if left is None else Limit(seconds=left / folds)
+    return limit if left is None else TrainingBudget(seconds=left / folds)
 
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:
@@ -231,7 +233,7 @@ def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str
     time_ = limit if given is None else f"{'at most' if config.training.time_limit else 'about'} {limit}"
     plan = f"Plan for each of {len(run.folds)} folds" if run.folds else "Plan"
     threads = config.training.threads or machine.threads
-    where = f"{config.training.precision} on {machine.device} with {counted(threads, 'thread')}"
+    where = f"{config.training.precision} on {machine.device} with {pluralise(threads, 'thread')}"
     return [
         f"{plan}: {what}, {where}, {time_}.",
         *([f"{config.reasons['training.budget']}"] if run.folds and config.training.budget else []),

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.exporters.certificate import Comparison
-from pixelwise.exporters.proving import verify_export
+from pixelwise.exporters.parity_report import Comparison
+from pixelwise.exporters.verification import verify_export
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verification:
     """What the proof says here, for each runtime that reads the file."""
 
     file: Path
@@ -24,7 +24,7 @@ class Verified:
         return "\n".join(comparison.to_text() for comparison in self.comparisons)
 
 
-def verify(file: Path | str) -> Verified:
+def verify(file: Path | str) -> Verification:
     """Let every runtime on this machine answer the images that lie beside an exported file.
 
     Parameters
@@ -42,4 +42,4 @@ def verify(file: Path | str) -> Verified:
         Nothing that reads the file is installed.
     """
     path = Path(file)
-    return Verified(file=path, comparisons=verify_export(path))
+    return Verification(file=path, comparisons=verify_export(path))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pixelwise.inference.segmentation_model import Prediction
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.reporting.masks import mask_scores
 from pixelwise.workflow.summary import describe_images
@@ -17,24 +17,26 @@ CRACKS = replace(make_recipe("multiclass"), classes=("background", "hole", "crac
 SIZE = (20, 30)
 
 
-def look(level: ImageLevel, truth: np.ndarray, chances: np.ndarray, recipe: Recipe) -> None:
-    level.look(truth, Prediction(chances.argmax(0).astype(np.uint8), chances.astype(np.float16), ()), recipe)
+def look(level: ImageLevel, truth: np.ndarray, probabilities: np.ndarray, model_card: ModelCard) -> None:
+    level.look(
+        truth, Prediction(probabilities.argmax(0).astype(np.uint8), probabilities.astype(np.float16), ()), model_card
+    )
 
 
 def image(showing: int, chance: float, of: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """A truth with 150 pixels of class `showing`, and probabilities with 120 of class `of` at `chance`."""
     truth = np.zeros(SIZE, np.uint8)
     truth[:5] = showing
-    chances = np.zeros((classes, *SIZE))
-    chances[of, :4] = chance
-    chances[0] = 1 - chances.sum(0)
-    return truth, chances
+    probabilities = np.zeros((classes, *SIZE))
+    probabilities[of, :4] = chance
+    probabilities[0] = 1 - probabilities.sum(0)
+    return truth, probabilities
 
 
-def drawn(recipe: Recipe = CRACKS) -> ImageLevel:
+def drawn(model_card: ModelCard = CRACKS) -> ImageLevel:
     level = ImageLevel()
     for showing, chance, of in ((1, 0.9, 1), (2, 0.3, 2), (0, 0.6, 2), (0, 0.1, 1)):
-        look(level, *image(showing, chance, of), recipe)
+        look(level, *image(showing, chance, of), model_card)
     return level
 
 
@@ -84,10 +86,10 @@ def test_where_all_images_are_of_one_kind_nothing_is_said(showing: int) -> None:
 
 def test_what_is_not_known_counts_nowhere() -> None:
     level = drawn()
-    truth, chances = image(1, 0.9, 1)
-    look(level, np.full_like(truth, 255), chances, CRACKS)  # nothing is known of it
+    truth, probabilities = image(1, 0.9, 1)
+    look(level, np.full_like(truth, 255), probabilities, CRACKS)  # nothing is known of it
     truth[:5] = 255  # nor of where something is found
-    look(level, truth, chances, CRACKS)
+    look(level, truth, probabilities, CRACKS)
     found = level.to_json(CRACKS)
     assert found is not None
     assert (found["any"]["empty"], found["any"]["false_alarms"]) == (3, 1)
@@ -104,9 +106,9 @@ def test_without_a_background_and_of_objects_there_is_nothing_to_tell() -> None:
 
 
 def test_of_two_classes_anything_says_it_all() -> None:
-    recipe, level = make_recipe(), ImageLevel()
+    model_card, level = make_recipe(), ImageLevel()
     for showing, chance in ((1, 0.9), (0, 0.2)):
-        look(level, *image(showing, chance, 1, classes=2), recipe)
-    found = level.to_json(recipe)
+        look(level, *image(showing, chance, 1, classes=2), model_card)
+    found = level.to_json(model_card)
     assert found is not None
     assert (found["any"]["auroc"], found["classes"]) == (1.0, [])

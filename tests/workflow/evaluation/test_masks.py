@@ -17,8 +17,8 @@ from tiny import make_recipe
 
 def test_images_come_with_class_indices(tmp_path: Path) -> None:
     dataset = examine(pairs(tmp_path, 3), DataOptions(), 0, Progress())
-    recipe = replace(make_recipe(), classes=("background", "foreground"), values=(0, 255))
-    samples = list(read_mask_samples(recipe, dataset, dataset.cases, None))
+    model_card = replace(make_recipe(), classes=("background", "foreground"), values=(0, 255))
+    samples = list(read_mask_samples(model_card, dataset, dataset.cases, None))
     numbers = [int(case.image.stem.rpartition("_")[2]) for case in dataset.cases]
     assert sorted(numbers) == [0, 1, 2]
     for number, sample in zip(numbers, samples, strict=True):

@@ -13,7 +13,7 @@ from pixelwise.workflow.summary import describe_scores
 CLASSES = tuple("abcdefg")
 
 
-def chances(*orders: str) -> np.ndarray:
+def probabilities(*orders: str) -> np.ndarray:
     """Probabilities whose order from the most probable on is that of the letters."""
     table = np.zeros((len(orders), len(CLASSES)), np.float32)
     for row, order in zip(table, orders, strict=True):
@@ -24,8 +24,8 @@ def chances(*orders: str) -> np.ndarray:
 
 def scores() -> dict[str, object]:
     truth = np.array([0, 0, 1, 2, 2])
-    told = chances("abcdefg", "bacdefg", "bcadefg", "abdefgc", "cabdefg")
-    return summarise_photos(["1", "2", "3", "4", "5"], truth, told, CLASSES)
+    messages = probabilities("abcdefg", "bacdefg", "bcadefg", "abdefgc", "cabdefg")
+    return summarise_photos(["1", "2", "3", "4", "5"], truth, messages, CLASSES)
 
 
 def test_scores_by_hand() -> None:
@@ -59,19 +59,19 @@ def test_an_interval_covers_what_it_should() -> None:
     held = 0
     for draw in range(60):
         right = rng.random(150) < 0.7
-        told = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
-        found = summarise_photos([""] * 150, np.zeros(150, np.int64), told, ("a", "b"), seed=draw)
+        messages = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
+        found = summarise_photos([""] * 150, np.zeros(150, np.int64), messages, ("a", "b"), seed=draw)
         low, high = found["scores"]["intervals"]["top_1"]
         held += low <= 0.7 <= high
     assert 51 <= held <= 60
 
 
 def test_words_for_the_terminal() -> None:
-    told = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
-    assert told.startswith("letters, part test, 5 images: top-1 accuracy 0.6000 (95 % interval ")
-    assert "top-5 accuracy 0.8000 (95 % interval" in told
-    assert "mean over 3 classes 0.6667" in told
-    assert "  g          none       none       0" in told
+    messages = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
+    assert messages.startswith("letters, part test, 5 images: top-1 accuracy 0.6000 (95 % interval ")
+    assert "top-5 accuracy 0.8000 (95 % interval" in messages
+    assert "mean over 3 classes 0.6667" in messages
+    assert "  g          none       none       0" in messages
 
 
 def test_the_page_names_the_largest_confusions() -> None:
@@ -80,7 +80,7 @@ def test_the_page_names_the_largest_confusions() -> None:
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "Most often confused" in page
     assert "In neither truth nor prediction, so without a score: d, e, f, g." in page
-    assert photo_mistakes(summarise_photos(["1"], np.array([0]), chances("ab"), CLASSES), Progress()) == [
+    assert photo_mistakes(summarise_photos(["1"], np.array([0]), probabilities("ab"), CLASSES), Progress()) == [
         "<p>No mistakes.</p>"
     ]
 

@@ -17,17 +17,17 @@ from tiny import make_photo_recipe
 
 def test_photos_come_fitted_with_the_index_that_the_model_knows(tmp_path: Path) -> None:
     dataset = examine(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
-    recipe, view = replace(make_photo_recipe(), classes=("stripes", "disc", "square")), View(side=8, shorter=12)
+    model_card, view = replace(make_photo_recipe(), classes=("stripes", "disc", "square")), View(side=8, shorter=12)
     cases = dataset.part("val")
-    samples = list(read_photo_samples(recipe, view, dataset, cases, None))
+    samples = list(read_photo_samples(model_card, view, dataset, cases, None))
     assert len(samples) == 6
     for case, sample in zip(cases, samples, strict=True):
-        assert recipe.classes[int(sample.truth)] == case.image.parent.name
+        assert model_card.classes[int(sample.truth)] == case.image.parent.name
         assert np.array_equal(sample.pixels, fit(read_pixels(case.image, 3).pixels, 12))
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None:
     dataset = examine(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
-    recipe = replace(make_photo_recipe(), classes=("disc", "square", "ring"))
+    model_card = replace(make_photo_recipe(), classes=("disc", "square", "ring"))
     with pytest.raises(BadDataset, match="got stripes"):
-        list(read_photo_samples(recipe, View(side=8, shorter=8), dataset, dataset.part("val"), None))
+        list(read_photo_samples(model_card, View(side=8, shorter=8), dataset, dataset.part("val"), None))

@@ -10,11 +10,11 @@ import pytest
 
 from pixelwise.datasets.dataset import understand
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun, Interrupted
-from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.io.read import read_image, read_mask, write_image, write_mask
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import load_model, load_network, read_recipe
+from pixelwise.model_file.model_file import load_model, load_network, read_model_card
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
@@ -37,10 +37,10 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 def draw(folder: Path, count: int, first: int = 0) -> None:
@@ -73,10 +73,10 @@ def without(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
-def plain(run: Run) -> Model | PhotoModel:
+def plain(run: Run) -> Model | ClassificationModel:
     """The model of a run, not calibrated."""
     model = load(run.folder)
-    model.recipe = replace(model.recipe, temperature=1.0, doubt_temperature=None)
+    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None)
     return model
 
 
@@ -98,16 +98,16 @@ def test_each_fold_is_a_run_that_never_saw_what_it_leaves_out(whole: tuple[Run, 
         config = run.fold(number).config
         assert (config.training.keep, config.training.patience) == ("last", 0)
         assert config.training.seed == number - 1
-        assert read_recipe(run.fold(number).model_path).trained["step"] == str(STEPS)
+        assert read_model_card(run.fold(number).model_path).trained["step"] == str(STEPS)
 
 
 def test_what_is_done_is_told(whole: tuple[Run, Listener]) -> None:
-    told = whole[1].told
-    assert "Dealt 7 labelled images out to 3 folds of 3, 2, 2, with seed 0." in told
-    assert any(text.startswith("Plan for each of 3 folds: unet of depth 2") for text in told)
-    assert any("predicting takes 3 times as long as with one of them" in text for text in told)
-    assert any(text.startswith("Averaging over turned inputs") for text in told)
-    assert any("Its own, on the test part: pixelwise evaluate" in text for text in told)
+    messages = whole[1].messages
+    assert "Dealt 7 labelled images out to 3 folds of 3, 2, 2, with seed 0." in messages
+    assert any(text.startswith("Plan for each of 3 folds: unet of depth 2") for text in messages)
+    assert any("predicting takes 3 times as long as with one of them" in text for text in messages)
+    assert any(text.startswith("Averaging over turned inputs") for text in messages)
+    assert any("Its own, on the test part: pixelwise evaluate" in text for text in messages)
 
 
 def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
@@ -142,16 +142,16 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
     others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
-    recipes = [load(run.fold(number).folder).recipe for number in others]
-    sure = min(recipe.temperature for recipe in recipes)  # the lower of two
-    doubt = min(recipe.doubt_temperature or recipe.temperature for recipe in recipes)
-    model.recipe = replace(model.recipe, temperature=sure, doubt_temperature=doubt)
-    chances = model.probabilities(pixels)
+    presets = [load(run.fold(number).folder).model_card for number in others]
+    sure = min(model_card.temperature for model_card in presets)  # the lower of two
+    doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in presets)
+    model.model_card = replace(model.model_card, temperature=sure, doubt_temperature=doubt)
+    probabilities = model.probabilities(pixels)
     said = np.equal(model.predict(pixels), 1)
     truth = kept["truth"][kept["case"] == case]
     assert np.count_nonzero(truth) == np.count_nonzero(read_mask(image.parent.parent / "masks" / image.name).values)
-    promised = 2 * chances[1][said].sum() / (chances[1].sum() + said.sum())
-    assert kept["expected_dice"][case][1] == pytest.approx(promised, abs=1e-3)
+    expected = 2 * probabilities[1][said].sum() / (probabilities[1].sum() + said.sum())
+    assert kept["expected_dice"][case][1] == pytest.approx(expected, abs=1e-3)
     scores = json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
     np.testing.assert_allclose(kept["dice"][:, 1], [row["mean_dice"] for row in scores["cases"]], atol=1e-6)
 
@@ -160,9 +160,9 @@ def test_the_ensemble_is_one_file_that_says_the_mean_of_the_folds(
     whole: tuple[Run, Listener], rng: np.random.Generator
 ) -> None:
     run, _ = whole
-    network, recipe = load_model(run.model_path)
+    network, model_card = load_model(run.model_path)
     assert isinstance(network, Ensemble)
-    assert recipe.members == FOLDS
+    assert model_card.members == FOLDS
     image = rng.integers(0, 256, (70, 90)).astype(np.uint8)
     each = [plain(run.fold(number)).probabilities(image) for number in range(1, FOLDS + 1)]
     together = plain(run).probabilities(image)
@@ -174,7 +174,7 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
     run, listener = whole[0], Listener()
     found = predict(run.folder, [discs / "test/images"], tmp_path / "out", progress=listener)
     assert not found.failed
-    assert "An ensemble of 3 networks: it takes 3 times as long as one of them." in listener.told
+    assert "An ensemble of 3 networks: it takes 3 times as long as one of them." in listener.messages
     assert evaluate(run.folder, discs, progress=Progress())["part"] == "test"
     assert "The folds" in report(run.folder, progress=Progress()).read_text("utf-8")
     out = tmp_path / "model.onnx"
@@ -223,7 +223,7 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
     done = {number: run.fold(number).model_path.stat().st_mtime_ns for number in range(1, fold)}
     learn(discs, run.folder, listener, resume=True)
     assert {number: run.fold(number).model_path.stat().st_mtime_ns for number in done} == done
-    assert [text for text in listener.told if text.startswith("Continuing from the checkpoint")] == [
+    assert [text for text in listener.messages if text.startswith("Continuing from the checkpoint")] == [
         "Continuing from the checkpoint of step 2."
     ]
     evaluate(whole[0].folder, discs, part="out_of_fold", progress=Progress())
@@ -234,7 +234,7 @@ def test_a_finished_run_and_a_single_fold_are_not_gone_on_with(whole: tuple[Run,
     run, listener = whole[0], Listener()
     before = bits(run)
     learn(discs, run.folder, listener, resume=True)
-    assert f"All 3 folds are done; the ensemble is {run.model_path}." in listener.told
+    assert f"All 3 folds are done; the ensemble is {run.model_path}." in listener.messages
     assert bits(run) == before
     with pytest.raises(BadRun, match=r"expected a whole run; got fold 2 of .* Go on with: pixelwise train"):
         train(discs, out=run.fold(2).folder, resume=True, progress=Progress())
@@ -262,7 +262,7 @@ def test_a_budget_is_shared_out(discs: Path, tmp_path: Path, monkeypatch: pytest
     assert share is not None
     assert 15 < share < 30
     assert run.read_json("folds.json")["seconds"] == 60.0
-    assert any(text.startswith("An equal share for each of 2 folds") for text in listener.told)
+    assert any(text.startswith("An equal share for each of 2 folds") for text in listener.messages)
     with pytest.raises(BadOption, match=r"a budget that leaves 10 s to each fold; got .* of 7 folds, of 30 s in all"):
         train(discs, out=tmp_path / "short", folds=7, budget="30s", overrides=SMALL, progress=Progress())
 

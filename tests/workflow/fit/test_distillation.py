@@ -49,10 +49,10 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,14 @@ def taught(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run,
 
 def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, Listener], blocks: Path) -> None:
     run, listener = taught
-    _, recipe = load_network(run.student.model_path)
-    assert recipe.members == 1
-    assert recipe.trained["distilled_from"] == "2 networks"
-    assert recipe.trained["validation_images"] == "seen in training"
+    _, model_card = load_network(run.student.model_path)
+    assert model_card.members == 1
+    assert model_card.trained["distilled_from"] == "2 networks"
+    assert model_card.trained["validation_images"] == "seen in training"
     assert run.student.splits["parts"]["val"] == []
     assert len(run.student.splits["parts"]["train"]) == 6
-    (told,) = (text for text in listener.told if "It takes the time of one network" in text)
-    assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in told
+    (messages,) = (text for text in listener.messages if "It takes the time of one network" in text)
+    assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in messages
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
     with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, part="val", progress=Progress())
@@ -113,8 +113,8 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
             learn(blocks, tmp_path / "run")
     listener = Listener()
     run = learn(blocks, tmp_path / "run", listener, resume=True)
-    assert "All 2 folds are done" in " ".join(listener.told)
-    assert "Continuing from the checkpoint of step 2." in listener.told
+    assert "All 2 folds are done" in " ".join(listener.messages)
+    assert "Continuing from the checkpoint of step 2." in listener.messages
     assert run.student.model_path.read_bytes() == taught[0].student.model_path.read_bytes()
 
 

@@ -13,7 +13,7 @@ from pixelwise.datasets.synthetic import write_demo
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, TrainingOptions
-from pixelwise.workflow.fit.messages import say_length
+from pixelwise.workflow.fit.messages import describe_length
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -27,13 +27,13 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
     def frozen(self) -> list[str]:
-        return [told for told in self.told if told.startswith("Encoder frozen")]
+        return [messages for messages in self.messages if messages.startswith("Encoder frozen")]
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def moved(run: Run, part: str) -> list[bool]:
 
 
 def test_an_encoder_frozen_for_two_passes_learns_from_the_fifth_step_on(cells: Path, tmp_path: Path) -> None:
-    run, listener = learn(cells, tmp_path / "short", "freeze=2ep", "transfer.lower_rate=0.5")
+    run, listener = learn(cells, tmp_path / "short", "freeze=2ep", "transfer.layer_decay=0.5")
     assert listener.frozen() == [
         "Encoder frozen to the last step: its weights and batch statistics stay as they are, the rest learns."
     ]
-    assert run.config.reasons["transfer.freeze"] == run.config.reasons["transfer.lower_rate"] == "Set by you."
+    assert run.config.reasons["transfer.freeze"] == run.config.reasons["transfer.layer_decay"] == "Set by you."
     assert not any(moved(run, "encoder."))
     assert all(moved(run, "decoder."))
     run, listener = learn(cells, tmp_path / "long", "freeze=2ep", steps=5)
@@ -90,7 +90,9 @@ def test_control_without_freezing_weights_and_statistics_move_and_nothing_is_tol
 def test_random_weights_that_are_frozen_are_told(cells: Path, tmp_path: Path) -> None:
     """They are no error: a frozen random encoder is the control that shows what learned weights are worth."""
     _, listener = learn(cells, tmp_path / "run", "freeze=50%", steps=2)
-    assert "Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out." in listener.told
+    assert (
+        "Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out." in listener.messages
+    )
 
 
 def test_the_lower_rates_arrive_in_the_optimiser(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +107,7 @@ def test_the_lower_rates_arrive_in_the_optimiser(cells: Path, tmp_path: Path, mo
         return done
 
     monkeypatch.setattr(Learner, "step", seen)
-    learn(cells, tmp_path / "lower", "transfer.lower_rate=0.5", steps=1)
+    learn(cells, tmp_path / "lower", "transfer.layer_decay=0.5", steps=1)
     learn(cells, tmp_path / "same", steps=1)
     # five parts of a ResNet, each half as fast as the next one towards the decoder, which learns at the full rate
     assert found == [{0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0}, {1.0}]
@@ -127,14 +129,14 @@ def _rows(run: Run) -> list[dict[str, float]]:
 
 def test_another_number_of_steps_than_expected_is_told() -> None:
     budget = TrainingOptions(steps=415, budget=60.0, patience=0)
-    (told,) = say_length(budget, 358, 1.0, 0)
-    assert "358 steps" in told
-    assert "415" in told
-    assert say_length(budget, 415, 1.0, 0) == []
-    assert say_length(TrainingOptions(steps=40), 40, 1.0, 3) == []
+    (messages,) = describe_length(budget, 358, 1.0, 0)
+    assert "358 steps" in messages
+    assert "415" in messages
+    assert describe_length(budget, 415, 1.0, 0) == []
+    assert describe_length(TrainingOptions(steps=40), 40, 1.0, 3) == []
 
 
 def test_a_training_that_lost_its_patience_says_so() -> None:
-    (told,) = say_length(TrainingOptions(steps=20, patience=1), 10, 0.5, 1)
-    assert "step 10 of 20" in told
-    assert "no better" in told
+    (messages,) = describe_length(TrainingOptions(steps=20, patience=1), 10, 0.5, 1)
+    assert "step 10 of 20" in messages
+    assert "no better" in messages

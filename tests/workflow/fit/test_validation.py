@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from pixelwise.io.read import read_mask
 from pixelwise.networks.architectures import build
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
-from pixelwise.workflow.fit.training_data import Piece
+from pixelwise.workflow.fit.training_data import TrainingImage
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from tiny import make_recipe
 
 
-def piece(name: str, side: int, rng: np.random.Generator) -> Piece:
+def piece(name: str, side: int, rng: np.random.Generator) -> TrainingImage:
     pixels = rng.integers(0, 256, (1, side, side)).astype(np.uint8)
     target = (pixels[0] > 127).astype(np.uint8)
-    return Piece(name, pixels, target, intensity_scale(pixels, Normalisation()))
+    return TrainingImage(name, pixels, target, intensity_scale(pixels, Normalisation()))
 
 
-def look(pieces: list[Piece], film: Path, most: int) -> Validation:
+def look(pieces: list[TrainingImage], film: Path, most: int) -> Validation:
     geometry = make_recipe().geometry
     return Validation(pieces, 2, geometry, "cpu", most, film, make_palette("classes", ((0, 0, 0), (9, 9, 9))))
 

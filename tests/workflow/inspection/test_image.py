@@ -12,14 +12,14 @@ import torch
 from pixelwise.errors import BadImage, BadModel, BadOption, OutputFailed
 from pixelwise.explain import crop
 from pixelwise.explain.activations import Gating, Stage
-from pixelwise.explain.crop import see_masks
+from pixelwise.explain.crop import crop_for_masks
 from pixelwise.io.read import read_image, write_image
 from pixelwise.model_file.model_file import load_model, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.inspect import inspect
-from pixelwise.workflow.inspection.image import InspectedImage, Question
+from pixelwise.workflow.inspection.image import AttributionRequest, InspectedImage
 from pixelwise.workflow.inspection.maps import rows_of
 from tiny import make_recipe, write_model
 
@@ -33,9 +33,9 @@ def image(tmp_path: Path, rng: np.random.Generator) -> Path:
     return tmp_path / "images" / "square.png"
 
 
-def look(tmp_path: Path, image: Path, question: Question | None = None, **recipe: Any) -> InspectedImage:
+def look(tmp_path: Path, image: Path, question: AttributionRequest | None = None, **model_card: Any) -> InspectedImage:
     path = tmp_path / "model.safetensors"
-    write_model(path, make_recipe(**recipe))
+    write_model(path, make_recipe(**model_card))
     out = tmp_path / "seen.png"
     found = inspect(path, image=image, question=question, out=out, progress=Progress())
     assert isinstance(found, InspectedImage)
@@ -70,7 +70,9 @@ def test_one_picture_and_the_facts(tmp_path: Path, image: Path) -> None:
 
 
 def test_evidence_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
-    found = look(tmp_path, image, Question(class_name="road", pixel=(12, 50), stage="decoder 2"), task="multiclass")
+    found = look(
+        tmp_path, image, AttributionRequest(class_name="road", pixel=(12, 50), stage="decoder 2"), task="multiclass"
+    )
     value = found.to_json()
     assert (value["class"], value["pixel"]) == ("road", [12, 50])
     assert "road at row 12, column 50, where its probability is" in value["asked"]
@@ -86,15 +88,15 @@ def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path
 
 
 def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Path, image: Path) -> None:
-    recipe = make_recipe()
-    network = build(recipe.network)
+    model_card = make_recipe()
+    network = build(model_card.network)
     with torch.no_grad():
         network.head.layer.bias.copy_(torch.tensor([1e4, 0.0]))  # type: ignore[union-attr,operator]
-    save_model(tmp_path / "model.safetensors", network, recipe)
+    save_model(tmp_path / "model.safetensors", network, model_card)
     found = inspect(
         tmp_path / "model.safetensors",
         image=image,
-        question=Question(class_name="object"),
+        question=AttributionRequest(class_name="object"),
         out=tmp_path / "seen.png",
         progress=Progress(),
     )
@@ -115,56 +117,58 @@ def test_other_networks_are_drawn_too(tmp_path: Path, image: Path, name: str) ->
 
 
 def test_objects_have_the_classes_of_their_target(tmp_path: Path, image: Path) -> None:
-    value = look(tmp_path, image, Question(class_name="boundary"), task="instance").to_json()
+    value = look(tmp_path, image, AttributionRequest(class_name="boundary"), task="instance").to_json()
     assert list(value["predicted"]) == ["background", "interior", "boundary"]
 
 
 def write_photo_model(path: Path) -> None:
     options = NetworkOptions(name="resnet20", base=4, in_channels=1, classes=3)
-    recipe = make_recipe("multiclass")
+    model_card = make_recipe("multiclass")
     network = build(options)
     view = View(side=32, shorter=32)
-    recipe = replace(recipe, network=options, geometry=network.geometry(), task="classification", view=view)
-    save_model(path, network, recipe)
+    model_card = replace(model_card, network=options, geometry=network.geometry(), task="classification", view=view)
+    save_model(path, network, model_card)
 
 
 def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
     write_photo_model(tmp_path / "model.safetensors")
     how: dict[str, Any] = {"image": image, "out": tmp_path / "seen.png", "progress": Progress()}
-    found = inspect(tmp_path / "model.safetensors", question=Question(class_name="tree"), **how)
+    found = inspect(tmp_path / "model.safetensors", question=AttributionRequest(class_name="tree"), **how)
     value = found.to_json()
     assert [stage["name"] for stage in value["stages"]] == ["encoder 1", "encoder 2", "encoder 3"]
     assert (value["class"], value["size"]) == ("tree", [32, 32])
     assert sum(value["predicted"].values()) == pytest.approx(1)
     with pytest.raises(BadOption, match=r"no pixel for a model of whole-image classes; got --pixel 1,2"):
-        inspect(tmp_path / "model.safetensors", question=Question(pixel=(1, 2)), **how)
+        inspect(tmp_path / "model.safetensors", question=AttributionRequest(pixel=(1, 2)), **how)
 
 
 def test_a_large_image_is_looked_into_around_the_pixel(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop, "SIDE", 16)
-    value = look(tmp_path, image, Question(pixel=(39, 51))).to_json()
+    value = look(tmp_path, image, AttributionRequest(pixel=(39, 51))).to_json()
     assert (value["origin"], value["size"]) == ([24, 36], [16, 16])
 
 
 def test_evidence_in_the_picture_is_that_of_the_region_alone(tmp_path: Path, image: Path) -> None:
     """Control: the same question about another pixel gives other weights."""
-    one, other = (look(tmp_path, image, Question(class_name="object", pixel=place)) for place in ((12, 22), (35, 45)))
+    one, other = (
+        look(tmp_path, image, AttributionRequest(class_name="object", pixel=place)) for place in ((12, 22), (35, 45))
+    )
     assert not np.array_equal(one.evidence[0].weights, other.evidence[0].weights)
-    network, recipe = load_model(tmp_path / "model.safetensors")
-    seen = see_masks(network, recipe, read_image(image).pixels)
+    network, model_card = load_model(tmp_path / "model.safetensors")
+    seen = crop_for_masks(network, model_card, read_image(image).pixels)
     assert (one.stages[0].maps.shape[1:], seen.given.shape[1:]) == ((40, 52), (40, 52))
 
 
 def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(BadOption, match=r"got `objct`. Did you mean `object`\? Known: background, object"):
-        look(tmp_path, image, Question(class_name="objct"))
+        look(tmp_path, image, AttributionRequest(class_name="objct"))
     with pytest.raises(BadOption, match=r"a pixel in the image of 40 rows and 52 columns, counted from 0; got 40,0"):
-        look(tmp_path, image, Question(pixel=(40, 0)))
+        look(tmp_path, image, AttributionRequest(pixel=(40, 0)))
     with pytest.raises(BadOption, match=r"expected a stage of the network; got `decoder 9`"):
-        look(tmp_path, image, Question(stage="decoder 9"))
+        look(tmp_path, image, AttributionRequest(stage="decoder 9"))
     with pytest.raises(OutputFailed, match=r"expected a place that is not beside the image; got the image's folder"):
         inspect(path, image=image, out=image.parent / "seen.png", progress=Progress())
     monkeypatch.chdir(image.parent)
@@ -176,7 +180,7 @@ def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeyp
     with pytest.raises(BadModel, match=r"a run folder with model\.safetensors"):
         inspect(image.parent, image=image, out=tmp_path / "seen.png", progress=Progress())
     with pytest.raises(BadOption, match="expected a model and an image to look for evidence in; got no image"):
-        inspect(path, question=Question(class_name="object"), progress=Progress())
+        inspect(path, question=AttributionRequest(class_name="object"), progress=Progress())
 
 
 def test_odd_letters_in_names_are_drawn(tmp_path: Path, image: Path) -> None:

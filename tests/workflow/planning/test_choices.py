@@ -7,7 +7,7 @@ import pytest
 from pixelwise.errors import BadOption
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning import choices
-from pixelwise.workflow.planning.choices import Limit, choose_precision
+from pixelwise.workflow.planning.choices import TrainingBudget, choose_precision
 
 
 class Probe:
@@ -55,8 +55,8 @@ def test_a_precision_of_ones_own_is_not_measured() -> None:
 
 
 def test_a_time_limit_goes_with_steps_alone() -> None:
-    assert Limit(steps=10, time_limit=60.0).time_limit == 60.0
+    assert TrainingBudget(steps=10, time_limit=60.0).time_limit == 60.0
     with pytest.raises(BadOption, match="--time-limit with --steps or --epochs"):
-        Limit(seconds=60.0, time_limit=60.0)
+        TrainingBudget(seconds=60.0, time_limit=60.0)
     with pytest.raises(BadOption, match="time_limit above 0"):
-        Limit(steps=10, time_limit=0.0)
+        TrainingBudget(steps=10, time_limit=0.0)

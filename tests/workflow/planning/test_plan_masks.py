@@ -11,8 +11,8 @@ from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning import choices
-from pixelwise.workflow.planning.choices import Limit
-from pixelwise.workflow.planning.plan_masks import Ground, make_plan
+from pixelwise.workflow.planning.choices import TrainingBudget
+from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
 
 MACHINE = Machine(device="cpu", threads=4, memory=2**34)
 PRINT = Fingerprint(
@@ -38,8 +38,10 @@ BINARY = Labelling(task="binary", classes=("a", "b"), values=(0, 255), colours=(
 OBJECTS = Labelling(task="instance", classes=("background", "object"), values=(), colours=((0, 0, 0), (9, 9, 9)))
 
 
-def ground(fingerprint: Fingerprint = PRINT, labelling: Labelling = BINARY, oriented: float = 0.0) -> Ground:
-    return Ground(fingerprint=fingerprint, labelling=labelling, data=DataOptions(), machine=MACHINE, oriented=oriented)
+def ground(fingerprint: Fingerprint = PRINT, labelling: Labelling = BINARY, oriented: float = 0.0) -> PlanInputs:
+    return PlanInputs(
+        fingerprint=fingerprint, labelling=labelling, data=DataOptions(), machine=MACHINE, oriented=oriented
+    )
 
 
 def quick(config: Config, rival: Config | None = None) -> float:
@@ -53,12 +55,12 @@ def units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
 
 
-def plan(limit: Limit, overrides: tuple[str, ...] = (), on: Ground | None = None) -> Config:
+def plan(limit: TrainingBudget, overrides: tuple[str, ...] = (), on: PlanInputs | None = None) -> Config:
     return make_plan(on or ground(), limit, 0, overrides, quick)
 
 
 def test_a_budget_is_filled_at_the_measured_speed() -> None:
-    config = plan(Limit(seconds=600.0))
+    config = plan(TrainingBudget(seconds=600.0))
     # 60 sqrt(600) = 1470 steps wanted, so 0.41 s a step: width 32 takes 0.4 s
     assert config.network.base == 32
     assert config.training.steps == int(600 * 0.94 / 0.4)
@@ -68,33 +70,33 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
 
 
 def test_less_time_makes_a_smaller_network() -> None:
-    short, long = plan(Limit(seconds=60.0)), plan(Limit(seconds=36_000.0))
-    assert short.network.base < plan(Limit(seconds=600.0)).network.base < long.network.base
+    short, long = plan(TrainingBudget(seconds=60.0)), plan(TrainingBudget(seconds=36_000.0))
+    assert short.network.base < plan(TrainingBudget(seconds=600.0)).network.base < long.network.base
     assert short.patches.height == 256
 
 
 def test_without_a_limit_a_budget_is_proposed_and_told() -> None:
-    config = plan(Limit())
+    config = plan(TrainingBudget())
     assert config.training.budget == 600
     assert config.reasons["training.budget"] == "Proposed: none was given."
 
 
 def test_steps_and_epochs_are_taken_as_given() -> None:
-    assert plan(Limit(steps=123)).training.steps == 123
-    assert plan(Limit(steps=123)).training.budget is None
+    assert plan(TrainingBudget(steps=123)).training.steps == 123
+    assert plan(TrainingBudget(steps=123)).training.budget is None
     # 18 images of 512 x 512 are 18 patches of 4 x 256 x 256 each
-    assert plan(Limit(epochs=3)).training.steps == 3 * 18
+    assert plan(TrainingBudget(epochs=3)).training.steps == 3 * 18
 
 
 def test_the_users_choices_stand_and_the_others_fit_around_them() -> None:
-    config = plan(Limit(seconds=600.0), ("network.base=8", "augmentation.flip=false", "network.depth=2"))
+    config = plan(TrainingBudget(seconds=600.0), ("network.base=8", "augmentation.flip=false", "network.depth=2"))
     assert (config.network.base, config.network.depth, config.augmentation.flip) == (8, 2, False)
     assert config.training.steps == int(600 * 0.94 / 0.025)
     assert config.reasons["network.base"] == config.reasons["augmentation.flip"] == "Set by you."
 
 
 def test_every_choice_bears_a_reason() -> None:
-    config = plan(Limit(seconds=600.0))
+    config = plan(TrainingBudget(seconds=600.0))
     assert {
         "network.base", "network.depth", "network.normalisation", "patches.height", "patches.batch", "target.kind",
         "loss.class_weights", "training.steps", "training.precision", "normalisation.kind", "augmentation.rotation",
@@ -103,30 +105,34 @@ def test_every_choice_bears_a_reason() -> None:
 
 
 def test_touching_objects_get_a_boundary_class() -> None:
-    config = plan(Limit(steps=10), on=ground(labelling=OBJECTS))
+    config = plan(TrainingBudget(steps=10), on=ground(labelling=OBJECTS))
     assert (config.target.kind, config.network.classes) == ("boundary", 3)
     assert "40% of the objects have a neighbour" in config.reasons["target.kind"]
-    apart = plan(Limit(steps=10), on=ground(replace(PRINT, touching_share=0.0), OBJECTS))
+    apart = plan(TrainingBudget(steps=10), on=ground(replace(PRINT, touching_share=0.0), OBJECTS))
     assert (apart.target.kind, apart.network.classes) == ("components", 2)
 
 
 def test_what_follows_from_a_target_follows_from_the_users_too() -> None:
-    config = plan(Limit(steps=10), ("target.kind=distance",), on=ground(labelling=OBJECTS))
+    config = plan(TrainingBudget(steps=10), ("target.kind=distance",), on=ground(labelling=OBJECTS))
     assert (config.network.classes, config.target.seed_threshold) == (4, 0.3)
-    own = plan(Limit(steps=10), ("target.kind=distance", "target.seed_threshold=0.6"), on=ground(labelling=OBJECTS))
+    own = plan(
+        TrainingBudget(steps=10), ("target.kind=distance", "target.seed_threshold=0.6"), on=ground(labelling=OBJECTS)
+    )
     assert own.target.seed_threshold == 0.6
-    assert plan(Limit(steps=10), ("target.kind=components",), on=ground(labelling=OBJECTS)).network.classes == 2
+    assert (
+        plan(TrainingBudget(steps=10), ("target.kind=components",), on=ground(labelling=OBJECTS)).network.classes == 2
+    )
 
 
 def test_pictures_with_an_up_keep_it() -> None:
-    street = plan(Limit(steps=10), on=ground(oriented=0.6))
+    street = plan(TrainingBudget(steps=10), on=ground(oriented=0.6))
     assert (street.augmentation.rotation, street.augmentation.upside_down) == (10.0, False)
-    cells = plan(Limit(steps=10), on=ground(oriented=0.02))
+    cells = plan(TrainingBudget(steps=10), on=ground(oriented=0.02))
     assert (cells.augmentation.rotation, cells.augmentation.upside_down) == (180.0, True)
 
 
 def test_small_images_make_small_patches() -> None:
-    config = plan(Limit(steps=10), on=ground(replace(PRINT, heights=(100, 103, 120), widths=(200, 222, 400))))
+    config = plan(TrainingBudget(steps=10), on=ground(replace(PRINT, heights=(100, 103, 120), widths=(200, 222, 400))))
     assert (config.patches.height, config.patches.width, config.network.depth) == (112, 224, 3)
 
 
@@ -137,36 +143,36 @@ def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
     def without(config: Config, rival: Config | None = None) -> float:
         return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
 
-    assert make_plan(ground(), Limit(steps=10), 0, (), with_units).training.precision == "bfloat16"
-    plain = make_plan(ground(), Limit(steps=10), 0, (), without)
+    assert make_plan(ground(), TrainingBudget(steps=10), 0, (), with_units).training.precision == "bfloat16"
+    plain = make_plan(ground(), TrainingBudget(steps=10), 0, (), without)
     assert plain.training.precision == "float32"
     why = "measured 0.33 times as fast here: too little to pay for its coarser numbers, which 1.2 times would."
     assert why in plain.reasons["training.precision"]
 
 
 def test_a_valid_network_gets_patches_it_can_take() -> None:
-    config = plan(Limit(steps=10), ("network.name=unet2015",))
+    config = plan(TrainingBudget(steps=10), ("network.name=unet2015",))
     # the 256 of a padded network as output: 256 + 2 x 92 = 440, and the next legal size after it
     assert (config.patches.height, config.patches.width) == (444, 444)
     assert config.reasons["patches.height"] == "260 pixels out, with 92 more that are read on each side."
     assert config.network.classes == 2
 
 
-RECIPE = "recipe=unet2015"
+RECIPE = "preset=unet2015"
 
 
-def sized(height: int, width: int) -> Ground:
+def sized(height: int, width: int) -> PlanInputs:
     return ground(replace(PRINT, heights=(height,) * 3, widths=(width,) * 3))
 
 
 def test_the_recipe_keeps_its_tile_on_large_images() -> None:
-    config = plan(Limit(steps=10), (RECIPE,), sized(500, 1000))
+    config = plan(TrainingBudget(steps=10), (RECIPE,), sized(500, 1000))
     assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
     assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
 
 
 def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
-    config = plan(Limit(steps=10), (RECIPE,), sized(128, 1000))
+    config = plan(TrainingBudget(steps=10), (RECIPE,), sized(128, 1000))
     # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
     assert (config.patches.height, config.patches.width) == (316, 572)
     assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
@@ -175,26 +181,30 @@ def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
 
 
 def test_the_tile_of_the_recipe_fits_other_networks() -> None:
-    large = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
+    large = plan(TrainingBudget(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
     assert (large.patches.height, large.patches.width) == (576, 512)
     assert large.reasons["patches.height"] == "The next size after 572 that unet takes."
-    small = plan(Limit(steps=10), (RECIPE, "network=unet"), sized(128, 128))
+    small = plan(TrainingBudget(steps=10), (RECIPE, "network=unet"), sized(128, 128))
     assert (small.patches.height, small.patches.width) == (128, 128)
 
 
 def test_the_users_own_tile_stands_beside_a_recipe() -> None:
     for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
-        config = plan(Limit(steps=10), words, sized(128, 128))
+        config = plan(TrainingBudget(steps=10), words, sized(128, 128))
         assert (config.patches.height, config.patches.width) == (300, 316)
         assert config.reasons["patches.height"] == "Set by you."
 
 
 def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
-    config = plan(Limit(seconds=600.0), (RECIPE,))
+    config = plan(TrainingBudget(seconds=600.0), (RECIPE,))
     assert (config.network.base, config.training.budget) == (64, 600.0)
     assert config.training.steps == int(600 * 0.94 / 1.6)
     assert config.reasons["training.patience"] == "The time given is used to its end."
-    assert plan(Limit(seconds=600.0)).reasons["training.patience"].endswith("where the learning rate reaches zero.")
+    assert (
+        plan(TrainingBudget(seconds=600.0))
+        .reasons["training.patience"]
+        .endswith("where the learning rate reaches zero.")
+    )
 
 
 def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
@@ -204,16 +214,16 @@ def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
         asked.append((config.network.base, config.patches.height, config.training.precision))
         return quick(config)
 
-    make_plan(sized(128, 128), Limit(seconds=600.0), 0, (RECIPE,), probe)
+    make_plan(sized(128, 128), TrainingBudget(seconds=600.0), 0, (RECIPE,), probe)
     kinds = ("float32", "bfloat16", "float32")  # the last one is for the width, of a kind that is known
     assert asked == [(64, 316, kind) for kind in kinds]
 
 
 def test_two_limits_at_once_are_refused() -> None:
     with pytest.raises(BadOption, match="expected one of --budget, --steps, --epochs; got seconds and steps"):
-        Limit(seconds=1.0, steps=1)
+        TrainingBudget(seconds=1.0, steps=1)
     with pytest.raises(BadOption, match="expected steps above 0; got 0"):
-        Limit(steps=0)
+        TrainingBudget(steps=0)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (7.5, 7.5)])
@@ -229,52 +239,52 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
     words = ("encoder=resnet18", "encoder_weights=imagenet", "freeze=5ep")
-    config = plan(Limit(steps=10), words)
-    assert (config.transfer.freeze, config.transfer.lower_rate) == ("5ep", 0.5)
+    config = plan(TrainingBudget(steps=10), words)
+    assert (config.transfer.freeze, config.transfer.layer_decay) == ("5ep", 0.5)
     assert config.reasons["transfer.freeze"] == config.reasons["transfer.encoder_weights"] == "Set by you."
-    assert config.reasons["transfer.lower_rate"].startswith("The encoder has learned already")
-    assert plan(Limit(steps=10), (*words, "transfer.lower_rate=1.0")).transfer.lower_rate == 1.0
-    assert plan(Limit(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.lower_rate == 1.0
+    assert config.reasons["transfer.layer_decay"].startswith("The encoder has learned already")
+    assert plan(TrainingBudget(steps=10), (*words, "transfer.layer_decay=1.0")).transfer.layer_decay == 1.0
+    assert plan(TrainingBudget(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.layer_decay == 1.0
     assert (config.training.optimiser, config.training.learning_rate) == ("adamw", 2e-3)
-    usual, descent = plan(Limit(steps=10)), plan(Limit(steps=10), ("training.optimiser=sgd",))
+    usual, descent = plan(TrainingBudget(steps=10)), plan(TrainingBudget(steps=10), ("training.optimiser=sgd",))
     assert (usual.training.optimiser, usual.training.learning_rate) == ("muon", 8e-3)
     assert (usual.training.schedule, config.training.schedule) == ("linear", "cosine")
     assert descent.training.learning_rate == 1e-2
-    adamw = plan(Limit(steps=10), ("training.optimiser=adamw",)).training
+    adamw = plan(TrainingBudget(steps=10), ("training.optimiser=adamw",)).training
     assert (adamw.learning_rate, adamw.schedule) == (2e-3, "cosine")
-    assert plan(Limit(steps=10), ("training.learning_rate=1e-3",)).training.learning_rate == 1e-3
+    assert plan(TrainingBudget(steps=10), ("training.learning_rate=1e-3",)).training.learning_rate == 1e-3
 
 
 def test_a_number_of_steps_of_ones_own_is_kept() -> None:
-    config = plan(Limit(), ("training.steps=77",))
+    config = plan(TrainingBudget(), ("training.steps=77",))
     assert (config.training.steps, config.training.budget) == (77, None)
     # beside a budget it is where the schedule starts from
-    both = plan(Limit(seconds=60.0), ("training.steps=77",))
+    both = plan(TrainingBudget(seconds=60.0), ("training.steps=77",))
     assert (both.training.steps, both.training.budget) == (77, 60.0)
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "messages"),
     [
         (0.40, "The widest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.408 s; measured 0.400 s."),
         # the rule for widths not yet measured lets 32 in, and 15 % more than wanted is tolerated
         (0.45, "of at most 0.408 s (15% more are tolerated); measured 0.450 s."),
     ],
 )
-def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, told: str) -> None:
+def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, messages: str) -> None:
     def probe(config: Config, rival: Config | None = None) -> float:
         return {16: 0.1, 32: step}.get(config.network.base, 9.0 if config.network.base > 32 else 0.2)
 
-    config = make_plan(ground(), Limit(seconds=600.0), 0, (), probe)
+    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, (), probe)
     assert config.network.base == 32
-    assert told in config.reasons["network.base"]
+    assert messages in config.reasons["network.base"]
 
 
 def test_a_machine_too_slow_for_any_width_is_told() -> None:
-    config = make_plan(ground(), Limit(seconds=600.0), 0, (), lambda config, rival=None: 3.0)
+    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, (), lambda config, rival=None: 3.0)
     assert config.network.base == 8
-    told = "The narrowest of 8, 12, 16, 24, 32, 48, 64: even so a step takes 3.000 s, where 0.408 s are wanted."
-    assert config.reasons["network.base"] == told
+    messages = "The narrowest of 8, 12, 16, 24, 32, 48, 64: even so a step takes 3.000 s, where 0.408 s are wanted."
+    assert config.reasons["network.base"] == messages
 
 
 def slow(config: Config, rival: Config | None = None) -> float:
@@ -289,7 +299,7 @@ def slow(config: Config, rival: Config | None = None) -> float:
     [(60.0, (128, 2, 3)), (300.0, (128, 4, 3)), (3600.0, (256, 4, 4))],
 )
 def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size: tuple[int, int, int]) -> None:
-    config = make_plan(ground(), Limit(seconds=seconds), 0, (), slow)
+    config = make_plan(ground(), TrainingBudget(seconds=seconds), 0, (), slow)
     assert config.network.base == 8
     assert (config.patches.height, config.patches.batch, config.network.depth) == size
     if config.patches.height < 256:
@@ -297,24 +307,24 @@ def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size:
 
 
 def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
-    config = make_plan(ground(), Limit(seconds=60.0), 0, ("patches.batch=3",), slow)
+    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, ("patches.batch=3",), slow)
     assert (config.patches.height, config.patches.batch) == (256, 3)
 
 
 def test_a_depth_that_is_not_read_is_told() -> None:
-    config = plan(Limit(steps=10), ("network.encoder=resnet18",))
+    config = plan(TrainingBudget(steps=10), ("network.encoder=resnet18",))
     assert config.reasons["network.depth"] == "Not read: unet on resnet18 comes with a total stride of 32."
-    assert plan(Limit(steps=10)).reasons["network.depth"] == "256 pixels halved 4 times leave 16."
+    assert plan(TrainingBudget(steps=10)).reasons["network.depth"] == "256 pixels halved 4 times leave 16."
 
 
 def test_few_steps_have_few_looks_and_lose_little() -> None:
-    reasons = make_plan(ground(), Limit(steps=8), 0, (), lambda config, rival=None: 0.01).reasons
+    reasons = make_plan(ground(), TrainingBudget(steps=8), 0, (), lambda config, rival=None: 0.01).reasons
     assert reasons["training.validate_every"] == "8 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses less than a second of work."
-    reasons = make_plan(ground(), Limit(steps=2000), 0, (), lambda config, rival=None: 0.5).reasons
+    reasons = make_plan(ground(), TrainingBudget(steps=2000), 0, (), lambda config, rival=None: 0.5).reasons
     assert reasons["training.validate_every"] == "20 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses at most about 50 s of work."
-    assert plan(Limit(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")
+    assert plan(TrainingBudget(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")
 
 
 @pytest.mark.parametrize(("first", "weights"), [("sky", (0.375, 0.75, 1.875, 1.0)), ("background", ())])
@@ -323,38 +333,38 @@ def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, .
     colours = tuple((n, n, n) for n in range(4))
     scene = Labelling(task="multiclass", classes=(first, "road", "pole", "tram"), values=(0, 1, 2, 3), colours=colours)
     shares = replace(PRINT, class_shares=(0.64, 0.16, 0.0256, 0.0))
-    config = plan(Limit(steps=10), on=ground(shares, scene))
+    config = plan(TrainingBudget(steps=10), on=ground(shares, scene))
     assert config.loss.class_weights == weights
     assert ("1 in the mean" in config.reasons["loss.class_weights"]) == bool(weights)
 
 
 def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
-    key = "patches.coarse_share"
-    parted = plan(Limit(steps=10))
-    assert parted.patches.coarse_share == 0.0
+    key = "patches.low_res_fraction"
+    parted = plan(TrainingBudget(steps=10))
+    assert parted.patches.low_res_fraction == 0.0
     assert parted.reasons[key].startswith("None: lines part the areas")
     few = replace(PRINT, objects_per_case=(1, 2, 9))
     lines = replace(PRINT, class_shares=(0.8, 0.2))
     for usual in (ground(few), ground(lines), ground(labelling=OBJECTS)):
-        config = plan(Limit(steps=10), on=usual)
-        assert config.patches.coarse_share == 0.5
+        config = plan(TrainingBudget(steps=10), on=usual)
+        assert config.patches.low_res_fraction == 0.5
         assert config.reasons[key].startswith("At half the resolution")
-    assert plan(Limit(steps=10), (f"{key}=0.3",)).patches.coarse_share == 0.3
+    assert plan(TrainingBudget(steps=10), (f"{key}=0.3",)).patches.low_res_fraction == 0.3
 
 
 def test_the_dice_of_a_background_that_is_rarer_counts() -> None:
-    rarer = plan(Limit(steps=10))
+    rarer = plan(TrainingBudget(steps=10))
     assert rarer.loss.dice_background
     assert rarer.reasons["loss.dice_background"].startswith("Class 0 is the rarer one")
-    usual = plan(Limit(steps=10), on=ground(replace(PRINT, class_shares=(0.8, 0.2))))
+    usual = plan(TrainingBudget(steps=10), on=ground(replace(PRINT, class_shares=(0.8, 0.2))))
     assert not usual.loss.dice_background
     assert usual.reasons["loss.dice_background"] == "Class 0 is the background."
-    assert not plan(Limit(steps=10), on=ground(labelling=OBJECTS)).loss.dice_background
+    assert not plan(TrainingBudget(steps=10), on=ground(labelling=OBJECTS)).loss.dice_background
 
 
 def test_small_steps_are_not_shared_by_threads() -> None:
     def of(*words: str) -> int:
-        return plan(Limit(steps=10), words).training.threads
+        return plan(TrainingBudget(steps=10), words).training.threads
 
     small = ("patches.height=128", "patches.width=128", "patches.batch=2", "network.base=8")
     assert of(*small) == 1

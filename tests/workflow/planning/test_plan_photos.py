@@ -7,14 +7,14 @@ import pytest
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
 from pixelwise.runtimes.machine import Machine
-from pixelwise.sampling.image_fingerprint import PhotoFingerprint
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.workflow.config import Config, settings, to_yaml
 from pixelwise.workflow.planning import choices
-from pixelwise.workflow.planning.choices import Limit
-from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan
+from pixelwise.workflow.planning.choices import TrainingBudget
+from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
 
 CLASSES = ("airplane", "bird", "cat", "ship")
-SMALL = PhotoFingerprint(
+SMALL = ClassificationFingerprint(
     cases=8000,
     measured=2000,
     channels=3,
@@ -37,17 +37,19 @@ def quick(config: Config, rival: Config | None = None) -> float:
     return 0.1 * layers * width * config.photos.batch / 128 * (config.photos.side / 32) ** 2
 
 
-def plan(limit: Limit, overrides: tuple[str, ...] = (), print_: PhotoFingerprint = SMALL, used: float = 0.0) -> Config:
+def plan(
+    limit: TrainingBudget, overrides: tuple[str, ...] = (), print_: ClassificationFingerprint = SMALL, used: float = 0.0
+) -> Config:
     labelling = Labelling(task="classification", classes=CLASSES, values=(), colours=())
     machine = Machine(device="cpu", threads=2, memory=2**34)
-    ground = PhotoGround(
+    ground = ClassificationPlanInputs(
         fingerprint=print_, labelling=labelling, data=DataOptions(), machine=machine, seconds_used=used
     )
     return make_photo_plan(ground, limit, 3, overrides, quick)
 
 
 def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
-    config = plan(Limit(seconds=600.0))
+    config = plan(TrainingBudget(seconds=600.0))
     assert (config.network.name, config.network.base, config.network.in_channels) == ("resnet20", 16, 3)
     assert config.network.classes == 4
     photos, training = config.photos, config.training
@@ -61,7 +63,7 @@ def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
 
 
 def test_every_choice_has_its_reason() -> None:
-    for config in (plan(Limit(seconds=600.0)), plan(Limit(steps=50), print_=LARGE)):
+    for config in (plan(TrainingBudget(seconds=600.0)), plan(TrainingBudget(steps=50), print_=LARGE)):
         default, chosen = settings(Config()), settings(config)
         unsaid = [key for key in chosen if chosen[key] != default[key] and key not in config.reasons]
         assert unsaid == []
@@ -70,33 +72,33 @@ def test_every_choice_has_its_reason() -> None:
 
 
 def test_a_budget_is_filled_at_the_measured_speed() -> None:
-    config = plan(Limit(seconds=600.0), used=100.0)
+    config = plan(TrainingBudget(seconds=600.0), used=100.0)
     assert config.training.steps == int(500 * 0.94 / 0.1)
     assert (config.training.budget, config.training.patience) == (600.0, 0)
     assert "500 s are left, at 0.100 s a step, measured." in config.reasons["training.steps"]
-    assert plan(Limit(steps=77)).training.steps == 77
-    assert plan(Limit(steps=77)).training.budget is None
-    assert plan(Limit(epochs=2)).training.steps == 2 * 63
+    assert plan(TrainingBudget(steps=77)).training.steps == 77
+    assert plan(TrainingBudget(steps=77)).training.budget is None
+    assert plan(TrainingBudget(epochs=2)).training.steps == 2 * 63
 
 
 def test_more_time_makes_the_net_deeper() -> None:
-    names = [plan(Limit(seconds=60.0 * minutes)).network.name for minutes in (10, 60, 120, 600)]
+    names = [plan(TrainingBudget(seconds=60.0 * minutes)).network.name for minutes in (10, 60, 120, 600)]
     assert names[0] == "resnet20"
     assert names[-1] == "resnet56"
     assert [int(name[6:]) for name in names] == sorted(int(name[6:]) for name in names)
-    deep = plan(Limit(seconds=36000.0))
-    assert plan(Limit(steps=100)).network.name == plan(Limit(epochs=10)).network.name == "resnet20"
-    assert plan(Limit(epochs=200)).network.name == "resnet56"
+    deep = plan(TrainingBudget(seconds=36000.0))
+    assert plan(TrainingBudget(steps=100)).network.name == plan(TrainingBudget(epochs=10)).network.name == "resnet20"
+    assert plan(TrainingBudget(epochs=200)).network.name == "resnet56"
     assert "that sees each photo 150 times" in deep.reasons["network.name"]
     assert deep.training.steps == pytest.approx(36000 * 0.94 / 0.28, rel=0.01)
 
 
 def test_large_photos_are_learned_as_large_as_the_time_allows() -> None:
-    sides = [plan(Limit(seconds=60.0 * minutes), print_=LARGE).photos.side for minutes in (2, 30, 60, 600)]
+    sides = [plan(TrainingBudget(seconds=60.0 * minutes), print_=LARGE).photos.side for minutes in (2, 30, 60, 600)]
     assert sides[0] == 64
     assert sides[-1] == 224
     assert sides == sorted(sides)
-    config = plan(Limit(seconds=36000.0), print_=LARGE)
+    config = plan(TrainingBudget(seconds=36000.0), print_=LARGE)
     assert config.network.name in ("resnet18", "resnet34")
     assert (config.photos.shorter, config.photos.padding) == (256, 0)
     assert config.photos.smallest_area < 1
@@ -105,33 +107,33 @@ def test_large_photos_are_learned_as_large_as_the_time_allows() -> None:
 
 def test_few_photos_are_learned_in_small_batches() -> None:
     for cases, batch in ((20, 8), (200, 16), (500, 32), (8000, 128)):
-        config = plan(Limit(steps=10), print_=replace(SMALL, cases=cases))
+        config = plan(TrainingBudget(steps=10), print_=replace(SMALL, cases=cases))
         assert config.photos.batch == batch
         assert config.training.learning_rate == pytest.approx(0.2 * batch / 128)
 
 
 def test_the_users_own_words_stand_above_the_plan() -> None:
     words = ("network.name=resnet32", "photos.side=24", "training.learning_rate=0.05", "training.precision=bfloat16")
-    config = plan(Limit(seconds=600.0), words)
+    config = plan(TrainingBudget(seconds=600.0), words)
     assert (config.network.name, config.photos.side, config.photos.shorter) == ("resnet32", 24, 32)
     assert (config.training.learning_rate, config.training.precision) == (0.05, "bfloat16")
     assert {config.reasons[word.split("=")[0]] for word in words} == {"Set by you."}
     assert config.training.steps == int(600 * 0.94 / quick(config))
-    assert plan(Limit(steps=5), ("photos.side=48",)).photos.shorter == 48
-    assert plan(Limit(seconds=60.0), ("photos.side=160",), LARGE).photos.side == 160
-    assert plan(Limit(seconds=600.0), ("network=resnet18",)).network.name == "resnet18"
+    assert plan(TrainingBudget(steps=5), ("photos.side=48",)).photos.shorter == 48
+    assert plan(TrainingBudget(seconds=60.0), ("photos.side=160",), LARGE).photos.side == 160
+    assert plan(TrainingBudget(seconds=600.0), ("network=resnet18",)).network.name == "resnet18"
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="unet"):
-        plan(Limit(steps=5), ("network.name=unet",))
+        plan(TrainingBudget(steps=5), ("network.name=unet",))
     with pytest.raises(BadOption, match=r"expected photos\.side to be a valid integer"):
-        plan(Limit(steps=5), ("photos.side=large",))
+        plan(TrainingBudget(steps=5), ("photos.side=large",))
 
 
 def test_photos_of_other_scales_keep_their_digits() -> None:
     tiny = replace(SMALL, intensity_mean=(1.2345678e-5,) * 3, intensity_std=(4.5e-6, 4.5e-6, 0.0))
-    config = plan(Limit(steps=5), print_=tiny)
+    config = plan(TrainingBudget(steps=5), print_=tiny)
     assert config.normalisation.mean[0] == pytest.approx(1.23457e-5, rel=1e-9)
     assert config.normalisation.std == (4.5e-6, 4.5e-6, 1.0), "a channel without spread is left as it is"
 
@@ -146,8 +148,8 @@ def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPat
 
     labelling = Labelling(task="classification", classes=CLASSES, values=(), colours=())
     machine = Machine(device="cpu", threads=2, memory=2**34)
-    ground = PhotoGround(fingerprint=LARGE, labelling=labelling, data=DataOptions(), machine=machine)
-    config = make_photo_plan(ground, Limit(seconds=600.0), 0, (), watched)
+    ground = ClassificationPlanInputs(fingerprint=LARGE, labelling=labelling, data=DataOptions(), machine=machine)
+    config = make_photo_plan(ground, TrainingBudget(seconds=600.0), 0, (), watched)
     assert config.training.precision == "bfloat16"
     assert "2.00 times as fast" in config.reasons["training.precision"]
     assert [(c.training.precision, c.photos.batch, c.photos.side) for c in asked[:2]] == [

@@ -4,12 +4,12 @@ import pytest
 
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.sampling.patches import PatchOptions
-from pixelwise.sampling.whole_images import PhotoOptions
+from pixelwise.sampling.whole_images import ClassificationOptions
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning.choices import Limit
+from pixelwise.workflow.planning.choices import TrainingBudget
 from pixelwise.workflow.planning.preparation import (
-    MaskPreparation,
+    SegmentationPlanner,
     describe_network,
     make_patch_step,
     make_photo_step,
@@ -26,7 +26,9 @@ def test_a_share_of_a_step_has_that_share_of_its_pixels(share: float, expected: 
 
 
 def test_photos_are_measured_in_smaller_batches() -> None:
-    config = Config(network=NetworkOptions(name="resnet20", base=2), photos=PhotoOptions(side=16, shorter=16, batch=8))
+    config = Config(
+        network=NetworkOptions(name="resnet20", base=2), photos=ClassificationOptions(side=16, shorter=16, batch=8)
+    )
     step, found = make_photo_step("cpu")(config, 1 / 32)
     assert found == 2 / 8
     step()
@@ -34,9 +36,14 @@ def test_photos_are_measured_in_smaller_batches() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "seconds"),
-    [(Limit(seconds=60.0), 3.0), (Limit(seconds=300.0), 15.0), (Limit(steps=5, time_limit=60.0), 3.0), (Limit(), 20.0)],
+    [
+        (TrainingBudget(seconds=60.0), 3.0),
+        (TrainingBudget(seconds=300.0), 15.0),
+        (TrainingBudget(steps=5, time_limit=60.0), 3.0),
+        (TrainingBudget(), 20.0),
+    ],
 )
-def test_measuring_takes_a_twentieth_of_the_time(limit: Limit, seconds: float) -> None:
+def test_measuring_takes_a_twentieth_of_the_time(limit: TrainingBudget, seconds: float) -> None:
     assert step_times("cpu", make_patch_step("cpu"), limit).seconds == pytest.approx(seconds)
 
 
@@ -51,4 +58,4 @@ def test_a_network_is_named_by_what_it_was_built_with() -> None:
 def test_one_patch_is_no_patches() -> None:
     config = Config(network=NetworkOptions(base=8), patches=PatchOptions(batch=1), training=TrainingOptions(steps=1))
     size = f"{config.patches.height} x {config.patches.width}"
-    assert MaskPreparation().describe(config) == f"unet of depth 4 and base width 8, 1 step of 1 patch of {size}"
+    assert SegmentationPlanner().describe(config) == f"unet of depth 4 and base width 8, 1 step of 1 patch of {size}"

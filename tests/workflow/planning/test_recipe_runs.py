@@ -52,9 +52,9 @@ def test_the_recipe_as_a_word_on_images_smaller_than_its_tile(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Watch(monkeypatch)
-    run = learn(cells, tmp_path / "run", "recipe=unet2015", *SMALL)
+    run = learn(cells, tmp_path / "run", "preset=unet2015", *SMALL)
     config = run.config
-    assert (config.recipe, config.target.kind, config.network.classes) == ("unet2015", "components", 2)
+    assert (config.preset, config.target.kind, config.network.classes) == ("unet2015", "components", 2)
     assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
     images, targets, weights = watch.batches[0]
     assert weights is not None
@@ -67,14 +67,14 @@ def test_the_recipe_as_a_word_on_images_smaller_than_its_tile(
     assert isinstance(optimiser, torch.optim.SGD)
     assert {(g["momentum"], g["nesterov"], g["weight_decay"]) for g in optimiser.param_groups} == {(0.99, False, 0.0)}
     model = load(run.folder)
-    assert model.recipe.turns == 7
+    assert model.model_card.tta == 7
     predicted = model.predict(np.zeros((128, 100), np.uint8))
     assert np.shape(predicted) == (128, 100)
     assert evaluate(run.folder, cells, progress=Progress())["part"] == "test"
 
 
 def test_the_recipe_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: Path) -> None:
-    word = learn(cells, tmp_path / "word", "recipe=unet2015", *SMALL)
+    word = learn(cells, tmp_path / "word", "preset=unet2015", *SMALL)
     plan = tmp_path / "plan.yaml"
     plan.write_text("recipe: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n")
     file = learn(cells, tmp_path / "file", config=plan)
@@ -119,7 +119,7 @@ def check_dropout(run: Run, watch: Watch) -> None:
 
 
 def check_turns(run: Run, watch: Watch) -> None:
-    assert load(run.folder).recipe.turns == 7
+    assert load(run.folder).model_card.tta == 7
 
 
 def check_elastic(run: Run, watch: Watch) -> None:
@@ -136,7 +136,7 @@ PIECES = {
     "separation border": (("target.separate=1",), check_separation),
     "elastic": (("augmentation.elastic_share=1", "augmentation.elastic_sd=10"), check_elastic),
     "dropout": (("network.dropout=0.5",), check_dropout),
-    "turned inputs": (("prediction.turns=7",), check_turns),
+    "turned inputs": (("prediction.tta=7",), check_turns),
 }
 
 

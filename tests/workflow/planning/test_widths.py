@@ -3,7 +3,7 @@
 import pytest
 
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning.widths import WIDTHS, find_widest, say_width
+from pixelwise.workflow.planning.widths import WIDTHS, describe_width, find_widest
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_widths_without_time_to_measure_are_estimated_from_the_first() -> None:
 
 def test_how_the_width_was_found_is_told() -> None:
     assert (
-        say_width(0.1, 0.2)
+        describe_width(0.1, 0.2)
         == "The widest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.200 s; measured 0.100 s."
     )
-    assert "(15% more are tolerated); measured 0.110 s" in say_width(0.11, 0.1)
-    assert say_width(0.2, 0.1).startswith("The narrowest of 8, ")
+    assert "(15% more are tolerated); measured 0.110 s" in describe_width(0.11, 0.1)
+    assert describe_width(0.2, 0.1).startswith("The narrowest of 8, ")

@@ -26,7 +26,7 @@ class Said(Progress):
     def __init__(self) -> None:
         self.sentences: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
+    def message(self, *sentences: str) -> None:
         self.sentences += sentences
 
 
@@ -252,7 +252,7 @@ def test_sampled_intensities_are_told_and_need_no_pass(world: Path, monkeypatch:
         return measure(*given, sampled=sampled)
 
     monkeypatch.setattr(streaming, "source_scale", noted)
-    told = "The intensity scale is an estimate from windows spread over the image."
-    assert told not in run(world, format="tiff").sentences
-    assert told in run(world, format="tiff", sampled_intensities=True, overwrite=True).sentences
+    messages = "The intensity scale is an estimate from windows spread over the image."
+    assert messages not in run(world, format="tiff").sentences
+    assert messages in run(world, format="tiff", sampled_intensities=True, overwrite=True).sentences
     assert asked == [False] * 3 + [True] * 3

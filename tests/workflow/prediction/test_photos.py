@@ -8,13 +8,13 @@ import pytest
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import Wishes
+from pixelwise.workflow.prediction.results import PredictOptions
 
 USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"}
 VALUES = {
     "overlays": True,
     "confidence": True,
-    "turns": 4,
+    "tta": 4,
     "tile": 64,
     "tolerance": 0.0,
     "format": "tiff",
@@ -23,16 +23,16 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({field.name for field in fields(Wishes)} - USED))
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(PredictOptions)} - USED))
 def test_every_wish_is_read_or_refused(tmp_path: Path, name: str) -> None:
-    wishes = Wishes(**{name: VALUES[name]})
+    options = PredictOptions(**{name: VALUES[name]})
     flag = f"--{name.replace('_', '-')}"
     with pytest.raises(BadOption, match=rf"got {flag}, which belongs to masks\. Leave it out[.;]"):
-        predict_photos(tmp_path / "none", [], tmp_path, wishes, Progress())
+        predict_photos(tmp_path / "none", [], tmp_path, options, Progress())
 
 
 @pytest.mark.parametrize("name", sorted(USED - {"device", "runtime"}))
 def test_what_is_read_comes_as_far_as_the_model(tmp_path: Path, name: str) -> None:
-    wishes = Wishes(**{name: 3 if name == "pages" else True})
+    options = PredictOptions(**{name: 3 if name == "pages" else True})
     with pytest.raises(BadModel, match="none"):
-        predict_photos(tmp_path / "none", [], tmp_path, wishes, Progress())
+        predict_photos(tmp_path / "none", [], tmp_path, options, Progress())

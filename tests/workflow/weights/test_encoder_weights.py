@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadModel, BadOption, BadRun, BadWeights
-from pixelwise.model_file.model_file import load_model, read_recipe, save_model
+from pixelwise.model_file.model_file import load_model, read_model_card, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.options import ShortcutPadding
-from pixelwise.networks.published import LEDGER, LICENCE
+from pixelwise.networks.published import LICENCE, PRETRAINED
 from pixelwise.networks.weight_names import published_names
-from pixelwise.networks.weights import ORIGIN, Origin
+from pixelwise.networks.weights import ORIGIN, Provenance
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from pixelwise.sampling.resize_crop import View
@@ -75,17 +75,17 @@ def server(published: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("no_proxy", "*")
     name = f"resnet18-{digest[:8]}.pth"
     with serve({f"/{name}": buffer.getvalue()}) as served:
-        entry = replace(LEDGER["imagenet"]["resnet18"], url=f"{served.root}/{name}", sha256=digest)
-        monkeypatch.setitem(LEDGER["imagenet"], "resnet18", entry)
+        entry = replace(PRETRAINED["imagenet"]["resnet18"], url=f"{served.root}/{name}", sha256=digest)
+        monkeypatch.setitem(PRETRAINED["imagenet"], "resnet18", entry)
         yield served
 
 
 class Listener(Progress):
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, **limits: object) -> Run:
@@ -105,19 +105,19 @@ def test_published_weights_from_the_server_to_the_model_file(
 ) -> None:
     listener = Listener()
     run = learn(data, tmp_path / "run", "encoder_weights=imagenet", progress=listener)
-    entry = LEDGER["imagenet"]["resnet18"]
+    entry = PRETRAINED["imagenet"]["resnet18"]
     assert holds(run, published)
     # gray: the mean of red, green and blue, in values of 8-bit files
-    recipe = read_recipe(run.model_path)
-    assert recipe.normalisation.kind == "dataset"
-    assert recipe.normalisation.mean == pytest.approx((255 * sum(IMAGENET["mean"]) / 3,), rel=1e-5)
-    assert recipe.normalisation.std == pytest.approx((255 * sum(IMAGENET["std"]) / 3,), rel=1e-5)
-    assert recipe.trained["encoder_weights"] == "torchvision resnet18, IMAGENET1K_V1"
-    assert recipe.trained["encoder_weights_licence"] == LICENCE
-    assert recipe.trained["encoder_weights_sha256"] == entry.sha256
+    model_card = read_model_card(run.model_path)
+    assert model_card.normalisation.kind == "dataset"
+    assert model_card.normalisation.mean == pytest.approx((255 * sum(IMAGENET["mean"]) / 3,), rel=1e-5)
+    assert model_card.normalisation.std == pytest.approx((255 * sum(IMAGENET["std"]) / 3,), rel=1e-5)
+    assert model_card.trained["encoder_weights"] == "torchvision resnet18, IMAGENET1K_V1"
+    assert model_card.trained["encoder_weights_licence"] == LICENCE
+    assert model_card.trained["encoder_weights_sha256"] == entry.sha256
     whence = f"torchvision resnet18, IMAGENET1K_V1, SHA-256 {entry.sha256}"
-    assert f"The encoder starts from {whence}." in listener.told
-    assert f"Licence of these weights: {LICENCE}." in listener.told
+    assert f"The encoder starts from {whence}." in listener.messages
+    assert f"Licence of these weights: {LICENCE}." in listener.messages
     reasons = run.config.reasons
     assert reasons["transfer.encoder_weights"] == f"The encoder starts from {whence}. Licence: {LICENCE}."
     assert reasons["transfer.first_convolution"] == "sum: from the 3 channels of the weights to 1."
@@ -134,7 +134,7 @@ def test_without_the_word_the_encoder_is_random_and_nobody_is_asked(
     run = learn(data, tmp_path / "run")
     assert not holds(run, published)
     assert server.asked == []
-    assert not any(key.startswith("encoder") for key in read_recipe(run.model_path).trained)
+    assert not any(key.startswith("encoder") for key in read_model_card(run.model_path).trained)
 
 
 def test_a_continuation_needs_the_weights_no_more(
@@ -155,7 +155,7 @@ def test_a_continuation_needs_the_weights_no_more(
     shutil.copytree(tmp_path / "run", tmp_path / "twin")
     run = train(data, out=tmp_path / "run", resume=True, progress=Progress())
     assert holds(run, published)
-    assert read_recipe(run.model_path).trained["encoder_weights_licence"] == LICENCE
+    assert read_model_card(run.model_path).trained["encoder_weights_licence"] == LICENCE
     # control: without its checkpoint the twin would have to load them again
     shutil.rmtree(tmp_path / "twin" / "checkpoints")
     with pytest.raises(BadWeights, match="no connection"):
@@ -171,7 +171,7 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "came"),
+    ("words", "got"),
     [
         ({"transfer.encoder_weights": "imagnet"}, r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
         ({"transfer.encoder_weights": "imagenet", "network.encoder": "plain"}, "got `plain`. Published are resnet18"),
@@ -179,8 +179,8 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
         ({"transfer.encoder_weights": "imagenet-v2", "network.encoder": "vgg16"}, "Published are resnet50"),
     ],
 )
-def test_words_that_name_nothing_are_refused_early(words: dict[str, str], came: str) -> None:
-    with pytest.raises(BadOption, match=came):
+def test_words_that_name_nothing_are_refused_early(words: dict[str, str], got: str) -> None:
+    with pytest.raises(BadOption, match=got):
         look_early(words, Progress())
 
 
@@ -188,7 +188,7 @@ def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
     with pytest.raises(BadWeights, match="can hold programs") as caught:
         look_early({"transfer.encoder_weights": str(tmp_path / "x.pth")}, Progress())
-    assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.mend
+    assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.hint
 
 
 def test_a_file_that_does_not_fit_is_refused_with_the_list(
@@ -204,11 +204,11 @@ def test_a_file_that_does_not_fit_is_refused_with_the_list(
 def test_the_file_that_was_given_is_named_beside_its_origin(
     data: Path, tmp_path: Path, published: dict[str, Tensor]
 ) -> None:
-    origin = Origin(source="torchvision resnet18", sha256="0" * 64)
+    origin = Provenance(source="torchvision resnet18", sha256="0" * 64)
     save_file(published, tmp_path / "r18b.safetensors", {ORIGIN: json.dumps(asdict(origin))})
     listener = Listener()
     learn(data, tmp_path / "run", f"encoder_weights={tmp_path / 'r18b.safetensors'}", progress=listener)
-    assert f"The encoder starts from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}." in listener.told
+    assert f"The encoder starts from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}." in listener.messages
 
 
 def config(**values: object) -> Config:
@@ -221,7 +221,7 @@ def write_photos_run(folder: Path, normalisation: Normalisation, **network: obje
     options = NetworkOptions(**{"name": "resnet18", "in_channels": 3, "classes": 2, **network})
     torch.manual_seed(1)
     model = build(options)
-    recipe = replace(
+    model_card = replace(
         make_recipe(),
         network=options,
         normalisation=normalisation,
@@ -233,7 +233,7 @@ def write_photos_run(folder: Path, normalisation: Normalisation, **network: obje
         trained={"data": "photos"},
     )
     folder.mkdir()
-    save_model(folder / "model.safetensors", model, recipe)
+    save_model(folder / "model.safetensors", model, model_card)
     return folder
 
 
@@ -241,15 +241,15 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
     scale = Normalisation(kind="dataset", mean=(90.0, 100.0, 110.0), std=(40.0, 50.0, 60.0))
     photos = write_photos_run(tmp_path / "photos", scale)
     run = learn(data, tmp_path / "run", f"encoder_weights={photos}")
-    network, recipe = load_model(run.model_path)
+    network, model_card = load_model(run.model_path)
     source = load_model(photos / "model.safetensors")[0].state_dict()
     assert torch.equal(network.state_dict()["encoder.layer4.1.conv2.weight"], source["encoder.layer4.1.conv2.weight"])
-    assert recipe.normalisation.mean == pytest.approx((100.0,))
-    assert recipe.normalisation.std == pytest.approx((50.0,))
-    assert recipe.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
+    assert model_card.normalisation.mean == pytest.approx((100.0,))
+    assert model_card.normalisation.std == pytest.approx((50.0,))
+    assert model_card.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
     whence = "photos (a resnet18 of pixelwise, learned from photos)"
     assert run.config.reasons["transfer.encoder_weights"].startswith(f"The encoder starts from {whence}, SHA-256 ")
-    assert recipe.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
+    assert model_card.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
     # changed since: a continuation from the start would begin elsewhere
     shutil.rmtree(run.checkpoints)
     shutil.rmtree(photos)
@@ -260,9 +260,9 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
 
 def test_a_licence_goes_on_from_run_to_run(tmp_path: Path) -> None:
     photos = write_photos_run(tmp_path / "photos", Normalisation())
-    network, recipe = load_model(photos / "model.safetensors")
+    network, model_card = load_model(photos / "model.safetensors")
     trained = {"data": "photos", "encoder_weights_licence": "non-commercial"}
-    save_model(photos / "model.safetensors", network, replace(recipe, trained=trained))
+    save_model(photos / "model.safetensors", network, replace(model_card, trained=trained))
     start = find_start(config(**{"transfer.encoder_weights": str(photos)}), Progress())
     assert start.origin.licence == "non-commercial"
 
@@ -291,7 +291,7 @@ class Print:
         self.intensity_mean, self.intensity_std = (0.3 * high,) * channels, (0.1 * high,) * channels
 
 
-KNOWN = Origin(source="x", sha256="0", **IMAGENET)
+KNOWN = Provenance(source="x", sha256="0", **IMAGENET)
 
 
 @pytest.mark.parametrize(
@@ -310,11 +310,11 @@ def test_images_are_brought_to_the_scale_of_the_weights(
     found: Print, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     settings = config(**{"network.in_channels": len(found.intensity_range)})
-    scale, told = find_scale(KNOWN, None, settings, found)
+    scale, messages = find_scale(KNOWN, None, settings, found)
     assert scale is not None
     assert scale.mean == pytest.approx(mean, rel=1e-5)
     assert scale.std == pytest.approx(std, rel=1e-5)
-    assert "as the encoder knows them" in told
+    assert "as the encoder knows them" in messages
 
 
 def test_the_scale_is_the_one_that_everybody_uses() -> None:
@@ -327,20 +327,20 @@ def test_the_scale_is_the_one_that_everybody_uses() -> None:
 
 
 def test_a_file_that_does_not_say_its_scale_leaves_the_plans() -> None:
-    scale, told = find_scale(Origin(source="x"), None, config(), Print("uint8", 1))
+    scale, messages = find_scale(Provenance(source="x"), None, config(), Print("uint8", 1))
     assert scale is None
-    assert "normalisation.kind=dataset" in told
+    assert "normalisation.kind=dataset" in messages
 
 
 def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
     save_file(published, tmp_path / "x.safetensors", KNOWN.to_metadata())
     listener, words = Listener(), (f"encoder_weights={tmp_path / 'x.safetensors'}", "normalisation.kind=image")
     run = learn(data, tmp_path / "run", *words, progress=listener)
-    assert read_recipe(run.model_path).normalisation == Normalisation(kind="image")
-    assert "Images are normalised as you have said, not as the weights were learned." in listener.told
+    assert read_model_card(run.model_path).normalisation == Normalisation(kind="image")
+    assert "Images are normalised as you have said, not as the weights were learned." in listener.messages
     # a plan that is followed keeps its scale too, and loads the weights again
     twin = train(data, out=tmp_path / "twin", config=run.config_path, progress=Progress())
-    assert read_recipe(twin.model_path).normalisation == Normalisation(kind="image")
+    assert read_model_card(twin.model_path).normalisation == Normalisation(kind="image")
     assert holds(twin, published)
 
 
@@ -370,4 +370,4 @@ def test_a_run_says_where_its_shortcuts_pad(tmp_path: Path) -> None:
     follow(small_resnet(photos, "both"), Print("uint8"), {}, Progress())
     with pytest.raises(BadWeights) as caught:
         follow(small_resnet(photos, "end"), Print("uint8"), {}, Progress())
-    assert "network.shortcut_padding=both" in caught.value.mend
+    assert "network.shortcut_padding=both" in caught.value.hint

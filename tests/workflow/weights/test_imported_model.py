@@ -9,12 +9,12 @@ from PIL import Image
 
 from cifar_peer import make_peer
 from pixelwise.errors import BadOption, BadRun, BadWeights, OutputFailed, PixelwiseError
-from pixelwise.inference.classification_model import PhotoModel, load_photo_model
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.networks.weights import read_weights
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
-from pixelwise.workflow.import_weights import Imported, import_weights
+from pixelwise.workflow.import_weights import ImportResult, import_weights
 from pixelwise.workflow.report import report
 from pixelwise.workflow.train import train
 
@@ -32,7 +32,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def bring(weights: Path, words: tuple[str, ...] = WORDS, **more: object) -> Imported:
+def bring(weights: Path, words: tuple[str, ...] = WORDS, **more: object) -> ImportResult:
     known = {"classes": CLASSES, "mean": MEAN, "std": STD, "out": weights.parent / "run"}
     return import_weights(weights, overrides=words, progress=Progress(), **{**known, **more})  # type: ignore[arg-type]
 
@@ -44,15 +44,15 @@ def test_a_photo_gets_the_probabilities_of_the_network_it_came_from(weights: Pat
     scaled = (torch.tensor(pixels) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     with torch.no_grad():
         expected = make_peer(both_sides=True, base=4, classes=3)(scaled[None]).softmax(1)[0].numpy()
-    model = load_photo_model(found.path)
-    assert isinstance(model, PhotoModel)
+    model = load_classification_model(found.path)
+    assert isinstance(model, ClassificationModel)
     np.testing.assert_allclose(model.probabilities(pixels), expected, atol=1e-5)
-    recipe = read_recipe(found.path / "model.safetensors")
-    assert (recipe.classes, recipe.network.shortcut_padding) == (CLASSES, "both")
-    assert recipe.trained["encoder_weights_licence"] == "CC0"
+    model_card = read_model_card(found.path / "model.safetensors")
+    assert (model_card.classes, model_card.network.shortcut_padding) == (CLASSES, "both")
+    assert model_card.trained["encoder_weights_licence"] == "CC0"
     # control: said to be of the other convention, the same file answers something else
     other = bring(weights, (*WORDS, "network.shortcut_padding=end"), out=weights.parent / "other")
-    assert np.abs(load_photo_model(other.path).probabilities(pixels) - expected).max() > 0.01
+    assert np.abs(load_classification_model(other.path).probabilities(pixels) - expected).max() > 0.01
 
 
 def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "more", "error", "came"),
+    ("words", "more", "error", "got"),
     [
         (WORDS[:1] + WORDS[2:], {}, BadWeights, "no tensor shows it"),
         (WORDS[1:], {}, BadOption, "network= with a network for whole images; got none"),
@@ -85,9 +85,9 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_known_is_asked_for(
-    weights: Path, words: tuple[str, ...], more: dict[str, object], error: type[PixelwiseError], came: str
+    weights: Path, words: tuple[str, ...], more: dict[str, object], error: type[PixelwiseError], got: str
 ) -> None:
-    with pytest.raises(error, match=came):
+    with pytest.raises(error, match=got):
         bring(weights, words, **more)
     assert not (weights.parent / "run").exists()
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_known_is_asked_for(
 def test_the_message_names_the_setting(weights: Path) -> None:
     with pytest.raises(BadWeights) as caught:
         bring(weights, WORDS[:1] + WORDS[2:])
-    assert "network.shortcut_padding=both" in caught.value.mend
+    assert "network.shortcut_padding=both" in caught.value.hint
 
 
 def test_a_folder_that_is_taken_is_left_alone(weights: Path) -> None:
@@ -106,15 +106,15 @@ def test_a_folder_that_is_taken_is_left_alone(weights: Path) -> None:
 
 def test_a_scale_of_the_images_own_needs_no_mean(weights: Path) -> None:
     found = bring(weights, (*WORDS, "normalisation.kind=image"), mean=(), std=())
-    assert read_recipe(found.path / "model.safetensors").normalisation.kind == "image"
+    assert read_model_card(found.path / "model.safetensors").normalisation.kind == "image"
 
 
 class Listener(Progress):
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 @pytest.mark.parametrize("padding", ["", "both", "end"])
@@ -122,7 +122,7 @@ def test_weights_alone_carry_in_their_header_what_was_said(weights: Path, paddin
     listener, words = Listener(), (f"network.shortcut_padding={padding}",) if padding else ()
     import_weights(weights, out=weights.parent / "w.safetensors", overrides=words, progress=listener)
     assert read_weights(weights.parent / "w.safetensors")[1].shortcut_padding == padding
-    assert any("network.shortcut_padding" in sentence for sentence in listener.told)
+    assert any("network.shortcut_padding" in sentence for sentence in listener.messages)
 
 
 def test_weights_alone_have_no_place_for_other_settings(weights: Path) -> None:

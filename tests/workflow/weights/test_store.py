@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pixelwise.errors import BadOption, BadWeights, OutputFailed
-from pixelwise.networks.published import LEDGER, MEAN, STD, Published
+from pixelwise.networks.published import MEAN, PRETRAINED, STD, PretrainedWeights
 from pixelwise.networks.weights import read_weights
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import cache_folder
@@ -46,8 +46,8 @@ def server() -> Iterator[Served]:
         yield served
 
 
-def entry(server: Served, *, sha256: str = DIGEST, path: str = NAME.format(DIGEST[:8])) -> Published:
-    return Published(
+def entry(server: Served, *, sha256: str = DIGEST, path: str = NAME.format(DIGEST[:8])) -> PretrainedWeights:
+    return PretrainedWeights(
         word="imagenet",
         url=f"{server.root}/{path}",
         sha256=sha256,
@@ -61,17 +61,17 @@ def entry(server: Served, *, sha256: str = DIGEST, path: str = NAME.format(DIGES
 
 class Listener(Progress):
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
 @pytest.mark.parametrize("known", [64, 8])
 def test_fetched_once_checked_converted_and_found_again(server: Served, cache: Path, known: int) -> None:
     published, listener = entry(server, sha256=DIGEST[:known]), Listener()
     path = obtain(published, listener)
-    assert listener.told == [f"Fetching {published.url} (0 MiB), once, into {cache}."]
+    assert listener.messages == [f"Fetching {published.url} (0 MiB), once, into {cache}."]
     tensors, origin = read_weights(path)
     assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
     assert (origin.source, origin.licence, origin.sha256) == ("somebody's weights", "a licence", DIGEST)
@@ -99,7 +99,7 @@ def test_without_a_network_the_message_says_what_to_do(server: Served, cache: Pa
     with pytest.raises(BadWeights) as caught:
         obtain(published, Progress())
     assert str(caught.value).startswith(f"expected {published.url}; got no connection (")
-    assert caught.value.mend == (
+    assert caught.value.hint == (
         f"Where there is a network, fetch {published.url}, bring the file here and run "
         f"`pixelwise import-weights {published.stem}.pth`; from then on it is found in {cache}."
     )
@@ -109,12 +109,12 @@ def test_the_file_brought_by_hand_is_found(
     server: Served, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published, listener = entry(server), Listener()
-    monkeypatch.setitem(LEDGER["imagenet"], "resnet18", published)
+    monkeypatch.setitem(PRETRAINED["imagenet"], "resnet18", published)
     server.close()
     (tmp_path / "brought.pth").write_bytes(CONTENT)
     imported = import_weights(tmp_path / "brought.pth", progress=listener)
     assert imported.path == stored_path(published) == obtain(published, Progress())
-    assert listener.told == [
+    assert listener.messages == [
         "This is somebody's weights.",
         "encoder_weights=imagenet finds it from now on, without a network.",
         "Licence: a licence.",
@@ -126,12 +126,12 @@ def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, lengt
     published = entry(server, sha256="0" * length)
     with pytest.raises(BadWeights, match=f"another file, {DIGEST}") as caught:
         obtain(published, Progress())
-    assert "It was not kept" in caught.value.mend
+    assert "It was not kept" in caught.value.hint
     assert list(cache.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "came"),
+    ("path", "got"),
     [
         ("truncated", "the connection broke off"),
         ("endless", "more"),
@@ -141,10 +141,10 @@ def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, lengt
     ],
 )
 def test_what_goes_wrong_on_the_way_is_told_and_nothing_is_kept(
-    server: Served, cache: Path, path: str, came: str
+    server: Served, cache: Path, path: str, got: str
 ) -> None:
     server.files["/truncated"] = CONTENT
-    with pytest.raises(BadWeights, match=came):
+    with pytest.raises(BadWeights, match=got):
         obtain(entry(server, path=path), Progress())
     assert not cache.exists() or list(cache.iterdir()) == []
 
@@ -175,7 +175,7 @@ def test_a_stored_file_that_changed_is_refused(server: Served, cache: Path) -> N
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(BadWeights, match="its SHA-256 has changed") as caught:
         obtain(published, Progress())
-    assert "Remove it" in caught.value.mend
+    assert "Remove it" in caught.value.hint
     path.with_suffix(".json").write_text("{}")
     with pytest.raises(BadWeights, match="the record of a stored file"):
         obtain(published, Progress())
@@ -220,6 +220,6 @@ def test_import_goes_into_the_working_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path / "here")
     listener = Listener()
     assert import_weights(tmp_path / "x.pth", progress=listener).path == Path("x.safetensors")
-    assert listener.told == ["Licence: not said; give it with --licence."]
+    assert listener.messages == ["Licence: not said; give it with --licence."]
     with pytest.raises(BadOption, match="one number per channel"):
         import_weights(tmp_path / "x.pth", out="y.safetensors", mean=(0.5,), progress=Progress())

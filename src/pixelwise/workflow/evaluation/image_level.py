@@ -9,7 +9,7 @@ from jaxtyping import Integer
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.detection import area_under_roc, average_precision
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.confidence import image_scores
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
@@ -26,34 +26,34 @@ class ImageLevel:
     shown: list[np.ndarray] = field(default_factory=list[np.ndarray])
     found: list[np.ndarray] = field(default_factory=list[np.ndarray])
 
-    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, recipe: Recipe) -> None:
+    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, model_card: ModelCard) -> None:
         """Take up an image whose calibrated probabilities are known."""
         if prediction.probabilities is None:
             raise ValueError("no probabilities to look at")
-        scores = image_scores(prediction.probabilities, recipe)
+        scores = image_scores(prediction.probabilities, model_card)
         known = truth != IGNORE
-        if recipe.task == "instance" or not scores or not known.any():
+        if model_card.task == "instance" or not scores or not known.any():
             self.scores.append(None)
             return
         self.scores.append(np.array(list(scores.values())))
         self.shown.append(_holds(truth[known], len(scores)))
         self.found.append(_holds(prediction.labels[known], len(scores)))
 
-    def to_json(self, recipe: Recipe) -> dict[str, Any] | None:
+    def to_json(self, model_card: ModelCard) -> dict[str, Any] | None:
         """Return the JSON-ready record; None where no image is empty, or all are."""
         scores = np.array([row for row in self.scores if row is not None], np.float64)
         shown, found = np.array(self.shown), np.array(self.found)
         if not len(scores) or shown[:, 0].all() or not shown[:, 0].any():
             return None
         each = [_judge(scores[:, place], shown[:, place], found[:, place]) for place in range(scores.shape[1])]
-        names = recipe.classes[1:] if len(each) > 1 else ()
+        names = model_card.classes[1:] if len(each) > 1 else ()
         return rounded(
             {"any": each[0], "classes": [{"name": n, **row} for n, row in zip(names, each[1:], strict=True)]}
         )
 
-    def judge(self, scores: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    def judge(self, scores: dict[str, Any], model_card: ModelCard) -> dict[str, Any]:
         """Add the record to the scores of masks, and to each case its score."""
-        found = self.to_json(recipe)
+        found = self.to_json(model_card)
         if found is None:
             return scores
         for row, values in zip(scores["cases"], self.scores, strict=True):

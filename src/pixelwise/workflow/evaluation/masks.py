@@ -13,10 +13,10 @@ from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
 from pixelwise.inference.segmentation_model import Model, Prediction
 from pixelwise.labels.targets import encode
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.text import counted
-from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
+from pixelwise.text import pluralise
+from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, judge_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
@@ -34,15 +34,15 @@ def score_masks(
     BadDataset
         The masks have another task or other classes than the model.
     """
-    observed, whole = Observed(), ImageLevel()
+    observed, whole = ConfidenceEvaluation(), ImageLevel()
 
     def look(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
-        whole.look(truth, observed.look(truth, prediction, model.recipe), model.recipe)
+        whole.look(truth, observed.look(truth, prediction, model.model_card), model.model_card)
 
-    raw = Model(unscaled(model.recipe), model.predictor)
+    raw = Model(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, pages=pages, progress=progress, look=look)
-    scores = whole.judge(join_masks(results, model.recipe, dataset, cases, seed=seed), model.recipe)
-    return judge_confidence(scores, observed, [model.recipe.dice_margin] * len(results))
+    scores = whole.judge(join_masks(results, model.model_card, dataset, cases, seed=seed), model.model_card)
+    return judge_confidence(scores, observed, [model.model_card.dice_margin] * len(results))
 
 
 def count_masks(
@@ -58,33 +58,33 @@ def count_masks(
 
     `look` is shown each prediction, with its probabilities.
     """
-    labelling = agree(model.recipe, dataset.labelling, dataset.root)
+    labelling = agree(model.model_card, dataset.labelling, dataset.root)
     masked = [(case, case.mask) for case in cases if case.mask is not None]
     instances = labelling.task == "instance"
-    names = class_names(model.recipe)
+    names = class_names(model.model_card)
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
     for case, mask in progress.track(masked, "evaluating", len(masked)):
         truth = read_labels(mask, labelling)
-        pixels = read_pixels(case.image, model.recipe.channels, pages).pixels
+        pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
         prediction = model.predict_pixels(pixels, probabilities=look is not None)
         if look is not None:
             look(case, truth, prediction)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
         labels = prediction.labels
-        if not instances and model.recipe.target.kind != "classes":
+        if not instances and model.model_card.target.kind != "classes":
             labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
-    progress.tell(*(f"{text} ({counted(count, 'image')})" for text, count in warnings.items()))
+    progress.message(*(f"{text} ({pluralise(count, 'image')})" for text, count in warnings.items()))
     return results
 
 
 def join_masks(
-    results: Sequence[CaseResult], recipe: Recipe, dataset: Dataset, cases: Sequence[Case], *, seed: int
+    results: Sequence[CaseResult], model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], *, seed: int
 ) -> dict[str, Any]:
     """Return the scores of what `count_masks` counted on the cases, in their order."""
-    labelling, names = agree(recipe, dataset.labelling, dataset.root), class_names(recipe)
+    labelling, names = agree(model_card, dataset.labelling, dataset.root), class_names(model_card)
     masked = [(case, case.mask) for case in cases if case.mask is not None]
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
@@ -93,35 +93,39 @@ def join_masks(
     return scores
 
 
-def class_names(recipe: Recipe) -> tuple[str, ...]:
+def class_names(model_card: ModelCard) -> tuple[str, ...]:
     """Name the classes that masks are scored in."""
-    return OBJECTS if recipe.task == "instance" else recipe.classes
+    return OBJECTS if model_card.task == "instance" else model_card.classes
 
 
-def agree(recipe: Recipe, labelling: Labelling, root: Path) -> Labelling:
+def agree(model_card: ModelCard, labelling: Labelling, root: Path) -> Labelling:
     """Return how to read the masks in the model's classes; refuse another task or other classes.
 
     Masks that do not show every class of the model are understood with fewer; they are read with all of them.
     """
     if labelling.task == "classification":
-        expected = f"images with masks, for the task {recipe.task} that the model learned"
+        expected = f"images with masks, for the task {model_card.task} that the model learned"
         raise BadDataset(expected, "a folder per class", "Give such a folder, or use another run.", root)
-    if (labelling.task == "instance") != (recipe.task == "instance"):
-        mend = f"Say what the masks are with --task {recipe.task}, or use another run."
-        raise BadDataset(f"masks for the task {recipe.task}, as the model learned", labelling.task, mend, root)
-    if labelling.task == "instance" or labelling.classes == recipe.classes:
+    if (labelling.task == "instance") != (model_card.task == "instance"):
+        hint = f"Say what the masks are with --task {model_card.task}, or use another run."
+        raise BadDataset(f"masks for the task {model_card.task}, as the model learned", labelling.task, hint, root)
+    if labelling.task == "instance" or labelling.classes == model_card.classes:
         return labelling
-    known = dict(zip(recipe.classes, recipe.values, strict=True))
+    known = dict(zip(model_card.classes, model_card.values, strict=True))
     here = dict(zip(labelling.classes, labelling.values, strict=True))
     if not here.items() <= known.items():
-        mend = "Name the classes of the data with --classes in the model's order, or use another run."
-        expected = f"the model's classes ({', '.join(recipe.classes)})"
-        raise BadDataset(expected, ", ".join(labelling.classes), mend, root)
-    task = "binary" if len(recipe.classes) <= 2 else "multiclass"
-    return replace(labelling, task=task, classes=recipe.classes, values=recipe.values, colours=recipe.colours)
+        hint = "Name the classes of the data with --classes in the model's order, or use another run."
+        expected = f"the model's classes ({', '.join(model_card.classes)})"
+        raise BadDataset(expected, ", ".join(labelling.classes), hint, root)
+    task = "binary" if len(model_card.classes) <= 2 else "multiclass"
+    return replace(
+        labelling, task=task, classes=model_card.classes, values=model_card.values, colours=model_card.colours
+    )
 
 
-def read_mask_samples(recipe: Recipe, dataset: Dataset, cases: Sequence[Case], pages: int | None) -> Iterator[Sample]:
+def read_mask_samples(
+    model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], pages: int | None
+) -> Iterator[Sample]:
     """Read labelled images one by one.
 
     Raises
@@ -131,8 +135,8 @@ def read_mask_samples(recipe: Recipe, dataset: Dataset, cases: Sequence[Case], p
     BadImage
         A file cannot be read.
     """
-    labelling = agree(recipe, dataset.labelling, dataset.root)
+    labelling = agree(model_card, dataset.labelling, dataset.root)
     for case in cases:
         if case.mask is not None:
-            truth = encode(read_labels(case.mask, labelling), recipe.target)
-            yield Sample(read_pixels(case.image, recipe.channels, pages).pixels, truth)
+            truth = encode(read_labels(case.mask, labelling), model_card.target)
+            yield Sample(read_pixels(case.image, model_card.channels, pages).pixels, truth)

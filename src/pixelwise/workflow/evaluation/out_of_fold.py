@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
-from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import open_model
 from pixelwise.inference.segmentation_model import Model, Prediction
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.metrics.calibration import tempered
-from pixelwise.model_file.model_file import read_recipe
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
-from pixelwise.text import counted
-from pixelwise.workflow.evaluation.confidence import Observed, judge_confidence, unscaled
+from pixelwise.text import pluralise
+from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, judge_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevel
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import count_masks, join_masks
@@ -36,7 +36,7 @@ Fold = tuple[int, list[Case]]
 
 
 @dataclass
-class Kept:
+class CalibrationData:
     """What is kept beside the scores, for calibration; a row per pixel (or photo), and one per case.
 
     `probabilities` are those of the classes of the target, calibrated with the middle temperatures of the other folds
@@ -66,7 +66,7 @@ class Kept:
 def evaluate_out_of_fold(
     run: Run, dataset: Dataset, *, device: str, pages: int | None, progress: Progress
 ) -> dict[str, Any]:
-    """Score a run with folds on its own images, and write scores.json, out_of_fold.json (the same) and .npz (`Kept`).
+    """Score a run with folds on its own images; write scores.json, out_of_fold.json (the same) and `CalibrationData`.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def evaluate_out_of_fold(
     """
     folds = _cases_of(run, dataset)
     seed = run.config.training.seed
-    kept = Kept()
+    kept = CalibrationData()
     judge = _judge_photos if dataset.labelling.task == "classification" else _judge_masks
     found, heads = judge(run, dataset, folds, kept, seed, device, pages, progress)
     numbers = [number for number, cases in folds for _ in cases]
@@ -92,10 +92,10 @@ def evaluate_out_of_fold(
         row["fold"] = number
     each = [{"fold": number, "images": len(cases), **head} for (number, cases), head in zip(folds, heads, strict=True)]
     scores: dict[str, Any] = {"part": PART, "data": dataset.root.resolve().name, "folds": each, **found}
-    scores |= {"warnings": told} if (told := run.warnings) else {}
-    commit_bytes(run.out_of_fold_path, kept.to_bytes([row["name"] for row in found["cases"]], numbers))
-    commit_json(run.out_of_fold_path.with_suffix(".json"), scores)
-    commit_json(run.scores_path, scores)
+    scores |= {"warnings": messages} if (messages := run.warnings) else {}
+    atomic_write_bytes(run.out_of_fold_path, kept.to_bytes([row["name"] for row in found["cases"]], numbers))
+    atomic_write_json(run.out_of_fold_path.with_suffix(".json"), scores)
+    atomic_write_json(run.scores_path, scores)
     return scores
 
 
@@ -107,16 +107,16 @@ def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
     return replace(targets[0], **values, class_areas=tuple(map(median_low, zip(*areas, strict=True))))
 
 
-def common_temperatures(recipes: Sequence[Recipe]) -> Temperatures:
+def common_temperatures(presets: Sequence[ModelCard]) -> Temperatures:
     """Return the temperatures of several models as those of one: of each the middle value, the lower of two."""
-    each = [recipe.temperatures for recipe in recipes]
+    each = [model_card.temperatures for model_card in presets]
     doubts = [one.sure if one.doubt is None else one.doubt for one in each]
     two = any(one.doubt is not None for one in each)
     return Temperatures(median_low(one.sure for one in each), median_low(doubts) if two else None)
 
 
-def _with(recipe: Recipe, temperatures: Temperatures) -> Recipe:
-    return replace(recipe, temperature=temperatures.sure, doubt_temperature=temperatures.doubt)
+def _with(model_card: ModelCard, temperatures: Temperatures) -> ModelCard:
+    return replace(model_card, temperature=temperatures.sure, doubt_temperature=temperatures.doubt)
 
 
 def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
@@ -124,9 +124,9 @@ def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
     known = {case.name: case for case in dataset.cases if case.labelled}
     missing = [name for names in run.folds for name in names if name not in known]
     if missing:
-        came = f"{counted(len(missing), 'image')} less, such as {missing[0]}"
-        mend = "Restore the data, or score a test part with --part test."
-        raise BadDataset("the labelled images that the folds were made of", came, mend, dataset.root)
+        actual = f"{pluralise(len(missing), 'image')} less, such as {missing[0]}"
+        hint = "Restore the data, or score a test part with --part test."
+        raise BadDataset("the labelled images that the folds were made of", actual, hint, dataset.root)
     return [(number, [known[name] for name in names]) for number, names in enumerate(run.folds, 1)]
 
 
@@ -134,7 +134,7 @@ def _judge_masks(
     run: Run,
     dataset: Dataset,
     folds: Sequence[Fold],
-    kept: Kept,
+    kept: CalibrationData,
     seed: int,
     device: str,
     pages: int | None,
@@ -144,39 +144,39 @@ def _judge_masks(
     each = max(1, PIXELS // sum(len(cases) for _, cases in folds))
     results: list[CaseResult] = []
     heads: list[dict[str, Any]] = []
-    recipe: Recipe | None = None
+    model_card: ModelCard | None = None
 
-    observed, whole = Observed(), ImageLevel()
-    recipes = [read_recipe(run.fold(number).model_path) for number, _ in folds]
+    observed, whole = ConfidenceEvaluation(), ImageLevel()
+    presets = [read_model_card(run.fold(number).model_path) for number, _ in folds]
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, Model):
             raise TypeError("masks are predicted by a model of masks")
         # a fold may have chosen thresholds, and its temperature, on the very images it is scored on here: those of the
         # others are used
-        others = [*recipes[:place], *recipes[place + 1 :]]
+        others = [*presets[:place], *presets[place + 1 :]]
         target = common_target([other.target for other in others])
-        recipe = known = _with(replace(model.recipe, target=target), common_temperatures(others))
+        model_card = known = _with(replace(model.model_card, target=target), common_temperatures(others))
         model = Model(unscaled(known), model.predictor)
 
-        def look(case: Case, truth: np.ndarray, prediction: Prediction, recipe: Recipe = known) -> None:
-            scaled = observed.look(truth, prediction, recipe)
-            whole.look(truth, scaled, recipe)
-            _keep(kept, truth, scaled, recipe, each, seed)
+        def look(case: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
+            scaled = observed.look(truth, prediction, model_card)
+            whole.look(truth, scaled, model_card)
+            _keep(kept, truth, scaled, model_card, each, seed)
 
         some = count_masks(model, dataset, cases, pages=pages, progress=progress, look=look)
         heads.append(join_masks(some, known, dataset, cases, seed=seed)["headline"])
         results += some
-    if recipe is None:
+    if model_card is None:
         raise ValueError("no folds to score")
     together = [case for _, cases in folds for case in cases]
-    scores = whole.judge(join_masks(results, recipe, dataset, together, seed=seed), recipe)
+    scores = whole.judge(join_masks(results, model_card, dataset, together, seed=seed), model_card)
     scores = judge_confidence(scores, observed, _margins(folds, observed))
     scores["confidence"]["bound"]["margin"] = observed.margin(range(len(results)))  # that of the ensemble
     return scores, heads
 
 
-def _margins(folds: Sequence[Fold], observed: Observed) -> list[float | None]:
+def _margins(folds: Sequence[Fold], observed: ConfidenceEvaluation) -> list[float | None]:
     """Return the margin of each case, by the cases of the other folds."""
     numbers = [number for number, cases in folds for _ in cases]
     margins = {
@@ -190,7 +190,7 @@ def _judge_photos(
     run: Run,
     dataset: Dataset,
     folds: Sequence[Fold],
-    kept: Kept,
+    kept: CalibrationData,
     seed: int,
     device: str,
     pages: int | None,
@@ -198,22 +198,22 @@ def _judge_photos(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     heads: list[dict[str, Any]] = []
     classes: tuple[str, ...] = ()
-    recipes = [read_recipe(run.fold(number).model_path) for number, _ in folds]
-    observed = Observed()
+    presets = [read_model_card(run.fold(number).model_path) for number, _ in folds]
+    observed = ConfidenceEvaluation()
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
-        if not isinstance(model, PhotoModel):
+        if not isinstance(model, ClassificationModel):
             raise TypeError("classes are told by a model of photos")
-        temperatures = common_temperatures([*recipes[:place], *recipes[place + 1 :]])
-        model.recipe = unscaled(model.recipe)
-        classes = model.recipe.classes
+        temperatures = common_temperatures([*presets[:place], *presets[place + 1 :]])
+        model.model_card = unscaled(model.model_card)
+        classes = model.model_card.classes
         truth = true_classes(classes, dataset, cases)
         before = look_at_photos(model, cases, pages=pages, progress=progress)
         observed.add(before, truth, temperatures)
-        chances = tempered(before, temperatures).astype(np.float32)
-        heads.append(join_photos(chances, truth, classes, cases, seed=seed)["headline"])
+        probabilities = tempered(before, temperatures).astype(np.float32)
+        heads.append(join_photos(probabilities, truth, classes, cases, seed=seed)["headline"])
         first = sum(map(len, kept.truth))
-        kept.probabilities.append(chances)
+        kept.probabilities.append(probabilities)
         kept.truth.append(truth)
         kept.case.append(np.arange(first, first + len(cases), dtype=np.int32))
     together = [case for _, cases in folds for case in cases]
@@ -221,22 +221,24 @@ def _judge_photos(
     return found | {"confidence": observed.to_json()}, heads
 
 
-def _keep(kept: Kept, truth: np.ndarray, prediction: Prediction, recipe: Recipe, most: int, seed: int) -> None:
+def _keep(
+    kept: CalibrationData, truth: np.ndarray, prediction: Prediction, model_card: ModelCard, most: int, seed: int
+) -> None:
     """Keep some pixels of a case, drawn at random among those whose truth is known, and its two Dice per class."""
     if prediction.probabilities is None:
         raise ValueError("no probabilities to keep")
-    classes = class_channels(recipe.target, len(prediction.probabilities))
-    chances = prediction.probabilities[:classes].reshape(classes, -1)
-    wanted = encode(truth, recipe.target).ravel()
+    classes = class_channels(model_card.target, len(prediction.probabilities))
+    probabilities = prediction.probabilities[:classes].reshape(classes, -1)
+    wanted = encode(truth, model_card.target).ravel()
     known = np.flatnonzero(wanted != IGNORE)
     number = len(kept.dice)
     drawn = np.random.default_rng((seed, number)).choice(known, min(most, len(known)), replace=False)
-    kept.probabilities.append(chances[:, drawn].T)
+    kept.probabilities.append(probabilities[:, drawn].T)
     kept.truth.append(wanted[drawn])
     kept.case.append(np.full(len(drawn), number, np.int32))
     # halves that are equal may have been told apart before they were rounded
-    said = prediction.labels.ravel() if recipe.target.kind == "classes" else chances.argmax(0)
-    pairs = np.array([_two_dice(chances[c, known], said[known] == c, wanted[known] == c) for c in range(classes)])
+    said = prediction.labels.ravel() if model_card.target.kind == "classes" else probabilities.argmax(0)
+    pairs = np.array([_two_dice(probabilities[c, known], said[known] == c, wanted[known] == c) for c in range(classes)])
     kept.expected_dice.append(pairs[:, 0])
     kept.dice.append(pairs[:, 1])
 
@@ -244,9 +246,9 @@ def _keep(kept: Kept, truth: np.ndarray, prediction: Prediction, recipe: Recipe,
 def _two_dice(chance: np.ndarray, said: np.ndarray, true: np.ndarray) -> tuple[float, float]:
     """Return the Dice of a class that its probabilities promise, and the one that came; NaN where it is not there."""
     size = float(said.sum())
-    promised = float(chance.sum(dtype=np.float64)) + size
-    came = size + float(true.sum())
+    expected = float(chance.sum(dtype=np.float64)) + size
+    actual = size + float(true.sum())
     return (
-        2 * float(chance[said].sum(dtype=np.float64)) / promised if promised else float("nan"),
-        2 * float((said & true).sum()) / came if came else float("nan"),
+        2 * float(chance[said].sum(dtype=np.float64)) / expected if expected else float("nan"),
+        2 * float((said & true).sum()) / actual if actual else float("nan"),
     )

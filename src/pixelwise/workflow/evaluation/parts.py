@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset, examine, refuse
-from pixelwise.datasets.skip_files import say_left_out
+from pixelwise.datasets.skip_files import describe_left_out
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
@@ -39,7 +39,7 @@ def understand(root: Path, options: DataOptions, seed: int, progress: Progress) 
     """
     dataset = examine(root, options, seed, progress)
     refuse(dataset, but=TRAINING_ONLY)
-    progress.tell(*say_left_out(dataset.problems))
+    progress.message(*describe_left_out(dataset.problems))
     return dataset
 
 
@@ -70,6 +70,6 @@ def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[
     chosen = part or ("test" if parts["test"] else "val")
     if not parts[chosen]:
         held = ", ".join(f"{name} {len(found)}" for name, found in parts.items())
-        mend = "Choose another --part, or give a folder with images that were not trained on."
-        raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", mend, dataset.root)
+        hint = "Choose another --part, or give a folder with images that were not trained on."
+        raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", hint, dataset.root)
     return chosen, parts[chosen]

@@ -77,11 +77,11 @@ def summarise_photos(
                     "name": name,
                     "truth": classes[true],
                     "said": classes[one],
-                    "probability": float(chances[one]),
-                    "probability_of_truth": float(chances[true]),
+                    "probability": float(probabilities[one]),
+                    "probability_of_truth": float(probabilities[true]),
                     "rank": rank,
                 }
-                for name, true, one, rank, chances in zip(
+                for name, true, one, rank, probabilities in zip(
                     names, truth.tolist(), said.tolist(), ranks.tolist(), probabilities, strict=True
                 )
             ],

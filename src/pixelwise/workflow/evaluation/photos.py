@@ -11,9 +11,9 @@ from jaxtyping import Float32, Int64
 from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
-from pixelwise.inference.classification_model import PhotoModel
+from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.metrics.calibration import tempered
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View, fit
@@ -24,7 +24,13 @@ TOGETHER = 64  # images that are read and predicted at once: a bound on the memo
 
 
 def score_photos(
-    model: PhotoModel, dataset: Dataset, cases: Sequence[Case], *, pages: int | None, seed: int, progress: Progress
+    model: ClassificationModel,
+    dataset: Dataset,
+    cases: Sequence[Case],
+    *,
+    pages: int | None,
+    seed: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return the scores of a model of whole-image classes on cases with classes; see `evaluate`.
 
@@ -33,31 +39,31 @@ def score_photos(
     BadDataset
         There are masks instead of class folders, or folders that the model knows no class for.
     """
-    truth = true_classes(model.recipe.classes, dataset, cases)
-    recipe, raw = model.recipe, copy(model)
-    raw.recipe = unscaled(recipe)
-    chances = look_at_photos(raw, cases, pages=pages, progress=progress)
-    scaled = tempered(chances, recipe.temperatures).astype(np.float32)
-    scores = join_photos(scaled, truth, recipe.classes, cases, seed=seed)
-    return judge_photos(scores, chances, truth, recipe.temperatures)
+    truth = true_classes(model.model_card.classes, dataset, cases)
+    model_card, raw = model.model_card, copy(model)
+    raw.model_card = unscaled(model_card)
+    probabilities = look_at_photos(raw, cases, pages=pages, progress=progress)
+    scaled = tempered(probabilities, model_card.temperatures).astype(np.float32)
+    scores = join_photos(scaled, truth, model_card.classes, cases, seed=seed)
+    return judge_photos(scores, probabilities, truth, model_card.temperatures)
 
 
 def look_at_photos(
-    model: PhotoModel, cases: Sequence[Case], *, pages: int | None, progress: Progress
+    model: ClassificationModel, cases: Sequence[Case], *, pages: int | None, progress: Progress
 ) -> Float32[np.ndarray, "images classes"]:
     """Return the probabilities of the classes for each case, in order."""
     look = partial(_look, model=model, pages=pages)
-    chances: list[np.ndarray] = []
+    probabilities: list[np.ndarray] = []
     with progress.bar("evaluating", len(cases)) as advance:
         for start in range(0, len(cases), TOGETHER):
             some = cases[start : start + TOGETHER]
-            chances.append(model.predict_batch(list(parallel_map(look, some))))
+            probabilities.append(model.predict_batch(list(parallel_map(look, some))))
             advance(len(some), "")
-    return np.concatenate(chances)
+    return np.concatenate(probabilities)
 
 
 def join_photos(
-    chances: Float32[np.ndarray, "images classes"],
+    probabilities: Float32[np.ndarray, "images classes"],
     truth: Int64[np.ndarray, " images"],
     classes: Sequence[str],
     cases: Sequence[Case],
@@ -66,7 +72,7 @@ def join_photos(
 ) -> dict[str, Any]:
     """Return the scores of the probabilities that were told of the cases, in their order."""
     names = [case.name for case in cases]
-    scores: dict[str, Any] = {"task": "classification", **summarise_photos(names, truth, chances, classes, seed)}
+    scores: dict[str, Any] = {"task": "classification", **summarise_photos(names, truth, probabilities, classes, seed)}
     for row, case in zip(scores["cases"], cases, strict=True):
         row["files"] = [str(case.image.resolve())]  # the report shows some of them
     return scores
@@ -92,17 +98,17 @@ def agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
         raise BadDataset(expected, "images with masks", "Give such a folder, or use another run.", dataset.root)
     strange = [name for name in labelling.classes if name not in classes]
     if strange:
-        mend = "Rename these folders or take them out, or use another run."
-        raise BadDataset(expected, ", ".join(strange), mend, dataset.root)
+        hint = "Rename these folders or take them out, or use another run."
+        raise BadDataset(expected, ", ".join(strange), hint, dataset.root)
     return [list(classes).index(name) for name in labelling.classes]
 
 
-def _look(case: Case, *, model: PhotoModel, pages: int | None) -> np.ndarray:
-    return model.look(read_pixels(case.image, model.recipe.channels, pages).pixels)
+def _look(case: Case, *, model: ClassificationModel, pages: int | None) -> np.ndarray:
+    return model.look(read_pixels(case.image, model.model_card.channels, pages).pixels)
 
 
 def read_photo_samples(
-    recipe: Recipe, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
+    model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
 ) -> Iterator[Sample]:
     """Read photos one by one.
 
@@ -113,8 +119,8 @@ def read_photo_samples(
     BadImage
         A file cannot be read.
     """
-    index = agree(recipe.classes, dataset)
+    index = agree(model_card.classes, dataset)
     for case in cases:
         if case.class_index is not None:
-            pixels = fit(read_pixels(case.image, recipe.channels, pages).pixels, view.shorter)
+            pixels = fit(read_pixels(case.image, model_card.channels, pages).pixels, view.shorter)
             yield Sample(pixels, np.array(index[case.class_index], np.int64))

@@ -5,7 +5,7 @@ from typing import Any
 
 from pixelwise.sampling.patches import Sampler, prefetch
 from pixelwise.workflow.fit.pacing import Pacing
-from pixelwise.workflow.fit.training_task import Course, Lesson
+from pixelwise.workflow.fit.training_task import TrainingBatch, TrainingTask
 
 NO_END = 2**40  # the pacing decides where the batches end
 
@@ -16,12 +16,12 @@ class Batches:
     A batch is a function of its sampler and its step, so that what was drawn ahead for another sampler is dropped.
     """
 
-    def __init__(self, course: Course, pacing: Pacing) -> None:
+    def __init__(self, course: TrainingTask, pacing: Pacing) -> None:
         self._course, self._pacing = course, pacing
         self._sampler: Sampler[Any] | None = None
         self._drawn: Generator[Any, None, None] | None = None
 
-    def next(self, step: int) -> Lesson:
+    def next(self, step: int) -> TrainingBatch:
         """Return the batch of a step; steps come in order."""
         sampler = self._course.sampler_at(self._pacing.progress(step), self._pacing.share)
         if sampler is not self._sampler or self._drawn is None:

@@ -14,17 +14,17 @@ from torch import nn
 from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import Recipe, load_network, save_model
+from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
 from pixelwise.sampling.resize_crop import View, fit, middle
-from pixelwise.sampling.whole_images import PhotoSampler
+from pixelwise.sampling.whole_images import ClassificationSampler
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import LEAST_WRONG_PHOTOS, fit_temperatures
-from pixelwise.workflow.fit.select.tta import Average, Tally, compare
+from pixelwise.workflow.fit.select.tta import TtaGain, TtaResult, compare
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 
@@ -35,7 +35,7 @@ TOGETHER = 64  # photos that are validated at once
 
 
 @dataclass(frozen=True)
-class Print:
+class ClassifiedImage:
     """One photo in memory: fitted pixels (channels, rows, columns) in their own type, its class, its scale."""
 
     pixels: np.ndarray
@@ -43,7 +43,7 @@ class Print:
     scale: Scale
 
 
-class PhotoCourse:
+class ClassificationTask:
     """Reads the photos into memory, draws parts of them, and looks at validation photos.
 
     Parameters
@@ -65,7 +65,7 @@ class PhotoCourse:
         prints = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
         self.pass_steps = len(prints) / config.photos.batch
-        sampler = PhotoSampler(
+        sampler = ClassificationSampler(
             [photo.pixels for photo in prints],
             [photo.index for photo in prints],
             [photo.scale for photo in prints],
@@ -76,7 +76,7 @@ class PhotoCourse:
         looked_at = _some(dataset.part("val"), config)
         self._validation = _read(looked_at, dataset.channels, config, progress)
 
-    def sampler_at(self, progress: float, share: float) -> PhotoSampler:
+    def sampler_at(self, progress: float, share: float) -> ClassificationSampler:
         """Return what draws batches of photos, alike at every step, and fewer of them where time is short."""
         if share not in self._samplers:
             whole = self._run.config.photos.batch
@@ -103,11 +103,11 @@ class PhotoCourse:
         right = sum(int((runtime(seen).argmax(1) == truth).sum()) for seen, truth in self._looks())
         return right / len(self._validation)
 
-    def averages(self, network: nn.Module) -> list[Average]:
+    def averages(self, network: nn.Module) -> list[TtaGain]:
         """Measure what the average over a photo and its mirror image brings."""
         runtime = TorchRuntime(network, self._device)
         runtime(next(self._looks())[0])  # the first pass is slower than the others
-        plain, both = Tally("", []), Tally("--symmetries", [])
+        plain, both = TtaResult("", []), TtaResult("--symmetries", [])
         for seen, truth in self._looks():
             began = time.perf_counter()
             logits = runtime(seen)
@@ -127,27 +127,27 @@ class PhotoCourse:
             seen = np.stack([photo.scale.apply(middle(photo.pixels, side, side)) for photo in some])
             yield seen, np.array([photo.index for photo in some])
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
         """Calibrate the probabilities: the validations measure what counts, and classes need no thresholds."""
         if self._run.config.training.tune:
-            network, recipe = load_network(model)
+            network, model_card = load_network(model)
             runtime = TorchRuntime(network, self._device)
             seen = [(softmax(runtime(photos).astype(np.float64), axis=1), truth) for photos, truth in self._looks()]
-            chances, truth = (np.concatenate(column) for column in zip(*seen, strict=True))
-            found = fit_temperatures(chances, truth, np.arange(len(truth)), LEAST_WRONG_PHOTOS)
-            told = found.to_text("validation photos")
-            trained = recipe.trained | {"calibration": told}
-            save_model(model, network, found.into(replace(recipe, trained=trained)))
-            self._progress.tell(told)
+            probabilities, truth = (np.concatenate(column) for column in zip(*seen, strict=True))
+            found = fit_temperatures(probabilities, truth, np.arange(len(truth)), LEAST_WRONG_PHOTOS)
+            messages = found.to_text("validation photos")
+            trained = model_card.trained | {"calibration": messages}
+            save_model(model, network, found.into(replace(model_card, trained=trained)))
+            self._progress.message(messages)
         return False
 
     def picture(self, network: nn.Module, step: int) -> None:
         """Write nothing: see `begin`."""
 
-    def recipe(self, score: float, step: int) -> Recipe:
+    def model_card(self, score: float, step: int) -> ModelCard:
         """Return everything that prediction needs besides the weights."""
         config = self._run.config
-        return Recipe(
+        return ModelCard(
             network=config.network,
             normalisation=config.normalisation,
             target=TargetOptions(),
@@ -176,12 +176,12 @@ def _some(cases: Sequence[Case], config: Config) -> list[Case]:
     return [cases[index * len(cases) // count] for index in range(count)]
 
 
-def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progress) -> list[Print]:
+def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progress) -> list[ClassifiedImage]:
     """Read and fit photos, in order; decoding runs in threads, because image libraries release Python's lock."""
 
-    def read(case: Case) -> Print:
+    def read(case: Case) -> ClassifiedImage:
         pixels = fit(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
-        return Print(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
+        return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(progress.track(pool.map(read, cases), "reading", len(cases)))

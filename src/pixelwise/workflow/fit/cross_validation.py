@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import Any
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.folds import joined, leave_out
-from pixelwise.model_file.model_file import read_recipe, save_ensemble
+from pixelwise.datasets.folds import fold_split, merge_train_val
+from pixelwise.model_file.model_file import read_model_card, save_ensemble
 from pixelwise.progress import Progress
-from pixelwise.text import command, counted
+from pixelwise.text import command, pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.out_of_fold import (
     common_target,
@@ -25,8 +25,8 @@ from pixelwise.workflow.evaluation.out_of_fold import (
 )
 from pixelwise.workflow.fit.distillation import train_student
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.select.tta import Average, describe_averages
-from pixelwise.workflow.fit.signals import say_where
+from pixelwise.workflow.fit.select.tta import TtaGain, describe_tta
+from pixelwise.workflow.fit.signals import describe_where
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
 
@@ -58,12 +58,12 @@ class CrossValidation:
             The loss of a fold stayed non-finite.
         """
         if self._run.summary_path.is_file():
-            self._progress.tell(f"All {self._count} folds are done; the ensemble is {self._run.model_path}.")
+            self._progress.message(f"All {self._count} folds are done; the ensemble is {self._run.model_path}.")
         else:
             self._validate()
         if self._run.distilled:
             with self._stopped("the student"):
-                records = self._records(joined(self._dataset), "student")
+                records = self._records(merge_train_val(self._dataset), "student")
                 train_student(self._run, self._dataset, self._device, self._progress, records)
 
     def _validate(self) -> None:
@@ -75,17 +75,17 @@ class CrossValidation:
             scores = evaluate_out_of_fold(
                 self._run, self._dataset, device=self._device, pages=pages, progress=self._progress
             )
-        self._progress.tell(describe_scores(scores))
+        self._progress.message(describe_scores(scores))
         self._join(scores)
 
     def _train(self, number: int, left_out: Sequence[str]) -> None:
         run, started = self._run.fold(number), time.monotonic()
         if run.summary_path.is_file():
-            self._progress.tell(f"Fold {number} of {self._count} is done.")
+            self._progress.message(f"Fold {number} of {self._count} is done.")
             return
-        dataset = leave_out(self._dataset, left_out)
-        trains, out = (counted(len(dataset.part(part)), "image") for part in ("train", "val"))
-        self._progress.tell(f"Fold {number} of {self._count}: {trains} to learn from, {out} left out.")
+        dataset = fold_split(self._dataset, left_out)
+        trains, out = (pluralise(len(dataset.part(part)), "image") for part in ("train", "val"))
+        self._progress.message(f"Fold {number} of {self._count}: {trains} to learn from, {out} left out.")
         if not run.config_path.is_file():
             run.begin(_config_of(self._run, number), self._records(dataset, number))
         with self._stopped(f"fold {number} of {self._count}"):
@@ -105,7 +105,7 @@ class CrossValidation:
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:
         """Say of what is stopped how the whole goes on."""
-        return say_where("all folds", where, self._run.how_to_go_on(self._dataset.root), self._run.folder)
+        return describe_where("all folds", where, self._run.how_to_go_on(self._dataset.root), self._run.folder)
 
     def _join(self, scores: dict[str, Any]) -> None:
         """Write the ensemble and the summary, and say what it costs."""
@@ -117,28 +117,28 @@ class CrossValidation:
             "folds": str(self._count),
             f"out_of_fold_{head['name']}": f"{head['value']:.4f}" if head["value"] is not None else "none",
         }
-        recipes = [read_recipe(member) for member in members]
+        presets = [read_model_card(member) for member in members]
         save_ensemble(
             run.model_path,
             members,
-            common_target([recipe.target for recipe in recipes]),
+            common_target([model_card.target for model_card in presets]),
             trained,
-            temperatures=common_temperatures(recipes),
+            temperatures=common_temperatures(presets),
             dice_margin=scores["confidence"].get("bound", {}).get("margin"),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
         averages = _mean_averages([summary["averages"] for summary in summaries])
-        self._progress.tell(
-            *describe_averages(averages, summaries[0]["score"]),
+        self._progress.message(
+            *describe_tta(averages, summaries[0]["score"]),
             f"Ensemble: {run.model_path}. It averages the probabilities of {self._count} networks, so predicting takes "
             f"{self._count} times as long as with one of them, such as {run.fold(1).model_path}.",
-            self._say_known(),
+            self._describe_known(),
         )
         names = ("steps", "seconds", "score", "best", "best_step")
         folds = [{name: summary[name] for name in names} for summary in summaries]
-        commit_json(run.summary_path, {"folds": folds, "averages": [vars(average) for average in averages]})
+        atomic_write_json(run.summary_path, {"folds": folds, "averages": [vars(average) for average in averages]})
 
-    def _say_known(self) -> str:
+    def _describe_known(self) -> str:
         """Say what is known of the ensemble, which has seen every image but those of a test part."""
         if self._dataset.part("test"):
             how = command("evaluate", self._run.folder, self._dataset.root)
@@ -154,13 +154,13 @@ def _config_of(run: Run, number: int) -> Config:
     return with_settings(config, {"training.seed": seed}, {"training.seed": why})
 
 
-def _mean_averages(folds: Sequence[Sequence[dict[str, Any]]]) -> list[Average]:
+def _mean_averages(folds: Sequence[Sequence[dict[str, Any]]]) -> list[TtaGain]:
     """Return the mean of what averaging over turned inputs brought, over the folds that had the time to measure it."""
-    means: list[Average] = []
+    means: list[TtaGain] = []
     for rows in zip(*filter(None, folds), strict=True):
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("score", "times", "gain")}
         means.append(
-            Average(
+            TtaGain(
                 inputs=rows[0]["inputs"],
                 flag=rows[0]["flag"],
                 interval=None,

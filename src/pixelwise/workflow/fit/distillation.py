@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.folds import joined
+from pixelwise.datasets.folds import merge_train_val
 from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_file import load_model, load_network
 from pixelwise.progress import Progress
-from pixelwise.text import command, counted
-from pixelwise.training.distillation_loss import Lessons, Teacher
+from pixelwise.text import command, pluralise
+from pixelwise.training.distillation_loss import DistillationSetup, Teacher
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.run import Run
@@ -42,27 +42,27 @@ def train_student(run: Run, dataset: Dataset, device: str, progress: Progress, r
     if student.summary_path.is_file():
         return
     members = len(run.folds)
-    images = counted(len(joined(dataset).part("train")), "image")
-    progress.tell(f"Student: one network, taught by the ensemble of {members} and by the labels, on all {images}.")
-    teacher, recipe = load_model(run.model_path)
+    images = pluralise(len(merge_train_val(dataset).part("train")), "image")
+    progress.message(f"Student: one network, taught by the ensemble of {members} and by the labels, on all {images}.")
+    teacher, model_card = load_model(run.model_path)
     if not student.config_path.is_file():
-        student.begin(replace(_plan(run.config, members), target=recipe.target), records)
+        student.begin(replace(_plan(run.config, members), target=model_card.target), records)
     start, _ = load_network(run.fold(1).model_path)
-    lessons = Lessons(
+    lessons = DistillationSetup(
         start.state_dict(),
-        Teacher(teacher, class_channels(recipe.target, recipe.network.classes)),
+        Teacher(teacher, class_channels(model_card.target, model_card.network.classes)),
         {"distilled_from": f"{members} networks", "validation_images": "seen in training"},
     )
     Training(student, looked_at(dataset, members), device, progress, started, lessons).go()
-    progress.tell(
+    progress.message(
         f"Student: {student.model_path}. It takes the time of one network. It has seen every image, so its validation "
-        f"score above says how well it fits, not how good it is{_say_known(student, dataset)}"
+        f"score above says how well it fits, not how good it is{_describe_known(student, dataset)}"
     )
 
 
 def looked_at(dataset: Dataset, members: int) -> Dataset:
     """Return the data set with all images in training, some of which are looked at on the way too."""
-    whole = joined(dataset)
+    whole = merge_train_val(dataset)
     some = [replace(case, part="val") for case in whole.part("train")[::members]]
     return replace(whole, cases=(*whole.part("train"), *some, *whole.part("test")))
 
@@ -82,7 +82,7 @@ def _plan(config: Config, members: int) -> Config:
     return with_settings(config, values, dict.fromkeys(values, why))
 
 
-def _say_known(student: Run, dataset: Dataset) -> str:
+def _describe_known(student: Run, dataset: Dataset) -> str:
     if dataset.part("test"):
         return f"; that tells: {command('evaluate', student.folder, dataset.root)}"
     return "; labelled images that it has not seen would tell."

@@ -13,25 +13,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import Diverged, Interrupted
-from pixelwise.model_file.model_file import Recipe, read_recipe, save_model
+from pixelwise.model_file.model_file import ModelCard, read_model_card, save_model
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import use_threads
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from pixelwise.training.distillation_loss import Lessons
+from pixelwise.training.distillation_loss import DistillationSetup
 from pixelwise.training.fine_tuning import frozen_steps
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.fit.batches import Batches
-from pixelwise.workflow.fit.messages import say_frozen, say_length
+from pixelwise.workflow.fit.messages import describe_frozen, describe_length
 from pixelwise.workflow.fit.pacing import make_pacing
-from pixelwise.workflow.fit.select.tta import affordable, describe_averages, measure
+from pixelwise.workflow.fit.select.tta import affordable, describe_tta, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
 from pixelwise.workflow.fit.state import ProcessorMeter, State
-from pixelwise.workflow.fit.training_task import Lesson, open_course
+from pixelwise.workflow.fit.training_task import TrainingBatch, open_training_task
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
@@ -63,27 +63,27 @@ class Training:
         device: str,
         progress: Progress,
         started: float,
-        lessons: Lessons | None = None,
+        lessons: DistillationSetup | None = None,
     ) -> None:
         self._run, self._progress, self._data = run, progress, dataset.root
         self._config = config = run.config
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
         network = build(config.network)
         checkpoint, complaints = newest_checkpoint(run.checkpoints)
-        progress.tell(*complaints)
+        progress.message(*complaints)
         # what has begun is in its checkpoint, wherever the weights of the encoder came from
         self._loaded = checkpoint is None and start_encoder(network, run, progress)
         self._trained_from = trained_from(run) | dict(lessons.trained if lessons else {})
         if lessons is not None:
             network.load_state_dict(dict(lessons.start))
-        self._course = open_course(run, dataset, network.geometry(), device, progress)
+        self._course = open_training_task(run, dataset, network.geometry(), device, progress)
         frozen = frozen_steps(config.transfer, config.training.steps, self._course.pass_steps)
         self._learner = Learner(
             network,
             config.training,
             self._course.loss,
             device,
-            lower_rate=config.transfer.lower_rate,
+            layer_decay=config.transfer.layer_decay,
             frozen_steps=frozen,
             teacher=lessons.teacher if lessons else None,
         )
@@ -91,7 +91,7 @@ class Training:
         pacing: Mapping[str, Any] | None = None
         if checkpoint is not None:
             pacing = self._restore(checkpoint)
-        progress.tell(*say_frozen(config, frozen, self._state.step))
+        progress.message(*describe_frozen(config, frozen, self._state.step))
         # on a continuation the time of the earlier part counts too
         self._clock_zero = started - self._state.seconds
         self._threads = min(config.training.threads, torch.get_num_threads()) if device == "cpu" else 0
@@ -131,15 +131,15 @@ class Training:
             self._validate()
         self._save()
         kept = "Last" if self._finish() else training.keep.capitalize()
-        self._progress.tell(
-            *say_length(training, state.step, pacing.progress(state.step), len(self._looks_since_best())),
+        self._progress.message(
+            *describe_length(training, state.step, pacing.progress(state.step), len(self._looks_since_best())),
             f"{kept} validation score {state.best:.4f} "
             f"({self._course.score_name}) at step {state.best_step}; model: {self._run.model_path}",
         )
         if not self._run.summary_path.is_file():
             self._sum_up()
 
-    def _one_step(self, batch: Lesson) -> None:
+    def _one_step(self, batch: TrainingBatch) -> None:
         step, learner = self._state.step, self._learner
         learner.expected_steps = self._pacing.expected_steps(step)
         maps = batch.weights, batch.distances
@@ -188,7 +188,7 @@ class Training:
         state, name = self._state, self._course.score_name
         needed, left = self._seconds_to_average(), self._seconds_left()
         averages = measure(self._course.averages, self._run.model_path, needed, left, self._progress)
-        self._progress.tell(*describe_averages(averages, name))
+        self._progress.message(*describe_tta(averages, name))
         outcome = self._judge()
         summary = {
             "steps": state.step,
@@ -201,12 +201,12 @@ class Training:
             "averages": [asdict(average) for average in averages],
             "outcome": outcome.to_json(),
         }
-        commit_json(self._run.summary_path, summary)
+        atomic_write_json(self._run.summary_path, summary)
 
     def _judge(self) -> Outcome:
         """Decide whether the training came far enough to be useful."""
         training, state = self._config.training, self._state
-        mean_ap = read_recipe(self._run.model_path).trained.get("validation_mean_ap")
+        mean_ap = read_model_card(self._run.model_path).trained.get("validation_mean_ap")
         return judge(
             steps=state.step,
             planned_steps=training.steps,
@@ -245,14 +245,14 @@ class Training:
         state.best, state.best_step = score, state.step
         return True
 
-    def _recipe(self, score: float, step: int) -> Recipe:
-        recipe = self._course.recipe(score, step)
-        return replace(recipe, trained=recipe.trained | self._trained_from)
+    def _recipe(self, score: float, step: int) -> ModelCard:
+        model_card = self._course.model_card(score, step)
+        return replace(model_card, trained=model_card.trained | self._trained_from)
 
     def _write_model(self) -> None:
         """Write the averaged weights as the run's model file."""
-        recipe = self._recipe(self._state.best, self._state.best_step)
-        save_model(self._run.model_path, self._learner.average, recipe)
+        model_card = self._recipe(self._state.best, self._state.best_step)
+        save_model(self._run.model_path, self._learner.average, model_card)
 
     def _save(self) -> None:
         """Write a checkpoint of this moment."""
@@ -268,7 +268,7 @@ class Training:
         """Go on from a checkpoint; return the state of its pacing."""
         self._learner.load_tensors(checkpoint.tensors)
         self._state = State(**checkpoint.state["training"])
-        self._progress.tell(f"Continuing from the checkpoint of step {self._state.step}.")
+        self._progress.message(f"Continuing from the checkpoint of step {self._state.step}.")
         return checkpoint.state["pacing"]
 
     def _interrupt(self) -> None:
@@ -277,15 +277,15 @@ class Training:
         model = "the best model so far is kept" if self._state.rows else "no model was written yet"
         steps = self._pacing.expected_steps(self._state.step)
         raise Interrupted(
-            counted(steps, "step"),
-            f"{self._state.step:,} of {counted(steps, 'step is', 'steps are')} done",
+            pluralise(steps, "step"),
+            f"{self._state.step:,} of {pluralise(steps, 'step is', 'steps are')} done",
             f"The state is saved and {model}. Go on with: {self._run.how_to_go_on(self._data)}",
             self._run.folder,
         )
 
     def _out_of_patience(self) -> bool:
         """Tell whether enough validations were no better, of those late enough for the details to be learned."""
-        patience, begins = self._config.training.patience, max(0.5, self._config.patches.coarse_share)
+        patience, begins = self._config.training.patience, max(0.5, self._config.patches.low_res_fraction)
         late = [row for row in self._looks_since_best() if float(row["progress"] or 0.0) >= begins]
         return 0 < patience <= len(late)
 

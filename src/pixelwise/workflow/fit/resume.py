@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from pixelwise.datasets.dataset import Dataset, understand
-from pixelwise.datasets.folds import joined
+from pixelwise.datasets.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import override, settings
 from pixelwise.workflow.run import Run
 
@@ -40,9 +40,9 @@ def refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[st
     other += [key for key in after if after[key] != before[key]]
     if other:
         value = asked.get(other[0], after.get(other[0]))
-        expected = f"--resume with the plan of the run, {counted(own.training.steps, 'step')}"
-        mend = "Leave it out, or train anew with another --out."
-        raise BadOption(expected, f"{other[0]}" if "about" in other[0] else f"{other[0]} {value}", mend, run.folder)
+        expected = f"--resume with the plan of the run, {pluralise(own.training.steps, 'step')}"
+        hint = "Leave it out, or train anew with another --out."
+        raise BadOption(expected, f"{other[0]}" if "about" in other[0] else f"{other[0]} {value}", hint, run.folder)
 
 
 def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
@@ -57,22 +57,22 @@ def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
     if "fold" in run.splits:
         fold = run.splits["fold"]
         whole = Run(run.folder.parent if fold == "student" else run.folder.parent.parent)
-        came = f"{'the student' if fold == 'student' else f'fold {fold}'} of {whole.folder}"
-        raise BadRun("a whole run", came, f"Go on with: {whole.how_to_go_on(root)}", folder)
+        got = f"{'the student' if fold == 'student' else f'fold {fold}'} of {whole.folder}"
+        raise BadRun("a whole run", got, f"Go on with: {whole.how_to_go_on(root)}", folder)
     config = run.config
     dataset = understand(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
     if run.folds:
-        dataset = joined(dataset)
+        dataset = merge_train_val(dataset)
     known = run.splits["parts"]
     for part in ("train", "val"):
         now = [case.name for case in dataset.part(part)]
         if now != known[part]:
             changed = sorted(set(now) ^ set(known[part]))
-            came = "another order of cases"
+            got = "another order of cases"
             if changed:
-                came = f"{counted(len(changed), 'other case')}, such as {changed[0]}"
-            raise BadRun(f"the {part} cases that the run began with", came, "Restore the data, or train anew.", root)
+                got = f"{pluralise(len(changed), 'other case')}, such as {changed[0]}"
+            raise BadRun(f"the {part} cases that the run began with", got, "Restore the data, or train anew.", root)
     threads = int(run.environment.get("threads", torch.get_num_threads()))
     torch.set_num_threads(threads)
-    progress.tell(f"Continuing {folder} with {counted(threads, 'thread')}, as it began.")
+    progress.message(f"Continuing {folder} with {pluralise(threads, 'thread')}, as it began.")
     return run, dataset

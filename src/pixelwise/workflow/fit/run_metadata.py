@@ -21,7 +21,7 @@ def first_records(
         "understood": {
             "data": dataset.root.name,
             "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on
-            "told": list(dataset.told),
+            "told": list(dataset.messages),
             "problems": [asdict(problem) for problem in dataset.problems],
             "cases": {part: len(names) for part, names in parts.items()},
             "task": dataset.labelling.task,

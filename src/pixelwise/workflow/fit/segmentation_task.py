@@ -12,7 +12,7 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import IGNORE, class_channels
-from pixelwise.model_file.model_file import Recipe
+from pixelwise.model_file.model_file import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import PatchOptions, PatchSampler, part_of_step
 from pixelwise.sampling.progressive_resizing import coarse_options
@@ -20,12 +20,16 @@ from pixelwise.training.losses import balance
 from pixelwise.workflow.config import OWN
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import calibrate_model
-from pixelwise.workflow.fit.select.foreground_threshold import CHOSEN, choose_parting_of_model, parted_by_lines
-from pixelwise.workflow.fit.select.min_area import choose_areas_of_model, may_choose
+from pixelwise.workflow.fit.select.foreground_threshold import (
+    CHOSEN,
+    choose_foreground_threshold_of_model,
+    is_membrane_like,
+)
+from pixelwise.workflow.fit.select.min_area import choose_min_areas_of_model, may_choose
 from pixelwise.workflow.fit.select.object_thresholds import seconds_to_tune, tune_model
-from pixelwise.workflow.fit.select.tta import COUNTS, Average
+from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain
 from pixelwise.workflow.fit.select.validation_predictions import seconds_to_look
-from pixelwise.workflow.fit.training_data import Piece, count_classes, halve, read_material
+from pixelwise.workflow.fit.training_data import TrainingImage, count_classes, halve, read_training_images
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
@@ -35,10 +39,10 @@ STEPS_PER_LOOK = 3.0
 LEAST_SECONDS = 0.3  # for a choice on validation images; with less it is left out
 ROUNDING = 1e-12  # of a share of the training: the last coarse step ends where its share does
 
-Choose = Callable[[Path, tuple[nn.Module, Recipe] | None, float | None], tuple[str, bool]]
+Choose = Callable[[Path, tuple[nn.Module, ModelCard] | None, float | None], tuple[str, bool]]
 
 
-class MaskCourse:
+class SegmentationTask:
     """Reads images and masks into memory, draws patches of them, and looks at validation images.
 
     Parameters
@@ -60,7 +64,7 @@ class MaskCourse:
         self._calibrated, self._looking = config.training.tune, seconds_to_look(config.training.time_given)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
-        pieces = read_material(dataset, dataset.part("train"), *read, config.loss)
+        pieces = read_training_images(dataset, dataset.part("train"), *read, config.loss)
         targets = [piece.target for piece in pieces]
         self.most_inputs = COUNTS[-1]
         self.loss = config.loss
@@ -70,18 +74,18 @@ class MaskCourse:
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
         self._samplers = self._make_samplers(pieces)
-        validating = read_material(dataset, dataset.part("val"), *read)
+        validating = read_training_images(dataset, dataset.part("val"), *read)
         ground = has_background(dataset.labelling.task, dataset.labelling.classes)
         self._areas = config.training.tune and ground and "class_areas" not in self._fixed
         truths = [piece.target for piece in validating]
         self._areas = self._areas and may_choose(truths, config.target)
         self._parted = config.training.tune and not set(CHOSEN) <= set(self._fixed)
-        self._parted = self._parted and parted_by_lines(truths, config.target, config.network.classes)
+        self._parted = self._parted and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(validating, device)
 
     def sampler_at(self, progress: float, share: float) -> PatchSampler:
         """Return what draws patches: of half the resolution in the coarse beginning, and fewer where time is short."""
-        coarse = progress < self._run.config.patches.coarse_share - ROUNDING
+        coarse = progress < self._run.config.patches.low_res_fraction - ROUNDING
         if (coarse, share) not in self._samplers:
             whole = self._samplers[coarse, 1.0]
             options = part_of_step(whole.options, share, self._geometry)
@@ -105,7 +109,7 @@ class MaskCourse:
         """Return the mean Dice on the validation images that are looked at."""
         return self._validation.score(network)
 
-    def averages(self, network: nn.Module) -> list[Average]:
+    def averages(self, network: nn.Module) -> list[TtaGain]:
         """Measure what averages over turned inputs bring on the validation images that are looked at."""
         return self._validation.averages(network)
 
@@ -113,17 +117,17 @@ class MaskCourse:
         """Write a frame of the film."""
         self._validation.film(network, step)
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
         """Choose weights and thresholds on validation images, then calibrate the probabilities on them."""
         ends = None if seconds is None else time.monotonic() + seconds
         choices, won = self._choices(), False
         for place, (most, choose) in enumerate(choices):
             each = None if ends is None else share_of_rest(ends - time.monotonic(), [s for s, _ in choices[place:]])
             if each is not None and each < LEAST_SECONDS:
-                self._progress.tell("Time is up: what could still be chosen on validation images stays as planned.")
+                self._progress.message("Time is up: what could still be chosen on validation images stays as planned.")
                 break
-            told, replaced = choose(model, rival, each if most is not None else None)
-            self._progress.tell(told)
+            messages, replaced = choose(model, rival, each if most is not None else None)
+            self._progress.message(messages)
             won = won or replaced
         return won
 
@@ -132,8 +136,8 @@ class MaskCourse:
         found: list[tuple[float | None, Choose]] = [(self._seconds, self._tune)] if self._tuned else []
         # how membranes part areas decides more than all other choices: it may take as long as thresholds of objects
         wanted = (
-            (self._parted, self._seconds, partial(choose_parting_of_model, fixed=self._fixed)),
-            (self._areas, self._looking, choose_areas_of_model),
+            (self._parted, self._seconds, partial(choose_foreground_threshold_of_model, fixed=self._fixed)),
+            (self._areas, self._looking, choose_min_areas_of_model),
             (self._calibrated, self._looking, calibrate_model),
         )
         return found + [(seconds, self._choosing(find)) for asked, seconds, find in wanted if asked]
@@ -141,7 +145,7 @@ class MaskCourse:
     def _choosing(self, find: Callable[..., str]) -> Choose:
         """Return `find` on the run's validation images in the form of a choice."""
 
-        def choose(model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> tuple[str, bool]:
+        def choose(model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> tuple[str, bool]:
             pages = self._run.config.data.pages
             options = {"device": self._device, "seconds": seconds, "progress": self._progress}
             return find(model, self._dataset, pages, **options), False
@@ -153,7 +157,7 @@ class MaskCourse:
         """Options of the target that the user has set."""
         return [key.removeprefix("target.") for key, why in self._run.config.reasons.items() if why == OWN]
 
-    def _tune(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> tuple[str, bool]:
+    def _tune(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and thresholds of objects, but those that the user has set."""
         pages = self._run.config.data.pages
         return tune_model(
@@ -167,10 +171,10 @@ class MaskCourse:
             progress=self._progress,
         )
 
-    def recipe(self, score: float, step: int) -> Recipe:
+    def model_card(self, score: float, step: int) -> ModelCard:
         """Return everything that prediction needs besides the weights."""
         config, labelling = self._run.config, self._dataset.labelling
-        return Recipe(
+        return ModelCard(
             network=config.network,
             normalisation=config.normalisation,
             target=config.target,
@@ -181,7 +185,7 @@ class MaskCourse:
             colours=labelling.colours,
             channels=self._dataset.channels,
             tile=512,
-            turns=config.prediction.turns,
+            tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             spacing=_pair(self._run.fingerprint.get("spacing")),  # absent in older run folders
             trained={
@@ -192,18 +196,18 @@ class MaskCourse:
             },
         )
 
-    def _make_samplers(self, pieces: Sequence[Piece]) -> dict[tuple[bool, float], PatchSampler]:
+    def _make_samplers(self, pieces: Sequence[TrainingImage]) -> dict[tuple[bool, float], PatchSampler]:
         """Return what draws patches of the pieces, and of halved ones where the plan says so, by (coarse, share)."""
         patches = self._run.config.patches
         samplers = {(False, 1.0): self._sample(pieces, patches)}
-        if patches.coarse_share:
+        if patches.low_res_fraction:
             height, width = (self._geometry.legal_size(-(-side // 2)) for side in (patches.height, patches.width))
             counts = count_classes([piece.target for piece in pieces], IGNORE)
             halved = [halve(piece, counts) for piece in pieces]
             samplers[True, 1.0] = self._sample(halved, coarse_options(patches, height, width))
         return samplers
 
-    def _sample(self, pieces: Sequence[Piece], patches: PatchOptions) -> PatchSampler:
+    def _sample(self, pieces: Sequence[TrainingImage], patches: PatchOptions) -> PatchSampler:
         config = self._run.config
         return PatchSampler(
             [piece.pixels for piece in pieces],
@@ -217,7 +221,7 @@ class MaskCourse:
             distances=[piece.distances for piece in pieces if piece.distances is not None],
         )
 
-    def _make_validation(self, pieces: Sequence[Piece], device: str) -> Validation:
+    def _make_validation(self, pieces: Sequence[TrainingImage], device: str) -> Validation:
         """Let the looks at the validation images cost their share of the training time, and no more."""
         config, labelling = self._run.config, self._dataset.labelling
         steps = config.training.steps * VALIDATION_SHARE / VALIDATIONS

@@ -32,7 +32,7 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
 
 
 @contextmanager
-def say_where(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
+def describe_where(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
     """Say of what is stopped, as one of several trainings, how the whole goes on.
 
     Parameters
@@ -46,10 +46,10 @@ def say_where(whole: str, where: str, how: str, folder: Path) -> Generator[None,
     folder : Path
         Of the whole.
     """
-    mend = f"The state is saved. Go on with: {how}"
+    hint = f"The state is saved. Go on with: {how}"
     try:
         yield
     except Interrupted as error:
-        raise Interrupted(error.expected, f"{where}: {error.came}", mend, folder) from error
+        raise Interrupted(error.expected, f"{where}: {error.got}", hint, folder) from error
     except KeyboardInterrupt as error:
-        raise Interrupted(whole, where, mend, folder) from error
+        raise Interrupted(whole, where, hint, folder) from error

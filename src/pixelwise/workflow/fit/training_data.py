@@ -20,7 +20,7 @@ from pixelwise.training.losses import LossOptions
 
 
 @dataclass(frozen=True)
-class Piece:
+class TrainingImage:
     """One case in memory: pixels (channels, height, width), target class map (height, width) uint8.
 
     `weights` (height, width) float16 is the border term of the loss, `distances` (height, width) float16 how deep each
@@ -35,7 +35,7 @@ class Piece:
     distances: np.ndarray | None = None
 
 
-def read_material(
+def read_training_images(
     dataset: Dataset,
     cases: Sequence[Case],
     normalisation: Normalisation,
@@ -43,13 +43,13 @@ def read_material(
     pages: int | None,
     progress: Progress,
     loss: LossOptions | None = None,
-) -> list[Piece]:
+) -> list[TrainingImage]:
     """Read `cases`, in order, with the weight map that `loss` asks for.
 
     Decoding runs in threads, because image libraries release Python's lock.
     """
 
-    def read(case: Case) -> Piece:
+    def read(case: Case) -> TrainingImage:
         return _read_piece(case, dataset, normalisation, target, pages, loss or LossOptions())
 
     with ThreadPoolExecutor(cores()) as pool:
@@ -64,12 +64,12 @@ def count_classes(targets: Sequence[np.ndarray], classes: int) -> list[int]:
     return total[:classes].tolist()
 
 
-def halve(piece: Piece, counts: Sequence[int]) -> Piece:
+def halve(piece: TrainingImage, counts: Sequence[int]) -> TrainingImage:
     """Return a piece at half the resolution, on the same scale; `counts` are the pixels of each class in the set."""
     maps = (None if values is None else halve_image(values[None])[0] for values in (piece.weights, piece.distances))
     weights, distances = maps
     target = halve_target(piece.target, counts)
-    return Piece(piece.name, halve_image(piece.pixels), target, piece.scale, weights, distances)
+    return TrainingImage(piece.name, halve_image(piece.pixels), target, piece.scale, weights, distances)
 
 
 def _read_piece(
@@ -79,7 +79,7 @@ def _read_piece(
     target: TargetOptions,
     pages: int | None,
     loss: LossOptions,
-) -> Piece:
+) -> TrainingImage:
     pixels = read_pixels(case.image, dataset.channels, pages).pixels
     if case.mask is None:
         raise BadDataset("a mask", "none", "Add it, or leave the image aside with --allow-missing.", case.image)
@@ -90,4 +90,4 @@ def _read_piece(
         objects = target_objects(labels, wanted, target)
         weights = border_weights(objects, loss.border_weight, loss.border_sigma).astype(np.float16)
     distances = edge_distance(labels) if target.kind == "distance" else None
-    return Piece(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights, distances)
+    return TrainingImage(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights, distances)

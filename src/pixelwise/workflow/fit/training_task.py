@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.model_file.model_file import Recipe
+from pixelwise.model_file.model_file import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
-from pixelwise.workflow.fit.classification_task import PhotoCourse
-from pixelwise.workflow.fit.segmentation_task import MaskCourse
-from pixelwise.workflow.fit.select.tta import Average
+from pixelwise.workflow.fit.classification_task import ClassificationTask
+from pixelwise.workflow.fit.segmentation_task import SegmentationTask
+from pixelwise.workflow.fit.select.tta import TtaGain
 from pixelwise.workflow.run import Run
 
 
 @runtime_checkable
-class Lesson(Protocol):
+class TrainingBatch(Protocol):
     """A batch: images (batch, channels, height, width), their targets, and the weights of the loss, if any."""
 
     @property
@@ -43,7 +43,7 @@ class Lesson(Protocol):
 
 
 @runtime_checkable
-class Course(Protocol):
+class TrainingTask(Protocol):
     """The material of one task, how it is drawn and scored, and what the model file says of it.
 
     `score_name` is the validation score's name for people, such as "mean Dice"; larger is better. `loss` is the
@@ -90,7 +90,7 @@ class Course(Protocol):
         """Return the validation score of a network in evaluation mode."""
         ...
 
-    def averages(self, network: nn.Module) -> list[Average]:
+    def averages(self, network: nn.Module) -> list[TtaGain]:
         """Measure what averaging over turned inputs brings to a network in evaluation mode, the plain input first."""
         ...
 
@@ -98,14 +98,14 @@ class Course(Protocol):
         """Write a picture of what the network says after `step` steps, where the task has one."""
         ...
 
-    def finish(self, model: Path, rival: tuple[nn.Module, Recipe] | None, seconds: float | None) -> bool:
+    def finish(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
         """Decide, once training is over, what the model file still has to say of how it is used.
 
         Parameters
         ----------
         model : Path
             The model file.
-        rival : (network, Recipe), optional
+        rival : (network, ModelCard), optional
             The last weights, where the file holds others.
         seconds : float or None
             That are left for it; None without a clock.
@@ -117,12 +117,12 @@ class Course(Protocol):
         """
         ...
 
-    def recipe(self, score: float, step: int) -> Recipe:
+    def model_card(self, score: float, step: int) -> ModelCard:
         """Return everything that prediction needs besides the weights."""
         ...
 
 
-def open_course(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> Course:
+def open_training_task(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> TrainingTask:
     """Read the material of a run into memory, for the loop that trains on it."""
-    kind = PhotoCourse if dataset.labelling.task == "classification" else MaskCourse
+    kind = ClassificationTask if dataset.labelling.task == "classification" else SegmentationTask
     return kind(run, dataset, geometry, device, progress)

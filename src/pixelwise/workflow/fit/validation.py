@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.read import png_bytes, write_mask
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.semantic import class_scores, confusion
 from pixelwise.runtimes.torch import TorchRuntime
-from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, Average, Tally, compare
-from pixelwise.workflow.fit.training_data import Piece
+from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, TtaGain, TtaResult, compare
+from pixelwise.workflow.fit.training_data import TrainingImage
 
 FRAME = 256  # pixels a side of the film
 CORE = 512
@@ -46,7 +46,7 @@ class Validation:
 
     def __init__(
         self,
-        pieces: Sequence[Piece],
+        pieces: Sequence[TrainingImage],
         classes: int,
         geometry: Geometry,
         device: str,
@@ -80,12 +80,12 @@ class Validation:
             matrix[:, index] = counts  # rows are the truth
         return max(self._mean_dice(matrix) for matrix in matrices)
 
-    def averages(self, network: nn.Module) -> list[Average]:
+    def averages(self, network: nn.Module) -> list[TtaGain]:
         """Measure what averages over turned inputs bring on the same pixels; each sum of logits serves the next."""
         runtime = TorchRuntime(network, self._device)
         predictors = [Predictor(runtime, self._geometry, self._classes, CORE, (symmetry,)) for symmetry in ORDER]
         predictors[0].logits(self._pieces[0].pixels, self._pieces[0].scale)  # the first pass is slower than the others
-        tallies = {count: Tally("" if count == 1 else f"--turns {count}", []) for count in COUNTS}
+        tallies = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
         for piece in self._pieces:
             began, total = time.perf_counter(), np.float32(0.0)
             for count, predictor in enumerate(predictors, 1):
@@ -105,7 +105,7 @@ class Validation:
         """Write the picture of the film's patch and its truth."""
         low, high = np.percentile(self._frame.pixels, (0.5, 99.5))
         view = (np.clip((self._frame.pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        commit_bytes(self._film / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
+        atomic_write_bytes(self._film / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
         truth = np.where(self._frame.target == IGNORE, 0, self._frame.target).astype(np.uint8)
         write_mask(self._film / "truth.png", truth, self._palette)
 
@@ -113,13 +113,13 @@ class Validation:
         """Write the class map of the film's patch as it is predicted after `step` steps."""
         write_mask(self._film / f"step-{step:07d}.png", self._predict(network, self._frame), self._palette)
 
-    def _predict(self, network: nn.Module, piece: Piece) -> np.ndarray:
+    def _predict(self, network: nn.Module, piece: TrainingImage) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)
         predictor = Predictor(runtime, self._geometry, self._classes, CORE)
         return predictor.logits(piece.pixels, piece.scale)[: self._scored].argmax(0).astype(np.uint8)
 
 
-def _some(pieces: Sequence[Piece], most_pixels: int) -> list[Piece]:
+def _some(pieces: Sequence[TrainingImage], most_pixels: int) -> list[TrainingImage]:
     """Take evenly spaced pieces until they hold `most_pixels`; a single larger one is cut to its centre."""
     mean = sum(piece.target.size for piece in pieces) / len(pieces)
     count = max(1, min(len(pieces), round(most_pixels / mean)))
@@ -128,20 +128,20 @@ def _some(pieces: Sequence[Piece], most_pixels: int) -> list[Piece]:
     return [piece if piece.target.size <= 1.5 * each else _cut(piece, each) for piece in chosen]
 
 
-def _cut(piece: Piece, pixels: float) -> Piece:
+def _cut(piece: TrainingImage, pixels: float) -> TrainingImage:
     shrink = (pixels / piece.target.size) ** 0.5
     height, width = (max(64, int(side * shrink)) for side in piece.target.shape)
     return _window(piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width)
 
 
-def _window(piece: Piece, top: int, left: int, height: int, width: int) -> Piece:
+def _window(piece: TrainingImage, top: int, left: int, height: int, width: int) -> TrainingImage:
     rows, columns = slice(max(0, top), max(0, top) + height), slice(max(0, left), max(0, left) + width)
-    return Piece(piece.name, piece.pixels[:, rows, columns], piece.target[rows, columns], piece.scale)
+    return TrainingImage(piece.name, piece.pixels[:, rows, columns], piece.target[rows, columns], piece.scale)
 
 
-def _busiest(pieces: Sequence[Piece]) -> Piece:
+def _busiest(pieces: Sequence[TrainingImage]) -> TrainingImage:
     """Cut the window with the most variety of classes: the one where the film is worth watching."""
-    best: tuple[float, Piece] | None = None
+    best: tuple[float, TrainingImage] | None = None
     for piece in pieces[:16]:
         height, width = (min(FRAME, side) for side in piece.target.shape)
         for top in range(0, piece.target.shape[0] - height + 1, FRAME // 2):

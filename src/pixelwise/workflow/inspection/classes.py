@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.sampling.image_fingerprint import PhotoFingerprint
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 
 PARTS = ("train", "val", "test")
 MOST_CLASSES = 60  # listed
@@ -25,7 +25,7 @@ def describe_classes(dataset: Dataset, fingerprint: Any) -> list[str]:
         lines.append(f"  {name:<{width}}" + "".join(f"{counts[name][part]:>8}" for part in PARTS))
     if len(counts) > MOST_CLASSES:
         lines.append(f"  ... and {len(counts) - MOST_CLASSES} more (--json lists all).")
-    if isinstance(fingerprint, PhotoFingerprint):
+    if isinstance(fingerprint, ClassificationFingerprint):
         heights, widths = fingerprint.heights, fingerprint.widths
         lines.append(
             f"Sizes (height x width) of {fingerprint.measured} training images: from {heights[0]} x {widths[0]} to "

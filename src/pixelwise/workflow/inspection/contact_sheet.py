@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
 from pixelwise.labels.targets import IGNORE
 
@@ -49,7 +49,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     figure.suptitle(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}", fontsize=11)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    commit_bytes(path, buffer.getvalue())
+    atomic_write_bytes(path, buffer.getvalue())
 
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,8 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import Fingerprint, measure_fingerprint
-from pixelwise.sampling.image_fingerprint import PhotoFingerprint, measure_photos
-from pixelwise.text import counted
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint, measure_classification
+from pixelwise.text import pluralise
 from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
 from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
 from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet
@@ -25,7 +25,7 @@ class InspectedData:
     """A data folder, as it would be trained on."""
 
     dataset: Dataset
-    fingerprint: Fingerprint | PhotoFingerprint | None
+    fingerprint: Fingerprint | ClassificationFingerprint | None
     sheet: Path | None
 
     @property
@@ -44,7 +44,7 @@ class InspectedData:
             "ignore_index": labelling.ignore_value,
             "channels": self.dataset.channels,
             "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
-            "told": list(self.dataset.told),
+            "told": list(self.dataset.messages),
             "problems": [
                 {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal, "left_out": p.left_out}
                 for p in self.dataset.problems
@@ -55,7 +55,7 @@ class InspectedData:
 
     def to_text(self) -> str:
         """Return sentences and a small table for people."""
-        labelling, lines = self.dataset.labelling, list(self.dataset.told)
+        labelling, lines = self.dataset.labelling, list(self.dataset.messages)
         counts = ", ".join(f"{len(self.dataset.part(p))} {p}" for p in ("train", "val", "test"))
         lines += ["", f"Cases: {counts}. Task: {labelling.task}. Channels: {self.dataset.channels}."]
         if isinstance(self.fingerprint, Fingerprint):
@@ -79,7 +79,7 @@ def _list_problems(one: str, many: str, problems: Sequence[Problem]) -> list[str
     """Return a headline with the number of problems, and a line for each of the first."""
     if not problems:
         return []
-    lines = ["", f"{counted(len(problems), one, many)}:"]
+    lines = ["", f"{pluralise(len(problems), one, many)}:"]
     lines += [f"  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:PROBLEMS_SHOWN]]
     if len(problems) > PROBLEMS_SHOWN:
         lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")
@@ -95,7 +95,7 @@ def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progr
         return InspectedData(dataset, None, None)
     photos = dataset.labelling.task == "classification"
     fingerprint = (
-        measure_photos(train, len(dataset.labelling.classes), dataset.channels, options.pages, progress)
+        measure_classification(train, len(dataset.labelling.classes), dataset.channels, options.pages, progress)
         if photos
         else measure_fingerprint(train, dataset.labelling, dataset.channels, progress)
     )

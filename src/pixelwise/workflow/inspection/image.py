@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.explain.activations import Gating, Stage
-from pixelwise.explain.crop import Sight, see_masks, see_photo
-from pixelwise.explain.grad_cam import Evidence, Insight
+from pixelwise.explain.crop import Crop, crop_for_class, crop_for_masks
+from pixelwise.explain.grad_cam import Attribution, Insight
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.labels.temperature_scaling import tempered_softmax
-from pixelwise.model_file.model_file import Recipe, find_model_file, load_network
+from pixelwise.model_file.model_file import ModelCard, find_model_file, load_network
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.inspection.maps import Scene, draw_insight
 from pixelwise.workflow.painting import colour, stretch
 
@@ -29,7 +29,7 @@ SHOWN = 3  # channels that are named in the text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class AttributionRequest:
     """What evidence is wanted for: by default the class that is predicted most, or at the pixel.
 
     Attributes
@@ -62,7 +62,7 @@ class InspectedImage:
     predicted: dict[str, float]
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Attribution, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; `predicted` are shares of pixels, or probabilities of whole images."""
@@ -117,7 +117,7 @@ class InspectedImage:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AttributionTarget:
     """What is asked, made definite: a class, and the pixels of the logits that count (None: all, or a whole image)."""
 
     index: int
@@ -128,30 +128,35 @@ class Answer:
 
 
 def inspect_image(
-    target: Path, image: Path, question: Question, out: Path | str | None, pages: int | None, progress: Progress
+    target: Path,
+    image: Path,
+    question: AttributionRequest,
+    out: Path | str | None,
+    pages: int | None,
+    progress: Progress,
 ) -> InspectedImage:
     """Look into a model while it sees an image; see `inspect`."""
     picture = _place_of_picture(image, out)
     path = find_model_file(target)
     with progress.bar("looking into the network", 3) as advance:
-        network, recipe = load_network(path)
-        pixels = read_pixels(image, recipe.channels, pages).pixels
-        sight = _see(network.float(), recipe, pixels, question)
+        network, model_card = load_network(path)
+        pixels = read_pixels(image, model_card.channels, pages).pixels
+        sight = _see(network.float(), model_card, pixels, question)
         insight = Insight(network, sight.given)
         advance(1, "evidence")
-        answer = _answer(insight.logits, recipe, sight, question)
+        answer = _answer(insight.logits, model_card, sight, question)
         stages = (question.stage,) if question.stage is not None else ()
         evidence = insight.evidence(answer.index, answer.region, stages)
-        title = f"What {recipe.network.name} sees in {image.name}{_part(recipe, sight, pixels)}"
-        scene = _scene(title, insight, recipe, sight, answer, evidence)
+        title = f"What {model_card.network.name} sees in {image.name}{_part(model_card, sight, pixels)}"
+        scene = _scene(title, insight, model_card, sight, answer, evidence)
         advance(1, "drawing")
-        commit_bytes(picture, draw_insight(scene))
+        atomic_write_bytes(picture, draw_insight(scene))
         advance(1, "")
     return InspectedImage(
         model=path,
         image=image,
         picture=picture,
-        network=recipe.network.name,
+        network=model_card.network.name,
         origin=sight.origin,
         size=(sight.shown.shape[1], sight.shown.shape[2]),
         class_name=answer.name,
@@ -171,34 +176,34 @@ def _place_of_picture(image: Path, out: Path | str | None) -> Path:
     return picture
 
 
-def _see(network: Network, recipe: Recipe, pixels: np.ndarray, question: Question) -> Sight:
-    if recipe.view is None:
-        return see_masks(network, recipe, pixels, question.pixel)
+def _see(network: Network, model_card: ModelCard, pixels: np.ndarray, question: AttributionRequest) -> Crop:
+    if model_card.view is None:
+        return crop_for_masks(network, model_card, pixels, question.pixel)
     if question.pixel is not None:
-        came = f"--pixel {question.pixel[0]},{question.pixel[1]}"
-        raise BadOption("no pixel for a model of whole-image classes", came, "Choose a class with --class.")
-    return see_photo(recipe, recipe.view, pixels)
+        got = f"--pixel {question.pixel[0]},{question.pixel[1]}"
+        raise BadOption("no pixel for a model of whole-image classes", got, "Choose a class with --class.")
+    return crop_for_class(model_card, model_card.view, pixels)
 
 
-def _part(recipe: Recipe, sight: Sight, pixels: np.ndarray) -> str:
+def _part(model_card: ModelCard, sight: Crop, pixels: np.ndarray) -> str:
     """Name the part that is looked into, where it is not the whole image; of photos it is always the middle."""
-    if recipe.view is not None or sight.shown.size >= pixels.size:
+    if model_card.view is not None or sight.shown.size >= pixels.size:
         return ""
     (top, left), (height, width) = sight.origin, sight.shown.shape[1:]
     return f": rows {top} to {top + height - 1}, columns {left} to {left + width - 1}"
 
 
-def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question) -> Answer:
+def _answer(logits: np.ndarray, model_card: ModelCard, sight: Crop, question: AttributionRequest) -> AttributionTarget:
     """Decide on the class and the pixels that evidence is wanted for."""
-    names = TARGETS.get(recipe.target.kind, recipe.classes) if recipe.view is None else recipe.classes
+    names = TARGETS.get(model_card.target.kind, model_card.classes) if model_card.view is None else model_card.classes
     wanted = _index(question.class_name, names)
-    if recipe.view is not None:
-        chances = tempered_softmax(logits, recipe.temperatures, 0)
-        best = np.argsort(-chances, kind="stable").tolist()
+    if model_card.view is not None:
+        probabilities = tempered_softmax(logits, model_card.temperatures, 0)
+        best = np.argsort(-probabilities, kind="stable").tolist()
         index = best[0] if wanted is None else wanted
-        seen = ", ".join(f"{names[i]} {chances[i]:.2f}" for i in best[:3])
-        shares = dict(zip(names, chances.tolist(), strict=True))
-        return Answer(index, names[index], None, f"Evidence for {names[index]}. Predicted: {seen}.", shares)
+        seen = ", ".join(f"{names[i]} {probabilities[i]:.2f}" for i in best[:3])
+        shares = dict(zip(names, probabilities.tolist(), strict=True))
+        return AttributionTarget(index, names[index], None, f"Evidence for {names[index]}. Predicted: {seen}.", shares)
     found = logits[: len(names), *sight.keep].argmax(0)
     counts = np.bincount(found.ravel(), minlength=len(names))
     shares = {name: float(count / found.size) for name, count in zip(names, counts, strict=True)}
@@ -207,19 +212,19 @@ def _answer(logits: np.ndarray, recipe: Recipe, sight: Sight, question: Question
         row, column = (place - start for place, start in zip(question.pixel, sight.origin, strict=True))
         index = int(found[row, column]) if wanted is None else wanted
         region[sight.keep][row, column] = True
-        chances = probabilities_of(logits[:, *sight.keep], recipe.target, recipe.temperatures)
-        chance = chances[index, row, column]
+        probabilities = probabilities_of(logits[:, *sight.keep], model_card.target, model_card.temperatures)
+        chance = probabilities[index, row, column]
         where = f"at row {question.pixel[0]}, column {question.pixel[1]}"
         words = f"Evidence for {names[index]} {where}, where its probability is {chance:.2f}."
-        return Answer(index, names[index], region, words, shares)
+        return AttributionTarget(index, names[index], region, words, shares)
     most = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
     index = most if wanted is None else wanted
     region[sight.keep] = found == index
-    words = f"Evidence for {names[index]}, over {counted(int(counts[index]), 'pixel')} predicted as it."
+    words = f"Evidence for {names[index]}, over {pluralise(int(counts[index]), 'pixel')} predicted as it."
     if not counts[index]:
         region[sight.keep] = True
         words = f"Evidence for {names[index]}, which is predicted nowhere: over all pixels."
-    return Answer(index, names[index], region, words, shares)
+    return AttributionTarget(index, names[index], region, words, shares)
 
 
 def _index(class_name: str | None, names: Sequence[str]) -> int | None:
@@ -231,20 +236,27 @@ def _index(class_name: str | None, names: Sequence[str]) -> int | None:
 
 
 def _scene(
-    title: str, insight: Insight, recipe: Recipe, sight: Sight, answer: Answer, evidence: tuple[Evidence, ...]
+    title: str,
+    insight: Insight,
+    model_card: ModelCard,
+    sight: Crop,
+    answer: AttributionTarget,
+    evidence: tuple[Attribution, ...],
 ) -> Scene:
     panels: list[tuple[str, str, np.ndarray]] = []
     legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
     region = None
-    if recipe.view is None and answer.region is not None:
-        chances = probabilities_of(insight.logits[:, *sight.keep], recipe.target)
-        objects = recipe.task == "instance"
-        labels = decode(chances, recipe.target)
+    if model_card.view is None and answer.region is not None:
+        probabilities = probabilities_of(insight.logits[:, *sight.keep], model_card.target)
+        objects = model_card.task == "instance"
+        labels = decode(probabilities, model_card.target)
         if not objects:
-            legend = tuple((recipe.classes[i], recipe.colours[i]) for i in np.unique(labels).tolist())
-        what = counted(int(labels.max()), "object") if objects else f"{len(legend)} of {len(recipe.classes)} classes"
-        panels.append(("the prediction", what, colour(labels, recipe.colours, objects=objects)))
-        panels.append((f"chance of {answer.name}", "0 dark to 1 bright", chances[answer.index]))
+            legend = tuple((model_card.classes[i], model_card.colours[i]) for i in np.unique(labels).tolist())
+        what = (
+            pluralise(int(labels.max()), "object") if objects else f"{len(legend)} of {len(model_card.classes)} classes"
+        )
+        panels.append(("the prediction", what, colour(labels, model_card.colours, objects=objects)))
+        panels.append((f"chance of {answer.name}", "0 dark to 1 bright", probabilities[answer.index]))
         region = answer.region[sight.keep]
     pixel = None
     if region is not None and region.sum() == 1:
@@ -283,7 +295,7 @@ def _stage_facts(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _evidence_facts(evidence: Evidence) -> dict[str, Any]:
+def _evidence_facts(evidence: Attribution) -> dict[str, Any]:
     return {
         "stage": evidence.stage,
         "strongest": np.argsort(-np.abs(evidence.weights), kind="stable").tolist(),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pixelwise.explain.activations import Gating, Stage
-from pixelwise.explain.grad_cam import Evidence
+from pixelwise.explain.grad_cam import Attribution
 from pixelwise.workflow.inspection.sheet import ACCENT, QUIET, Sheet
 
 WIDTH, MARGIN, GAP = 15.0, 0.35, 0.08  # inches
@@ -65,7 +65,7 @@ class Scene:
     pixel: tuple[int, int] | None
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Attribution, ...]
     sensitivity: np.ndarray
     given: tuple[int, int]
     offset: tuple[int, int]
@@ -236,7 +236,7 @@ class _Drawing:
         return MARGIN + column * (self.thumb + GAP)
 
 
-def _strongest(evidence: Evidence) -> str:
+def _strongest(evidence: Attribution) -> str:
     """Name the channels with the strongest weights, each beside the strongest one, which is 1."""
     if not evidence.heat.any():
         return "nothing here speaks for it"

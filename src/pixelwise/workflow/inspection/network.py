@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pixelwise.atomic_write import commit_bytes, commit_text
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_text
 from pixelwise.drawing.graph import read_nodes
 from pixelwise.drawing.maps import Map, peak_values, read_maps
 from pixelwise.drawing.network import draw_network
@@ -27,7 +27,7 @@ from pixelwise.networks.architectures import (
     summary,
 )
 from pixelwise.networks.models import Classifier, Layer, Network
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, override
 
 LEGAL_SHOWN = 1024  # legal sizes are listed up to here
@@ -109,20 +109,20 @@ class InspectedNetwork:
     def _sentences(self, facts: dict[str, Any]) -> list[str]:
         geometry = self.geometry
         least, most = facts["receptive_field_min"], facts["receptive_field_max"]
-        field = f"{counted(most, 'input pixel')} a side"
+        field = f"{pluralise(most, 'input pixel')} a side"
         if least < most:
             field = f"{least} to {field} (by its place on the grid of {geometry.total_stride})"
         rule = f"{geometry.legal_first} + k x {geometry.legal_step}"
         if geometry.legal_step == 1:
             rule = f"from {geometry.legal_first} on"
         lines = [
-            f"{counted(facts['parameters'], 'parameter')}, {facts['flops'] / 1e9:.1f} GFLOP for "
+            f"{pluralise(facts['parameters'], 'parameter')}, {facts['flops'] / 1e9:.1f} GFLOP for "
             f"{' x '.join([str(self.size)] * self.dimensions)} (a multiply-add counts as two).",
             f"The maps of one image are {_bytes(facts['activation_bytes'])} in single precision, which training keeps; "
             f"prediction holds at most {_bytes(facts['inference_peak_bytes'])} of them at once.",
             f"Legal sizes: {rule}; total stride {geometry.total_stride}.",
             f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, "
-            f"at most {counted(geometry.reach, 'pixel')} away on one side.",
+            f"at most {pluralise(geometry.reach, 'pixel')} away on one side.",
         ]
         if not self.classifies:
             lines.append(
@@ -201,8 +201,8 @@ def inspect_network(
     peak = peak_values(maps, network.dimensions)
     found = InspectedNetwork(options, geometry, side, layers, peak, isinstance(network, Classifier), (svg, png))
     drawing = draw_network(read_nodes(maps), network.dimensions, titles(found))
-    commit_text(svg, to_svg(drawing))
-    commit_bytes(png, to_png(drawing))
+    atomic_write_text(svg, to_svg(drawing))
+    atomic_write_bytes(png, to_png(drawing))
     return found
 
 
@@ -227,8 +227,8 @@ def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
 
 
 def _maps(network: Network, size: int) -> list[Map]:
-    trail = network.trail()
-    return read_maps(trail, sizes_with_rest(trail, size) or [], size)
+    layer_graph = network.layer_graph()
+    return read_maps(layer_graph, sizes_with_rest(layer_graph, size) or [], size)
 
 
 def _places(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:

@@ -9,10 +9,10 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pixelwise.atomic_write import commit_bytes
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.sampling.resize_crop import fit, middle
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 
 PER_CLASS = 8
 MOST_CLASSES = 40  # more rows than that are no longer looked at
@@ -24,7 +24,7 @@ def draw_class_sheet(path: Path, dataset: Dataset) -> None:
     buffer = BytesIO()
     with rc_context({"text.parse_math": False}):  # a $ in a class name is a $
         _draw(dataset).savefig(buffer, format="png", dpi=110)
-    commit_bytes(path, buffer.getvalue())
+    atomic_write_bytes(path, buffer.getvalue())
 
 
 def _draw(dataset: Dataset) -> Figure:
@@ -46,8 +46,8 @@ def _draw(dataset: Dataset) -> Figure:
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
     parts = ", ".join(f"{len(dataset.part(p))} {p}" for p in ("train", "val", "test"))
-    title = f"{dataset.root.resolve().name}: {counted(len(dataset.labelling.classes), 'class')}, {parts}"
-    more = f"; {counted(rest, 'more class is', 'more classes are')} not drawn" if rest else ""
+    title = f"{dataset.root.resolve().name}: {pluralise(len(dataset.labelling.classes), 'class')}, {parts}"
+    more = f"; {pluralise(rest, 'more class is', 'more classes are')} not drawn" if rest else ""
     figure.suptitle(title + more, fontsize=10)
     return figure
 

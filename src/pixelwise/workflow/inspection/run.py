@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pixelwise.errors import BadRun
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.workflow.config import Config, settings
 from pixelwise.workflow.run import Run
 
@@ -22,7 +22,7 @@ class InspectedRun:
         facts: dict[str, Any] = {"kind": "run", "folder": str(self.run.folder)}
         facts["settings"] = settings(self.config)
         facts["reasons"] = dict(self.config.reasons)
-        facts["model"] = asdict(read_recipe(self.run.model_path)) if self.run.model_path.is_file() else None
+        facts["model"] = asdict(read_model_card(self.run.model_path)) if self.run.model_path.is_file() else None
         facts["scores"] = self.run.read_json("scores.json") if self.run.scores_path.is_file() else None
         return facts
 
@@ -37,8 +37,10 @@ class InspectedRun:
             if key in reasons
         ]
         if self.run.model_path.is_file():
-            recipe = read_recipe(self.run.model_path)
-            lines.append(f"Model: {recipe.task}, classes {', '.join(recipe.classes)}; {_facts(recipe.trained)}.")
+            model_card = read_model_card(self.run.model_path)
+            lines.append(
+                f"Model: {model_card.task}, classes {', '.join(model_card.classes)}; {_facts(model_card.trained)}."
+            )
         else:
             lines.append(f"No model yet: continue it with `{self.run.how_to_go_on(self._data())}`.")
         return "\n".join(lines)

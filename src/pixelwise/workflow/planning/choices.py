@@ -7,7 +7,7 @@ from typing import Any
 
 from pixelwise.errors import BadOption
 from pixelwise.runtimes.machine import has_bfloat16_units
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.planning.step_times import Probe
@@ -20,7 +20,7 @@ Choices = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limit:
+class TrainingBudget:
     """How long to train: at most one of the first three is given; none of them means a proposed budget.
 
     `seconds` is wall-clock time of the whole command, `epochs` are passes over as many pixels as the training
@@ -38,8 +38,8 @@ class Limit:
         if len(given) > 1:
             raise BadOption("one of --budget, --steps, --epochs", " and ".join(given), "Give one of them.")
         if self.time_limit is not None and not {"steps", "epochs"} & set(given):
-            mend = "Give --budget alone, or --steps beside the limit."
-            raise BadOption("--time-limit with --steps or --epochs", f"{self.time_limit:.0f} s without", mend)
+            hint = "Give --budget alone, or --steps beside the limit."
+            raise BadOption("--time-limit with --steps or --epochs", f"{self.time_limit:.0f} s without", hint)
         for name, value in {
             **given,
             **({"time_limit": self.time_limit} if self.time_limit is not None else {}),
@@ -59,7 +59,7 @@ def threads_of_step(config: Config, available: int) -> int:
     return max(1, min(available, round(work / WORK_PER_THREAD)))
 
 
-def put(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:
+def apply_choices(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:
     """Note choices, the user's own ones above ours."""
     values = {key: fixed.get(key, value) for key, (value, _) in choices.items()}
     reasons = {key: "Set by you." if key in fixed else reason for key, (_, reason) in choices.items()}
@@ -67,7 +67,7 @@ def put(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:
     return with_settings(config, {**values, **rest}, {**reasons, **dict.fromkeys(rest, "Set by you.")})
 
 
-def propose_seconds(limit: Limit) -> float | None:
+def propose_seconds(limit: TrainingBudget) -> float | None:
     """Return the budget in seconds; None when steps or epochs decide."""
     if limit.steps is not None or limit.epochs is not None:
         return None
@@ -104,7 +104,13 @@ def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], prob
 
 
 def fill_time(
-    config: Config, limit: Limit, fixed: Mapping[str, Any], *, measured: float, used: float, epoch: tuple[int, str]
+    config: Config,
+    limit: TrainingBudget,
+    fixed: Mapping[str, Any],
+    *,
+    measured: float,
+    used: float,
+    epoch: tuple[int, str],
 ) -> Config:
     """Choose the number of steps, and how often to look and to save.
 
@@ -122,7 +128,7 @@ def fill_time(
         Steps of a pass over the data, and what a step takes of it, in words.
     """
     if "training.steps" in fixed and limit.seconds is None:
-        limit = Limit(steps=config.training.steps)  # the user's own number is no start for a proposed budget
+        limit = TrainingBudget(steps=config.training.steps)  # the user's own number is no start for a proposed budget
     seconds = propose_seconds(limit)
     choices: Choices = {}
     if seconds is not None:
@@ -135,17 +141,17 @@ def fill_time(
         steps, why = limit.steps, "The number given."
     else:
         steps = (limit.epochs or 1) * epoch[0]
-        why = f"{counted(limit.epochs or 1, 'epoch')} of {counted(epoch[0], 'step')} of {epoch[1]}."
+        why = f"{pluralise(limit.epochs or 1, 'epoch')} of {pluralise(epoch[0], 'step')} of {epoch[1]}."
     if limit.time_limit is not None:
         choices["training.time_limit"] = (limit.time_limit, "The latest end given.")
-    config = put(config, {**choices, "training.steps": (steps, why)}, fixed)
+    config = apply_choices(config, {**choices, "training.steps": (steps, why)}, fixed)
     every = max(1, math.ceil(config.training.steps / VALIDATIONS))
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
-    looks = counted(math.ceil(config.training.steps / every), "look")
+    looks = pluralise(math.ceil(config.training.steps / every), "look")
     lost = saved * measured
     lost_words = f"at most about {lost:.0f} s" if lost >= 1 else "less than a second"
     rest: Choices = {
         "training.validate_every": (every, f"{looks} at the validation images."),
         "training.checkpoint_every": (saved, f"A stopped run loses {lost_words} of work."),
     }
-    return put(config, rest, fixed)
+    return apply_choices(config, rest, fixed)

@@ -11,7 +11,7 @@ from pixelwise.inference.predictor import Predictor
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import intensity_scale
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import OWN, Config, with_settings
 from pixelwise.workflow.evaluation.mask_scores import score_case
 
@@ -46,11 +46,11 @@ def share_time(
         There is no time for so many folds.
     """
     share = (left - scoring) / (folds + distil)
-    learners = f"{counted(folds, 'fold')}{' and the student' if distil else ''}"
+    learners = f"{pluralise(folds, 'fold')}{' and the student' if distil else ''}"
     if share < LEAST_SECONDS:
-        came = f"{max(0.0, share):.0f} s for each of {learners}, of {total:.0f} s in all"
-        mend = "Give more time, or fewer folds."
-        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each fold", came, mend)
+        got = f"{max(0.0, share):.0f} s for each of {learners}, of {total:.0f} s in all"
+        hint = "Give more time, or fewer folds."
+        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each fold", got, hint)
     steps = max(1, int(config.training.steps * share / (config.training.budget or share)))
     kept = f"{scoring:.0f} s are kept to score every image by the network that did not see it"
     choices = {

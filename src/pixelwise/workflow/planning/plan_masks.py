@@ -13,26 +13,26 @@ import torch
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
-from pixelwise.labels.split_regions import filled_by_areas
+from pixelwise.labels.split_regions import is_filled_by_regions
 from pixelwise.labels.targets import target_channels
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.sampling.patches import part_of_step
-from pixelwise.text import counted
-from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_recipe
+from pixelwise.text import pluralise
+from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_preset
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,
-    Limit,
+    TrainingBudget,
+    apply_choices,
     choose_precision,
     fill_time,
     propose_seconds,
-    put,
     threads_of_step,
 )
 from pixelwise.workflow.planning.step_times import Probe
-from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, find_widest, say_width
+from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, describe_width, find_widest
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
@@ -49,7 +49,7 @@ DISTANCE_SEED = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class PlanInputs:
     """What a plan stands on.
 
     `oriented` is the difference between upper and lower parts of the pictures (`measure_orientation`);
@@ -64,7 +64,7 @@ class Ground:
     seconds_used: float = 0.0
 
 
-def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
+def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
     """Choose every setting.
 
     Parameters
@@ -82,22 +82,22 @@ def make_plan(ground: Ground, limit: Limit, seed: int, overrides: Sequence[str],
     Config
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
-    fixed, own = parse_assignments(overrides), parse_assignments(without_recipe(overrides))
-    config = put(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
+    fixed, own = parse_assignments(overrides), parse_assignments(without_preset(overrides))
+    config = apply_choices(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _optimiser, _rates):
-        config = put(config, choose(ground, limit, config), fixed)
-    config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
+        config = apply_choices(config, choose(ground, limit, config), fixed)
+    config = apply_choices(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
     fitted = _fit_patches(config, ground, fixed, own)
     fixed |= {key: value for key, (value, _) in fitted.items()}
-    config = put(config, fitted, own)
-    config = put(config, _precision(config, ground, limit, fixed, probe), fixed)
+    config = apply_choices(config, fitted, own)
+    config = apply_choices(config, _precision(config, ground, limit, fixed, probe), fixed)
     config = explain(_fill_time(config, ground, limit, fixed, probe), overrides)
-    return put(config, fitted, own)
+    return apply_choices(config, fitted, own)
 
 
-def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _task(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     print_, labels = ground.fingerprint, ground.labelling
-    kind, why = "classes", f"{labels.task}: {counted(len(labels.classes), 'class')}."
+    kind, why = "classes", f"{labels.task}: {pluralise(len(labels.classes), 'class')}."
     if labels.task == "instance":
         touching = print_.touching_share
         kind, decoding = "components", "connected components are enough"
@@ -107,7 +107,7 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
             kind, decoding = "boundary", "a boundary class and a seeded watershed separate them"
         if config.target.separate:
             kind = "components"
-            width = counted(config.target.separate, "pixel of background is", "pixels of background are")
+            width = pluralise(config.target.separate, "pixel of background is", "pixels of background are")
             decoding = f"{width} cut between them"
         why = f"{touching:.0%} of the objects have a neighbour at most 2 pixels away: {decoding}."
     smallest = max(0, round(0.1 * math.pi / 4 * print_.object_diameter[0] ** 2)) if kind != "classes" else 0
@@ -116,7 +116,7 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
         "target.kind": (kind, why),
         "target.min_area": (smallest, area_why),
         "network.name": ("unet", "A padded U-Net: as many pixels out as in."),
-        "network.in_channels": (print_.channels, f"The images have {counted(print_.channels, 'channel')}."),
+        "network.in_channels": (print_.channels, f"The images have {pluralise(print_.channels, 'channel')}."),
         "network.normalisation": (
             "batch",
             "Can be folded away after training and keeps tiled prediction exact.",
@@ -128,7 +128,7 @@ def _task(ground: Ground, limit: Limit, config: Config) -> Choices:
     }
 
 
-def _follow_target(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _follow_target(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     """Choose what depends on the kind of target, whoever chose that."""
     channels, kind = target_channels(config.target, len(ground.labelling.classes)), config.target.kind
     choices: Choices = {"network.classes": (channels, f"Channels of the target `{kind}`.")}
@@ -138,7 +138,7 @@ def _follow_target(ground: Ground, limit: Limit, config: Config) -> Choices:
     return choices
 
 
-def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _patches(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     print_ = ground.fingerprint
     most = 512 if ground.machine.device != "cpu" else 256
     median = (print_.heights[1], print_.widths[1])
@@ -155,20 +155,20 @@ def _patches(ground: Ground, limit: Limit, config: Config) -> Choices:
         "patches.width": (width, f"Median image {median[0]} x {median[1]}, at most {most} here."),
         "patches.batch": (batch, f"About {batch * height * width / 1e6:.2f} megapixels a step."),
         "patches.foreground_share": (share, f"The rarest class holds {rare:.2%} of the pixels."),
-        "network.depth": (depth, _say_depth(config, depth, min(height, width))),
+        "network.depth": (depth, _describe_depth(config, depth, min(height, width))),
     }
 
 
-def _say_depth(config: Config, depth: int, side: int) -> str:
+def _describe_depth(config: Config, depth: int, side: int) -> str:
     """Say what the depth makes of a patch; some networks, and all encoders, halve as often as they were published."""
     with torch.device("meta"):
         stride = build(replace(config.network, depth=depth)).geometry().total_stride
     if stride != 2**depth:
         return f"Not read: {config.network.full_name} comes with a total stride of {stride}."
-    return f"{side} pixels halved {counted(depth, 'time')} leave {side >> depth}."
+    return f"{side} pixels halved {pluralise(depth, 'time')} leave {side >> depth}."
 
 
-def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
+def _fit_patches(config: Config, ground: PlanInputs, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
     """Bring the patch to sizes that the network takes; the user's own stand.
 
     A valid network puts out less than it reads: a planned patch gets its margin on top. A recipe's patch that would
@@ -177,8 +177,8 @@ def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: 
     with torch.device("meta"):
         geometry = build(config.network).geometry()
     choices: Choices = {}
-    if "patches.coarse_share" not in fixed:
-        choices["patches.coarse_share"] = _coarse_share(ground, geometry.margin)
+    if "patches.low_res_fraction" not in fixed:
+        choices["patches.low_res_fraction"] = _coarse_share(ground, geometry.margin)
     largest = {"height": ground.fingerprint.heights[2], "width": ground.fingerprint.widths[2]}
     for name, image in largest.items():
         key, size = f"patches.{name}", getattr(config.patches, name)
@@ -196,12 +196,12 @@ def _fit_patches(config: Config, ground: Ground, fixed: Mapping[str, Any], own: 
     return choices
 
 
-def _coarse_share(ground: Ground, margin: int) -> tuple[float, str]:
+def _coarse_share(ground: PlanInputs, margin: int) -> tuple[float, str]:
     """Say how much of the training begins at half the resolution."""
     print_, binary = ground.fingerprint, ground.labelling.task == "binary"
     if margin:
         return 0.0, "None: a patch of half the side would put out little."
-    if binary and filled_by_areas(print_.class_shares[1], print_.objects_per_case[1] * print_.cases):
+    if binary and is_filled_by_regions(print_.class_shares[1], print_.objects_per_case[1] * print_.cases):
         return 0.0, "None: lines part the areas, and gaps in them do not show at half the resolution."
     return COARSE_SHARE, "At half the resolution four times as much of the images is seen in the same time."
 
@@ -229,12 +229,12 @@ def _shrink_patches(
     choices: Choices = {f"patches.{name}": (getattr(part, name), why) for name in ("height", "width", "batch")}
     if part.height < config.patches.height and config.network.depth > 1:
         depth = config.network.depth - 1
-        choices["network.depth"] = (depth, _say_depth(config, depth, min(part.height, part.width)))
-    smaller = put(config, choices, fixed)
+        choices["network.depth"] = (depth, _describe_depth(config, depth, min(part.height, part.width)))
+    smaller = apply_choices(config, choices, fixed)
     return smaller, probe(smaller) or share * measured
 
 
-def _loss(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _loss(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     labels, shares = ground.labelling, ground.fingerprint.class_shares
     background = config.target.kind != "classes" or has_background(labels.task, labels.classes)
     ground_name = labels.classes[0] if labels.classes else "the first class"
@@ -268,13 +268,13 @@ def _class_weights(shares: Sequence[float], background: bool) -> tuple[tuple[flo
     return weights, f"Square roots of the inverse shares, 1 in the mean: the rarest class holds {rarest:.2%}."
 
 
-def _optimiser(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _optimiser(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     if config.transfer.encoder_weights:
         return {"training.optimiser": ("adamw", "Changes what an encoder has learned more gently than Muon.")}
     return {"training.optimiser": ("muon", "Learns in half the steps of AdamW: measured on scenes and on defects.")}
 
 
-def _rates(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _rates(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     """Fit the learning rates to the optimiser, whoever chose that, and to what the encoder brings along."""
     optimiser = config.training.optimiser
     choices: Choices = {"training.learning_rate": RATES[optimiser]} if optimiser in RATES else {}
@@ -283,11 +283,11 @@ def _rates(ground: Ground, limit: Limit, config: Config) -> Choices:
         choices["training.schedule"] = ("linear", why)
     if config.transfer.encoder_weights:
         why = "The encoder has learned already: its stages learn more slowly, the finest ones most."
-        choices["transfer.lower_rate"] = (LOWER_RATE, why)
+        choices["transfer.layer_decay"] = (LOWER_RATE, why)
     return choices
 
 
-def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
+def _augmentation(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     if ground.oriented > 0.25:
         why = f"Classes above and below differ by {ground.oriented:.0%}: the pictures have an up, which stays up."
         return {"augmentation.rotation": (10.0, why), "augmentation.upside_down": (False, why)}
@@ -295,24 +295,28 @@ def _augmentation(ground: Ground, limit: Limit, config: Config) -> Choices:
     return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
 
 
-def _precision(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+def _precision(
+    config: Config, ground: PlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
+) -> Choices:
     width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
     return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
 
 
-def _fill_time(config: Config, ground: Ground, limit: Limit, fixed: Mapping[str, Any], probe: Probe) -> Config:
+def _fill_time(
+    config: Config, ground: PlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
+) -> Config:
     """Choose the width and the number of steps."""
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
     allowed = (seconds or DEFAULT_BUDGET) / wanted
     width, measured = find_widest(config, fixed, probe, allowed)
-    config = put(config, {"network.base": (width, say_width(measured, allowed))}, fixed)
+    config = apply_choices(config, {"network.base": (width, describe_width(measured, allowed))}, fixed)
     if ground.machine.device == "cpu" and not PATCH_SIZE & set(fixed):
         config, measured = _shrink_patches(config, measured, allowed, fixed, probe)
     if ground.machine.device == "cpu":
         threads = threads_of_step(config, ground.machine.threads)
-        why = f"Of {counted(ground.machine.threads, 'thread')}: smaller steps are done faster by fewer of them."
-        config = put(config, {"training.threads": (threads, why)}, fixed)
+        why = f"Of {pluralise(ground.machine.threads, 'thread')}: smaller steps are done faster by fewer of them."
+        config = apply_choices(config, {"training.threads": (threads, why)}, fixed)
     area = config.patches.batch * config.patches.height * config.patches.width
-    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), counted(area, "pixel")
+    epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), pluralise(area, "pixel")
     return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)

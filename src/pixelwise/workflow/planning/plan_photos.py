@@ -15,17 +15,17 @@ import torch
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.networks.architectures import build_classifier
 from pixelwise.runtimes.machine import Machine
-from pixelwise.sampling.image_fingerprint import PhotoFingerprint
-from pixelwise.text import counted
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     Choices,
-    Limit,
+    TrainingBudget,
+    apply_choices,
     choose_precision,
     fill_time,
     propose_seconds,
-    put,
     steps_for,
 )
 from pixelwise.workflow.planning.step_times import Probe
@@ -44,17 +44,19 @@ PROBED, PROBED_LARGE = 64, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoGround:
+class ClassificationPlanInputs:
     """What a plan stands on; `seconds_used` is the part of the budget that looking at the data has taken."""
 
-    fingerprint: PhotoFingerprint
+    fingerprint: ClassificationFingerprint
     labelling: Labelling
     data: DataOptions
     machine: Machine
     seconds_used: float = 0.0
 
 
-def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
+def make_photo_plan(
+    ground: ClassificationPlanInputs, limit: TrainingBudget, seed: int, overrides: Sequence[str], probe: Probe
+) -> Config:
     """Choose every setting; parameters as in `plan.make_plan`.
 
     Raises
@@ -63,14 +65,14 @@ def make_photo_plan(ground: PhotoGround, limit: Limit, seed: int, overrides: Seq
         The network that was asked for does not classify.
     """
     fixed = parse_assignments(overrides)
-    config = put(Config(data=ground.data), _task(ground, fixed), fixed)
+    config = apply_choices(Config(data=ground.data), _task(ground, fixed), fixed)
     _check_network(config)
-    config = put(config, _learning(config, len(ground.labelling.classes)), fixed)
-    config = put(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
+    config = apply_choices(config, _learning(config, len(ground.labelling.classes)), fixed)
+    config = apply_choices(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
     precision = choose_precision(_small_step(config), ground.machine.device, fixed, probe)
-    config = put(config, precision, fixed)
+    config = apply_choices(config, precision, fixed)
     config, measured = _fit_to_time(config, ground, limit, fixed, probe)
-    epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), counted(config.photos.batch, "photo")
+    epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), pluralise(config.photos.batch, "photo")
     filled = fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
     return explain(filled, overrides)
 
@@ -83,7 +85,7 @@ def _small_step(config: Config) -> Config:
     return with_settings(config, {"photos.batch": batch, "photos.side": side}, {})
 
 
-def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
+def _task(ground: ClassificationPlanInputs, fixed: Mapping[str, Any]) -> Choices:
     """Choose the size of the photos, the batch and the network to begin with."""
     print_ = ground.fingerprint
     native = min(print_.heights[1], print_.widths[1])
@@ -91,7 +93,7 @@ def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
     median = f"Median photo {print_.heights[1]} x {print_.widths[1]}"
     if small:
         side, padding, area, batch = native, native // 8, 1.0, 128
-        cut = f"Cut at random out of the photo with {counted(padding, 'pixel')} around it: an eighth of its side."
+        cut = f"Cut at random out of the photo with {pluralise(padding, 'pixel')} around it: an eighth of its side."
         whole = "No random resizing: in so few pixels every one counts."
     else:
         side = max(min(side for side in SIDES if side >= min(native, SIDES[-1])), SIDES[0])
@@ -109,8 +111,8 @@ def _task(ground: PhotoGround, fixed: Mapping[str, Any]) -> Choices:
             f"{median}: {'a net made for small images' if small else 'a net made for photographs'}.",
         ),
         "network.base": (16, "Channels of the first stage: those of the paper; the large networks have their own."),
-        "network.in_channels": (print_.channels, f"The images have {counted(print_.channels, 'channel')}."),
-        "network.classes": (classes, f"{counted(classes, 'class folder')}."),
+        "network.in_channels": (print_.channels, f"The images have {pluralise(print_.channels, 'channel')}."),
+        "network.classes": (classes, f"{pluralise(classes, 'class folder')}."),
         "normalisation.kind": ("dataset", "One scale for all: how bright a photo is may tell its class."),
         "normalisation.mean": (tuple(_digits(value) for value in mean), f"Of {print_.measured} training photos."),
         "normalisation.std": (
@@ -133,7 +135,7 @@ def _batch(usual: int, cases: int) -> tuple[int, str]:
     batch = LEAST_BATCH
     while 2 * batch * FEW_BATCHES <= cases:
         batch *= 2
-    photos = counted(cases, "photo")
+    photos = pluralise(cases, "photo")
     return batch, f"About {FEW_BATCHES} steps for a pass over {photos}, at least {LEAST_BATCH} photos each."
 
 
@@ -163,7 +165,7 @@ def _check_network(config: Config) -> None:
 
 
 def _fit_to_time(
-    config: Config, ground: PhotoGround, limit: Limit, fixed: Mapping[str, Any], probe: Probe
+    config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
 ) -> tuple[Config, float]:
     """Choose the side and the depth that the time allows, and return the measured seconds per step with them."""
     left = (propose_seconds(limit) or DEFAULT_BUDGET) - ground.seconds_used
@@ -184,12 +186,14 @@ def _fit_to_time(
         seconds = probe(deeper) or expected
         passes = _passes(left, seconds, deeper, ground, limit)
         why = f"The deepest of {', '.join(nets)} that sees each photo {PASSES_BY_DEPTH} times: {passes:.0f} times."
-        return put(deeper, {"network.name": (name, why)}, fixed), seconds
+        return apply_choices(deeper, {"network.name": (name, why)}, fixed), seconds
     why = f"{config.reasons['network.name']} Each photo is seen {passes:.0f} times."
-    return put(config, {"network.name": (nets[0], why)}, fixed), measured
+    return apply_choices(config, {"network.name": (nets[0], why)}, fixed), measured
 
 
-def _largest_side(config: Config, ground: PhotoGround, left: float, fixed: Mapping[str, Any], probe: Probe) -> Config:
+def _largest_side(
+    config: Config, ground: ClassificationPlanInputs, left: float, fixed: Mapping[str, Any], probe: Probe
+) -> Config:
     """Learn large photos at the largest side at which the time is enough for some passes over them."""
     sides = [side for side in SIDES if side < config.photos.side] + [config.photos.side]
     first = with_settings(config, {"photos.side": sides[0]}, {})
@@ -201,7 +205,7 @@ def _largest_side(config: Config, ground: PhotoGround, left: float, fixed: Mappi
     passes = _passes(left, seconds * (side / sides[0]) ** 2, config, ground)
     why = f"The largest of {', '.join(map(str, sides))} with about {PASSES_BY_SIDE} passes in the time: {passes:.1f}."
     shorter = max(side, round(side * 8 / 7))
-    return put(
+    return apply_choices(
         config,
         {
             "photos.side": (side, why),
@@ -224,7 +228,9 @@ def _measured(probe: Probe, config: Config) -> float:
     return (probe(small) or UNMEASURED) * next(pixels) / next(pixels)
 
 
-def _passes(left: float, seconds: float, config: Config, ground: PhotoGround, limit: Limit | None = None) -> float:
+def _passes(
+    left: float, seconds: float, config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget | None = None
+) -> float:
     """Return how often each photo is seen: as often as was asked for with `limit`, else as the time allows."""
     if limit and limit.epochs:
         return float(limit.epochs)

@@ -14,19 +14,19 @@ from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import Machine, use_threads
 from pixelwise.sampling.fingerprint import measure_fingerprint, measure_orientation
-from pixelwise.sampling.image_fingerprint import measure_photos
+from pixelwise.sampling.image_fingerprint import measure_classification
 from pixelwise.sampling.patches import part_of_step
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.config import Config
-from pixelwise.workflow.planning.choices import Limit, propose_seconds, threads_of_step
-from pixelwise.workflow.planning.plan_masks import Ground, make_plan
-from pixelwise.workflow.planning.plan_photos import PhotoGround, make_photo_plan
+from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds, threads_of_step
+from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
+from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
 from pixelwise.workflow.planning.step_times import MakeStep, Step, StepTimes, measuring_seconds
 
 
 @runtime_checkable
-class Preparation(Protocol):
+class TaskPlanner(Protocol):
     """Measures a data set and plans its training."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
@@ -39,7 +39,7 @@ class Preparation(Protocol):
         fingerprint: Any,
         data: DataOptions,
         machine: Machine,
-        limit: Limit,
+        limit: TrainingBudget,
         seed: int,
         overrides: Sequence[str],
         began: float,
@@ -59,7 +59,7 @@ class Preparation(Protocol):
         ...
 
 
-class MaskPreparation:
+class SegmentationPlanner:
     """Of segmentation."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
@@ -72,13 +72,13 @@ class MaskPreparation:
         fingerprint: Any,
         data: DataOptions,
         machine: Machine,
-        limit: Limit,
+        limit: TrainingBudget,
         seed: int,
         overrides: Sequence[str],
         began: float,
     ) -> tuple[Config, float]:
         """Plan patches, network and steps."""
-        ground = Ground(
+        ground = PlanInputs(
             fingerprint=fingerprint,
             labelling=dataset.labelling,
             data=data,
@@ -91,21 +91,21 @@ class MaskPreparation:
 
     def describe(self, config: Config) -> str:
         """Name network and patches."""
-        patches, steps = config.patches, counted(config.training.steps, "step")
-        coarse = f" ({patches.coarse_share:.0%} of them at half the resolution)" if patches.coarse_share else ""
+        patches, steps = config.patches, pluralise(config.training.steps, "step")
+        coarse = f" ({patches.low_res_fraction:.0%} of them at half the resolution)" if patches.low_res_fraction else ""
         return (
             f"{describe_network(config.network)}, {steps} of "
-            f"{counted(patches.batch, 'patch')} of {patches.height} x {patches.width}{coarse}"
+            f"{pluralise(patches.batch, 'patch')} of {patches.height} x {patches.width}{coarse}"
         )
 
 
-class PhotoPreparation:
+class ClassificationPlanner:
     """Of whole-image classification."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training photos."""
         classes = len(dataset.labelling.classes)
-        return measure_photos(dataset.part("train"), classes, dataset.channels, data.pages, progress)
+        return measure_classification(dataset.part("train"), classes, dataset.channels, data.pages, progress)
 
     def plan(
         self,
@@ -113,13 +113,13 @@ class PhotoPreparation:
         fingerprint: Any,
         data: DataOptions,
         machine: Machine,
-        limit: Limit,
+        limit: TrainingBudget,
         seed: int,
         overrides: Sequence[str],
         began: float,
     ) -> tuple[Config, float]:
         """Plan size, network and steps."""
-        ground = PhotoGround(
+        ground = ClassificationPlanInputs(
             fingerprint=fingerprint,
             labelling=dataset.labelling,
             data=data,
@@ -131,8 +131,8 @@ class PhotoPreparation:
 
     def describe(self, config: Config) -> str:
         """Name network and photos."""
-        photos, steps = config.photos, counted(config.training.steps, "step")
-        return f"{config.network.name}, {steps} of {counted(photos.batch, 'photo')} of {photos.side} x {photos.side}"
+        photos, steps = config.photos, pluralise(config.training.steps, "step")
+        return f"{config.network.name}, {steps} of {pluralise(photos.batch, 'photo')} of {photos.side} x {photos.side}"
 
 
 def describe_network(network: NetworkOptions) -> str:
@@ -144,12 +144,12 @@ def describe_network(network: NetworkOptions) -> str:
     return f"{network.name} of depth {stride.bit_length() - 1} and base width {network.base}"
 
 
-def preparation_of(task: str) -> Preparation:
+def task_planner_of(task: str) -> TaskPlanner:
     """Return the preparation of a task."""
-    return PhotoPreparation() if task == "classification" else MaskPreparation()
+    return ClassificationPlanner() if task == "classification" else SegmentationPlanner()
 
 
-def step_times(device: str, make: MakeStep, limit: Limit) -> StepTimes:
+def step_times(device: str, make: MakeStep, limit: TrainingBudget) -> StepTimes:
     """Return what measures training steps on a device, within its share of the time given."""
     seconds = measuring_seconds(limit.time_limit or propose_seconds(limit))
     return StepTimes(make, seconds, keep=True, threads=torch.get_num_threads())

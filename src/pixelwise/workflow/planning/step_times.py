@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from pixelwise.atomic_write import commit_json
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import OutputFailed
 from pixelwise.runtimes.cache import cache_folder, machine_facts
 from pixelwise.workflow.config import Config
@@ -189,6 +189,6 @@ def _keep(config: Config, found: Mapping[float, float]) -> None:
         "seconds": [[share, seconds] for share, seconds in found.items()],
     }
     try:
-        commit_json(cache_folder() / "steps" / f"{name}.json", what | facts)
+        atomic_write_json(cache_folder() / "steps" / f"{name}.json", what | facts)
     except OutputFailed:
         return

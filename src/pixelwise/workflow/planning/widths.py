@@ -33,7 +33,7 @@ def find_widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed:
     return fitting[0], seconds[fitting[0]]
 
 
-def say_width(measured: float, allowed: float) -> str:
+def describe_width(measured: float, allowed: float) -> str:
     """Say how the width was found."""
     widths = ", ".join(map(str, WIDTHS))
     if measured > TOLERATED * allowed:

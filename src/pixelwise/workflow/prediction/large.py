@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.atomic_write import commit_text
+from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import Interrupted
 from pixelwise.inference.segmentation_model import Model
 from pixelwise.inference.streaming import StreamOptions, stream_image
@@ -14,7 +14,7 @@ from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import files_of
-from pixelwise.workflow.prediction.results import Wishes
+from pixelwise.workflow.prediction.results import PredictOptions
 from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000
@@ -25,7 +25,7 @@ USUAL: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
 
 
 @dataclass(frozen=True)
-class Large:
+class LargeImage:
     """A large image and where its result goes; `identity` says what the result depends on."""
 
     path: Path
@@ -54,22 +54,22 @@ class Large:
         return self.result.exists() and self.record.is_file() and self.record.read_text("utf-8") == self.identity
 
 
-def is_large(path: Path, size: tuple[int, int], wishes: Wishes) -> bool:
+def is_large(path: Path, size: tuple[int, int], options: PredictOptions) -> bool:
     """Tell whether an image of `size` streams."""
-    return wishes.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
+    return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
-def large_image(path: Path, folder: Path, name: str, model: str, wishes: Wishes) -> Large:
+def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions) -> LargeImage:
     """Return where a large image goes; `model` is the digest of the model's files."""
     stamps = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     found = [(stamp.stat().st_size, stamp.stat().st_mtime_ns) for stamp in stamps if stamp.is_file()]
-    depends = [model, str(path.resolve()), found, wishes.turns, wishes.symmetries, wishes.tile, wishes.tolerance]
-    depends += [wishes.format, wishes.pages, wishes.compression, wishes.sampled_intensities]
+    depends = [model, str(path.resolve()), found, options.tta, options.symmetries, options.tile, options.tolerance]
+    depends += [options.format, options.pages, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
-    return Large(path, result_path(folder, name, _form(wishes)), identity)
+    return LargeImage(path, result_path(folder, name, _form(options)), identity)
 
 
-def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress) -> list[Path]:
+def predict_large(model: Model, image: LargeImage, options: PredictOptions, progress: Progress) -> list[Path]:
     """Predict one large image; return the files written.
 
     Raises
@@ -78,38 +78,38 @@ def predict_large(model: Model, image: Large, wishes: Wishes, progress: Progress
         The user stopped it; the same command continues.
     """
     if image.done:
-        progress.tell(f"{image.path.name} was finished before the stop.")
+        progress.message(f"{image.path.name} was finished before the stop.")
         return [file for file in (image.result, image.table) if file.exists()]
-    source = open_windows(image.path, channels=model.recipe.channels, pages=wishes.pages)
-    progress.tell(*(f"{image.path.name}: {warning}" for warning in source.warnings))
-    if wishes.probabilities or wishes.overlays or wishes.confidence:
+    source = open_windows(image.path, channels=model.model_card.channels, pages=options.pages)
+    progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
+    if options.probabilities or options.overlays or options.confidence:
         names = "no probabilities, no overlay and no confidence"
-        progress.tell(f"{image.path.name} streams: {names} are written for it.")
+        progress.message(f"{image.path.name} streams: {names} are written for it.")
     try:
         streamed = stream_image(
-            model.recipe,
+            model.model_card,
             model.predictor,
             source,
             image.result,
             identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
             options=StreamOptions(
-                form=_form(wishes),
-                core=wishes.tile,
-                compression=wishes.compression or USUAL[_form(wishes)],
-                sampled=wishes.sampled_intensities,
+                form=_form(options),
+                core=options.tile,
+                compression=options.compression or USUAL[_form(options)],
+                sampled=options.sampled_intensities,
             ),
             progress=progress,
         )
     except KeyboardInterrupt as stop:
-        mend = "Run the same command again: finished tiles are kept."
-        raise Interrupted("the end of the prediction", "not every tile is predicted", mend, image.path) from stop
+        hint = "Run the same command again: finished tiles are kept."
+        raise Interrupted("the end of the prediction", "not every tile is predicted", hint, image.path) from stop
     finally:
         source.close()
     files = [image.result]
     if streamed.objects is not None:
         files.append(image.table)
-        write_table(image.table, [(image.path.name, streamed.objects)], model.recipe.classes)
-    commit_text(image.record, image.identity)
+        write_table(image.table, [(image.path.name, streamed.objects)], model.model_card.classes)
+    atomic_write_text(image.record, image.identity)
     return files
 
 
@@ -124,5 +124,5 @@ def model_digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _form(wishes: Wishes) -> Format:
-    return wishes.format or "tiff"
+def _form(options: PredictOptions) -> Format:
+    return options.format or "tiff"

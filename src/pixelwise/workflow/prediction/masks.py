@@ -15,7 +15,7 @@ import numpy as np
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
 from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
-from pixelwise.inference.pipeline import in_order
+from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import Decoding, Model, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
@@ -24,8 +24,8 @@ from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
-from pixelwise.workflow.prediction.results import Predictions, Wishes, check_free, name_images
-from pixelwise.workflow.prediction.writing import Saved, Written, write_classes
+from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_free, name_images
+from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
 
 _MEASURED = 8  # images that a tolerance is measured on
 _WAITING = 2**25  # pixels of results that may wait for the disk, and of images that are read at once
@@ -33,7 +33,7 @@ _READERS, _WRITERS = 4, 4  # threads at most: they wait for the disk most of the
 Size = tuple[int, int]
 
 
-class Loaded(NamedTuple):
+class LoadedImage(NamedTuple):
     """An image that was read, the name of its results and its file."""
 
     name: str
@@ -45,45 +45,45 @@ Failed = list[tuple[Path, str]]
 
 
 def predict_masks(
-    model_file: Path, paths: Sequence[Path], folder: Path, wishes: Wishes, progress: Progress
+    model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
-    if wishes.symmetries and wishes.turns not in (None, 4):
-        raise BadOption("--symmetries or --turns", f"both, with {wishes.turns} turns", "Leave one of them out.")
-    check_format(wishes.format or "tiff")
+    if options.symmetries and options.tta not in (None, 4):
+        raise BadOption("--symmetries or --tta", f"both, with {options.tta} turns", "Leave one of them out.")
+    check_format(options.format or "tiff")
     named = name_images(paths)
     digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
     large = {
-        name: large_image(path, folder, name, digest, wishes)
+        name: large_image(path, folder, name, digest, options)
         for name, path in named.items()
-        if is_large(path, sizes[path], wishes)
+        if is_large(path, sizes[path], options)
     }
     if any(image.begun for image in large.values()):
-        progress.tell(f"Continuing what was stopped in {folder}.")
+        progress.message(f"Continuing what was stopped in {folder}.")
     else:
-        check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], wishes)
-    turns = 4 if wishes.symmetries else wishes.turns
+        check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], options)
+    tta = 4 if options.symmetries else options.tta
     model = load_model_for_prediction(
         model_file,
-        device=wishes.device,
-        tile=wishes.tile,
-        turns=turns,
-        runtime=wishes.runtime,
+        device=options.device,
+        tile=options.tile,
+        tta=tta,
+        runtime=options.runtime,
         pixels=sum(height * width for height, width in sizes.values()),
         progress=progress,
     )
-    if wishes.tolerance is not None:
-        model = _tolerant(model, list(named.values()), wishes.tolerance, progress)
-    legend = write_classes(folder, model.recipe)
-    written, failed = Written(folder, model.recipe, wishes), Failed()
+    if options.tolerance is not None:
+        model = _tolerant(model, list(named.values()), options.tolerance, progress)
+    legend = write_classes(folder, model.model_card)
+    written, failed = OutputSummary(folder, model.model_card, options), Failed()
     small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
     _predict_small(model, small, written, failed, progress)
     for image in large.values():
         try:
-            written.files += predict_large(model, image, wishes, progress)
+            written.files += predict_large(model, image, options, progress)
         except PixelwiseError as error:
             _refuse(image.path, error, failed)
-            progress.tell(f"Left out: {error}")
+            progress.message(f"Left out: {error}")
     written.finish()
     written.files.append(legend)
     for image in large.values():
@@ -92,18 +92,18 @@ def predict_masks(
 
 
 def _predict_small(
-    model: Model, named: dict[str, tuple[Path, Size]], written: Written, failed: Failed, progress: Progress
+    model: Model, named: dict[str, tuple[Path, Size]], written: OutputSummary, failed: Failed, progress: Progress
 ) -> None:
     """Predict images that fit the memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
     largest = max((height * width for _, (height, width) in named.values()), default=0)
     several = max(1, _WAITING // max(1, largest))
-    told = 0
+    messages = 0
     # Objects are found in many small steps that hold Python's lock: of processor time four threads at it take twice as
     # much as one does; writing waits for the disk and gains from all of them.
     one_at_a_time = Lock()
 
-    def save(item: tuple[Loaded, Decoding]) -> Saved:
+    def save(item: tuple[LoadedImage, Decoding]) -> ImageOutputs:
         (name, path, image), decoding = item
         with one_at_a_time:
             result = decoding.finish()
@@ -112,42 +112,42 @@ def _predict_small(
     with progress.bar("predicting", sum(tiles.values())) as advance:
 
         def tell_refused() -> None:
-            nonlocal told
-            for path, text in failed[told:]:
-                progress.tell(f"Left out: {text}")
+            nonlocal messages
+            for path, text in failed[messages:]:
+                progress.message(f"Left out: {text}")
                 advance(tiles[path], path.name)
-            told = len(failed)
+            messages = len(failed)
 
-        loaded = _read(model, named, written.wishes.pages, failed, min(_READERS, several))
+        loaded = _read(model, named, written.options.pages, failed, min(_READERS, several))
         found = model.predict_many(
             ((item, item.image.pixels) for item in loaded),
-            probabilities=written.wishes.probabilities or written.wishes.confidence,
+            probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             overlapped=True,
         )
-        with closing(found), closing(in_order(save, found, _WRITERS, min(2 * BATCH, several))) as saved:
+        with closing(found), closing(ordered_map(save, found, _WRITERS, min(2 * BATCH, several))) as saved:
             for result in saved:
                 written.add(result)
-                progress.tell(*written.take_notes())
+                progress.message(*written.take_notes())
                 tell_refused()
         tell_refused()
-    progress.tell(*written.take_notes(), *written.tell_read())
+    progress.message(*written.take_notes(), *written.tell_read())
 
 
 def _read(
     model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
-) -> Iterator[Loaded]:
+) -> Iterator[LoadedImage]:
     """Yield images as they are read, several at once; what cannot be read is left out."""
 
-    def read(item: tuple[str, tuple[Path, Size]]) -> Loaded | tuple[Path, PixelwiseError]:
+    def read(item: tuple[str, tuple[Path, Size]]) -> LoadedImage | tuple[Path, PixelwiseError]:
         name, (path, _) = item
         try:
-            return Loaded(name, path, read_pixels(path, model.recipe.channels, pages))
+            return LoadedImage(name, path, read_pixels(path, model.model_card.channels, pages))
         except PixelwiseError as error:
             return path, error
 
-    for found in in_order(read, named.items(), threads, threads):
-        if isinstance(found, Loaded):
+    for found in ordered_map(read, named.items(), threads, threads):
+        if isinstance(found, LoadedImage):
             yield found
         else:
             _refuse(*found, failed)
@@ -166,16 +166,16 @@ def _tolerant(model: Model, paths: Sequence[Path], tolerance: float, progress: P
     jobs: list[Job] = []
     for path in chosen:
         try:
-            source = open_windows(path, channels=model.recipe.channels)
+            source = open_windows(path, channels=model.model_card.channels)
         except PixelwiseError:
             continue  # told when its turn comes
-        scale = source_scale(source, model.recipe.normalisation, lambda _: None, sampled=True).scale
+        scale = source_scale(source, model.model_card.normalisation, lambda _: None, sampled=True).scale
         jobs.append(Job(source, scale))
     choice = smallest_halo(model.predictor, jobs, tolerance)
     for job in jobs:
         job.source.close()
-    progress.tell(str(choice))
-    return Model(model.recipe, with_geometry(model.predictor, choice.geometry))
+    progress.message(str(choice))
+    return Model(model.model_card, with_geometry(model.predictor, choice.geometry))
 
 
 def _size(path: Path) -> Size:

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pixelwise.atomic_write import refused
+from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, OutputFailed
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ClassPrediction:
     """The most probable classes of one image, the most probable first, each with its probability."""
 
     file: Path
@@ -39,7 +39,7 @@ class Predictions:
 
     outputs: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
-    told: tuple[Told, ...] = ()
+    messages: tuple[ClassPrediction, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -51,26 +51,26 @@ class Predictions:
             "outputs": [str(path) for path in self.outputs],
             "failed": [{"file": str(path), "text": text} for path, text in self.failed],
         }
-        found |= {"predictions": [told.to_json() for told in self.told]} if self.told else {}
+        found |= {"predictions": [messages.to_json() for messages in self.messages]} if self.messages else {}
         return found | ({"confidence": [asdict(sure) for sure in self.confidence]} if self.confidence else {})
 
     def to_text(self, folder: Path) -> str:
         """Return a sentence for people; `folder` is where the results went."""
-        done = f"{counted(len(self.outputs), 'file')} written to {folder}"
-        if self.told:
-            done = f"{counted(len(self.told), 'image')} classified in {self.outputs[0]}"
-        return f"{done}, {counted(len(self.failed), 'image')} failed." if self.failed else f"{done}."
+        done = f"{pluralise(len(self.outputs), 'file')} written to {folder}"
+        if self.messages:
+            done = f"{pluralise(len(self.messages), 'image')} classified in {self.outputs[0]}"
+        return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class PredictOptions:
     """What to write and how, as the user says; parameters of `predict`."""
 
     probabilities: bool = False
     overlays: bool = False
     confidence: bool = False
     symmetries: bool = False
-    turns: int | None = None
+    tta: int | None = None
     device: str = "auto"
     runtime: str = "auto"
     overwrite: bool = False
@@ -86,23 +86,23 @@ def check_place(folder: Path, inputs: Sequence[Path]) -> None:
     """Refuse a place that cannot be written or holds the images, before any work."""
     sources = {(path if path.is_dir() else path.parent).resolve() for path in inputs}
     if folder.resolve() in sources:
-        mend = "Choose another --out: nothing is ever written beside your images."
-        raise OutputFailed("a folder of its own for the results", "the folder of the images", mend, folder)
+        hint = "Choose another --out: nothing is ever written beside your images."
+        raise OutputFailed("a folder of its own for the results", "the folder of the images", hint, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise refused(folder, error) from error
+        raise write_error(folder, error) from error
 
 
-def check_free(folder: Path, names: Collection[str], wishes: Wishes) -> None:
+def check_free(folder: Path, names: Collection[str], options: PredictOptions) -> None:
     """Refuse a folder that holds files of these names already, unless they may be replaced."""
     there = sorted(path.name for path in folder.iterdir() if path.name in names)
-    if there and not wishes.overwrite:
-        mend = "Replace them with --overwrite, or choose another --out."
-        raise OutputFailed("a folder without these results", f"{len(there)}, such as {there[0]}", mend, folder)
+    if there and not options.overwrite:
+        hint = "Replace them with --overwrite, or choose another --out."
+        raise OutputFailed("a folder without these results", f"{len(there)}, such as {there[0]}", hint, folder)
 
 
 def name_images(paths: Sequence[Path]) -> dict[str, Path]:
@@ -112,7 +112,7 @@ def name_images(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         name = path.stem if stems[path.stem.lower()] == 1 else f"{path.parent.name}_{path.stem}_{path.suffix[1:]}"
         if name in names:
-            mend = "Predict them into two folders, one after the other."
-            raise BadImage("a different name for every image", f"{name} twice", mend, path)
+            hint = "Predict them into two folders, one after the other."
+            raise BadImage("a different name for every image", f"{name} twice", hint, path)
         names[name] = path
     return names

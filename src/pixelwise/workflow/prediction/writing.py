@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
-from pixelwise.atomic_write import commit, commit_json
+from pixelwise.atomic_write import atomic_write, atomic_write_json
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.read import Image, write_image, write_labels, write_mask
 from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure
-from pixelwise.model_file.recipe import Recipe
-from pixelwise.text import counted
+from pixelwise.model_file.model_card import ModelCard
+from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
-from pixelwise.workflow.prediction.results import Wishes
+from pixelwise.workflow.prediction.results import PredictOptions
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
 _TABLE = (
@@ -35,7 +35,7 @@ _TABLE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class ImageOutputs:
     """What was written of one image: its files, its table of objects, how sure it is, and what is to be told of it.
 
     `read` are sentences of its reading, which many images may share; `notes` are those of its prediction.
@@ -50,12 +50,12 @@ class Saved:
 
 
 @dataclass
-class Written:
+class OutputSummary:
     """What has been written so far: files, a table of objects per image, and what is to be told."""
 
     folder: Path
-    recipe: Recipe
-    wishes: Wishes
+    model_card: ModelCard
+    options: PredictOptions
 
     def __post_init__(self) -> None:
         self.files: list[Path] = []
@@ -64,27 +64,29 @@ class Written:
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # a note of reading -> the images that it was made of
 
-    def save(self, name: str, path: Path, image: Image, result: Prediction) -> Saved:
+    def save(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
         """Write all that is wished for of one image. Changes nothing here: several threads may do so at once."""
         files, table = [self.folder / f"{name}.png"], None
-        if self.recipe.task == "instance":
+        if self.model_card.task == "instance":
             files[0] = write_labels(files[0], result.labels, image.spacing)
             table = measure(result.labels, image.pixels)
         else:
-            write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.recipe.colours)
+            write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.model_card.colours)
         sure = None
-        if result.probabilities is not None and self.wishes.confidence:
-            sure = confidence_of(path.name, result.labels, result.probabilities, self.recipe)
+        if result.probabilities is not None and self.options.confidence:
+            sure = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
             files.append(self.folder / f"{name}.uncertainty.png")
-            write_image(files[-1], uncertainty_map(result.probabilities, self.recipe)[None])
-        if result.probabilities is not None and self.wishes.probabilities:
+            write_image(files[-1], uncertainty_map(result.probabilities, self.model_card)[None])
+        if result.probabilities is not None and self.options.probabilities:
             files.append(self.folder / f"{name}.probabilities.tif")
             write_image(files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
-        if self.wishes.overlays:
-            drawn = overlay(image.pixels, result.labels, self.recipe.colours, objects=self.recipe.task == "instance")
+        if self.options.overlays:
+            drawn = overlay(
+                image.pixels, result.labels, self.model_card.colours, objects=self.model_card.task == "instance"
+            )
             files.append(self.folder / f"{name}.overlay.png")
             write_image(files[-1], drawn)
-        return Saved(
+        return ImageOutputs(
             image=path.name,
             files=tuple(files),
             table=table,
@@ -93,7 +95,7 @@ class Written:
             notes=result.warnings,
         )
 
-    def add(self, saved: Saved) -> None:
+    def add(self, saved: ImageOutputs) -> None:
         """Count an image among those that are written; the order of these calls is that of the results."""
         self.files += saved.files
         if saved.table is not None:
@@ -112,16 +114,16 @@ class Written:
     def tell_read(self) -> list[str]:
         """Return what was noted of the images when they were read, a sentence per note."""
         return [
-            f"{counted(len(names), 'image') if len(names) > 1 else names[0]}: {text}"
+            f"{pluralise(len(names), 'image') if len(names) > 1 else names[0]}: {text}"
             for text, names in self.read.items()
         ]
 
     def finish(self) -> None:
         """Write the table of objects, where there are any, and that of the confidence, where it is wished for."""
-        if self.recipe.task == "instance":
+        if self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
-            write_table(self.files[-1], self.tables, self.recipe.classes)
-        if self.wishes.confidence:
+            write_table(self.files[-1], self.tables, self.model_card.classes)
+        if self.options.confidence:
             self.files.append(self.folder / "confidence.csv")
             write_confidence(self.files[-1], self.confidence)
 
@@ -147,17 +149,17 @@ def overlay(
     return picture
 
 
-def write_classes(folder: Path, recipe: Recipe) -> Path:
+def write_classes(folder: Path, model_card: ModelCard) -> Path:
     """Write what the numbers in the masks mean; return the file."""
-    values = recipe.values or tuple(range(len(recipe.classes)))
-    rows = zip(recipe.classes, values, recipe.colours, strict=False)
-    kind = "object numbers, 0 is background" if recipe.task == "instance" else "class indices"
+    values = model_card.values or tuple(range(len(model_card.classes)))
+    rows = zip(model_card.classes, values, model_card.colours, strict=False)
+    kind = "object numbers, 0 is background" if model_card.task == "instance" else "class indices"
     entries = [
         {"index": index, "name": name, "value_in_your_masks": value, "colour": list(colour)}
         for index, (name, value, colour) in enumerate(rows)
     ]
     path = folder / "classes.json"
-    commit_json(path, {"pixels_hold": kind, "classes": entries})
+    atomic_write_json(path, {"pixels_hold": kind, "classes": entries})
     return path
 
 
@@ -189,7 +191,7 @@ def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str | in
         writer.writerows(rows)
         text.detach()  # flushes, and leaves the file open for its keeper
 
-    commit(path, write)
+    atomic_write(path, write)
 
 
 def _cells(image: str, name: str, row: ObjectRow) -> tuple[str | int, ...]:

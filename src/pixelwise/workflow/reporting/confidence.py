@@ -20,10 +20,10 @@ SIZE = (3.7, 3.5)  # inches of a chart whose two axes are alike
 
 def confidence_section(scores: dict[str, Any]) -> list[str]:
     """Return in words and pictures whether the confidence holds; nothing for scores without it."""
-    told = describe_confidence(scores)
-    if not told:
+    messages = describe_confidence(scores)
+    if not messages:
         return []
-    sentences = [f"{text[0].upper()}{text[1:]}." for text in told]
+    sentences = [f"{text[0].upper()}{text[1:]}." for text in messages]
     drawn = draw_confidence(scores["confidence"]["reliability"], _points(scores["cases"]))
     return [html.paragraphs(sentences), html.charts(drawn), html.folded("How to read this", [READING])]
 
@@ -78,11 +78,11 @@ def _draw_reliability(axis: Axes, tables: dict[str, Any]) -> None:
 
 
 def _draw_points(axis: Axes, points: np.ndarray) -> None:
-    promised, bound, came = points[np.argsort(points[:, 0])].T
+    expected, bound, actual = points[np.argsort(points[:, 0])].T
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    axis.scatter(promised, came, s=14, color=LINES[0], alpha=0.7, linewidths=0, label="image")
+    axis.scatter(expected, actual, s=14, color=LINES[0], alpha=0.7, linewidths=0, label="image")
     if np.isfinite(bound).any():
-        axis.scatter(promised, bound, s=30, color=LINES[1], marker="_", label="lower bound")
+        axis.scatter(expected, bound, s=30, color=LINES[1], marker="_", label="lower bound")
     low = max(0.0, float(np.nanmin(points)) - 0.05)
     axis.set(xlim=(low, 1.02), ylim=(low, 1.02))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
@@ -21,12 +21,12 @@ def fold_table(run: Run) -> list[str]:
     for fold in done:
         summary, number = fold.read_json("summary.json"), int(fold.folder.name)
         rows.append((number, len(folds[number - 1]), summary["steps"], found.get(number, {}).get("value")))
-    text = f"{len(done)} of {counted(len(folds), 'fold')} are trained; each is a run of its own, in folds/."
+    text = f"{len(done)} of {pluralise(len(folds), 'fold')} are trained; each is a run of its own, in folds/."
     heads = ("fold", "images left out", "steps", name)
     return [html.paragraphs([text]), html.table(heads, rows)] if rows else [html.paragraphs([text])]
 
 
-def averages_table(run: Run) -> list[str]:
+def tta_table(run: Run) -> list[str]:
     """Return what averaging over turned inputs brought on the validation images, where it was measured."""
     if not run.summary_path.is_file():
         return []

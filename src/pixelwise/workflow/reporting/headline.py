@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.text import command, counted
+from pixelwise.text import command, pluralise
 from pixelwise.workflow.headline import Claim, KeyNumber, by_name, headline
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
@@ -51,7 +51,7 @@ def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) ->
         return [html.paragraphs([how])]
     best, step = max(values, key=lambda value: value[0])
     claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
-    note = f"It was measured {counted(len(values), 'time')} during training, and it chose the weights."
+    note = f"It was measured {pluralise(len(values), 'time')} during training, and it chose the weights."
     return [_lead((claim,)), html.paragraphs([how]), _notes((note,))]
 
 

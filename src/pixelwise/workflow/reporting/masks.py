@@ -10,9 +10,9 @@ from pixelwise.datasets.dataset import Labelling, read_labels, read_pixels
 from pixelwise.datasets.records import has_background
 from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
 from pixelwise.io.read import png_bytes
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
@@ -69,25 +69,25 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
         lacks = "the run has no model" if ranked else "no case has both a score and the names of its files"
         return [html.paragraphs([f"No pictures: {lacks}. Run `pixelwise evaluate RUN DATA` on a finished run again."])]
     model_of = _Models(run)
-    recipe = model_of(ranked[0]).recipe
-    parts = _keys(recipe)
+    model_card = model_of(ranked[0]).model_card
+    parts = _keys(model_card)
     chosen = _choose(ranked)
     for kind, case in progress.track(chosen, "drawing cases", len(chosen)):
-        name, told = html.escape(case["name"]), html.escape(_told(case, field))
-        parts.append(f"<h3><b>{kind}</b> <i>{told}</i> · {name}</h3>")
+        name, messages = html.escape(case["name"]), html.escape(_told(case, field))
+        parts.append(f"<h3><b>{kind}</b> <i>{messages}</i> · {name}</h3>")
         parts += attempt("This case", partial(_panels, run, model_of(case), case["files"]), progress)
     return parts
 
 
-def _keys(recipe: Recipe) -> list[str]:
+def _keys(model_card: ModelCard) -> list[str]:
     """Return the legend of the errors, and that of the classes where there are several."""
     names = [("right", draw.RIGHT), ("missed", draw.MISSED), ("false alarm", draw.FALSE)]
-    if recipe.task == "instance" or len(recipe.classes) > 2:
-        other = "object" if recipe.task == "instance" else "class"
+    if model_card.task == "instance" or len(model_card.classes) > 2:
+        other = "object" if model_card.task == "instance" else "class"
         names.append((f"taken for another {other}", draw.CONFUSED))
     errors = [html.key(names)]
-    several = recipe.task != "instance" and len(recipe.classes) > 2
-    return [*errors, html.key(list(zip(recipe.classes, recipe.colours, strict=False)))] if several else errors
+    several = model_card.task != "instance" and len(model_card.classes) > 2
+    return [*errors, html.key(list(zip(model_card.classes, model_card.colours, strict=False)))] if several else errors
 
 
 def _told(case: dict[str, Any], field: str) -> str:
@@ -96,8 +96,8 @@ def _told(case: dict[str, Any], field: str) -> str:
     score = f"{'Dice' if one else words(field)} {html.show(case[field], 3)}"
     if "objects_matched" not in case:
         return score
-    wrong = counted(case["objects_predicted"] - case["objects_matched"], "false alarm")
-    return f"{score}, {case['objects_matched']} of {counted(case['objects_true'], 'object')} found, {wrong}"
+    wrong = pluralise(case["objects_predicted"] - case["objects_matched"], "false alarm")
+    return f"{score}, {case['objects_matched']} of {pluralise(case['objects_true'], 'object')} found, {wrong}"
 
 
 class _Models:
@@ -127,26 +127,26 @@ def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
-    recipe, objects = model.recipe, model.recipe.task == "instance"
+    model_card, objects = model.model_card, model.model_card.task == "instance"
     labelling = Labelling(
         task=run.understood["task"],
-        classes=recipe.classes,
-        values=recipe.values,
-        colours=recipe.colours,
+        classes=model_card.classes,
+        values=model_card.values,
+        colours=model_card.colours,
         coded_by_colour=bool(run.understood.get("coded_by_colour")),
         ignore_value=run.understood["ignore_index"],
     )
-    pixels = read_pixels(Path(files[0]), recipe.channels, run.config.data.pages).pixels
+    pixels = read_pixels(Path(files[0]), model_card.channels, run.config.data.pages).pixels
     truth = read_labels(Path(files[1]), labelling)
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
-    if not objects and recipe.target.kind != "classes":
+    if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a mask that was learned as objects
     view = stretch(pixels)
-    background = has_background(recipe.task, recipe.classes)
+    background = has_background(model_card.task, model_card.classes)
     panels = {
         "image": view,
-        "truth": colour(truth, recipe.colours, objects=objects),
-        "prediction": colour(predicted, recipe.colours, objects=objects),
+        "truth": colour(truth, model_card.colours, objects=objects),
+        "prediction": colour(predicted, model_card.colours, objects=objects),
         "errors": draw.object_errors(view, truth, predicted)
         if objects
         else draw.class_errors(view, truth, predicted, background=background),

@@ -116,14 +116,14 @@ def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> lis
     except Exception as error:
         ours = isinstance(error, PixelwiseError)
         reason = str(error) if ours else f"a record is damaged ({type(error).__name__}: {error})"
-        told = f"{what} could not be shown: {reason}"
-        progress.tell(told)
-        return [paragraphs([told])]
+        messages = f"{what} could not be shown: {reason}"
+        progress.message(messages)
+        return [paragraphs([messages])]
 
 
 def empty_classes(found: dict[str, Any]) -> list[str]:
     """Say which classes have no score, and how what is empty was counted."""
     nowhere = found.get("classes_nowhere")
-    told = [f"In neither truth nor prediction, so without a score: {', '.join(nowhere)}."] if nowhere else []
+    messages = [f"In neither truth nor prediction, so without a score: {', '.join(nowhere)}."] if nowhere else []
     policy = found.get("policy")
-    return [paragraphs(told), folded("How empty classes and images were counted", policy)] if policy else []
+    return [paragraphs(messages), folded("How empty classes and images were counted", policy)] if policy else []

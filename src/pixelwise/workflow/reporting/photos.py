@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
@@ -54,11 +54,11 @@ def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
             figures.append(_figure(case))
         except PixelwiseError:
             gone.append(case["name"])
-    all_ = counted(len(scores["cases"]), "image")
-    told = [f"Classified wrongly: {len(wrong)} of {all_}; the most confident mistakes come first."]
+    all_ = pluralise(len(scores["cases"]), "image")
+    messages = [f"Classified wrongly: {len(wrong)} of {all_}; the most confident mistakes come first."]
     if gone:
-        told.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
-    return [html.paragraphs(told), f'<div class="photos">{"".join(figures)}</div>']
+        messages.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
+    return [html.paragraphs(messages), f'<div class="photos">{"".join(figures)}</div>']
 
 
 def photo_cases(scores: dict[str, Any]) -> list[str]:
@@ -103,7 +103,7 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
 
 
 def _caption(names: list[str]) -> str:
-    classes = counted(len(names), "class")
+    classes = pluralise(len(names), "class")
     return f"Confusion matrix of {classes}: a row per true class, a column per predicted class."
 
 

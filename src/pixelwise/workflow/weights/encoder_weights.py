@@ -13,14 +13,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pixelwise.errors import BadOption, BadRun, BadWeights, nearest
-from pixelwise.model_file.model_file import Recipe, find_model_file, load_network
+from pixelwise.model_file.model_file import ModelCard, find_model_file, load_network
 from pixelwise.networks.architectures import CLASSIFIERS, NetworkOptions, build
 from pixelwise.networks.first_convolution import choose_adaptation
 from pixelwise.networks.models import Network
-from pixelwise.networks.published import LEDGER, find_published
-from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_encoder, read_weights
+from pixelwise.networks.published import PRETRAINED, find_pretrained
+from pixelwise.networks.weights import WHICH_PADDING, Provenance, check_shortcut_padding, load_encoder, read_weights
 from pixelwise.progress import Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.scale import find_scale
@@ -31,13 +31,13 @@ PICKLED = (".pth", ".th", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """Weights that an encoder starts from; `recipe` is that of our own model, where they come from one."""
+class EncoderStart:
+    """Weights that an encoder starts from; `model_card` is that of our own model, where they come from one."""
 
     path: Path
     tensors: Mapping[str, Tensor]
-    origin: Origin
-    recipe: Recipe | None = None
+    origin: Provenance
+    model_card: ModelCard | None = None
 
 
 def look_early(fixed: Mapping[str, Any], progress: Progress) -> None:
@@ -55,15 +55,15 @@ def look_early(fixed: Mapping[str, Any], progress: Progress) -> None:
         See `find_start`.
     """
     word = str(fixed.get("transfer.encoder_weights", "") or "")
-    if word in LEDGER:
+    if word in PRETRAINED:
         encoder = fixed.get("network.encoder") or fixed.get("network.name")
         if encoder:
-            obtain(find_published(word, str(encoder)), progress)
+            obtain(find_pretrained(word, str(encoder)), progress)
     elif word:
         _check_path(word)
 
 
-def find_start(config: Config, progress: Progress) -> Start:
+def find_start(config: Config, progress: Progress) -> EncoderStart:
     """Find the weights that `transfer.encoder_weights` names.
 
     Raises
@@ -74,19 +74,19 @@ def find_start(config: Config, progress: Progress) -> Start:
         The file cannot be had, is damaged, or is made for another kind of network.
     """
     word, network = config.transfer.encoder_weights, config.network
-    if word in LEDGER:
-        published = find_published(word, encoder_name(network))
+    if word in PRETRAINED:
+        published = find_pretrained(word, encoder_name(network))
         _check_strides(network, stride_first=False, path=None)
         path = obtain(published, progress)
         tensors, origin = read_weights(path)
-        return Start(path=path, tensors=tensors, origin=origin)
+        return EncoderStart(path=path, tensors=tensors, origin=origin)
     _check_path(word)
     path = find_model_file(word)
     tensors, origin = read_weights(path)
     if Path(word).is_dir() or _is_ours(path):
         return _start_from_model(path, network)
-    known = origin if origin.sha256 else Origin(source=path.name, sha256=file_digest(path))
-    return Start(path=path, tensors=tensors, origin=known)
+    known = origin if origin.sha256 else Provenance(source=path.name, sha256=file_digest(path))
+    return EncoderStart(path=path, tensors=tensors, origin=known)
 
 
 def encoder_name(network: NetworkOptions) -> str:
@@ -126,24 +126,24 @@ def follow(
     _load(network, config, start)
     how = _adaptation(config, start)
     licence = start.origin.licence or "nobody said; find out before you publish results"
-    name = _say_origin(config.transfer.encoder_weights, start.origin.source)
+    name = _describe_origin(config.transfer.encoder_weights, start.origin.source)
     whence = f"{name}, SHA-256 {start.origin.sha256}"
     reasons = {
         "transfer.encoder_weights": f"The encoder starts from {whence}. Licence: {licence}.",
         "transfer.first_convolution": how,
     }
-    told = [f"The encoder starts from {whence}.", f"Licence of these weights: {licence}."]
+    messages = [f"The encoder starts from {whence}.", f"Licence of these weights: {licence}."]
     values: dict[str, Any] = {}
-    scale, why = find_scale(start.origin, start.recipe, config, fingerprint)
+    scale, why = find_scale(start.origin, start.model_card, config, fingerprint)
     if any(key.startswith("normalisation.") for key in fixed):
-        told.append("Images are normalised as you have said, not as the weights were learned.")
+        messages.append("Images are normalised as you have said, not as the weights were learned.")
     elif scale is None:
-        told.append(why)
+        messages.append(why)
     else:
         values = {f"normalisation.{name}": getattr(scale, name) for name in ("kind", "mean", "std")}
         reasons |= dict.fromkeys(values, why)
-        told.append(why)
-    progress.tell(*told)
+        messages.append(why)
+    progress.message(*messages)
     facts = {"source": start.origin.source, "sha256": start.origin.sha256, "licence": licence, "adapted": how}
     return with_settings(config, values, reasons), {RECORD: facts}
 
@@ -162,8 +162,8 @@ def start_encoder(network: Network, run: Run, progress: Progress) -> bool:
     start = find_start(config, progress)
     began = run.read_json(f"{RECORD}.json").get("sha256")
     if start.origin.sha256 != began:
-        came = f"others, {start.origin.sha256}"
-        raise BadRun(f"the weights that the run began with, SHA-256 {began}", came, "Train anew.", start.path)
+        got = f"others, {start.origin.sha256}"
+        raise BadRun(f"the weights that the run began with, SHA-256 {began}", got, "Train anew.", start.path)
     _load(network, config, start)
     return True
 
@@ -180,73 +180,73 @@ def trained_from(run: Run) -> dict[str, str]:
     }
 
 
-def _say_origin(word: str, source: str) -> str:
+def _describe_origin(word: str, source: str) -> str:
     """Name what the user gave and, where that is a file or a run, also what its header says of its origin."""
     given = Path(word).name
-    if word in LEDGER or source in ("", given):
+    if word in PRETRAINED or source in ("", given):
         return source or given
     return f"{given} ({source})"
 
 
-def _load(network: Network, config: Config, start: Start) -> None:
+def _load(network: Network, config: Config, start: EncoderStart) -> None:
     how = config.transfer.first_convolution
     own, stated = config.network.shortcut_padding, start.origin.shortcut_padding
-    mend = (
+    hint = (
         f"Run `pixelwise import-weights {start.path} --out FILE.safetensors network.shortcut_padding=both` "
         f"(or =end), and give that file. {WHICH_PADDING}"
     )
-    check_shortcut_padding(network, own, stated, mend, start.path)
+    check_shortcut_padding(network, own, stated, hint, start.path)
     load_encoder(network, start.tensors, first_convolution=how, path=start.path)
 
 
-def _adaptation(config: Config, start: Start) -> str:
+def _adaptation(config: Config, start: EncoderStart) -> str:
     """Say what became of the first convolution."""
     channels = config.network.in_channels
-    source = start.recipe.channels if start.recipe else len(start.origin.mean) or 3
+    source = start.model_card.channels if start.model_card else len(start.origin.mean) or 3
     if source == channels:
-        return f"The weights take {counted(channels, 'channel')}, as the images have: nothing to adapt."
+        return f"The weights take {pluralise(channels, 'channel')}, as the images have: nothing to adapt."
     how = choose_adaptation(source, channels, config.transfer.first_convolution)
-    return f"{how}: from the {counted(source, 'channel')} of the weights to {channels}."
+    return f"{how}: from the {pluralise(source, 'channel')} of the weights to {channels}."
 
 
-def _start_from_model(path: Path, network: NetworkOptions) -> Start:
+def _start_from_model(path: Path, network: NetworkOptions) -> EncoderStart:
     """Take the encoder of a model of ours, where it means the same thing."""
-    model, recipe = load_network(path)
-    theirs = recipe.network
+    model, model_card = load_network(path)
+    theirs = model_card.network
     _check_strides(network, stride_first=theirs.stride_first, path=path)
     plain = network.encoder == theirs.encoder == "plain" and network.name not in CLASSIFIERS
     if plain and network.normalisation != theirs.normalisation:
-        mend = f"Set network.normalisation={theirs.normalisation}."
-        raise BadWeights("an encoder with the same normalisation", theirs.normalisation, mend, path)
-    trained = recipe.trained
+        hint = f"Set network.normalisation={theirs.normalisation}."
+        raise BadWeights("an encoder with the same normalisation", theirs.normalisation, hint, path)
+    trained = model_card.trained
     own = f"yours: learned by pixelwise from {trained.get('data', 'your data')}"
-    origin = Origin(
+    origin = Provenance(
         source=f"a {encoder_name(theirs)} of pixelwise, learned from {trained.get('data', 'unknown data')}",
         licence=trained.get("encoder_weights_licence", own),
         sha256=file_digest(path),
         shortcut_padding=theirs.shortcut_padding,
     )
-    return Start(path=path, tensors=model.state_dict(), origin=origin, recipe=recipe)
+    return EncoderStart(path=path, tensors=model.state_dict(), origin=origin, model_card=model_card)
 
 
 def _check_strides(network: NetworkOptions, *, stride_first: bool, path: Path | None) -> None:
     """Refuse weights whose shapes fit but whose strides stand elsewhere (V1 and V1.5)."""
     if network.stride_first != stride_first and encoder_name(network) in ("resnet50", "resnet101", "resnet152"):
-        came = f"network.stride_first={str(network.stride_first).lower()}"
-        mend = (
+        got = f"network.stride_first={str(network.stride_first).lower()}"
+        hint = (
             f"Set network.stride_first={str(stride_first).lower()}: the weights have equal shapes and another meaning."
         )
-        raise BadWeights("strides where the weights had them", came, mend, path)
+        raise BadWeights("strides where the weights had them", got, hint, path)
 
 
 def _check_path(word: str) -> None:
     path = Path(word)
     if path.suffix.lower() in PICKLED and path.is_file():
-        mend = f"Run `pixelwise import-weights {word}` once, and give the .safetensors file that it writes."
-        raise BadWeights("weights as safetensors", f"a {path.suffix} file, which can hold programs", mend, path)
+        hint = f"Run `pixelwise import-weights {word}` once, and give the .safetensors file that it writes."
+        raise BadWeights("weights as safetensors", f"a {path.suffix} file, which can hold programs", hint, path)
     if not path.exists():
         expected = "encoder_weights= as a known word, a .safetensors file or a run folder"
-        raise BadOption(expected, f"`{word}`, and nothing is there", nearest(word, list(LEDGER)))
+        raise BadOption(expected, f"`{word}`, and nothing is there", nearest(word, list(PRETRAINED)))
 
 
 def _is_ours(path: Path) -> bool:

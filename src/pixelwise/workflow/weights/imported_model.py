@@ -14,16 +14,16 @@ from torch import Tensor
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import save_model
-from pixelwise.model_file.recipe import Recipe
 from pixelwise.networks.architectures import CLASSIFIERS, build_classifier, published_options, published_size
 from pixelwise.networks.models import Classifier
 from pixelwise.networks.options import ShortcutPadding
-from pixelwise.networks.weights import WHICH_PADDING, Origin, check_shortcut_padding, load_network
+from pixelwise.networks.weights import WHICH_PADDING, Provenance, check_shortcut_padding, load_network
 from pixelwise.runtimes.machine import look_at_machine
 from pixelwise.sampling.resize_crop import View
-from pixelwise.sampling.whole_images import PhotoOptions
-from pixelwise.text import counted
+from pixelwise.sampling.whole_images import ClassificationOptions
+from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, override, parse_assignments, with_settings
 from pixelwise.workflow.environment import describe_environment
 from pixelwise.workflow.run import Run
@@ -36,7 +36,7 @@ PHOTOGRAPH = 224  # side from which a photo is first brought to a shorter side o
 def write_imported_model(
     folder: Path,
     tensors: Mapping[str, Tensor],
-    origin: Origin,
+    origin: Provenance,
     classes: Sequence[str],
     overrides: Sequence[str],
 ) -> Run:
@@ -68,9 +68,9 @@ def write_imported_model(
     run.check_free()
     config = _plan(origin, classes, overrides)
     network = build_classifier(config.network)
-    mend = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
+    hint = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
     own, stated = config.network.shortcut_padding, origin.shortcut_padding
-    check_shortcut_padding(network, own, stated, mend, origin.source)
+    check_shortcut_padding(network, own, stated, hint, origin.source)
     load_network(network, tensors, first_convolution=None, path=origin.source)
     save_model(run.model_path, network, _recipe(config, network, origin, classes))
     run.begin(config, _records(config, origin, classes))
@@ -99,29 +99,29 @@ def refuse_settings_of_a_model(overrides: Sequence[str]) -> None:
     """
     other = [key for key in parse_assignments(overrides) if key != PADDING]
     if other:
-        mend = "Give --classes too, to make a complete model, or leave it out."
-        raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", mend)
+        hint = "Give --classes too, to make a complete model, or leave it out."
+        raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", hint)
 
 
-def _plan(origin: Origin, classes: Sequence[str], overrides: Sequence[str]) -> Config:
+def _plan(origin: Provenance, classes: Sequence[str], overrides: Sequence[str]) -> Config:
     """Return the config of the model: as published, the classes and the scale that were given, and the user's words."""
     words = parse_assignments(overrides)
     name = str(words.get("network.name", ""))
     if name not in CLASSIFIERS:
-        came = f"`{name}`" if name else "none"
-        raise BadOption("network= with a network for whole images", came, nearest(name, list(CLASSIFIERS)))
+        got = f"`{name}`" if name else "none"
+        raise BadOption("network= with a network for whole images", got, nearest(name, list(CLASSIFIERS)))
     if not origin.mean and "normalisation.kind" not in words:
-        mend = "Give what images were normalised with: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (in 0...1)."
-        raise BadOption("--mean and --std beside --classes", "neither", mend)
+        hint = "Give what images were normalised with: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (in 0...1)."
+        raise BadOption("--mean and --std beside --classes", "neither", hint)
     side = published_size(name)
     shorter = round(side * 8 / 7) if side >= PHOTOGRAPH else side
     config = Config(
         data=DataOptions(task="classification"),
         network=published_options(name),
-        photos=PhotoOptions(side=side, shorter=shorter),
+        photos=ClassificationOptions(side=side, shorter=shorter),
     )
     values: dict[str, Any] = {"network.classes": len(classes)}
-    reasons = {"network.classes": f"{counted(len(classes), 'name')} in --classes."}
+    reasons = {"network.classes": f"{pluralise(len(classes), 'name')} in --classes."}
     if "normalisation.kind" not in words:
         scale = {"kind": "dataset", "mean": _times(origin.mean), "std": _times(origin.std)}
         values |= {"network.in_channels": len(origin.mean)}
@@ -134,10 +134,10 @@ def _times(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(value * WHITE for value in values)
 
 
-def _recipe(config: Config, network: Classifier, origin: Origin, classes: Sequence[str]) -> Recipe:
+def _recipe(config: Config, network: Classifier, origin: Provenance, classes: Sequence[str]) -> ModelCard:
     """Return what prediction needs besides the weights; no training says how bright its images were."""
     channels = config.network.in_channels
-    return Recipe(
+    return ModelCard(
         network=config.network,
         normalisation=config.normalisation,
         target=TargetOptions(),
@@ -159,7 +159,7 @@ def _recipe(config: Config, network: Classifier, origin: Origin, classes: Sequen
     )
 
 
-def _records(config: Config, origin: Origin, classes: Sequence[str]) -> dict[str, Any]:
+def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict[str, Any]:
     """Return the JSON records of the run: nothing was learned here, and no image belongs to any part."""
     seed = config.training.seed
     return {
@@ -180,5 +180,5 @@ def _records(config: Config, origin: Origin, classes: Sequence[str]) -> dict[str
     }
 
 
-def _licence(origin: Origin) -> str:
+def _licence(origin: Provenance) -> str:
     return origin.licence or "nobody said; find out before you publish results"

@@ -8,9 +8,9 @@ black.
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.model_file.model_file import Recipe
+from pixelwise.model_file.model_file import ModelCard
 from pixelwise.networks.first_convolution import adapt_statistics
-from pixelwise.networks.weights import Origin
+from pixelwise.networks.weights import Provenance
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.workflow.config import Config
 
@@ -18,14 +18,14 @@ Range = tuple[float, float]
 
 
 def find_scale(
-    origin: Origin, recipe: Recipe | None, config: Config, fingerprint: Any
+    origin: Provenance, model_card: ModelCard | None, config: Config, fingerprint: Any
 ) -> tuple[Normalisation | None, str]:
     """Return the normalisation that weights were learned with, for our images, and a sentence on it.
 
     Parameters
     ----------
     origin : Origin
-    recipe : Recipe or None
+    model_card : ModelCard or None
         Of the model of ours that the weights come from, if they do.
     config : Config
     fingerprint : Fingerprint or PhotoFingerprint
@@ -37,10 +37,10 @@ def find_scale(
         None where nobody knows it.
     sentence : str
     """
-    if recipe is not None and recipe.normalisation.kind != "dataset":
-        known = recipe.normalisation
+    if model_card is not None and model_card.normalisation.kind != "dataset":
+        known = model_card.normalisation
         return known, f"Images are normalised as the encoder knows them: normalisation.kind={known.kind}."
-    mean, std = (origin.mean, origin.std) if recipe is None else _relative(recipe)
+    mean, std = (origin.mean, origin.std) if model_card is None else _relative(model_card)
     if not mean:
         return None, (
             "The file does not say how its images were normalised; the plan's own way stays. If you know better: "
@@ -60,11 +60,11 @@ def find_scale(
     return scale, f"Images are normalised as the encoder knows them: {counted}."
 
 
-def _relative(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _relative(model_card: ModelCard) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of a model of ours in 0...1 of its own images' range."""
-    ranges = recipe.intensity_range
+    ranges = model_card.intensity_range
     low, high = _full_range(all(low >= 0 and 1 < high <= 255 for low, high in ranges), ranges)
-    scale = recipe.normalisation
+    scale = model_card.normalisation
     mean = tuple((value - low) / (high - low) for value in scale.mean)
     return mean, tuple(value / (high - low) for value in scale.std)
 

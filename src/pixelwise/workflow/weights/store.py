@@ -15,11 +15,11 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from pixelwise.atomic_write import commit_bytes, commit_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 from pixelwise.errors import BadWeights
 from pixelwise.model_file.torch_pickle import read_pickled
-from pixelwise.networks.published import Published
-from pixelwise.networks.weights import Origin
+from pixelwise.networks.published import PretrainedWeights
+from pixelwise.networks.weights import Provenance
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.weights.download import download
@@ -27,12 +27,12 @@ from pixelwise.workflow.weights.download import download
 BLOCK = 2**20
 
 
-def stored_path(published: Published) -> Path:
+def stored_path(published: PretrainedWeights) -> Path:
     """Return where a published file's tensors lie, or would lie."""
     return cache_folder() / "weights" / f"{published.stem}.safetensors"
 
 
-def obtain(published: Published, progress: Progress) -> Path:
+def obtain(published: PretrainedWeights, progress: Progress) -> Path:
     """Return the stored file of published weights; fetch and convert it when it is not there.
 
     Raises
@@ -46,17 +46,17 @@ def obtain(published: Published, progress: Progress) -> Path:
     if is_stored(published):
         return path
     fetched = path.with_suffix(".pth")
-    mend = (
+    hint = (
         f"Where there is a network, fetch {published.url}, bring the file here and run "
         f"`pixelwise import-weights {published.stem}.pth`; from then on it is found in {path.parent}."
     )
-    progress.tell(f"Fetching {published.url} ({published.mebibytes:.0f} MiB), once, into {path.parent}.")
+    progress.message(f"Fetching {published.url} ({published.mebibytes:.0f} MiB), once, into {path.parent}.")
     digest = download(
         published.url,
         fetched,
         sha256=published.sha256,
         mebibytes=published.mebibytes,
-        mend=mend,
+        hint=hint,
         progress=progress,
     )
     try:
@@ -66,7 +66,7 @@ def obtain(published: Published, progress: Progress) -> Path:
     return path
 
 
-def is_stored(published: Published) -> bool:
+def is_stored(published: PretrainedWeights) -> bool:
     """Return whether the tensors are there and are still what was written.
 
     Raises
@@ -89,21 +89,21 @@ def is_stored(published: Published) -> bool:
     return True
 
 
-def store(published: Published, tensors: Mapping[str, Tensor], digest: str) -> Path:
+def store(published: PretrainedWeights, tensors: Mapping[str, Tensor], digest: str) -> Path:
     """Keep the tensors of a published file; `digest` is the file's own."""
     path = stored_path(published)
     content = to_file(tensors, origin_of(published, digest))
-    commit_bytes(path, content)
+    atomic_write_bytes(path, content)
     # last: without it the file does not count
     record: dict[str, Any] = {"url": published.url, "sha256": digest, "known_beforehand": published.whole_digest}
     record["safetensors_sha256"] = hashlib.sha256(content).hexdigest()
-    commit_json(path.with_suffix(".json"), record)
+    atomic_write_json(path.with_suffix(".json"), record)
     return path
 
 
-def origin_of(published: Published, digest: str) -> Origin:
+def origin_of(published: PretrainedWeights, digest: str) -> Provenance:
     """Return what is known of a published file, with its whole digest."""
-    return Origin(
+    return Provenance(
         source=published.source,
         licence=published.licence,
         sha256=digest,
@@ -112,7 +112,7 @@ def origin_of(published: Published, digest: str) -> Origin:
     )
 
 
-def to_file(tensors: Mapping[str, Tensor], origin: Origin) -> bytes:
+def to_file(tensors: Mapping[str, Tensor], origin: Provenance) -> bytes:
     """Return the bytes of a safetensors file with the origin in its header."""
     return save(dict(tensors), origin.to_metadata())
 

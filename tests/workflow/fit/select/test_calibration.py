@@ -16,11 +16,11 @@ from pixelwise.metrics.calibration import (
     reliability,
     tempered,
 )
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit.select import calibration
 from pixelwise.workflow.fit.select.calibration import (
-    Seen,
+    CalibrationSample,
     calibrate,
     fit_temperatures,
     two_are_better,
@@ -34,17 +34,21 @@ SMALL = (
 )  # fmt: skip
 
 
-def seen(seed: int, pixels: int = 4000) -> Seen:
+def seen(seed: int, pixels: int = 4000) -> CalibrationSample:
     """Pixels of which a network is twice too sure."""
     rng = np.random.default_rng(seed)
     logit = rng.normal(0, 2, pixels)
     truth = (rng.random(pixels) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
     sure = 1 / (1 + np.exp(-2 * logit))
     said = (logit > 0).astype(np.uint8)
-    came = 2 * float((said & truth).sum()) / float(said.sum() + truth.sum())
+    actual = 2 * float((said & truth).sum()) / float(said.sum() + truth.sum())
     truth[:100] = 255  # not known
-    return Seen(
-        name=f"{seed:02}", chances=np.stack([1 - sure, sure]).astype(np.float16), said=said, wanted=truth, came=came
+    return CalibrationSample(
+        name=f"{seed:02}",
+        probabilities=np.stack([1 - sure, sure]).astype(np.float16),
+        said=said,
+        wanted=truth,
+        actual=actual,
     )
 
 
@@ -70,19 +74,19 @@ def test_without_images_nothing_is_found_and_that_is_told() -> None:
 
 
 def test_a_perfect_set_does_not_make_the_model_surer() -> None:
-    chances = np.tile([[0.7, 0.3]], (500, 1))
-    assert fit_temperatures(chances, np.zeros(500, np.int64), np.arange(500)).temperatures == UNSCALED
+    probabilities = np.tile([[0.7, 0.3]], (500, 1))
+    assert fit_temperatures(probabilities, np.zeros(500, np.int64), np.arange(500)).temperatures == UNSCALED
     spoilt = np.repeat([0, 1], [380, 120])
-    found = fit_temperatures(chances, spoilt, np.zeros(500, np.int64))
+    found = fit_temperatures(probabilities, spoilt, np.zeros(500, np.int64))
     assert found.temperatures.sure < 1  # control: with mistakes it is found
 
 
 def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
     """Of 10,000 pixels all but 200 are right as often as they say; those are all but certain, half of them wrong."""
-    chances = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
+    probabilities = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
     truth = np.repeat([0, 1, 0, 1], [8820, 980, 100, 100])
-    assert find_temperature(logits_of(chances), truth) > 1.05, "control: the likelihood asks for one"
-    found = fit_temperatures(chances, truth, np.zeros(len(truth), np.int64))
+    assert find_temperature(logits_of(probabilities), truth) > 1.05, "control: the likelihood asks for one"
+    found = fit_temperatures(probabilities, truth, np.zeros(len(truth), np.int64))
     assert found.temperatures == UNSCALED
     assert found.before == found.after == pytest.approx(0.01, abs=0.001)
     assert found.to_text() == (
@@ -94,13 +98,13 @@ def spoilt_world(seed: int, images: int, spoil: Temperatures) -> tuple[np.ndarra
     """Probabilities of three classes that want the temperatures `spoil`, the truth, and the image of each pixel."""
     rng = np.random.default_rng(seed)
     before = softmax(rng.normal(0, 2.5, (6000 * images, 3)), axis=1)
-    chances = tempered(before, spoil)
-    truth = (chances.cumsum(1) < rng.random((len(chances), 1))).sum(1).clip(max=2)
+    probabilities = tempered(before, spoil)
+    truth = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1).clip(max=2)
     return before, truth, np.repeat(np.arange(images), 6000)
 
 
-def error_of(chances: np.ndarray, truth: np.ndarray) -> float:
-    error = expected_calibration_error(reliability(chances, truth))
+def error_of(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    error = expected_calibration_error(reliability(probabilities, truth))
     assert error is not None
     return error
 
@@ -115,8 +119,8 @@ def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
     assert found.after < 0.01 < 0.03 < error_of(one, truth)
     assert found.to_text().startswith("Temperature 1.")
     assert " where the network is sure, 0." in found.to_text()
-    recipe = found.into(make_recipe())
-    assert (recipe.temperature, recipe.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
+    model_card = found.into(make_recipe())
+    assert (model_card.temperature, model_card.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
     alone = fit_temperatures(before, truth, np.zeros(len(truth), np.int64))  # control: one image cannot be left out
     assert alone.temperatures.doubt is None
 
@@ -139,16 +143,16 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
         tmp_path / "cells", out=tmp_path / "run", steps=4, overrides=(*SMALL, f"target.kind={kind}"),
         progress=Progress(),
     )  # fmt: skip
-    recipe = read_recipe(run.model_path)
-    assert recipe.dice_margin is None
-    assert "calibration error (ECE) 0." in recipe.trained["calibration"]
-    assert "it takes 9 validation images, and there are 2." in recipe.trained["calibration"]
+    model_card = read_model_card(run.model_path)
+    assert model_card.dice_margin is None
+    assert "calibration error (ECE) 0." in model_card.trained["calibration"]
+    assert "it takes 9 validation images, and there are 2." in model_card.trained["calibration"]
     left = train(
         tmp_path / "cells", out=tmp_path / "left", steps=4, progress=Progress(),
         overrides=(*SMALL, f"target.kind={kind}", "training.tune=false"),
     )  # fmt: skip
-    assert read_recipe(left.model_path).temperature == 1
-    assert "calibration" not in read_recipe(left.model_path).trained
+    assert read_model_card(left.model_path).temperature == 1
+    assert "calibration" not in read_model_card(left.model_path).trained
 
 
 def test_photos_are_calibrated_too(tmp_path: Path) -> None:
@@ -160,5 +164,5 @@ def test_photos_are_calibrated_too(tmp_path: Path) -> None:
         tmp_path / "photos", out=tmp_path / "run", steps=3, progress=Progress(),
         overrides=("network.base=4", "photos.batch=4", "training.precision=float32"), seed=1,
     )  # fmt: skip
-    told = read_recipe(run.model_path).trained["calibration"]
-    assert "validation photos" in told
+    messages = read_model_card(run.model_path).trained["calibration"]
+    assert "validation photos" in messages

@@ -12,17 +12,17 @@ from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits
 from pixelwise.metrics.boundaries import rand_information
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit.select import foreground_threshold, validation_predictions
 from pixelwise.workflow.fit.select.foreground_threshold import (
-    Parted,
-    choose_parting,
-    choose_parting_of_model,
-    parted_by_lines,
-    score_parting,
+    ThresholdChoice,
+    choose_foreground_threshold,
+    choose_foreground_threshold_of_model,
+    is_membrane_like,
+    score_threshold,
 )
-from pixelwise.workflow.fit.select.validation_predictions import Looked
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction
 from pixelwise.workflow.train import train
 from tiny import make_recipe, write_model
 
@@ -37,7 +37,7 @@ def membranes() -> tuple[np.ndarray, np.ndarray]:
     return cells, ~cells & (middle[:, None] | middle[None, :])
 
 
-def look(gap: float, thick: float = 0.0) -> Looked:
+def look(gap: float, thick: float = 0.0) -> ValidationPrediction:
     """Return what a network says: cells at 0.99, lines at 0.01 but in their gaps, and cells beside lines `thick`."""
     cells, gaps = membranes()
     chance = np.where(cells, 0.99, np.where(gaps, gap, 0.01)).astype(np.float32)
@@ -45,10 +45,10 @@ def look(gap: float, thick: float = 0.0) -> Looked:
         near = np.pad(~cells, 1, mode="wrap")
         beside = cells & (near[:-2, 1:-1] | near[2:, 1:-1] | near[1:-1, :-2] | near[1:-1, 2:])
         chance[beside] = thick
-    return Looked("drawn", cells.astype(np.int32), np.stack([1 - chance, chance]))
+    return ValidationPrediction("drawn", cells.astype(np.int32), np.stack([1 - chance, chance]))
 
 
-def hard_look(seed: int = 0) -> Looked:
+def hard_look(seed: int = 0) -> ValidationPrediction:
     """Return what a network says where no threshold helps: gaps as probable as the rims of all cells, 0.85 for both.
 
     A threshold that closes the gaps takes the rims, a third of each cell; inside the cells are sure.
@@ -57,7 +57,7 @@ def hard_look(seed: int = 0) -> Looked:
     inside = np.asarray(ndimage.binary_erosion(np.pad(cells, 2, mode="wrap"), iterations=2))[2:-2, 2:-2]
     chance = np.where(inside, 0.99, np.where(cells | gaps, 0.85, 0.01)).astype(np.float32)
     chance += np.random.default_rng(seed).uniform(0, 0.005, chance.shape).astype(np.float32)
-    return Looked("hard", cells.astype(np.int32), np.stack([1 - chance, chance]))
+    return ValidationPrediction("hard", cells.astype(np.int32), np.stack([1 - chance, chance]))
 
 
 def test_parting_is_scored_by_hand() -> None:
@@ -67,19 +67,19 @@ def test_parting_is_scored_by_hand() -> None:
     assert merged is not None
     assert merged < 0.1, "all cells are one"
     dice = 2 * cells.sum() / (2 * cells.sum() + gaps.sum())
-    assert score_parting([drawn], TargetOptions()) == pytest.approx((merged, dice))
-    assert score_parting([drawn], TargetOptions(foreground_threshold=0.7)) == pytest.approx((1, 1))
-    both = score_parting([drawn, look(gap=0.4)], TargetOptions())
+    assert score_threshold([drawn], TargetOptions()) == pytest.approx((merged, dice))
+    assert score_threshold([drawn], TargetOptions(foreground_threshold=0.7)) == pytest.approx((1, 1))
+    both = score_threshold([drawn, look(gap=0.4)], TargetOptions())
     assert both.v_rand == pytest.approx((merged + 1) / 2)
     drawn.truth[:, : SIDE // 2] = IGNORE
-    half = score_parting([drawn], TargetOptions()).dice
+    half = score_threshold([drawn], TargetOptions()).dice
     known = cells[:, SIDE // 2 :].sum()
     assert half == pytest.approx(2 * known / (2 * known + gaps[:, SIDE // 2 :].sum()))
 
 
 def test_gaps_are_closed_by_a_threshold_where_that_does() -> None:
     looks = [look(gap) for gap in (0.65, 0.75, 0.4)]
-    chosen = choose_parting(looks, TargetOptions())
+    chosen = choose_foreground_threshold(looks, TargetOptions())
     assert chosen is not None
     assert chosen.target == TargetOptions(foreground_threshold=0.8), "no split: it would not be better"
     assert (chosen.after.v_rand, chosen.images) == (pytest.approx(1.0), 3)
@@ -89,20 +89,20 @@ def test_gaps_are_closed_by_a_threshold_where_that_does() -> None:
 
 def test_areas_are_split_where_no_threshold_helps() -> None:
     looks = [hard_look(0), hard_look(1)]
-    chosen = choose_parting(looks, TargetOptions())
+    chosen = choose_foreground_threshold(looks, TargetOptions())
     assert chosen is not None
     assert splits(chosen.target)
     assert chosen.before.v_rand < 0.1
     assert chosen.after.v_rand > 0.95
     assert chosen.after.dice > chosen.before.dice - 0.01
     assert "split by a watershed" in chosen.to_text()
-    plain = choose_parting(looks, TargetOptions(), fixed=("split_depth",))  # control
+    plain = choose_foreground_threshold(looks, TargetOptions(), fixed=("split_depth",))  # control
     assert plain is not None
     assert plain.target == TargetOptions(), "a threshold that closes the gaps costs too much of the Dice"
 
 
 def test_without_gaps_the_most_probable_class_stays() -> None:
-    chosen = choose_parting([look(gap=0.3)], TargetOptions())
+    chosen = choose_foreground_threshold([look(gap=0.3)], TargetOptions())
     assert chosen is not None
     assert chosen.target == TargetOptions()
     assert (chosen.before.v_rand, chosen.after.v_rand) == (1.0, 1.0)
@@ -112,7 +112,7 @@ def test_without_gaps_the_most_probable_class_stays() -> None:
 def test_areas_that_would_shrink_are_protected() -> None:
     """Control: the gaps could be closed, but a fifth of each cell is no surer than they are."""
     planned = TargetOptions()
-    chosen = choose_parting([look(gap=0.65, thick=0.66)], planned, fixed=("split_depth",))
+    chosen = choose_foreground_threshold([look(gap=0.65, thick=0.66)], planned, fixed=("split_depth",))
     assert chosen is not None
     assert chosen.target == planned
     assert chosen.after == chosen.before
@@ -122,11 +122,11 @@ def test_what_the_user_sets_stays() -> None:
     looks = [hard_look()]
     for own in ({"foreground_threshold": 0.6}, {"split_threshold": 0.93}, {"split_depth": 2}):
         (name,) = own
-        chosen = choose_parting(looks, TargetOptions(**own), fixed=(name,))
+        chosen = choose_foreground_threshold(looks, TargetOptions(**own), fixed=(name,))
         assert chosen is not None
         assert getattr(chosen.target, name) == own[name]
         assert splits(chosen.target)
-    none = choose_parting(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
+    none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
     assert none is not None
     assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
 
@@ -139,38 +139,38 @@ def test_trials_end_when_the_time_is_up() -> None:
         return len(tried) > 2
 
     looks = [hard_look()]
-    chosen = choose_parting(looks, TargetOptions(), over=over)
+    chosen = choose_foreground_threshold(looks, TargetOptions(), over=over)
     assert chosen is not None
     assert len(tried) > 10, "each trial asks"
     assert chosen.target == TargetOptions(), "the depth of the first two trials leaves no marker in so small cells"
-    whole = choose_parting(looks, TargetOptions())  # control
+    whole = choose_foreground_threshold(looks, TargetOptions())  # control
     assert whole is not None
     assert splits(whole.target)
-    assert choose_parting(looks, TargetOptions(), over=lambda: True) == Parted(
+    assert choose_foreground_threshold(looks, TargetOptions(), over=lambda: True) == ThresholdChoice(
         planned=TargetOptions(), target=TargetOptions(), before=chosen.before, after=chosen.before, images=1
     )
 
 
 def test_nothing_is_chosen_without_foreground() -> None:
-    empty = Looked("empty", np.zeros((8, 8), np.int32), np.full((2, 8, 8), 0.5, np.float32))
-    assert choose_parting([empty], TargetOptions()) is None
+    empty = ValidationPrediction("empty", np.zeros((8, 8), np.int32), np.full((2, 8, 8), 0.5, np.float32))
+    assert choose_foreground_threshold([empty], TargetOptions()) is None
 
 
 def test_what_is_parted_by_lines() -> None:
     cells = membranes()[0].astype(np.uint8)
-    assert parted_by_lines([cells], TargetOptions(), 2)
-    assert not parted_by_lines([cells], TargetOptions(), 3)
-    assert not parted_by_lines([cells], TargetOptions(kind="components"), 2)
-    assert not parted_by_lines([1 - cells], TargetOptions(), 2), "lines are what is looked for: their Dice counts"
-    assert not parted_by_lines([np.kron(np.eye(128, dtype=np.uint8), np.ones((2, 2), np.uint8))], TargetOptions(), 2)
-    assert not parted_by_lines([cells[:64, :64]], TargetOptions(), 2), "few areas decide by chance"
-    assert not parted_by_lines([np.ones_like(cells)], TargetOptions(), 2)
+    assert is_membrane_like([cells], TargetOptions(), 2)
+    assert not is_membrane_like([cells], TargetOptions(), 3)
+    assert not is_membrane_like([cells], TargetOptions(kind="components"), 2)
+    assert not is_membrane_like([1 - cells], TargetOptions(), 2), "lines are what is looked for: their Dice counts"
+    assert not is_membrane_like([np.kron(np.eye(128, dtype=np.uint8), np.ones((2, 2), np.uint8))], TargetOptions(), 2)
+    assert not is_membrane_like([cells[:64, :64]], TargetOptions(), 2), "few areas decide by chance"
+    assert not is_membrane_like([np.ones_like(cells)], TargetOptions(), 2)
 
 
-def write_cells(folder: Path, part: str, count: int, drawn: Looked) -> None:
+def write_cells(folder: Path, part: str, count: int, drawn: ValidationPrediction) -> None:
     """Images whose brightness is the probability that a network would say, beside the truth."""
     for number in range(count):
-        pixels = np.rint(200 * drawn.chances[1]).astype(np.uint8)
+        pixels = np.rint(200 * drawn.probabilities[1]).astype(np.uint8)
         pixels[0, 0] = number + 100 * (part == "val")
         write_image(folder / part / "images" / f"{number}.png", pixels[None])
         write_image(folder / part / "masks" / f"{number}.png", 255 * drawn.truth[None].astype(np.uint8))
@@ -184,29 +184,31 @@ def by_brightness(tiles: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("drawn", [look(gap=0.75), hard_look()], ids=["threshold", "split"])
 def test_a_model_carries_what_was_chosen_and_predicts_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: Looked
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: ValidationPrediction
 ) -> None:
     for part in ("train", "val"):
         write_cells(tmp_path / "cells", part, 2, drawn)
-    recipe = make_recipe("binary")
-    recipe = replace(recipe, normalisation=replace(recipe.normalisation, kind="none"))
+    model_card = make_recipe("binary")
+    model_card = replace(model_card, normalisation=replace(model_card.normalisation, kind="none"))
     path = tmp_path / "model.safetensors"
-    write_model(path, recipe)
+    write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
-    told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
-    target = read_recipe(path).target
+    messages = choose_foreground_threshold_of_model(
+        path, dataset, None, device="cpu", seconds=None, progress=Progress()
+    )
+    target = read_model_card(path).target
     assert target.foreground_threshold == (0.7 if splits(target) else 0.8)
     assert splits(target) == (drawn.name == "hard")
-    assert read_recipe(path).trained["threshold"] == told
+    assert read_model_card(path).trained["threshold"] == messages
     model = load_model_for_prediction(path)
     model.predictor.runtime = by_brightness
     cells, gaps = membranes()
-    image = np.rint(200 * drawn.chances[1]).astype(np.uint8)
+    image = np.rint(200 * drawn.probabilities[1]).astype(np.uint8)
     parted = rand_information(cells, model.predict(image) == 1).v_rand
     assert parted is not None
     assert parted > 0.95
-    model.recipe = replace(model.recipe, target=TargetOptions())  # control
+    model.model_card = replace(model.model_card, target=TargetOptions())  # control
     np.testing.assert_array_equal(model.predict(image), cells | gaps)
 
 
@@ -216,13 +218,15 @@ def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.Monk
     for part in ("train", "val"):
         write_cells(tmp_path / "cells", part, 3, drawn)
     path = tmp_path / "model.safetensors"
-    recipe = make_recipe("binary")
-    write_model(path, replace(recipe, normalisation=replace(recipe.normalisation, kind="none")))
+    model_card = make_recipe("binary")
+    write_model(path, replace(model_card, normalisation=replace(model_card.normalisation, kind="none")))
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
-    told = choose_parting_of_model(path, dataset, None, device="cpu", seconds=seconds, progress=Progress())
-    assert ("1 validation image " if seconds < 1 else "3 validation images ") in told
-    assert read_recipe(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
+    messages = choose_foreground_threshold_of_model(
+        path, dataset, None, device="cpu", seconds=seconds, progress=Progress()
+    )
+    assert ("1 validation image " if seconds < 1 else "3 validation images ") in messages
+    assert read_model_card(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
 
 
 class Ticking:
@@ -245,10 +249,10 @@ def test_as_many_images_are_looked_at_as_leave_time_for_trials(
     monkeypatch.setattr(foreground_threshold, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
-    told = choose_parting_of_model(
+    messages = choose_foreground_threshold_of_model(
         tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()
     )
-    assert f"chosen on {images} validation images" in told
+    assert f"chosen on {images} validation images" in messages
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tupl
         overrides=("network.base=4", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
                    "training.precision=float32", *override),
     )  # fmt: skip
-    recipe = read_recipe(run.model_path)
-    assert ("threshold" in recipe.trained) == ("training.tune=false" not in override)
+    model_card = read_model_card(run.model_path)
+    assert ("threshold" in model_card.trained) == ("training.tune=false" not in override)
     if len(override) == 2:
-        assert (recipe.target.foreground_threshold, recipe.target.split_depth) == (0.6, 3)
+        assert (model_card.target.foreground_threshold, model_card.target.split_depth) == (0.6, 3)

@@ -9,17 +9,17 @@ import pytest
 from pixelwise.datasets.dataset import DataOptions, understand
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
-from pixelwise.labels.postprocess import drop_crumbs
+from pixelwise.labels.postprocess import remove_small_regions
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.metrics.semantic import class_scores, confusion
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit.select import validation_predictions
 from pixelwise.workflow.fit.select.min_area import (
-    Areas,
-    Chosen,
-    choose_areas,
-    choose_areas_of_model,
+    MinAreaChoice,
+    Regions,
+    choose_min_areas,
+    choose_min_areas_of_model,
     find_areas,
     may_choose,
 )
@@ -44,7 +44,7 @@ def scene(seed: int, crumbs: int = 6, real: int = 12) -> Pair:
     return truth, mask
 
 
-def areas_of(pairs: list[Pair]) -> list[list[Areas]]:
+def areas_of(pairs: list[Pair]) -> list[list[Regions]]:
     return [find_areas(truth, mask, CLASSES) for truth, mask in pairs]
 
 
@@ -52,7 +52,7 @@ def mean_dice(pairs: list[Pair], smallest: tuple[int, ...]) -> float:
     matrix = np.zeros((CLASSES, CLASSES), np.int64)
     for truth, mask in pairs:
         left = mask.copy()
-        drop_crumbs(left, smallest)
+        remove_small_regions(left, smallest)
         matrix += confusion(truth, left, CLASSES)
     return float(np.mean([value for value in class_scores(matrix).dice[1:] if value is not None]))
 
@@ -61,7 +61,7 @@ def alarms(pairs: list[Pair], smallest: tuple[int, ...]) -> int:
     count = 0
     for truth, mask in pairs:
         left = mask.copy()
-        drop_crumbs(left, smallest)
+        remove_small_regions(left, smallest)
         count += bool(left.any() and not truth.any())
     return count
 
@@ -78,7 +78,7 @@ def test_areas_are_counted_by_hand() -> None:
 
 def test_crumbs_that_are_false_alarms_are_dropped() -> None:
     pairs = [scene(seed) for seed in range(45)]
-    found = choose_areas(areas_of(pairs))
+    found = choose_min_areas(areas_of(pairs))
     assert found is not None
     assert found.areas[0] == 0
     assert all(16 <= area <= 144 for area in found.areas[1:])  # above the crumbs, below what is real
@@ -98,22 +98,22 @@ def test_crumbs_that_are_false_alarms_are_dropped() -> None:
 
 def test_what_is_real_and_small_is_kept() -> None:
     """Control: the same crumbs, but what is real is as small as they are."""
-    found = choose_areas(areas_of([scene(seed, crumbs=1, real=3) for seed in range(45)]))
+    found = choose_min_areas(areas_of([scene(seed, crumbs=1, real=3) for seed in range(45)]))
     assert found is not None
     assert all(area <= 9 for area in found.areas)  # 9 pixels are real
     assert mean_dice([scene(3 * k + 1, real=3) for k in range(9)], found.areas) > 0
 
 
 def test_without_false_alarms_or_empty_images_nothing_is_chosen() -> None:
-    clean = choose_areas(areas_of([scene(seed, crumbs=0) for seed in range(45)]))
+    clean = choose_min_areas(areas_of([scene(seed, crumbs=0) for seed in range(45)]))
     assert clean is not None
     assert clean.areas == (0, 0, 0)
     assert clean.to_text(("a", "b", "c")).startswith("No area is too small to count: dropping small ones does not")
     full = [scene(seed) for seed in range(45) if seed % 3]
-    assert choose_areas(areas_of(full)) is None
-    assert choose_areas(areas_of([*full, scene(0), scene(3)])) is None  # two are too few
-    assert choose_areas(areas_of([*full, scene(0), scene(3), scene(6)])) is not None  # control
-    assert choose_areas(areas_of([scene(3 * k) for k in range(9)])) is None
+    assert choose_min_areas(areas_of(full)) is None
+    assert choose_min_areas(areas_of([*full, scene(0), scene(3)])) is None  # two are too few
+    assert choose_min_areas(areas_of([*full, scene(0), scene(3), scene(6)])) is not None  # control
+    assert choose_min_areas(areas_of([scene(3 * k) for k in range(9)])) is None
 
 
 def test_where_there_may_be_something_to_choose() -> None:
@@ -140,19 +140,19 @@ def by_brightness(tiles: np.ndarray) -> np.ndarray:
 def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scenes(tmp_path / "tiles", "train", range(100, 103))
     write_scenes(tmp_path / "tiles", "val", range(45))
-    recipe = make_recipe("multiclass")
-    plain = replace(recipe.normalisation, kind="none")
-    recipe = replace(recipe, normalisation=plain, classes=("background", "hole", "crack"))
+    model_card = make_recipe("multiclass")
+    plain = replace(model_card.normalisation, kind="none")
+    model_card = replace(model_card, normalisation=plain, classes=("background", "hole", "crack"))
     path = tmp_path / "model.safetensors"
-    write_model(path, recipe)
+    write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     options = DataOptions(classes=("background=0", "hole=1", "crack=2"))
     dataset = understand(tmp_path / "tiles", options, 0, Progress())
-    told = choose_areas_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
-    found = read_recipe(path)
+    messages = choose_min_areas_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
+    found = read_model_card(path)
     assert found.target.class_areas[0] == 0
     assert min(found.target.class_areas[1:]) >= 16
-    assert found.trained["areas"] == told
+    assert found.trained["areas"] == messages
     model = load_model_for_prediction(path)
     model.predictor.runtime = by_brightness
     truth, mask = scene(3)  # an empty one, with crumbs
@@ -174,14 +174,14 @@ def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tupl
         overrides=("network.base=4", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
                    "training.precision=float32", *override),
     )  # fmt: skip
-    recipe = read_recipe(run.model_path)
-    assert ("areas" in recipe.trained) == (not override)
+    model_card = read_model_card(run.model_path)
+    assert ("areas" in model_card.trained) == (not override)
     if "class_areas" in "".join(override):
-        assert recipe.target.class_areas == (0, 7)
+        assert model_card.target.class_areas == (0, 7)
 
 
 def test_what_is_told_of_a_choice() -> None:
-    chosen = Chosen(areas=(0, 0, 64), before=0.5, after=0.6, images=10, empty=4, alarms_before=4, alarms_after=1)
+    chosen = MinAreaChoice(areas=(0, 0, 64), before=0.5, after=0.6, images=10, empty=4, alarms_before=4, alarms_after=1)
     assert chosen.to_text(("a", "b", "c")) == (
         "Areas of fewer pixels are dropped (c 64), chosen on 10 validation images, 4 of them empty: mean Dice 0.6000, "
         "before 0.5000; something found in 1 of the empty ones, before in 4."

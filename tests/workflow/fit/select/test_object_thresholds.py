@@ -15,11 +15,11 @@ from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, edge_distance, encode
 from pixelwise.metrics.instance import match, mean_average_precision
-from pixelwise.model_file.model_file import read_recipe
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
-from pixelwise.workflow.fit.segmentation_task import MaskCourse
+from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select import object_thresholds
-from pixelwise.workflow.fit.select.object_thresholds import Look, Tuning, seconds_to_tune, tune
+from pixelwise.workflow.fit.select.object_thresholds import ObjectPrediction, Tuning, seconds_to_tune, tune
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
@@ -31,25 +31,25 @@ class Listener(Progress):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def tell(self, *sentences: str) -> None:
-        self.told += sentences
+    def message(self, *sentences: str) -> None:
+        self.messages += sentences
 
 
-def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side: int = 256) -> Look:
+def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side: int = 256) -> ObjectPrediction:
     """Cells, and what a network would say of them that doubts everything."""
     _, truth = draw_cells(seed, side)
     rng = np.random.default_rng(seed)
     classes = np.eye(3, dtype=np.float32)[encode(truth, target)].transpose(2, 0, 1)
-    chances = np.clip(classes + rng.normal(0, noise, classes.shape), 0.01, 1).astype(np.float32)
-    chances /= chances.sum(0)
+    probabilities = np.clip(classes + rng.normal(0, noise, classes.shape), 0.01, 1).astype(np.float32)
+    probabilities /= probabilities.sum(0)
     if target.kind == "distance":
-        chances = np.concatenate([chances, edge_distance(truth)[None].astype(np.float32) / 2])
-    return Look(truth, chances)
+        probabilities = np.concatenate([probabilities, edge_distance(truth)[None].astype(np.float32) / 2])
+    return ObjectPrediction(truth, probabilities)
 
 
-def mean_ap(looks: list[Look], target: TargetOptions) -> float:
+def mean_ap(looks: list[ObjectPrediction], target: TargetOptions) -> float:
     values = [mean_average_precision(match(look.truth, decode(look.probabilities, target))) for look in looks]
     return float(np.mean([value for value in values if value is not None]))
 
@@ -134,17 +134,18 @@ def test_time_that_is_up_ends_the_search_with_the_best_so_far() -> None:
 
 def test_words_and_time() -> None:
     chosen = Tuning(target=replace(BOUNDARY, min_area=16), before=0.4, after=0.45, images=3, objects=3158)
-    told = "Chosen on 3 validation images with 3,158 objects: min_area 16 (was 2). Mean AP 0.4500, before 0.4000."
-    assert chosen.to_text(BOUNDARY) == told
+    messages = "Chosen on 3 validation images with 3,158 objects: min_area 16 (was 2). Mean AP 0.4500, before 0.4000."
+    assert chosen.to_text(BOUNDARY) == messages
     kept = replace(chosen, target=BOUNDARY, after=0.4)
-    told = "No other thresholds are better on 3 validation images with 3,158 objects: mean AP 0.4000."
-    assert kept.to_text(BOUNDARY) == told
+    messages = "No other thresholds are better on 3 validation images with 3,158 objects: mean AP 0.4000."
+    assert kept.to_text(BOUNDARY) == messages
     assert (seconds_to_tune(None), seconds_to_tune(600.0), seconds_to_tune(36_000.0)) == (None, 30.0, 60.0)
 
 
 WORDS = (
     "network.base=8", "network.depth=2", "patches.height=64", "patches.width=64", "patches.batch=2",
-    "training.precision=float32", "training.validate_every=20", "training.learning_rate=0.01", "patches.coarse_share=0",
+    "training.precision=float32", "training.validate_every=20", "training.learning_rate=0.01",
+    "patches.low_res_fraction=0",
 )  # fmt: skip
 
 
@@ -164,14 +165,14 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     """Mean AP on the validation images, decoded apart from what predicts."""
     dataset = understand(data, DataOptions(), 0, Progress())
     model = load_model_for_prediction(run.model_path, device="cpu")
-    model.recipe = replace(
-        model.recipe, temperature=1.0, doubt_temperature=None
+    model.model_card = replace(
+        model.model_card, temperature=1.0, doubt_temperature=None
     )  # thresholds are for probabilities that are not calibrated
-    looks: list[Look] = []
+    looks: list[ObjectPrediction] = []
     for case in dataset.part("val"):
         assert case.mask is not None
-        pixels = read_pixels(case.image, model.recipe.channels, None).pixels
-        looks.append(Look(read_labels(case.mask, dataset.labelling), model.probabilities(pixels)))
+        pixels = read_pixels(case.image, model.model_card.channels, None).pixels
+        looks.append(ObjectPrediction(read_labels(case.mask, dataset.labelling), model.probabilities(pixels)))
     return mean_ap(looks, target)
 
 
@@ -181,34 +182,34 @@ def test_a_training_writes_what_it_chose_into_the_model_file(
 ) -> None:
     monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
     run, listener = learn(cells, tmp_path / "run", f"target.kind={kind}")
-    recipe, planned = read_recipe(run.model_path), run.config.target
-    assert recipe.target.kind == planned.kind == kind
-    assert recipe.network.classes == (4 if kind == "distance" else 3)
-    (told,) = [told for told in listener.told if "4 validation images with" in told]
-    assert recipe.trained["thresholds"] == told
-    after, before = score_of(run, cells, recipe.target), score_of(run, cells, planned)
+    model_card, planned = read_model_card(run.model_path), run.config.target
+    assert model_card.target.kind == planned.kind == kind
+    assert model_card.network.classes == (4 if kind == "distance" else 3)
+    (messages,) = [messages for messages in listener.messages if "4 validation images with" in messages]
+    assert model_card.trained["thresholds"] == messages
+    after, before = score_of(run, cells, model_card.target), score_of(run, cells, planned)
     assert after > before
-    assert float(recipe.trained["validation_mean_ap"]) == pytest.approx(after, abs=2e-3)
-    assert recipe.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text()
+    assert float(model_card.trained["validation_mean_ap"]) == pytest.approx(after, abs=2e-3)
+    assert model_card.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text()
     # the user's own stand, and without tuning all do
     own = ("target.min_area=7", "target.seed_threshold=0.45")
     kept, _ = learn(cells, tmp_path / "own", f"target.kind={kind}", *own, steps=2)
-    target = read_recipe(kept.model_path).target
+    target = read_model_card(kept.model_path).target
     assert (target.min_area, target.seed_threshold) == (7, 0.45)
     off, listener = learn(cells, tmp_path / "off", f"target.kind={kind}", "training.tune=false", steps=2)
-    assert read_recipe(off.model_path).target == off.config.target == planned
-    assert not [told for told in listener.told if "thresholds" in told]
+    assert read_model_card(off.model_path).target == off.config.target == planned
+    assert not [messages for messages in listener.messages if "thresholds" in messages]
 
 
 def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_path: Path) -> None:
     run, listener = learn(cells, tmp_path / "run", steps=2)
-    recipe = read_recipe(run.model_path)
-    assert recipe.target == run.config.target
-    assert "thresholds" not in recipe.trained
+    model_card = read_model_card(run.model_path)
+    assert model_card.target == run.config.target
+    assert "thresholds" not in model_card.trained
     assert (
         "The thresholds of objects stay as planned: the validation images that were looked at hold fewer than 50 "
         "objects, too few to choose by."
-    ) in listener.told
+    ) in listener.messages
 
 
 @pytest.mark.slow
@@ -216,18 +217,21 @@ def test_the_last_weights_win_where_they_find_objects_better(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
-    score, asked = MaskCourse.score, []
+    score, asked = SegmentationTask.score, []
 
-    def upside_down(course: MaskCourse, network: torch.nn.Module) -> float:
+    def upside_down(course: SegmentationTask, network: torch.nn.Module) -> float:
         asked.append(score(course, network))
         return 1.0 - len(asked) / 100  # the first look seems the best
 
-    monkeypatch.setattr(MaskCourse, "score", upside_down)
+    monkeypatch.setattr(SegmentationTask, "score", upside_down)
     run, listener = learn(cells, tmp_path / "run", steps=160)
-    recipe = read_recipe(run.model_path)
-    assert recipe.trained["step"] == "160"
-    assert recipe.trained["thresholds"].startswith("The last weights find objects better than the best ones (")
-    assert any(told.startswith("Last validation score 0.92") and "at step 160" in told for told in listener.told)
+    model_card = read_model_card(run.model_path)
+    assert model_card.trained["step"] == "160"
+    assert model_card.trained["thresholds"].startswith("The last weights find objects better than the best ones (")
+    assert any(
+        messages.startswith("Last validation score 0.92") and "at step 160" in messages
+        for messages in listener.messages
+    )
     # control: without the choice the first ones stay
     first, _ = learn(cells, tmp_path / "off", "training.tune=false", steps=40)
-    assert read_recipe(first.model_path).trained["step"] == "20"
+    assert read_model_card(first.model_path).trained["step"] == "20"

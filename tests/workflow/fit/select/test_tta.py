@@ -1,4 +1,4 @@
-"""What averaging over turned inputs brings is measured with the predictions that `predict --turns` makes."""
+"""What averaging over turned inputs brings is measured with the predictions that `predict --tta` makes."""
 
 from pathlib import Path
 
@@ -7,27 +7,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixelwise.geometry.symmetries import SYMMETRIES, turned
+from pixelwise.geometry.symmetries import SYMMETRIES, tta_symmetries
 from pixelwise.inference.predictor import Predictor
 from pixelwise.metrics.semantic import class_scores, confusion
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, Average, Tally, compare, describe_averages
-from pixelwise.workflow.fit.training_data import Piece
+from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, TtaGain, TtaResult, compare, describe_tta
+from pixelwise.workflow.fit.training_data import TrainingImage
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from tiny import make_recipe
 
 
-def pieces(rng: np.random.Generator, count: int = 3) -> list[Piece]:
-    made: list[Piece] = []
+def pieces(rng: np.random.Generator, count: int = 3) -> list[TrainingImage]:
+    made: list[TrainingImage] = []
     for index in range(count):
         pixels = rng.integers(0, 256, (1, 64, 80)).astype(np.uint8)
         target = (pixels[0] > 127).astype(np.uint8)
-        made.append(Piece(str(index), pixels, target, intensity_scale(pixels, Normalisation())))
+        made.append(TrainingImage(str(index), pixels, target, intensity_scale(pixels, Normalisation())))
     return made
 
 
-def look(found: list[Piece], film: Path) -> Validation:
+def look(found: list[TrainingImage], film: Path) -> Validation:
     palette = make_palette("classes", ((0, 0, 0), (9, 9, 9)))
     return Validation(found, 2, make_recipe().geometry, "cpu", 10**9, film, palette)
 
@@ -35,7 +35,7 @@ def look(found: list[Piece], film: Path) -> Validation:
 def test_the_order_of_the_sums_holds_every_average() -> None:
     assert sorted(map(str, ORDER)) == sorted(map(str, SYMMETRIES))
     for count in COUNTS:
-        assert set(ORDER[:count]) == set(turned(count))
+        assert set(ORDER[:count]) == set(tta_symmetries(count))
 
 
 def test_scores_are_those_of_predictions_with_so_many_turns(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -43,9 +43,9 @@ def test_scores_are_those_of_predictions_with_so_many_turns(tmp_path: Path, rng:
     network, found = nn.Conv2d(1, 2, 5, padding=2).eval(), pieces(rng)  # its answer turns otherwise than its input
     averages = look(found, tmp_path).averages(network)
     assert [average.inputs for average in averages] == [1, 4, 8]
-    assert [average.flag for average in averages] == ["", "--turns 4", "--turns 8"]
+    assert [average.flag for average in averages] == ["", "--tta 4", "--tta 8"]
     for average in averages:
-        predictor = Predictor(TorchRuntime(network), make_recipe().geometry, 2, 512, turned(average.inputs))
+        predictor = Predictor(TorchRuntime(network), make_recipe().geometry, 2, 512, tta_symmetries(average.inputs))
         matrix = sum(confusion(p.target, predictor.logits(p.pixels, p.scale).argmax(0), 2) for p in found)
         assert average.score == pytest.approx(class_scores(matrix).dice[1], abs=1e-4)
         assert average.gain == pytest.approx(average.score - averages[0].score)
@@ -72,7 +72,7 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
     drawn = np.kron(np.random.default_rng(0).integers(0, 2, (4, 5)), np.ones((16, 16))).astype(np.uint8)
     pixels = drawn[None] * 200
     scale = intensity_scale(pixels, Normalisation(kind="dataset", mean=(100.0,), std=(100.0,)))
-    validation = look([Piece("a", pixels, drawn, scale)], tmp_path)
+    validation = look([TrainingImage("a", pixels, drawn, scale)], tmp_path)
     plain, four, _ = validation.averages(Leans())
     assert plain.score < 0.8
     assert four.score == 1.0
@@ -82,15 +82,15 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
 def test_the_interval_is_that_of_the_gain_image_by_image() -> None:
     rows = [np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)]
     better = [row + np.array([1.0, 0.0]) for row in rows]
-    found = compare({1: Tally("", rows, 2.0), 8: Tally("--turns 8", better, 16.0)}, lambda row: row[0] / row[1])
+    found = compare({1: TtaResult("", rows, 2.0), 8: TtaResult("--tta 8", better, 16.0)}, lambda row: row[0] / row[1])
     assert found[1].times == 8.0
     assert found[1].gain == pytest.approx(0.1)
     assert found[1].interval == pytest.approx((0.1, 0.1)), "every image gains as much, whichever are drawn"
 
 
-def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> Average:
-    flag = "" if inputs == 1 else f"--turns {inputs}"
-    return Average(
+def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> TtaGain:
+    flag = "" if inputs == 1 else f"--tta {inputs}"
+    return TtaGain(
         inputs=inputs, flag=flag, score=0.78 + gain, times=float(inputs), gain=gain, interval=interval, images=1
     )
 
@@ -98,19 +98,19 @@ def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> A
 @pytest.mark.parametrize(
     ("gain", "interval", "end"),
     [
-        (0.01, (0.004, 0.015), " The gain of --turns 8 is 0.0100 (95 % interval 0.0040 to 0.0150)."),
+        (0.01, (0.004, 0.015), " The gain of --tta 8 is 0.0100 (95 % interval 0.0040 to 0.0150)."),
         (0.01, (-0.004, 0.015), " to 0.0150): not more than chance could make."),
         (-0.01, (-0.02, 0.0), " It does not help here."),
         (0.01, None, "(8.0 times as long). That is one image; what others gain is not known."),
     ],
 )
 def test_gain_and_cost_are_told(gain: float, interval: tuple[float, float] | None, end: str) -> None:
-    (told,) = describe_averages([average(1, 0.0, None), average(8, gain, interval)], "mean Dice")
-    assert told.startswith(
+    (messages,) = describe_tta([average(1, 0.0, None), average(8, gain, interval)], "mean Dice")
+    assert messages.startswith(
         f"Averaging over turned inputs, on the validation images: mean Dice 0.7800 without, {0.78 + gain:.4f} with"
     )
-    assert told.endswith(end)
+    assert messages.endswith(end)
 
 
 def test_nothing_is_told_of_what_was_not_measured() -> None:
-    assert describe_averages([], "mean Dice") == []
+    assert describe_tta([], "mean Dice") == []

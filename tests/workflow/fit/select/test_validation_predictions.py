@@ -11,16 +11,20 @@ from pixelwise.datasets.synthetic import write_demo
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit.select import validation_predictions
-from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation, seconds_to_look
+from pixelwise.workflow.fit.select.validation_predictions import (
+    ValidationPrediction,
+    predict_validation_once,
+    seconds_to_look,
+)
 from tiny import make_recipe
 
 
-def looks(folder: Path, seconds: float | None = None) -> list[Looked]:
+def looks(folder: Path, seconds: float | None = None) -> list[ValidationPrediction]:
     torch.manual_seed(0)
-    recipe = make_recipe()
-    network = build(recipe.network).eval()
-    found = look_at_validation(
-        network, recipe, understand(folder), None, device="cpu", seconds=seconds, progress=Progress(), why="looking"
+    model_card = make_recipe()
+    network = build(model_card.network).eval()
+    found = predict_validation_once(
+        network, model_card, understand(folder), None, device="cpu", seconds=seconds, progress=Progress(), why="looking"
     )
     return list(found)
 
@@ -41,8 +45,8 @@ def test_every_validation_image_is_predicted(cells: Path) -> None:
     found = looks(cells)
     assert sorted(look.name for look in found) == sorted(case.name for case in understand(cells).part("val"))
     for look in found:
-        assert look.truth.shape == look.chances.shape[1:] == (64, 64)
-        np.testing.assert_allclose(look.chances.sum(0), 1, rtol=1e-5)
+        assert look.truth.shape == look.probabilities.shape[1:] == (64, 64)
+        np.testing.assert_allclose(look.probabilities.sum(0), 1, rtol=1e-5)
 
 
 def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import IGNORE, class_channels, encode
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
 from pixelwise.metrics.calibration import (
-    dice_margin,
+    conformal_margin,
     expected_calibration_error,
     find_temperature,
     find_temperatures,
@@ -27,11 +27,11 @@ from pixelwise.metrics.calibration import (
     reliability,
     tempered,
 )
-from pixelwise.model_file.model_file import Recipe, load_network, save_model
+from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.progress import Progress
-from pixelwise.text import counted
-from pixelwise.workflow.confidence import promise, true_dice
-from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation
+from pixelwise.text import pluralise
+from pixelwise.workflow.confidence import expected_dice_of, true_dice
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, predict_validation_once
 
 MOST_KEPT = 2**24  # probabilities of all images together
 MOST_FITTED = 2**22  # probabilities that the temperature is found with
@@ -43,18 +43,18 @@ LEAST_WRONG_PHOTOS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A validation image that was predicted: `chances` of some pixels before scaling, and what they are decided for.
+class CalibrationSample:
+    """Some pixels of a predicted validation image: `probabilities` before scaling, and the classes they are assigned.
 
-    `wanted` is their true class of the target, 255 where it is not known; `came` the true mean Dice of the image.
+    `wanted` is their true class of the target, 255 where it is not known; `actual` the true mean Dice of the image.
     Neighbours in the order of the names may be much alike: frames of a film, slices of a stack.
     """
 
     name: str
-    chances: Float16[np.ndarray, "classes pixels"]
+    probabilities: Float16[np.ndarray, "classes pixels"]
     said: Integer[np.ndarray, " pixels"]
     wanted: Integer[np.ndarray, " pixels"]
-    came: float | None
+    actual: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +83,9 @@ class Calibration:
         change = f"calibration error (ECE) {self.before:.4f} before, {self.after:.4f} after"
         return f"{str(self.temperatures).capitalize()}, found on {of}: {change}."
 
-    def into(self, recipe: Recipe) -> Recipe:
+    def into(self, model_card: ModelCard) -> ModelCard:
         """Return the recipe with these temperatures."""
-        return replace(recipe, temperature=self.temperatures.sure, doubt_temperature=self.temperatures.doubt)
+        return replace(model_card, temperature=self.temperatures.sure, doubt_temperature=self.temperatures.doubt)
 
     def margin_text(self) -> str:
         """Say what is known of the Dice of new images."""
@@ -93,7 +93,7 @@ class Calibration:
             return f"No lower bound of the predicted Dice: it takes 9 validation images, and there are {self.images}."
         word = "below" if self.margin >= 0 else "above"
         known = f"at most {abs(self.margin):.4f} {word} the predicted one"
-        return f"The Dice of 90 % of images lies {known}, by {counted(self.images, 'image')}."
+        return f"The Dice of 90 % of images lies {known}, by {pluralise(self.images, 'image')}."
 
 
 def fit_temperatures(
@@ -136,15 +136,16 @@ def two_are_better(
         return False
     most = max(1, MOST_COMPARED // probabilities.shape[1])
     some = _draw(np.arange(len(truth)), most, np.random.default_rng(0))
-    chances, truth, image = probabilities[some], truth[some], image[some]
-    logits, rivals = logits_of(chances), (_one, find_temperatures)
-    told = [np.empty(chances.shape) for _ in rivals]
+    probabilities, truth, image = probabilities[some], truth[some], image[some]
+    logits, rivals = logits_of(probabilities), (_one, find_temperatures)
+    messages = [np.empty(probabilities.shape) for _ in rivals]
     for block in blocks:
         out = np.isin(image, block)
-        for find, said in zip(rivals, told, strict=True):
-            said[out] = tempered(chances[out], find(logits[~out], truth[~out]))
+        for find, said in zip(rivals, messages, strict=True):
+            said[out] = tempered(probabilities[out], find(logits[~out], truth[~out]))
     one, two = (
-        (negative_log_likelihood(said, truth), expected_calibration_error(reliability(said, truth))) for said in told
+        (negative_log_likelihood(said, truth), expected_calibration_error(reliability(said, truth)))
+        for said in messages
     )
     return two[0] < one[0] and (two[1] or 0.0) < (one[1] or 0.0)
 
@@ -158,25 +159,30 @@ def most_fitted(seconds: float | None) -> int:
     return MOST_FITTED if seconds is None else max(LEAST_FITTED, min(MOST_FITTED, int(FITTED_PER_SECOND * seconds)))
 
 
-def calibrate(images: Sequence[Seen], recipe: Recipe, seed: int = 0, most: int = MOST_FITTED) -> Calibration:
+def calibrate(
+    images: Sequence[CalibrationSample], model_card: ModelCard, seed: int = 0, most: int = MOST_FITTED
+) -> Calibration:
     """Find the temperatures on at most so many known probabilities of images, and the margin of the Dice with them."""
     if not images:
         return Calibration(temperatures=UNSCALED, before=None, after=None, mistakes=False)
     images = sorted(images, key=lambda image: image.name)
     rng = np.random.default_rng(seed)
-    most = max(1, most // (len(images[0].chances) * len(images)))
+    most = max(1, most // (len(images[0].probabilities) * len(images)))
     picks = [_draw(np.flatnonzero(image.wanted != IGNORE), most, rng) for image in images]
-    chances = np.concatenate([image.chances[:, pick].T for image, pick in zip(images, picks, strict=True)])
+    probabilities = np.concatenate([image.probabilities[:, pick].T for image, pick in zip(images, picks, strict=True)])
     truth = np.concatenate([image.wanted[pick] for image, pick in zip(images, picks, strict=True)])
-    found = fit_temperatures(chances, truth, np.repeat(np.arange(len(images)), [len(pick) for pick in picks]))
+    found = fit_temperatures(probabilities, truth, np.repeat(np.arange(len(images)), [len(pick) for pick in picks]))
     pairs = [
-        (promised, image.came)
+        (expected, image.actual)
         for image in images
-        if image.came is not None
-        and (promised := promise(image.said, tempered(image.chances.T, found.temperatures).T, recipe)) is not None
+        if image.actual is not None
+        and (
+            expected := expected_dice_of(image.said, tempered(image.probabilities.T, found.temperatures).T, model_card)
+        )
+        is not None
     ]
-    promised, came = np.array(pairs, np.float64).reshape(-1, 2).T
-    return replace(found, margin=dice_margin(promised, came), images=len(pairs))
+    expected, actual = np.array(pairs, np.float64).reshape(-1, 2).T
+    return replace(found, margin=conformal_margin(expected, actual), images=len(pairs))
 
 
 def calibrate_model(
@@ -197,31 +203,31 @@ def calibrate_model(
         See `validation_predictions.seconds_to_look`; more only by the image that was begun.
     progress : Progress
     """
-    network, recipe = load_network(path)
-    looks = look_at_validation(
-        network, recipe, dataset, pages, device=device, seconds=seconds, progress=progress, why="calibrating"
+    network, model_card = load_network(path)
+    looks = predict_validation_once(
+        network, model_card, dataset, pages, device=device, seconds=seconds, progress=progress, why="calibrating"
     )
     cases = sum(case.mask is not None for case in dataset.part("val"))
-    most = max(1, MOST_KEPT // (class_channels(recipe.target, recipe.network.classes) * max(8, cases)))
-    images = [_seen(look, recipe, most, number) for number, look in enumerate(looks)]
-    found = calibrate(images, recipe, most=most_fitted(seconds))
-    told = f"{found.to_text()} {found.margin_text()}"
-    trained = recipe.trained | {"calibration": told}
-    save_model(path, network, found.into(replace(recipe, dice_margin=found.margin, trained=trained)))
-    return told
+    most = max(1, MOST_KEPT // (class_channels(model_card.target, model_card.network.classes) * max(8, cases)))
+    images = [_seen(look, model_card, most, number) for number, look in enumerate(looks)]
+    found = calibrate(images, model_card, most=most_fitted(seconds))
+    messages = f"{found.to_text()} {found.margin_text()}"
+    trained = model_card.trained | {"calibration": messages}
+    save_model(path, network, found.into(replace(model_card, conformal_margin=found.margin, trained=trained)))
+    return messages
 
 
-def _seen(look: Looked, recipe: Recipe, most: int, seed: int) -> Seen:
+def _seen(look: ValidationPrediction, model_card: ModelCard, most: int, seed: int) -> CalibrationSample:
     """Keep some pixels of an image, drawn at random among all: what is promised of them is promised of the image."""
-    labels = decode(look.chances, recipe.target)
-    classes = class_channels(recipe.target, len(look.chances))
+    labels = decode(look.probabilities, model_card.target)
+    classes = class_channels(model_card.target, len(look.probabilities))
     drawn = _draw(np.arange(labels.size), most, np.random.default_rng(seed))
-    return Seen(
+    return CalibrationSample(
         name=look.name,
-        chances=look.chances[:classes].reshape(classes, -1)[:, drawn].astype(np.float16),
+        probabilities=look.probabilities[:classes].reshape(classes, -1)[:, drawn].astype(np.float16),
         said=labels.ravel()[drawn],
-        wanted=encode(look.truth, recipe.target).ravel()[drawn],
-        came=true_dice(look.truth, labels, recipe),
+        wanted=encode(look.truth, model_card.target).ravel()[drawn],
+        actual=true_dice(look.truth, labels, model_card),
     )
 
 

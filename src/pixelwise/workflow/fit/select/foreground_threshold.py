@@ -20,22 +20,26 @@ from jaxtyping import Integer
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.label_image import components
-from pixelwise.labels.split_regions import LEAST_AREAS, filled_by_areas
+from pixelwise.labels.split_regions import LEAST_AREAS, is_filled_by_regions
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits
 from pixelwise.metrics.boundaries import rand_information
 from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
-from pixelwise.text import counted
-from pixelwise.workflow.fit.select.validation_predictions import Looked, look_at_validation
+from pixelwise.text import pluralise
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, predict_validation_once
 
 CHOSEN = ("foreground_threshold", "split_threshold", "split_depth")  # of `TargetOptions`
 USUAL = TargetOptions().foreground_threshold
-CHANCES = (USUAL, 0.6, 0.7, 0.8, 0.9, 0.95)  # lines become thicker: gaps are what is to be closed
+THRESHOLDS = (USUAL, 0.6, 0.7, 0.8, 0.9, 0.95)  # lines become thicker: gaps are what is to be closed
 SPLIT_FOREGROUND = 0.7  # what areas grow into; V_rand is nearly the same from 0.5 to 0.7, and fewer pixels are wrong
-SPLIT_CHANCES = (0.9, 0.95, 0.98)
+SPLIT_THRESHOLDS = (0.9, 0.95, 0.98)
 SPLIT_DEPTHS = (7, 5, 9, 3)  # pixels; the first is what thresholds are tried with
 # In this order, each with the best so far; thresholds once more, because another depth may want another one.
-SPLIT_GRID = (("split_threshold", SPLIT_CHANCES), ("split_depth", SPLIT_DEPTHS), ("split_threshold", SPLIT_CHANCES))
+SPLIT_GRID = (
+    ("split_threshold", SPLIT_THRESHOLDS),
+    ("split_depth", SPLIT_DEPTHS),
+    ("split_threshold", SPLIT_THRESHOLDS),
+)
 LEAST_GAIN = 0.005  # of V_rand: smaller gains are noise, and the most probable class is the better guess
 LOSS = 0.01  # of the Dice of the foreground, at most: what is parted better has to stay the same areas
 LOOKING_SHARE = 1 / 2  # of the time: the rest is for choosing
@@ -52,7 +56,7 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parted:
+class ThresholdChoice:
     """What was chosen in the place of `planned`, and how both score on `images` validation images."""
 
     planned: TargetOptions
@@ -63,19 +67,19 @@ class Parted:
 
     def to_text(self) -> str:
         """Say what was chosen, and what it is worth."""
-        where = f"{counted(self.images, 'validation image')} whose areas are parted by lines"
+        where = f"{pluralise(self.images, 'validation image')} whose areas are parted by lines"
         if self.target == self.planned:
             return f"No other threshold parts the areas better on {where}: V_rand {self.before.v_rand:.4f}."
         change = f"V_rand {self.after.v_rand:.4f}, before {self.before.v_rand:.4f}"
         price = f"Dice {self.after.dice:.4f}, before {self.before.dice:.4f}"
         chosen = f"Foreground from a probability of {self.target.foreground_threshold} on"
         if splits(self.target):
-            markers = f"more than {counted(self.target.split_depth, 'pixel')} inside {self.target.split_threshold}"
+            markers = f"more than {pluralise(self.target.split_depth, 'pixel')} inside {self.target.split_threshold}"
             chosen += f", split by a watershed from markers {markers}"
         return f"{chosen}, chosen on {where}: {change}; {price}."
 
 
-def score_parting(looks: Sequence[Looked], target: TargetOptions) -> Score:
+def score_threshold(looks: Sequence[ValidationPrediction], target: TargetOptions) -> Score:
     """Return how well the masks that `target` makes part the looks.
 
     Pixels whose truth is 255 part nothing, and count nowhere.
@@ -84,7 +88,7 @@ def score_parting(looks: Sequence[Looked], target: TargetOptions) -> Score:
     both = pixels = 0
     for look in looks:
         known, truth = look.truth != IGNORE, look.truth == 1
-        found = (decode(look.chances, target) == 1) & known
+        found = (decode(look.probabilities, target) == 1) & known
         parted = rand_information(truth, found).v_rand
         scores += [] if parted is None else [parted]
         both += int((found & truth).sum())
@@ -92,12 +96,12 @@ def score_parting(looks: Sequence[Looked], target: TargetOptions) -> Score:
     return Score(float(np.mean(scores)) if scores else np.nan, 2 * both / max(1, pixels))
 
 
-def choose_parting(
-    looks: Sequence[Looked],
+def choose_foreground_threshold(
+    looks: Sequence[ValidationPrediction],
     planned: TargetOptions,
     fixed: Sequence[str] = (),
     over: Callable[[], bool] = lambda: False,
-) -> Parted | None:
+) -> ThresholdChoice | None:
     """Choose the target with the highest mean V_rand among those that cost no more than `LOSS` of the Dice.
 
     Splits are tried first (`SPLIT_GRID`), then plain thresholds: 12 to 14 trials. A split is taken where it is clearly
@@ -118,14 +122,14 @@ def choose_parting(
     Parted or None
         None where no image shows any foreground.
     """
-    known = {planned: score_parting(looks, planned)}
+    known = {planned: score_threshold(looks, planned)}
     if np.isnan(known[planned].v_rand):
         return None
 
     def attempt(base: TargetOptions, **values: Any) -> None:
         trial = replace(base, **{name: value for name, value in values.items() if name not in fixed})
         if trial not in known and not over():
-            known[trial] = score_parting(looks, trial)
+            known[trial] = score_threshold(looks, trial)
 
     def best(among: Sequence[TargetOptions], rival: TargetOptions) -> TargetOptions:
         allowed = [one for one in among if known[one].dice >= known[planned].dice - LOSS]
@@ -138,15 +142,15 @@ def choose_parting(
         base = max((one for one in known if splits(one)), key=lambda one: known[one].v_rand, default=first)
         for value in values:
             attempt(base, **{"foreground_threshold": SPLIT_FOREGROUND, name: value})
-    for chance in CHANCES:
+    for chance in THRESHOLDS:
         attempt(planned, foreground_threshold=chance)
     plain = best([one for one in known if not splits(one)], planned)
     chosen = best([one for one in known if splits(one)], plain)
     showing = sum(bool((look.truth == 1).any()) for look in looks)
-    return Parted(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=showing)
+    return ThresholdChoice(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=showing)
 
 
-def choose_parting_of_model(
+def choose_foreground_threshold_of_model(
     path: Path,
     dataset: Dataset,
     pages: int | None,
@@ -161,12 +165,12 @@ def choose_parting_of_model(
     Parameters are those of `calibration.calibrate_model`, and options of the target that stay as they are. With
     `seconds`, images are looked at as long as enough trials will fit, and trials begun as long as there is time.
     """
-    network, recipe = load_network(path)
+    network, model_card = load_network(path)
     began = time.monotonic()
     looks = _looks(
-        look_at_validation(
+        predict_validation_once(
             network,
-            recipe,
+            model_card,
             dataset,
             pages,
             device=device,
@@ -174,22 +178,26 @@ def choose_parting_of_model(
             progress=progress,
             why="choosing threshold",
         ),
-        recipe.target,
+        model_card.target,
         seconds,
     )
-    chosen = choose_parting(
-        looks, recipe.target, fixed, lambda: seconds is not None and time.monotonic() - began >= seconds
+    chosen = choose_foreground_threshold(
+        looks, model_card.target, fixed, lambda: seconds is not None and time.monotonic() - began >= seconds
     )
     if chosen is None:
         return "The threshold stays as planned: the validation images that were looked at show no foreground."
-    told = chosen.to_text()
-    save_model(path, network, replace(recipe, target=chosen.target, trained=recipe.trained | {"threshold": told}))
-    return told
+    messages = chosen.to_text()
+    save_model(
+        path, network, replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": messages})
+    )
+    return messages
 
 
-def _looks(predicted: Generator[Looked, None, None], target: TargetOptions, seconds: float | None) -> list[Looked]:
+def _looks(
+    predicted: Generator[ValidationPrediction, None, None], target: TargetOptions, seconds: float | None
+) -> list[ValidationPrediction]:
     """Take as many looks as leave time for `TRIALS`, but one at least."""
-    looks: list[Looked] = []
+    looks: list[ValidationPrediction] = []
     pixels, scoring = 0, 0.0
     with closing(predicted):
         for look in predicted:
@@ -199,14 +207,14 @@ def _looks(predicted: Generator[Looked, None, None], target: TargetOptions, seco
                 break
             if seconds is not None:
                 began = time.monotonic()
-                score_parting([look], target)
+                score_threshold([look], target)
                 scoring += time.monotonic() - began
                 if TRIALS * SPLIT_COST * scoring > (1 - LOOKING_SHARE) * seconds:
                     break
     return looks
 
 
-def parted_by_lines(
+def is_membrane_like(
     targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions, classes: int
 ) -> bool:
     """Tell whether class maps of two classes show a foreground that fills most of them, in many areas."""
@@ -214,7 +222,7 @@ def parted_by_lines(
         return False
     known = sum(int(np.count_nonzero(one != IGNORE)) for one in targets)
     share = sum(int(np.count_nonzero(one == 1)) for one in targets) / max(1, known)
-    if not filled_by_areas(share, LEAST_AREAS):
+    if not is_filled_by_regions(share, LEAST_AREAS):
         return False
     areas = sum(int(components(one == 1, corners=False).max(initial=0)) for one in targets)
-    return filled_by_areas(share, areas)
+    return is_filled_by_regions(share, areas)

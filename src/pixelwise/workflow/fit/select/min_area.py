@@ -19,8 +19,8 @@ from pixelwise.labels.targets import IGNORE, TargetOptions
 from pixelwise.metrics.semantic import mean_of
 from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
-from pixelwise.text import counted
-from pixelwise.workflow.fit.select.validation_predictions import look_at_validation
+from pixelwise.text import pluralise
+from pixelwise.workflow.fit.select.validation_predictions import predict_validation_once
 
 AREAS = (0, *(2**power for power in range(3, 14)))  # pixels
 QUANTILE = 0.1  # of the true areas of a class: only a tenth of them may be as small as what is dropped
@@ -31,7 +31,7 @@ LOSS = 0.003  # of the Dice of a class: less is noise, and fewer false alarms ar
 
 
 @dataclass(frozen=True)
-class Areas:
+class Regions:
     """The connected areas of one class in one image.
 
     `found` (areas, 3) holds of each predicted one its pixels, those whose truth is known, and those that are right;
@@ -48,7 +48,7 @@ class Areas:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class MinAreaChoice:
     """What was chosen: Dice, mean over the classes, and empty images with something found, before and after."""
 
     areas: tuple[int, ...]
@@ -61,7 +61,7 @@ class Chosen:
 
     def to_text(self, classes: Sequence[str]) -> str:
         """Say what was chosen, and what it is worth."""
-        where = f"{counted(self.images, 'validation image')}, {self.empty} of them empty"
+        where = f"{pluralise(self.images, 'validation image')}, {self.empty} of them empty"
         if not any(self.areas):
             return f"No area is too small to count: dropping small ones does not make masks better on {where}."
         named = ", ".join(f"{name} {area}" for name, area in zip(classes, self.areas, strict=True) if area)
@@ -72,18 +72,18 @@ class Chosen:
 
 def find_areas(
     truth: Integer[np.ndarray, "height width"], mask: Integer[np.ndarray, "height width"], classes: int
-) -> list[Areas]:
+) -> list[Regions]:
     """Return the areas of each class but the first; pixels whose truth is 255 count for sizes alone."""
-    rows: list[Areas] = []
+    rows: list[Regions] = []
     for index in range(1, classes):
         numbers = components(mask == index)
         columns = [None, truth != IGNORE, truth == index]
         counts = [_count(numbers, where) for where in columns]
-        rows.append(Areas(np.stack(counts, axis=1), _count(components(truth == index), None)))
+        rows.append(Regions(np.stack(counts, axis=1), _count(components(truth == index), None)))
     return rows
 
 
-def choose_areas(images: Sequence[Sequence[Areas]]) -> Chosen | None:
+def choose_min_areas(images: Sequence[Sequence[Regions]]) -> MinAreaChoice | None:
     """Choose the smallest area of each class, by its Dice over all images.
 
     For every class the largest of `AREAS` whose Dice is within `LOSS` of the best, chosen without each fifth of the
@@ -104,7 +104,7 @@ def choose_areas(images: Sequence[Sequence[Areas]]) -> Chosen | None:
     alarms = [int((_anything(images, some) & empty).sum()) for some in ((0,) * len(areas), areas)]
     if before is None or after is None or after <= before or alarms[1] >= alarms[0]:
         areas, after, alarms[1] = (0,) * len(areas), before, alarms[0]
-    return Chosen(
+    return MinAreaChoice(
         areas=areas,
         before=before or 0.0,
         after=after or 0.0,
@@ -115,27 +115,28 @@ def choose_areas(images: Sequence[Sequence[Areas]]) -> Chosen | None:
     )
 
 
-def choose_areas_of_model(
+def choose_min_areas_of_model(
     path: Path, dataset: Dataset, pages: int | None, *, device: str, seconds: float | None, progress: Progress
 ) -> str:
     """Choose the smallest areas of a model of masks, and write them into its file; return what is told.
 
     Parameters are those of `calibration.calibrate_model`.
     """
-    network, recipe = load_network(path)
-    looks = look_at_validation(
-        network, recipe, dataset, pages, device=device, seconds=seconds, progress=progress, why="choosing areas"
+    network, model_card = load_network(path)
+    looks = predict_validation_once(
+        network, model_card, dataset, pages, device=device, seconds=seconds, progress=progress, why="choosing areas"
     )
     found = [
-        (look.name, find_areas(look.truth, decode(look.chances, recipe.target), len(recipe.classes))) for look in looks
+        (look.name, find_areas(look.truth, decode(look.probabilities, model_card.target), len(model_card.classes)))
+        for look in looks
     ]
-    chosen = choose_areas([areas for _, areas in sorted(found, key=lambda item: item[0])])
+    chosen = choose_min_areas([areas for _, areas in sorted(found, key=lambda item: item[0])])
     if chosen is None:
         return "No area is too small to count: too few of the validation images that were looked at are empty."
-    told = chosen.to_text(recipe.classes)
-    target = replace(recipe.target, class_areas=chosen.areas) if any(chosen.areas) else recipe.target
-    save_model(path, network, replace(recipe, target=target, trained=recipe.trained | {"areas": told}))
-    return told
+    messages = chosen.to_text(model_card.classes)
+    target = replace(model_card.target, class_areas=chosen.areas) if any(chosen.areas) else model_card.target
+    save_model(path, network, replace(model_card, target=target, trained=model_card.trained | {"areas": messages}))
+    return messages
 
 
 def may_choose(targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions) -> bool:
@@ -144,7 +145,7 @@ def may_choose(targets: Sequence[Integer[np.ndarray, "height width"]], target: T
     return target.kind == "classes" and LEAST_EMPTY <= sum(empty) < len(empty)
 
 
-def _choose(images: Sequence[Areas]) -> tuple[int, float | None, float | None]:
+def _choose(images: Sequence[Regions]) -> tuple[int, float | None, float | None]:
     """Return the smallest area of a class, and its Dice without and with one on images that were left out."""
     true = np.concatenate([image.true for image in images])
     grid = [area for area in AREAS if not len(true) or area <= np.quantile(true, QUANTILE)]
@@ -173,7 +174,7 @@ def _dice(table: Int64[np.ndarray, "images areas 2"], pixels: Int64[np.ndarray, 
     return [float(2 * hits / all_) if all_ else None for hits, all_ in zip(right, below, strict=True)]
 
 
-def _anything(images: Sequence[Sequence[Areas]], smallest: Sequence[int]) -> Bool[np.ndarray, " images"]:
+def _anything(images: Sequence[Sequence[Regions]], smallest: Sequence[int]) -> Bool[np.ndarray, " images"]:
     """Return in which images anything is found."""
     least = smallest[1:]
     return np.array(

@@ -18,12 +18,12 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, floods
 from pixelwise.metrics.instance import match, mean_average_precision
-from pixelwise.model_file.model_file import Recipe, load_network, save_model
+from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.progress import Advance, Progress
-from pixelwise.text import counted
+from pixelwise.text import pluralise
 from pixelwise.workflow.fit.select.validation_predictions import predict_validation
 
-CHANCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 AREAS = (0, 1, 2, 4, 8, 16)  # times the planned smallest area
 ROUNDS = 2  # a second one, because what is best of one threshold depends on the others
 LEAST_OBJECTS = 50  # fewer decide by chance: one object more or less moves the score by 2 %
@@ -35,11 +35,11 @@ BUDGET_SHARE = 0.05  # of a budget
 LOOKING_SHARE = 1 / 3
 LEAST_TRIALS = 10  # for which the time has to be enough
 PERCENT = 100
-Candidate = tuple[nn.Module, Recipe]
+Candidate = tuple[nn.Module, ModelCard]
 
 
 @dataclass(frozen=True)
-class Look:
+class ObjectPrediction:
     """A validation image: its objects, and what the network says of it."""
 
     truth: Integer[np.ndarray, "height width"]
@@ -58,7 +58,7 @@ class Tuning:
 
     def to_text(self, planned: TargetOptions) -> str:
         """Say what was chosen instead of `planned`, and what it is worth."""
-        where = f"{counted(self.images, 'validation image')} with {counted(self.objects, 'object')}"
+        where = f"{pluralise(self.images, 'validation image')} with {pluralise(self.objects, 'object')}"
         names = [name for name in _grid(planned) if getattr(self.target, name) != getattr(planned, name)]
         if not names:
             return f"No other thresholds are better on {where}: mean AP {self.before:.4f}."
@@ -76,7 +76,10 @@ def seconds_to_tune(budget: float | None) -> float | None:
 
 
 def tune(
-    looks: Sequence[Look], target: TargetOptions, fixed: Sequence[str] = (), over: Callable[[], bool] = lambda: False
+    looks: Sequence[ObjectPrediction],
+    target: TargetOptions,
+    fixed: Sequence[str] = (),
+    over: Callable[[], bool] = lambda: False,
 ) -> Tuning | None:
     """Choose the thresholds with which the looks score best.
 
@@ -129,7 +132,7 @@ def tune_model(
     ----------
     path : Path
         Of one network.
-    rival : (network, Recipe), optional
+    rival : (network, ModelCard), optional
         Takes the file's place where it finds objects better with the thresholds as planned: the file holds the weights
         that were best by classes of pixels, which need not be those that are best by objects.
     dataset : Dataset
@@ -150,22 +153,22 @@ def tune_model(
         What is told, and whether the rival has won.
     """
     candidates: list[Candidate] = [load_network(path)] + ([rival] if rival is not None else [])
-    recipe = candidates[0][1]
-    each: list[list[Look]] = [[] for _ in candidates]
+    model_card = candidates[0][1]
+    each: list[list[ObjectPrediction]] = [[] for _ in candidates]
     with progress.bar("choosing thresholds", PERCENT) as advance:
         clock = _Clock(seconds or SECONDS, advance)
         looking = None if seconds is None else LOOKING_SHARE * seconds
         networks = [network for network, _ in candidates]
         looks = predict_validation(
-            networks, recipe, dataset, pages, device=device, seconds=looking, side=SIDE, most_pixels=MOST_PIXELS
+            networks, model_card, dataset, pages, device=device, seconds=looking, side=SIDE, most_pixels=MOST_PIXELS
         )
         values: list[list[float | None]] = [[] for _ in candidates]
         decoding = 0.0
         for _, truth, answers in looks:
             began = time.monotonic()
             for mine, scored, probabilities in zip(each, values, answers, strict=True):
-                mine.append(Look(truth, probabilities))
-                scored.append(_value(mine[-1], recipe.target))
+                mine.append(ObjectPrediction(truth, probabilities))
+                scored.append(_value(mine[-1], model_card.target))
             decoding += (time.monotonic() - began) / len(candidates)
             if seconds is not None and (
                 clock.share() > LOOKING_SHARE or LEAST_TRIALS * decoding > (1 - LOOKING_SHARE) * seconds
@@ -173,17 +176,21 @@ def tune_model(
                 break  # more images would leave too few trials
         scores = [_mean(scored) for scored in values]
         won = scores[-1] > scores[0] and _objects(each[0]) >= LEAST_OBJECTS
-        network, recipe = candidates[-1 if won else 0]
-        found = tune(each[-1 if won else 0], recipe.target, fixed, lambda: clock.share() >= 1 and seconds is not None)
+        network, model_card = candidates[-1 if won else 0]
+        found = tune(
+            each[-1 if won else 0], model_card.target, fixed, lambda: clock.share() >= 1 and seconds is not None
+        )
     if found is None:
         few = f"the validation images that were looked at hold fewer than {LEAST_OBJECTS} objects, too few to choose by"
         return f"The thresholds of objects stay as planned: {few}.", False
-    told = found.to_text(recipe.target)
+    messages = found.to_text(model_card.target)
     if won:
-        told = f"The last weights find objects better than the best ones ({scores[1]:.4f}, {scores[0]:.4f}). {told}"
-    trained = recipe.trained | {"validation_mean_ap": f"{found.after:.4f}", "thresholds": told}
-    save_model(path, network, replace(recipe, target=found.target, trained=trained))
-    return told, won
+        messages = (
+            f"The last weights find objects better than the best ones ({scores[1]:.4f}, {scores[0]:.4f}). {messages}"
+        )
+    trained = model_card.trained | {"validation_mean_ap": f"{found.after:.4f}", "thresholds": messages}
+    save_model(path, network, replace(model_card, target=found.target, trained=trained))
+    return messages, won
 
 
 class _Clock:
@@ -203,8 +210,8 @@ class _Clock:
 def _grid(target: TargetOptions) -> dict[str, tuple[float, ...]]:
     """Return the values that are tried of each option."""
     areas = tuple(factor * max(1, target.min_area) for factor in AREAS)
-    grid: dict[str, tuple[float, ...]] = {"seed_threshold": CHANCES} if floods(target) else {}
-    return grid | {"foreground_threshold": CHANCES, "min_area": areas}
+    grid: dict[str, tuple[float, ...]] = {"seed_threshold": THRESHOLDS} if floods(target) else {}
+    return grid | {"foreground_threshold": THRESHOLDS, "min_area": areas}
 
 
 def _best(known: dict[TargetOptions, float], best: TargetOptions, name: str) -> TargetOptions:
@@ -214,16 +221,16 @@ def _best(known: dict[TargetOptions, float], best: TargetOptions, name: str) -> 
     return winner if known[winner] >= known[best] + LEAST_GAIN else best
 
 
-def _objects(looks: Sequence[Look]) -> int:
+def _objects(looks: Sequence[ObjectPrediction]) -> int:
     return sum(len(np.unique(look.truth[look.truth > 0])) for look in looks)
 
 
-def _score(looks: Sequence[Look], target: TargetOptions) -> float:
+def _score(looks: Sequence[ObjectPrediction], target: TargetOptions) -> float:
     """Return the mean over the images of the mean AP; images without an object in truth and prediction have none."""
     return _mean([_value(look, target) for look in looks])
 
 
-def _value(look: Look, target: TargetOptions) -> float | None:
+def _value(look: ObjectPrediction, target: TargetOptions) -> float | None:
     return mean_average_precision(match(look.truth, decode(look.probabilities, target)))
 
 

@@ -19,7 +19,7 @@ SHARE = 0.05  # of a budget that the measuring may take
 
 
 @dataclass(frozen=True, kw_only=True)
-class Average:
+class TtaGain:
     """The score of predictions that are averaged over some turned inputs.
 
     Attributes
@@ -50,7 +50,7 @@ class Average:
 
 
 @dataclass
-class Tally:
+class TtaResult:
     """What was counted for one average: a row of numbers per image, and the seconds it took for all of them."""
 
     flag: str
@@ -69,12 +69,12 @@ def affordable(needed: float, budget: float | None) -> bool:
 
 
 def measure(
-    averages: Callable[[nn.Module], list[Average]],
+    averages: Callable[[nn.Module], list[TtaGain]],
     model: Path,
     needed: float,
     left: float | None,
     progress: Progress,
-) -> list[Average]:
+) -> list[TtaGain]:
     """Let the network of a model file predict turned inputs, unless there is no time for it, which is told.
 
     Parameters
@@ -90,14 +90,14 @@ def measure(
     """
     if left is not None and needed > left:
         text = f"it would take {needed:.0f} s"
-        progress.tell(
+        progress.message(
             f"What averaging over turned inputs brings was not measured: {text}, which the budget has not left."
         )
         return []
     return averages(load_network(model)[0])
 
 
-def compare(tallies: Mapping[int, Tally], score: Callable[[np.ndarray], float]) -> list[Average]:
+def compare(tallies: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:
     """Return each average beside the image as it is.
 
     Parameters
@@ -108,7 +108,7 @@ def compare(tallies: Mapping[int, Tally], score: Callable[[np.ndarray], float]) 
         Sum of the rows over images -> score.
     """
     plain = np.array(tallies[1].rows, np.float64)
-    found: list[Average] = []
+    found: list[TtaGain] = []
     for inputs, tally in tallies.items():
         rows = np.array(tally.rows, np.float64)
         before, after = score(plain.sum(0)), score(rows.sum(0))
@@ -116,7 +116,7 @@ def compare(tallies: Mapping[int, Tally], score: Callable[[np.ndarray], float]) 
         interval = bootstrap(np.hstack([plain, rows]), lambda total, n=numbers: score(total[n:]) - score(total[:n]))
         times = tally.seconds / max(tallies[1].seconds, 1e-9)
         found.append(
-            Average(
+            TtaGain(
                 inputs=inputs,
                 flag=tally.flag,
                 score=after,
@@ -129,18 +129,18 @@ def compare(tallies: Mapping[int, Tally], score: Callable[[np.ndarray], float]) 
     return found
 
 
-def describe_averages(averages: list[Average], name: str) -> list[str]:
+def describe_tta(averages: list[TtaGain], name: str) -> list[str]:
     """Say in words what each average brings and costs; `name` is that of the score."""
     if len(averages) < 2:
         return []
     plain, *others = averages
     listed = ", ".join(f"{one.score:.4f} with {one.flag} ({one.times:.1f} times as long)" for one in others)
-    told = f"Averaging over turned inputs, on the validation images: {name} {plain.score:.4f} without, {listed}."
+    messages = f"Averaging over turned inputs, on the validation images: {name} {plain.score:.4f} without, {listed}."
     best = max(others, key=lambda one: one.gain)
     if best.gain <= 0:
-        return [f"{told} It does not help here."]
+        return [f"{messages} It does not help here."]
     if best.interval is None:
-        return [told if best.images > 1 else f"{told} That is one image; what others gain is not known."]
+        return [messages if best.images > 1 else f"{messages} That is one image; what others gain is not known."]
     low, high = best.interval
     sure = "" if low > 0 else ": not more than chance could make"
-    return [f"{told} The gain of {best.flag} is {best.gain:.4f} (95 % interval {low:.4f} to {high:.4f}){sure}."]
+    return [f"{messages} The gain of {best.flag} is {best.gain:.4f} (95 % interval {low:.4f} to {high:.4f}){sure}."]

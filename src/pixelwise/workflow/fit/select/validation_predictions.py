@@ -9,10 +9,10 @@ from torch import nn
 
 from pixelwise.datasets.dataset import Dataset, read_labels, read_pixels
 from pixelwise.datasets.subsets import spread
-from pixelwise.geometry.symmetries import turned
+from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of
-from pixelwise.model_file.recipe import Recipe
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
@@ -24,12 +24,12 @@ MOST_PIXELS = 2**25  # of validation images together
 PROBE = 128  # pixels a side of the window that tells how fast predictions are here
 
 
-class Looked(NamedTuple):
+class ValidationPrediction(NamedTuple):
     """A validation image: its truth (height, width), and probabilities (channels, height, width) before scaling."""
 
     name: str
     truth: np.ndarray
-    chances: np.ndarray
+    probabilities: np.ndarray
 
 
 def seconds_to_look(budget: float | None) -> float | None:
@@ -37,9 +37,9 @@ def seconds_to_look(budget: float | None) -> float | None:
     return None if budget is None else min(SECONDS, BUDGET_SHARE * budget)
 
 
-def look_at_validation(
+def predict_validation_once(
     network: nn.Module,
-    recipe: Recipe,
+    model_card: ModelCard,
     dataset: Dataset,
     pages: int | None,
     *,
@@ -47,17 +47,17 @@ def look_at_validation(
     seconds: float | None,
     progress: Progress,
     why: str,
-) -> Generator[Looked, None, None]:
+) -> Generator[ValidationPrediction, None, None]:
     """Predict the part "val" with one network: see `predict_validation`; `why` is what the bar says."""
     cases = sum(case.mask is not None for case in dataset.part("val"))
-    looks = predict_validation([network], recipe, dataset, pages, device=device, seconds=seconds)
-    for name, truth, (chances,) in progress.track(looks, why, cases):
-        yield Looked(name, truth, chances)
+    looks = predict_validation([network], model_card, dataset, pages, device=device, seconds=seconds)
+    for name, truth, (probabilities,) in progress.track(looks, why, cases):
+        yield ValidationPrediction(name, truth, probabilities)
 
 
 def predict_validation(
     networks: Sequence[nn.Module],
-    recipe: Recipe,
+    model_card: ModelCard,
     dataset: Dataset,
     pages: int | None,
     *,
@@ -72,7 +72,7 @@ def predict_validation(
     ----------
     networks : sequence of Network
         Of one build.
-    recipe : Recipe
+    model_card : ModelCard
         Of a model of masks.
     dataset : Dataset
     pages : int or None
@@ -94,16 +94,16 @@ def predict_validation(
         One per network, before scaling.
     """
     side, most_pixels = side or SIDE, most_pixels or MOST_PIXELS
-    over, channels = turned(recipe.turns), recipe.network.classes
+    over, channels = tta_symmetries(model_card.tta), model_card.network.classes
     runtimes = [TorchRuntime(network, device) for network in networks]
-    predictors = [Predictor(runtime, recipe.geometry, channels, recipe.tile, over) for runtime in runtimes]
+    predictors = [Predictor(runtime, model_card.geometry, channels, model_card.tile, over) for runtime in runtimes]
     began, seen, pace = time.monotonic(), 0, 0.0  # pace: seconds per pixel
     for case in spread(dataset.part("val")):
         if case.mask is None:
             continue
         labels = read_labels(case.mask, dataset.labelling)
-        pixels = read_pixels(case.image, recipe.channels, pages).pixels
-        scale = intensity_scale(pixels, recipe.normalisation)
+        pixels = read_pixels(case.image, model_card.channels, pages).pixels
+        scale = intensity_scale(pixels, model_card.normalisation)
         most = side
         if seconds is not None:
             if not pace:
@@ -117,7 +117,7 @@ def predict_validation(
         start = time.monotonic()
         answers = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
         truth = labels[rows, columns]
-        yield case.name, truth, [probabilities_of(logits, recipe.target) for logits in answers]
+        yield case.name, truth, [probabilities_of(logits, model_card.target) for logits in answers]
         pace = max(pace, (time.monotonic() - start) / truth.size)  # with what the caller does between two images
         seen += truth.size
         if seen >= most_pixels:
