@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_text
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.geometry.layer_graph import Join, Step, Trail, seen, sizes_along
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec, Merge, seen, sizes_along
 from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_segmenter, published_options
 from pixelwise.networks.blocks import ConvLayer, Pool, Up
@@ -58,11 +58,11 @@ def convolution() -> dict[str, str]:
             ("image", image), ("kernel", map_of(EDGE)), ("result", valid), ("after ReLU", layer(image))
         ),
         "convolution_sum": " + ".join(terms).replace("+ -", "- ") + f" = {valid[0, 0, 0, 0]:.0f}",
-        "convolution_size": layer.trail()[0].arithmetic(5),
-        "padded_size": padded.trail()[0].arithmetic(5),
+        "convolution_size": layer.layer_graph()[0].arithmetic(5),
+        "padded_size": padded.layer_graph()[0].arithmetic(5),
         "padded": beside(("with a border of zeros", same)),
         "bank": f"{bank[0].weight.numel():,}",
-        "bank_all": f"{bank.trail()[0].parameters:,}",
+        "bank_all": f"{bank.layer_graph()[0].parameters:,}",
     }
 
 
@@ -75,7 +75,7 @@ def pooling() -> dict[str, str]:
     return {
         "pooling": beside(("map", image), ("maximum", highest), ("mean", mean)),
         "pooling_back": beside(("gradient of the maxima", to_highest), ("gradient of the means", to_mean)),
-        "pooling_size": Pool("pool", 1).trail()[0].arithmetic(4),
+        "pooling_size": Pool("pool", 1).layer_graph()[0].arithmetic(4),
     }
 
 
@@ -88,7 +88,7 @@ def upsampling() -> dict[str, str]:
         learned.layer.bias.zero_()
     return {
         "transposed": beside(("map", image), ("kernel", kernel), ("result", learned(image))),
-        "transposed_size": learned.trail()[0].arithmetic(2),
+        "transposed_size": learned.layer_graph()[0].arithmetic(2),
         "interpolated": beside(("map", image), ("bilinear", bilinear(image)), ("nearest", nearest(image))),
     }
 
@@ -148,20 +148,20 @@ def gradient_through(layers: int, weight: float, *, shortcut: bool) -> float:
 def network() -> dict[str, str]:
     """Tabulate the stages of the network of 2015: sizes, channels, and how much of the image a pixel has seen."""
     net = build_segmenter(published_options("unet2015"))
-    trail, size = net.trail(), 572
-    sizes = sizes_along(trail, size)
+    layer_graph, size = net.layer_graph(), 572
+    sizes = sizes_along(layer_graph, size)
     if sizes is None:
         raise ValueError("572 is a size of the paper")
     rows = ["| stage | channels | size | a pixel stands for | and has seen |", "|---|---|---|---|---|"]
-    ends = [0, *(i + 1 for i, step in enumerate(trail) if ends_stage(trail, i))]
+    ends = [0, *(i + 1 for i, step in enumerate(layer_graph) if ends_stage(layer_graph, i))]
     stride = 1
     for start, end in pairwise(ends):
-        for step in trail[start:end]:
-            if isinstance(step, Step) and step.stride > 1:
+        for step in layer_graph[start:end]:
+            if isinstance(step, LayerSpec) and step.stride > 1:
                 stride = stride // step.stride if step.up else stride * step.stride
-        last = [step for step in trail[:end] if isinstance(step, Step)][-1]
+        last = [step for step in layer_graph[:end] if isinstance(step, LayerSpec)][-1]
         # the worst place on the pooling grid, whose step is 16
-        spans = [seen(trail[:end], sizes[:end], size, sizes[end - 1] // 2 + phase) for phase in range(16)]
+        spans = [seen(layer_graph[:end], sizes[:end], size, sizes[end - 1] // 2 + phase) for phase in range(16)]
         side_seen = max(high - low + 1 for low, high in spans)
         name = last.name.removesuffix(" conv b")
         side = f"{sizes[end - 1]} x {sizes[end - 1]}"
@@ -172,14 +172,14 @@ def network() -> dict[str, str]:
         "output": f"{geometry.output_size(size)}",
         "margin": f"{geometry.margin}",
         "parameters": f"{sum(parameter.numel() for parameter in net.parameters()):,}",
-        "joins": f"{sum(isinstance(step, Join) for step in trail)}",
+        "joins": f"{sum(isinstance(step, Merge) for step in layer_graph)}",
     }
 
 
-def ends_stage(trail: Trail, index: int) -> bool:
+def ends_stage(layer_graph: LayerGraph, index: int) -> bool:
     """Tell whether a stage of two convolutions ends at this step."""
-    step = trail[index]
-    return isinstance(step, Step) and (step.name.endswith("conv b") or step.name == "head")
+    step = layer_graph[index]
+    return isinstance(step, LayerSpec) and (step.name.endswith("conv b") or step.name == "head")
 
 
 def map_of(rows: list[list[int]]) -> Tensor:
