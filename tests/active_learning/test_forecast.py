@@ -20,7 +20,7 @@ from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted, OutputF
 from pixelwise.io.read import write_image, write_mask
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
-from pixelwise.workflow.config import OWN, with_settings
+from pixelwise.workflow.config import with_settings
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.run import Run
 
@@ -294,7 +294,7 @@ def test_the_first_training_sets_the_pace(
     again = reopen(tmp_path, dataset, asked, Progress())
     assert (again.config.training.steps, again.paced) == (after, True)
     assert measured_speed.find_speed(Clocked(tmp_path, again, *given[2:], deadline=1e9)).beginning is again, "once"
-    own = replace(begun, config=with_settings(begun.config, {}, {"training.steps": OWN}))
+    own = replace(begun, config=replace(begun.config, origins={"training.steps": "user"}))
     assert measured_speed.find_speed(Clocked(tmp_path / "own", own, *given[2:], deadline=1e9)).beginning is own
     assert measured_speed.find_speed(Clocked(tmp_path / "free", begun, *given[2:], deadline=None)).beginning is begun
 

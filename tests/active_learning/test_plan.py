@@ -1,11 +1,13 @@
 """How the time of a forecast is shared out, and what all its trainings have in common."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.active_learning.plan import _equal, _fit, _how_many, seed_of
-from pixelwise.workflow.config import OWN, Config, with_settings
+from pixelwise.workflow.config import Config, with_settings
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_scoring_never_takes_most_of_the_time(left: float, each: float) -> None:
 def test_steps_follow_the_time_but_not_where_the_user_has_set_them() -> None:
     config = with_settings(Config(), {"training.steps": 200}, {})
     assert _fit(config, 30.0, 60.0).training.steps == 100
-    own = with_settings(config, {}, {"training.steps": OWN})
+    own = replace(config, origins={"training.steps": "user"})
     assert _fit(own, 30.0, 60.0).training.steps == 200
 
 

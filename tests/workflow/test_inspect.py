@@ -12,8 +12,9 @@ from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_image, write_image
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.progress import Progress
-from pixelwise.workflow.config import Config, save_config
+from pixelwise.workflow.config import Config
 from pixelwise.workflow.inspect import inspect
+from pixelwise.workflow.run import Run
 
 
 @pytest.fixture
@@ -78,11 +79,13 @@ def test_all_problems_are_listed_in_one_pass(three_classes: Path) -> None:
 
 def test_a_run_without_model_yet_shows_its_plan_with_reasons(tmp_path: Path) -> None:
     reasons = {"network.base": "The widest that fits the time."}
-    save_config(tmp_path / "run" / "config.yaml", Config(network=NetworkOptions(base=12), reasons=reasons))
+    config = Config(network=NetworkOptions(base=12, depth=3), origins={"network.depth": "user"}, reasons=reasons)
+    Run.create(tmp_path / "run", config, {})
     found = inspect(tmp_path / "run")
     value = json.loads(json.dumps(found.to_json()))
     assert value["settings"]["network.base"] == 12
-    assert value["reasons"] == reasons
+    assert (value["origins"]["network.base"], value["origins"]["network.depth"]) == ("planned", "user")
+    assert value["reasons"]["network.base"] == reasons["network.base"]
     assert value["model"] is None
     assert value["scores"] is None
     assert "The widest that fits the time." in found.to_text()

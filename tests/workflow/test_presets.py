@@ -3,25 +3,26 @@
 import pytest
 
 from pixelwise.errors import BadOption
-from pixelwise.workflow.config import Config, override, parse_assignments, settings
+from pixelwise.workflow.config import Config, values_of
 from pixelwise.workflow.presets import PRESETS, preset_choices
+from pixelwise.workflow.settings import Settings, apply_settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_recipe_fits_and_tells_why(name: str) -> None:
-    config = override(Config(), [f"preset={name}"])
+    config = apply_settings(Config(), Settings.parse([f"preset={name}"]))
     assert config.preset == name
     choices = preset_choices(name)
-    assert set(choices) <= set(settings(Config()))
+    assert set(choices) <= set(values_of(Config()))
     for key, (value, why) in choices.items():
-        assert settings(config)[key] == value
+        assert values_of(config)[key] == value
         assert config.reasons[key] == why
         assert why.startswith(f"preset {name}: ")
         assert len(why) > len(f"preset {name}: ") + 5
 
 
 def test_the_numbers_of_2015() -> None:
-    config = override(Config(), ["preset=unet2015"])
+    config = apply_settings(Config(), Settings.parse(["preset=unet2015"]))
     assert (config.training.optimiser, config.training.momentum, config.patches.batch) == ("sgd", 0.99, 1)
     assert (config.loss.border_weight, config.loss.border_sigma, config.loss.balanced) == (10.0, 5.0, True)
     assert (config.augmentation.elastic_sd, config.target.separate, config.network.dropout) == (10.0, 1, 0.5)
@@ -30,10 +31,10 @@ def test_the_numbers_of_2015() -> None:
 
 @pytest.mark.parametrize("words", [("preset=unet2015", "network.base=16"), ("network.base=16", "preset=unet2015")])
 def test_the_users_words_stand_above_the_recipe(words: tuple[str, ...]) -> None:
-    config = override(Config(), [*words, "network=unet"])
+    config = apply_settings(Config(), Settings.parse([*words, "network=unet"]))
     assert (config.network.base, config.network.name, config.loss.border_weight) == (16, "unet", 10.0)
-    assert config.reasons["network.base"] == config.reasons["network.name"] == "Set by you."
-    assert parse_assignments(words)["network.base"] == 16
+    assert config.user_set == {"network.base", "network.name"}
+    assert config.origins["loss.border_weight"] == "preset"
 
 
 def test_an_unknown_recipe_is_refused() -> None:

@@ -186,6 +186,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
         ({"epochs": 3}, "--epochs 3"),
         ({"seed": 5}, "--seed 5"),
         ({"overrides": ("network.base=8",)}, "network.base 8"),
+        ({"overrides": ("preset=unet2015",)}, "recipe unet2015"),
         ({"data_options": DataOptions(val_share=0.5)}, "answers about the data"),
     ],
 )

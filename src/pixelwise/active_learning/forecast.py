@@ -23,10 +23,10 @@ from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import choose_device
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import parse_assignments
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.weights.encoder_weights import look_early
 
 MORE = (10, 50)
@@ -91,15 +91,15 @@ def forecast(
     started = time.monotonic()
     progress = progress or Console()
     keep_large_blocks()
-    fixed, numbers = parse_assignments(overrides), _check_more(more)
+    settings, numbers = Settings().with_data(data_options).merged(Settings.parse(overrides)), _check_more(more)
     root = Path(data)
     folder = Path(out) if out is not None else Path("forecasts") / (root.resolve().name or "data")
     limit = TrainingBudget(seconds=parse_duration(budget), steps=steps)
-    if budget is None and steps is None and "training.steps" in fixed:
-        limit = TrainingBudget(steps=fixed["training.steps"])
+    if budget is None and steps is None and "training.steps" in settings.values:
+        limit = TrainingBudget(steps=settings.values["training.steps"])
     check_place(folder, root)
-    look_early(fixed, progress)
-    options = replace(data_options or DataOptions(), allow_missing=True)
+    look_early(settings, progress)
+    options = replace(settings.data, allow_missing=True)
     dataset = _understand(root, options, seed, progress)
     paths = find_candidates(dataset, options, Path(unlabelled) if unlabelled is not None else None)
     if paths:
@@ -116,7 +116,7 @@ def forecast(
         beginning = reopen(folder, dataset, asked, progress)
     else:
         beginning = begin(
-            folder, dataset, options, limit, seed=seed, device=device, overrides=overrides, unlabelled=len(paths),
+            folder, dataset, options, limit, seed=seed, device=device, settings=settings, unlabelled=len(paths),
             asked=asked, started=started, progress=progress,
         )  # fmt: skip
         progress.message(*describe_plan(beginning, dataset, total))

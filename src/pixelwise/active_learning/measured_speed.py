@@ -7,7 +7,7 @@ from dataclasses import replace
 from pixelwise.active_learning.messages import FEW_STEPS
 from pixelwise.active_learning.plan import write
 from pixelwise.active_learning.subset_trainings import PartTrainings
-from pixelwise.workflow.config import OWN, with_settings
+from pixelwise.workflow.config import with_settings
 
 OFF = 1.5  # times as short as planned: what is less is kept
 
@@ -21,7 +21,7 @@ def find_speed(trainings: PartTrainings) -> PartTrainings:
     the end, if the machine stays that slow.
     """
     beginning, first = trainings.beginning, trainings.beginning.schedule.trials[0]
-    own = beginning.config.reasons.get("training.steps") == OWN
+    own = "training.steps" in beginning.config.user_set
     folder = trainings.run_of(first).folder
     if trainings.deadline is None or beginning.paced or own or folder.exists():
         return trainings

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ from pixelwise.errors import BadOption, BadRun, OutputFailed
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import look_at_machine
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import OWN, Config, load_config, parse_assignments, save_config, with_settings
+from pixelwise.workflow.config import Config, save_config, with_settings
 from pixelwise.workflow.fit.run_metadata import first_records
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
 from pixelwise.workflow.planning.preparation import task_planner_of
+from pixelwise.workflow.presets import Choices
+from pixelwise.workflow.settings import Settings, load_config, reasons_to_json, with_reasons
 from pixelwise.workflow.weights.encoder_weights import follow
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
@@ -96,7 +98,7 @@ def begin(
     *,
     seed: int,
     device: str,
-    overrides: Sequence[str],
+    settings: Settings,
     unlabelled: int,
     asked: dict[str, Any],
     started: float,
@@ -113,8 +115,8 @@ def begin(
         Seconds of the whole command, or steps of each training.
     seed : int
     device : str
-    overrides : sequence of str
-        The user's own settings.
+    settings : Settings
+        The user's own.
     unlabelled : int
         Images that there are to choose from for labelling.
     asked : dict
@@ -131,8 +133,8 @@ def begin(
     share = None if left is None else TRAINING_SHARE * left / len(schedule.trials)
     progress.message("Measuring how fast this machine learns.")
     mine = limit if share is None else TrainingBudget(seconds=share)
-    config, _ = preparation.plan(dataset, fingerprint, options, machine, mine, seed, overrides, time.monotonic())
-    config, weights = follow(config, fingerprint, parse_assignments(overrides), progress)
+    config, _ = preparation.plan(dataset, fingerprint, options, machine, mine, seed, settings, time.monotonic())
+    config, weights = follow(config, fingerprint, settings, progress)
     # the first look warms up
     each = min(seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)) / fingerprint.cases
     looked_at = [case.name for case in spread([case for case in dataset.part("val") if case.labelled])]
@@ -173,7 +175,7 @@ def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: P
     try:
         found = json.loads(path.read_text("utf-8"))
         beginning = ForecastPlan(
-            config=load_config(folder / PLAN),
+            config=with_reasons(load_config(folder / PLAN), found["reasons"]),
             records=found["records"],
             schedule=ForecastSchedule(sizes=tuple(found["sizes"]), repeats=found["repeats"]),
             orders=tuple(tuple(names) for names in found["orders"]),
@@ -214,7 +216,7 @@ def _seconds_beside(schedule: ForecastSchedule, each: float, looked_at: int) -> 
 
 def _fit(config: Config, seconds: float, planned: float) -> Config:
     """Let a plan that fills `planned` seconds fill others, where the user has not set its steps."""
-    if config.reasons.get("training.steps") == OWN:
+    if "training.steps" in config.user_set:
         return config
     steps = max(1, int(config.training.steps * seconds / planned))
     why = f"{seconds:.0f} s for each training, at the measured speed."
@@ -225,7 +227,7 @@ def _equal(config: Config) -> Config:
     """Let every training take the same steps, and choose nothing on the images that it is scored on."""
     steps = config.training.steps
     fair = "so that the images that score have chosen nothing"
-    choices: dict[str, tuple[Any, str]] = {
+    choices: Choices = {
         "training.budget": (None, "The number of steps decides: the same for every training of the forecast."),
         "training.patience": (0, "Every training goes to its end."),
         "training.keep": ("last", f"The weights of the last step count, {fair}."),
@@ -241,6 +243,7 @@ def write(folder: Path, beginning: ForecastPlan) -> None:
     save_config(folder / PLAN, beginning.config)
     found = {
         "asked": beginning.asked,
+        "reasons": reasons_to_json(beginning.config),
         "sizes": beginning.schedule.sizes,
         "repeats": beginning.schedule.repeats,
         "orders": beginning.orders,

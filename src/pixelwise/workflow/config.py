@@ -1,14 +1,14 @@
-"""Config: every option of a run in one record, as a YAML file that people can read, edit and train again.
+"""Config: every option of a run in one record, with where each value comes from, and its file in YAML.
 
-The file has two levels, section and setting. A comment line above a setting is its reason; both are read back. On top
-may stand a preset: the settings that are left out below come from it.
+The file has two levels, section and setting. A comment line above a setting is its reason, for people: comments are
+never read. Where the values come from stands in a section of its own, `origins`. On top may stand a preset: what is
+left out below comes from it. `workflow.settings` reads such files.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -26,21 +26,27 @@ from pixelwise.sampling.whole_images import ClassificationOptions
 from pixelwise.training.fine_tuning import TransferOptions
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.training.losses import LossOptions
-from pixelwise.workflow.presets import Choices, preset_choices
 
 _HEADER = """\
 # The plan of a pixelwise run. Every setting can be changed here and trained again:
 #   pixelwise train DATA --config THIS_FILE
-# The comment above a setting says why it has its value.
+# The comment above a setting says why it has its value. Comments are for you: they are never read.
 """
+_ORIGINS_HEADER = """\
+# Where each value comes from: user (a word or a flag), file (an edited file), preset (a preset), planned.
+# Leave this as it is: a setting above that has another value than here counts as yours."""
+
+Origin = Literal["planned", "preset", "file", "user"]  # from the weakest to the strongest
+STRENGTH: dict[Origin, int] = {origin: strength for strength, origin in enumerate(get_args(Origin))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """All options of a run; each section belongs to the module that reads it.
 
-    `reasons` maps "section.setting" to the sentence that says why the setting has its value. `preset` names the
-    preset that was followed, if any.
+    `preset` names the preset that was followed, if any. `origins` maps "section.setting" to where its value comes from;
+    what is not in it was planned, or left as it is by the plan. `reasons` maps "section.setting" to the sentence that
+    tells people why the setting has its value; nothing is decided by it.
     """
 
     data: DataOptions = DataOptions()
@@ -55,25 +61,18 @@ class Config:
     transfer: TransferOptions = TransferOptions()
     prediction: PredictionOptions = PredictionOptions()
     preset: str = ""
+    origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def user_set(self) -> frozenset[str]:
+        """Settings that the user has decided, in words or in a file: nothing else is chosen in their place."""
+        return frozenset(key for key, origin in self.origins.items() if origin in ("user", "file"))
 
-SECTIONS: dict[str, type] = {
-    "data": DataOptions,
-    "network": NetworkOptions,
-    "normalisation": Normalisation,
-    "patches": PatchOptions,
-    "photos": ClassificationOptions,
-    "augmentation": Augmentation,
-    "target": TargetOptions,
-    "loss": LossOptions,
-    "training": TrainingOptions,
-    "transfer": TransferOptions,
-    "prediction": PredictionOptions,
-}
 
-OWN = "Set by you."
-PRESET = "preset"  # the one setting that stands in no section
+SECTIONS: dict[str, type] = {f.name: type(f.default) for f in fields(Config) if is_dataclass(f.default)}
+KEYS = tuple(f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind))
+RECIPE, ORIGINS = "preset", "origins"  # what stands in a config file beside the sections
 # Short words of the command line, and the settings they stand for.
 ALIASES = {
     "network": "network.name",
@@ -83,17 +82,18 @@ ALIASES = {
 }
 
 
-def settings(config: Config) -> dict[str, Any]:
+def values_of(config: Config) -> dict[str, Any]:
     """Return every setting of the sections as "section.setting" -> value, in the order of the file."""
-    return {
-        f"{section}.{f.name}": getattr(getattr(config, section), f.name)
-        for section, kind in SECTIONS.items()
-        for f in fields(kind)
-    }
+    return {key: _value(config, key) for key in KEYS}
+
+
+def origins_of(config: Config) -> dict[str, Origin]:
+    """Return where the value of every setting comes from, in the order of the file."""
+    return {key: config.origins.get(key, "planned") for key in KEYS}
 
 
 def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Config:
-    """Return `config` with some settings replaced and their reasons noted.
+    """Return `config` with some settings replaced by planned values, and with reasons noted.
 
     Raises
     ------
@@ -101,54 +101,50 @@ def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[st
         A key is unknown (the nearest known one is named), or a value does not fit.
     """
     changed: dict[str, dict[str, Any]] = {}
-    parts: dict[str, Any] = {PRESET: values[PRESET]} if PRESET in values else {}
     for key, value in values.items():
-        if key == PRESET:
-            continue
-        section, name = _split(key)
+        section, _, name = full_key(key).partition(".")
         changed.setdefault(section, {})[name] = value
-    parts |= {s: _section(s, _as_dict(getattr(config, s)) | values) for s, values in changed.items()}
-    noted = {key: reason for key, reason in reasons.items() if key != PRESET}
-    return replace(config, **parts, reasons={**config.reasons, **noted})
+    return replace(
+        config,
+        **{section: as_section(section, _as_dict(getattr(config, section)) | new) for section, new in changed.items()},
+        origins={key: origin for key, origin in config.origins.items() if key not in values},
+        reasons={**config.reasons, **reasons},
+    )
 
 
-def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Apply words of the command line (`parse_assignments`) to a config."""
-    return explain(with_settings(config, parse_assignments(assignments), {}), assignments)
-
-
-def explain(config: Config, assignments: Sequence[str]) -> Config:
-    """Note of each setting that words of the command line made whether it is the user's own or a preset's."""
-    return with_settings(config, {}, {key: reason for key, (_, reason) in _read_words(assignments).items()})
-
-
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read words of the command line: `section.setting=value`, a short word (`ALIASES`), or `preset=name`.
-
-    Keys are checked, values are read as YAML. A preset brings all its settings; words beside it stand above them.
+def full_key(word: str) -> str:
+    """Return the "section.setting" that a key or a short word stands for.
 
     Raises
     ------
     BadOption
-        A word is no assignment, or its key or preset is unknown (the nearest known one is named).
+        It is unknown; the nearest known one is named.
     """
-    return {key: value for key, (value, _) in _read_words(assignments).items()}
+    key = ALIASES.get(word, word)
+    section, dot, _ = key.partition(".")
+    if not dot:
+        raise BadOption("a known word or section.setting", f"`{word}`", nearest(word, [RECIPE, *ALIASES]))
+    if key not in KEYS:
+        near = [known for known in KEYS if known.startswith(f"{section}.")]
+        raise BadOption("a known setting", f"`{word}`", nearest(word, near or KEYS))
+    return key
 
 
-def without_preset(assignments: Sequence[str]) -> list[str]:
-    """Return the words that are the user's own settings."""
-    return [word for word in assignments if word.partition("=")[0] != PRESET]
+def as_section(section: str, values: Mapping[str, Any]) -> Any:
+    """Return the record of a section.
 
-
-def _read_words(assignments: Sequence[str]) -> Choices:
-    own: Choices = {}
-    for assignment in assignments:
-        word, equals, text = assignment.partition("=")
-        if not equals:
-            raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
-        key = PRESET if word == PRESET else ".".join(_split(word))
-        own[key] = _parse(text, f"the value of {word}"), OWN
-    return (preset_choices(str(own[PRESET][0])) if PRESET in own else {}) | own
+    Raises
+    ------
+    BadOption
+        A value does not fit its setting.
+    """
+    try:
+        return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join([section, *(str(part) for part in first["loc"])])
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
 
 
 def save_config(path: Path, config: Config) -> None:
@@ -160,103 +156,33 @@ def to_yaml(config: Config) -> str:
     """Return the text of the config file."""
     lines = [_HEADER]
     if config.preset:
-        lines.append(f"# Settings that are left out below come from this preset.\n{PRESET}: {config.preset}\n")
+        lines.append(f"# Settings that are left out below come from this preset.\n{RECIPE}: {config.preset}\n")
     for section, kind in SECTIONS.items():
         lines.append(f"{section}:")
         for f in fields(kind):
             reason = config.reasons.get(f"{section}.{f.name}")
             if reason:
                 lines.append(f"  # {' '.join(reason.split())}")
-            lines.append(f"  {f.name}: {_flow(getattr(getattr(config, section), f.name))}")
+            lines.append(f"  {f.name}: {_flow(_value(config, f'{section}.{f.name}'))}")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, _ORIGINS_HEADER, f"{ORIGINS}:", *_write_origins(config), ""])
 
 
-def load_config(path: Path) -> Config:
-    """Read a config file; settings that are left out are those of the file's preset, or keep their defaults.
-
-    Raises
-    ------
-    BadOption
-        The file is no YAML mapping, a key or the preset is unknown, or a value does not fit its setting.
-    """
-    text, given = _read_file(path)
-    settled = override(Config(), [f"{PRESET}={given.pop(PRESET)}"]) if PRESET in given else Config()
-    reasons = {key: why for key, why in settled.reasons.items() if key not in given}
-    return replace(with_settings(settled, given, {}), reasons={**reasons, **_reasons(text)})
+def _write_origins(config: Config) -> list[str]:
+    """Return a line per origin and section, with the values themselves: so a value that is edited later is known."""
+    found: dict[Origin, dict[str, dict[str, Any]]] = {}
+    for key, origin in origins_of(config).items():
+        section, _, name = key.partition(".")
+        found.setdefault(origin, {}).setdefault(section, {})[name] = _value(config, key)
+    lines: list[str] = []
+    for origin in sorted(found, key=STRENGTH.__getitem__, reverse=True):
+        lines += [f"  {origin}:", *(f"    {section}: {_flow(values)}" for section, values in found[origin].items())]
+    return lines
 
 
-def left_out(path: Path) -> bool:
-    """Tell whether a config file leaves settings out; a saved plan has them all."""
-    return not set(settings(Config())) <= set(_read_file(path)[1])
-
-
-def file_as_words(path: Path) -> list[str]:
-    """Return the preset and the settings of a config file, but those of the data, as words of the command line."""
-    return [f"{key}={_flow(value)}" for key, value in _read_file(path)[1].items() if not key.startswith("data.")]
-
-
-def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return the text of a config file, and what it sets: "section.setting" -> value as YAML has it, and the preset."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
-    content = _parse(text, str(path))
-    if not isinstance(content, dict):
-        raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
-    preset = content.pop(PRESET, None)
-    given: dict[str, Any] = {PRESET: preset} if preset else {}
-    for section, values in content.items():
-        if section not in SECTIONS:
-            raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
-        if values is not None and not isinstance(values, dict):
-            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
-        for name, value in (values or {}).items():
-            given[".".join(_split(f"{section}.{name}"))] = value
-    return text, given
-
-
-class _NoAliases(yaml.SafeLoader):
-    """Plain values only: an alias could unfold a short file into gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not used in plan files")
-        return super().compose_node(parent, index)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        loader = _NoAliases(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        raise BadOption("YAML", " ".join(str(error).split()), f"Check {where}.") from error
-
-
-def _split(key: str) -> tuple[str, str]:
-    """Return section and setting of a key or of a short word."""
-    section, dot, name = ALIASES.get(key, key).partition(".")
-    if not dot:
-        raise BadOption("a known word or section.setting", f"`{key}`", nearest(key, [PRESET, *ALIASES]))
-    known = [f"{s}.{f.name}" for s, kind in SECTIONS.items() for f in fields(kind)]
-    if f"{section}.{name}" not in known:
-        near = known if section not in SECTIONS else [k for k in known if k.startswith(section + ".")]
-        raise BadOption("a known setting", f"`{key}`", nearest(key, near))
-    return section, name
-
-
-def _section(section: str, values: Mapping[str, Any]) -> Any:
-    try:
-        return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join([section, *(str(part) for part in first["loc"])])
-        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
+def _value(config: Config, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
 
 
 def _as_dict(options: Any) -> dict[str, Any]:
@@ -265,28 +191,13 @@ def _as_dict(options: Any) -> dict[str, Any]:
 
 def _flow(value: Any) -> str:
     """Write one value on one line of YAML; tuples become lists."""
-    plain = _plain(value)
-    text = yaml.safe_dump(plain, default_flow_style=True, width=2**20, allow_unicode=True)
+    text = yaml.safe_dump(_plain(value), default_flow_style=True, width=2**20, allow_unicode=True, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
-
-
-def _reasons(text: str) -> dict[str, str]:
-    """Collect the comment line directly above each setting."""
-    reasons: dict[str, str] = {}
-    section, comment = "", ""
-    for line in text.splitlines():
-        if match := re.fullmatch(r"(\w+):\s*", line):
-            section, comment = match[1], ""
-        elif match := re.fullmatch(r"  # (.*)", line):
-            comment = match[1]
-        elif match := re.match(r"  (\w+):", line):
-            if comment:
-                reasons[f"{section}.{match[1]}"] = comment
-            comment = ""
-    return reasons

@@ -16,6 +16,7 @@ from pixelwise.networks.published import identify
 from pixelwise.networks.weights import WHICH_PADDING, Provenance, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
 from pixelwise.text import command, pluralise
+from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.weights.imported_model import (
     PADDING,
     refuse_settings_of_a_model,
@@ -92,8 +93,9 @@ def import_weights(
     """
     path, progress = Path(file), progress or Console()
     _check_statistics(mean, std)
+    settings = Settings.parse(overrides)
     if not classes:
-        refuse_settings_of_a_model(overrides)
+        refuse_settings_of_a_model(settings)
     target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
     digest = file_digest(path)
     published = identify(digest)
@@ -106,13 +108,13 @@ def import_weights(
         sha256=digest,
         mean=tuple(mean),
         std=tuple(std),
-        shortcut_padding=stated_padding(overrides),
+        shortcut_padding=stated_padding(settings),
     )
     if published is not None:
         origin = origin_of(published, digest)
         progress.message(f"This is {published.source}.")
     if classes:
-        target = write_imported_model(target, tensors, origin, classes, overrides).folder
+        target = write_imported_model(target, tensors, origin, classes, settings).folder
         progress.message(
             f"A model of {pluralise(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}"
         )

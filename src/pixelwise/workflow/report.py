@@ -9,7 +9,7 @@ from pixelwise.errors import BadRun, PixelwiseError
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import settings
+from pixelwise.workflow.config import values_of
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
@@ -108,7 +108,7 @@ def _data(run: Run) -> list[str]:
 
 def _plan(run: Run) -> list[str]:
     config = run.config
-    chosen = [(key, value) for key, value in settings(config).items() if key in config.reasons]
+    chosen = [(key, value) for key, value in values_of(config).items() if key in config.reasons]
     rows = [(key, str(value), config.reasons[key]) for key, value in chosen]
     return [html.table(("setting", "value", "why"), rows), *_thresholds(run)]
 

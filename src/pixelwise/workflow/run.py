@@ -13,8 +13,11 @@ from typing import Any
 from pixelwise.atomic_write import atomic_write_json, atomic_write_text, write_error
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.text import command
-from pixelwise.workflow.config import Config, load_config, save_config
+from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.outcome import Outcome, outcome_of
+from pixelwise.workflow.settings import load_config, reasons_to_json, with_reasons
+
+REASONS = "reasons.json"  # why each setting has its value: for people
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Run:
 
     @property
     def config_path(self) -> Path:
-        """The plan, each choice with its reason."""
+        """The plan: values, and where they come from."""
         return self.folder / "config.yaml"
 
     @property
@@ -70,8 +73,9 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The config as it stands in the folder."""
-        return load_config(self.config_path)
+        """The config as it stands in the folder, with the reasons that stand beside it."""
+        config = load_config(self.config_path)
+        return with_reasons(config, self.read_json(REASONS)) if (self.folder / REASONS).is_file() else config
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -173,6 +177,7 @@ class Run:
         """Write the JSON records, then config.yaml, into a folder that may hold what was left of an earlier attempt."""
         for name, value in records.items():
             atomic_write_json(self.folder / f"{name}.json", value)
+        atomic_write_json(self.folder / REASONS, reasons_to_json(config))
         save_config(self.config_path, config)
 
     def check_free(self) -> None:

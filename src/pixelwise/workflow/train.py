@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,7 @@ from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, look_at_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import (
-    Config,
-    file_as_words,
-    left_out,
-    load_config,
-    override,
-    parse_assignments,
-)
+from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
@@ -30,6 +22,7 @@ from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings, apply_settings
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
 FINGERPRINT_SHARE = 0.05  # of the time given: a large set is measured in part
@@ -109,7 +102,7 @@ def train(
     started = time.monotonic() if started is None else started
     progress = progress or Console()
     keep_large_blocks()
-    parse_assignments(overrides)  # a mistyped setting is refused before any work
+    words = Settings.parse(overrides)  # a mistyped setting is refused before any work
     root = Path(data)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
     if resume:
@@ -126,7 +119,7 @@ def train(
                 "--config": config,
                 "answers about the data": data_options,
             },
-            overrides,
+            words,
         )
         run, dataset = reopen(folder, root, progress)
     else:
@@ -138,13 +131,13 @@ def train(
         limit = TrainingBudget(
             seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit)
         )
-        given = load_config(Path(config)) if config is not None else None
-        planned = config is None or left_out(Path(config))
-        words = [*file_as_words(Path(config)), *overrides] if config is not None else overrides
+        file = Settings.from_file(Path(config)) if config is not None else Settings()
+        settings = file.with_data(data_options).merged(words)
+        followed = apply_settings(Config(), settings) if settings.complete else None
         run = Run(folder)
         run.check_free()
-        look_early(parse_assignments(words), progress)
-        options = data_options or (given.data if given else DataOptions())
+        look_early(settings, progress)
+        options = settings.data
         dataset = understand(root, options, seed, progress)
         progress.message(*dataset.messages)
         dealt = assign_folds(dataset, folds, seed) if folds is not None else None
@@ -157,7 +150,7 @@ def train(
         looking = None if given_seconds is None else FINGERPRINT_SHARE * given_seconds
         fingerprint = preparation.measure(dataset, options, progress, looking)
         measuring = 0.0
-        if given is None or planned:
+        if followed is None:
             left = _time_left(propose_seconds(limit), started)
             mine, began = (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
             progress.message(
@@ -165,15 +158,15 @@ def train(
                 if left
                 else "Measuring how fast this machine learns."
             )
-            settled, measuring = preparation.plan(dataset, fingerprint, options, machine, mine, seed, words, began)
+            settled, measuring = preparation.plan(dataset, fingerprint, options, machine, mine, seed, settings, began)
         else:
-            settled = override(replace(given, data=options), overrides)
-        own = parse_assignments(overrides)
-        named = own if "transfer.encoder_weights" in own else parse_assignments(words)
+            settled = followed
+        # weights that are asked for in words bring the normalisation that they were learned with
+        named = words if "transfer.encoder_weights" in words.values else settings
         settled, weights = follow(settled, fingerprint, named, progress)
         records = first_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
         if dealt is not None:
-            total = propose_seconds(limit) if given is None or planned else None
+            total = propose_seconds(limit) if followed is None else None
             settled = _share_out(
                 settled, dataset, fingerprint, machine, total, started, len(dealt.left_out), distil=distil
             )

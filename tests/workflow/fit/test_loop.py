@@ -71,7 +71,7 @@ def test_an_encoder_frozen_for_two_passes_learns_from_the_fifth_step_on(cells: P
     assert listener.frozen() == [
         "Encoder frozen to the last step: its weights and batch statistics stay as they are, the rest learns."
     ]
-    assert run.config.reasons["transfer.freeze"] == run.config.reasons["transfer.layer_decay"] == "Set by you."
+    assert {"transfer.freeze", "transfer.layer_decay"} <= run.config.user_set
     assert not any(moved(run, "encoder."))
     assert all(moved(run, "decoder."))
     run, listener = learn(cells, tmp_path / "long", "freeze=2ep", steps=5)

@@ -8,6 +8,7 @@ from pixelwise.errors import BadOption
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import TrainingBudget, choose_precision
+from pixelwise.workflow.settings import Settings
 
 
 class Probe:
@@ -34,7 +35,7 @@ def units(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_bfloat16_is_taken_where_it_is_clearly_faster(bfloat16: float | None, expected: str) -> None:
     probe = Probe(bfloat16)
-    name, reason = choose_precision(Config(), "cpu", {}, probe)["training.precision"]
+    name, reason = choose_precision(Config(), "cpu", Settings(), probe)["training.precision"]
     assert name == expected
     assert reason
     assert probe.asked == [("float32", False), ("bfloat16", True)]
@@ -43,14 +44,14 @@ def test_bfloat16_is_taken_where_it_is_clearly_faster(bfloat16: float | None, ex
 def test_bfloat16_is_not_tried_without_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: False)
     probe = Probe(0.1)
-    assert choose_precision(Config(), "cpu", {}, probe)["training.precision"][0] == "float32"
+    assert choose_precision(Config(), "cpu", Settings(), probe)["training.precision"][0] == "float32"
     assert probe.asked == []
 
 
 @pytest.mark.usefixtures("units")
 def test_a_precision_of_ones_own_is_not_measured() -> None:
     probe = Probe(0.1)
-    choose_precision(Config(), "cpu", {"training.precision": "float32"}, probe)
+    choose_precision(Config(), "cpu", Settings.parse(["training.precision=float32"]), probe)
     assert probe.asked == []
 
 

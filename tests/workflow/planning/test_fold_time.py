@@ -12,7 +12,7 @@ from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import measure_fingerprint
 from pixelwise.training.learner import TrainingOptions
-from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.config import Config, Origin
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 
 PLANNED = Config(training=TrainingOptions(budget=100.0, steps=1000, patience=10))
@@ -41,8 +41,14 @@ def test_too_many_folds_for_the_time_are_refused() -> None:
 
 def test_a_fold_chooses_nothing_unless_the_user_says_so() -> None:
     assert (go_to_the_end(PLANNED).training.keep, go_to_the_end(PLANNED).training.patience) == ("last", 0)
-    own = with_settings(PLANNED, {}, {"training.patience": "Set by you."})
-    assert go_to_the_end(own).training.patience == 10
+
+
+@pytest.mark.parametrize(("origin", "patience"), [("user", 10), ("file", 10), ("preset", 0), ("planned", 0)])
+def test_what_the_user_has_decided_stays_in_a_fold(origin: Origin, patience: int) -> None:
+    config = go_to_the_end(replace(PLANNED, origins={"training.patience": origin}))
+    assert config.training.patience == patience
+    # control: the words of a reason decide nothing
+    assert go_to_the_end(replace(PLANNED, reasons={"training.patience": "Set by you."})).training.patience == 0
 
 
 def test_one_image_is_measured_and_all_are_counted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import TrainingBudget
 from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
+from pixelwise.workflow.settings import Settings
 
 MACHINE = Machine(device="cpu", threads=4, memory=2**34)
 PRINT = Fingerprint(
@@ -55,8 +56,8 @@ def units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
 
 
-def plan(limit: TrainingBudget, overrides: tuple[str, ...] = (), on: PlanInputs | None = None) -> Config:
-    return make_plan(on or ground(), limit, 0, overrides, quick)
+def plan(limit: TrainingBudget, words: tuple[str, ...] = (), on: PlanInputs | None = None) -> Config:
+    return make_plan(on or ground(), limit, 0, Settings.parse(words), quick)
 
 
 def test_a_budget_is_filled_at_the_measured_speed() -> None:
@@ -92,7 +93,7 @@ def test_the_users_choices_stand_and_the_others_fit_around_them() -> None:
     config = plan(TrainingBudget(seconds=600.0), ("network.base=8", "augmentation.flip=false", "network.depth=2"))
     assert (config.network.base, config.network.depth, config.augmentation.flip) == (8, 2, False)
     assert config.training.steps == int(600 * 0.94 / 0.025)
-    assert config.reasons["network.base"] == config.reasons["augmentation.flip"] == "Set by you."
+    assert config.user_set == {"network.base", "augmentation.flip", "network.depth"}
 
 
 def test_every_choice_bears_a_reason() -> None:
@@ -143,8 +144,8 @@ def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
     def without(config: Config, rival: Config | None = None) -> float:
         return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
 
-    assert make_plan(ground(), TrainingBudget(steps=10), 0, (), with_units).training.precision == "bfloat16"
-    plain = make_plan(ground(), TrainingBudget(steps=10), 0, (), without)
+    assert make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), with_units).training.precision == "bfloat16"
+    plain = make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), without)
     assert plain.training.precision == "float32"
     why = "measured 0.33 times as fast here: too little to pay for its coarser numbers, which 1.2 times would."
     assert why in plain.reasons["training.precision"]
@@ -192,7 +193,9 @@ def test_the_users_own_tile_stands_beside_a_recipe() -> None:
     for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
         config = plan(TrainingBudget(steps=10), words, sized(128, 128))
         assert (config.patches.height, config.patches.width) == (300, 316)
-        assert config.reasons["patches.height"] == "Set by you."
+        assert config.user_set == {"patches.height"}
+        assert config.origins["patches.batch"] == "preset"
+        assert "patches.width" not in config.origins, "planned: the recipe's would be 572"
 
 
 def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
@@ -214,7 +217,7 @@ def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
         asked.append((config.network.base, config.patches.height, config.training.precision))
         return quick(config)
 
-    make_plan(sized(128, 128), TrainingBudget(seconds=600.0), 0, (RECIPE,), probe)
+    make_plan(sized(128, 128), TrainingBudget(seconds=600.0), 0, Settings.parse([RECIPE]), probe)
     kinds = ("float32", "bfloat16", "float32")  # the last one is for the width, of a kind that is known
     assert asked == [(64, 316, kind) for kind in kinds]
 
@@ -241,7 +244,7 @@ def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
     words = ("encoder=resnet18", "encoder_weights=imagenet", "freeze=5ep")
     config = plan(TrainingBudget(steps=10), words)
     assert (config.transfer.freeze, config.transfer.layer_decay) == ("5ep", 0.5)
-    assert config.reasons["transfer.freeze"] == config.reasons["transfer.encoder_weights"] == "Set by you."
+    assert config.user_set == {"network.encoder", "transfer.freeze", "transfer.encoder_weights"}
     assert config.reasons["transfer.layer_decay"].startswith("The encoder has learned already")
     assert plan(TrainingBudget(steps=10), (*words, "transfer.layer_decay=1.0")).transfer.layer_decay == 1.0
     assert plan(TrainingBudget(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.layer_decay == 1.0
@@ -275,13 +278,13 @@ def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, messages: 
     def probe(config: Config, rival: Config | None = None) -> float:
         return {16: 0.1, 32: step}.get(config.network.base, 9.0 if config.network.base > 32 else 0.2)
 
-    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, (), probe)
+    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, Settings(), probe)
     assert config.network.base == 32
     assert messages in config.reasons["network.base"]
 
 
 def test_a_machine_too_slow_for_any_width_is_told() -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, (), lambda config, rival=None: 3.0)
+    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, Settings(), lambda config, rival=None: 3.0)
     assert config.network.base == 8
     messages = "The narrowest of 8, 12, 16, 24, 32, 48, 64: even so a step takes 3.000 s, where 0.408 s are wanted."
     assert config.reasons["network.base"] == messages
@@ -299,7 +302,7 @@ def slow(config: Config, rival: Config | None = None) -> float:
     [(60.0, (128, 2, 3)), (300.0, (128, 4, 3)), (3600.0, (256, 4, 4))],
 )
 def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size: tuple[int, int, int]) -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=seconds), 0, (), slow)
+    config = make_plan(ground(), TrainingBudget(seconds=seconds), 0, Settings(), slow)
     assert config.network.base == 8
     assert (config.patches.height, config.patches.batch, config.network.depth) == size
     if config.patches.height < 256:
@@ -307,7 +310,7 @@ def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size:
 
 
 def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, ("patches.batch=3",), slow)
+    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, Settings.parse(["patches.batch=3"]), slow)
     assert (config.patches.height, config.patches.batch) == (256, 3)
 
 
@@ -318,10 +321,10 @@ def test_a_depth_that_is_not_read_is_told() -> None:
 
 
 def test_few_steps_have_few_looks_and_lose_little() -> None:
-    reasons = make_plan(ground(), TrainingBudget(steps=8), 0, (), lambda config, rival=None: 0.01).reasons
+    reasons = make_plan(ground(), TrainingBudget(steps=8), 0, Settings(), lambda config, rival=None: 0.01).reasons
     assert reasons["training.validate_every"] == "8 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses less than a second of work."
-    reasons = make_plan(ground(), TrainingBudget(steps=2000), 0, (), lambda config, rival=None: 0.5).reasons
+    reasons = make_plan(ground(), TrainingBudget(steps=2000), 0, Settings(), lambda config, rival=None: 0.5).reasons
     assert reasons["training.validate_every"] == "20 looks at the validation images."
     assert reasons["training.checkpoint_every"] == "A stopped run loses at most about 50 s of work."
     assert plan(TrainingBudget(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")

@@ -8,10 +8,11 @@ from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
-from pixelwise.workflow.config import Config, settings, to_yaml
+from pixelwise.workflow.config import Config, to_yaml, values_of
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import TrainingBudget
 from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
+from pixelwise.workflow.settings import Settings
 
 CLASSES = ("airplane", "bird", "cat", "ship")
 SMALL = ClassificationFingerprint(
@@ -38,14 +39,14 @@ def quick(config: Config, rival: Config | None = None) -> float:
 
 
 def plan(
-    limit: TrainingBudget, overrides: tuple[str, ...] = (), print_: ClassificationFingerprint = SMALL, used: float = 0.0
+    limit: TrainingBudget, words: tuple[str, ...] = (), print_: ClassificationFingerprint = SMALL, used: float = 0.0
 ) -> Config:
     labelling = Labelling(task="classification", classes=CLASSES, values=(), colours=())
     machine = Machine(device="cpu", threads=2, memory=2**34)
     ground = ClassificationPlanInputs(
         fingerprint=print_, labelling=labelling, data=DataOptions(), machine=machine, seconds_used=used
     )
-    return make_photo_plan(ground, limit, 3, overrides, quick)
+    return make_photo_plan(ground, limit, 3, Settings.parse(words), quick)
 
 
 def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
@@ -64,7 +65,7 @@ def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
 
 def test_every_choice_has_its_reason() -> None:
     for config in (plan(TrainingBudget(seconds=600.0)), plan(TrainingBudget(steps=50), print_=LARGE)):
-        default, chosen = settings(Config()), settings(config)
+        default, chosen = values_of(Config()), values_of(config)
         unsaid = [key for key in chosen if chosen[key] != default[key] and key not in config.reasons]
         assert unsaid == []
         assert "  # " in to_yaml(config)
@@ -117,7 +118,7 @@ def test_the_users_own_words_stand_above_the_plan() -> None:
     config = plan(TrainingBudget(seconds=600.0), words)
     assert (config.network.name, config.photos.side, config.photos.shorter) == ("resnet32", 24, 32)
     assert (config.training.learning_rate, config.training.precision) == (0.05, "bfloat16")
-    assert {config.reasons[word.split("=")[0]] for word in words} == {"Set by you."}
+    assert config.user_set == {word.split("=")[0] for word in words}
     assert config.training.steps == int(600 * 0.94 / quick(config))
     assert plan(TrainingBudget(steps=5), ("photos.side=48",)).photos.shorter == 48
     assert plan(TrainingBudget(seconds=60.0), ("photos.side=160",), LARGE).photos.side == 160
@@ -149,7 +150,7 @@ def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPat
     labelling = Labelling(task="classification", classes=CLASSES, values=(), colours=())
     machine = Machine(device="cpu", threads=2, memory=2**34)
     ground = ClassificationPlanInputs(fingerprint=LARGE, labelling=labelling, data=DataOptions(), machine=machine)
-    config = make_photo_plan(ground, TrainingBudget(seconds=600.0), 0, (), watched)
+    config = make_photo_plan(ground, TrainingBudget(seconds=600.0), 0, Settings(), watched)
     assert config.training.precision == "bfloat16"
     assert "2.00 times as fast" in config.reasons["training.precision"]
     assert [(c.training.precision, c.photos.batch, c.photos.side) for c in asked[:2]] == [

@@ -10,6 +10,7 @@ import torch
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
+from pixelwise.workflow.config import values_of
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import load
 from pixelwise.workflow.run import Run
@@ -71,6 +72,7 @@ def test_the_recipe_as_a_word_on_images_smaller_than_its_tile(
     predicted = model.predict(np.zeros((128, 100), np.uint8))
     assert np.shape(predicted) == (128, 100)
     assert evaluate(run.folder, cells, progress=Progress())["part"] == "test"
+    learn(cells, run.folder, "preset=unet2015", *SMALL, resume=True)  # the same words, though a tile was planned anew
 
 
 def test_the_recipe_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: Path) -> None:
@@ -78,9 +80,12 @@ def test_the_recipe_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: P
     plan = tmp_path / "plan.yaml"
     plan.write_text("recipe: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n")
     file = learn(cells, tmp_path / "file", config=plan)
-    assert file.config_path.read_text() == word.config_path.read_text()
+    assert values_of(file.config) == values_of(word.config)
+    assert file.config.user_set == word.config.user_set == {"network.base", "training.precision"}
+    assert {word.config.origins["network.base"], file.config.origins["network.base"]} == {"user", "file"}
     again = learn(cells, tmp_path / "again", config=word.config_path)
-    assert again.config == word.config
+    assert values_of(again.config) == values_of(word.config)
+    assert (again.config.origins, again.config.preset) == (word.config.origins, word.config.preset)
 
 
 def test_words_stand_above_the_file(cells: Path, tmp_path: Path) -> None:

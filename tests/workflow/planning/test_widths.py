@@ -4,6 +4,7 @@ import pytest
 
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.widths import WIDTHS, describe_width, find_widest
+from pixelwise.workflow.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -18,13 +19,14 @@ def test_the_widest_that_fits_is_found(allowed: float, width: int) -> None:
         asked.append(config.network.base)
         return 0.1 * (config.network.base / 16) ** 2
 
-    assert find_widest(Config(), {}, probe, allowed) == (width, pytest.approx(0.1 * (width / 16) ** 2))
+    assert find_widest(Config(), Settings(), probe, allowed) == (width, pytest.approx(0.1 * (width / 16) ** 2))
     assert len(asked) == len(set(asked)), "nothing is measured twice"
     assert len(asked) <= 1 + len(WIDTHS)
 
 
 def test_a_width_of_ones_own_is_measured_and_kept() -> None:
-    assert find_widest(Config(), {"network.base": 40}, lambda config, rival=None: 2.0, 0.1) == (40, 2.0)
+    own = Settings.parse(["network.base=40"])
+    assert find_widest(Config(), own, lambda config, rival=None: 2.0, 0.1) == (40, 2.0)
 
 
 def test_widths_without_time_to_measure_are_estimated_from_the_first() -> None:
@@ -32,7 +34,7 @@ def test_widths_without_time_to_measure_are_estimated_from_the_first() -> None:
         return 0.1 if config.network.base == 16 else None
 
     # 0.1 s at width 16; with the power 1.6 width 24 takes 0.19 s, width 32 takes 0.30 s
-    assert find_widest(Config(), {}, probe, 0.2) == (24, pytest.approx(0.1 * 1.5**1.6))
+    assert find_widest(Config(), Settings(), probe, 0.2) == (24, pytest.approx(0.1 * 1.5**1.6))
 
 
 def test_how_the_width_was_found_is_told() -> None:

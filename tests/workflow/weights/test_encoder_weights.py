@@ -29,6 +29,7 @@ from pixelwise.training.checkpoint import newest_checkpoint
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit import loop as training
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.train import train
 from pixelwise.workflow.weights.encoder_weights import find_start, follow, look_early
 from pixelwise.workflow.weights.scale import find_scale
@@ -173,21 +174,21 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        ({"transfer.encoder_weights": "imagnet"}, r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
-        ({"transfer.encoder_weights": "imagenet", "network.encoder": "plain"}, "got `plain`. Published are resnet18"),
-        ({"transfer.encoder_weights": "imagenet", "network.name": "resnet20"}, "got `resnet20`"),
-        ({"transfer.encoder_weights": "imagenet-v2", "network.encoder": "vgg16"}, "Published are resnet50"),
+        (["encoder_weights=imagnet"], r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
+        (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Published are resnet18"),
+        (["encoder_weights=imagenet", "network=resnet20"], "got `resnet20`"),
+        (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Published are resnet50"),
     ],
 )
-def test_words_that_name_nothing_are_refused_early(words: dict[str, str], got: str) -> None:
+def test_words_that_name_nothing_are_refused_early(words: list[str], got: str) -> None:
     with pytest.raises(BadOption, match=got):
-        look_early(words, Progress())
+        look_early(Settings.parse(words), Progress())
 
 
 def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
     with pytest.raises(BadWeights, match="can hold programs") as caught:
-        look_early({"transfer.encoder_weights": str(tmp_path / "x.pth")}, Progress())
+        look_early(Settings.parse([f"encoder_weights={tmp_path / 'x.pth'}"]), Progress())
     assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.hint
 
 
@@ -359,15 +360,15 @@ def test_shortcuts_pad_where_the_weights_had_it(tmp_path: Path, stated: str, own
     network = build(NetworkOptions(name="resnet20", in_channels=3, base=4))
     save_file(published_names(network), path, replace(KNOWN, shortcut_padding=stated).to_metadata())
     if fits:
-        follow(small_resnet(path, own), Print("uint8"), {}, Progress())
+        follow(small_resnet(path, own), Print("uint8"), Settings(), Progress())
         return
     with pytest.raises(BadWeights, match=r"network\.shortcut_padding"):
-        follow(small_resnet(path, own), Print("uint8"), {}, Progress())
+        follow(small_resnet(path, own), Print("uint8"), Settings(), Progress())
 
 
 def test_a_run_says_where_its_shortcuts_pad(tmp_path: Path) -> None:
     photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet20", base=4, shortcut_padding="both")
-    follow(small_resnet(photos, "both"), Print("uint8"), {}, Progress())
+    follow(small_resnet(photos, "both"), Print("uint8"), Settings(), Progress())
     with pytest.raises(BadWeights) as caught:
-        follow(small_resnet(photos, "end"), Print("uint8"), {}, Progress())
+        follow(small_resnet(photos, "end"), Print("uint8"), Settings(), Progress())
     assert "network.shortcut_padding=both" in caught.value.hint

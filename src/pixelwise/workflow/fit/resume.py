@@ -1,6 +1,6 @@
 """Going on with a run that was stopped: with its own plan, its own data, and the threads it began with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from pixelwise.datasets.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import override, settings
+from pixelwise.workflow.config import RECIPE, values_of, with_settings
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings
 
 
-def refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def refuse_other_plan(run: Run, asked: Mapping[str, Any], settings: Settings) -> None:
     """Refuse what would be passed over: a run that is continued keeps the plan it began with.
 
     A command that is repeated with --resume behind it asks for nothing else, and is taken.
@@ -36,7 +37,9 @@ def refuse_other_plan(run: Run, asked: Mapping[str, Any], overrides: Sequence[st
         "answers about the data": own.data,
     }
     other = [name for name, value in asked.items() if value is not None and value != known.get(name)]
-    before, after = settings(own), settings(override(own, overrides))
+    words = settings.without_preset.values  # what a recipe brings may have been planned otherwise
+    before, after = values_of(own), values_of(with_settings(own, words, {}))
+    before, after = before | {RECIPE: own.model_card}, after | {RECIPE: settings.model_card or own.model_card}
     other += [key for key in after if after[key] != before[key]]
     if other:
         value = asked.get(other[0], after.get(other[0]))

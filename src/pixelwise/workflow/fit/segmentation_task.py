@@ -17,7 +17,6 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.patches import PatchOptions, PatchSampler, part_of_step
 from pixelwise.sampling.progressive_resizing import coarse_options
 from pixelwise.training.losses import balance
-from pixelwise.workflow.config import OWN
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import calibrate_model
 from pixelwise.workflow.fit.select.foreground_threshold import (
@@ -155,7 +154,8 @@ class SegmentationTask:
     @property
     def _fixed(self) -> list[str]:
         """Options of the target that the user has set."""
-        return [key.removeprefix("target.") for key, why in self._run.config.reasons.items() if why == OWN]
+        prefix = "target."
+        return [key.removeprefix(prefix) for key in self._run.config.user_set if key.startswith(prefix)]
 
     def _tune(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and thresholds of objects, but those that the user has set."""

@@ -28,7 +28,8 @@ from pixelwise.networks.architectures import (
 )
 from pixelwise.networks.models import Classifier, Layer, Network
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import Config, override
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.settings import Settings, apply_settings
 
 LEGAL_SHOWN = 1024  # legal sizes are listed up to here
 BYTES = 4  # of a number in a map: single precision
@@ -222,8 +223,9 @@ def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
     """Return the options as published, on the encoder that is asked for, with the user's words above them."""
     own = {field.name for field in fields(NetworkOptions)}
     words = [f"network.{word}" if word.partition("=")[0] in own else word for word in overrides]
-    encoder = override(Config(), words).network.encoder
-    return override(Config(network=published_options(name, encoder)), words).network
+    settings = Settings.parse(words)
+    encoder = apply_settings(Config(), settings).network.encoder
+    return apply_settings(Config(network=published_options(name, encoder)), settings).network
 
 
 def _maps(network: Network, size: int) -> list[Map]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pixelwise.errors import BadRun
 from pixelwise.model_file.model_file import read_model_card
-from pixelwise.workflow.config import Config, settings
+from pixelwise.workflow.config import Config, origins_of, values_of
 from pixelwise.workflow.run import Run
 
 
@@ -20,7 +20,8 @@ class InspectedRun:
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object."""
         facts: dict[str, Any] = {"kind": "run", "folder": str(self.run.folder)}
-        facts["settings"] = settings(self.config)
+        facts["settings"] = values_of(self.config)
+        facts["origins"] = origins_of(self.config)
         facts["reasons"] = dict(self.config.reasons)
         facts["model"] = asdict(read_model_card(self.run.model_path)) if self.run.model_path.is_file() else None
         facts["scores"] = self.run.read_json("scores.json") if self.run.scores_path.is_file() else None
@@ -33,7 +34,7 @@ class InspectedRun:
         lines = [f"Run {self.run.folder}"]
         lines += [
             f"  {key:<{width}}  {value!s:<12}  {reasons[key]}"
-            for key, value in settings(self.config).items()
+            for key, value in values_of(self.config).items()
             if key in reasons
         ]
         if self.run.model_path.is_file():

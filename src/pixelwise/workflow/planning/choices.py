@@ -1,9 +1,7 @@
 """Choices: what all planning shares, whatever the task: how long, each value with its reason, the user's own above."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pixelwise.errors import BadOption
 from pixelwise.runtimes.machine import has_bfloat16_units
@@ -11,12 +9,12 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.planning.step_times import Probe
+from pixelwise.workflow.presets import Choices
+from pixelwise.workflow.settings import Settings, apply_settings
 
 WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
 DEFAULT_BUDGET = 600.0
 WORK_PER_THREAD = 2**20  # pixels of a step times base width: less is done faster by fewer threads
-
-Choices = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +57,6 @@ def threads_of_step(config: Config, available: int) -> int:
     return max(1, min(available, round(work / WORK_PER_THREAD)))
 
 
-def apply_choices(config: Config, choices: Choices, fixed: Mapping[str, Any]) -> Config:
-    """Note choices, the user's own ones above ours."""
-    values = {key: fixed.get(key, value) for key, (value, _) in choices.items()}
-    reasons = {key: "Set by you." if key in fixed else reason for key, (_, reason) in choices.items()}
-    rest = {key: value for key, value in fixed.items() if key not in values}
-    return with_settings(config, {**values, **rest}, {**reasons, **dict.fromkeys(rest, "Set by you.")})
-
-
 def propose_seconds(limit: TrainingBudget) -> float | None:
     """Return the budget in seconds; None when steps or epochs decide."""
     if limit.steps is not None or limit.epochs is not None:
@@ -79,12 +69,12 @@ def steps_for(seconds: float, seconds_per_step: float) -> int:
     return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
 
 
-def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], probe: Probe) -> Choices:
+def choose_precision(config: Config, device: str, settings: Settings, probe: Probe) -> Choices:
     """Measure whether a step is clearly faster in bfloat16, where the device has units for it.
 
     `probe` drops bfloat16 as soon as one of its steps takes longer than one in float32.
     """
-    if "training.precision" in fixed or device == "mps":
+    if "training.precision" in settings.values or device == "mps":
         return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
     if not has_bfloat16_units(device):
         why = "This processor has no units for bfloat16, and emulates it slowly: it is not tried."
@@ -104,13 +94,7 @@ def choose_precision(config: Config, device: str, fixed: Mapping[str, Any], prob
 
 
 def fill_time(
-    config: Config,
-    limit: TrainingBudget,
-    fixed: Mapping[str, Any],
-    *,
-    measured: float,
-    used: float,
-    epoch: tuple[int, str],
+    config: Config, limit: TrainingBudget, settings: Settings, *, measured: float, used: float, epoch: tuple[int, str]
 ) -> Config:
     """Choose the number of steps, and how often to look and to save.
 
@@ -118,8 +102,8 @@ def fill_time(
     ----------
     config : Config
     limit : Limit
-    fixed : mapping
-        The user's own choices.
+    settings : Settings
+        That are given.
     measured : float
         Seconds per training step.
     used : float
@@ -127,7 +111,7 @@ def fill_time(
     epoch : (int, str)
         Steps of a pass over the data, and what a step takes of it, in words.
     """
-    if "training.steps" in fixed and limit.seconds is None:
+    if "training.steps" in settings.values and limit.seconds is None:
         limit = TrainingBudget(steps=config.training.steps)  # the user's own number is no start for a proposed budget
     seconds = propose_seconds(limit)
     choices: Choices = {}
@@ -144,7 +128,7 @@ def fill_time(
         why = f"{pluralise(limit.epochs or 1, 'epoch')} of {pluralise(epoch[0], 'step')} of {epoch[1]}."
     if limit.time_limit is not None:
         choices["training.time_limit"] = (limit.time_limit, "The latest end given.")
-    config = apply_choices(config, {**choices, "training.steps": (steps, why)}, fixed)
+    config = apply_settings(config, settings, {**choices, "training.steps": (steps, why)})
     every = max(1, math.ceil(config.training.steps / VALIDATIONS))
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
     looks = pluralise(math.ceil(config.training.steps / every), "look")
@@ -154,4 +138,4 @@ def fill_time(
         "training.validate_every": (every, f"{looks} at the validation images."),
         "training.checkpoint_every": (saved, f"A stopped run loses {lost_words} of work."),
     }
-    return apply_choices(config, rest, fixed)
+    return apply_settings(config, settings, rest)

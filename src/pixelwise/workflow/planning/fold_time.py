@@ -12,8 +12,9 @@ from pixelwise.networks.architectures import build
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import OWN, Config, with_settings
+from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.mask_scores import score_case
+from pixelwise.workflow.presets import Choices
 
 LEAST_SECONDS = 10.0  # of a fold
 SLACK = 1.3  # times what one image took: others are larger, files are written
@@ -53,7 +54,7 @@ def share_time(
         raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each fold", got, hint)
     steps = max(1, int(config.training.steps * share / (config.training.budget or share)))
     kept = f"{scoring:.0f} s are kept to score every image by the network that did not see it"
-    choices = {
+    choices: Choices = {
         "training.budget": (round(share, 1), f"An equal share for each of {learners} of {left:.0f} s; {kept}."),
         "training.steps": (steps, f"{share:.0f} s for each of {learners}, at the measured speed."),
     }
@@ -63,7 +64,7 @@ def share_time(
 def go_to_the_end(config: Config) -> Config:
     """Return the plan with folds that choose nothing on the images they leave out, unless the user wants it so."""
     fair = "so that the images left out choose nothing, and their scores hold for others"
-    choices = {
+    choices: Choices = {
         "training.keep": ("last", f"A fold keeps the weights it ends with, {fair}."),
         "training.patience": (0, f"A fold goes to its end, {fair}."),
     }
@@ -106,8 +107,8 @@ def _time_photos(config: Config, device: str) -> float:
     return time.monotonic() - began
 
 
-def _put(config: Config, choices: dict[str, tuple[Any, str]]) -> Config:
+def _put(config: Config, choices: Choices) -> Config:
     """Note choices, where the user has not chosen."""
-    kept = {key: pair for key, pair in choices.items() if config.reasons.get(key) != OWN}
+    kept = {key: pair for key, pair in choices.items() if key not in config.user_set}
     values, reasons = ({key: pair[at] for key, pair in kept.items()} for at in (0, 1))
     return with_settings(config, values, reasons)

@@ -5,9 +5,8 @@ two changes: width and number of steps come from a time budget, and the speed is
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -20,12 +19,10 @@ from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.sampling.patches import part_of_step
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings, without_preset
+from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
-    Choices,
     TrainingBudget,
-    apply_choices,
     choose_precision,
     fill_time,
     propose_seconds,
@@ -33,6 +30,8 @@ from pixelwise.workflow.planning.choices import (
 )
 from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.planning.widths import GUESSED_WIDTH, TOLERATED, describe_width, find_widest
+from pixelwise.workflow.presets import Choices
+from pixelwise.workflow.settings import Settings, apply_settings
 
 # Steps wanted in a budget of B seconds: 60 sqrt(B), that is 1,470 in ten minutes and 3,600 in an hour. Half of
 # every longer budget so goes into more steps and half into a wider network.
@@ -64,7 +63,7 @@ class PlanInputs:
     seconds_used: float = 0.0
 
 
-def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, overrides: Sequence[str], probe: Probe) -> Config:
+def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe) -> Config:
     """Choose every setting.
 
     Parameters
@@ -72,8 +71,8 @@ def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, overrides: S
     ground : Ground
     limit : Limit
     seed : int
-    overrides : sequence of "section.setting=value"
-        The user's own choices; the other choices are made around them.
+    settings : Settings
+        That are given; everything else is chosen around them.
     probe : Probe
         Measures the seconds of a training step.
 
@@ -82,17 +81,16 @@ def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, overrides: S
     Config
         With a reason for each choice. `training.steps` fills the budget at the measured speed.
     """
-    fixed, own = parse_assignments(overrides), parse_assignments(without_preset(overrides))
-    config = apply_choices(Config(data=ground.data), {}, fixed)  # what is fixed decides about the rest
+    config = apply_settings(Config(data=ground.data), settings)  # what is given decides about the rest
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _optimiser, _rates):
-        config = apply_choices(config, choose(ground, limit, config), fixed)
-    config = apply_choices(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    fitted = _fit_patches(config, ground, fixed, own)
-    fixed |= {key: value for key, (value, _) in fitted.items()}
-    config = apply_choices(config, fitted, own)
-    config = apply_choices(config, _precision(config, ground, limit, fixed, probe), fixed)
-    config = explain(_fill_time(config, ground, limit, fixed, probe), overrides)
-    return apply_choices(config, fitted, own)
+        config = apply_settings(config, settings, choose(ground, limit, config))
+    seeded: Choices = {"training.seed": (seed, "Every random draw is a function of it.")}
+    config = apply_settings(config, settings, seeded)
+    fitted, own = _fit_patches(config, ground, settings), settings.without_preset
+    config = apply_settings(config, own, fitted)
+    settled = settings.with_planned({key: value for key, (value, _) in fitted.items()})
+    config = apply_settings(config, settled, _precision(config, ground, settled, probe))
+    return apply_settings(_fill_time(config, ground, limit, settled, probe), own, fitted)
 
 
 def _task(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -168,8 +166,8 @@ def _describe_depth(config: Config, depth: int, side: int) -> str:
     return f"{side} pixels halved {pluralise(depth, 'time')} leave {side >> depth}."
 
 
-def _fit_patches(config: Config, ground: PlanInputs, fixed: Mapping[str, Any], own: Mapping[str, Any]) -> Choices:
-    """Bring the patch to sizes that the network takes; the user's own stand.
+def _fit_patches(config: Config, ground: PlanInputs, settings: Settings) -> Choices:
+    """Bring the patch to sizes that the network takes; those that are given stand, but for a recipe's.
 
     A valid network puts out less than it reads: a planned patch gets its margin on top. A recipe's patch that would
     reach beyond the largest image on all sides shrinks to what covers it.
@@ -177,13 +175,13 @@ def _fit_patches(config: Config, ground: PlanInputs, fixed: Mapping[str, Any], o
     with torch.device("meta"):
         geometry = build(config.network).geometry()
     choices: Choices = {}
-    if "patches.low_res_fraction" not in fixed:
+    if "patches.low_res_fraction" not in settings.values:
         choices["patches.low_res_fraction"] = _coarse_share(ground, geometry.margin)
     largest = {"height": ground.fingerprint.heights[2], "width": ground.fingerprint.widths[2]}
     for name, image in largest.items():
         key, size = f"patches.{name}", getattr(config.patches, name)
-        wanted = min(size, image + 2 * geometry.margin) if key in fixed else size + 2 * geometry.margin
-        if key in own or (wanted == size and geometry.is_legal(size)):
+        wanted = min(size, image + 2 * geometry.margin) if key in settings.values else size + 2 * geometry.margin
+        if key in settings.without_preset.values or (wanted == size and geometry.is_legal(size)):
             continue
         legal = geometry.legal_size(wanted)
         if wanted < size:
@@ -207,7 +205,7 @@ def _coarse_share(ground: PlanInputs, margin: int) -> tuple[float, str]:
 
 
 def _shrink_patches(
-    config: Config, measured: float, allowed: float, fixed: Mapping[str, Any], probe: Probe
+    config: Config, measured: float, allowed: float, settings: Settings, probe: Probe
 ) -> tuple[Config, float]:
     """Let steps see fewer pixels where even the narrowest network is too slow: many steps teach more than large ones.
 
@@ -230,7 +228,7 @@ def _shrink_patches(
     if part.height < config.patches.height and config.network.depth > 1:
         depth = config.network.depth - 1
         choices["network.depth"] = (depth, _describe_depth(config, depth, min(part.height, part.width)))
-    smaller = apply_choices(config, choices, fixed)
+    smaller = apply_settings(config, settings, choices)
     return smaller, probe(smaller) or share * measured
 
 
@@ -295,28 +293,24 @@ def _augmentation(ground: PlanInputs, limit: TrainingBudget, config: Config) -> 
     return {"augmentation.rotation": (180.0, why), "augmentation.upside_down": (True, why)}
 
 
-def _precision(
-    config: Config, ground: PlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
-) -> Choices:
-    width = {"network.base": fixed.get("network.base", GUESSED_WIDTH)}
-    return choose_precision(with_settings(config, width, {}), ground.machine.device, fixed, probe)
+def _precision(config: Config, ground: PlanInputs, settings: Settings, probe: Probe) -> Choices:
+    width = {"network.base": settings.values.get("network.base", GUESSED_WIDTH)}
+    return choose_precision(with_settings(config, width, {}), ground.machine.device, settings, probe)
 
 
-def _fill_time(
-    config: Config, ground: PlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
-) -> Config:
+def _fill_time(config: Config, ground: PlanInputs, limit: TrainingBudget, settings: Settings, probe: Probe) -> Config:
     """Choose the width and the number of steps."""
     seconds = propose_seconds(limit)
     wanted = STEPS_PER_ROOT_SECOND * math.sqrt(seconds or DEFAULT_BUDGET)
     allowed = (seconds or DEFAULT_BUDGET) / wanted
-    width, measured = find_widest(config, fixed, probe, allowed)
-    config = apply_choices(config, {"network.base": (width, describe_width(measured, allowed))}, fixed)
-    if ground.machine.device == "cpu" and not PATCH_SIZE & set(fixed):
-        config, measured = _shrink_patches(config, measured, allowed, fixed, probe)
+    width, measured = find_widest(config, settings, probe, allowed)
+    config = apply_settings(config, settings, {"network.base": (width, describe_width(measured, allowed))})
+    if ground.machine.device == "cpu" and not PATCH_SIZE & set(settings.values):
+        config, measured = _shrink_patches(config, measured, allowed, settings, probe)
     if ground.machine.device == "cpu":
         threads = threads_of_step(config, ground.machine.threads)
         why = f"Of {pluralise(ground.machine.threads, 'thread')}: smaller steps are done faster by fewer of them."
-        config = apply_choices(config, {"training.threads": (threads, why)}, fixed)
+        config = apply_settings(config, settings, {"training.threads": (threads, why)})
     area = config.patches.batch * config.patches.height * config.patches.width
     epoch = max(1, math.ceil(ground.fingerprint.pixels / area)), pluralise(area, "pixel")
-    return fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
+    return fill_time(config, limit, settings, measured=measured, used=ground.seconds_used, epoch=epoch)

@@ -6,9 +6,7 @@ smoothed labels and averaged weights, which learn more in few passes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -17,18 +15,18 @@ from pixelwise.networks.architectures import build_classifier
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import Config, explain, parse_assignments, with_settings
+from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
-    Choices,
     TrainingBudget,
-    apply_choices,
     choose_precision,
     fill_time,
     propose_seconds,
     steps_for,
 )
 from pixelwise.workflow.planning.step_times import Probe
+from pixelwise.workflow.presets import Choices
+from pixelwise.workflow.settings import Settings, apply_settings
 
 SMALL = 64  # pixels a side up to which photos are learned whole, by the nets made for CIFAR-10
 SMALL_NETS = ("resnet20", "resnet32", "resnet44", "resnet56")
@@ -55,26 +53,25 @@ class ClassificationPlanInputs:
 
 
 def make_photo_plan(
-    ground: ClassificationPlanInputs, limit: TrainingBudget, seed: int, overrides: Sequence[str], probe: Probe
+    ground: ClassificationPlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe
 ) -> Config:
-    """Choose every setting; parameters as in `plan.make_plan`.
+    """Choose every setting; parameters as in `plan_masks.make_plan`.
 
     Raises
     ------
     BadOption
         The network that was asked for does not classify.
     """
-    fixed = parse_assignments(overrides)
-    config = apply_choices(Config(data=ground.data), _task(ground, fixed), fixed)
+    config = apply_settings(Config(data=ground.data), settings, _task(ground, settings))
     _check_network(config)
-    config = apply_choices(config, _learning(config, len(ground.labelling.classes)), fixed)
-    config = apply_choices(config, {"training.seed": (seed, "Every random draw is a function of it.")}, fixed)
-    precision = choose_precision(_small_step(config), ground.machine.device, fixed, probe)
-    config = apply_choices(config, precision, fixed)
-    config, measured = _fit_to_time(config, ground, limit, fixed, probe)
+    config = apply_settings(config, settings, _learning(config, len(ground.labelling.classes)))
+    seeded: Choices = {"training.seed": (seed, "Every random draw is a function of it.")}
+    config = apply_settings(config, settings, seeded)
+    precision = choose_precision(_small_step(config), ground.machine.device, settings, probe)
+    config = apply_settings(config, settings, precision)
+    config, measured = _fit_to_time(config, ground, limit, settings, probe)
     epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), pluralise(config.photos.batch, "photo")
-    filled = fill_time(config, limit, fixed, measured=measured, used=ground.seconds_used, epoch=epoch)
-    return explain(filled, overrides)
+    return fill_time(config, limit, settings, measured=measured, used=ground.seconds_used, epoch=epoch)
 
 
 def _small_step(config: Config) -> Config:
@@ -85,7 +82,7 @@ def _small_step(config: Config) -> Config:
     return with_settings(config, {"photos.batch": batch, "photos.side": side}, {})
 
 
-def _task(ground: ClassificationPlanInputs, fixed: Mapping[str, Any]) -> Choices:
+def _task(ground: ClassificationPlanInputs, settings: Settings) -> Choices:
     """Choose the size of the photos, the batch and the network to begin with."""
     print_ = ground.fingerprint
     native = min(print_.heights[1], print_.widths[1])
@@ -100,7 +97,7 @@ def _task(ground: ClassificationPlanInputs, fixed: Mapping[str, Any]) -> Choices
         side, padding, area, batch = min(side, native), 0, 0.35, 64
         cut = "None: windows of random size are cut instead."
         whole = "A random window of at least this share of the area is cut and resized."
-    given = fixed.get("photos.side")
+    given = settings.values.get("photos.side")
     side = given if isinstance(given, int) else side  # other kinds of values are refused when they are put
     shorter = max(native, side) if small else max(side, round(side * 8 / 7))
     batch, why = _batch(batch, print_.cases)
@@ -165,17 +162,17 @@ def _check_network(config: Config) -> None:
 
 
 def _fit_to_time(
-    config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget, fixed: Mapping[str, Any], probe: Probe
+    config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget, settings: Settings, probe: Probe
 ) -> tuple[Config, float]:
     """Choose the side and the depth that the time allows, and return the measured seconds per step with them."""
     left = (propose_seconds(limit) or DEFAULT_BUDGET) - ground.seconds_used
     small = config.photos.side <= SMALL
-    if not small and "photos.side" not in fixed:
-        config = _largest_side(config, ground, left, fixed, probe)
+    if not small and "photos.side" not in settings.values:
+        config = _largest_side(config, ground, left, settings, probe)
     nets = SMALL_NETS if small else LARGE_NETS
     measured = _measured(probe, config)
     passes = _passes(left, measured, config, ground, limit)
-    if "network.name" in fixed or config.network.name != nets[0]:
+    if "network.name" in settings.values or config.network.name != nets[0]:
         return config, measured
     for name in reversed(nets[1:]):
         # the time of a residual network goes with its number of layers
@@ -186,13 +183,13 @@ def _fit_to_time(
         seconds = probe(deeper) or expected
         passes = _passes(left, seconds, deeper, ground, limit)
         why = f"The deepest of {', '.join(nets)} that sees each photo {PASSES_BY_DEPTH} times: {passes:.0f} times."
-        return apply_choices(deeper, {"network.name": (name, why)}, fixed), seconds
+        return apply_settings(deeper, settings, {"network.name": (name, why)}), seconds
     why = f"{config.reasons['network.name']} Each photo is seen {passes:.0f} times."
-    return apply_choices(config, {"network.name": (nets[0], why)}, fixed), measured
+    return apply_settings(config, settings, {"network.name": (nets[0], why)}), measured
 
 
 def _largest_side(
-    config: Config, ground: ClassificationPlanInputs, left: float, fixed: Mapping[str, Any], probe: Probe
+    config: Config, ground: ClassificationPlanInputs, left: float, settings: Settings, probe: Probe
 ) -> Config:
     """Learn large photos at the largest side at which the time is enough for some passes over them."""
     sides = [side for side in SIDES if side < config.photos.side] + [config.photos.side]
@@ -205,17 +202,8 @@ def _largest_side(
     passes = _passes(left, seconds * (side / sides[0]) ** 2, config, ground)
     why = f"The largest of {', '.join(map(str, sides))} with about {PASSES_BY_SIDE} passes in the time: {passes:.1f}."
     shorter = max(side, round(side * 8 / 7))
-    return apply_choices(
-        config,
-        {
-            "photos.side": (side, why),
-            "photos.shorter": (
-                shorter,
-                f"Prediction sees the middle {side} x {side} of a photo with this shorter side.",
-            ),
-        },
-        fixed,
-    )
+    seen = f"Prediction sees the middle {side} x {side} of a photo with this shorter side."
+    return apply_settings(config, settings, {"photos.side": (side, why), "photos.shorter": (shorter, seen)})
 
 
 def _measured(probe: Probe, config: Config) -> float:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,6 +22,7 @@ from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds,
 from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
 from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
 from pixelwise.workflow.planning.step_times import MakeStep, Step, StepTimes, measuring_seconds
+from pixelwise.workflow.settings import Settings
 
 
 @runtime_checkable
@@ -41,7 +41,7 @@ class TaskPlanner(Protocol):
         machine: Machine,
         limit: TrainingBudget,
         seed: int,
-        overrides: Sequence[str],
+        settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
         """Choose every setting; `began` is `time.monotonic()` when the command began.
@@ -74,7 +74,7 @@ class SegmentationPlanner:
         machine: Machine,
         limit: TrainingBudget,
         seed: int,
-        overrides: Sequence[str],
+        settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
         """Plan patches, network and steps."""
@@ -87,7 +87,7 @@ class SegmentationPlanner:
             seconds_used=time.monotonic() - began,
         )
         probe = step_times(machine.device, make_patch_step(machine.device), limit)
-        return make_plan(ground, limit, seed, overrides, probe), probe.spent
+        return make_plan(ground, limit, seed, settings, probe), probe.spent
 
     def describe(self, config: Config) -> str:
         """Name network and patches."""
@@ -115,7 +115,7 @@ class ClassificationPlanner:
         machine: Machine,
         limit: TrainingBudget,
         seed: int,
-        overrides: Sequence[str],
+        settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
         """Plan size, network and steps."""
@@ -127,7 +127,7 @@ class ClassificationPlanner:
             seconds_used=time.monotonic() - began,
         )
         probe = step_times(machine.device, make_photo_step(machine.device), limit)
-        return make_photo_plan(ground, limit, seed, overrides, probe), probe.spent
+        return make_photo_plan(ground, limit, seed, settings, probe), probe.spent
 
     def describe(self, config: Config) -> str:
         """Name network and photos."""

@@ -1,10 +1,8 @@
 """Width: how many channels a network can have so that the steps that are wanted fit into the time."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.step_times import Probe
+from pixelwise.workflow.settings import Settings
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 GUESSED_WIDTH = 16  # measured first
@@ -13,14 +11,14 @@ UNMEASURED = 1.0  # seconds: what is assumed of a step where nothing can be meas
 TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far narrower
 
 
-def find_widest(config: Config, fixed: Mapping[str, Any], probe: Probe, allowed: float) -> tuple[int, float]:
+def find_widest(config: Config, settings: Settings, probe: Probe, allowed: float) -> tuple[int, float]:
     """Return the widest network whose step stays under `allowed` seconds, and its seconds per step.
 
     Widths for which there is no time to measure are estimated from the first one.
     """
-    guess = fixed.get("network.base", GUESSED_WIDTH)
+    guess = settings.values.get("network.base", GUESSED_WIDTH)
     first = probe(with_settings(config, {"network.base": guess}, {})) or UNMEASURED
-    if "network.base" in fixed:
+    if "network.base" in settings.values:
         return guess, first
     # between linear (memory-bound) and quadratic (arithmetic-bound) in the width
     seconds = {width: first * (width / guess) ** GROWTH for width in WIDTHS}

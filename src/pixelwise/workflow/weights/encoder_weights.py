@@ -23,6 +23,7 @@ from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.weights.scale import find_scale
 from pixelwise.workflow.weights.store import file_digest, obtain
 
@@ -40,13 +41,13 @@ class EncoderStart:
     model_card: ModelCard | None = None
 
 
-def look_early(fixed: Mapping[str, Any], progress: Progress) -> None:
+def look_early(settings: Settings, progress: Progress) -> None:
     """Refuse what cannot be had before any other work; fetch published weights where the encoder is known already.
 
     Parameters
     ----------
-    fixed : mapping
-        The user's own settings, "section.setting" -> value.
+    settings : Settings
+        That are given.
     progress : Progress
 
     Raises
@@ -54,9 +55,10 @@ def look_early(fixed: Mapping[str, Any], progress: Progress) -> None:
     BadOption, BadWeights, OutputFailed
         See `find_start`.
     """
-    word = str(fixed.get("transfer.encoder_weights", "") or "")
+    given = settings.values
+    word = str(given.get("transfer.encoder_weights", "") or "")
     if word in PRETRAINED:
-        encoder = fixed.get("network.encoder") or fixed.get("network.name")
+        encoder = given.get("network.encoder") or given.get("network.name")
         if encoder:
             obtain(find_pretrained(word, str(encoder)), progress)
     elif word:
@@ -94,17 +96,15 @@ def encoder_name(network: NetworkOptions) -> str:
     return network.encoder if network.encoder != "plain" else network.name
 
 
-def follow(
-    config: Config, fingerprint: Any, fixed: Mapping[str, Any], progress: Progress
-) -> tuple[Config, dict[str, Any]]:
+def follow(config: Config, fingerprint: Any, settings: Settings, progress: Progress) -> tuple[Config, dict[str, Any]]:
     """Fit the plan to the weights of its encoder, and say in words what they are.
 
     Parameters
     ----------
     config : Config
     fingerprint : Fingerprint or PhotoFingerprint
-    fixed : mapping
-        The user's own settings; a normalisation among them stays.
+    settings : Settings
+        That are given; a normalisation among them stays.
     progress : Progress
 
     Returns
@@ -135,7 +135,7 @@ def follow(
     messages = [f"The encoder starts from {whence}.", f"Licence of these weights: {licence}."]
     values: dict[str, Any] = {}
     scale, why = find_scale(start.origin, start.model_card, config, fingerprint)
-    if any(key.startswith("normalisation.") for key in fixed):
+    if any(key.startswith("normalisation.") for key in settings.values):
         messages.append("Images are normalised as you have said, not as the weights were learned.")
     elif scale is None:
         messages.append(why)

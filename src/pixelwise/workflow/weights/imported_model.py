@@ -24,9 +24,10 @@ from pixelwise.runtimes.machine import look_at_machine
 from pixelwise.sampling.resize_crop import View
 from pixelwise.sampling.whole_images import ClassificationOptions
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import Config, override, parse_assignments, with_settings
+from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.environment import describe_environment
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.settings import Settings, apply_settings
 
 PADDING = "network.shortcut_padding"
 WHITE = 255.0  # of 8-bit images: what means and deviations in 0...1 are multiplied by; 16 bits are brought to it
@@ -38,7 +39,7 @@ def write_imported_model(
     tensors: Mapping[str, Tensor],
     origin: Provenance,
     classes: Sequence[str],
-    overrides: Sequence[str],
+    settings: Settings,
 ) -> Run:
     """Write a run folder with a complete model of imported weights.
 
@@ -52,13 +53,13 @@ def write_imported_model(
         Its mean and std become the scale of the images; its shortcut_padding is what was said (`stated_padding`).
     classes : sequence of str
         Names in the order of the network's outputs.
-    overrides : sequence of str
-        "section.setting=value" words; `network=NAME` is needed, everything else is as published.
+    settings : Settings
+        That are given; the name of the network is needed, everything else is as published.
 
     Raises
     ------
     BadOption
-        A word is unknown, the network does not classify, or something that the file cannot say is missing.
+        The network does not classify, or something that the file cannot say is missing.
     BadWeights
         The weights are those of another network, or of a convention that nobody said.
     OutputFailed
@@ -66,7 +67,7 @@ def write_imported_model(
     """
     run = Run(folder)
     run.check_free()
-    config = _plan(origin, classes, overrides)
+    config = _plan(origin, classes, settings)
     network = build_classifier(config.network)
     hint = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
     own, stated = config.network.shortcut_padding, origin.shortcut_padding
@@ -77,19 +78,19 @@ def write_imported_model(
     return run
 
 
-def stated_padding(overrides: Sequence[str]) -> ShortcutPadding | Literal[""]:
-    """Return what the words say of the zero channels of shortcuts A, "" when nothing.
+def stated_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
+    """Return what the settings say of the zero channels of shortcuts A, "" when nothing.
 
     Examples
     --------
-    >>> stated_padding(["network=resnet20", "network.shortcut_padding=both"])
+    >>> stated_padding(Settings.parse(["network=resnet20", "network.shortcut_padding=both"]))
     'both'
     """
-    words = parse_assignments(overrides)
-    return with_settings(Config(), {PADDING: words[PADDING]}, {}).network.shortcut_padding if PADDING in words else ""
+    stated = {key: value for key, value in settings.values.items() if key == PADDING}
+    return with_settings(Config(), stated, {}).network.shortcut_padding if stated else ""
 
 
-def refuse_settings_of_a_model(overrides: Sequence[str]) -> None:
+def refuse_settings_of_a_model(settings: Settings) -> None:
     """Refuse all settings that weights alone have no place for.
 
     Raises
@@ -97,20 +98,19 @@ def refuse_settings_of_a_model(overrides: Sequence[str]) -> None:
     BadOption
         There is one; the message names it.
     """
-    other = [key for key in parse_assignments(overrides) if key != PADDING]
+    other = [key for key in settings.values if key != PADDING]
     if other:
         hint = "Give --classes too, to make a complete model, or leave it out."
         raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", hint)
 
 
-def _plan(origin: Provenance, classes: Sequence[str], overrides: Sequence[str]) -> Config:
-    """Return the config of the model: as published, the classes and the scale that were given, and the user's words."""
-    words = parse_assignments(overrides)
-    name = str(words.get("network.name", ""))
+def _plan(origin: Provenance, classes: Sequence[str], settings: Settings) -> Config:
+    """Return the config of the model: as published, the classes and the scale that were given, and the settings."""
+    name = str(settings.values.get("network.name", ""))
     if name not in CLASSIFIERS:
         got = f"`{name}`" if name else "none"
         raise BadOption("network= with a network for whole images", got, nearest(name, list(CLASSIFIERS)))
-    if not origin.mean and "normalisation.kind" not in words:
+    if not origin.mean and "normalisation.kind" not in settings.values:
         hint = "Give what images were normalised with: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (in 0...1)."
         raise BadOption("--mean and --std beside --classes", "neither", hint)
     side = published_size(name)
@@ -122,12 +122,12 @@ def _plan(origin: Provenance, classes: Sequence[str], overrides: Sequence[str]) 
     )
     values: dict[str, Any] = {"network.classes": len(classes)}
     reasons = {"network.classes": f"{pluralise(len(classes), 'name')} in --classes."}
-    if "normalisation.kind" not in words:
+    if "normalisation.kind" not in settings.values:
         scale = {"kind": "dataset", "mean": _times(origin.mean), "std": _times(origin.std)}
         values |= {"network.in_channels": len(origin.mean)}
         values |= {f"normalisation.{key}": value for key, value in scale.items()}
         reasons |= dict.fromkeys(values.keys() - reasons.keys(), "From --mean and --std, for values of 0 to 255.")
-    return override(with_settings(config, values, reasons), overrides)
+    return apply_settings(with_settings(config, values, reasons), settings)
 
 
 def _times(values: Sequence[float]) -> tuple[float, ...]:

@@ -1,0 +1,276 @@
+"""Settings: what is given before anything is planned, each value with its origin.
+
+Words of the command line and config files are read here, once; everything else receives the record. Where a value came
+from is data, and what is written for people (comments, reasons) is never read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pixelwise.datasets.dataset import DataOptions
+from pixelwise.errors import BadOption, nearest
+from pixelwise.workflow.config import (
+    KEYS,
+    ORIGINS,
+    RECIPE,
+    SECTIONS,
+    STRENGTH,
+    Config,
+    Origin,
+    as_section,
+    full_key,
+    origins_of,
+    with_settings,
+)
+from pixelwise.workflow.presets import Choices, preset_choices
+
+DATA = "data."  # what the keys of answers about the data begin with
+# What people read of a value that was given.
+_REASONS: dict[Origin, str] = {
+    "planned": "Planned before, and taken from the config file.",
+    "preset": "Of a preset.",
+    "file": "Set in the config file.",
+    "user": "Set by you.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings that are given, in words, by flags or in a file; what they leave open is planned.
+
+    Attributes
+    ----------
+    values : mapping of str to Any
+        "section.setting" -> value as YAML has it.
+    origins : mapping of str to Origin
+        Of the same keys: "user" (a word or a flag), "file" (written into a config file by hand), "preset" (of a
+        preset), "planned" (chosen by the plan that a config file holds).
+    model_card : str
+        Name of the preset whose settings are among the others; "" for none.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
+    model_card: str = ""
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> "Settings":
+        """Read words: `section.setting=value`, a short word (`ALIASES`), or `preset=name`.
+
+        Keys are checked, values are read as YAML. A preset brings all its settings; words beside it stand above them.
+
+        Raises
+        ------
+        BadOption
+            A word is no assignment, or its key or preset is unknown (the nearest known one is named).
+
+        Examples
+        --------
+        >>> Settings.parse(["network.depth=5"])
+        Settings(values={'network.depth': 5}, origins={'network.depth': 'user'}, preset='')
+        """
+        given, model_card = dict[str, Any](), cls()
+        for assignment in words:
+            word, equals, text = assignment.partition("=")
+            if not equals:
+                raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
+            value = _parse_yaml(text, f"the value of {word}")
+            if word == RECIPE:
+                model_card = _of_recipe(str(value))
+            else:
+                given[full_key(word)] = value
+        return model_card._over(_of(given, "user"))
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Settings":
+        """Read a config file.
+
+        Its section `origins` holds the values as pixelwise wrote them, by origin. A value that stands as it was written
+        has that origin still; every other one was written by hand.
+
+        Raises
+        ------
+        BadOption
+            The file is no YAML mapping, or a section, key, origin or preset is unknown (the nearest known is named).
+        """
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
+        content = _mapping(_parse_yaml(text, str(path)), path)
+        model_card, written = content.pop(RECIPE, None), _mapping(content.pop(ORIGINS, None) or {}, path)
+        given = _of(_flatten(content, path), "file")
+        for unknown in written.keys() - STRENGTH.keys():
+            raise BadOption("a known origin", f"`{unknown}`", nearest(str(unknown), list(STRENGTH)), path)
+        for origin in STRENGTH:
+            before = _flatten(written.get(origin) or {}, path)
+            same = [key for key, value in before.items() if key in given.values and given.values[key] == value]
+            given = replace(given, origins={**given.origins, **dict.fromkeys(same, origin)})
+        return _of_recipe(str(model_card))._over(given) if model_card else given
+
+    def merged(self, above: "Settings") -> "Settings":
+        """Return both together; of a key that both have the stronger origin counts, and of equal ones `above`.
+
+        Examples
+        --------
+        >>> file = Settings(values={"network.base": 8}, origins={"network.base": "file"})
+        >>> file.merged(Settings.parse(["preset=unet2015"])).values["network.base"]
+        8
+        >>> file.merged(Settings.parse(["network.base=16"])).values["network.base"]
+        16
+        """
+        here = self.origins
+        return self._over(above._only(k for k, o in above.origins.items() if STRENGTH[o] >= STRENGTH[here.get(k, o)]))
+
+    def with_data(self, options: DataOptions | None) -> "Settings":
+        """Return the settings with answers about the data that were given by flags, in the place of all others."""
+        if options is None:
+            return self
+        usual = DataOptions()
+        answers = {f.name: getattr(options, f.name) for f in fields(options)}
+        given = {DATA + name: value for name, value in answers.items() if value != getattr(usual, name)}
+        return self._only(key for key in self.values if not key.startswith(DATA))._over(_of(given, "user"))
+
+    def with_planned(self, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings with planned values, whatever was given in their place."""
+        return self._over(_of(values, "planned"))
+
+    @property
+    def data(self) -> DataOptions:
+        """The answers about the data; everything else is found out.
+
+        Raises
+        ------
+        BadOption
+            A value does not fit.
+        """
+        return as_section("data", {k.removeprefix(DATA): v for k, v in self.values.items() if k.startswith(DATA)})
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to plan."""
+        return all(key in self.values for key in KEYS if not key.startswith(DATA))
+
+    @property
+    def without_preset(self) -> "Settings":
+        """The settings that no preset has brought."""
+        return self._only(key for key, origin in self.origins.items() if origin != "preset")
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """What people read of each setting: whose it is, or why it belongs to its preset."""
+        model_card = preset_choices(self.model_card) if self.model_card else {}
+        return {
+            key: model_card[key][1] if origin == "preset" and key in model_card else _REASONS[origin]
+            for key, origin in self.origins.items()
+        }
+
+    def _over(self, above: "Settings") -> "Settings":
+        return Settings(
+            values={**self.values, **above.values},
+            origins={**self.origins, **above.origins},
+            model_card=above.model_card or self.model_card,
+        )
+
+    def _only(self, keys: Iterable[str]) -> "Settings":
+        kept = tuple(keys)
+        return replace(self, values={k: self.values[k] for k in kept}, origins={k: self.origins[k] for k in kept})
+
+
+def apply_settings(config: Config, settings: Settings, choices: Choices | None = None) -> Config:
+    """Return `config` with the settings that are given, and with choices of the plan where these leave them open.
+
+    Parameters
+    ----------
+    config : Config
+    settings : Settings
+    choices : dict of str to (value, reason), optional
+
+    Raises
+    ------
+    BadOption
+        A value does not fit.
+    """
+    free = {key: pair for key, pair in (choices or {}).items() if key not in settings.values}
+    values = {key: value for key, (value, _) in free.items()} | dict(settings.values)
+    reasons = {key: why for key, (_, why) in free.items()} | settings.reasons
+    settled = with_settings(config, values, reasons)
+    given = {key: origin for key, origin in settings.origins.items() if origin != "planned"}
+    return replace(settled, origins={**settled.origins, **given}, model_card=settings.model_card or config.preset)
+
+
+def load_config(path: Path) -> Config:
+    """Read a config file; settings that are left out are those of the file's preset, or keep their defaults.
+
+    Raises
+    ------
+    BadOption
+        See `Settings.from_file`; or a value does not fit its setting.
+    """
+    return apply_settings(Config(), Settings.from_file(path))
+
+
+def reasons_to_json(config: Config) -> dict[str, dict[str, str]]:
+    """Return the reasons as a record beside the config file, each with the origin of its value."""
+    origins = origins_of(config)
+    return {key: {"origin": origins[key], "reason": why} for key, why in config.reasons.items()}
+
+
+def with_reasons(config: Config, record: Mapping[str, Mapping[str, str]]) -> Config:
+    """Return a loaded config with the reasons of a record, but for values that come from elsewhere since."""
+    origins = origins_of(config)
+    kept = {key: found["reason"] for key, found in record.items() if found["origin"] == origins[key]}
+    edited = {key: why for key, why in config.reasons.items() if key not in kept and origins[key] != "planned"}
+    return replace(config, reasons=kept | edited)
+
+
+def _of(values: Mapping[str, Any], origin: Origin) -> Settings:
+    return Settings(values=dict(values), origins=dict.fromkeys(values, origin))
+
+
+def _of_recipe(name: str) -> Settings:
+    choices = preset_choices(name)
+    return replace(_of({key: value for key, (value, _) in choices.items()}, "preset"), model_card=name)
+
+
+def _mapping(content: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise BadOption("sections with settings", f"{type(content).__name__}", "Start from a config.yaml.", path)
+    return content
+
+
+def _flatten(content: Any, path: Path) -> dict[str, Any]:
+    """Return sections as a file has them as "section.setting" -> value."""
+    found: dict[str, Any] = {}
+    for section, values in _mapping(content, path).items():
+        if section not in SECTIONS:
+            raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
+        if values is not None and not isinstance(values, dict):
+            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
+        for name, value in (values or {}).items():
+            found[full_key(f"{section}.{name}")] = value
+    return found
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Plain values only: an alias could unfold a short file into gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not used in plan files")
+        return super().compose_node(parent, index)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        loader = _NoAliases(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise BadOption("YAML", " ".join(str(error).split()), f"Check {where}.") from error
