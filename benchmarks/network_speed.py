@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.networks.models import Network
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.training.learner import Learner, TrainingOptions
@@ -157,7 +157,8 @@ def measure(pair: Pair, repeats: int) -> tuple[str, str, float, list[float]]:
     """Return both sizes, in words, and the ratios of speed: forward, and training in each precision."""
     torch.manual_seed(0)
     options = {"base": WIDTHS[0], "in_channels": 1, "classes": CLASSES, "depth": 4} | pair.ours
-    ours, theirs = build(NetworkOptions(**options)), pair.build_rival()  # type: ignore[arg-type]
+    ours = build(with_defaults_where_unread(NetworkOptions(**options)))  # type: ignore[arg-type]
+    theirs = pair.build_rival()
     if pair.photos:
         images, targets = torch.randn(BATCH, 3, PHOTO, PHOTO), torch.randint(PHOTO_CLASSES, (BATCH,))
     else:

@@ -11,7 +11,7 @@ from pixelwise.exporters.export import ExportImages
 from pixelwise.exporters.samples import Sample
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.networks.architectures import build
+from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.networks.models import Classifier, Segmenter
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Normalisation
@@ -52,7 +52,8 @@ def make_network(scale: Normalisation | None = None, **network: object) -> tuple
 def make_photo_network(view: View | None = None, **network: object) -> tuple[Classifier, ModelCard]:
     """Return a network of whole-image classes with random weights, and its recipe."""
     plain = make_photo_recipe()
-    model_card = replace(plain, view=view or plain.view, network=replace(plain.network, **network))  # type: ignore[arg-type]
+    options = with_defaults_where_unread(replace(plain.network, **network))  # type: ignore[arg-type]
+    model_card = replace(plain, view=view or plain.view, network=options)
     torch.manual_seed(0)
     built = build(model_card.network).eval()
     assert isinstance(built, Classifier)

@@ -8,7 +8,7 @@ import torch
 
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_file import ModelCard, save_model
-from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.config import Config
@@ -22,6 +22,7 @@ def make_recipe(task: str = "binary", channels: int = 1, **network: Any) -> Mode
     kind = "boundary" if task == "instance" else "classes"
     classes = {"binary": 2, "multiclass": 3, "instance": 3}[task]
     options = NetworkOptions(**{"in_channels": channels, "classes": classes, "base": 4, "depth": 2, **network})
+    options = with_defaults_where_unread(options)
     names = ("background", "object") if task != "multiclass" else ("sky", "road", "tree")
     with torch.device("meta"):
         geometry = build(options).geometry()

@@ -32,6 +32,7 @@ from pixelwise.networks.architectures import (
     build,
     published_options,
     published_size,
+    with_defaults_where_unread,
 )
 from pixelwise.networks.models import Network
 
@@ -40,7 +41,7 @@ VARIANTS = [
     *(published_options(name) for name in ARCHITECTURES),
     *(published_options("unet", encoder) for encoder in ENCODERS),
     *(NetworkOptions(depth=depth) for depth in (1, 2, 6)),
-    *(NetworkOptions(name=name, base=8, depth=2, dimensions=3) for name in SEGMENTERS),
+    *(with_defaults_where_unread(NetworkOptions(name=name, base=8, depth=2, dimensions=3)) for name in SEGMENTERS),
     *(NetworkOptions(upsampling=way) for way in ("bilinear", "nearest")),
     NetworkOptions(name="unetplusplus", deep_supervision=True),
     NetworkOptions(name="unetplusplus", depth=6, deep_supervision=True),
@@ -148,7 +149,7 @@ def test_any_width_depth_and_size_can_be_read(
     name: str, depth: int, base: int, times: int, channels: int, classes: int, dimensions: int
 ) -> None:
     how = {"depth": depth, "base": base, "in_channels": channels, "classes": classes, "dimensions": dimensions}
-    network, _ = on_meta(NetworkOptions(name=name, **how))
+    network, _ = on_meta(with_defaults_where_unread(NetworkOptions(name=name, **how)))
     size = network.geometry().legal_first + (times - 1) * network.geometry().legal_step
     assert faults(draw_network(nodes_of(network, size), dimensions, [name])) == []
 

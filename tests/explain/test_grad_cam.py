@@ -8,7 +8,14 @@ from torch import nn
 from pixelwise.errors import BadOption
 from pixelwise.explain.grad_cam import Insight
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
-from pixelwise.networks.architectures import CLASSIFIERS, SEGMENTERS, NetworkOptions, build_classifier, build_segmenter
+from pixelwise.networks.architectures import (
+    CLASSIFIERS,
+    SEGMENTERS,
+    NetworkOptions,
+    build_classifier,
+    build_segmenter,
+    with_defaults_where_unread,
+)
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Head, Pool
 from pixelwise.networks.decoders import UNetDecoder, cut_to
@@ -158,7 +165,7 @@ def test_evidence_of_a_classifier_made_by_hand(image: np.ndarray) -> None:
 def test_maps_are_those_of_the_parts_called_directly(name: str, rng: np.random.Generator) -> None:
     """Nothing on the way changes a map in place after it was heard, and gradients reach every stage."""
     torch.manual_seed(0)
-    network = build_segmenter(NetworkOptions(name=name, base=4, depth=3)).eval()
+    network = build_segmenter(with_defaults_where_unread(NetworkOptions(name=name, base=4, depth=3))).eval()
     side = network.geometry().legal_size(64)
     pixels = rng.standard_normal((1, side, side)).astype(np.float32)
     insight = Insight(network, pixels)
@@ -183,7 +190,8 @@ def test_maps_are_those_of_the_parts_called_directly(name: str, rng: np.random.G
 @pytest.mark.parametrize("name", ["resnet18", "resnet20", "plain20", "vgg11_bn"])
 def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
     assert name in CLASSIFIERS
-    network = build_classifier(NetworkOptions(name=name, base=4, in_channels=3, classes=5)).eval()
+    options = with_defaults_where_unread(NetworkOptions(name=name, base=4, in_channels=3, classes=5))
+    network = build_classifier(options).eval()
     pixels = rng.standard_normal((3, 64, 64)).astype(np.float32)
     insight = Insight(network, pixels)
     with torch.inference_mode():

@@ -10,14 +10,14 @@ from pixelwise.errors import BadOption
 from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
 from pixelwise.inference.predictor import Job, Predictor
 from pixelwise.io.windows import InMemorySource
-from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
 
 
 def predictor(core: int = 32, **options: object) -> Predictor:
     torch.manual_seed(0)
-    network = build(NetworkOptions(**{"base": 4, "depth": 3, **options})).eval()
+    network = build(with_defaults_where_unread(NetworkOptions(**{"base": 4, "depth": 3, **options}))).eval()
     return Predictor(TorchRuntime(network), network.geometry(), 2, core)
 
 

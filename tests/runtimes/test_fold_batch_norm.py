@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build
+from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build, with_defaults_where_unread
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
@@ -12,7 +12,7 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 BEFORE = {"resunet"}
 CASES: list[dict[str, object]] = [
     *({"name": name, "base": 4} for name in ARCHITECTURES if not name.startswith("vgg")),
-    {"name": "vgg11_bn", "base": 64},
+    {"name": "vgg11_bn"},
     {"encoder": "resnet18", "base": 4},
     {"encoder": "vgg11_bn", "base": 4},
     {"name": "resnet50", "stem": "deep", "shortcut": "D"},
@@ -24,7 +24,7 @@ CASES: list[dict[str, object]] = [
 @pytest.mark.parametrize("options", CASES, ids=str)
 def test_folding_changes_nothing_and_leaves_no_batch_norm(options: dict[str, object]) -> None:
     torch.manual_seed(0)
-    network = build(NetworkOptions(**options)).double()
+    network = build(with_defaults_where_unread(NetworkOptions(**options))).double()
     for module in network.modules():
         if isinstance(module, NORMS):
             assert module.running_mean is not None

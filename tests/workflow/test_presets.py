@@ -3,6 +3,7 @@
 import pytest
 
 from pixelwise.errors import BadOption
+from pixelwise.networks.architectures import check_options, options_read
 from pixelwise.workflow.config import Config, values_of
 from pixelwise.workflow.presets import PRESETS, preset_choices
 from pixelwise.workflow.settings import Settings, apply_settings
@@ -13,10 +14,15 @@ def test_every_recipe_fits_and_tells_why(name: str) -> None:
     config = apply_settings(Config(), Settings.parse([f"preset={name}"]))
     assert config.preset == name
     choices = preset_choices(name)
+    reads = {f"network.{option}" for option in ("name", *options_read(config.network))}
+    unread = {key for key in choices if key.startswith("network.")} - reads
     assert set(choices) <= set(values_of(Config()))
     for key, (value, why) in choices.items():
-        assert values_of(config)[key] == value
-        assert config.reasons[key] == why
+        if key in unread:
+            assert config.origins.get(key) is None
+        else:
+            assert values_of(config)[key] == value
+            assert config.reasons[key] == why
         assert why.startswith(f"preset {name}: ")
         assert len(why) > len(f"preset {name}: ") + 5
 
@@ -35,6 +41,22 @@ def test_the_users_words_stand_above_the_recipe(words: tuple[str, ...]) -> None:
     assert (config.network.base, config.network.name, config.loss.border_weight) == (16, "unet", 10.0)
     assert config.user_set == {"network.base", "network.name"}
     assert config.origins["loss.border_weight"] == "preset"
+
+
+def test_a_recipe_sets_what_the_chosen_network_reads() -> None:
+    for network, read in (
+        ("unet2015", {"dropout"}),
+        ("unet", {"dropout", "normalisation"}),
+        ("vnet", {"normalisation"}),
+    ):
+        words = ["preset=unet2015", f"network={network}"]
+        config = apply_settings(Config(), Settings.parse(words))
+        brought = {key for key in config.origins if key.startswith("network.")}
+        assert brought == {"network.name", "network.base", *(f"network.{option}" for option in read)}
+        check_options(config.network)
+    config = apply_settings(Config(), Settings.parse(["preset=unet2015", "network=vnet", "network.dropout=0.1"]))
+    with pytest.raises(BadOption, match="expected options that vnet reads"):
+        check_options(config.network)
 
 
 def test_an_unknown_recipe_is_refused() -> None:

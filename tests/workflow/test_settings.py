@@ -92,7 +92,7 @@ def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
     save_config(path, config)
     assert "preset: unet2015\n" in path.read_text()
     loaded = load_config(path)
-    assert (values_of(loaded), loaded.origins, loaded.model_card) == (values_of(config), config.origins, "unet2015")
+    assert (values_of(loaded), loaded.origins, loaded.preset) == (values_of(config), config.origins, "unet2015")
     assert set(config.origins.values()) == {"preset", "user"}
 
 

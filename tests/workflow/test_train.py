@@ -50,6 +50,42 @@ def learn(data: Path, out: Path, *more: str, progress: Progress | None = None, *
     return train(data, out=out, overrides=(*SMALL, *more), progress=progress or Progress(), **limits)
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "network"),
+    [
+        (("network=unet2015", "network.depth=6"), "network.depth=6", "unet2015"),
+        (("preset=unet2015", "network.depth=6"), "network.depth=6", "unet2015"),
+        (("encoder=resnet18", "network.max_width=64"), "network.max_width=64", "unet on resnet18"),
+        (("network=vnet", "encoder=resnet18"), "network.encoder=resnet18", "vnet"),
+        (("network=resnet18", "network.base=64"), "network.base=64", "resnet18"),
+    ],
+)
+def test_an_option_that_the_network_does_not_read_is_refused_before_any_work(
+    tmp_path: Path, words: tuple[str, ...], option: str, network: str
+) -> None:
+    nowhere, listener = tmp_path / "no data here", Listener()
+    with pytest.raises(BadOption) as caught:
+        train(nowhere, out=tmp_path / "run", overrides=words, progress=listener)
+    assert caught.value.got == option
+    assert f"that {network} reads" in caught.value.expected
+    assert (listener.messages, list(tmp_path.iterdir())) == ([], [])
+    with pytest.raises(BadDataset):  # control: without the option the data are looked for
+        train(nowhere, out=tmp_path / "run", overrides=words[:1], progress=listener)
+
+
+def test_an_option_in_a_file_that_its_network_does_not_read_is_refused(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("network:\n  name: unet2015\n  depth: 3\n")
+    with pytest.raises(BadOption, match="that unet2015 reads"):
+        train(tmp_path / "no data here", out=tmp_path / "run", config=plan, progress=Progress())
+
+
+def test_an_option_is_refused_that_the_planned_network_does_not_read(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"that unet reads .*got network\.gates=aligned"):
+        learn(data, tmp_path / "run", "network.gates=aligned", steps=2)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_physical_size_of_a_pixel_travels_to_the_model(data: Path, tmp_path: Path) -> None:
     measured = tmp_path / "measured"
     shutil.copytree(data, measured)

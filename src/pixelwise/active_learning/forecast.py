@@ -26,7 +26,7 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.settings import Settings
+from pixelwise.workflow.settings import Settings, refuse_unread
 from pixelwise.workflow.weights.encoder_weights import look_early
 
 MORE = (10, 50)
@@ -92,6 +92,7 @@ def forecast(
     progress = progress or Console()
     keep_large_blocks()
     settings, numbers = Settings().with_data(data_options).merged(Settings.parse(overrides)), _check_more(more)
+    refuse_unread(settings)
     root = Path(data)
     folder = Path(out) if out is not None else Path("forecasts") / (root.resolve().name or "data")
     limit = TrainingBudget(seconds=parse_duration(budget), steps=steps)

@@ -1,7 +1,7 @@
 """What a person sees in the maps of a network: few nodes, each of them one box of the drawing.
 
 A residual block, an attention gate, and the joint of an up-sampled map with its skips are one node each. All is read
-off the trail's marks and kinds of steps, so that a new architecture is drawn without a line of its own.
+off the layer graph's marks and kinds of steps, so that a new architecture is drawn without a line of its own.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A network's trail as a graph of maps: what each is made of, and how many lie in memory at once."""
+"""A network's layer graph as a graph of maps: what each is made of, and how many lie in memory at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[
 
     Parameters
     ----------
-    trail : Trail
+    layer_graph : LayerGraph
     sizes : sequence of int
-        What `sizes_along(trail, size)` or `sizes_with_rest(trail, size)` returned.
+        What `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)` returned.
     size : int
     """
     first = next(element for element in layer_graph if isinstance(element, LayerSpec))

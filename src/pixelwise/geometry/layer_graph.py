@@ -26,6 +26,14 @@ class LayerSpec:
     so; (n - 1) stride - 2 padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest"
     multiply by `stride`; "global average" and "linear" leave one value. "pooling" is the maximum, "average" the mean,
     "subsampling" keeps one pixel of each stride. Channels and parameters are carried along for tables.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3)
+    >>> conv.output_size(572)
+    570
+    >>> conv.sees(0, 0)
+    (0, 2)
     """
 
     name: str
@@ -126,7 +134,15 @@ LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
 
 
 def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[int] | None:
-    """Return the size after each element, or None when `size` is not valid or a map is below `smallest`."""
+    """Return the size after each element, or None when `size` is not valid or a map is below `smallest`.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="a", kind="convolution", kernel=3)
+    >>> pool = LayerSpec(name="b", kind="pooling", kernel=2, stride=2)
+    >>> sizes_along([conv, pool], 12), sizes_along([conv, pool], 13)
+    ([10, 5], None)
+    """
     kept: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
@@ -147,7 +163,13 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
 
 
 def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
-    """Return the size after each element, where strides may leave pixels over; None when a map vanishes."""
+    """Return the size after each element, where strides may leave pixels over; None when a map vanishes.
+
+    Examples
+    --------
+    >>> sizes_with_rest([LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)], 13)
+    [6]
+    """
     kept: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
@@ -168,7 +190,14 @@ def _joins(surplus: int, how: How) -> bool:
 
 
 def total_stride(layer_graph: LayerGraph) -> int:
-    """Return the largest product of strides on the way down."""
+    """Return the largest product of strides on the way down.
+
+    Examples
+    --------
+    >>> pool = LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)
+    >>> total_stride([pool, pool, LayerSpec(name="up", kind="nearest", stride=2)])
+    4
+    """
     now = most = 1
     kept: dict[str, int] = {}
     for element in layer_graph:
@@ -187,12 +216,21 @@ def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -
 
     Parameters
     ----------
-    trail : Trail
+    layer_graph : LayerGraph
+        Steps from the input to the output.
     sizes : sequence of int
-        What `sizes_along(trail, size)` returned.
+        What `sizes_along(layer_graph, size)` returned.
     size : int
+        Of the input.
     pixel : int
         Index in the output; it need not lie inside.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="a", kind="convolution", kernel=3)
+    >>> pool = LayerSpec(name="b", kind="pooling", kernel=2, stride=2)
+    >>> seen([conv, pool], [10, 5], 12, 0)
+    (0, 3)
     """
     crops = _crops(layer_graph, sizes)
     span: tuple[int, int] | None = (pixel, pixel)

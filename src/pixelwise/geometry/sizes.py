@@ -40,6 +40,14 @@ class Geometry:
         The same at the best place; 0 where it was not derived.
     exact : bool
         False when a layer looks at the whole image, so that tiles cannot equal the whole.
+
+    Examples
+    --------
+    >>> geometry = Geometry(
+    ...     total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204
+    ... )
+    >>> geometry.is_legal(572), geometry.output_size(572), geometry.legal_size(600)
+    (True, 388, 604)
     """
 
     total_stride: int
@@ -91,11 +99,12 @@ class Geometry:
 
 
 def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int = 1) -> Geometry:
-    """Derive all sizes of a network from its trail by exact interval arithmetic.
+    """Derive all sizes of a network from its layer graph by exact interval arithmetic.
 
     Parameters
     ----------
-    trail : Trail
+    layer_graph : LayerGraph
+        Steps from the image to the logits.
     exact : bool
         False when the network also looks at the whole image.
     smallest : int
@@ -105,6 +114,12 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     ------
     BadOption
         No size below 4096 passes through, or legal sizes do not repeat with the total stride.
+
+    Examples
+    --------
+    >>> geometry = derive_geometry([LayerSpec(name="conv", kind="convolution", kernel=3)])
+    >>> geometry.margin, geometry.receptive_field
+    (1, 3)
     """
     stride = total_stride(layer_graph)
     first = _first_legal(layer_graph, stride, smallest)
@@ -138,6 +153,12 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     """Derive what is known of a network that ends in one value per class: it takes any size that leaves a pixel.
 
     `reach` and `receptive_field` are those of the last map before the global average.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3, stride=2, padding=1)
+    >>> derive_classifier_geometry([conv, LayerSpec(name="mean", kind="global average")]).total_stride
+    2
     """
     features = [e for e in layer_graph if not (isinstance(e, LayerSpec) and e.kind in GLOBAL)]
     stride = total_stride(features)

@@ -19,7 +19,16 @@ Picture = TypeVar("Picture", np.ndarray, "torch.Tensor")
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Turns by `quarters` x 90 degrees counter-clockwise, then a swap of left and right if `mirrored`."""
+    """Turns by `quarters` x 90 degrees counter-clockwise, then a swap of left and right if `mirrored`.
+
+    Examples
+    --------
+    >>> turn = Symmetry(1, mirrored=False)
+    >>> turn.apply(np.array([[1, 2], [3, 4]])).tolist()
+    [[2, 4], [1, 3]]
+    >>> turn.invert(turn.apply(np.array([[1, 2], [3, 4]]))).tolist()
+    [[1, 2], [3, 4]]
+    """
 
     quarters: int
     mirrored: bool
@@ -50,6 +59,11 @@ def tta_symmetries(count: int) -> tuple[Symmetry, ...]:
     ------
     BadOption
         `TTA_SYMMETRIES` holds no such number.
+
+    Examples
+    --------
+    >>> len(tta_symmetries(8)), tta_symmetries(1) == (IDENTITY,)
+    (8, True)
     """
     if count not in TTA_SYMMETRIES:
         hint = "1 is the input as it is, 4 its flips, 7 the turned versions of 2015, 8 all symmetries."

@@ -148,6 +148,11 @@ def mirror_indices(start: int, stop: int, size: int) -> Int[np.ndarray, " length
     """Return indices into an axis of `size` for positions `start`...`stop`-1, mirrored beyond its ends.
 
     The edge pixel is not repeated (numpy's mode "reflect"), at any distance; an axis of one pixel repeats it.
+
+    Examples
+    --------
+    >>> mirror_indices(-2, 6, 4).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
     """
     if size == 1:
         return np.zeros(stop - start, np.int64)

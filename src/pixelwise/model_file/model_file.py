@@ -27,7 +27,7 @@ from pixelwise.model_file.model_card import (
     read_model_card_text,
     write_model_card_text,
 )
-from pixelwise.networks.architectures import build
+from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import Classifier, Network, Trained
 
@@ -217,8 +217,9 @@ def _widest(presets: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
 
 def _build(model_card: ModelCard, path: Path) -> Trained:
     try:
-        network = build(model_card.network)
-        members = [build(model_card.network) for _ in range(model_card.members)] if model_card.members > 1 else []
+        options = with_defaults_where_unread(model_card.network)  # older files hold options that were set and not read
+        network = build(options)
+        members = [build(options) for _ in range(model_card.members)] if model_card.members > 1 else []
     except PixelwiseError as error:
         raise broken(path, str(error)) from error
     if network.geometry() != model_card.geometry:

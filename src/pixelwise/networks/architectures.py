@@ -1,12 +1,17 @@
-"""All networks by name. To add one, write a builder and a line in ARCHITECTURES."""
+"""All networks by name, one record each; to add one, write a builder and register its record.
+
+A record says which fields of `NetworkOptions` its builder reads. An option that is set and that the chosen network does
+not read is refused: it would be ignored otherwise.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pixelwise.errors import BadOption, nearest
 from pixelwise.networks.classifiers import cifar_resnet, plain, resnet, vgg
-from pixelwise.networks.encoders import RESNET_BLOCKS, VGG_COUNTS
+from pixelwise.networks.encoders import BOTTLENECK_DEPTH, RESNET_BLOCKS, VGG_COUNTS
 from pixelwise.networks.models import Classifier, Network, Segmenter
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.networks.segmenters import (
@@ -21,76 +26,266 @@ from pixelwise.networks.segmenters import (
 from pixelwise.networks.unet_on_encoder import ENCODERS
 
 __all__ = [
+    "ALWAYS_READ",
     "ARCHITECTURES",
     "CLASSIFIERS",
+    "DEFAULTS",
     "ENCODERS",
     "SEGMENTERS",
+    "Architecture",
     "NetworkOptions",
     "build",
     "build_classifier",
     "build_segmenter",
+    "check_options",
+    "options_read",
     "paper",
     "published_options",
     "published_size",
+    "readers",
+    "register",
     "summary",
+    "with_defaults_where_unread",
 ]
 
-SEGMENTERS: dict[str, Callable[[NetworkOptions], Segmenter]] = {
-    "unet2015": unet2015,
-    "unet": unet,
-    "resunet": resunet,
-    "resencunet": resencunet,
-    "unetplusplus": unetplusplus,
-    "attention_unet": attention_unet,
-    "vnet": vnet,
-}
-CLASSIFIERS: dict[str, Callable[[NetworkOptions], Classifier]] = {
-    **{f"resnet{depth}": resnet for depth in RESNET_BLOCKS},
-    **{f"resnet{depth}": cifar_resnet for depth in (20, 32, 44, 56, 110)},
-    **{f"plain{depth}": plain for depth in (20, 32, 44)},
-    **{f"vgg{depth}{norm}": vgg for depth in VGG_COUNTS for norm in ("", "_bn")},
-}
-ARCHITECTURES: Mapping[str, Callable[[NetworkOptions], Network]] = {**SEGMENTERS, **CLASSIFIERS}
+Task = Literal["segmentation", "classification"]
 
-# Where the published form differs from the defaults; what `inspect NAME` shows.
-_PUBLISHED: dict[Callable[[NetworkOptions], Network], dict[str, Any]] = {
-    unet2015: {"base": 64, "normalisation": "none", "dropout": 0.5},
-    resunet: {"in_channels": 3, "classes": 1, "depth": 3, "base": 64},
-    resencunet: {"base": 32, "depth": 6, "max_width": 512, "normalisation": "instance"},
-    unetplusplus: {"in_channels": 3, "classes": 1, "base": 32, "normalisation": "none"},
-    attention_unet: {"base": 64},
-    vnet: {"base": 16, "normalisation": "none", "dimensions": 3},
-    resnet: {"in_channels": 3, "classes": 1000},
-    cifar_resnet: {"in_channels": 3, "classes": 10, "base": 16},
-    plain: {"in_channels": 3, "classes": 10, "base": 16},
-    vgg: {"in_channels": 3, "classes": 1000},
-}
-_ENCODER_FORM: dict[str, Any] = {"in_channels": 3, "base": 16}  # of U-Nets on an encoder
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {option.name: option.default for option in fields(NetworkOptions) if option.name != "name"}
+)
+ALWAYS_READ = ("in_channels", "classes")  # the data decide both, so every network must read them
 
-# Sides of the images that the papers show; 256 for the others.
-_SIZES: dict[Callable[[NetworkOptions], Network], int] = {
-    unet2015: 572,
-    resunet: 224,
-    vnet: 128,
-    resnet: 224,
-    cifar_resnet: 32,
-    plain: 32,
-    vgg: 224,
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A registered network: what builds it, which options that reads, and the form in which it was published.
+
+    Parameters
+    ----------
+    name : str
+        What `NetworkOptions.name` is set to.
+    builder : callable
+        NetworkOptions -> network, with freshly drawn weights.
+    task : {"segmentation", "classification"}
+        Whether the network returns logits for each pixel or for the whole image.
+    reads : tuple of str
+        Fields of `NetworkOptions` that the builder reads, besides `name`.
+    encoders : mapping of str to tuple of str
+        For a network whose contracting path can be replaced: each possible encoder, and the fields that are read with
+        it in place of `reads`.
+    paper : str
+        Where the network is described; empty where nothing is known.
+    published : mapping of str to value
+        Options of the published form that differ from the defaults; `inspect NAME` shows this form.
+    parameters : int, optional
+        Number of parameters of the published form, where the publication or its reference implementation settles it.
+    size : int
+        Side in pixels of the images that the paper shows; 256 where it does not matter.
+
+    Raises
+    ------
+    BadOption
+        `reads`, `encoders` or `published` names something that is no option, `in_channels` or `classes` is not read,
+        or the published form sets an option that is not read.
+
+    Examples
+    --------
+    >>> ARCHITECTURES["unet2015"].reads
+    ('in_channels', 'classes', 'base', 'dropout', 'dimensions')
+    >>> ARCHITECTURES["unet2015"].parameters
+    31030658
+    """
+
+    name: str
+    builder: Callable[[NetworkOptions], Network]
+    reads: tuple[str, ...]
+    task: Task = "segmentation"
+    encoders: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    paper: str = ""
+    published: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: int | None = None
+    size: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse records that contradict themselves."""
+        for reads in (self.reads, *self.encoders.values()):
+            for option in reads:
+                if option not in DEFAULTS:
+                    raise BadOption(f"options that {self.name} reads", f"`{option}`", nearest(option, list(DEFAULTS)))
+            missing = [option for option in ALWAYS_READ if option not in reads]
+            if missing:
+                raise BadOption(f"{self.name} to read {missing[0]}", f"{', '.join(reads)}", "The data decide it.")
+        unread = [option for option in self.published if option not in self.reads]
+        if unread:
+            hint = "Leave it out of `published`, or add it to `reads`."
+            raise BadOption(f"a published form of options that {self.name} reads", f"`{unread[0]}`", hint)
+
+    @property
+    def summary(self) -> str:
+        """One line on the network: the first of its builder's docstring."""
+        return (self.builder.__doc__ or self.name).strip().splitlines()[0]
+
+
+ARCHITECTURES: dict[str, Architecture] = {}
+SEGMENTERS: dict[str, Architecture] = {}
+CLASSIFIERS: dict[str, Architecture] = {}
+
+
+def register(architecture: Architecture) -> None:
+    """Enter a network into the registry, so that it can be built, trained and inspected by its name.
+
+    Raises
+    ------
+    BadOption
+        The name is taken.
+
+    Examples
+    --------
+    >>> register(Architecture(name="unet", builder=unet, reads=("in_channels", "classes")))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    pixelwise.errors.BadOption: expected a new name for a network; got `unet`, which is taken...
+    """
+    if architecture.name in ARCHITECTURES:
+        raise BadOption("a new name for a network", f"`{architecture.name}`, which is taken", "Choose another name.")
+    ARCHITECTURES[architecture.name] = architecture
+    (SEGMENTERS if architecture.task == "segmentation" else CLASSIFIERS)[architecture.name] = architecture
+
+
 _HE = "He, Zhang, Ren, Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
-_PAPERS: dict[Callable[[NetworkOptions], Network], str] = {
-    unet2015: "Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
-    unet: "after Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
-    resunet: "Zhang, Liu, Wang 2018, Road extraction by deep residual U-Net, doi 10.1109/LGRS.2018.2802944",
-    resencunet: "Isensee et al. 2024, nnU-Net revisited, arXiv 2404.09556",
-    unetplusplus: "Zhou et al. 2018, UNet++: a nested U-Net architecture, arXiv 1807.10165",
-    attention_unet: "Oktay et al. 2018, Attention U-Net, arXiv 1804.03999",
-    vnet: "Milletari, Navab, Ahmadi 2016, V-Net, arXiv 1606.04797",
-    resnet: _HE,
-    cifar_resnet: _HE,
-    plain: _HE,
-    vgg: "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1556",
-}
+_VGG = "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1556"
+
+_STAGED = ("in_channels", "classes", "depth", "base", "max_width", "normalisation", "dimensions")  # of most U-Nets
+_RESIDUAL = ("shortcut", "shortcut_padding", "zero_init_residual")  # of ResNets
+_ON_ENCODER = ("in_channels", "classes", "base", "normalisation", "upsampling", "encoder")
+_ENCODER_FORM: dict[str, Any] = {"in_channels": 3, "base": 16}  # published form of U-Nets on an encoder
+
+# Parameters of the networks of torchvision, 3 -> 1000
+_RESNET_PARAMETERS = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
+_VGG_PARAMETERS = {11: 132_863_336, 13: 133_047_848, 16: 138_357_544, 19: 143_667_240}
+_VGG_BN_PARAMETERS = {11: 132_868_840, 13: 133_053_736, 16: 138_365_992, 19: 143_678_248}
+
+
+def _resnet_reads(depth: int) -> tuple[str, ...]:
+    """Return what the residual blocks of a large ResNet read; only bottlenecks have a choice of strides."""
+    return ("stem", *_RESIDUAL, *(("stride_first",) if depth >= BOTTLENECK_DEPTH else ()))
+
+
+def _unet_encoders() -> dict[str, tuple[str, ...]]:
+    """Return what a U-Net on each encoder reads."""
+    resnets = {f"resnet{depth}": (*_ON_ENCODER, "full_resolution", *_resnet_reads(depth)) for depth in RESNET_BLOCKS}
+    return {name: resnets.get(name, _ON_ENCODER) for name in ENCODERS}
+
+
+for _architecture in (
+    Architecture(
+        name="unet2015",
+        builder=unet2015,
+        reads=("in_channels", "classes", "base", "dropout", "dimensions"),
+        paper="Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
+        published={"base": 64, "dropout": 0.5},
+        parameters=31_030_658,
+        size=572,
+    ),
+    Architecture(
+        name="unet",
+        builder=unet,
+        reads=(*_STAGED, "upsampling", "dropout", "encoder"),
+        encoders=_unet_encoders(),
+        paper="after Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
+    ),
+    Architecture(
+        name="resunet",
+        builder=resunet,
+        reads=(*_STAGED, "upsampling"),
+        paper="Zhang, Liu, Wang 2018, Road extraction by deep residual U-Net, doi 10.1109/LGRS.2018.2802944",
+        published={"in_channels": 3, "classes": 1, "depth": 3, "base": 64},
+        size=224,
+    ),
+    Architecture(
+        name="resencunet",
+        builder=resencunet,
+        reads=_STAGED,
+        paper="Isensee et al. 2024, nnU-Net revisited, arXiv 2404.09556",
+        published={"base": 32, "depth": 6, "max_width": 512, "normalisation": "instance"},
+    ),
+    Architecture(
+        name="unetplusplus",
+        builder=unetplusplus,
+        reads=(*_STAGED, "upsampling", "dropout", "deep_supervision"),
+        paper="Zhou et al. 2018, UNet++: a nested U-Net architecture, arXiv 1807.10165",
+        published={"in_channels": 3, "classes": 1, "base": 32, "normalisation": "none"},
+        parameters=9_042_177,
+    ),
+    Architecture(
+        name="attention_unet",
+        builder=attention_unet,
+        reads=(*_STAGED, "dropout", "gates"),
+        paper="Oktay et al. 2018, Attention U-Net, arXiv 1804.03999",
+        published={"base": 64},
+    ),
+    Architecture(
+        name="vnet",
+        builder=vnet,
+        reads=_STAGED,
+        paper="Milletari, Navab, Ahmadi 2016, V-Net, arXiv 1606.04797",
+        published={"base": 16, "normalisation": "none", "dimensions": 3},
+        parameters=65_175_314,
+        size=128,
+    ),
+    *(
+        Architecture(
+            name=f"resnet{depth}",
+            builder=resnet,
+            task="classification",
+            reads=("in_channels", "classes", *_resnet_reads(depth)),
+            paper=_HE,
+            published={"in_channels": 3, "classes": 1000},
+            parameters=_RESNET_PARAMETERS[depth],
+            size=224,
+        )
+        for depth in RESNET_BLOCKS
+    ),
+    *(
+        Architecture(
+            name=f"resnet{depth}",
+            builder=cifar_resnet,
+            task="classification",
+            reads=("in_channels", "classes", "base", *_RESIDUAL),
+            paper=_HE,
+            published={"in_channels": 3, "classes": 10, "base": 16},
+            size=32,
+        )
+        for depth in (20, 32, 44, 56, 110)
+    ),
+    *(
+        Architecture(
+            name=f"plain{depth}",
+            builder=plain,
+            task="classification",
+            reads=("in_channels", "classes", "base"),
+            paper=_HE,
+            published={"in_channels": 3, "classes": 10, "base": 16},
+            size=32,
+        )
+        for depth in (20, 32, 44)
+    ),
+    *(
+        Architecture(
+            name=f"vgg{depth}{norm}",
+            builder=vgg,
+            task="classification",
+            reads=("in_channels", "classes"),
+            paper=_VGG,
+            published={"in_channels": 3, "classes": 1000},
+            parameters=(_VGG_BN_PARAMETERS if norm else _VGG_PARAMETERS)[depth],
+            size=224,
+        )
+        for depth in VGG_COUNTS
+        for norm in ("", "_bn")
+    ),
+):
+    register(_architecture)
 
 
 def build(options: NetworkOptions) -> Network:
@@ -99,13 +294,16 @@ def build(options: NetworkOptions) -> Network:
     Raises
     ------
     BadOption
-        The name is not registered; the nearest one is named. Or it does not go with the other options.
+        The name is not registered; the nearest one is named. Or an option is set that the network does not read.
+
+    Examples
+    --------
+    >>> network = build(NetworkOptions(name="unet", depth=3, base=8))
+    >>> network.geometry().total_stride
+    8
     """
-    if options.name not in ARCHITECTURES:
-        raise BadOption("a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES)))
-    if options.encoder != "plain" and options.name != "unet":
-        raise BadOption("encoder=plain", f"`{options.encoder}` for {options.name}", "Encoders go with network=unet.")
-    return ARCHITECTURES[options.name](options)
+    check_options(options)
+    return ARCHITECTURES[options.name].builder(options)
 
 
 def build_segmenter(options: NetworkOptions) -> Segmenter:
@@ -114,7 +312,12 @@ def build_segmenter(options: NetworkOptions) -> Segmenter:
     Raises
     ------
     BadOption
-        It is a classifier.
+        It is a classifier; or as in `build`.
+
+    Examples
+    --------
+    >>> build_segmenter(NetworkOptions(name="unet2015", base=2)).geometry().output_size(572)
+    388
     """
     network = build(options)
     if not isinstance(network, Segmenter):
@@ -128,7 +331,14 @@ def build_classifier(options: NetworkOptions) -> Classifier:
     Raises
     ------
     BadOption
-        It is for masks.
+        It is for masks; or as in `build`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = build_classifier(NetworkOptions(name="resnet20", base=2, in_channels=3, classes=5)).eval()
+    >>> network(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 5])
     """
     network = build(options)
     if not isinstance(network, Classifier):
@@ -136,22 +346,157 @@ def build_classifier(options: NetworkOptions) -> Classifier:
     return network
 
 
+def options_read(options: NetworkOptions) -> tuple[str, ...]:
+    """Return the fields of `NetworkOptions` that the network named in `options` reads, besides `name`.
+
+    Only the name of the network and that of the encoder matter.
+
+    Raises
+    ------
+    BadOption
+        The network, or the encoder of a network that can have one, is not registered; the nearest one is named.
+
+    Examples
+    --------
+    >>> options_read(NetworkOptions(name="vgg16"))
+    ('in_channels', 'classes')
+    >>> "depth" in options_read(NetworkOptions(name="unet"))
+    True
+    >>> "depth" in options_read(NetworkOptions(name="unet", encoder="resnet18"))
+    False
+    """
+    if options.name not in ARCHITECTURES:
+        raise BadOption("a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES)))
+    architecture = ARCHITECTURES[options.name]
+    encoder = options.encoder
+    if not architecture.encoders or encoder == DEFAULTS["encoder"]:
+        return architecture.reads
+    if encoder not in architecture.encoders:
+        hint = nearest(encoder, [DEFAULTS["encoder"], *architecture.encoders])
+        raise BadOption("a registered encoder", f"`{encoder}`", hint)
+    return architecture.encoders[encoder]
+
+
+def check_options(options: NetworkOptions) -> None:
+    """Refuse options that the network does not read and that differ from their defaults.
+
+    Raises
+    ------
+    BadOption
+        There is one: the message names it, what the network reads, and which networks read it. Or as in `options_read`.
+
+    Examples
+    --------
+    >>> check_options(NetworkOptions(name="unet", depth=6))
+    >>> check_options(NetworkOptions(name="plain20", depth=6))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    pixelwise.errors.BadOption: expected options that plain20 reads (in_channels, classes, base); got network.depth=6...
+    """
+    reads = options_read(options)
+    unread = _unread(options, reads)
+    if not unread:
+        return
+    name = options.full_name if "encoder" in reads else options.name
+    got = " and ".join(f"network.{option}={_plain(getattr(options, option))}" for option in unread)
+    mends = (
+        f"Leave network.{option} at its default, {_plain(DEFAULTS[option])}, or choose a network that reads it: "
+        f"{', '.join(readers(option))}."
+        for option in unread
+    )
+    raise BadOption(f"options that {name} reads ({', '.join(reads)})", got, " ".join(mends))
+
+
+def with_defaults_where_unread(options: NetworkOptions) -> NetworkOptions:
+    """Return `options` with every option that the network does not read at its default.
+
+    For options that nobody has set for this network: those of a plan, of a file written before they were checked, or of
+    a test that runs over all networks.
+
+    Raises
+    ------
+    BadOption
+        As in `options_read`.
+
+    Examples
+    --------
+    >>> small = with_defaults_where_unread(NetworkOptions(name="unet2015", base=4, depth=2))
+    >>> small.base, small.depth
+    (4, 4)
+    """
+    return replace(options, **{option: DEFAULTS[option] for option in _unread(options, options_read(options))})
+
+
+def readers(option: str) -> list[str]:
+    """Return which networks read an option, for people: names, with the encoder where it depends on that.
+
+    Examples
+    --------
+    >>> readers("gates")
+    ['attention_unet']
+    >>> readers("stride_first")
+    ['unet with encoder=resnet50|resnet101|resnet152', 'resnet50', 'resnet101', 'resnet152']
+    """
+    found: list[str] = []
+    for name, architecture in ARCHITECTURES.items():
+        on = [encoder for encoder, reads in architecture.encoders.items() if option in reads]
+        if option in architecture.reads:
+            found.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
+        elif on:
+            found.append(f"{name} with encoder={'|'.join(on)}")
+    return found
+
+
 def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
-    """Return the options with which a registered network, on an encoder if one is named, is as published."""
-    changes = _PUBLISHED.get(ARCHITECTURES[name], {}) if encoder == "plain" else _ENCODER_FORM
+    """Return the options with which a registered network, on an encoder if one is named, is as published.
+
+    Examples
+    --------
+    >>> published_options("resnet50").classes
+    1000
+    """
+    changes = ARCHITECTURES[name].published if encoder == "plain" else _ENCODER_FORM
     return replace(NetworkOptions(name=name, encoder=encoder), **changes)
 
 
 def published_size(name: str) -> int:
-    """Return a side of the image that goes with a registered network."""
-    return _SIZES.get(ARCHITECTURES[name], 256)
+    """Return a side of the image that goes with a registered network.
+
+    Examples
+    --------
+    >>> published_size("unet2015")
+    572
+    """
+    return ARCHITECTURES[name].size
 
 
 def paper(name: str) -> str:
-    """Return where a registered network is described; empty where nothing is known."""
-    return _PAPERS.get(ARCHITECTURES[name], "")
+    """Return where a registered network is described; empty where nothing is known.
+
+    Examples
+    --------
+    >>> paper("attention_unet")
+    'Oktay et al. 2018, Attention U-Net, arXiv 1804.03999'
+    """
+    return ARCHITECTURES[name].paper
 
 
 def summary(name: str) -> str:
-    """Return one line on a registered network: the first of its builder's docstring."""
-    return (ARCHITECTURES[name].__doc__ or "").strip().splitlines()[0]
+    """Return one line on a registered network: the first of its builder's docstring.
+
+    Examples
+    --------
+    >>> summary("unet2015")
+    'U-Net of 2015: valid convolutions, cropped skips, 572 -> 388.'
+    """
+    return ARCHITECTURES[name].summary
+
+
+def _unread(options: NetworkOptions, reads: tuple[str, ...]) -> list[str]:
+    """Return the options that differ from their defaults and are not read."""
+    return [name for name, default in DEFAULTS.items() if name not in reads and getattr(options, name) != default]
+
+
+def _plain(value: Any) -> str:
+    """Write a value as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,12 +17,24 @@ class GridGate(nn.Module):
     Parameters
     ----------
     name : str
-        The name of the skip in the trail.
-    skip_channels, gate_channels : int
-    normalisation : str
+        The name of the skip in the layer graph.
+    skip_channels : int
+        Channels of the skip.
+    gate_channels : int
+        Channels of the coarser map, which is half as large as the skip.
+    normalisation : {"batch", "group", "instance", "none"}
+        After the 1 x 1 convolutions of signal and output.
     dimensions : {2, 3}
+        Spatial axes of the maps.
     with_signal : bool
         Prepare the gating signal by 1 x 1, normalisation and ReLU, as is done with the coarsest map.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gate = GridGate("0", 4, 8, "batch")
+    >>> gate(torch.zeros(1, 4, 16, 16), torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 4, 16, 16])
     """
 
     def __init__(
@@ -95,6 +107,26 @@ class AlignedGate(nn.Module):
     """The gate of the popular port, on the skip's own grid: 1 x 1 with normalisation on both sides, half as wide.
 
     The gating signal is the up-sampled map, as large as the skip.
+
+    Parameters
+    ----------
+    name : str
+        The name of the skip in the layer graph.
+    skip_channels : int
+        Channels of the skip.
+    gate_channels : int
+        Channels of the gating signal.
+    normalisation : {"batch", "group", "instance", "none"}
+        After each 1 x 1 convolution.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gate = AlignedGate("0", 4, 4, "batch")
+    >>> gate.coefficients(torch.zeros(1, 4, 16, 16), torch.zeros(1, 4, 16, 16)).shape
+    torch.Size([1, 1, 16, 16])
     """
 
     def __init__(

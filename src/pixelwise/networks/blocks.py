@@ -29,16 +29,33 @@ class ConvLayer(nn.Sequential):
     ----------
     name : str
         Of the layer in tables.
-    in_channels, channels : int
-    kernel, stride : int
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
+    kernel : int
+        Side of the kernel in pixels.
+    stride : int
+        Pixels from one place of the kernel to the next; 2 halves the size.
     padding : int, optional
         By default half of the kernel, which keeps the size; 0 loses pixels at each border (valid, as in 2015).
     normalisation : {"batch", "group", "instance", "none"}
+        Between convolution and activation; see `make_normalisation`.
     activation : callable, optional
         Channels -> module; ReLU by default. None leaves it out.
     bias : bool, optional
         By default only without normalisation: a shift before it is taken out again by it.
     dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = ConvLayer("conv", 3, 8, stride=2)
+    >>> layer(torch.zeros(1, 3, 64, 48)).shape
+    torch.Size([1, 8, 32, 24])
+    >>> [step.name for step in layer.layer_graph()]
+    ['conv']
     """
 
     def __init__(
@@ -85,15 +102,28 @@ class ConvBlock(nn.Module):
     ----------
     name : str
         Of the layers in tables.
-    in_channels, channels : int
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
     middle : int, optional
         Channels after the first of the two convolutions; by default `channels`.
     padding : int
         1 keeps the size, 0 loses a pixel per side and convolution (valid, as in 2015).
     normalisation : {"batch", "group", "instance", "none"}
+        After each convolution; see `make_normalisation`.
     dropout : float
-        Applied after the last ReLU; 0 leaves it out.
+        Share of the values that is set to 0 after the last ReLU while training; 0 leaves it out.
     dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ConvBlock("enc1", 1, 4)(torch.zeros(1, 1, 16, 16)).shape
+    torch.Size([1, 4, 16, 16])
+    >>> ConvBlock("enc1", 1, 4, padding=0)(torch.zeros(1, 1, 16, 16)).shape
+    torch.Size([1, 4, 12, 12])
     """
 
     def __init__(
@@ -127,7 +157,14 @@ class ConvBlock(nn.Module):
 
 
 class Chain(nn.Sequential):
-    """Parts that tell their steps, one behind the other."""
+    """Parts that tell their steps, one behind the other.
+
+    Examples
+    --------
+    >>> chain = Chain(Pool("pool", 4), ConvLayer("conv", 4, 8))
+    >>> [step.name for step in chain.layer_graph()]
+    ['pool', 'conv']
+    """
 
     def layer_graph(self) -> LayerGraph:
         """Return the steps of all parts."""
@@ -135,7 +172,23 @@ class Chain(nn.Sequential):
 
 
 class Pool(nn.Module):
-    """Maximum over 2 x 2, which halves all sides."""
+    """Maximum over 2 x 2, which halves all sides.
+
+    Parameters
+    ----------
+    name : str
+        Of the layer in tables.
+    channels : int
+        Channels of input and output.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Pool("pool", 1)(torch.arange(4.0).reshape(1, 1, 2, 2)).item()
+    3.0
+    """
 
     def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
         super().__init__()
@@ -152,9 +205,35 @@ class Pool(nn.Module):
 
 
 class Up(nn.Module):
-    """Doubles all sides: a transposed convolution of 2 x 2 to `channels`, or interpolation that keeps them.
+    """Doubles all sides: a transposed convolution of 2 x 2 to `channels`, or interpolation, which keeps the channels.
 
-    `activation` (channels -> module) follows the transposed convolution where a network has one there.
+    Parameters
+    ----------
+    name : str
+        Of the layer in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output of a transposed convolution; interpolation does not look at it.
+    upsampling : {"transposed", "bilinear", "nearest"}
+        How the size is doubled.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+    activation : callable, optional
+        Channels -> module that follows where a network has an activation there; None leaves it out.
+
+    Attributes
+    ----------
+    channels : int
+        Channels of the output.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Up("up", 8, 4, "transposed")(torch.zeros(1, 8, 5, 7)).shape
+    torch.Size([1, 4, 10, 14])
+    >>> Up("up", 8, 4, "nearest").channels
+    8
     """
 
     def __init__(
@@ -194,7 +273,27 @@ class Up(nn.Module):
 
 
 class Head(nn.Module):
-    """A convolution from features to logits: of 1 x 1, or of `kernel`, padded."""
+    """A convolution from features to logits.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the features.
+    classes : int
+        Channels of the logits.
+    kernel : int
+        Side of the kernel, an odd number; padding keeps the size.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+    name : str
+        Of the layer in tables.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Head(16, 2)(torch.zeros(1, 16, 9, 9)).shape
+    torch.Size([1, 2, 9, 9])
+    """
 
     def __init__(
         self, in_channels: int, classes: int, *, kernel: int = 1, dimensions: int = 2, name: str = "head"
@@ -221,7 +320,23 @@ class Head(nn.Module):
 
 
 def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
-    """Return the trail of a residual block: a main path, and beside it a shortcut (empty: the identity), added."""
+    """Return the layer graph of a residual block: a main path, and beside it a shortcut, added.
+
+    Parameters
+    ----------
+    name : str
+        Of the block; the maps that are kept for the sum are named after it.
+    main : LayerGraph
+        Steps of the main path.
+    shortcut : LayerGraph
+        Steps of the shortcut; empty for the identity.
+
+    Examples
+    --------
+    >>> conv = ConvLayer("conv", 4, 4).layer_graph()
+    >>> [type(element).__name__ for element in side_by_side("block", conv, [])]
+    ['Save', 'LayerSpec', 'Merge']
+    """
     start, end = f"{name} in", f"{name} out"
     if not shortcut:
         return [Save(start), *main, Merge(start, "added")]
@@ -229,7 +344,27 @@ def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGrap
 
 
 def make_normalisation(name: NormalisationName, channels: int, dimensions: int = 2) -> list[nn.Module]:
-    """Return the normalisation layer as a list: empty for "none"."""
+    """Return the normalisation layer as a list: empty for "none".
+
+    Parameters
+    ----------
+    name : {"batch", "group", "instance", "none"}
+        "batch": mean and deviation of each channel over the images of a batch while training, running ones afterwards.
+        "instance": of each channel of each image. "group": of each image over groups of about 8 channels. The latter
+        two look at the whole image, so that tiles are no longer exact.
+    channels : int
+        Channels of the map.
+    dimensions : {2, 3}
+        Spatial axes of the map.
+
+    Examples
+    --------
+    >>> (layer,) = make_normalisation("group", 32)
+    >>> layer.num_groups
+    4
+    >>> make_normalisation("none", 32)
+    []
+    """
     if name == "batch":
         return [BATCH_NORMS[dimensions](channels)]
     if name == "group":
@@ -240,14 +375,27 @@ def make_normalisation(name: NormalisationName, channels: int, dimensions: int =
 
 
 def make_interpolation(kind: Upsampling, dimensions: int = 2) -> nn.Module:
-    """Return the layer that doubles all sides without weights; "bilinear" is trilinear in three dimensions."""
+    """Return the layer that doubles all sides without weights; "bilinear" is trilinear in three dimensions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> make_interpolation("nearest")(torch.tensor([[[[1.0, 2.0]]]])).tolist()
+    [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+    """
     if kind == "nearest":
         return nn.Upsample(scale_factor=2, mode="nearest")
     return nn.Upsample(scale_factor=2, mode="bilinear" if dimensions == 2 else "trilinear", align_corners=False)
 
 
 def count_parameters(modules: Iterable[nn.Module]) -> int:
-    """Count the learned numbers in `modules`."""
+    """Count the learned numbers in `modules`.
+
+    Examples
+    --------
+    >>> count_parameters([nn.Conv2d(3, 8, 3)])  # 3 x 8 kernels of 3 x 3, and 8 biases
+    224
+    """
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
@@ -255,6 +403,11 @@ def has_memory(network: nn.Module) -> bool:
     """Tell whether weights can be drawn: those of the "meta" device have sizes and no values.
 
     Nothing would be drawn into them, but PyTorch loads its whole compiler to find out: half a second at every start.
+
+    Examples
+    --------
+    >>> has_memory(nn.Linear(1, 1)), has_memory(nn.Linear(1, 1, device="meta"))
+    (True, False)
     """
     return not next(network.parameters()).is_meta
 
@@ -265,6 +418,13 @@ def initialise(network: nn.Module) -> None:
     He et al. 2015 (arXiv 1502.01852), as the U-Net paper asks for in section 3: N = 9 x 64 for a 3 x 3 convolution on
     64 channels. One output pixel of a 2 x 2 transposed convolution of stride 2 sees one input pixel, so there N is
     the number of input channels.
+
+    Examples
+    --------
+    >>> layer = nn.Conv2d(64, 64, 3)
+    >>> initialise(layer)
+    >>> round(layer.weight.std().item(), 2) == round((2 / (9 * 64)) ** 0.5, 2)
+    True
     """
     if not has_memory(network):
         return

@@ -6,7 +6,7 @@ from torch.nn import functional
 from pixelwise.errors import BadOption
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import count_parameters
-from pixelwise.networks.encoders import make_cifar_encoder, make_resnet_encoder, make_vgg_encoder
+from pixelwise.networks.encoders import BOTTLENECK_DEPTH, make_cifar_encoder, make_resnet_encoder, make_vgg_encoder
 from pixelwise.networks.models import Classifier
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.networks.resnet import initialise_resnet
@@ -16,7 +16,21 @@ VGG_POOL, VGG_HIDDEN = 7, 4096
 
 
 class PooledHead(nn.Module):
-    """Mean over the whole map, and one linear layer to the logits: He et al. 2015, table 1."""
+    """Mean over the whole map, and one linear layer to the logits: He et al. 2015, table 1.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the map.
+    classes : int
+        Number of logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> PooledHead(8, 3)(torch.zeros(2, 8, 5, 7)).shape
+    torch.Size([2, 3])
+    """
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -36,7 +50,21 @@ class PooledHead(nn.Module):
 
 
 class VGGHead(nn.Module):
-    """Means over 7 x 7 parts of the map and three linear layers, dropout 0.5: Simonyan & Zisserman 2015, table 1."""
+    """Means over 7 x 7 parts of the map and three linear layers, dropout 0.5: Simonyan & Zisserman 2015, table 1.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the map.
+    classes : int
+        Number of logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> VGGHead(1, 3)(torch.zeros(2, 1, 9, 9)).shape
+    torch.Size([2, 3])
+    """
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -73,15 +101,22 @@ def resnet(options: NetworkOptions) -> Classifier:
     bottlenecks into the 3 x 3; `stride_first` is the paper's V1. Stem "deep" is variant C and shortcut "D" variant D of
     He et al. 2019, "Bag of tricks", arXiv 1812.01187.
 
-    Reads in_channels, classes, stem, shortcut, shortcut_padding, stride_first, zero_residuals.
+    Blocks of two convolutions (18 and 34 layers) have one place for the stride and do not read `stride_first`.
+
+    Examples
+    --------
+    >>> network = resnet(NetworkOptions(name="resnet18", in_channels=3, classes=1000))
+    >>> count_parameters([network])
+    11689512
     """
+    depth = _depth(options, "resnet")
     encoder = make_resnet_encoder(
         options.in_channels,
-        _depth(options, "resnet"),
+        depth,
         stem="7x7" if options.stem == "auto" else options.stem,
         shortcut="B" if options.shortcut == "auto" else options.shortcut,
         shortcut_padding=options.shortcut_padding,
-        stride_first=options.stride_first,
+        stride_first=depth >= BOTTLENECK_DEPTH and options.stride_first,
     )
     initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
@@ -93,7 +128,13 @@ def cifar_resnet(options: NetworkOptions) -> Classifier:
     He et al. 2015, arXiv 1512.03385, section 4.2: a 3 x 3 stem, three stages of 2 n convolutions at full, half and
     quarter size, shortcut A, global average, one linear layer; 0.27 M parameters for 20 layers.
 
-    Reads in_channels, classes, base (16 in the paper), shortcut, shortcut_padding, zero_residuals.
+    `base`, the channels of the first stage, is 16 in the paper.
+
+    Examples
+    --------
+    >>> network = cifar_resnet(NetworkOptions(name="resnet20", in_channels=3, classes=10, base=16))
+    >>> count_parameters([network])
+    269722
     """
     shortcut = "A" if options.shortcut == "auto" else options.shortcut
     encoder = make_cifar_encoder(
@@ -112,7 +153,11 @@ def plain(options: NetworkOptions) -> Classifier:
 
     He et al. 2015, arXiv 1512.03385, section 4.2 and figure 6 left: deeper plain nets have a higher training error.
 
-    Reads in_channels, classes, base.
+    Examples
+    --------
+    >>> network = plain(NetworkOptions(name="plain20", in_channels=3, classes=10, base=16))
+    >>> count_parameters([network])
+    269722
     """
     encoder = make_cifar_encoder(options.in_channels, _depth(options, "plain"), shortcut="none", base=options.base)
     initialise_resnet(encoder, zero_init_residual=False)
@@ -125,7 +170,13 @@ def vgg(options: NetworkOptions) -> Classifier:
     Simonyan, Zisserman 2015, "Very deep convolutional networks for large-scale image recognition", arXiv 1409.1556,
     table 1: 138,357,544 parameters for 16 layers (3 -> 1000).
 
-    Reads in_channels, classes.
+    Examples
+    --------
+    >>> import torch
+    >>> with torch.device("meta"):
+    ...     network = vgg(NetworkOptions(name="vgg16", in_channels=3, classes=1000))
+    >>> count_parameters([network])
+    138357544
     """
     normalised = options.name.endswith("_bn")
     encoder = make_vgg_encoder(options.in_channels, _depth(options, "vgg"), normalised=normalised)

@@ -12,6 +12,12 @@ class StridedPointwise2d(nn.Conv2d):
     The numbers are those of `nn.Conv2d` and so are the names of the weights. With bfloat16 on CPUs, the backward pass
     of that one writes outside its memory for few channels (torch 2.13 with oneDNN: 8 to 16 channels, stride 2). In
     evaluation mode, which nobody learns in, it is that one, to the last bit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> StridedPointwise2d(4, 8, 1, 2)(torch.zeros(1, 4, 9, 9)).shape
+    torch.Size([1, 8, 5, 5])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -23,7 +29,14 @@ class StridedPointwise2d(nn.Conv2d):
 
 
 class StridedPointwise3d(nn.Conv3d):
-    """The same for volumes."""
+    """The same for volumes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> StridedPointwise3d(4, 8, 1, 2)(torch.zeros(1, 4, 9, 9, 9)).shape
+    torch.Size([1, 8, 5, 5, 5])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution at every stride-th voxel."""
@@ -36,7 +49,28 @@ class StridedPointwise3d(nn.Conv3d):
 def make_convolution(
     in_channels: int, channels: int, kernel: int, stride: int = 1, *, bias: bool = True, dimensions: int = 2
 ) -> nn.Conv2d | nn.Conv3d:
-    """Return a convolution padded by half its kernel."""
+    """Return a convolution padded by half its kernel.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
+    kernel : int
+        Side of the kernel, an odd number.
+    stride : int
+        Pixels from one place of the kernel to the next.
+    bias : bool
+        Add a learned number per channel.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> make_convolution(4, 8, 3, bias=False)
+    Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
+    """
     if kernel == 1 and stride > 1:
         pointwise = {2: StridedPointwise2d, 3: StridedPointwise3d}[dimensions]
         return pointwise(in_channels, channels, 1, stride, bias=bias)

@@ -31,6 +31,15 @@ class UNetDecoder(nn.Module):
         A gate per level, fine to coarse; it weights the skip before it is joined.
     centre : nn.Module, optional
         A block on the coarsest map, for encoders that end on pooling.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.blocks import ConvBlock
+    >>> decoder = UNetDecoder(
+    ...     [4, 8], [4], make_up=lambda name, source, skip: Up(name, source, skip, "transposed"), make_block=ConvBlock
+    ... )
+    >>> decoder([torch.zeros(1, 4, 16, 16), torch.zeros(1, 8, 8, 8)]).shape
+    torch.Size([1, 4, 16, 16])
     """
 
     def __init__(
@@ -110,6 +119,16 @@ class NestedDecoder(nn.Module):
     -----
     The nodes of column j need those of the columns before alone: the sub-network that ends at X(0, j) can be cut out
     (`columns`), which is the paper's pruning.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.blocks import ConvBlock
+    >>> decoder = NestedDecoder(
+    ...     [4, 8, 16], make_up=lambda name, source, skip: Up(name, source, skip, "nearest"), make_block=ConvBlock
+    ... )
+    >>> skips = [torch.zeros(1, 4 * 2**level, 16 >> level, 16 >> level) for level in range(3)]
+    >>> [tuple(features.shape) for features in decoder(skips)]
+    [(1, 4, 16, 16), (1, 4, 16, 16)]
     """
 
     def __init__(self, widths: Sequence[int], *, make_up: MakeUp, make_block: MakeBlock) -> None:
@@ -158,7 +177,13 @@ class NestedDecoder(nn.Module):
 
 
 def cut_to(skip: Tensor, features: Tensor) -> Tensor:
-    """Cut the centre of `skip` to the sides of `features`; the same size passes untouched."""
+    """Cut the centre of `skip` to the sides of `features`; the same size passes untouched.
+
+    Examples
+    --------
+    >>> cut_to(torch.arange(6).reshape(1, 1, 1, 6), torch.zeros(1, 1, 1, 2)).flatten().tolist()
+    [2, 3]
+    """
     for axis in range(2, skip.ndim):
         surplus = skip.shape[axis] - features.shape[axis]
         if surplus:
@@ -167,5 +192,5 @@ def cut_to(skip: Tensor, features: Tensor) -> Tensor:
 
 
 def _node(i: int, j: int, last: int) -> str:
-    """Name a node in the trail: the encoder keeps its maps as "0", "1", ..., the coarsest is kept here."""
+    """Name a node in the layer graph: the encoder keeps its maps as "0", "1", ..., the coarsest is kept here."""
     return str(i) if j == 0 and i < last else f"{i},{j}"

@@ -24,12 +24,19 @@ from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
 from pixelwise.networks.vgg import VGGEncoder
 
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BOTTLENECK_DEPTH = 50  # layers from which ResNets have blocks of three convolutions
 VGG_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What decoders and classifiers need of an encoder."""
+    """What decoders and classifiers need of an encoder.
+
+    Examples
+    --------
+    >>> isinstance(make_resnet_encoder(3, 18), Encoder)
+    True
+    """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -59,6 +66,15 @@ class StagedEncoder(nn.Module):
         Channels of each.
     make_down : callable, optional
         Index of the stage before, and its channels -> module that halves; None where the blocks do it themselves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pixelwise.networks.blocks import ConvBlock, Pool
+    >>> stages = [ConvBlock("enc1", 1, 4), ConvBlock("enc2", 4, 8)]
+    >>> encoder = StagedEncoder(stages, [4, 8], lambda index, width: Pool(f"pool {index + 1}", width))
+    >>> [tuple(skip.shape) for skip in encoder(torch.zeros(1, 1, 16, 16))]
+    [(1, 4, 16, 16), (1, 8, 8, 8)]
     """
 
     def __init__(
@@ -108,6 +124,23 @@ class FullResolutionEncoder(nn.Module):
     """An encoder with one more skip in front, at the size of the image: a block on the image itself.
 
     For encoders whose first stage already halves the size, so that thin things are not lost.
+
+    Parameters
+    ----------
+    block : nn.Module
+        Computes the additional skip from the image.
+    channels : int
+        Channels of that skip.
+    encoder : Encoder
+        Computes the other skips from the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pixelwise.networks.blocks import ConvBlock
+    >>> encoder = FullResolutionEncoder(ConvBlock("full", 3, 4), 4, make_cifar_encoder(3, 20, base=2))
+    >>> encoder.channels, encoder.strides
+    ((4, 2, 4, 8), (1, 1, 2, 4))
     """
 
     def __init__(self, block: nn.Module, channels: int, encoder: Encoder) -> None:
@@ -145,10 +178,27 @@ def make_resnet_encoder(
 ) -> ResNetEncoder:
     """ResNet-18, 34, 50, 101 or 152 without its classifier: He et al. 2015 (arXiv 1512.03385), table 1.
 
-    As published weights have it (V1.5, shortcut B), or with the stride in the first 1 x 1 (`stride_first`, V1), the
-    deep stem (C) and averaging shortcuts (D).
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    depth : {18, 34, 50, 101, 152}
+        Number of layers, the classifier counted.
+    stem : {"7x7", "deep", "3x3"}
+        First layers; "deep" is variant C of He et al. 2019, see `ResNetEncoder`.
+    shortcut : {"A", "B", "C", "D", "none"}
+        See `make_shortcut`; published weights have B, variant D of He et al. 2019 averages first.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
+    stride_first : bool
+        Of bottlenecks: the stride is in the first 1 x 1 (the paper, V1), not in the 3 x 3 (V1.5, published weights).
+
+    Examples
+    --------
+    >>> make_resnet_encoder(3, 18).channels
+    (64, 64, 128, 256, 512)
     """
-    bottleneck = depth >= 50
+    bottleneck = depth >= BOTTLENECK_DEPTH
     widths = (256, 512, 1024, 2048) if bottleneck else (64, 128, 256, 512)
     block = make_block_of(bottleneck, shortcut, stride_first=stride_first, shortcut_padding=shortcut_padding)
     return ResNetEncoder(in_channels, block, widths, RESNET_BLOCKS[depth], stem=stem)
@@ -162,12 +212,46 @@ def make_cifar_encoder(
     shortcut_padding: ShortcutPadding = "end",
     base: int = 16,
 ) -> ResNetEncoder:
-    """ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2."""
+    """ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    depth : {20, 32, 44, 56, 110}
+        Number of layers, the classifier counted.
+    shortcut : {"A", "B", "C", "D", "none"}
+        See `make_shortcut`; the paper has A.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
+    base : int
+        Channels of the first stage; 16 in the paper.
+
+    Examples
+    --------
+    >>> make_cifar_encoder(3, 20).channels
+    (16, 32, 64)
+    """
     block = make_block_of(False, shortcut, stride_first=False, shortcut_padding=shortcut_padding)
     count, widths = (depth - 2) // 6, (base, 2 * base, 4 * base)
     return ResNetEncoder(in_channels, block, widths, (count,) * 3, stem="3x3", stem_channels=base)
 
 
 def make_vgg_encoder(in_channels: int, depth: int, *, normalised: bool) -> VGGEncoder:
-    """VGG-11, 13, 16 or 19 without its classifier: Simonyan & Zisserman 2015 (arXiv 1409.1556), table 1."""
+    """VGG-11, 13, 16 or 19 without its classifier: Simonyan & Zisserman 2015 (arXiv 1409.1556), table 1.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    depth : {11, 13, 16, 19}
+        Number of layers, the classifier counted.
+    normalised : bool
+        Batch normalisation behind each convolution.
+
+    Examples
+    --------
+    >>> make_vgg_encoder(3, 11, normalised=True).strides
+    (1, 2, 4, 8, 16, 32)
+    """
     return VGGEncoder(in_channels, VGG_COUNTS[depth], normalised=normalised)

@@ -29,6 +29,20 @@ class Ensemble(nn.Module):
         `member1.`, `member2.` and so on.
     classes : int
         Channels of the logits that share a soft-max; they come first.
+
+    Examples
+    --------
+    The mean of the probabilities 0.5, 0.5 and 0.9, 0.1 is 0.7, 0.3:
+
+    >>> sure = torch.log(torch.tensor([0.9, 0.1]))
+    >>> undecided = nn.Conv2d(1, 2, 1)
+    >>> decided = nn.Conv2d(1, 2, 1)
+    >>> with torch.no_grad():
+    ...     for layer, bias in ((undecided, torch.zeros(2)), (decided, sure)):
+    ...         _ = layer.weight.zero_(), layer.bias.copy_(bias)
+    ...     logits = Ensemble([undecided, decided], classes=2)(torch.zeros(1, 1, 1, 1))
+    >>> [round(probability, 3) for probability in logits.softmax(1).flatten().tolist()]
+    [0.7, 0.3]
     """
 
     def __init__(self, members: Sequence[nn.Module], classes: int) -> None:

@@ -17,6 +17,11 @@ def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> Firs
 
     One channel takes the sum; four from three keep red, green and blue exact, because the fourth is mostly another
     band; any other number repeats.
+
+    Examples
+    --------
+    >>> choose_adaptation(3, 1, "auto"), choose_adaptation(3, 4, "auto"), choose_adaptation(3, 2, "auto")
+    ('sum', 'rgb+zero', 'repeat')
     """
     if how != "auto":
         return how
@@ -31,6 +36,7 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
     Parameters
     ----------
     weight : Tensor (out, source channels, ...)
+        The kernel, as published.
     channels : int
         Of our images; an equal number returns the kernel as it is.
     how : {"auto", "sum", "repeat", "rgb+zero"}
@@ -42,6 +48,14 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
     ------
     BadOption
         "rgb+zero" for fewer channels than the kernel has.
+
+    Examples
+    --------
+    >>> weight = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
+    >>> adapt_first_convolution(weight, 1).flatten().tolist()
+    [6.0]
+    >>> adapt_first_convolution(weight, 4).flatten().tolist()
+    [1.0, 2.0, 3.0, 0.0]
     """
     source = weight.shape[1]
     if source == channels:
@@ -70,9 +84,18 @@ def adapt_statistics(
     values : sequence of float
         Of the weights' channels.
     channels : int
+        Of our images.
     how : {"auto", "sum", "repeat", "rgb+zero"}
+        As for `adapt_first_convolution`.
     own : sequence of float
         Those of our own images, for channels that the weights do not know.
+
+    Examples
+    --------
+    >>> adapt_statistics([1.0, 2.0, 3.0], 1, "auto", [9.0])
+    (2.0,)
+    >>> adapt_statistics([1.0, 2.0, 3.0], 4, "auto", [9.0, 9.0, 9.0, 9.0])
+    (1.0, 2.0, 3.0, 9.0)
     """
     if len(values) == channels:
         return tuple(values)

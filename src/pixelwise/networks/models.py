@@ -23,6 +23,13 @@ class Layer:
     """A row of the table that `inspect` shows, for a square input; `flops` counts a multiply-add as two.
 
     `values` are the numbers in the output map of one image.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> first = build(NetworkOptions(name="unet2015", base=2)).layers(572)[0]
+    >>> first.name, first.arithmetic
+    ('enc1 conv a', '(572 - 3 + 0) / 1 + 1 = 570')
     """
 
     name: str
@@ -49,7 +56,14 @@ class Segmenter(nn.Module):
     smallest : int
         Least side of every map; 2 where a layer cannot take a single pixel (instance normalisation).
     dimensions : {2, 3}
-        Of the images.
+        Spatial axes of the images.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build_segmenter
+    >>> network = build_segmenter(NetworkOptions(base=2, depth=2, classes=3))
+    >>> network(torch.zeros(1, 1, 64, 48)).shape
+    torch.Size([1, 3, 64, 48])
     """
 
     def __init__(
@@ -107,6 +121,26 @@ class NestedSegmenter(Segmenter):
 
     Zhou et al. 2018 (arXiv 1807.10165), section 3.2: trained with a loss per head, the network predicts with the mean
     of all heads ("accurate"), or with one of them and without what lies behind it ("fast", `pruned`).
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Finished encoder that tells its steps.
+    decoder : NestedDecoder
+        Its columns.
+    heads : sequence of Head
+        One for each of the last columns, shallow ones first.
+    exact, smallest, dimensions
+        As for `Segmenter`.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> network = build(NetworkOptions(name="unetplusplus", base=2, depth=2, deep_supervision=True))
+    >>> len(network.forward_heads(torch.zeros(1, 1, 16, 16)))
+    2
+    >>> network.pruned(1).geometry().total_stride
+    2
     """
 
     def __init__(
@@ -167,8 +201,16 @@ class Classifier(nn.Module):
     Parameters
     ----------
     encoder : nn.Module
+        Finished encoder that tells its steps; only its coarsest map is used.
     head : nn.Module
         (batch, channels, h, w) -> (batch, classes); tells its steps.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build_classifier
+    >>> network = build_classifier(NetworkOptions(name="resnet20", base=2, classes=5)).eval()
+    >>> network(torch.zeros(1, 1, 33, 50)).shape
+    torch.Size([1, 5])
     """
 
     dimensions = 2
@@ -214,7 +256,28 @@ Trained = Network | Ensemble  # what a model file holds
 def make_segmenter(
     encoder: Encoder, decoder: nn.Module, head: nn.Module, *, normalisation: str, dimensions: int = 2
 ) -> Segmenter:
-    """Put a segmenter together; what the normalisation means for tiles and smallest sizes is decided here."""
+    """Put a segmenter together; what the normalisation means for tiles and smallest sizes is decided here.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Image -> skips.
+    decoder : nn.Module
+        Skips -> features.
+    head : nn.Module
+        Features -> logits.
+    normalisation : {"batch", "group", "instance", "none"}
+        What the parts have; "group" and "instance" look at the whole image.
+    dimensions : {2, 3}
+        Spatial axes of the images.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build_segmenter
+    >>> plain = build_segmenter(NetworkOptions(base=2, depth=2))
+    >>> make_segmenter(plain.encoder, plain.decoder, plain.head, normalisation="instance").geometry().exact
+    False
+    """
     exact = normalisation in ("batch", "none")
     # the coarsest map needs more than one pixel to have a deviation
     smallest = 2 if normalisation == "instance" else 1

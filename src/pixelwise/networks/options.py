@@ -20,22 +20,33 @@ LIMITS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """What can be chosen of a network; each builder tells what it reads, the rest leaves it as it is.
+    """What can be chosen of a network.
+
+    No network reads all of it: `architectures.options_read` says which options one reads, and `build` refuses others
+    that are set.
 
     Attributes
     ----------
     name : str
         A key of `ARCHITECTURES`.
-    in_channels, classes : int
+    in_channels : int
+        Channels of the images, such as 3 for colour images.
+    classes : int
+        Channels of the logits, one for each class.
     depth : int
         How often the size is halved (4 in the paper of 2015).
     base : int
         Channels of the finest stage, which double at each halving up to `max_width`.
+    max_width : int
+        Most channels that a stage has.
     normalisation : {"batch", "group", "instance", "none"}
+        Layer after each convolution: "batch" over the images of a batch, "group" over groups of channels of one image,
+        "instance" over each channel of one image.
     upsampling : {"auto", "transposed", "bilinear", "nearest"}
-        "auto" is what the network was published with.
+        How the decoder doubles the size: by a transposed convolution, or by interpolation. "auto" is what the network
+        was published with.
     dropout : float
-        At the end of the contracting path.
+        Share of the features that is set to 0 at the end of the contracting path while training.
     encoder : str
         "plain", or a ResNet or VGG in the place of the contracting path of `unet`.
     full_resolution : bool
@@ -45,9 +56,13 @@ class NetworkOptions:
     gates : {"published", "aligned"}
         Of the Attention U-Net: on the coarser grid as published, or on the skip's own as in the popular port.
     dimensions : {2, 3}
-        Of the images.
+        Spatial axes of the images: 2 for images, 3 for volumes.
     stem : {"auto", "7x7", "deep", "3x3"}
+        First layers of a ResNet: one convolution of 7 x 7 with stride 2, three of 3 x 3 in its place, or one of 3 x 3
+        that keeps the size. "auto" is the published one.
     shortcut : {"auto", "A", "B", "C", "D"}
+        Of ResNets, where a block changes the number of channels: zero channels are added (A), a 1 x 1 convolution
+        there alone (B), in every block (C), or after an average over 2 x 2 (D). "auto" is the published one.
     shortcut_padding : {"end", "both"}
         Of shortcut A, where the zero channels are: all behind the old ones, or half before and half behind them, as in
         akamaster/pytorch_resnet_cifar10. The paper does not say; weights learned with one are useless with the other.
@@ -55,6 +70,16 @@ class NetworkOptions:
         Of ResNets: True is the paper's V1, False the V1.5 of published weights.
     zero_init_residual : bool
         Of ResNets: each block begins as its shortcut.
+
+    Raises
+    ------
+    BadOption
+        A number makes no network.
+
+    Examples
+    --------
+    >>> NetworkOptions(encoder="resnet34").full_name
+    'unet on resnet34'
     """
 
     name: str = "unet"

@@ -28,6 +28,7 @@ class PretrainedWeights:
     word : str
         What `encoder_weights=` calls it.
     url : str
+        Where it is fetched from.
     sha256 : str
         Of the file, 64 hexadecimal digits, or its first eight where no more is known.
     mebibytes : float
@@ -36,6 +37,12 @@ class PretrainedWeights:
         For people.
     mean, std : tuple of float
         Of red, green and blue in 0...1: what the images were normalised with.
+
+    Examples
+    --------
+    >>> published = PRETRAINED["imagenet"]["resnet18"]
+    >>> published.stem, published.whole_digest
+    ('resnet18-f37072fd', True)
     """
 
     word: str
@@ -106,6 +113,11 @@ def find_pretrained(word: str, encoder: str) -> PretrainedWeights:
     ------
     BadOption
         There is none for this encoder; those that have one are listed.
+
+    Examples
+    --------
+    >>> find_pretrained("imagenet-v2", "resnet50").source
+    'torchvision resnet50, IMAGENET1K_V2'
     """
     files = PRETRAINED[word]
     if encoder not in files:
@@ -115,7 +127,15 @@ def find_pretrained(word: str, encoder: str) -> PretrainedWeights:
 
 
 def identify(sha256: str) -> PretrainedWeights | None:
-    """Return the published file with this digest, if it is one; eight digits suffice where no more is known."""
+    """Return the published file with this digest, if it is one; eight digits suffice where no more is known.
+
+    Examples
+    --------
+    >>> identify("8a719046" + 56 * "0").source
+    'torchvision vgg11, IMAGENET1K_V1'
+    >>> identify(64 * "0") is None
+    True
+    """
     for files in PRETRAINED.values():
         for published in files.values():
             if sha256.startswith(published.sha256):

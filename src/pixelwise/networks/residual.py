@@ -24,12 +24,23 @@ class BasicBlock(nn.Module):
     Parameters
     ----------
     name : str
-    in_channels, channels : int
+        Of the block in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
     stride : int
+        Of the first convolution; 2 halves the size.
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`; "none" is the plain twin without a shortcut.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> BasicBlock("block", 4, 8, 2, "B")(torch.zeros(1, 4, 16, 16)).shape
+    torch.Size([1, 8, 8, 8])
     """
 
     expansion = 1
@@ -72,8 +83,31 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1 x 1 to a quarter, 3 x 3, 1 x 1 back, beside a shortcut; keys as published by torchvision.
 
-    He et al. 2015, figure 5 right. `stride_first` puts the stride into the first 1 x 1 (the paper, V1); without it, it
-    is in the 3 x 3 (V1.5, as in torchvision): weights have equal shapes and must not be interchanged.
+    He et al. 2015, figure 5 right.
+
+    Parameters
+    ----------
+    name : str
+        Of the block in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output, four times those of the 3 x 3 convolution.
+    stride : int
+        Of one of the convolutions; 2 halves the size.
+    shortcut : {"A", "B", "C", "D", "none"}
+        See `make_shortcut`.
+    stride_first : bool
+        The stride is in the first 1 x 1 (the paper, V1); without it, it is in the 3 x 3 (V1.5, as in torchvision):
+        weights have equal shapes and must not be interchanged.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Bottleneck("block", 4, 8, 2, "B")(torch.zeros(1, 4, 16, 16)).shape
+    torch.Size([1, 8, 8, 8])
     """
 
     expansion = 4
@@ -121,8 +155,12 @@ class PaddedIdentity(nn.Module):
 
     Parameters
     ----------
-    in_channels, channels : int
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output, at least as many.
     stride : int
+        Pixels from one that is kept to the next.
     padding : {"end", "both"}
         "end": the old channels come first, all zeros behind them. "both": half of the zeros (rounded down) before them.
 
@@ -162,6 +200,29 @@ def make_shortcut(
     He et al. 2015, section 4.1: A pads with zeros (`shortcut_padding` says where), B projects (1 x 1) where the size
     changes, C projects always; D averages 2 x 2 before a projection without stride (He et al. 2019, "Bag of tricks",
     figure 2c).
+
+    Parameters
+    ----------
+    name : str
+        Of the block in tables.
+    in_channels : int
+        Channels of the block's input.
+    channels : int
+        Channels of its output.
+    stride : int
+        Of the block.
+    shortcut : {"A", "B", "C", "D", "none"}
+        As above; "none" for no shortcut at all.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
+
+    Examples
+    --------
+    >>> make_shortcut("block", 4, 4, 1, "B")
+    (None, [])
+    >>> module, steps = make_shortcut("block", 4, 8, 2, "D")
+    >>> [step.name for step in steps]
+    ['block average', 'block shortcut']
     """
     changes = stride != 1 or in_channels != channels
     if shortcut == "none" or not (changes or shortcut == "C"):
@@ -196,7 +257,13 @@ def _pair(
 def convolution_step(
     name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int
 ) -> LayerSpec:
-    """Return the step of a convolution padded by half its kernel."""
+    """Return the step of a convolution padded by half its kernel.
+
+    Examples
+    --------
+    >>> convolution_step("conv", 3, 8, 3, 2, 224).padding
+    1
+    """
     return LayerSpec(
         name=name,
         kind="convolution",
@@ -210,7 +277,13 @@ def convolution_step(
 
 
 def average_step(name: str, channels: int, stride: int) -> LayerSpec:
-    """Return the step of the average that makes a shortcut smaller (ResNet-D); a last half window counts."""
+    """Return the step of the average that makes a shortcut smaller (ResNet-D); a last half window counts.
+
+    Examples
+    --------
+    >>> average_step("block", 8, 2).name
+    'block average'
+    """
     return LayerSpec(
         name=f"{name} average",
         kind="average",

@@ -21,8 +21,29 @@ from pixelwise.networks.residual import average_step, convolution_step
 class PreActivationUnit(nn.Module):
     """norm-ReLU-conv, norm-ReLU-conv, beside a 1 x 1 projection where the size changes.
 
-    He et al. 2016 (arXiv 1603.05027), figure 4e, as in the Deep ResUNet (Zhang et al. 2018, figure 1b). The first
-    unit of that network has no activation before its first convolution (`first`).
+    He et al. 2016 (arXiv 1603.05027), figure 4e, as in the Deep ResUNet (Zhang et al. 2018, figure 1b).
+
+    Parameters
+    ----------
+    name : str
+        Of the unit in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
+    stride : int
+        Of the first convolution; 2 halves the size.
+    normalisation : {"batch", "group", "instance", "none"}
+        Before each ReLU; see `make_normalisation`.
+    first : bool
+        Leave out what is before the first convolution, as in the first unit of that network.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> PreActivationUnit("enc2", 4, 8, stride=2)(torch.zeros(1, 4, 16, 16)).shape
+    torch.Size([1, 8, 8, 8])
     """
 
     def __init__(
@@ -68,6 +89,29 @@ class ResEncBlock(nn.Module):
 
     The residual encoder of nnU-Net (Isensee et al. 2024, arXiv 2404.09556): ResNet-D's basic block. Its last
     normalisation starts at zero, so that each block begins as its shortcut.
+
+    Parameters
+    ----------
+    name : str
+        Of the block in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
+    stride : int
+        Of the first convolution; 2 halves the size.
+    normalisation : {"batch", "group", "instance", "none"}
+        After each convolution; see `make_normalisation`.
+    activation : callable
+        Channels -> module, after the first normalisation and after the sum.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> block = ResEncBlock("enc2.0", 4, 8, stride=2, activation=lambda channels: nn.ReLU())
+    >>> block(torch.zeros(1, 4, 16, 16)).shape
+    torch.Size([1, 8, 8, 8])
     """
 
     def __init__(
@@ -125,6 +169,26 @@ class VNetStage(nn.Module):
 
     Milletari et al. 2016 (arXiv 1606.04797), section 2 and figure 2. An input of fewer channels is repeated to the
     stage's width, as a single volume is before the first sum.
+
+    Parameters
+    ----------
+    name : str
+        Of the stage in tables.
+    in_channels : int
+        Channels of the input.
+    channels : int
+        Channels of the output.
+    count : int
+        Number of convolutions, 1 to 3.
+    normalisation : {"batch", "group", "instance", "none"}
+        After each convolution; the paper has none.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
+
+    Examples
+    --------
+    >>> VNetStage("enc1", 1, 4, count=2, dimensions=3)(torch.zeros(1, 1, 8, 8, 8)).shape
+    torch.Size([1, 4, 8, 8, 8])
     """
 
     def __init__(

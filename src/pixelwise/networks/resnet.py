@@ -22,6 +22,7 @@ class ResNetEncoder(nn.Module):
     Parameters
     ----------
     in_channels : int
+        Channels of the image.
     make_block : callable
         (name, in_channels, channels, stride) -> block.
     widths : sequence of int
@@ -32,6 +33,7 @@ class ResNetEncoder(nn.Module):
         7x7 of stride 2 and a maximum of stride 2 (the paper); three 3x3 in its place (variant C of He et al. 2019); one
         3x3 of stride 1 and no maximum (the paper's nets for CIFAR-10, section 4.2).
     stem_channels : int
+        Channels of the map behind the stem.
 
     Attributes
     ----------
@@ -40,6 +42,14 @@ class ResNetEncoder(nn.Module):
         is the stem, at half of it.
     strides : tuple of int
         Pixels of the image per pixel of each skip.
+
+    Examples
+    --------
+    >>> import torch
+    >>> make_block = make_block_of(False, "B", stride_first=False, shortcut_padding="end")
+    >>> encoder = ResNetEncoder(3, make_block, [4, 8], [1, 1], stem_channels=4)
+    >>> [tuple(skip.shape) for skip in encoder(torch.zeros(1, 3, 64, 64))]
+    [(1, 4, 32, 32), (1, 4, 16, 16), (1, 8, 8, 8)]
     """
 
     def __init__(
@@ -109,6 +119,13 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
 
     He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_init_residual` the last normalisation of
     each block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+
+    Examples
+    --------
+    >>> block = BasicBlock("block", 4, 4, 1, "B")
+    >>> initialise_resnet(block, zero_init_residual=True)
+    >>> block.last_norm.weight.tolist()
+    [0.0, 0.0, 0.0, 0.0]
     """
     if not has_memory(network):
         return
@@ -124,7 +141,25 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
 def make_block_of(
     bottleneck: bool, shortcut: Shortcut, *, stride_first: bool, shortcut_padding: ShortcutPadding
 ) -> Callable[[str, int, int, int], Block]:
-    """Return what `ResNetEncoder` calls to make its blocks."""
+    """Return what `ResNetEncoder` calls to make its blocks.
+
+    Parameters
+    ----------
+    bottleneck : bool
+        Blocks of three convolutions (`Bottleneck`), not of two (`BasicBlock`).
+    shortcut : {"A", "B", "C", "D", "none"}
+        See `make_shortcut`.
+    stride_first : bool
+        Of bottlenecks: the stride is in the first 1 x 1.
+    shortcut_padding : {"end", "both"}
+        Of shortcut A; see `PaddedIdentity`.
+
+    Examples
+    --------
+    >>> make_block = make_block_of(True, "B", stride_first=False, shortcut_padding="end")
+    >>> type(make_block("block", 8, 8, 1)).__name__
+    'Bottleneck'
+    """
 
     def make(name: str, in_channels: int, channels: int, stride: int) -> Block:
         if bottleneck:

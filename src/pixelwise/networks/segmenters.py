@@ -36,7 +36,12 @@ def unet2015(options: NetworkOptions) -> Segmenter:
     convolution at the end: 23 convolutional layers, 31,030,658 parameters (1 -> 2). Dropout 0.5 at the end of the
     contracting path (section 3.1): after the last two of its stages, as in the released network.
 
-    Reads in_channels, classes, base, dropout (0: the paper's 0.5), dimensions.
+    A dropout of 0 stands for the paper's 0.5.
+
+    Examples
+    --------
+    >>> unet2015(NetworkOptions(name="unet2015", base=2)).geometry().margin
+    92
     """
     widths = [options.base * 2**stage for stage in range(5)]
     dropout = options.dropout or 0.5
@@ -58,8 +63,12 @@ def unet(options: NetworkOptions) -> Segmenter:
     interpolation instead of transposed convolutions the channels must shrink elsewhere: the coarsest stage and the
     decoder's outputs are half as wide (17,263,042 parameters for 3 -> 2 at base 64 against 31,037,698).
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dropout, dimensions; with an encoder
-    see `unet_on_encoder`.
+    With an encoder it is built by `unet_on_encoder`.
+
+    Examples
+    --------
+    >>> unet(NetworkOptions(base=2, depth=3)).geometry().total_stride
+    8
     """
     if options.encoder != "plain":
         return unet_on_encoder(options)
@@ -87,7 +96,10 @@ def resunet(options: NetworkOptions) -> Segmenter:
     Zhang, Liu, Wang 2018, "Road extraction by deep residual U-Net", doi 10.1109/LGRS.2018.2802944, table 1: depth 3,
     base 64. The 3 x 3 convolutions and the head have 7,780,096 parameters of its 8,220,993 (3 -> 1).
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dimensions.
+    Examples
+    --------
+    >>> resunet(NetworkOptions(name="resunet", base=2, depth=3)).geometry().total_stride
+    8
     """
     widths = _widths(options)
     unit = partial(PreActivationUnit, normalisation=options.normalisation, dimensions=options.dimensions)
@@ -104,7 +116,11 @@ def resencunet(options: NetworkOptions) -> Segmenter:
     basic blocks of ResNet-D per stage, widths that double up to 512, transposed convolutions to the skip's channels,
     one convolution per level of the decoder, LeakyReLU of slope 0.01. Published with instance normalisation.
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, dimensions.
+    Examples
+    --------
+    >>> options = NetworkOptions(name="resencunet", base=2, depth=2, normalisation="instance")
+    >>> resencunet(options).geometry().exact
+    False
     """
     widths = _widths(options)
     counts = [(1, 3, 4)[stage] if stage < 3 else 6 for stage in range(len(widths))]
@@ -139,8 +155,10 @@ def unetplusplus(options: NetworkOptions) -> Segmenter:
     Zhou et al. 2018, "UNet++: a nested U-Net architecture", arXiv 1807.10165: base 32, 2 x 2 transposed convolutions,
     two 3 x 3 convolutions per node; 9,042,177 parameters (3 -> 1, one head, without normalisation; 9.04 M in table 2).
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, upsampling, dropout, deep_supervision,
-    dimensions.
+    Examples
+    --------
+    >>> len(unetplusplus(NetworkOptions(name="unetplusplus", base=2, depth=3, deep_supervision=True)).head)
+    3
     """
     widths = _widths(options)
     encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
@@ -170,7 +188,11 @@ def attention_unet(options: NetworkOptions) -> Segmenter:
     but the finest, on the coarser grid. With gates=aligned the popular two-dimensional port: gates on all skips, on
     their own grid (31,389,230 parameters for 3 -> 2 at base 64).
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, dropout, gates, dimensions.
+    Examples
+    --------
+    >>> network = attention_unet(NetworkOptions(name="attention_unet", base=2, depth=2))
+    >>> [type(gate).__name__ for gate in network.decoder.gates]
+    ['GridGate', 'Identity']
     """
     widths = _widths(options)
     encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
@@ -197,7 +219,10 @@ def vnet(options: NetworkOptions) -> Segmenter:
     segmentation", arXiv 1606.04797, figure 2: 1, 2, 3, 3, 3 convolutions going down, 3, 3, 2, 1 going up, 16 channels
     at first; 65,175,314 parameters in three dimensions (1 -> 2, without normalisation, as published).
 
-    Reads in_channels, classes, depth, base, max_width, normalisation, dimensions.
+    Examples
+    --------
+    >>> vnet(NetworkOptions(name="vnet", base=2, depth=2, dimensions=3)).dimensions
+    3
     """
     widths, norm, axes = _widths(options), options.normalisation, options.dimensions
     counts = [min(3, stage + 1) for stage in range(len(widths))]

@@ -6,6 +6,7 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.networks.blocks import ConvBlock, Head, Up, initialise
 from pixelwise.networks.decoders import UNetDecoder
 from pixelwise.networks.encoders import (
+    BOTTLENECK_DEPTH,
     RESNET_BLOCKS,
     VGG_COUNTS,
     Encoder,
@@ -30,13 +31,22 @@ def unet_on_encoder(options: NetworkOptions) -> Segmenter:
     Five levels of up-sampling x 2 (nearest), the skip, two 3 x 3 convolutions with normalisation; widths 16, 8, 4, 2, 1
     times `base` (16 there); a 3 x 3 head. The last level of a ResNet has no skip unless `full_resolution`.
 
-    Reads in_channels, classes, base, normalisation (of the decoder), upsampling, encoder, full_resolution, stem,
-    shortcut, shortcut_padding, stride_first, zero_residuals.
+    `normalisation` is that of the decoder. `full_resolution` is read for encoders whose first skip is smaller than the
+    image, which are the ResNets.
+
+    Raises
+    ------
+    BadOption
+        As in `make_encoder`.
+
+    Examples
+    --------
+    >>> network = unet_on_encoder(NetworkOptions(encoder="resnet18", in_channels=3, classes=1, base=16))
+    >>> sum(parameter.numel() for parameter in network.parameters())  # as in segmentation_models.pytorch
+    14328209
     """
-    if options.dimensions != 2:
-        raise BadOption("network.dimensions=2 for an encoder", f"{options.dimensions}", "Use encoder=plain.")
     encoder = make_encoder(options)
-    if options.full_resolution and encoder.strides[0] > 1:
+    if encoder.strides[0] > 1 and options.full_resolution:
         block = ConvBlock("full", options.in_channels, options.base, normalisation=options.normalisation)
         encoder = FullResolutionEncoder(block, options.base, encoder)
     skips = [0] * (encoder.strides[0] > 1) + list(encoder.channels)
@@ -63,19 +73,28 @@ def make_encoder(options: NetworkOptions) -> Encoder:
     Raises
     ------
     BadOption
-        There is no such encoder; the nearest one is named.
+        There is no such encoder; the nearest one is named. Or the stem is "3x3", which is for classifiers only.
+
+    Examples
+    --------
+    >>> encoder = make_encoder(NetworkOptions(encoder="vgg11"))
+    >>> encoder.channels
+    (64, 128, 256, 512, 512, 512)
     """
     name = options.encoder
     if name not in ENCODERS:
         raise BadOption("a registered encoder", f"`{name}`", nearest(name, ["plain", *ENCODERS]))
     if name.startswith("resnet"):
+        depth, stem = int(name.removeprefix("resnet")), options.stem
+        if stem == "3x3":
+            raise BadOption("network.stem in auto, 7x7, deep for an encoder", stem, "Change network.stem.")
         encoder = make_resnet_encoder(
             options.in_channels,
-            int(name.removeprefix("resnet")),
-            stem="deep" if options.stem == "deep" else "7x7",
+            depth,
+            stem="7x7" if stem == "auto" else stem,
             shortcut="B" if options.shortcut == "auto" else options.shortcut,
             shortcut_padding=options.shortcut_padding,
-            stride_first=options.stride_first,
+            stride_first=depth >= BOTTLENECK_DEPTH and options.stride_first,
         )
         initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
         return encoder

@@ -17,6 +17,7 @@ class VGGEncoder(nn.Module):
     Parameters
     ----------
     in_channels : int
+        Channels of the image.
     counts : sequence of int
         Convolutions per stage: 2 2 3 3 3 for VGG-16.
     normalised : bool
@@ -30,6 +31,11 @@ class VGGEncoder(nn.Module):
         1, 2, 4, 8, 16, 32.
     ends_on_pooling : bool
         True: nothing has looked at the last map yet, so a decoder begins with convolutions of its own on it.
+
+    Examples
+    --------
+    >>> VGGEncoder(3, [1, 1, 2, 2, 2], normalised=True).channels
+    (64, 128, 256, 512, 512, 512)
     """
 
     def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
@@ -86,7 +92,15 @@ class VGGEncoder(nn.Module):
 
 
 def initialise_vgg(network: nn.Module) -> None:
-    """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does."""
+    """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(100, 100)
+    >>> initialise_vgg(layer)
+    >>> round(layer.weight.std().item(), 2), layer.bias.any().item()
+    (0.01, False)
+    """
     if not has_memory(network):
         return
     for module in network.modules():

@@ -44,6 +44,13 @@ def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
 
     A decoder of segmentation_models.pytorch puts what comes up before the skip, ours puts it behind: the channels of
     those kernels change places.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> network = build(NetworkOptions(name="resnet20", base=2))
+    >>> list(our_names(network, {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(1)}))
+    ['head.linear.weight', 'encoder.layer1.0.bn1.bias']
     """
     named = {_renamed(name, (*_CLASSIFIERS, *_SEGMENTERS), 0, 1) or name: value for name, value in tensors.items()}
     if any(name.startswith("segmentation_head.") for name in tensors):
@@ -61,6 +68,13 @@ def published_names(network: Network) -> dict[str, Tensor]:
     ------
     BadWeights
         A layer has no counterpart there (a full-resolution skip, another network).
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> names = list(published_names(build(NetworkOptions(name="resnet20", base=2))))
+    >>> names[0], names[-1]
+    ('conv1.weight', 'fc.bias')
     """
     tensors: dict[str, Tensor] = network.state_dict()
     segmenter = isinstance(network, Segmenter)

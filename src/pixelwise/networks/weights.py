@@ -56,6 +56,11 @@ class Provenance:
     shortcut_padding : {"", "end", "both"}
         Of ResNets with shortcut A: `NetworkOptions.shortcut_padding` of the network they were learned with; empty when
         nobody said.
+
+    Examples
+    --------
+    >>> Provenance(source="torchvision resnet18", mean=(0.5,)).to_metadata().keys()
+    dict_keys(['pixelwise_origin'])
     """
 
     source: str = ""
@@ -77,6 +82,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Provenance]:
     ------
     BadWeights
         It is not a safetensors file, it is damaged or too large, or a value is not finite.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from safetensors.torch import save_file
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "weights.safetensors"
+    ...     save_file({"fc.bias": torch.zeros(3)}, path, Provenance(source="mine").to_metadata())
+    ...     tensors, origin = read_weights(path)
+    >>> tensors["fc.bias"].shape, origin.source
+    (torch.Size([3]), 'mine')
     """
     _check_size(path)
     try:
@@ -106,6 +122,7 @@ def load_network(
     Parameters
     ----------
     network : Segmenter or Classifier
+        Its weights are replaced.
     tensors : mapping of str to Tensor
         As `read_weights` returns them.
     first_convolution : {"auto", "sum", "repeat", "rgb+zero"} or None
@@ -119,6 +136,14 @@ def load_network(
         Names or shapes differ; they are listed, and nothing was loaded.
     BadOption
         The first convolution cannot be adapted that way.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> network, other = (build(NetworkOptions(name="resnet20", base=2)) for _ in range(2))
+    >>> load_network(network, other.state_dict())
+    >>> torch.equal(network.head.linear.weight, other.head.linear.weight)
+    True
     """
     kernels = _image_kernels(network.encoder, "encoder.")
     _load(network, our_names(network, tensors), kernels, first_convolution, path)
@@ -131,6 +156,14 @@ def load_encoder(
 
     Parameters and errors as for `load_network`. A block on the image itself (`full_resolution`) keeps its own start: no
     published network has one.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> two, five = (build(NetworkOptions(name="resnet20", base=2, classes=classes)) for classes in (2, 5))
+    >>> load_encoder(two, five.state_dict())
+    >>> torch.equal(two.encoder.conv1.weight, five.encoder.conv1.weight)
+    True
     """
     encoder: Any = network.encoder
     target: Any = encoder.inner if isinstance(encoder, FullResolutionEncoder) else encoder
@@ -163,6 +196,15 @@ def check_shortcut_padding(
     ------
     BadWeights
         They differ, or `stated` is empty.
+
+    Examples
+    --------
+    >>> from pixelwise.networks.architectures import NetworkOptions, build
+    >>> network = build(NetworkOptions(name="resnet20", base=2))
+    >>> check_shortcut_padding(network, "end", "both", "")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    pixelwise.errors.BadWeights: expected weights learned with network.shortcut_padding=end, ...
     """
     if not has_padded_shortcuts(network) or stated == own:
         return
@@ -175,7 +217,13 @@ def check_shortcut_padding(
 
 
 def has_padded_shortcuts(network: nn.Module) -> bool:
-    """Tell whether a network has shortcuts A that add channels, so that `shortcut_padding` matters."""
+    """Tell whether a network has shortcuts A that add channels, so that `shortcut_padding` matters.
+
+    Examples
+    --------
+    >>> has_padded_shortcuts(nn.Sequential(PaddedIdentity(2, 4, 2, "end")))
+    True
+    """
     return any(isinstance(module, PaddedIdentity) for module in network.modules())
 
 
@@ -183,6 +231,14 @@ def lacks_projections(tensors: Tensors) -> bool:
     """Tell whether the weights are those of a ResNet whose shortcuts have none: shortcut A, or none at all.
 
     `tensors` have the names of torchvision or akamaster/pytorch_resnet_cifar10.
+
+    Examples
+    --------
+    >>> kernel = torch.zeros(1)
+    >>> lacks_projections({"layer2.0.conv1.weight": kernel})
+    True
+    >>> lacks_projections({"layer2.0.conv1.weight": kernel, "layer2.0.downsample.0.weight": kernel})
+    False
     """
     projects = any(".downsample." in name or ".shortcut." in name for name in tensors)
     return "layer2.0.conv1.weight" in tensors and not projects

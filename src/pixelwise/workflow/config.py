@@ -72,7 +72,7 @@ class Config:
 
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in fields(Config) if is_dataclass(f.default)}
 KEYS = tuple(f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind))
-RECIPE, ORIGINS = "preset", "origins"  # what stands in a config file beside the sections
+PRESET, ORIGINS = "preset", "origins"  # what stands in a config file beside the sections
 # Short words of the command line, and the settings they stand for.
 ALIASES = {
     "network": "network.name",
@@ -123,7 +123,7 @@ def full_key(word: str) -> str:
     key = ALIASES.get(word, word)
     section, dot, _ = key.partition(".")
     if not dot:
-        raise BadOption("a known word or section.setting", f"`{word}`", nearest(word, [RECIPE, *ALIASES]))
+        raise BadOption("a known word or section.setting", f"`{word}`", nearest(word, [PRESET, *ALIASES]))
     if key not in KEYS:
         near = [known for known in KEYS if known.startswith(f"{section}.")]
         raise BadOption("a known setting", f"`{word}`", nearest(word, near or KEYS))
@@ -156,7 +156,7 @@ def to_yaml(config: Config) -> str:
     """Return the text of the config file."""
     lines = [_HEADER]
     if config.preset:
-        lines.append(f"# Settings that are left out below come from this preset.\n{RECIPE}: {config.preset}\n")
+        lines.append(f"# Settings that are left out below come from this preset.\n{PRESET}: {config.preset}\n")
     for section, kind in SECTIONS.items():
         lines.append(f"{section}:")
         for f in fields(kind):

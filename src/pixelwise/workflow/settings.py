@@ -13,10 +13,11 @@ import yaml
 
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
+from pixelwise.networks.architectures import DEFAULTS, check_options, options_read
 from pixelwise.workflow.config import (
     KEYS,
     ORIGINS,
-    RECIPE,
+    PRESET,
     SECTIONS,
     STRENGTH,
     Config,
@@ -49,13 +50,13 @@ class Settings:
     origins : mapping of str to Origin
         Of the same keys: "user" (a word or a flag), "file" (written into a config file by hand), "preset" (of a
         preset), "planned" (chosen by the plan that a config file holds).
-    model_card : str
+    preset : str
         Name of the preset whose settings are among the others; "" for none.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
-    model_card: str = ""
+    preset: str = ""
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> "Settings":
@@ -73,17 +74,17 @@ class Settings:
         >>> Settings.parse(["network.depth=5"])
         Settings(values={'network.depth': 5}, origins={'network.depth': 'user'}, preset='')
         """
-        given, model_card = dict[str, Any](), cls()
+        given, preset = dict[str, Any](), cls()
         for assignment in words:
             word, equals, text = assignment.partition("=")
             if not equals:
                 raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
             value = _parse_yaml(text, f"the value of {word}")
-            if word == RECIPE:
-                model_card = _of_recipe(str(value))
+            if word == PRESET:
+                preset = _of_preset(str(value))
             else:
                 given[full_key(word)] = value
-        return model_card._over(_of(given, "user"))
+        return preset._over(_of(given, "user"))
 
     @classmethod
     def from_file(cls, path: Path) -> "Settings":
@@ -102,7 +103,7 @@ class Settings:
         except (OSError, UnicodeDecodeError) as error:
             raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
         content = _mapping(_parse_yaml(text, str(path)), path)
-        model_card, written = content.pop(RECIPE, None), _mapping(content.pop(ORIGINS, None) or {}, path)
+        preset, written = content.pop(PRESET, None), _mapping(content.pop(ORIGINS, None) or {}, path)
         given = _of(_flatten(content, path), "file")
         for unknown in written.keys() - STRENGTH.keys():
             raise BadOption("a known origin", f"`{unknown}`", nearest(str(unknown), list(STRENGTH)), path)
@@ -110,7 +111,7 @@ class Settings:
             before = _flatten(written.get(origin) or {}, path)
             same = [key for key, value in before.items() if key in given.values and given.values[key] == value]
             given = replace(given, origins={**given.origins, **dict.fromkeys(same, origin)})
-        return _of_recipe(str(model_card))._over(given) if model_card else given
+        return _of_preset(str(preset))._over(given) if preset else given
 
     def merged(self, above: "Settings") -> "Settings":
         """Return both together; of a key that both have the stronger origin counts, and of equal ones `above`.
@@ -140,6 +141,11 @@ class Settings:
         return self._over(_of(values, "planned"))
 
     @property
+    def user_set(self) -> frozenset[str]:
+        """Settings that the user has decided, in words or in a file."""
+        return frozenset(key for key, origin in self.origins.items() if origin in ("user", "file"))
+
+    @property
     def data(self) -> DataOptions:
         """The answers about the data; everything else is found out.
 
@@ -163,9 +169,9 @@ class Settings:
     @property
     def reasons(self) -> dict[str, str]:
         """What people read of each setting: whose it is, or why it belongs to its preset."""
-        model_card = preset_choices(self.model_card) if self.model_card else {}
+        preset = preset_choices(self.preset) if self.preset else {}
         return {
-            key: model_card[key][1] if origin == "preset" and key in model_card else _REASONS[origin]
+            key: preset[key][1] if origin == "preset" and key in preset else _REASONS[origin]
             for key, origin in self.origins.items()
         }
 
@@ -173,7 +179,7 @@ class Settings:
         return Settings(
             values={**self.values, **above.values},
             origins={**self.origins, **above.origins},
-            model_card=above.model_card or self.model_card,
+            preset=above.preset or self.preset,
         )
 
     def _only(self, keys: Iterable[str]) -> "Settings":
@@ -183,6 +189,8 @@ class Settings:
 
 def apply_settings(config: Config, settings: Settings, choices: Choices | None = None) -> Config:
     """Return `config` with the settings that are given, and with choices of the plan where these leave them open.
+
+    Network options of a preset or of the plan that the chosen network does not read keep their defaults.
 
     Parameters
     ----------
@@ -195,12 +203,31 @@ def apply_settings(config: Config, settings: Settings, choices: Choices | None =
     BadOption
         A value does not fit.
     """
-    free = {key: pair for key, pair in (choices or {}).items() if key not in settings.values}
-    values = {key: value for key, (value, _) in free.items()} | dict(settings.values)
-    reasons = {key: why for key, (_, why) in free.items()} | settings.reasons
-    settled = with_settings(config, values, reasons)
-    given = {key: origin for key, origin in settings.origins.items() if origin != "planned"}
-    return replace(settled, origins={**settled.origins, **given}, model_card=settings.model_card or config.preset)
+    settled = _apply(config, settings, choices or {})
+    reads = {f"network.{option}" for option in ("name", *options_read(settled.network))}
+    unread = {key for key in {*(choices or {}), *settings.values} if key.startswith("network.") and key not in reads}
+    unread -= settings.user_set
+    defaults = {key: DEFAULTS[key.removeprefix("network.")] for key in unread}
+    settled = with_settings(settled, defaults, dict.fromkeys(unread, f"Not read by {settled.network.full_name}."))
+    return replace(settled, origins={key: origin for key, origin in settled.origins.items() if key not in unread})
+
+
+def refuse_unread(settings: Settings) -> None:
+    """Refuse network options of the user that the chosen network does not read, before the data are known.
+
+    Raises
+    ------
+    BadOption
+        There is such an option; or the network or its encoder is unknown.
+
+    Examples
+    --------
+    >>> refuse_unread(Settings.parse(["network=unet2015", "network.base=8"]))
+    """
+    names = {"network.name", "network.encoder"}
+    given = {key for key in settings.user_set if key.startswith("network.")} | (names & settings.values.keys())
+    if names & given:
+        check_options(with_settings(Config(), {key: settings.values[key] for key in given}, {}).network)
 
 
 def load_config(path: Path) -> Config:
@@ -211,7 +238,7 @@ def load_config(path: Path) -> Config:
     BadOption
         See `Settings.from_file`; or a value does not fit its setting.
     """
-    return apply_settings(Config(), Settings.from_file(path))
+    return _apply(Config(), Settings.from_file(path), {})
 
 
 def reasons_to_json(config: Config) -> dict[str, dict[str, str]]:
@@ -228,13 +255,23 @@ def with_reasons(config: Config, record: Mapping[str, Mapping[str, str]]) -> Con
     return replace(config, reasons=kept | edited)
 
 
+def _apply(config: Config, settings: Settings, choices: Choices) -> Config:
+    """Set what is given, and choices where it leaves them open, with reasons and origins."""
+    free = {key: pair for key, pair in choices.items() if key not in settings.values}
+    values = {key: value for key, (value, _) in free.items()} | dict(settings.values)
+    reasons = {key: why for key, (_, why) in free.items()} | settings.reasons
+    settled = with_settings(config, values, reasons)
+    given = {key: origin for key, origin in settings.origins.items() if origin != "planned"}
+    return replace(settled, origins={**settled.origins, **given}, preset=settings.preset or config.preset)
+
+
 def _of(values: Mapping[str, Any], origin: Origin) -> Settings:
     return Settings(values=dict(values), origins=dict.fromkeys(values, origin))
 
 
-def _of_recipe(name: str) -> Settings:
+def _of_preset(name: str) -> Settings:
     choices = preset_choices(name)
-    return replace(_of({key: value for key, (value, _) in choices.items()}, "preset"), model_card=name)
+    return replace(_of({key: value for key, (value, _) in choices.items()}, "preset"), preset=name)
 
 
 def _mapping(content: Any, path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.settings import Settings, apply_settings
+from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
 FINGERPRINT_SHARE = 0.05  # of the time given: a large set is measured in part
@@ -136,6 +136,7 @@ def train(
         followed = apply_settings(Config(), settings) if settings.complete else None
         run = Run(folder)
         run.check_free()
+        refuse_unread(settings)
         look_early(settings, progress)
         options = settings.data
         dataset = understand(root, options, seed, progress)

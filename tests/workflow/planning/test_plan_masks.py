@@ -6,6 +6,7 @@ import pytest
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
+from pixelwise.networks.architectures import DEFAULTS, check_options, options_read
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.workflow.config import Config
@@ -314,9 +315,28 @@ def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
     assert (config.patches.height, config.patches.batch) == (256, 3)
 
 
+@pytest.mark.parametrize("words", [("network=unet2015",), ("preset=unet2015",), ("preset=unet2015", "network=vnet")])
+def test_of_a_network_only_what_it_reads_is_planned(words: tuple[str, ...]) -> None:
+    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, words, slow)
+    check_options(config.network)
+    unread = {f"network.{option}" for option in DEFAULTS} - {f"network.{o}" for o in options_read(config.network)}
+    noted = {key: config.reasons[key] for key in unread if key in config.reasons}
+    assert noted == dict.fromkeys(noted, f"Not read by {words[-1].partition('=')[2]}.")
+    assert bool(noted) == (config.network.name == "unet2015")
+
+
+def test_what_the_network_does_not_read_is_refused_before_a_step_is_measured() -> None:
+    def never(config: Config, rival: Config | None = None) -> float:
+        raise AssertionError("a step was measured")
+
+    with pytest.raises(BadOption, match=r"got network\.gates=aligned"):
+        make_plan(ground(), TrainingBudget(seconds=60.0), 0, ("network.gates=aligned",), never)
+
+
 def test_a_depth_that_is_not_read_is_told() -> None:
     config = plan(TrainingBudget(steps=10), ("network.encoder=resnet18",))
-    assert config.reasons["network.depth"] == "Not read: unet on resnet18 comes with a total stride of 32."
+    assert config.network.depth == 4
+    assert config.reasons["network.depth"] == "Not read by unet on resnet18."
     assert plan(TrainingBudget(steps=10)).reasons["network.depth"] == "256 pixels halved 4 times leave 16."
 
 

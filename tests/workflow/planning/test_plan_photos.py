@@ -6,6 +6,7 @@ import pytest
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
+from pixelwise.networks.architectures import NetworkOptions, check_options
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.workflow.config import Config, to_yaml, values_of
@@ -61,6 +62,15 @@ def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
     assert config.loss.label_smoothing == 0.1
     assert config.normalisation.mean == SMALL.intensity_mean
     assert config.training.precision == "float32"
+
+
+def test_of_a_network_only_what_it_reads_is_planned() -> None:
+    large = plan(TrainingBudget(seconds=600.0), print_=LARGE)
+    assert large.network == NetworkOptions(name="resnet18", in_channels=3, classes=4)
+    assert large.reasons["network.base"] == "Not read by resnet18."
+    check_options(large.network)
+    with pytest.raises(BadOption, match=r"that resnet18 reads .*got network\.base=8"):
+        plan(TrainingBudget(steps=10), ("network.base=8",), print_=LARGE)
 
 
 def test_every_choice_has_its_reason() -> None:

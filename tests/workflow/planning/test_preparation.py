@@ -49,8 +49,7 @@ def test_measuring_takes_a_twentieth_of_the_time(limit: TrainingBudget, seconds:
 
 def test_a_network_is_named_by_what_it_was_built_with() -> None:
     assert describe_network(NetworkOptions(depth=3, base=12)) == "unet of depth 3 and base width 12"
-    # options that a network does not read are not told
-    assert describe_network(NetworkOptions(name="unet2015", depth=2)) == "unet2015 of depth 4 and base width 32"
+    assert describe_network(NetworkOptions(name="unet2015")) == "unet2015 of depth 4 and base width 32"
     on = describe_network(NetworkOptions(encoder="resnet18", base=16))
     assert on == "unet on resnet18 of total stride 32, decoder of base width 16"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.widths import WIDTHS, describe_width, find_widest
 from pixelwise.workflow.settings import Settings
@@ -44,3 +45,8 @@ def test_how_the_width_was_found_is_told() -> None:
     )
     assert "(15% more are tolerated); measured 0.110 s" in describe_width(0.11, 0.1)
     assert describe_width(0.2, 0.1).startswith("The narrowest of 8, ")
+
+
+def test_a_network_that_reads_no_base_has_one_width() -> None:
+    config = Config(network=NetworkOptions(name="vgg11"))
+    assert find_widest(config, {}, lambda config, rival=None: 2.0, 0.1) == (config.network.base, 2.0)

@@ -17,7 +17,7 @@ from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import Diverged, Interrupted
 from pixelwise.model_file.model_file import ModelCard, read_model_card, save_model
-from pixelwise.networks.architectures import build
+from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
@@ -68,7 +68,7 @@ class Training:
         self._run, self._progress, self._data = run, progress, dataset.root
         self._config = config = run.config
         torch.manual_seed(config.training.seed)  # the first weights are a function of the seed
-        network = build(config.network)
+        network = build(with_defaults_where_unread(config.network))  # as older runs began that are continued
         checkpoint, complaints = newest_checkpoint(run.checkpoints)
         progress.message(*complaints)
         # what has begun is in its checkpoint, wherever the weights of the encoder came from

@@ -11,7 +11,7 @@ from pixelwise.datasets.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import RECIPE, values_of, with_settings
+from pixelwise.workflow.config import PRESET, values_of, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 
@@ -39,7 +39,7 @@ def refuse_other_plan(run: Run, asked: Mapping[str, Any], settings: Settings) ->
     other = [name for name, value in asked.items() if value is not None and value != known.get(name)]
     words = settings.without_preset.values  # what a recipe brings may have been planned otherwise
     before, after = values_of(own), values_of(with_settings(own, words, {}))
-    before, after = before | {RECIPE: own.model_card}, after | {RECIPE: settings.model_card or own.model_card}
+    before, after = before | {PRESET: own.preset}, after | {PRESET: settings.preset or own.preset}
     other += [key for key in after if after[key] != before[key]]
     if other:
         value = asked.get(other[0], after.get(other[0]))

@@ -16,11 +16,13 @@ from pixelwise.errors import OutputFailed
 from pixelwise.geometry.layer_graph import sizes_with_rest
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.networks.architectures import (
+    ALWAYS_READ,
     ARCHITECTURES,
     CLASSIFIERS,
     ENCODERS,
     NetworkOptions,
     build,
+    options_read,
     paper,
     published_options,
     published_size,
@@ -66,6 +68,7 @@ class InspectedNetwork:
             "task": "classification" if self.classifies else "segmentation",
             "summary": summary(self.options.name),
             "paper": paper(self.options.name),
+            "reads": list(options_read(self.options)),
             "dimensions": self.dimensions,
             "channels": self.layers[0].in_channels,
             "classes": self.layers[-1].channels,
@@ -132,7 +135,7 @@ class InspectedNetwork:
                 if geometry.exact
                 else "Tiles are not exact: a layer looks at the whole image."
             )
-        return lines
+        return [*lines, f"Options: {', '.join(facts['reads'])}."]
 
 
 @dataclass(frozen=True)
@@ -152,13 +155,18 @@ class InspectedList:
                     "encoder": name in ENCODERS,
                     "summary": summary(name),
                     "paper": paper(name),
+                    "reads": list(ARCHITECTURES[name].reads),
+                    "parameters": ARCHITECTURES[name].parameters,
                 }
                 for name in self.names
             ],
         }
 
     def to_text(self) -> str:
-        """Return the networks by what they are for, a line per family: members that share their summary."""
+        """Return the networks by what they are for, two lines per family: members that share their summary.
+
+        The second line has the options that can be set, besides those that the data decide.
+        """
         families: dict[str, dict[tuple[str, bool], list[str]]] = {}
         for network in self.to_json()["networks"]:
             family = families.setdefault(network["task"], {}).setdefault((network["summary"], network["encoder"]), [])
@@ -172,6 +180,7 @@ class InspectedList:
             width = max(len(_family(names)) for names in families[task].values()) + 2
             for (text, encoder), names in families[task].items():
                 lines.append(f"  {_family(names):<{width}}{'*' if encoder else ' '} {text}")
+                lines.append(f"  {'':<{width}}  {_options_of(names)}")
         return "\n".join([*lines, "", "A U-Net on an encoder: pixelwise inspect unet encoder=resnet34"])
 
 
@@ -179,6 +188,20 @@ def _family(names: Sequence[str]) -> str:
     """Name the members in a few words: "resnet18, 34, 50"."""
     stem = len(names[0].rstrip("0123456789"))
     return ", ".join([names[0], *(name[stem:] for name in names[1:])])
+
+
+def _options_of(names: Sequence[str]) -> str:
+    """Say what members of a family read besides what the data decide, and who where not all of them do."""
+    options: dict[str, list[str]] = {}
+    for name in names:
+        for option in ARCHITECTURES[name].reads:
+            options.setdefault(option, []).append(name)
+    own = [
+        option if len(having) == len(names) else f"{option} ({_family(having)})"
+        for option, having in options.items()
+        if option not in ALWAYS_READ
+    ]
+    return f"options: {', '.join(own) or 'none'}"
 
 
 def list_networks() -> InspectedList:

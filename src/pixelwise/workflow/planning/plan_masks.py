@@ -6,7 +6,7 @@ two changes: width and number of steps come from a time budget, and the speed is
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -14,7 +14,7 @@ from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
 from pixelwise.labels.split_regions import is_filled_by_regions
 from pixelwise.labels.targets import target_channels
-from pixelwise.networks.architectures import build
+from pixelwise.networks.architectures import build, check_options
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
 from pixelwise.sampling.patches import part_of_step
@@ -84,6 +84,7 @@ def make_plan(ground: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
     config = apply_settings(Config(data=ground.data), settings)  # what is given decides about the rest
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _optimiser, _rates):
         config = apply_settings(config, settings, choose(ground, limit, config))
+    check_options(config.network)
     seeded: Choices = {"training.seed": (seed, "Every random draw is a function of it.")}
     config = apply_settings(config, settings, seeded)
     fitted, own = _fit_patches(config, ground, settings), settings.without_preset
@@ -153,16 +154,12 @@ def _patches(ground: PlanInputs, limit: TrainingBudget, config: Config) -> Choic
         "patches.width": (width, f"Median image {median[0]} x {median[1]}, at most {most} here."),
         "patches.batch": (batch, f"About {batch * height * width / 1e6:.2f} megapixels a step."),
         "patches.foreground_share": (share, f"The rarest class holds {rare:.2%} of the pixels."),
-        "network.depth": (depth, _describe_depth(config, depth, min(height, width))),
+        "network.depth": (depth, _describe_depth(depth, min(height, width))),
     }
 
 
-def _describe_depth(config: Config, depth: int, side: int) -> str:
-    """Say what the depth makes of a patch; some networks, and all encoders, halve as often as they were published."""
-    with torch.device("meta"):
-        stride = build(replace(config.network, depth=depth)).geometry().total_stride
-    if stride != 2**depth:
-        return f"Not read: {config.network.full_name} comes with a total stride of {stride}."
+def _describe_depth(depth: int, side: int) -> str:
+    """Say what the depth makes of a patch."""
     return f"{side} pixels halved {pluralise(depth, 'time')} leave {side >> depth}."
 
 
@@ -227,7 +224,7 @@ def _shrink_patches(
     choices: Choices = {f"patches.{name}": (getattr(part, name), why) for name in ("height", "width", "batch")}
     if part.height < config.patches.height and config.network.depth > 1:
         depth = config.network.depth - 1
-        choices["network.depth"] = (depth, _describe_depth(config, depth, min(part.height, part.width)))
+        choices["network.depth"] = (depth, _describe_depth(depth, min(part.height, part.width)))
     smaller = apply_settings(config, settings, choices)
     return smaller, probe(smaller) or share * measured
 

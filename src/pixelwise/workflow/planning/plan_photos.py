@@ -60,7 +60,7 @@ def make_photo_plan(
     Raises
     ------
     BadOption
-        The network that was asked for does not classify.
+        The network that was asked for does not classify, or does not read a setting that was asked for.
     """
     config = apply_settings(Config(data=ground.data), settings, _task(ground, settings))
     _check_network(config)
@@ -107,7 +107,7 @@ def _task(ground: ClassificationPlanInputs, settings: Settings) -> Choices:
             SMALL_NETS[0] if small else LARGE_NETS[0],
             f"{median}: {'a net made for small images' if small else 'a net made for photographs'}.",
         ),
-        "network.base": (16, "Channels of the first stage: those of the paper; the large networks have their own."),
+        "network.base": (16, "Channels of the first stage: those of the paper."),
         "network.in_channels": (print_.channels, f"The images have {pluralise(print_.channels, 'channel')}."),
         "network.classes": (classes, f"{pluralise(classes, 'class folder')}."),
         "normalisation.kind": ("dataset", "One scale for all: how bright a photo is may tell its class."),

@@ -136,7 +136,7 @@ class ClassificationPlanner:
 
 
 def describe_network(network: NetworkOptions) -> str:
-    """Name a network for masks with its size: what it was built with, whatever of the options it reads."""
+    """Name a network for masks with its size, as it is built: some are as deep as they were published."""
     with torch.device("meta"):
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":

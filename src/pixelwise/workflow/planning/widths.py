@@ -1,5 +1,6 @@
 """Width: how many channels a network can have so that the steps that are wanted fit into the time."""
 
+from pixelwise.networks.architectures import options_read
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.settings import Settings
@@ -14,9 +15,12 @@ TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far na
 def find_widest(config: Config, settings: Settings, probe: Probe, allowed: float) -> tuple[int, float]:
     """Return the widest network whose step stays under `allowed` seconds, and its seconds per step.
 
-    Widths for which there is no time to measure are estimated from the first one.
+    Widths for which there is no time to measure are estimated from the first one. A network that does not read `base`
+    has one width.
     """
     guess = settings.values.get("network.base", GUESSED_WIDTH)
+    if "base" not in options_read(config.network):
+        return config.network.base, probe(config) or UNMEASURED
     first = probe(with_settings(config, {"network.base": guess}, {})) or UNMEASURED
     if "network.base" in settings.values:
         return guess, first
