@@ -272,7 +272,7 @@ def test_what_goes_wrong_in_the_threads_reaches_the_caller(tmp_path: Path, monke
     source = open_windows(save(tmp_path / "image.tif", picture(150, 170)))
 
     def full(*_: Any) -> None:
-        raise OutputFailed("room on the disk", "a full disk", "Free some.")
+        raise OutputFailed("free disk space", "a full disk", "Free some.")
 
     monkeypatch.setattr("pixelwise.io.tiled_writer.TileFile.write", full)
     with pytest.raises(OutputFailed, match="full disk"):

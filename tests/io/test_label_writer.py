@@ -222,7 +222,7 @@ def test_a_full_disk_is_told_and_continued(tmp_path: Path, monkeypatch: pytest.M
 
     whole = tiles._file
     monkeypatch.setattr(tiles, "_file", Full(whole))
-    with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
+    with pytest.raises(OutputFailed, match="expected free disk space; got a full disk"):
         fill(tiles, drawn(100, 150), 64)
     monkeypatch.setattr(tiles, "_file", whole)
     tiles.close()

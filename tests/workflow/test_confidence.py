@@ -104,9 +104,9 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     json.dumps(scores, allow_nan=False)
     text = describe_scores(scores)
     assert "after (temperature 3." in text or "after (temperature 2.9" in text
-    assert "they hold" in text
+    assert "well calibrated" in text
     page = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert "Do the probabilities hold?" in page
+    assert "Calibration of the probabilities" in page
     assert "could not be shown" not in page
     assert "Calibration. Temperature" in page
 
@@ -121,8 +121,8 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
     text = describe_scores(scores)
-    assert "they do not hold" in text
-    assert "it does not hold here" in text
+    assert "not calibrated" in text
+    assert "not valid here" in text
 
 
 def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple[Run, str]], tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
     run, messages = calibrated(tmp_path / "few")
     model_card = read_model_card(run.model_path)
     assert (model_card.temperature, model_card.dice_margin) == (1.0, None)
-    assert "too few pixels of validation images are wrong to find a temperature" in messages
-    assert "No lower bound of the predicted Dice: it takes 9 validation images, and there are 3." in messages
+    assert "too few pixels of validation images are wrong" in messages
+    assert "No lower bound of the expected Dice: it needs 9 validation images, there are 3." in messages
     scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
-    assert "lower bound of the predicted Dice: none" in describe_scores(scores)
+    assert "lower bound of the expected Dice: none" in describe_scores(scores)
 
 
 def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np.random.Generator) -> None:

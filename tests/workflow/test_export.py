@@ -35,7 +35,7 @@ def test_a_run_is_exported_from_the_folder_it_was_trained_on(tmp_path: Path, dat
     run, heard = write_trained_run(tmp_path / "run", data), Heard()
     done = export(run.folder, progress=heard)
     assert done.files == (run.folder / "export" / "model.onnx",)
-    assert "Exporting onnx; it is compared with the run on 2 images." in heard.text
+    assert "Exporting onnx; parity check with the run on 2 images." in heard.text
     assert "onnxruntime: logits within" in done.to_text()
     assert json.dumps(done.to_json())
     again = verify(done.files[0])
@@ -48,7 +48,7 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     photos = draw_photos(tmp_path / "photos")
     run, heard = write_photo_run(tmp_path / "run", photos), Heard()
     done = export(run.folder, progress=heard)
-    assert "Exporting onnx; it is compared with the run on 24 images." in heard.text
+    assert "Exporting onnx; parity check with the run on 24 images." in heard.text
     assert "0.0000% of the photos change class, accuracy" in done.to_text()
     scores = evaluate(run.folder, photos, part="val", progress=Progress())
     assert done.comparisons[0].score_torch == pytest.approx(scores["scores"]["images"]["top_1"])
@@ -151,7 +151,7 @@ def test_the_example_for_photos_says_what_pixelwise_says(tmp_path: Path) -> None
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:
     run = write_trained_run(tmp_path / "run", None)
-    with pytest.raises(BadDataset, match="the folder of labelled images for the proof; got none"):
+    with pytest.raises(BadDataset, match="a folder of labelled images for the parity check; got none"):
         export(run.folder, progress=Progress())
     with pytest.raises(BadOption, match=r"Did you mean `openvino`"):
         export(run.folder, data, kind="openvin", progress=Progress())

@@ -149,7 +149,7 @@ def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Pat
 
 def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path, images: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+    with pytest.raises(OutputFailed, match="expected a writable path"):
         run(tmp_path, images)
     assert (tmp_path / "out").read_text() == "mine"
 

@@ -62,9 +62,9 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
         "Scores: test images",
         "Snapshots during training",
         "The data",
-        "The plan, and why",
+        "The plan and its reasons",
         "Small &amp; quick.",
-        "Made with",
+        "Environment",
         "95&nbsp;% interval",
     ):
         assert words in text
@@ -120,7 +120,7 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
         path.unlink()
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert text.count("This case could not be shown: ") == 3
-    assert "Made with" in text
+    assert "Environment" in text
 
 
 def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
@@ -274,6 +274,6 @@ def test_scores_in_words(tmp_path: Path, task: str) -> None:
     lines = [line.rsplit(maxsplit=1)[0].strip() for line in messages.splitlines()]
     assert ("V_rand" in lines) == (task == "binary")
     assert ("mean AP, all objects" in lines) == (task == "instance")
-    assert ("mean absolute error of the count" in lines) == (task == "instance")
+    assert ("mean absolute count error" in lines) == (task == "instance")
     assert "mean Dice 1.0000 over 1 class," in messages or "over 1 class, mean IoU" in messages
     assert "_" not in messages.replace("V_rand", "").replace("V_info", ""), "no raw keys"

@@ -183,7 +183,7 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert code == 2
-    assert "expected a run that nobody is training; got one that is being trained now" in messages
+    assert "expected a run that is not being trained; got one that is being trained" in messages
     assert finish(process)[0] in DONE
 
 
@@ -191,7 +191,7 @@ def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("mine")
     code, messages = finish(first(data, tmp_path))
     assert code == 2
-    assert "expected a new or empty folder for the run; got one that is already there" in messages
+    assert "expected a new or empty folder for the run; got an existing one" in messages
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

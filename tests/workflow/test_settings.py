@@ -23,7 +23,7 @@ def test_words_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("word", "messages"),
     [
-        ("netwok=unet", "expected a known word or section.setting; got `netwok`. Did you mean `network`?"),
+        ("netwok=unet", "expected a known short name or section.setting; got `netwok`. Did you mean `network`?"),
         ("frozen=5ep", "got `frozen`. Did you mean `freeze`? Known: preset, network,"),
         ("encoder.weights=imagenet", "got `encoder.weights`. Did you mean `transfer.encoder_weights`?"),
         ("preset=unet2016", "expected a known preset; got `unet2016`. Did you mean `unet2015`?"),
@@ -53,7 +53,7 @@ def test_mistakes_are_named(word: str, messages: str) -> None:
         ("netwrk:\n  depth: 5\n", "Did you mean `network`?"),
         ("- 1\n- 2\n", "expected sections with settings; got list"),
         ("network: 5\n", "expected settings below `network`; got `5`"),
-        ("a: &x [1]\nb: *x\n", "aliases (*name) are not used in plan files"),
+        ("a: &x [1]\nb: *x\n", "aliases (*name) are not allowed in config files"),
         ("network: !!python/object:os.system {}\n", "expected YAML; got"),
         ("network: [\n", "expected YAML; got"),
         ("preset: unet\n", "expected a known preset; got `unet`"),

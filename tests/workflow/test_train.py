@@ -138,7 +138,7 @@ def test_a_budget_decides_the_number_of_steps(data: Path, tmp_path: Path) -> Non
     """How well it is kept is measured by benchmarks/five_sets.py: a test must not depend on the clock."""
     run = learn(data, tmp_path / "run", budget="15s")
     assert run.config.training.budget == 15.0
-    assert "s are left, at" in run.config.reasons["training.steps"]
+    assert "s remain, at" in run.config.reasons["training.steps"]
     assert run.model_path.is_file()
 
 
@@ -179,8 +179,8 @@ def test_patience_is_counted_once_the_details_are_learned(
     listener = Listener()
     words = ("training.patience=2", "training.validate_every=1", f"patches.low_res_fraction={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
-    looks = f"the last {ended - 1} validations were no better than the best one."
-    assert f"Ended after step {ended} of 20: {looks}" in listener.messages
+    end = f"the last {ended - 1} validations were no better than the best."
+    assert f"Stopped early after step {ended} of 20: {end}" in listener.messages
     assert run.metrics_path.read_text().splitlines()[-1].startswith(f"{ended},")
 
 
@@ -223,7 +223,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
         ({"seed": 5}, "--seed 5"),
         ({"overrides": ("network.base=8",)}, "network.base 8"),
         ({"overrides": ("preset=unet2015",)}, "recipe unet2015"),
-        ({"data_options": DataOptions(val_share=0.5)}, "answers about the data"),
+        ({"data_options": DataOptions(val_share=0.5)}, "data options"),
     ],
 )
 def test_a_run_that_is_continued_takes_no_other_plan(

@@ -65,8 +65,8 @@ def test_the_record_is_told_and_shown_and_each_case_has_its_score() -> None:
     json.dumps(scores, allow_nan=False)
     assert [row["image_score"] for row in scores["cases"]] == pytest.approx([0.9, 0.3, 0.6, 0.1], abs=1e-3)
     assert describe_images(scores) == [
-        "whole images: something is found in 1 of 2 empty ones (50.0 % false alarms), nothing in 1 of 2 that show "
-        "something (50.0 % missed); AUROC 0.7500, average precision 0.8333"
+        "whole images: false alarms in 1 of 2 empty images (50.0 %), nothing found in 1 of 2 others "
+        "(50.0 % missed); AUROC 0.7500, average precision 0.8333"
     ]
     page = "".join(mask_scores({**scores, "classes": [], "scores": {}, "confusion": []}))
     assert "Whole images" in page

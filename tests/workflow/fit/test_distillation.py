@@ -13,7 +13,7 @@ from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
-from pixelwise.workflow.fit.distillation import looked_at
+from pixelwise.workflow.fit.distillation import with_training_images_as_val
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -69,7 +69,7 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     assert model_card.trained["validation_images"] == "seen in training"
     assert run.student.splits["parts"]["val"] == []
     assert len(run.student.splits["parts"]["train"]) == 6
-    (messages,) = (text for text in listener.messages if "It takes the time of one network" in text)
+    (messages,) = (text for text in listener.messages if "It predicts as fast as one network" in text)
     assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in messages
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
     with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
@@ -126,6 +126,6 @@ def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple
 
 
 def test_some_of_the_images_are_looked_at_on_the_way(blocks: Path) -> None:
-    dataset = looked_at(understand(blocks), 3)
+    dataset = with_training_images_as_val(understand(blocks), 3)
     assert len(dataset.part("train")) == 6
     assert [case.name for case in dataset.part("val")] == [case.name for case in dataset.part("train")[::3]]

@@ -25,9 +25,9 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     tuned: list[set[str]] = []
 
     def tune(
-        model: Path, rival: object, data: object, pages: object, fixed: Sequence[str], **more: Any
+        model: Path, candidate: object, data: object, pages: object, user_set: Sequence[str], **more: Any
     ) -> tuple[str, bool]:
-        tuned.append(set(fixed))
+        tuned.append(set(user_set))
         return "", False
 
     monkeypatch.setattr(segmentation_task, "tune_model", tune)

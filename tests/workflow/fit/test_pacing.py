@@ -123,7 +123,7 @@ def looks(look: float) -> int:
 
 def test_slow_validations_become_rarer() -> None:
     assert looks(0.1) == pytest.approx(pacing.VALIDATIONS, abs=1)
-    assert looks(4.0) <= 1 + pacing.MOST_VALIDATION_SHARE * 120 / 4
+    assert looks(4.0) <= 1 + pacing.MAX_VALIDATION_SHARE * 120 / 4
     assert looks(40.0) == 1
 
 

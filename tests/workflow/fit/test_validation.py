@@ -61,7 +61,7 @@ def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Gene
 
 def test_the_film_shows_one_patch(tmp_path: Path, rng: np.random.Generator) -> None:
     validation = look([piece("a", 300, rng)], tmp_path, 10**9)
-    validation.start_film()
-    validation.film(build(make_recipe().network), 7)
+    validation.start_snapshots()
+    validation.write_snapshot(build(make_recipe().network), 7)
     assert {path.name for path in tmp_path.iterdir()} == {"image.png", "truth.png", "step-0000007.png"}
     assert read_mask(tmp_path / "step-0000007.png").values.shape == (256, 256)

@@ -32,7 +32,7 @@ SMALL = ClassificationFingerprint(
 LARGE = replace(SMALL, cases=2000, heights=(300, 480, 900), widths=(400, 640, 1200), class_cases=(500,) * 4)
 
 
-def quick(config: Config, rival: Config | None = None) -> float:
+def quick(config: Config, baseline: Config | None = None) -> float:
     """A machine on which 128 photos of 32 x 32 take ResNet-20 0.1 s; bfloat16 helps nothing."""
     layers = int(config.network.name[6:]) / 20
     width = 8 if config.network.name in ("resnet18", "resnet34") else 1
@@ -86,7 +86,7 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
     config = plan(TrainingBudget(seconds=600.0), used=100.0)
     assert config.training.steps == int(500 * 0.94 / 0.1)
     assert (config.training.budget, config.training.patience) == (600.0, 0)
-    assert "500 s are left, at 0.100 s a step, measured." in config.reasons["training.steps"]
+    assert "500 s remain, at a measured 0.100 s per step." in config.reasons["training.steps"]
     assert plan(TrainingBudget(steps=77)).training.steps == 77
     assert plan(TrainingBudget(steps=77)).training.budget is None
     assert plan(TrainingBudget(epochs=2)).training.steps == 2 * 63
@@ -153,7 +153,7 @@ def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
     asked: list[Config] = []
 
-    def watched(config: Config, rival: Config | None = None) -> float:
+    def watched(config: Config, baseline: Config | None = None) -> float:
         asked.append(config)
         return 0.5 if config.training.precision == "bfloat16" else 1.0
 

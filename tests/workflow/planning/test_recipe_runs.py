@@ -115,7 +115,7 @@ def check_balance(run: Run, watch: Watch) -> None:
 
 def check_separation(run: Run, watch: Watch) -> None:
     assert (run.config.target.kind, run.config.network.classes) == ("components", 2)
-    assert "1 pixel of background is cut between them" in run.config.reasons["target.kind"]
+    assert "1 pixel of background is inserted between them" in run.config.reasons["target.kind"]
 
 
 def check_dropout(run: Run, watch: Watch) -> None:

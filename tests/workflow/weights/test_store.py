@@ -116,7 +116,7 @@ def test_the_file_brought_by_hand_is_found(
     assert imported.path == stored_path(published) == obtain(published, Progress())
     assert listener.messages == [
         "This is somebody's weights.",
-        "encoder_weights=imagenet finds it from now on, without a network.",
+        "encoder_weights=imagenet now uses this file, without a download.",
         "Licence: a licence.",
     ]
 
@@ -207,7 +207,7 @@ def test_weights_of_nobody_known_are_imported_where_the_user_says(tmp_path: Path
     assert (imported.path, imported.tensors, imported.parameters) == (out, 2, 7)
     _, origin = read_weights(out)
     assert (origin.source, origin.licence, origin.sha256, origin.mean) == ("x.pth", "CC0", DIGEST, (0.5,))
-    with pytest.raises(OutputFailed, match="already there"):
+    with pytest.raises(OutputFailed, match="an existing one"):
         import_weights(tmp_path / "x.pth", out=out, progress=Progress())
     again = import_weights(out, out=tmp_path / "again.safetensors", progress=Progress())
     assert again.to_json()["source"] == "out.safetensors"

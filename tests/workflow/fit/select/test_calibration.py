@@ -46,8 +46,8 @@ def seen(seed: int, pixels: int = 4000) -> CalibrationSample:
     return CalibrationSample(
         name=f"{seed:02}",
         probabilities=np.stack([1 - sure, sure]).astype(np.float16),
-        said=said,
-        wanted=truth,
+        predicted=said,
+        truth=truth,
         actual=actual,
     )
 
@@ -63,7 +63,7 @@ def test_temperature_and_margin_of_drawn_images() -> None:
 
 
 def test_some_pixels_of_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MOST_FITTED", 2 * 6000)
+    monkeypatch.setattr(calibration, "MAX_FITTED", 2 * 6000)
     assert calibrate([seen(seed) for seed in range(12)], make_recipe()).temperatures.sure == pytest.approx(2, rel=0.15)
 
 
@@ -89,9 +89,7 @@ def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
     found = fit_temperatures(probabilities, truth, np.zeros(len(truth), np.int64))
     assert found.temperatures == UNSCALED
     assert found.before == found.after == pytest.approx(0.01, abs=0.001)
-    assert found.to_text() == (
-        "Probabilities stay: calibration error (ECE) 0.0100 on pixels of validation images, not less when scaled."
-    )
+    assert found.to_text().startswith("Probabilities are not scaled: calibration error (ECE) 0.0100")
 
 
 def spoilt_world(seed: int, images: int, spoil: Temperatures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,4 +163,4 @@ def test_photos_are_calibrated_too(tmp_path: Path) -> None:
         overrides=("network.base=4", "photos.batch=4", "training.precision=float32"), seed=1,
     )  # fmt: skip
     messages = read_model_card(run.model_path).trained["calibration"]
-    assert "validation photos" in messages
+    assert "validation images" in messages

@@ -84,7 +84,7 @@ def test_gaps_are_closed_by_a_threshold_where_that_does() -> None:
     assert chosen.target == TargetOptions(foreground_threshold=0.8), "no split: it would not be better"
     assert (chosen.after.v_rand, chosen.images) == (pytest.approx(1.0), 3)
     assert chosen.before.v_rand < 0.5
-    assert "Foreground from a probability of 0.8 on, chosen on 3 validation images" in chosen.to_text()
+    assert "Foreground threshold 0.8, chosen on 3 validation images" in chosen.to_text()
 
 
 def test_areas_are_split_where_no_threshold_helps() -> None:
@@ -96,7 +96,7 @@ def test_areas_are_split_where_no_threshold_helps() -> None:
     assert chosen.after.v_rand > 0.95
     assert chosen.after.dice > chosen.before.dice - 0.01
     assert "split by a watershed" in chosen.to_text()
-    plain = choose_foreground_threshold(looks, TargetOptions(), fixed=("split_depth",))  # control
+    plain = choose_foreground_threshold(looks, TargetOptions(), user_set=("split_depth",))  # control
     assert plain is not None
     assert plain.target == TargetOptions(), "a threshold that closes the gaps costs too much of the Dice"
 
@@ -106,13 +106,13 @@ def test_without_gaps_the_most_probable_class_stays() -> None:
     assert chosen is not None
     assert chosen.target == TargetOptions()
     assert (chosen.before.v_rand, chosen.after.v_rand) == (1.0, 1.0)
-    assert "No other threshold" in chosen.to_text()
+    assert "No other foreground threshold" in chosen.to_text()
 
 
 def test_areas_that_would_shrink_are_protected() -> None:
     """Control: the gaps could be closed, but a fifth of each cell is no surer than they are."""
     planned = TargetOptions()
-    chosen = choose_foreground_threshold([look(gap=0.65, thick=0.66)], planned, fixed=("split_depth",))
+    chosen = choose_foreground_threshold([look(gap=0.65, thick=0.66)], planned, user_set=("split_depth",))
     assert chosen is not None
     assert chosen.target == planned
     assert chosen.after == chosen.before
@@ -122,11 +122,11 @@ def test_what_the_user_sets_stays() -> None:
     looks = [hard_look()]
     for own in ({"foreground_threshold": 0.6}, {"split_threshold": 0.93}, {"split_depth": 2}):
         (name,) = own
-        chosen = choose_foreground_threshold(looks, TargetOptions(**own), fixed=(name,))
+        chosen = choose_foreground_threshold(looks, TargetOptions(**own), user_set=(name,))
         assert chosen is not None
         assert getattr(chosen.target, name) == own[name]
         assert splits(chosen.target)
-    none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
+    none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), user_set=("split_depth",))
     assert none is not None
     assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
 
@@ -246,7 +246,9 @@ def test_as_many_images_are_looked_at_as_leave_time_for_trials(
 ) -> None:
     write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
     write_model(tmp_path / "model.safetensors", make_recipe("binary"))
-    monkeypatch.setattr(foreground_threshold, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(
+        foreground_threshold, "predict_validation_once", lambda *_, **__: (look(gap=0.75) for _ in range(5))
+    )
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(

@@ -92,8 +92,10 @@ def test_crumbs_that_are_false_alarms_are_dropped() -> None:
     assert alarms(new, found.areas) <= 1 < alarms(new, (0, 0, 0))
     assert mean_dice(new, found.areas) > mean_dice(new, (0, 0, 0)) + 0.05
     text = found.to_text(("background", "hole", "crack"))
-    assert text.startswith(f"Areas of fewer pixels are dropped (hole {found.areas[1]}, crack {found.areas[2]}), chosen")
-    assert "something found in" in text
+    assert text.startswith(
+        f"Small-object removal below these areas in pixels (hole {found.areas[1]}, crack {found.areas[2]}), chosen"
+    )
+    assert "false alarms in" in text
 
 
 def test_what_is_real_and_small_is_kept() -> None:
@@ -183,6 +185,6 @@ def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tupl
 def test_what_is_told_of_a_choice() -> None:
     chosen = MinAreaChoice(areas=(0, 0, 64), before=0.5, after=0.6, images=10, empty=4, alarms_before=4, alarms_after=1)
     assert chosen.to_text(("a", "b", "c")) == (
-        "Areas of fewer pixels are dropped (c 64), chosen on 10 validation images, 4 of them empty: mean Dice 0.6000, "
-        "before 0.5000; something found in 1 of the empty ones, before in 4."
+        "Small-object removal below these areas in pixels (c 64), chosen on 10 validation images, 4 of them empty: "
+        "mean Dice 0.6000, before 0.5000; false alarms in 1 of the empty ones, before in 4."
     )

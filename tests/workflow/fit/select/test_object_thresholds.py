@@ -69,7 +69,7 @@ def test_what_is_chosen_is_never_worse_than_what_was_planned(
     said = planned if kind == "distance" else BOUNDARY  # channels 0 and 1 do for components
     looks = [unsure(seed + more, said, noise, side=96) for more in range(2)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(object_thresholds, "LEAST_OBJECTS", 1)
+        patch.setattr(object_thresholds, "MIN_OBJECTS", 1)
         found = tune(looks, planned)
     assert found is not None
     assert found.after >= found.before
@@ -95,13 +95,13 @@ def test_crumbs_are_dropped_and_depths_that_are_too_low_lower_the_seeds() -> Non
 
 def test_what_is_fixed_stays_and_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [unsure(seed) for seed in range(3)]
-    found = tune(looks, BOUNDARY, fixed=("min_area", "seed_threshold"))
+    found = tune(looks, BOUNDARY, user_set=("min_area", "seed_threshold"))
     assert found is not None
     assert (found.target.min_area, found.target.seed_threshold) == (2, 0.5)
-    assert tune(looks, BOUNDARY, fixed=("min_area", "seed_threshold", "foreground_threshold")) == Tuning(
+    assert tune(looks, BOUNDARY, user_set=("min_area", "seed_threshold", "foreground_threshold")) == Tuning(
         target=BOUNDARY, before=found.before, after=found.before, images=3, objects=found.objects
     )
-    monkeypatch.setattr(object_thresholds, "LEAST_GAIN", 1.0)
+    monkeypatch.setattr(object_thresholds, "MIN_GAIN", 1.0)
     same = tune(looks, BOUNDARY)
     assert same is not None
     assert same.target == BOUNDARY
@@ -112,7 +112,7 @@ def test_few_objects_choose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < len(np.unique(look.truth)) - 1 < 50
     assert tune([look], BOUNDARY) is None
     assert tune([], BOUNDARY) is None
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 1)  # control
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 1)  # control
     assert tune([look], BOUNDARY) is not None
 
 
@@ -180,7 +180,7 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
 def test_a_training_writes_what_it_chose_into_the_model_file(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     run, listener = learn(cells, tmp_path / "run", f"target.kind={kind}")
     model_card, planned = read_model_card(run.model_path), run.config.target
     assert model_card.target.kind == planned.kind == kind
@@ -207,8 +207,7 @@ def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_pa
     assert model_card.target == run.config.target
     assert "thresholds" not in model_card.trained
     assert (
-        "The thresholds of objects stay as planned: the validation images that were looked at hold fewer than 50 "
-        "objects, too few to choose by."
+        "The object thresholds stay as planned: the validation images contain fewer than 50 objects."
     ) in listener.messages
 
 
@@ -216,7 +215,7 @@ def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_pa
 def test_the_last_weights_win_where_they_find_objects_better(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     score, asked = SegmentationTask.score, []
 
     def upside_down(course: SegmentationTask, network: torch.nn.Module) -> float:
@@ -227,7 +226,7 @@ def test_the_last_weights_win_where_they_find_objects_better(
     run, listener = learn(cells, tmp_path / "run", steps=160)
     model_card = read_model_card(run.model_path)
     assert model_card.trained["step"] == "160"
-    assert model_card.trained["thresholds"].startswith("The last weights find objects better than the best ones (")
+    assert model_card.trained["thresholds"].startswith("The last weights are better for objects than the best ones (")
     assert any(
         messages.startswith("Last validation score 0.92") and "at step 160" in messages
         for messages in listener.messages
