@@ -1,4 +1,4 @@
-"""A file appears whole or not at all."""
+"""A file appears completely or not at all."""
 
 import errno
 from pathlib import Path

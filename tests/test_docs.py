@@ -1,4 +1,4 @@
-"""The documents keep their word: code in them runs, and numbers in them are computed."""
+"""The documentation: its code runs, and its numbers are computed."""
 
 import importlib.util
 import re
@@ -42,7 +42,7 @@ def code_of(page: str) -> list[str]:
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The page's code, run as it stands; what it registers is forgotten afterwards."""
+    """The page's code, run unchanged; registrations are undone afterwards."""
     before = dict(ARCHITECTURES)
     path = tmp_path / "page.py"
     path.write_text("\n".join(code_of("add-a-network.md")), "utf-8")

@@ -1,4 +1,4 @@
-"""Errors say what was expected, what came, and the mend, on one line."""
+"""Errors state what was expected, what was found, and a hint, on one line."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""What long work says: nothing by default, sentences and bars on standard error when asked."""
+"""Progress reports: silent by default, messages and bars on standard error with `Console`."""
 
 import pytest
 

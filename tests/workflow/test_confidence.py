@@ -1,4 +1,4 @@
-"""A drawn world whose probabilities are known: what a model that is three times too sure is told, says and keeps."""
+"""Synthetic images with known probabilities: calibration of a model with logits three times too large."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ SIDE, SPOILT, STEPS = 64, 3.0, 16  # grey values that make a logit of 1
 
 
 def write_fog(folder: Path, part: str, count: int, seed: int) -> None:
-    """Discs in fog, with the chance of each pixel in its brightness; the mask is drawn with that chance."""
+    """Discs in fog; the brightness of a pixel is its probability, with which the mask is drawn."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     for index in range(count):
@@ -46,7 +46,7 @@ def write_fog(folder: Path, part: str, count: int, seed: int) -> None:
 
 
 def too_sure(tiles: np.ndarray) -> np.ndarray:
-    """A network that reads the logit off the brightness, and says three times as much."""
+    """A network that returns three times the logit of the brightness."""
     logit = SPOILT * (tiles[:, :1] - 128) / STEPS
     return np.concatenate([np.zeros_like(logit), logit], axis=1).astype(np.float32)
 
@@ -61,7 +61,7 @@ def fog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[Run, str]]:
-    """A run whose network is `too_sure`, and what its calibration told."""
+    """A run with the network `too_sure`, and the messages of its calibration."""
 
     def make(data: Path = fog) -> tuple[Run, str]:
         model_card = make_recipe()
@@ -112,7 +112,7 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
 
 
 def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tuple[Run, str]], fog: Path) -> None:
-    """Control of the test above: the same network as it is promises too much and is told to be wrong."""
+    """Control: without calibration the same network is reported as overconfident."""
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
     assert isinstance(model, Model)

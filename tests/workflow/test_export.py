@@ -1,4 +1,4 @@
-"""A run becomes a file that proves itself, is predicted with, and is run by strangers."""
+"""Export of a run: parity check, prediction with the file, and use without pixelwise."""
 
 import csv
 import json
@@ -125,7 +125,7 @@ def test_the_example_runs_it_without_torch_and_without_pixelwise(
 
 
 def run_as_stranger(tmp_path: Path, *words: Path) -> str:
-    """Run a script where a torch and a pixelwise that cannot be imported stand before the real ones."""
+    """Run a script in which torch and pixelwise cannot be imported."""
     for name in ("torch", "pixelwise"):
         (tmp_path / "none").mkdir(exist_ok=True)
         (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
@@ -141,12 +141,12 @@ def test_the_example_for_photos_says_what_pixelwise_says(tmp_path: Path) -> None
     (file,) = export(write_photo_run(tmp_path / "run", photos).folder, progress=Progress()).files
     photo = photos / "val" / "disc" / "val_disc_7.png"
     lines = run_as_stranger(tmp_path, PHOTO_EXAMPLE, file, photo).splitlines()
-    said = {name: float(chance) for chance, name in (line.split() for line in lines)}
+    results = {name: float(probability) for probability, name in (line.split() for line in lines)}
     model = load(file)
     probabilities = model.probabilities(read_image(photo).pixels)
-    for name, chance in zip(model.model_card.classes, probabilities.tolist(), strict=True):
-        assert said[name] == pytest.approx(chance, abs=0.01)  # pillow rounds twice where we round once
-    assert next(iter(said)) == model.model_card.classes[int(probabilities.argmax())]
+    for name, probability in zip(model.model_card.classes, probabilities.tolist(), strict=True):
+        assert results[name] == pytest.approx(probability, abs=0.01)  # pillow rounds twice where we round once
+    assert next(iter(results)) == model.model_card.classes[int(probabilities.argmax())]
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:

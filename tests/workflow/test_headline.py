@@ -50,14 +50,14 @@ def test_without_any_object_nothing_is_claimed() -> None:
     assert str(by_name(scores)).startswith("There is no mean AP: ")
 
 
-@pytest.mark.parametrize(("name", "said"), [("vessel", "vessel"), ("255", "foreground"), ("object", "foreground")])
-def test_a_mask_is_found_and_right(name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "shown"), [("vessel", "vessel"), ("255", "foreground"), ("object", "foreground")])
+def test_a_mask_is_found_and_right(name: str, shown: str) -> None:
     truth, predicted = np.zeros((1, 20), np.int32), np.zeros((1, 20), np.int32)
     truth[0, :8], predicted[0, 2:12] = 1, 1  # 6 shared, of 8 true and 10 marked
     results = [score_case("a", truth, predicted, "binary", 2)] * 3
     scores = whole("binary", summarise(results, ("background", name), 1))
     assert messages(scores) == [
-        f"Finds 75 % of the {said} pixels (95 % interval: 75 to 75 %).",
+        f"Finds 75 % of the {shown} pixels (95 % interval: 75 to 75 %).",
         "60 % of the predicted pixels are correct (95 % interval: 60 to 60 %).",
     ]
     dice = headline(scores).numbers[0]

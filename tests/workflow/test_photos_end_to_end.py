@@ -1,4 +1,4 @@
-"""Discs, squares and stripes in class folders: train, stop and go on, evaluate, predict, report, inspect."""
+"""Discs, squares and stripes in class folders: train, stop and continue, evaluate, predict, report, inspect."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ STEPS = 60
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -160,9 +160,9 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
     assert scores == json.loads(run.scores_path.read_text())
     assert (scores["part"], scores["task"], scores["headline"]["name"]) == ("test", "classification", "top_1")
     top = scores["scores"]["images"]["top_1"]
-    assert top > 0.8, "three classes: chance is a third"
+    assert top > 0.8, "a third is random for three classes"
     assert scores["headline"]["low"] <= top <= scores["headline"]["high"]
-    assert scores["scores"]["images"]["top_5"] is None, "with three classes it says nothing"
+    assert scores["scores"]["images"]["top_5"] is None, "undefined with three classes"
     matrix = np.array(scores["confusion"])
     assert matrix.sum() == 45
     assert np.trace(matrix) / 45 == pytest.approx(top, abs=1e-6)
@@ -176,8 +176,8 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
 def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
     done = predict(run.folder, [data / "test"], tmp_path / "out", progress=Progress())
-    said = {str(messages.file.resolve()): messages.classes[0] for messages in done.messages}
-    assert said == {case["files"][0]: case["said"] for case in scores["cases"]}
+    predicted = {str(messages.file.resolve()): messages.classes[0] for messages in done.messages}
+    assert predicted == {case["files"][0]: case["said"] for case in scores["cases"]}
 
 
 def test_the_drawn_validation_part_is_that_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     done = predict(
         run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
     )
-    assert len(done.messages) == 6, "a file that is named twice is told once"
+    assert len(done.messages) == 6, "a file that is named twice is predicted once"
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -1,4 +1,4 @@
-"""One page that needs nothing else; what is missing is told, and nothing from the data becomes HTML."""
+"""One self-contained page; missing results are mentioned, and text from the data is escaped."""
 
 import re
 from collections.abc import Callable
@@ -36,24 +36,24 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
         write_labels(mask, truth)
         results.append(score_case(f"test/{name}", truth, np.roll(truth, 3, 1), task, 2))
         files.append([str(image), str(mask)])
-    scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names, 1)}
+    scores: dict[str, Any] = {"part": "test", "data": "drawn & more", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
     atomic_write_json(run.scores_path, scores)
     return scores
 
 
-def add_film(run: Run) -> None:
-    write_image(run.film / "image.png", np.zeros((1, 32, 32), np.uint8))
+def add_snapshots(run: Run) -> None:
+    write_image(run.snapshots / "image.png", np.zeros((1, 32, 32), np.uint8))
     for name in ("truth", "step-0000001", "step-0000002"):
-        write_mask(run.film / f"{name}.png", np.zeros((32, 32), np.uint8), [(0, 0, 0), (9, 9, 9)])
+        write_mask(run.snapshots / f"{name}.png", np.zeros((32, 32), np.uint8), [(0, 0, 0), (9, 9, 9)])
 
 
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) -> None:
     run = write_run(tmp_path / "run", task)
     add_scores(run, tmp_path, task)
-    add_film(run)
+    add_snapshots(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
         "Best, median and worst cases",
@@ -79,14 +79,14 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
 
 def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    messages = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Crumbs.", "calibration": "Hot."}
+    messages = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Small.", "calibration": "Hot."}
     model_card = make_recipe("binary")
     write_model(run.model_path, replace(model_card, trained=model_card.trained | messages))
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
         "Thresholds of objects. Seeds.",
         "Areas that lines part. Lines.",
-        "Small areas. Crumbs.",
+        "Small-object removal. Small.",
         "Calibration. Hot.",
     ):
         assert words in text
@@ -181,7 +181,7 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "model is empty": (empty("model.safetensors"), "Best, median and worst cases could not be shown"),
     "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frame could not be read."),
     "frame of another size": (
-        lambda run: write_mask(run.film / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
+        lambda run: write_mask(run.snapshots / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
         "1 frame could not be read.",
     ),
     "mask of another size": (
@@ -196,7 +196,7 @@ def test_a_damaged_piece_costs_its_own_section(tmp_path: Path, name: str) -> Non
     damage, messages = DAMAGES[name]
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
-    add_film(run)
+    add_snapshots(run)
     damage(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert messages in text
@@ -267,7 +267,7 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_scores_in_words(tmp_path: Path, task: str) -> None:
     messages = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
-    assert "drawn & told, part test, 3 images: mean" in messages
+    assert "drawn & more, test split, 3 images: mean" in messages
     assert ("of the objects (95 % interval" in messages) == (task == "instance")
     assert ("of the foreground pixels (95 % interval" in messages) == (task == "binary")
     assert "background" in messages

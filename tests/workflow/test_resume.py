@@ -92,7 +92,7 @@ def partly_checkpointed(run: Path, step: int) -> Callable[[], bool]:
     return lambda: (run / "checkpoints" / f"step-{step:08d}").exists()
 
 
-def filmed(run: Path, step: int) -> Callable[[], bool]:
+def has_snapshot(run: Path, step: int) -> Callable[[], bool]:
     return lambda: (run / "film" / f"step-{step:07d}.png").exists()
 
 
@@ -100,7 +100,7 @@ MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
     "before the first checkpoint": lambda run: lambda: (run / "config.yaml").exists(),
     "while a checkpoint is written": lambda run: partly_checkpointed(run, 12),
     "after a checkpoint": lambda run: checkpointed(run, 18),
-    "while validating": lambda run: filmed(run, 20),
+    "while validating": lambda run: has_snapshot(run, 20),
 }
 
 
@@ -122,7 +122,7 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
 ) -> None:
     out = tmp_path / "run"
     process = first(data, out)
-    wait_for(filmed(out, 10), process)
+    wait_for(has_snapshot(out, 10), process)
     process.send_signal(number)
     code, messages = finish(process)
     assert code == 75, messages

@@ -1,4 +1,4 @@
-"""The run folder: made once, opened again, refused when it is something else."""
+"""The run folder: created, opened, and rejected if it is not a run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is given is read once, from words and from files, and every value keeps its origin; mistakes are named."""
+"""Settings from the command line and files keep their origins; errors name the mistake."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_short_words_stand_for_settings() -> None:
     assert config.user_set == {"network.name", "transfer.encoder_weights", "transfer.freeze"}
 
 
-def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
+def test_a_preset_is_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     config = settled("preset=unet2015", "network.base=16")
     save_config(path, config)
@@ -96,7 +96,7 @@ def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
     assert set(config.origins.values()) == {"preset", "user"}
 
 
-def test_what_a_file_leaves_out_comes_from_its_recipe(tmp_path: Path) -> None:
+def test_what_a_file_leaves_out_comes_from_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text("preset: unet2015\nnetwork:\n  base: 16\n")
     config = load_config(path)

@@ -1,4 +1,4 @@
-"""The names of scores are words."""
+"""Display names of scores."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The main job in small: a folder becomes a run whose model predicts; what cannot be trained is refused."""
+"""Training in small: a folder becomes a run with a model; unusable input raises errors."""
 
 import csv
 import errno
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -110,7 +110,7 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["4", "8"]
     assert run.splits["parts"]["train"] == [f"train/cells_{i:02d}" for i in range(4)]
     assert run.understood["classes"] == ["background", "object"]
-    assert {path.name for path in run.film.iterdir()} == {
+    assert {path.name for path in run.snapshots.iterdir()} == {
         "image.png", "truth.png", "step-0000004.png", "step-0000008.png",
     }  # fmt: skip
     assert np.shape(load(run.folder).predict(np.zeros((50, 40), np.uint8))) == (50, 40)

@@ -142,7 +142,7 @@ def as_section(section: str, values: Mapping[str, Any]) -> Any:
         return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join([section, *(str(part) for part in first["loc"])])
+        name = ".".join([section, *map(str, first["loc"])])
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
 

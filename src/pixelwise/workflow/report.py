@@ -141,7 +141,7 @@ def _score_name(run: Run) -> str:
 
 
 def _snapshots(run: Run) -> list[str]:
-    frames, left_out = draw.film_frames(run.film)
+    frames, left_out = draw.film_frames(run.snapshots)
     if not frames:
         return []
     caption = "One validation patch during training: image, prediction, ground truth."

@@ -62,7 +62,7 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
-    def film(self) -> Path:
+    def snapshots(self) -> Path:
         """Training snapshots: predictions of one validation patch."""
         return self.folder / "film"
 

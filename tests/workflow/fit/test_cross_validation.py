@@ -1,4 +1,4 @@
-"""Cross-validation in small: each image is scored by the network that did not see it, and all become one model file."""
+"""Cross-validation in small: out-of-fold scores, and the ensemble in one model file."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ FOLDS, STEPS = 3, 4
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -147,10 +147,10 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in presets)
     model.model_card = replace(model.model_card, temperature=sure, doubt_temperature=doubt)
     probabilities = model.probabilities(pixels)
-    said = np.equal(model.predict(pixels), 1)
+    mask = np.equal(model.predict(pixels), 1)
     truth = kept["truth"][kept["case"] == case]
     assert np.count_nonzero(truth) == np.count_nonzero(read_mask(image.parent.parent / "masks" / image.name).values)
-    expected = 2 * probabilities[1][said].sum() / (probabilities[1].sum() + said.sum())
+    expected = 2 * probabilities[1][mask].sum() / (probabilities[1].sum() + mask.sum())
     assert kept["expected_dice"][case][1] == pytest.approx(expected, abs=1e-3)
     scores = json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
     np.testing.assert_allclose(kept["dice"][:, 1], [row["mean_dice"] for row in scores["cases"]], atol=1e-6)

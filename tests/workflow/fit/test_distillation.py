@@ -1,4 +1,4 @@
-"""One network is taught by the ensemble of all folds: it goes on where it was stopped, and costs as much as one."""
+"""Distillation of the ensemble into one network: it can be continued, and predicts as fast as one network."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def learn(data: Path, out: Path, progress: Progress | None = None, **more: Any) 
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -70,7 +70,10 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     assert run.student.splits["parts"]["val"] == []
     assert len(run.student.splits["parts"]["train"]) == 6
     (messages,) = (text for text in listener.messages if "It predicts as fast as one network" in text)
-    assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in messages
+    assert (
+        f"does not measure performance on new images; for that run: pixelwise evaluate {run.student.folder} {blocks}"
+        in messages
+    )
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
     with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, part="val", progress=Progress())
@@ -125,7 +128,7 @@ def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple
         train(blocks, out=taught[0].student.folder, resume=True, progress=Progress())
 
 
-def test_some_of_the_images_are_looked_at_on_the_way(blocks: Path) -> None:
+def test_some_training_images_are_in_the_validation_split(blocks: Path) -> None:
     dataset = with_training_images_as_val(understand(blocks), 3)
     assert len(dataset.part("train")) == 6
     assert [case.name for case in dataset.part("val")] == [case.name for case in dataset.part("train")[::3]]

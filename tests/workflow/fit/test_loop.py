@@ -1,4 +1,4 @@
-"""A whole training: transfer, how long the encoder stays frozen, how fast it learns, and what is told of its length."""
+"""A whole training: fine-tuning, frozen encoder, layer-wise learning rates, and messages about its length."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ WORDS = (
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -59,7 +59,7 @@ def first_weights(run: Run) -> dict[str, Tensor]:
 
 
 def moved(run: Run, part: str) -> list[bool]:
-    """Tell of each tensor of a part, batch statistics included, whether it is another than at the start."""
+    """Return for each tensor of a module, batch statistics included, whether it has changed."""
     before, after = first_weights(run), last_weights(run)
     names = [name for name in before if name.startswith(part)]
     assert names

@@ -1,4 +1,4 @@
-"""Thresholds that the user has set are not tuned, however they were set; comments have no say in it."""
+"""Thresholds that the user has set are not tuned, however they were set; comments have no effect."""
 
 import re
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     plan.write_text(re.sub(r"(?m)^( *)#.*$", r"\1# Set by you.", text))
     again = train(tmp_path / "cells", out=tmp_path / "again", config=plan, progress=Progress())
     assert again.config.origins == first.config.origins
-    assert tuned.pop() == {"kind", "seed_threshold"}, "comments have no say"
+    assert tuned.pop() == {"kind", "seed_threshold"}, "comments have no effect"
     bare, changed = re.subn(
         r"(?m)^  foreground_threshold: .*$", "  foreground_threshold: 0.61", re.sub(r"(?m)^ *#.*\n", "", text)
     )

@@ -1,4 +1,4 @@
-"""The share of the processor: what it is, and how much longer work takes beside others."""
+"""The share of the processor, and the time of work on a busy machine."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from pixelwise.workflow.fit.state import MIN_SHARE, ProcessorMeter, State
 
 
 class Machine:
-    """Two clocks that move when they are told to."""
+    """Two clocks that are set by the test."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0

@@ -1,4 +1,4 @@
-"""What all planning shares: limits, and the precision that is measured to be faster."""
+"""Planning for all tasks: limits, and the choice of precision."""
 
 import math
 

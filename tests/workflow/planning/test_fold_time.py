@@ -1,4 +1,4 @@
-"""The time of a cross-validation: equal shares, and time kept for the scores, measured on an image."""
+"""The time of a cross-validation: equal shares, and time reserved for the scores, measured on an image."""
 
 from dataclasses import replace
 from pathlib import Path

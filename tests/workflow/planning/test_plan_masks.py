@@ -1,4 +1,4 @@
-"""The plan follows from data, machine and time, and every choice bears a reason."""
+"""The plan follows from data, machine and time, and every choice has a reason."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def plan(limit: TrainingBudget, words: tuple[str, ...] = (), on: PlanInputs | No
 
 def test_a_budget_is_filled_at_the_measured_speed() -> None:
     config = plan(TrainingBudget(seconds=600.0))
-    # 60 sqrt(600) = 1470 steps wanted, so 0.41 s a step: width 32 takes 0.4 s
+    # 60 sqrt(600) = 1470 target steps, so 0.41 s a step: width 32 takes 0.4 s
     assert config.network.base == 32
     assert config.training.steps == int(600 * 0.94 / 0.4)
     assert (config.training.budget, config.training.patience) == (600, 0)
@@ -167,13 +167,13 @@ def sized(height: int, width: int) -> PlanInputs:
     return ground(replace(PRINT, heights=(height,) * 3, widths=(width,) * 3))
 
 
-def test_the_recipe_keeps_its_tile_on_large_images() -> None:
+def test_the_preset_keeps_its_tile_on_large_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(500, 1000))
     assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
     assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
 
 
-def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
+def test_the_preset_shrinks_its_tile_to_what_covers_small_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(128, 1000))
     # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
     assert (config.patches.height, config.patches.width) == (316, 572)
@@ -182,7 +182,7 @@ def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
     assert config.reasons["loss.class_weights"] == "Computed from the training targets: see balanced."
 
 
-def test_the_tile_of_the_recipe_fits_other_networks() -> None:
+def test_the_tile_of_the_preset_fits_other_networks() -> None:
     large = plan(TrainingBudget(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
     assert (large.patches.height, large.patches.width) == (576, 512)
     assert large.reasons["patches.height"] == "The next size after 572 that unet takes."
@@ -190,7 +190,7 @@ def test_the_tile_of_the_recipe_fits_other_networks() -> None:
     assert (small.patches.height, small.patches.width) == (128, 128)
 
 
-def test_the_users_own_tile_stands_beside_a_recipe() -> None:
+def test_a_tile_of_the_user_is_kept_with_a_preset() -> None:
     for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
         config = plan(TrainingBudget(steps=10), words, sized(128, 128))
         assert (config.patches.height, config.patches.width) == (300, 316)
@@ -199,7 +199,7 @@ def test_the_users_own_tile_stands_beside_a_recipe() -> None:
         assert "patches.width" not in config.origins, "planned: the recipe's would be 572"
 
 
-def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
+def test_the_preset_keeps_to_a_budget_by_fewer_steps() -> None:
     config = plan(TrainingBudget(seconds=600.0), (RECIPE,))
     assert (config.network.base, config.training.budget) == (64, 600.0)
     assert config.training.steps == int(600 * 0.94 / 1.6)
@@ -271,7 +271,7 @@ def test_a_number_of_steps_of_ones_own_is_kept() -> None:
     ("step", "messages"),
     [
         (0.40, "The largest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.408 s; measured 0.400 s."),
-        # the rule for widths not yet measured lets 32 in, and 15 % more than wanted is tolerated
+        # the rule for widths not yet measured lets 32 in, and 15 % more than the target is tolerated
         (0.45, "of at most 0.408 s (15% more are tolerated); measured 0.450 s."),
     ],
 )
@@ -299,7 +299,7 @@ def slow(config: Config, baseline: Config | None = None) -> float:
 
 @pytest.mark.parametrize(
     ("seconds", "size"),
-    # wanted: 0.129 s, 0.289 s and 1 s a step
+    # targets: 0.129 s, 0.289 s and 1 s a step
     [(60.0, (128, 2, 3)), (300.0, (128, 4, 3)), (3600.0, (256, 4, 4))],
 )
 def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size: tuple[int, int, int]) -> None:
@@ -363,9 +363,9 @@ def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, .
 
 def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
     key = "patches.low_res_fraction"
-    parted = plan(TrainingBudget(steps=10))
-    assert parted.patches.low_res_fraction == 0.0
-    assert parted.reasons[key].startswith("None: gaps in the thin borders")
+    membranes = plan(TrainingBudget(steps=10))
+    assert membranes.patches.low_res_fraction == 0.0
+    assert membranes.reasons[key].startswith("None: gaps in the thin borders")
     few = replace(PRINT, objects_per_case=(1, 2, 9))
     lines = replace(PRINT, class_shares=(0.8, 0.2))
     for usual in (ground(few), ground(lines), ground(labelling=OBJECTS)):

@@ -1,4 +1,4 @@
-"""The plan of a classification follows from photos, machine and time, and every choice bears a reason."""
+"""The plan of a classification follows from images, machine and time, and every choice has a reason."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def plan(
     return make_photo_plan(ground, limit, 3, Settings.parse(words), quick)
 
 
-def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
+def test_small_images_get_the_network_and_the_settings_of_cifar() -> None:
     config = plan(TrainingBudget(seconds=600.0))
     assert (config.network.name, config.network.base, config.network.in_channels) == ("resnet20", 16, 3)
     assert config.network.classes == 4

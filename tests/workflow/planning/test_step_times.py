@@ -1,4 +1,4 @@
-"""Measuring has a deadline: small probes first, slow candidates are dropped, what is known is kept."""
+"""Measurements have a deadline: small probes first, slow candidates are dropped, results are cached."""
 
 import math
 from pathlib import Path
@@ -38,7 +38,7 @@ PLAIN = Config()
 HALF = with_settings(PLAIN, {"training.precision": "bfloat16"}, {})
 
 
-def test_a_candidate_50_times_slower_than_its_rival_is_dropped_on_the_smallest_probe() -> None:
+def test_a_candidate_50_times_slower_than_its_baseline_is_dropped_on_the_smallest_probe() -> None:
     machine = Machine()
     probe = machine.probe(3.0)
     assert probe(PLAIN) == pytest.approx(4.0)
@@ -63,7 +63,7 @@ def test_control_without_the_deadline_steps_are_made_at_full_size() -> None:
     assert machine.now > 8.0
 
 
-def test_control_without_a_rival_the_slow_candidate_eats_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_a_baseline_the_slow_candidate_eats_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
     probe = machine.probe(60.0)
     probe(PLAIN)

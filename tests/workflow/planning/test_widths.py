@@ -1,4 +1,4 @@
-"""The width follows from what a step may take, with few measurements."""
+"""The width follows from the allowed seconds per step, with few measurements."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from pixelwise.workflow.settings import Settings
     [(0.1, 16), (0.088, 12), (0.05, 8), (0.01, 8), (0.4, 32), (0.34, 24), (100.0, 64)],
 )
 def test_the_widest_that_fits_is_found(allowed: float, width: int) -> None:
-    """A step of width 16 takes 0.1 s here, twice the width four times as long; 15 % more than wanted is tolerated."""
+    """A step of width 16 takes 0.1 s here, twice the width four times as long; 15 % more is tolerated."""
     asked: list[int] = []
 
     def probe(config: Config, baseline: Config | None = None) -> float:

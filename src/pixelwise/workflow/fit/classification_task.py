@@ -61,7 +61,7 @@ class ClassificationTask:
         self._progress = progress
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
-        self.most_inputs = 2
+        self.max_inputs = 2
         images = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
         self.pass_steps = len(images) / config.photos.batch
@@ -84,9 +84,9 @@ class ClassificationTask:
             self._samplers[share] = self._samplers[1.0].with_batch(batch)
         return self._samplers[share]
 
-    def finish_seconds(self, look: float) -> float:
+    def finish_seconds(self, validation: float) -> float:
         """Return the seconds of one validation and of temperature scaling."""
-        return look + FITTING_SECONDS
+        return validation + FITTING_SECONDS
 
     @property
     def trivial_score(self) -> float:
@@ -103,7 +103,7 @@ class ClassificationTask:
         correct = sum(int((runtime(batch).argmax(1) == truth).sum()) for batch, truth in self._batches())
         return correct / len(self._validation)
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation with the horizontal flip."""
         runtime = TorchRuntime(network, self._device)
         runtime(next(self._batches())[0])  # warm-up
@@ -141,7 +141,7 @@ class ClassificationTask:
             self._progress.message(message)
         return False
 
-    def picture(self, network: nn.Module, step: int) -> None:
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Do nothing: see `begin`."""
 
     def model_card(self, score: float, step: int) -> ModelCard:

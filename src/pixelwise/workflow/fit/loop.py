@@ -119,7 +119,7 @@ class Training:
                 now = int(PER_MILLE * pacing.progress(state.step))
                 advance(now - shown, self._note())
                 shown = now
-                if pacing.look_due(state.step):
+                if pacing.validation_due(state.step):
                     self._validate()
                     if self._stop_early():
                         break
@@ -180,14 +180,14 @@ class Training:
             state.best, state.best_step = score, state.step
             self._write_model()
         self._run.write_metrics(state.rows)
-        self._task.picture(ema_model, state.step)
-        self._pacing.note_look(state.step, time.monotonic() - began, self._seconds_to_finish())
+        self._task.write_snapshot(ema_model, state.step)
+        self._pacing.note_validation(state.step, time.monotonic() - began, self._seconds_to_finish())
 
     def _write_summary(self) -> None:
         """Write the summary of the training, with the gain of test-time augmentation."""
         state, name = self._state, self._task.score_name
         needed, left = self._tta_seconds(), self._seconds_left()
-        gains = measure(self._task.averages, self._run.model_path, needed, left, self._progress)
+        gains = measure(self._task.measure_tta, self._run.model_path, needed, left, self._progress)
         self._progress.message(*describe_tta(gains, name))
         outcome = self._judge()
         summary = {
@@ -220,7 +220,7 @@ class Training:
 
     def _tta_seconds(self) -> float:
         """Return the seconds of the largest test-time augmentation, with one validation as warm-up."""
-        return (self._task.most_inputs + 1) * self._state.slowest_look
+        return (self._task.max_inputs + 1) * self._state.slowest_look
 
     def _seconds_to_finish(self) -> float:
         """Return the seconds reserved at the end: the last validation, threshold selection, and the files."""

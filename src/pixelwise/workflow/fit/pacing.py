@@ -83,7 +83,7 @@ class Pacing(Protocol):
         """Return whether the training is complete."""
         ...
 
-    def look_due(self, step: int) -> bool:
+    def validation_due(self, step: int) -> bool:
         """Return whether a validation is due."""
         ...
 
@@ -95,7 +95,7 @@ class Pacing(Protocol):
         """Record a step and its seconds."""
         ...
 
-    def note_look(self, step: int, seconds: float, reserve: float) -> None:
+    def note_validation(self, step: int, seconds: float, reserve: float) -> None:
         """Record a validation, its seconds, and the seconds to reserve for the work after training."""
         ...
 
@@ -132,7 +132,7 @@ class StepPacing:
         """Return whether all steps are done."""
         return step >= self._options.steps
 
-    def look_due(self, step: int) -> bool:
+    def validation_due(self, step: int) -> bool:
         """Return whether the step is a multiple of `validate_every`."""
         return step % self._options.validate_every == 0
 
@@ -143,7 +143,7 @@ class StepPacing:
     def note_step(self, step: int, seconds: float) -> None:
         """Do nothing."""
 
-    def note_look(self, step: int, seconds: float, reserve: float) -> None:
+    def note_validation(self, step: int, seconds: float, reserve: float) -> None:
         """Do nothing."""
 
     def note_save(self, seconds: float) -> None:
@@ -188,12 +188,16 @@ class ClockPacing:
         now = clock()
         if state:
             self._timeline = Timeline(**state["timeline"])
-            self._first, self._look_seconds, self._next_look = state["first"], state["look_seconds"], state["next_look"]
+            self._first, self._validation_seconds, self._next_validation = (
+                state["first"],
+                state["look_seconds"],
+                state["next_look"],
+            )
             return
         ends = max(now, limit - reserve)
         began = now if self._steps is None else now + SLACK * (ends - now)
         self._timeline = Timeline(began=began, ends=ends)
-        self._first, self._look_seconds, self._next_look = now, 0.0, 1 / VALIDATIONS
+        self._first, self._validation_seconds, self._next_validation = now, 0.0, 1 / VALIDATIONS
 
     def progress(self, step: int) -> float:
         """Return the used fraction of the time, or the completed fraction of the steps if larger."""
@@ -218,12 +222,12 @@ class ClockPacing:
             return True
         return self._clock() + self._step_seconds(self.share) / 2 >= self._timeline.ends
 
-    def look_due(self, step: int) -> bool:
+    def validation_due(self, step: int) -> bool:
         """Return whether a twentieth of the training has passed, unless validations have taken too much time."""
-        if self.progress(step) < self._next_look:
+        if self.progress(step) < self._next_validation:
             return False
         used = max(1e-9, self._clock() - self._first)
-        return self._look_seconds <= MAX_VALIDATION_SHARE * used
+        return self._validation_seconds <= MAX_VALIDATION_SHARE * used
 
     def save_due(self, step: int) -> bool:
         """Return whether the last checkpoint is a minute old, or older if saving is slow."""
@@ -243,10 +247,10 @@ class ClockPacing:
         if not self._provisional or seconds > SLOW_START * (self._timeline.ends - self._clock()):
             self._choose_share(step)
 
-    def note_look(self, step: int, seconds: float, reserve: float) -> None:
+    def note_validation(self, step: int, seconds: float, reserve: float) -> None:
         """Record a validation; the end moves with the reserve."""
-        self._look_seconds += seconds
-        self._next_look = self.progress(step) + 1 / VALIDATIONS
+        self._validation_seconds += seconds
+        self._next_validation = self.progress(step) + 1 / VALIDATIONS
         self._timeline = self._timeline.moved(self._clock(), self._limit - reserve)
 
     def note_save(self, seconds: float) -> None:
@@ -258,8 +262,8 @@ class ClockPacing:
         return {
             "timeline": asdict(self._timeline),
             "first": self._first,
-            "look_seconds": self._look_seconds,
-            "next_look": self._next_look,
+            "look_seconds": self._validation_seconds,
+            "next_look": self._next_validation,
         }
 
     def _step_seconds(self, share: float) -> float:

@@ -67,7 +67,7 @@ class SegmentationTask:
         read = config.normalisation, config.target, config.data.pages, progress
         images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
         targets = [image.target for image in images]
-        self.most_inputs = COUNTS[-1]
+        self.max_inputs = COUNTS[-1]
         self.loss = config.loss
         if config.loss.balanced:
             classes = class_channels(config.target, config.network.classes)
@@ -95,9 +95,9 @@ class SegmentationTask:
             self._samplers[low_res, share] = full.with_options(options)
         return self._samplers[low_res, share]
 
-    def finish_seconds(self, look: float) -> float:
+    def finish_seconds(self, validation: float) -> float:
         """Return the maximum seconds for selections and calibration, at least one validation for each."""
-        return sum((max(look, seconds or 0.0) for seconds, _ in self._choices()), 0.0)
+        return sum((max(validation, seconds or 0.0) for seconds, _ in self._choices()), 0.0)
 
     @property
     def trivial_score(self) -> float:
@@ -112,11 +112,11 @@ class SegmentationTask:
         """Return the mean Dice on the validation images."""
         return self._validation.score(network)
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation on the validation images."""
-        return self._validation.averages(network)
+        return self._validation.measure_tta(network)
 
-    def picture(self, network: nn.Module, step: int) -> None:
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Write a training snapshot."""
         self._validation.write_snapshot(network, step)
 
@@ -246,7 +246,7 @@ class SegmentationTask:
             self._geometry,
             device,
             max(pixels, 64 * 1024),
-            self._run.film,
+            self._run.snapshots,
             make_palette(config.target.kind, labelling.colours),
             scored=class_channels(config.target, config.network.classes),
             first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),

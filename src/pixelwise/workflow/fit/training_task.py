@@ -47,14 +47,14 @@ class TrainingTask(Protocol):
     """Data, sampling, validation and model metadata of one task.
 
     `score_name` is the display name of the validation score, such as "mean Dice"; larger is better. `loss` is the
-    configured loss with values from the data. `pass_steps` is the number of steps per epoch, `most_inputs` the largest
-    number of inputs of test-time augmentation in `averages`.
+    configured loss with values from the data. `pass_steps` is the number of steps per epoch, `max_inputs` the largest
+    number of inputs of test-time augmentation in `measure_tta`.
     """
 
     score_name: str
     loss: LossOptions
     pass_steps: float
-    most_inputs: int
+    max_inputs: int
 
     def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
         """Return the sampler of batches at a moment of the training.
@@ -73,8 +73,8 @@ class TrainingTask(Protocol):
         """
         ...
 
-    def finish_seconds(self, look: float) -> float:
-        """Return the maximum seconds of `finish`, if a validation takes `look` seconds."""
+    def finish_seconds(self, validation: float) -> float:
+        """Return the maximum seconds of `finish`, if a validation takes `validation` seconds."""
         ...
 
     @property
@@ -90,11 +90,11 @@ class TrainingTask(Protocol):
         """Return the validation score of a network in evaluation mode."""
         ...
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation for a network in evaluation mode, starting with none."""
         ...
 
-    def picture(self, network: nn.Module, step: int) -> None:
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Write a training snapshot after `step` steps, if the task has them."""
         ...
 

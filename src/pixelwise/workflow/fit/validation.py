@@ -34,7 +34,7 @@ class Validation:
     device : str
     max_pixels : int
         Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary.
-    film : Path
+    folder : Path
         The folder of the snapshots.
     palette : sequence of (red, green, blue)
         A colour per class of the target.
@@ -51,14 +51,14 @@ class Validation:
         geometry: Geometry,
         device: str,
         max_pixels: int,
-        film: Path,
+        folder: Path,
         palette: Sequence[tuple[int, int, int]],
         first: int = 1,
         scored: int | None = None,
     ) -> None:
         self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
-        self._film, self._palette = film, palette
+        self._folder, self._palette = folder, palette
         self._images = _subset(images, max_pixels)
         self._snapshot_image = _most_varied_window(self._images)
 
@@ -80,7 +80,7 @@ class Validation:
             matrix[:, index] = counts  # rows are the ground truth
         return max(self._mean_dice(matrix) for matrix in matrices)
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation on the same pixels; sums of logits are reused."""
         runtime = TorchRuntime(network, self._device)
         predictors = [Predictor(runtime, self._geometry, self._classes, TILE, (symmetry,)) for symmetry in ORDER]
@@ -104,13 +104,13 @@ class Validation:
         """Write the image and the ground truth of the snapshot patch."""
         low, high = np.percentile(self._snapshot_image.pixels, (0.5, 99.5))
         view = (np.clip((self._snapshot_image.pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        atomic_write_bytes(self._film / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
+        atomic_write_bytes(self._folder / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
         truth = np.where(self._snapshot_image.target == IGNORE, 0, self._snapshot_image.target).astype(np.uint8)
-        write_mask(self._film / "truth.png", truth, self._palette)
+        write_mask(self._folder / "truth.png", truth, self._palette)
 
     def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Write the predicted class map of the snapshot patch after `step` steps."""
-        write_mask(self._film / f"step-{step:07d}.png", self._predict(network, self._snapshot_image), self._palette)
+        write_mask(self._folder / f"step-{step:07d}.png", self._predict(network, self._snapshot_image), self._palette)
 
     def _predict(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)

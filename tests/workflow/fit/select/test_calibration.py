@@ -1,4 +1,4 @@
-"""Calibrating takes its share of a budget, says what it found, and of large images looks at some pixels alone."""
+"""Calibration takes its share of a budget, reports its result, and samples pixels of large images."""
 
 from pathlib import Path
 
@@ -40,13 +40,13 @@ def seen(seed: int, pixels: int = 4000) -> CalibrationSample:
     logit = rng.normal(0, 2, pixels)
     truth = (rng.random(pixels) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
     sure = 1 / (1 + np.exp(-2 * logit))
-    said = (logit > 0).astype(np.uint8)
-    actual = 2 * float((said & truth).sum()) / float(said.sum() + truth.sum())
+    predicted = (logit > 0).astype(np.uint8)
+    actual = 2 * float((predicted & truth).sum()) / float(predicted.sum() + truth.sum())
     truth[:100] = 255  # not known
     return CalibrationSample(
         name=f"{seed:02}",
         probabilities=np.stack([1 - sure, sure]).astype(np.float16),
-        predicted=said,
+        predicted=predicted,
         truth=truth,
         actual=actual,
     )
@@ -82,7 +82,7 @@ def test_a_perfect_set_does_not_make_the_model_surer() -> None:
 
 
 def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
-    """Of 10,000 pixels all but 200 are right as often as they say; those are all but certain, half of them wrong."""
+    """10,000 calibrated pixels except 200, which are almost certain and half of them wrong."""
     probabilities = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
     truth = np.repeat([0, 1, 0, 1], [8820, 980, 100, 100])
     assert find_temperature(logits_of(probabilities), truth) > 1.05, "control: the likelihood asks for one"
@@ -156,7 +156,7 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
 def test_photos_are_calibrated_too(tmp_path: Path) -> None:
     for index in range(90):
         rng = np.random.default_rng(index)
-        pixels = rng.integers(0, 120, (3, 16, 16)).astype(np.uint8)  # nothing to tell them apart by
+        pixels = rng.integers(0, 120, (3, 16, 16)).astype(np.uint8)  # random noise
         write_image(tmp_path / "photos" / ("dark", "light")[index % 2] / f"p{index}.png", pixels)
     run = train(
         tmp_path / "photos", out=tmp_path / "run", steps=3, progress=Progress(),

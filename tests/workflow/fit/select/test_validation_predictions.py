@@ -1,4 +1,4 @@
-"""Looking takes its share of a budget, no more pixels than are wanted, and of large images the middle."""
+"""Predictions of validation images are limited in time and pixels, and large images are cropped to their centre."""
 
 from pathlib import Path
 

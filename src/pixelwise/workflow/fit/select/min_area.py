@@ -33,11 +33,11 @@ LOSS = 0.003  # maximum decrease of the Dice of a class, in exchange for fewer f
 class Regions:
     """The connected components of one class in one image.
 
-    `found` (areas, 3): for each predicted region its pixels, those with known ground truth, and the correct ones;
+    `predicted` (areas, 3): for each predicted region its pixels, those with known ground truth, and the correct ones;
     `true`: the pixels of each true region; `pixels`: their sum.
     """
 
-    found: Int64[np.ndarray, "areas 3"]
+    predicted: Int64[np.ndarray, "areas 3"]
     true: Int64[np.ndarray, " true_areas"]
 
     @property
@@ -148,7 +148,7 @@ def _choose(images: Sequence[Regions]) -> tuple[int, float | None, float | None]
     """Return the minimum area of a class, its Dice without one, and with one on held-out images."""
     true = np.concatenate([image.true for image in images])
     grid = [area for area in AREAS if not len(true) or area <= np.quantile(true, QUANTILE)]
-    table = np.array([[image.found[image.found[:, 0] >= area, 1:].sum(0) for area in grid] for image in images])
+    table = np.array([[image.predicted[image.predicted[:, 0] >= area, 1:].sum(0) for area in grid] for image in images])
     pixels = np.array([image.pixels for image in images])
     dice = _dice(table, pixels)
     if np.count_nonzero(pixels) < MIN_IMAGES:
@@ -177,7 +177,7 @@ def _has_regions(images: Sequence[Sequence[Regions]], min_areas: Sequence[int]) 
     """Return for each image whether any region is predicted."""
     limits = min_areas[1:]
     return np.array(
-        [any((a.found[:, 0] >= area).any() for a, area in zip(image, limits, strict=True)) for image in images]
+        [any((a.predicted[:, 0] >= area).any() for a, area in zip(image, limits, strict=True)) for image in images]
     )
 
 

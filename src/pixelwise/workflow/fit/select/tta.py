@@ -69,7 +69,7 @@ def affordable(needed: float, budget: float | None) -> bool:
 
 
 def measure(
-    averages: Callable[[nn.Module], list[TtaGain]],
+    measure_tta: Callable[[nn.Module], list[TtaGain]],
     model: Path,
     needed: float,
     left: float | None,
@@ -79,8 +79,8 @@ def measure(
 
     Parameters
     ----------
-    averages : callable
-        `TrainingTask.averages`.
+    measure_tta : callable
+        `TrainingTask.measure_tta`.
     model : Path
     needed : float
         Expected seconds.
@@ -93,7 +93,7 @@ def measure(
             f"Test-time augmentation was not measured: it would take {needed:.0f} s, more than the remaining time."
         )
         return []
-    return averages(load_network(model)[0])
+    return measure_tta(load_network(model)[0])
 
 
 def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:
