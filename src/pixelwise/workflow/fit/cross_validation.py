@@ -117,14 +117,14 @@ class CrossValidation:
             "folds": str(self._count),
             f"out_of_fold_{head['name']}": f"{head['value']:.4f}" if head["value"] is not None else "none",
         }
-        presets = [read_model_card(member) for member in members]
+        model_cards = [read_model_card(member) for member in members]
         save_ensemble(
             run.model_path,
             members,
-            common_target([model_card.target for model_card in presets]),
+            common_target([model_card.target for model_card in model_cards]),
             trained,
-            temperatures=common_temperatures(presets),
-            dice_margin=scores["confidence"].get("bound", {}).get("margin"),
+            temperatures=common_temperatures(model_cards),
+            conformal_margin=scores["confidence"].get("bound", {}).get("margin"),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
         averages = _mean_averages([summary["averages"] for summary in summaries])
