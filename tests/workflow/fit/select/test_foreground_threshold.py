@@ -246,7 +246,9 @@ def test_as_many_images_are_looked_at_as_leave_time_for_trials(
 ) -> None:
     write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
     write_model(tmp_path / "model.safetensors", make_recipe("binary"))
-    monkeypatch.setattr(foreground_threshold, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(
+        foreground_threshold, "predict_validation_once", lambda *_, **__: (look(gap=0.75) for _ in range(5))
+    )
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(
