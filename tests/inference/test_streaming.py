@@ -301,7 +301,7 @@ def counted(self, window, numbers):
         os.kill(os.getpid(), signal.SIGKILL)
 TileFile.write = counted
 options = StreamOptions(core=int(sys.argv[5]))
-done = stream_image(model.recipe, model.predictor, source, out, identity="x", options=options, progress=Progress())
+done = stream_image(model.model_card, model.predictor, source, out, identity="x", options=options, progress=Progress())
 print(done.computed, done.found, done.memory.total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

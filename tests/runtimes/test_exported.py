@@ -77,7 +77,7 @@ def test_photos_are_predicted_and_proven_without_torch(kind: str, tmp_path: Path
     code = (
         "import sys; from pathlib import Path; from pixelwise.workflow.predict import predict\n"
         "done = predict(sys.argv[1], [sys.argv[2]], sys.argv[3])\n"
-        "assert [len(told.classes) for told in done.told] == [3, 3, 3]\n"
+        "assert [len(one.classes) for one in done.messages] == [3, 3, 3]\n"
         "from pixelwise.workflow.verify import verify\n"
         "assert verify(sys.argv[1]).comparisons[0].score_name == 'accuracy'\n"
         "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"
@@ -153,7 +153,7 @@ def test_no_torch_is_imported(kind: str, tmp_path: Path) -> None:
         "import sys; import numpy as np; from pixelwise.inference.load import open_model\n"
         "mask = open_model(sys.argv[1]).predict(np.zeros((70, 50), np.uint8))\n"
         "assert mask.shape == (70, 50)\n"
-        "from pixelwise.exporters.proving import verify_export; from pathlib import Path\n"
+        "from pixelwise.exporters.verification import verify_export; from pathlib import Path\n"
         "assert verify_export(Path(sys.argv[1]))\n"
         "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -100,7 +100,7 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     assert found["bound"]["images"] == 60
     assert 0.8 <= found["bound"]["share"] <= 1
     for row in scores["cases"]:
-        assert row["predicted_dice"] == pytest.approx(row["dice_bound"] + model_card.dice_margin, abs=2e-6)
+        assert row["predicted_dice"] == pytest.approx(row["dice_lower_bound"] + model_card.conformal_margin, abs=2e-6)
     json.dumps(scores, allow_nan=False)
     text = describe_scores(scores)
     assert "after (temperature 3." in text or "after (temperature 2.9" in text
@@ -116,7 +116,7 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
     assert isinstance(model, Model)
-    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, dice_margin=0.0)
+    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, conformal_margin=0.0)
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
@@ -133,7 +133,7 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
             write_image(mask, (255 * (pixels > 128)).astype(np.uint8))
     run, messages = calibrated(tmp_path / "few")
     model_card = read_model_card(run.model_path)
-    assert (model_card.temperature, model_card.dice_margin) == (1.0, None)
+    assert (model_card.temperature, model_card.conformal_margin) == (1.0, None)
     assert "too few pixels of validation images are wrong" in messages
     assert "No lower bound of the expected Dice: it needs 9 validation images, there are 3." in messages
     scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
@@ -145,7 +145,7 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
     for task in ("binary", "multiclass", "instance"):
         model_card = make_recipe(task)
         write_model(tmp_path / "plain.safetensors", model_card)
-        write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, dice_margin=0.1))
+        write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, conformal_margin=0.1))
         plain, hot = (load(tmp_path / f"{name}.safetensors") for name in ("plain", "hot"))
         np.testing.assert_array_equal(hot.predict(image), plain.predict(image))
         expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
@@ -158,7 +158,7 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
 def test_predict_writes_uncertainty_and_a_promise_on_request(tmp_path: Path, rng: np.random.Generator) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (1, 30, 40)).astype(np.uint8))
-    model_card = replace(make_recipe("multiclass"), temperature=1.5, dice_margin=0.2)
+    model_card = replace(make_recipe("multiclass"), temperature=1.5, conformal_margin=0.2)
     write_model(tmp_path / "m.safetensors", model_card)
     found = predict(
         tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
@@ -230,6 +230,6 @@ def test_of_objects_their_pixels_are_promised() -> None:
     assert true_dice(np.array([[2, -1]]), labels, model_card) == 1.0
     assert true_dice(np.array([[2, 2]]), labels, model_card) == pytest.approx(2 / 3)
     np.testing.assert_array_equal(uncertainty_map(probabilities, model_card), [[102, 51]])
-    sure = confidence_of("a", np.zeros((1, 2), np.int32), probabilities, replace(model_card, dice_margin=0.1))
+    sure = confidence_of("a", np.zeros((1, 2), np.int32), probabilities, replace(model_card, conformal_margin=0.1))
     assert (sure.dice, sure.bound) == (None, None)  # nothing was found: no Dice is promised
     assert sure.uncertainty == pytest.approx(0.3)

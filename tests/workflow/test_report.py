@@ -258,7 +258,7 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
         return np.arange(labels.size, dtype=np.int32).reshape(labels.shape)  # more objects than colours
 
     monkeypatch.setattr("pixelwise.workflow.reporting.pictures.class_errors", look)
-    monkeypatch.setattr("pixelwise.labels.instances.drop_small", many)
+    monkeypatch.setattr("pixelwise.labels.instances.remove_small_objects", many)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3

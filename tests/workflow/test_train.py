@@ -129,8 +129,9 @@ def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> N
 
 
 def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:
-    words = ("network.name=unet2015", "patches.height=188", "patches.width=204")
-    run = learn(data, tmp_path / "run", *words, steps=2)
+    small = [word for word in SMALL if not word.startswith("network.depth")]  # it has the depth of the paper
+    words = (*small, "network.name=unet2015", "patches.height=188", "patches.width=204")
+    run = train(data, out=tmp_path / "run", overrides=words, steps=2, progress=Progress())
     assert load(run.folder).model_card.geometry.margin == 92
 
 
@@ -222,7 +223,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
         ({"epochs": 3}, "--epochs 3"),
         ({"seed": 5}, "--seed 5"),
         ({"overrides": ("network.base=8",)}, "network.base 8"),
-        ({"overrides": ("preset=unet2015",)}, "recipe unet2015"),
+        ({"overrides": ("preset=unet2015",)}, "preset unet2015"),
         ({"data_options": DataOptions(val_share=0.5)}, "data options"),
     ],
 )

@@ -57,7 +57,7 @@ class ModelCard:
     doubt_temperature : float or None
         What they are divided by where the network is in doubt; then `temperature` is for where it is sure, and between
         the two lies that of each pixel (`labels.temperature_scaling`). None: `temperature` is for all.
-    dice_margin : float or None
+    conformal_margin : float or None
         How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
         (`metrics.calibration.conformal_margin`); None where too few images were left out to say so.
     """
@@ -80,7 +80,7 @@ class ModelCard:
     spacing: tuple[Micrometres, Micrometres] | None = None
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
-    dice_margin: Margin | None = None
+    conformal_margin: Margin | None = None
     version: int = VERSION
 
     @property

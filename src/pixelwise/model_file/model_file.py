@@ -97,7 +97,7 @@ def save_ensemble(
     trained: Mapping[str, str],
     *,
     temperatures: Temperatures = UNSCALED,
-    dice_margin: float | None = None,
+    conformal_margin: float | None = None,
 ) -> ModelCard:
     """Write one model file that holds several: the weights of each under `member1.`, `member2.` and so on.
 
@@ -106,13 +106,13 @@ def save_ensemble(
     path : Path
     members : sequence of Path
         Model files of single networks, whose recipes differ in `trained`, `target`, `intensity_range`, `spacing`,
-        the temperatures and `dice_margin` alone.
+        the temperatures and `conformal_margin` alone.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
         What the recipe of the ensemble says of its training.
     temperatures : Temperatures
-    dice_margin : float, optional
+    conformal_margin : float, optional
         Of the ensemble.
 
     Raises
@@ -123,13 +123,17 @@ def save_ensemble(
         The place cannot be written.
     """
     loaded = [load_network(member) for member in members]
-    presets = [model_card for _, model_card in loaded]
-    spacings = {model_card.spacing for model_card in presets}
-    spacing = presets[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
-    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(presets), "spacing": spacing}
-    own |= {"temperature": temperatures.sure, "doubt_temperature": temperatures.doubt, "dice_margin": dice_margin}
-    model_card = replace(presets[0], **own, members=len(members))
-    for member, one in zip(members, presets, strict=True):
+    model_cards = [model_card for _, model_card in loaded]
+    spacings = {model_card.spacing for model_card in model_cards}
+    spacing = model_cards[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
+    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(model_cards), "spacing": spacing}
+    own |= {
+        "temperature": temperatures.sure,
+        "doubt_temperature": temperatures.doubt,
+        "conformal_margin": conformal_margin,
+    }
+    model_card = replace(model_cards[0], **own, members=len(members))
+    for member, one in zip(members, model_cards, strict=True):
         if replace(one, **own, members=len(members)) != model_card or one.target.kind != target.kind:
             raise BadModel("members that are built and used alike", "one with another recipe", "Train it anew.", member)
     save_model(path, Ensemble([network for network, _ in loaded], _classes(model_card)), model_card)
@@ -209,9 +213,9 @@ def _classes(model_card: ModelCard) -> int:
     return class_channels(model_card.target, model_card.network.classes)
 
 
-def _widest(presets: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
+def _widest(model_cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
     """Join the intensities that the members were trained on, channel by channel."""
-    each = zip(*(model_card.intensity_range for model_card in presets), strict=True)
+    each = zip(*(model_card.intensity_range for model_card in model_cards), strict=True)
     return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in each)
 
 

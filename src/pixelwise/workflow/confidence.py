@@ -85,7 +85,7 @@ def confidence_of(
 ) -> Confidence:
     """Return the confidence of the model in one image."""
     dice = expected_dice_of(labels, probabilities, model_card)
-    margin = model_card.dice_margin
+    margin = model_card.conformal_margin
     confidence = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
     return Confidence(
         image=image,

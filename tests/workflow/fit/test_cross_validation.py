@@ -122,7 +122,7 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
     for number in range(1, FOLDS + 1):
         alone = evaluate(run.fold(number).folder, discs, part="val", progress=Progress())
         # the confidence is judged with the temperatures and margins of the other folds
-        others = ("fold", "predicted_dice", "dice_bound")
+        others = ("fold", "predicted_dice", "dice_lower_bound")
         mine = [case for case in scores["cases"] if case["fold"] == number]
         assert sorted(without(mine, others), key=str) == sorted(without(alone["cases"], others), key=str)
         assert scores["folds"][number - 1]["value"] == alone["headline"]["value"]
@@ -142,9 +142,9 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
     others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
-    presets = [load(run.fold(number).folder).model_card for number in others]
-    sure = min(model_card.temperature for model_card in presets)  # the lower of two
-    doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in presets)
+    model_cards = [load(run.fold(number).folder).model_card for number in others]
+    sure = min(model_card.temperature for model_card in model_cards)  # the lower of two
+    doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in model_cards)
     model.model_card = replace(model.model_card, temperature=sure, doubt_temperature=doubt)
     probabilities = model.probabilities(pixels)
     mask = np.equal(model.predict(pixels), 1)

@@ -170,7 +170,7 @@ def sized(height: int, width: int) -> PlanInputs:
 def test_the_preset_keeps_its_tile_on_large_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(500, 1000))
     assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
-    assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
+    assert config.reasons["patches.height"].startswith("preset unet2015: a large tile")
 
 
 def test_the_preset_shrinks_its_tile_to_what_covers_small_images() -> None:
@@ -178,7 +178,7 @@ def test_the_preset_shrinks_its_tile_to_what_covers_small_images() -> None:
     # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
     assert (config.patches.height, config.patches.width) == (316, 572)
     assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
-    assert config.reasons["patches.width"].startswith("recipe unet2015: a large tile")
+    assert config.reasons["patches.width"].startswith("preset unet2015: a large tile")
     assert config.reasons["loss.class_weights"] == "Computed from the training targets: see balanced."
 
 
@@ -317,7 +317,7 @@ def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
 
 @pytest.mark.parametrize("words", [("network=unet2015",), ("preset=unet2015",), ("preset=unet2015", "network=vnet")])
 def test_of_a_network_only_what_it_reads_is_planned(words: tuple[str, ...]) -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, words, slow)
+    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, Settings.parse(words), slow)
     check_options(config.network)
     unread = {f"network.{option}" for option in DEFAULTS} - {f"network.{o}" for o in options_read(config.network)}
     noted = {key: config.reasons[key] for key in unread if key in config.reasons}
@@ -330,7 +330,7 @@ def test_what_the_network_does_not_read_is_refused_before_a_step_is_measured() -
         raise AssertionError("a step was measured")
 
     with pytest.raises(BadOption, match=r"got network\.gates=aligned"):
-        make_plan(ground(), TrainingBudget(seconds=60.0), 0, ("network.gates=aligned",), never)
+        make_plan(ground(), TrainingBudget(seconds=60.0), 0, Settings.parse(["network.gates=aligned"]), never)
 
 
 def test_a_depth_that_is_not_read_is_told() -> None:

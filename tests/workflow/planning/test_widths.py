@@ -49,4 +49,4 @@ def test_how_the_width_was_found_is_told() -> None:
 
 def test_a_network_that_reads_no_base_has_one_width() -> None:
     config = Config(network=NetworkOptions(name="vgg11"))
-    assert find_widest(config, {}, lambda config, baseline=None: 2.0, 0.1) == (config.network.base, 2.0)
+    assert find_widest(config, Settings(), lambda config, baseline=None: 2.0, 0.1) == (config.network.base, 2.0)

@@ -161,7 +161,7 @@ def test_other_addresses_are_never_asked(tmp_path: Path, url: str, monkeypatch: 
         raise RuntimeError("a connection was opened")
 
     monkeypatch.setattr(download, "build_opener", refuse)
-    how = {"sha256": DIGEST, "mebibytes": 1.0, "mend": "mend", "progress": Progress()}
+    how = {"sha256": DIGEST, "mebibytes": 1.0, "hint": "hint", "progress": Progress()}
     with pytest.raises(BadWeights, match="an address with https"):
         download.download(url, tmp_path / "x", **how)
     with pytest.raises(RuntimeError):  # control: https goes on to the connection

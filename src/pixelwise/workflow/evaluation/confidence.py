@@ -116,7 +116,7 @@ def judge_confidence(
     actual: list[float] = []
     for row, expected, true, margin in zip(scores["cases"], observed.expected, observed.actual, margins, strict=True):
         bound = None if expected is None or margin is None else dice_lower_bound(expected, margin)
-        row["predicted_dice"], row["dice_bound"] = rounded(expected), rounded(bound)
+        row["predicted_dice"], row["dice_lower_bound"] = rounded(expected), rounded(bound)
         if bound is not None and true is not None:
             bounds.append(bound)
             actual.append(true)

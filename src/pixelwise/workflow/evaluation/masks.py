@@ -42,7 +42,7 @@ def score_masks(
     raw = Model(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, pages=pages, progress=progress, look=look)
     scores = whole.judge(join_masks(results, model.model_card, dataset, cases, seed=seed), model.model_card)
-    return judge_confidence(scores, observed, [model.model_card.dice_margin] * len(results))
+    return judge_confidence(scores, observed, [model.model_card.conformal_margin] * len(results))
 
 
 def count_masks(

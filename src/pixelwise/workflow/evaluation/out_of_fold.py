@@ -107,9 +107,9 @@ def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
     return replace(targets[0], **values, class_areas=tuple(map(median_low, zip(*areas, strict=True))))
 
 
-def common_temperatures(presets: Sequence[ModelCard]) -> Temperatures:
+def common_temperatures(model_cards: Sequence[ModelCard]) -> Temperatures:
     """Return the temperatures of several models as those of one: of each the middle value, the lower of two."""
-    each = [model_card.temperatures for model_card in presets]
+    each = [model_card.temperatures for model_card in model_cards]
     doubts = [one.sure if one.doubt is None else one.doubt for one in each]
     two = any(one.doubt is not None for one in each)
     return Temperatures(median_low(one.sure for one in each), median_low(doubts) if two else None)
@@ -147,14 +147,14 @@ def _judge_masks(
     model_card: ModelCard | None = None
 
     observed, whole = ConfidenceEvaluation(), ImageLevel()
-    presets = [read_model_card(run.fold(number).model_path) for number, _ in folds]
+    model_cards = [read_model_card(run.fold(number).model_path) for number, _ in folds]
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, Model):
             raise TypeError("masks are predicted by a model of masks")
         # a fold may have chosen thresholds, and its temperature, on the very images it is scored on here: those of the
         # others are used
-        others = [*presets[:place], *presets[place + 1 :]]
+        others = [*model_cards[:place], *model_cards[place + 1 :]]
         target = common_target([other.target for other in others])
         model_card = known = _with(replace(model.model_card, target=target), common_temperatures(others))
         model = Model(unscaled(known), model.predictor)
@@ -198,13 +198,13 @@ def _judge_photos(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     heads: list[dict[str, Any]] = []
     classes: tuple[str, ...] = ()
-    presets = [read_model_card(run.fold(number).model_path) for number, _ in folds]
+    model_cards = [read_model_card(run.fold(number).model_path) for number, _ in folds]
     observed = ConfidenceEvaluation()
     for place, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
         if not isinstance(model, ClassificationModel):
             raise TypeError("classes are told by a model of photos")
-        temperatures = common_temperatures([*presets[:place], *presets[place + 1 :]])
+        temperatures = common_temperatures([*model_cards[:place], *model_cards[place + 1 :]])
         model.model_card = unscaled(model.model_card)
         classes = model.model_card.classes
         truth = true_classes(classes, dataset, cases)

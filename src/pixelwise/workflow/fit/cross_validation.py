@@ -124,7 +124,7 @@ class CrossValidation:
             common_target([card.target for card in cards]),
             trained,
             temperatures=common_temperatures(cards),
-            dice_margin=scores["confidence"].get("bound", {}).get("margin"),
+            conformal_margin=scores["confidence"].get("bound", {}).get("margin"),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
         gains = _mean_gains([summary["averages"] for summary in summaries])

@@ -89,6 +89,6 @@ def _draw_points(axis: Axes, points: np.ndarray) -> None:
 
 def _points(cases: list[dict[str, Any]]) -> np.ndarray:
     """Return predicted Dice, lower bound and true Dice of the cases that have the first and the last."""
-    names = ("predicted_dice", "dice_bound", "mean_dice")
+    names = ("predicted_dice", "dice_lower_bound", "mean_dice")
     rows = [[case.get(name) for name in names] for case in cases]
     return np.array([row for row in rows if row[0] is not None and row[2] is not None], np.float64).reshape(-1, 3)

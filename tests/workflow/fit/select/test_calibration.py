@@ -142,7 +142,7 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
         progress=Progress(),
     )  # fmt: skip
     model_card = read_model_card(run.model_path)
-    assert model_card.dice_margin is None
+    assert model_card.conformal_margin is None
     assert "calibration error (ECE) 0." in model_card.trained["calibration"]
     assert "it takes 9 validation images, and there are 2." in model_card.trained["calibration"]
     left = train(

@@ -215,7 +215,7 @@ def calibrate_model(
     result = calibrate(images, model_card, limit=max_fitted(seconds))
     message = f"{result.to_text()} {result.margin_text()}"
     trained = model_card.trained | {"calibration": message}
-    save_model(path, network, result.into(replace(model_card, dice_margin=result.margin, trained=trained)))
+    save_model(path, network, result.into(replace(model_card, conformal_margin=result.margin, trained=trained)))
     return message
 
 
