@@ -214,7 +214,7 @@ def test_a_stopped_forecast_goes_on_and_leaves_what_is_done(
     out = tmp_path / "ahead"
     with monkeypatch.context() as patched:
         patched.setattr(Learner, "step", stopping(at=STEPS + 2))
-        messages = r"training 2 of 4\. The state is saved\. Go on with: the same command"
+        messages = r"training 2 of 4\. The state is saved\. Continue with: the same command"
         with pytest.raises(Interrupted, match=messages):
             ahead(few, out)
     first = (out / "trainings/2-1/model.safetensors").stat().st_mtime_ns

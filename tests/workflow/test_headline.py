@@ -40,7 +40,7 @@ def test_objects_are_found_and_right() -> None:
     ]
     notes = " ".join(headline(scores).notes)
     assert "2 test images of cells" in notes
-    assert "3 objects, and 4 were predicted" in notes
+    assert "3 objects; 4 were predicted" in notes
 
 
 def test_without_any_object_nothing_is_claimed() -> None:

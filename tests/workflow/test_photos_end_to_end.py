@@ -103,7 +103,7 @@ def learned(run: Run) -> dict[str, bytes]:
 def test_the_run_holds_plan_curve_split_and_model(trained: Run) -> None:
     config = trained.config
     assert config.network.name == "resnet20"
-    assert config.reasons["photos.padding"].startswith("Cut at random out of the photo with 3 pixels around it")
+    assert config.reasons["photos.padding"].startswith("Random crop of the image with 3 pixels of padding")
     assert "network.base" in config.user_set
     with trained.metrics_path.open() as file:
         rows = list(csv.DictReader(file))

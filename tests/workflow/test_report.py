@@ -84,8 +84,8 @@ def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
     write_model(run.model_path, replace(model_card, trained=model_card.trained | messages))
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
-        "Thresholds of objects. Seeds.",
-        "Areas that lines part. Lines.",
+        "Object thresholds. Seeds.",
+        "Foreground threshold. Lines.",
         "Small-object removal. Small.",
         "Calibration. Hot.",
     ):
@@ -173,7 +173,7 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "understood is empty": (empty("understood.json"), "The data could not be shown"),
     "understood lacks keys": (holds("understood.json", "{}"), "a record is damaged (KeyError"),
     "summary is cut": (holds("summary.json", '{"outcome":'), "The outcome of the training could not be shown"),
-    "no environment": (gone("environment.json"), "Made with could not be shown"),
+    "no environment": (gone("environment.json"), "Environment could not be shown"),
     "config is empty": (empty("config.yaml"), "The plan, and why could not be shown"),
     "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
     "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),

@@ -126,7 +126,7 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
     process.send_signal(number)
     code, messages = finish(process)
     assert code == 75, messages
-    go_on = f"Go on with: pixelwise train {data} --out {out} --resume"
+    go_on = f"Continue with: pixelwise train {data} --out {out} --resume"
     assert f" of {STEPS} steps are done. The state is saved and the best model so far is kept. {go_on}" in messages
     assert f"Stopped: {out}: " in messages
     assert "expected" not in messages

@@ -72,7 +72,7 @@ def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, messa
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="expected a plan file in YAML"):
+    with pytest.raises(BadOption, match="expected a config file in YAML"):
         Settings.from_file(tmp_path / "plan.yaml")
 
 

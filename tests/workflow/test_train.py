@@ -233,7 +233,7 @@ def test_a_run_that_is_continued_takes_no_other_plan(
     with pytest.raises(BadOption) as caught:
         train(data, out=finished.folder, resume=True, progress=Progress(), **asked)
     expected = "expected --resume with the plan of the run, 2 steps"
-    assert f"{expected}; got {got}. Leave it out, or train anew" in str(caught.value)
+    assert f"{expected}; got {got}. Omit it, or start a new training" in str(caught.value)
 
 
 def test_the_same_command_with_resume_behind_it_is_taken(data: Path, finished: Run) -> None:
@@ -255,7 +255,7 @@ def test_a_full_disk_says_how_to_go_on(data: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(DiskFull) as caught:
         learn(data, tmp_path / "run", steps=1)
     go_on = f"pixelwise train {data} --out {tmp_path / 'run'} --resume"
-    assert str(caught.value).endswith(f"got a full disk. Free some space, then go on with: {go_on}")
+    assert str(caught.value).endswith(f"got a full disk. Free some space, then continue with: {go_on}")
 
 
 def test_images_smaller_than_a_patch_are_trained_on(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -10,8 +10,7 @@ from pixelwise.text import pluralise
 Interval = tuple[float, float] | None
 PLAIN_NAMES = ("object", "foreground", "1", "255", "true", "yes")  # shown as "foreground"
 NOTES = {
-    "val": "The weights were selected on the validation images, so these scores are slightly optimistic. "
-    "A test split avoids this.",
+    "val": "The weights were selected on the validation images: these scores are slightly optimistic.",
     "train": "These are the training images: the scores do not measure performance on new images.",
 }
 WORDS = {

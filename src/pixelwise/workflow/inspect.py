@@ -32,8 +32,7 @@ def inspect(
     target : path or str, optional
         By default all registered networks are listed.
     size : int, optional
-        Input side length of a network; by default that of its paper (572 for `unet2015`), or 256, or the next valid
-        size.
+        Input side of a network; by default that of its paper (572 for `unet2015`), or 256, or the next valid size.
     options : DataOptions, optional
         For a data folder.
     overrides : sequence of "setting=value"

@@ -105,9 +105,9 @@ def test_what_is_done_is_told(whole: tuple[Run, Listener]) -> None:
     messages = whole[1].messages
     assert "Dealt 7 labelled images out to 3 folds of 3, 2, 2, with seed 0." in messages
     assert any(text.startswith("Plan for each of 3 folds: unet of depth 2") for text in messages)
-    assert any("predicting takes 3 times as long as with one of them" in text for text in messages)
+    assert any("prediction takes 3 times as long as with one of them" in text for text in messages)
     assert any(text.startswith("Test-time augmentation on the validation") for text in messages)
-    assert any("Its own, on the test part: pixelwise evaluate" in text for text in messages)
+    assert any("To score the ensemble on the test split: pixelwise evaluate" in text for text in messages)
 
 
 def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
@@ -218,7 +218,7 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
         with pytest.raises(Interrupted) as caught:
             learn(discs, tmp_path / "run")
     assert f"fold {fold} of 3" in str(caught.value)
-    assert f"Go on with: pixelwise train {discs} --out {tmp_path / 'run'} --resume" in str(caught.value)
+    assert f"Continue with: pixelwise train {discs} --out {tmp_path / 'run'} --resume" in str(caught.value)
     run, listener = Run(tmp_path / "run"), Listener()
     done = {number: run.fold(number).model_path.stat().st_mtime_ns for number in range(1, fold)}
     learn(discs, run.folder, listener, resume=True)
@@ -236,7 +236,7 @@ def test_a_finished_run_and_a_single_fold_are_not_gone_on_with(whole: tuple[Run,
     learn(discs, run.folder, listener, resume=True)
     assert f"All 3 folds are done; the ensemble is {run.model_path}." in listener.messages
     assert bits(run) == before
-    with pytest.raises(BadRun, match=r"expected a whole run; got fold 2 of .* Go on with: pixelwise train"):
+    with pytest.raises(BadRun, match=r"expected a complete run; got fold 2 of .* Continue with: pixelwise train"):
         train(discs, out=run.fold(2).folder, resume=True, progress=Progress())
     with pytest.raises(BadOption, match="got --folds 5"):
         learn(discs, run.folder, folds=5, resume=True)

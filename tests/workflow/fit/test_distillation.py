@@ -124,7 +124,7 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
 def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple[Run, Listener], blocks: Path) -> None:
     with pytest.raises(BadOption, match="expected --distil with --folds; got no folds"):
         train(blocks, steps=1, distil=True, progress=Progress())
-    with pytest.raises(BadRun, match="expected a whole run; got the student of"):
+    with pytest.raises(BadRun, match="expected a complete run; got the student of"):
         train(blocks, out=taught[0].student.folder, resume=True, progress=Progress())
 
 

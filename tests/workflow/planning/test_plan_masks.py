@@ -148,7 +148,7 @@ def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
     assert make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), with_units).training.precision == "bfloat16"
     plain = make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), without)
     assert plain.training.precision == "float32"
-    why = "measured 0.33 times as fast here: too little to pay for its coarser numbers, which 1.2 times would."
+    why = "measured to be 0.33 times as fast as in float32: below 1.2, too little for the lower precision."
     assert why in plain.reasons["training.precision"]
 
 
@@ -156,7 +156,7 @@ def test_a_valid_network_gets_patches_it_can_take() -> None:
     config = plan(TrainingBudget(steps=10), ("network.name=unet2015",))
     # the 256 of a padded network as output: 256 + 2 x 92 = 440, and the next legal size after it
     assert (config.patches.height, config.patches.width) == (444, 444)
-    assert config.reasons["patches.height"] == "260 pixels out, with 92 more that are read on each side."
+    assert config.reasons["patches.height"] == "The output has 260 pixels, the border 92 on each side."
     assert config.network.classes == 2
 
 
@@ -177,7 +177,7 @@ def test_the_preset_shrinks_its_tile_to_what_covers_small_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(128, 1000))
     # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
     assert (config.patches.height, config.patches.width) == (316, 572)
-    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
+    assert config.reasons["patches.height"] == "The output of 132 pixels covers the largest image, which has 128."
     assert config.reasons["patches.width"].startswith("preset unet2015: a large tile")
     assert config.reasons["loss.class_weights"] == "Computed from the training targets: see balanced."
 

@@ -100,7 +100,7 @@ def test_more_time_makes_the_net_deeper() -> None:
     deep = plan(TrainingBudget(seconds=36000.0))
     assert plan(TrainingBudget(steps=100)).network.name == plan(TrainingBudget(epochs=10)).network.name == "resnet20"
     assert plan(TrainingBudget(epochs=200)).network.name == "resnet56"
-    assert "that sees each photo 150 times" in deep.reasons["network.name"]
+    assert "with at least 150 epochs" in deep.reasons["network.name"]
     assert deep.training.steps == pytest.approx(36000 * 0.94 / 0.28, rel=0.01)
 
 

@@ -56,7 +56,7 @@ def test_the_preset_as_a_word_on_images_smaller_than_its_tile(
     run = learn(cells, tmp_path / "run", "preset=unet2015", *SMALL)
     config = run.config
     assert (config.preset, config.target.kind, config.network.classes) == ("unet2015", "components", 2)
-    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
+    assert config.reasons["patches.height"] == "The output of 132 pixels covers the largest image, which has 128."
     images, targets, weights = watch.batches[0]
     assert weights is not None
     assert images.shape == (1, 1, 316, 316)

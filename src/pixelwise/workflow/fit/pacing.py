@@ -24,7 +24,7 @@ GROW = 1.5  # factor on the target steps that must fit before steps become large
 SLOW_START = 0.1  # of the remaining time: after a slower first step the next ones are smaller at once
 RECENT = 5  # number of steps whose median is the step time
 SLACK = 0.25  # of a time limit, in which progress is by steps only
-SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)  # fractions of the planned batch size
+SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)  # fractions of the planned step size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Pacing(Protocol):
 
     @property
     def share(self) -> float:
-        """Fraction of the planned batch size."""
+        """Fraction of the planned step size."""
         ...
 
     def progress(self, step: int) -> float:
@@ -181,7 +181,7 @@ class ClockPacing:
             raise ValueError("expected options with a budget or a time limit")
         self._options, self._clock, self._limit = options, clock, limit
         self._steps = options.steps if options.budget is None else None
-        self._recent: deque[float] = deque(maxlen=RECENT)  # seconds of a step with the planned batch size
+        self._recent: deque[float] = deque(maxlen=RECENT)  # seconds of a step with the planned step size
         self._cold, self._provisional = True, False
         self.share = SHARES[0]
         self._saved, self._save_seconds = clock(), 0.0
@@ -267,7 +267,7 @@ class ClockPacing:
         }
 
     def _step_seconds(self, share: float) -> float:
-        """Return the seconds of a step with a fraction of the planned batch size."""
+        """Return the seconds of a step with a fraction of the planned step size."""
         return share * median(self._recent) if self._recent else 0.0
 
     def _fitting(self, share: float) -> int:

@@ -25,7 +25,7 @@ from pixelwise.workflow.fit.select.foreground_threshold import (
     is_membrane_like,
 )
 from pixelwise.workflow.fit.select.min_area import choose_min_areas_of_model, may_choose
-from pixelwise.workflow.fit.select.object_thresholds import seconds_to_tune, tune_model
+from pixelwise.workflow.fit.select.object_thresholds import Candidate, seconds_to_tune, tune_model
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain
 from pixelwise.workflow.fit.select.validation_predictions import seconds_to_predict
 from pixelwise.workflow.fit.training_data import TrainingImage, count_classes, halve, read_training_images
@@ -38,7 +38,7 @@ FORWARD_PASSES_PER_STEP = 3.0
 MIN_SECONDS = 0.3  # for a selection on validation images; it is skipped with less
 ROUNDING = 1e-12  # rounding error of the progress at the end of the low-resolution phase
 
-Choose = Callable[[Path, tuple[nn.Module, ModelCard] | None, float | None], tuple[str, bool]]
+Choose = Callable[[Path, Candidate | None, float | None], tuple[str, bool]]
 
 
 class SegmentationTask:
@@ -58,9 +58,8 @@ class SegmentationTask:
         self._run, self._dataset, self._geometry = run, dataset, geometry
         self._device, self._progress = device, progress
         config = run.config
-        self._tune_objects = (
-            config.training.tune and config.target.kind != "classes" and dataset.labelling.task == "instance"
-        )
+        instance = config.target.kind != "classes" and dataset.labelling.task == "instance"
+        self._tune_objects = config.training.tune and instance
         self._tuning_seconds = seconds_to_tune(config.training.time_given)
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.time_given)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
@@ -80,10 +79,8 @@ class SegmentationTask:
         self._choose_areas = config.training.tune and background and "class_areas" not in self._user_set
         truths = [image.target for image in val_images]
         self._choose_areas = self._choose_areas and may_choose(truths, config.target)
-        self._choose_threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
-        self._choose_threshold = self._choose_threshold and is_membrane_like(
-            truths, config.target, config.network.classes
-        )
+        threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
+        self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(val_images, device)
 
     def sampler_at(self, progress: float, share: float) -> PatchSampler:
@@ -120,7 +117,7 @@ class SegmentationTask:
         """Write a training snapshot."""
         self._validation.write_snapshot(network, step)
 
-    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
+    def finish(self, model: Path, candidate: Candidate | None, seconds: float | None) -> bool:
         """Choose weights and thresholds on validation images, then calibrate the probabilities."""
         ends = None if seconds is None else time.monotonic() + seconds
         choices, won = self._choices(), False
@@ -138,12 +135,9 @@ class SegmentationTask:
         """Return the selections after training, in order, each with its time limit in seconds."""
         tuning: list[tuple[float | None, Choose]] = [(self._tuning_seconds, self._tune)] if self._tune_objects else []
         # the foreground threshold of membrane-like images has the largest effect, and gets as much time as objects
+        choose_threshold = partial(choose_foreground_threshold_of_model, user_set=self._user_set)
         others = (
-            (
-                self._choose_threshold,
-                self._tuning_seconds,
-                partial(choose_foreground_threshold_of_model, user_set=self._user_set),
-            ),
+            (self._choose_threshold, self._tuning_seconds, choose_threshold),
             (self._choose_areas, self._seconds, choose_min_areas_of_model),
             (self._calibrate, self._seconds, calibrate_model),
         )
@@ -152,9 +146,7 @@ class SegmentationTask:
     def _as_choice(self, find: Callable[..., str]) -> Choose:
         """Return `find` on the validation images as a function with the signature `Choose`."""
 
-        def choose(
-            model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None
-        ) -> tuple[str, bool]:
+        def choose(model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
             pages = self._run.config.data.pages
             options = {"device": self._device, "seconds": seconds, "progress": self._progress}
             return find(model, self._dataset, pages, **options), False
@@ -167,20 +159,11 @@ class SegmentationTask:
         prefix = "target."
         return [key.removeprefix(prefix) for key in self._run.config.user_set if key.startswith(prefix)]
 
-    def _tune(
-        self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None
-    ) -> tuple[str, bool]:
+    def _tune(self, model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and object thresholds, except those that the user has set."""
-        pages = self._run.config.data.pages
+        data, pages = self._dataset, self._run.config.data.pages
         return tune_model(
-            model,
-            candidate,
-            self._dataset,
-            pages,
-            self._user_set,
-            device=self._device,
-            seconds=seconds,
-            progress=self._progress,
+            model, candidate, data, pages, self._user_set, device=self._device, seconds=seconds, progress=self._progress
         )
 
     def model_card(self, score: float, step: int) -> ModelCard:

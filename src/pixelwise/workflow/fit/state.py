@@ -12,8 +12,7 @@ class State:
     """The counters of a training, which a checkpoint stores with the tensors of the learner and the pacing.
 
     `seconds` is the time of the command, including that before a continuation; `cpu_seconds` (processor time of all
-    threads) and `loop_seconds` (wall-clock time) are those of the training loop; `slowest_look` is the longest
-    validation.
+    threads) and `loop_seconds` (wall-clock time) are of the training loop; `slowest_look` is the longest validation.
     """
 
     step: int = 0

@@ -64,7 +64,7 @@ class TrainingTask(Protocol):
         progress : float
             Completed fraction of the training, in [0, 1].
         share : float
-            Fraction of the planned batch size.
+            Fraction of the planned step size.
 
         Returns
         -------

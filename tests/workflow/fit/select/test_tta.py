@@ -101,7 +101,7 @@ def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> T
         (0.01, (0.004, 0.015), " The gain of --tta 8 is 0.0100 (95 % interval 0.0040 to 0.0150)."),
         (0.01, (-0.004, 0.015), " to 0.0150): not significant."),
         (-0.01, (-0.02, 0.0), " It does not help here."),
-        (0.01, None, "(8.0 times as long). That is one image; what others gain is not known."),
+        (0.01, None, "(8.0 times as long). With one image the uncertainty of the gain is unknown."),
     ],
 )
 def test_gain_and_cost_are_told(gain: float, interval: tuple[float, float] | None, end: str) -> None:
