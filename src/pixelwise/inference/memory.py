@@ -59,19 +59,19 @@ def plan_memory(sizes: TileSizes, *, process: int, image: int, depth: int, objec
         Memory of the object search without its tables (see `streaming_instances.objects_memory`); 0 for masks.
     """
     window = sizes.read**2 * sizes.channels
-    kept = sizes.keep**2
+    valid = sizes.keep**2
     queued = depth + 1 + sizes.batch
     # one window as read, mirrored, scaled (in float64 if float32 is not exact) and in float32
     preparing = window * (2 * sizes.pixel_bytes + (8 if sizes.pixel_bytes > 2 else 4) + 4)
     # probabilities of one window with the temporary arrays of softmax
-    postprocessing = kept * sizes.classes * 4 * 3
+    postprocessing = valid * sizes.classes * 4 * 3
     columns = -(-sizes.width // sizes.keep) + 3
-    blending = 2 * columns * min(kept, sizes.keep * sizes.height) * sizes.classes * 4 if sizes.blended else 0
+    blending = 2 * columns * min(valid, sizes.keep * sizes.height) * sizes.classes * 4 if sizes.blended else 0
     tiles = -(-sizes.height // 256) * -(-sizes.width // 256)
     tiling = {
         "tile queue": queued * window * 4 + preparing,
         "post-processing": postprocessing,
-        "write queue": (depth + 2) * kept * sizes.decided_bytes,
+        "write queue": (depth + 2) * valid * sizes.decided_bytes,
         "blending": blending,
     }
     if sum(tiling.values()) < objects:  # the object search starts after all tiles

@@ -19,7 +19,7 @@ from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
-from pixelwise.inference.streaming_instances import find_objects, measure_objects, objects_memory, pack
+from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import finish_mask
 from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, finish
@@ -131,7 +131,7 @@ def stream_image(
             result = finish_mask(tiles, model_card.target, path, progress)
         elif not masks:
             result, objects = find_objects(tiles, model_card.target, path, progress)
-            table = measure_objects(result, objects, source, progress)
+            table = measure_streamed_objects(result, objects, source, progress)
         names = model_card.classes if masks else ()
         palette = model_card.colours if masks else ()
         finish(result, options.form, PixelMetadata(spacing=source.spacing, palette=palette, names=names))

@@ -86,7 +86,7 @@ def find_objects(
     return result, count
 
 
-def measure_objects(result: TileFile, count: int, source: Source, progress: Progress) -> ObjectTable:
+def measure_streamed_objects(result: TileFile, count: int, source: Source, progress: Progress) -> ObjectTable:
     """Return the region properties of the objects 1...count of a label image on disk.
 
     Memory: about 150 bytes per object, and the tiles of a strip of rows.
