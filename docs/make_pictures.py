@@ -16,7 +16,7 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.synthetic import draw_cells
 from pixelwise.labels.label_image import renumber
 from pixelwise.labels.targets import TargetOptions, border_weights, encode, target_objects
-from pixelwise.training.losses import inverse_shares
+from pixelwise.training.losses import inverse_frequencies
 
 PICTURES = Path(__file__).parent / "pictures"
 SEED, SIZE = 1, 256
@@ -32,7 +32,7 @@ def weight_map() -> None:
     options = TargetOptions(kind="components", separate=1)
     target = encode(labels, options)
     border = border_weights(target_objects(labels, target, options), w0=10.0, sigma=5.0)
-    balance = inverse_shares(np.bincount(target.ravel(), minlength=2).tolist())
+    balance = inverse_frequencies(np.bincount(target.ravel(), minlength=2).tolist())
     weights = np.array(balance)[target] + border
     image, labels, target, weights = image[0][WINDOW], renumber(labels[WINDOW]), target[WINDOW], weights[WINDOW]
 

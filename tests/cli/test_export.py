@@ -43,7 +43,7 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     (file,) = json.loads(done.stdout)["files"]
     again = pixelwise("verify", file)
     assert again.returncode == 0, again.stderr
-    assert "of the photos change class, accuracy" in again.stdout
+    assert "of the images change class, accuracy" in again.stdout
     for runtime in ("auto", "openvino"):
         found = pixelwise("predict", file, photos / "val", "--out", tmp_path / runtime, "--runtime", runtime)
         assert found.returncode == 0, found.stderr

@@ -1,4 +1,4 @@
-"""What a network sees: maps equal to direct calls of its parts, and evidence that can be worked out by hand."""
+"""Activations equal direct calls of the modules, and Grad-CAM of small networks equals values by hand."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ SIDE = 8
 
 
 class Spread(nn.Module):
-    """One channel becomes two: the image itself, and its negative."""
+    """Map one channel to two: the image and its negative."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.cat([image, -image], dim=1)
@@ -36,7 +36,7 @@ class Spread(nn.Module):
 
 
 class Same(nn.Module):
-    """Maps stay as they are."""
+    """Identity."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features
@@ -56,7 +56,7 @@ class Means(nn.Module):
 
 
 class FirstNearest(nn.Module):
-    """The first two channels (of a skip), twice as large."""
+    """Upsample the input by nearest neighbours."""
 
     channels = 2
 
@@ -68,9 +68,9 @@ class FirstNearest(nn.Module):
 
 
 def by_hand(weights: list[list[float]]) -> Segmenter:
-    """A U of one level: maxima of 2 x 2 down, nearest up; the head's weights (classes, 4) are given.
+    """Return a U-Net of one level with 2 x 2 max pooling, nearest upsampling and given head weights (classes, 4).
 
-    The channels of the head: skip (image, negative), up-sampled maxima of image and negative.
+    The input channels of the head: skip (image, negative), upsampled maxima of image and negative.
     """
     encoder = StagedEncoder([Spread(), Same()], [2, 2], lambda index, width: Pool("pool", width))
     decoder = UNetDecoder([2, 2], [4], make_up=lambda *given: FirstNearest(), make_block=lambda *given: Same())
@@ -88,103 +88,103 @@ def image(rng: np.random.Generator) -> np.ndarray:
 
 
 def blocks(image: np.ndarray) -> np.ndarray:
-    """The maxima of 2 x 2 blocks."""
+    """Return the maxima of 2 x 2 blocks."""
     return image.reshape(SIDE // 2, 2, SIDE // 2, 2).max((1, 3))
 
 
-def test_stages_of_a_network_made_by_hand(image: np.ndarray) -> None:
-    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
-    facts = [(s.name, s.part, s.stride, s.maps.shape) for s in insight.stages]
+def test_stages_of_a_small_network(image: np.ndarray) -> None:
+    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+    facts = [(s.name, s.part, s.stride, s.maps.shape) for s in grad_cam.stages]
     assert facts == [
         ("encoder 1", "encoder", 1, (2, 8, 8)),
         ("encoder 2", "encoder", 2, (2, 4, 4)),
         ("skip 1", "skip", 1, (2, 8, 8)),
         ("decoder 1", "decoder", 1, (4, 8, 8)),
     ]
-    first, second, skip, decoder = (stage.maps for stage in insight.stages)
+    first, second, skip, decoder = (stage.maps for stage in grad_cam.stages)
     assert np.array_equal(first, np.concatenate([image, -image]))
     assert np.array_equal(skip, first)
     assert np.array_equal(second, [blocks(image[0]), blocks(-image[0])])
     assert np.array_equal(decoder[2:], second.repeat(2, 1).repeat(2, 2))
-    assert np.array_equal(insight.logits, [image[0], decoder[3]])
-    assert (insight.coarsest, insight.finest, insight.gates) == ("encoder 2", "decoder 1", ())
+    assert np.array_equal(grad_cam.logits, [image[0], decoder[3]])
+    assert (grad_cam.coarsest, grad_cam.finest, grad_cam.gates) == ("encoder 2", "decoder 1", ())
 
 
-def test_evidence_lies_in_the_one_channel_that_counts(image: np.ndarray) -> None:
-    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
-    coarse, fine = insight.evidence(0)
-    # class 0 reads the finest map alone: 2 per pixel, on all pixels; the coarse map has no say
+def test_only_channels_with_a_weight_contribute(image: np.ndarray) -> None:
+    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    coarse, fine = grad_cam.evidence(0)
+    # class 0 depends on the finest map only: 2 per pixel, on all pixels
     assert fine.weights.tolist() == [2, 0, 0, 0]
     assert fine.heat == pytest.approx(np.maximum(2 * image[0], 0))
     assert coarse.weights.tolist() == [0, 0]
     assert not coarse.heat.any()
-    coarse, fine = insight.evidence(1)
-    # class 1 reads the coarse map of the negative; each of its pixels stands for four of the logits
+    coarse, fine = grad_cam.evidence(1)
+    # class 1 depends on the coarse map of the negative, each of whose pixels affects four logits
     assert coarse.weights.tolist() == [0, 12]
     assert coarse.heat == pytest.approx(np.maximum(12 * blocks(-image[0]), 0))
     assert fine.weights.tolist() == [0, 0, 0, 3]
 
 
-def test_evidence_for_a_region_counts_its_pixels_alone(image: np.ndarray) -> None:
-    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+def test_grad_cam_of_a_region_uses_its_pixels_only(image: np.ndarray) -> None:
+    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     region = np.zeros((SIDE, SIDE), bool)
     region[4, 6] = region[5, 6] = region[0, 0] = True
-    (fine,) = insight.evidence(0, region, ["decoder 1"])
+    (fine,) = grad_cam.evidence(0, region, ["decoder 1"])
     assert fine.weights == pytest.approx([2 * 3 / 64, 0, 0, 0])
-    (coarse,) = insight.evidence(1, region, ["encoder 2"])
+    (coarse,) = grad_cam.evidence(1, region, ["encoder 2"])
     assert coarse.weights == pytest.approx([0, 3 * 3 / 16])
-    (skip,) = insight.evidence(0, region, ["skip 1"])
-    assert skip.weights == pytest.approx([2 * 3 / 64, 0]), "of what is joined, the skip's channels alone"
+    (skip,) = grad_cam.evidence(0, region, ["skip 1"])
+    assert skip.weights == pytest.approx([2 * 3 / 64, 0]), "only the channels of the skip"
 
 
-def test_one_pixel_is_moved_by_what_it_sees_alone(image: np.ndarray) -> None:
-    insight = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+def test_the_saliency_map_is_zero_outside_the_receptive_field(image: np.ndarray) -> None:
+    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     region = np.zeros((SIDE, SIDE), bool)
     region[5, 6] = True
     expected = np.zeros((SIDE, SIDE), np.float32)
     expected[5, 6] = 2
-    assert np.array_equal(insight.sensitivity(0, region), expected)
+    assert np.array_equal(grad_cam.sensitivity(0, region), expected)
     # the maximum of the negative in the block of rows 4, 5 and columns 6, 7
     lowest = np.unravel_index(image[0, 4:6, 6:8].argmin(), (2, 2))
     expected = np.zeros((SIDE, SIDE), np.float32)
     expected[4 + lowest[0], 6 + lowest[1]] = 3
-    assert np.array_equal(insight.sensitivity(1, region), expected)
+    assert np.array_equal(grad_cam.sensitivity(1, region), expected)
 
 
-def test_evidence_of_a_classifier_made_by_hand(image: np.ndarray) -> None:
+def test_grad_cam_of_a_small_classifier(image: np.ndarray) -> None:
     encoder = StagedEncoder([Spread(), Same()], [2, 2], lambda index, width: Pool("pool", width))
-    insight = Insight(Classifier(encoder, Means()), image)
-    assert insight.logits == pytest.approx([blocks(image[0]).mean(), blocks(-image[0]).mean()])
-    assert (insight.coarsest, insight.finest) == ("encoder 2", "encoder 1")
-    (coarse,) = insight.evidence(1, stages=["encoder 2"])
+    grad_cam = Insight(Classifier(encoder, Means()), image)
+    assert grad_cam.logits == pytest.approx([blocks(image[0]).mean(), blocks(-image[0]).mean()])
+    assert (grad_cam.coarsest, grad_cam.finest) == ("encoder 2", "encoder 1")
+    (coarse,) = grad_cam.evidence(1, stages=["encoder 2"])
     assert coarse.weights == pytest.approx([0, 1 / 16])
     assert coarse.heat == pytest.approx(np.maximum(blocks(-image[0]) / 16, 0))
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
-def test_maps_are_those_of_the_parts_called_directly(name: str, rng: np.random.Generator) -> None:
-    """Nothing on the way changes a map in place after it was heard, and gradients reach every stage."""
+def test_activations_equal_direct_calls_of_the_modules(name: str, rng: np.random.Generator) -> None:
+    """No module changes a recorded map in place, and gradients reach every stage."""
     torch.manual_seed(0)
     network = build_segmenter(with_defaults_where_unread(NetworkOptions(name=name, base=4, depth=3))).eval()
     side = network.geometry().legal_size(64)
     pixels = rng.standard_normal((1, side, side)).astype(np.float32)
-    insight = Insight(network, pixels)
+    grad_cam = Insight(network, pixels)
     with torch.inference_mode():
         skips = network.encoder(torch.from_numpy(pixels)[None])
         logits = network(torch.from_numpy(pixels)[None])[0].numpy()
         features = network.decoder(skips)
-    assert insight.logits == pytest.approx(logits, abs=1e-5)
-    encoder = [stage for stage in insight.stages if stage.part == "encoder"]
+    assert grad_cam.logits == pytest.approx(logits, abs=1e-5)
+    encoder = [stage for stage in grad_cam.stages if stage.part == "encoder"]
     assert len(encoder) == len(skips)
     for stage, skip in zip(encoder, skips, strict=True):
         assert stage.maps == pytest.approx(skip[0].numpy(), abs=1e-5)
     last = features[-1] if isinstance(features, list) else features
-    (finest,) = [stage for stage in insight.stages if stage.name == insight.finest]
+    (finest,) = [stage for stage in grad_cam.stages if stage.name == grad_cam.finest]
     assert finest.maps == pytest.approx(last[0].numpy(), abs=1e-5)
-    names = [stage.name for stage in insight.stages]
+    names = [stage.name for stage in grad_cam.stages]
     assert len(set(names)) == len(names)
-    for evidence in insight.evidence(1, stages=names):
-        assert evidence.weights.any(), f"{evidence.stage} has a say"
+    for evidence in grad_cam.evidence(1, stages=names):
+        assert evidence.weights.any(), f"{evidence.stage} contributes"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet20", "plain20", "vgg11_bn"])
@@ -193,18 +193,18 @@ def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
     options = with_defaults_where_unread(NetworkOptions(name=name, base=4, in_channels=3, classes=5))
     network = build_classifier(options).eval()
     pixels = rng.standard_normal((3, 64, 64)).astype(np.float32)
-    insight = Insight(network, pixels)
+    grad_cam = Insight(network, pixels)
     with torch.inference_mode():
         maps = network.encoder(torch.from_numpy(pixels)[None])
-    for stage, expected in zip(insight.stages, maps, strict=True):
+    for stage, expected in zip(grad_cam.stages, maps, strict=True):
         assert stage.maps == pytest.approx(expected[0].numpy(), abs=1e-5)
-    assert insight.evidence(4)[0].heat.shape == maps[-1].shape[2:]
+    assert grad_cam.evidence(4)[0].heat.shape == maps[-1].shape[2:]
 
 
-def test_skips_of_the_network_of_2015_are_cut(rng: np.random.Generator) -> None:
+def test_skips_of_unet2015_are_cropped(rng: np.random.Generator) -> None:
     network = build_segmenter(NetworkOptions(name="unet2015", base=2))
-    insight = Insight(network, rng.standard_normal((1, 188, 188)).astype(np.float32))
-    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in insight.stages}
+    grad_cam = Insight(network, rng.standard_normal((1, 188, 188)).astype(np.float32))
+    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in grad_cam.stages}
     for level in (1, 2, 3, 4):
         skip, whole = maps[f"skip {level}"], maps[f"encoder {level}"]
         assert skip.shape[2] < whole.shape[2]
@@ -216,34 +216,34 @@ def test_gates_are_the_coefficients_that_weight_the_skips(gates: str, rng: np.ra
     torch.manual_seed(0)
     network = build_segmenter(NetworkOptions(name="attention_unet", base=4, depth=2, gates=gates)).eval()
     pixels = rng.standard_normal((1, 32, 32)).astype(np.float32)
-    insight = Insight(network, pixels)
-    assert [gate.name for gate in insight.gates] == (["gate 2"] if gates == "published" else ["gate 2", "gate 1"])
-    gate = insight.gates[0]
+    grad_cam = Insight(network, pixels)
+    assert [gate.name for gate in grad_cam.gates] == (["gate 2"] if gates == "published" else ["gate 2", "gate 1"])
+    gate = grad_cam.gates[0]
     assert gate.coefficients.shape == (16, 16)
     assert (gate.coefficients > 0).all()
     assert (gate.coefficients < 1).all()
-    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in insight.stages}
+    maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in grad_cam.stages}
     decoder: UNetDecoder = network.decoder  # type: ignore[assignment]
-    part = decoder.gates[0]
+    module = decoder.gates[0]
     weighted = torch.from_numpy(gate.coefficients) * maps["encoder 2"]
     with torch.inference_mode():
-        if isinstance(part, GridGate):
-            weighted = part.out(weighted)
+        if isinstance(module, GridGate):
+            weighted = module.out(weighted)
         else:
-            assert isinstance(part, AlignedGate)
+            assert isinstance(module, AlignedGate)
     assert maps["skip 2"].numpy() == pytest.approx(weighted.numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize(("sign", "order"), [(1, [0, 1]), (-1, [1, 0])])
 def test_the_most_varied_channels_come_first(image: np.ndarray, sign: int, order: list[int]) -> None:
-    # of an image without negative values, the maxima of its negative lie at zero nearly everywhere
-    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), sign * np.maximum(image, 0))
-    stage = next(stage for stage in insight.stages if stage.name == "encoder 2")
+    # the maxima of the negative of a non-negative image are zero almost everywhere
+    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), sign * np.maximum(image, 0))
+    stage = next(stage for stage in grad_cam.stages if stage.name == "encoder 2")
     assert stage.most_varied().tolist() == order
     assert stage.deviations() == pytest.approx([stage.maps[0].std(), stage.maps[1].std()], abs=1e-6)
 
 
-def test_the_network_is_left_as_it_was(image: np.ndarray) -> None:
+def test_the_network_is_not_changed(image: np.ndarray) -> None:
     network = by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]).train()
     network.head.requires_grad_(False)
     network.encoder.eval()
@@ -260,13 +260,13 @@ def test_the_network_is_left_as_it_was(image: np.ndarray) -> None:
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_questions_that_have_no_answer_are_refused(image: np.ndarray) -> None:
-    insight = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+def test_invalid_arguments_are_rejected(image: np.ndarray) -> None:
+    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
     with pytest.raises(BadOption, match=r"expected a class in 0\.\.\.1; got 2"):
-        insight.evidence(2)
+        grad_cam.evidence(2)
     with pytest.raises(BadOption, match=r"got `encodr 2`\. Did you mean `encoder 2`\? Known: encoder 1, encoder 2"):
-        insight.evidence(0, stages=["encodr 2"])
+        grad_cam.evidence(0, stages=["encodr 2"])
     with pytest.raises(BadOption, match="expected a region with pixels; got an empty one"):
-        insight.evidence(0, np.zeros((SIDE, SIDE), bool))
-    with pytest.raises(BadOption, match=r"expected a region of the size of the logits, \(8, 8\); got one of \(4, 4\)"):
-        insight.sensitivity(0, np.ones((4, 4), bool))
+        grad_cam.evidence(0, np.zeros((SIDE, SIDE), bool))
+    with pytest.raises(BadOption, match=r"expected a region of the size of the logits, \(8, 8\); got \(4, 4\)"):
+        grad_cam.sensitivity(0, np.ones((4, 4), bool))

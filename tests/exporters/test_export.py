@@ -1,4 +1,4 @@
-"""Exports prove themselves: what is beyond the limits leaves no file, what is kept can be proven again anywhere."""
+"""Exports: files beyond the limits of the parity check are not kept, and the check can be repeated."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("scale", [Normalisation(), DATASET], ids=["image", "dataset"])
-def test_every_format_is_written_with_its_proof(
+def test_every_format_is_written_with_its_parity_report(
     kind: str, scale: Normalisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SegmentationExport, "quantised", ANY_LOSS)  # random weights have no masks that int8 could keep
@@ -46,11 +46,11 @@ def test_every_format_is_written_with_its_proof(
     path = tmp_path / FORMATS[kind].place
     exported = export_model(network, model_card, kind, path, make_material())
     assert all(file.is_file() for file in exported.files)
-    messages = json.loads(exported.parity_report.read_text("utf-8"))
-    assert messages["format"] == kind
-    assert set(messages["sha256"]) == {file.name for file in exported.files}
-    assert {shape[0] for shape in messages["trials"]} == {1, 2, 4}, "several batches"
-    assert len({tuple(shape)[2:] for shape in messages["trials"]}) == 3, "several sizes"
+    report = json.loads(exported.parity_report.read_text("utf-8"))
+    assert report["format"] == kind
+    assert set(report["sha256"]) == {file.name for file in exported.files}
+    assert {shape[0] for shape in report["trials"]} == {1, 2, 4}, "several batches"
+    assert len({tuple(shape)[2:] for shape in report["trials"]}) == 3, "several sizes"
     if kind != "openvino-int8":
         assert all(one.difference < 1e-4 and one.disagreement <= 1e-5 for one in exported.comparisons)
     if kind != "torch-export":
@@ -65,9 +65,7 @@ def test_a_valid_network_and_colour_are_exported_too(tmp_path: Path) -> None:
     assert {one.runtime.partition(",")[0] for one in exported.comparisons} == {"onnxruntime", "openvino"}
 
 
-def test_control_an_export_that_says_something_else_leaves_no_file(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_beyond_the_limits_leaves_no_file(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, model_card = make_network()
     nothing = Limits(difference=-1.0, probability_difference=None, disagreement=None, score_loss=100.0)
     monkeypatch.setattr(exports, "limits_of", lambda kind, export_task: nothing)
@@ -76,51 +74,50 @@ def test_control_an_export_that_says_something_else_leaves_no_file(
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_control_one_changed_weight_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_weight_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, model_card = make_network()
     other, _ = make_network()
     other.head.layer.weight.data[1] *= 1.01  # type: ignore[union-attr]
     write = exports.onnx_bytes
     monkeypatch.setattr(exports, "onnx_bytes", lambda _, model_card, **rest: write(other, model_card, **rest))
-    with pytest.raises(ExportFailed, match="says what torch says"):
+    with pytest.raises(ExportFailed, match="an export that agrees with PyTorch"):
         export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damaged", ["model.onnx", "model.onnx.proof.npz"])
-def test_a_changed_file_is_not_the_certified_one(damaged: str, tmp_path: Path) -> None:
+def test_a_changed_file_fails_verification(damaged: str, tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.onnx"
     export_model(network, model_card, "onnx", path, make_material())
-    place = tmp_path / damaged
-    content = bytearray(place.read_bytes())
+    file = tmp_path / damaged
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    place.write_bytes(content)
-    with pytest.raises(BadModel, match=f"certified {damaged}; got another one"):
+    file.write_bytes(content)
+    with pytest.raises(BadModel, match=f"{damaged}; got a changed or damaged file"):
         verify_export(path)
 
 
-def test_without_certificate_nothing_is_proven(tmp_path: Path) -> None:
+def test_a_missing_parity_report_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"?")
-    with pytest.raises(BadModel, match=r"its certificate in model\.onnx\.certificate\.json; got none"):
+    with pytest.raises(BadModel, match=r"its parity report in model\.onnx\.certificate\.json; got a missing"):
         verify_export(path)
 
 
-def test_a_file_that_must_be_unpickled_is_not_verified(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="can be read without running it"):
+def test_a_torch_export_file_is_not_verified(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="a model file that is safe to load"):
         verify_export(tmp_path / "model.pt2")
 
 
-def test_the_proof_is_what_torch_says(tmp_path: Path) -> None:
+def test_parity_data_has_images_ground_truth_and_logits(tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.onnx"
     export_model(network, model_card, "onnx", path, make_material())
-    trials = read_parity_data(path)
-    for trial in trials:
-        assert trial.image.dtype == np.uint8
-        assert trial.truth.shape == (trial.image.shape[0], *trial.image.shape[2:])
-        assert trial.logits.shape[1] == 2
+    for batch in read_parity_data(path):
+        assert batch.image.dtype == np.uint8
+        assert batch.truth.shape == (batch.image.shape[0], *batch.image.shape[2:])
+        assert batch.logits.shape[1] == 2
 
 
 def test_unknown_formats_and_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +130,7 @@ def test_unknown_formats_and_missing_libraries_are_named(tmp_path: Path, monkeyp
 
 
 def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
-    """Importing openvino and quantising send word of themselves; the trace of it would be a file in the home."""
+    """Importing openvino and quantising send telemetry, which would leave a file in the home folder."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "import socket\n"
@@ -149,7 +146,7 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
     )
     home = tmp_path / "home"
     home.mkdir()
-    # on a build server the telemetry is silent by itself: neither the test nor its control would show anything
+    # telemetry is disabled on build servers, where neither the test nor its control would detect anything
     build_servers = ("CI", "TF_BUILD", "JENKINS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in build_servers} | {"HOME": str(home)}
     tests = str(Path(__file__).resolve().parents[1])
@@ -159,11 +156,11 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     control = "import openvino, sys; assert sys.modules['openvino_telemetry']"
     assert subprocess.run([sys.executable, "-c", control], env=environment, check=False).returncode == 0
-    assert (home / "intel").exists(), "the control would have been seen"
+    assert (home / "intel").exists(), "telemetry is detected"
 
 
 def test_onnxruntime_leaves_no_identifier_and_sends_nothing(tmp_path: Path) -> None:
-    """It would begin with its import; what it leaves in the user's cache tells of it."""
+    """Telemetry starts at import and leaves an identifier in the user's cache."""
     suppressed = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "JENKINS_URL", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
     for name, code in (
         ("ours", "from pixelwise.runtimes.onnx import onnxruntime"),
@@ -177,7 +174,7 @@ def test_onnxruntime_leaves_no_identifier_and_sends_nothing(tmp_path: Path) -> N
         assert bool(left) == (name == "control"), left
 
 
-def trial(logits: np.ndarray, truth: np.ndarray) -> ParityBatch:
+def parity_batch(logits: np.ndarray, truth: np.ndarray) -> ParityBatch:
     batch = logits.shape[0]
     return ParityBatch(np.zeros((batch, 1, 2, 2), np.uint8), np.zeros((batch, 1)), np.ones((batch, 1)), truth, logits)
 
@@ -185,8 +182,8 @@ def trial(logits: np.ndarray, truth: np.ndarray) -> ParityBatch:
 MASKS = export_task_of(make_recipe())
 
 
-def test_a_comparison_counts_by_hand() -> None:
-    # two pixels of class 1 and two of class 0; torch is right everywhere, the other is wrong in one pixel
+def test_a_comparison_by_hand() -> None:
+    # two pixels of class 1 and two of class 0; torch is correct everywhere, the other is wrong in one pixel
     truth = np.array([[[0, 0], [1, 1]]], np.uint8)
     logits = np.stack([np.where(truth == 0, 2.0, -2.0), np.where(truth == 1, 2.0, -2.0)], axis=1).astype(np.float32)
     changed = logits.copy()
@@ -194,24 +191,24 @@ def test_a_comparison_counts_by_hand() -> None:
     odds = 1 / (1 + np.exp(-3.0))
     probabilities = np.where(logits > 0, 1 / (1 + np.exp(-4.0)), 1 / (1 + np.exp(4.0))).astype(np.float32)
     probabilities[0, :, 0, 0] = (1 - odds, odds)
-    found = compare("other", lambda _: Outputs(probabilities, changed), [trial(logits, truth)], MASKS)
+    found = compare("other", lambda _: Outputs(probabilities, changed), [parity_batch(logits, truth)], MASKS)
     assert found.difference == pytest.approx(4 / 2)
     assert found.disagreement == 1 / 4
     assert (found.score_torch, found.score) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
     assert found.score_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
-    assert found.beyond(EXACT)
-    assert found.beyond(QUANTISED)
+    assert found.exceeded_limits(EXACT)
+    assert found.exceeded_limits(QUANTISED)
 
 
-def test_what_is_not_a_number_is_beyond_every_limit() -> None:
+def test_nan_exceeds_every_limit() -> None:
     truth = np.zeros((1, 2, 2), np.uint8)
     logits = np.ones((1, 2, 2, 2), np.float32)
-    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [trial(logits, truth)], MASKS)
-    assert len(found.beyond(EXACT)) >= 2
+    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [parity_batch(logits, truth)], MASKS)
+    assert len(found.exceeded_limits(EXACT)) >= 2
 
 
 @given(loss=st.floats(-5, 5), change=st.floats(0, 1e-3))
-def test_limits_are_kept_to_the_letter(loss: float, change: float) -> None:
+def test_limits_are_exact(loss: float, change: float) -> None:
     one = Comparison(
         runtime="x",
         counted="pixels",
@@ -223,11 +220,11 @@ def test_limits_are_kept_to_the_letter(loss: float, change: float) -> None:
         score=0.5,
         score_change=-loss,
     )
-    assert bool(one.beyond(QUANTISED)) == (loss > 0.5)
-    assert bool(one.beyond(replace(EXACT, score_loss=100.0))) == (change > 1e-4)
+    assert bool(one.exceeded_limits(QUANTISED)) == (loss > 0.5)
+    assert bool(one.exceeded_limits(replace(EXACT, score_loss=100.0))) == (change > 1e-4)
 
 
-def test_int8_may_lose_half_a_point_and_nothing_else_may_lose_anything() -> None:
+def test_only_int8_may_lose_half_a_point() -> None:
     assert limits_of("openvino-int8", MASKS).score_loss == 0.5
     assert all(limits_of(kind, MASKS) == EXACT for kind in FORMATS if kind != "openvino-int8")
     assert EXACT.disagreement == 1e-5

@@ -1,4 +1,4 @@
-"""The graph of every export says what torch says, at sizes and batches it was not traced with."""
+"""The export graph agrees with PyTorch at sizes and batch sizes other than those of tracing."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
-def test_every_network_says_the_same_in_every_runtime(network: dict[str, object], tmp_path: Path) -> None:
+def test_all_runtimes_agree_for_every_network(network: dict[str, object], tmp_path: Path) -> None:
     torchs, model_card = make_network(**network)
     path = tmp_path / "model.onnx"
     path.write_bytes(onnx_bytes(torchs, model_card))
@@ -44,7 +44,7 @@ def test_every_network_says_the_same_in_every_runtime(network: dict[str, object]
 
 
 @pytest.mark.parametrize("kind", ["image", "dataset", "none"])
-def test_normalisation_and_softmax_stand_inside(kind: str, tmp_path: Path) -> None:
+def test_normalisation_and_softmax_are_part_of_the_graph(kind: str, tmp_path: Path) -> None:
     scales = {"image": Normalisation(), "dataset": DATASET, "none": Normalisation(kind="none")}
     torchs, model_card = make_network(scales[kind])
     path = tmp_path / "model.onnx"
@@ -61,7 +61,7 @@ def test_normalisation_and_softmax_stand_inside(kind: str, tmp_path: Path) -> No
     assert names == (["image", "mean", "std"] if kind == "image" else ["image"])
 
 
-def test_sixteen_bit_values_on_a_bright_ground_keep_their_last_digits() -> None:
+def test_bright_sixteen_bit_images_keep_their_precision() -> None:
     torchs, model_card = make_network(Normalisation(kind="dataset", mean=(60000.37,), std=(3.0,)))
     graph = OnnxRuntime(onnx_bytes(torchs, model_card))
     pixels = np.random.default_rng(0).integers(59990, 60010, (1, 64, 64)).astype(np.uint16)
@@ -70,10 +70,10 @@ def test_sixteen_bit_values_on_a_bright_ground_keep_their_last_digits() -> None:
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_the_file_holds_the_recipe_and_no_path_of_this_machine(tmp_path: Path) -> None:
+def test_the_file_contains_the_model_card_and_no_source_paths(tmp_path: Path) -> None:
     torchs, model_card = make_network()
     content = onnx_bytes(torchs, model_card)
     model = onnx.load_from_string(content)
     assert json.loads(model.metadata_props[0].value) == json.loads(json.dumps(as_json(model_card)))
     assert b".py" not in content
-    assert content == onnx_bytes(torchs, model_card), "the same model makes the same file"
+    assert content == onnx_bytes(torchs, model_card), "reproducible"

@@ -1,4 +1,4 @@
-"""A bioimage.io package is checked as its readers take it: by its description, digests and own test."""
+"""A bioimage.io package is checked by its description, digests and test, as by its readers."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ Contents = dict[str, bytes]
 
 
 def rewritten(path: Path, change: Callable[[Contents], None]) -> Path:
-    """Write the package again with changed contents, every digest in its description brought up to date."""
+    """Write a copy of the package with changed contents."""
     with zipfile.ZipFile(path) as package:
         contents = {name: package.read(name) for name in package.namelist()}
     change(contents)
@@ -32,16 +32,16 @@ def rewritten(path: Path, change: Callable[[Contents], None]) -> Path:
     return other
 
 
-def redigested(contents: Contents) -> None:
+def update_digests(contents: Contents) -> None:
     import hashlib
 
     text = contents["rdf.yaml"].decode()
-    messages = yaml.safe_load(text)
-    named = [messages["documentation"], messages["weights"]["onnx"], messages["inputs"][0]["test_tensor"]]
-    named += [output["test_tensor"] for output in messages["outputs"]]
-    for one in named:
-        one["sha256"] = hashlib.sha256(contents[one["source"]]).hexdigest()
-    contents["rdf.yaml"] = yaml.safe_dump(messages).encode()
+    description = yaml.safe_load(text)
+    files = [description["documentation"], description["weights"]["onnx"], description["inputs"][0]["test_tensor"]]
+    files += [output["test_tensor"] for output in description["outputs"]]
+    for file in files:
+        file["sha256"] = hashlib.sha256(contents[file["source"]]).hexdigest()
+    contents["rdf.yaml"] = yaml.safe_dump(description).encode()
 
 
 def array(content: bytes) -> np.ndarray:
@@ -67,45 +67,49 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_package_as_it_was_written_passes(package: Path) -> None:
+def test_a_written_package_passes(package: Path) -> None:
     check_package(package)
-    check_package(rewritten(package, redigested))
+    check_package(rewritten(package, update_digests))
 
 
-def test_control_another_test_output_is_seen(package: Path) -> None:
+def test_a_wrong_test_output_is_detected(package: Path) -> None:
     def change(contents: Contents) -> None:
         contents["test_output.npy"] = as_npy(array(contents["test_output.npy"])[:, ::-1])
-        redigested(contents)
+        update_digests(contents)
 
     with pytest.raises(ExportFailed, match="whose test input gives its test output; got probability differs by"):
         check_package(rewritten(package, change))
 
 
-def test_control_a_description_that_leaves_the_normalisation_out_is_seen(package: Path) -> None:
+def test_a_description_without_normalisation_is_detected(package: Path) -> None:
     def change(contents: Contents) -> None:
-        messages = yaml.safe_load(contents["rdf.yaml"])
-        del messages["inputs"][0]["preprocessing"][1]
-        contents["rdf.yaml"] = yaml.safe_dump(messages).encode()
+        description = yaml.safe_load(contents["rdf.yaml"])
+        del description["inputs"][0]["preprocessing"][1]
+        contents["rdf.yaml"] = yaml.safe_dump(description).encode()
 
     with pytest.raises(ExportFailed, match="probability differs"):
         check_package(rewritten(package, change))
 
 
 @pytest.mark.parametrize("name", ["README.md", "model.onnx", "test_input.npy", "test_output.npy"])
-def test_a_changed_file_is_not_the_one_that_is_named(name: str, package: Path) -> None:
+def test_a_changed_file_is_detected(name: str, package: Path) -> None:
     other = rewritten(package, lambda contents: contents.update({name: contents[name] + b" "}))
-    with pytest.raises(BadModel, match=f"another {name} than its description names"):
+    with pytest.raises(BadModel, match=f"{name} does not match its description"):
         check_package(other)
 
 
-def test_what_cannot_be_read_is_told(package: Path) -> None:
-    def strange(contents: Contents) -> None:
-        messages = yaml.safe_load(contents["rdf.yaml"])
-        messages["inputs"][0]["preprocessing"].append({"id": "clip"})
-        contents["rdf.yaml"] = yaml.safe_dump(messages).encode()
+def test_unreadable_packages_are_rejected(package: Path) -> None:
+    def add_unknown_step(contents: Contents) -> None:
+        description = yaml.safe_load(contents["rdf.yaml"])
+        description["inputs"][0]["preprocessing"].append({"id": "clip"})
+        contents["rdf.yaml"] = yaml.safe_dump(description).encode()
 
-    for change in (strange, lambda contents: contents.pop("test_input.npy"), lambda contents: contents.pop("rdf.yaml")):
-        with pytest.raises(BadModel, match="cannot be read as its description says"):
+    for change in (
+        add_unknown_step,
+        lambda contents: contents.pop("test_input.npy"),
+        lambda contents: contents.pop("rdf.yaml"),
+    ):
+        with pytest.raises(BadModel, match="does not follow its description"):
             check_package(rewritten(package, change))
     package.with_name("none.zip").write_bytes(b"nonsense")
     with pytest.raises(BadModel, match="cannot be read"):
@@ -125,20 +129,20 @@ def test_the_scale_of_the_axes_is_the_spacing_of_the_training(package: Path, tmp
         assert not any({"scale", "unit"} & set(axis) for axis in described(package)[tensors][0]["axes"])  # type: ignore[index]
 
 
-def test_a_classifier_gives_a_number_per_class_for_photos_of_one_size(tmp_path: Path) -> None:
+def test_the_description_of_a_classifier(tmp_path: Path) -> None:
     network, model_card = make_photo_network()
     path = tmp_path / "model.zip"
     export_model(network, model_card, "bioimageio", path, make_material(make_photo_samples(8)))
-    messages = described(path)
-    assert [axis.get("size") for axis in messages["inputs"][0]["axes"]] == [None, None, 16, 16]  # type: ignore[index]
-    (output,) = messages["outputs"]  # type: ignore[misc]
+    description = described(path)
+    assert [axis.get("size") for axis in description["inputs"][0]["axes"]] == [None, None, 16, 16]  # type: ignore[index]
+    (output,) = description["outputs"]  # type: ignore[misc]
     assert [axis["type"] for axis in output["axes"]] == ["batch", "channel"]
     assert output["axes"][1]["channel_names"] == list(model_card.classes)
-    assert messages["tags"] == ["classification", "resnet20"]
+    assert description["tags"] == ["classification", "resnet20"]
 
 
-def test_distances_beside_classes_come_ready_out_of_the_graph(tmp_path: Path) -> None:
-    network, model_card = distances()
+def test_the_graph_returns_probabilities_with_a_distance_channel(tmp_path: Path) -> None:
+    network, model_card = make_distance_network()
     path = tmp_path / "model.zip"
     export_model(network, model_card, "bioimageio", path, make_material())
     outputs = described(path)["outputs"]
@@ -150,12 +154,12 @@ def test_distances_beside_classes_come_ready_out_of_the_graph(tmp_path: Path) ->
     assert np.allclose(probabilities[:, :3].sum(1), 1, atol=1e-5)
 
 
-def test_distances_beside_classes_are_proven_in_onnx(tmp_path: Path) -> None:
-    network, model_card = distances()
+def test_models_with_a_distance_channel_pass_the_parity_check(tmp_path: Path) -> None:
+    network, model_card = make_distance_network()
     done = export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     assert {one.runtime.partition(",")[0] for one in done.comparisons} == {"onnxruntime", "openvino"}
 
 
-def distances() -> tuple[object, ModelCard]:
+def make_distance_network() -> tuple[object, ModelCard]:
     network, model_card = make_network(classes=4)
     return network, replace(model_card, target=TargetOptions(kind="distance"), task="instance")

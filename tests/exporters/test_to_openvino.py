@@ -1,4 +1,4 @@
-"""Int8: bright tiles among dark ones keep their logits, and so do tiles that are normalised before."""
+"""Int8: bright tiles among dark ones and normalised tiles keep their logits."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
 
 
 def largest_error(folder: Path) -> float:
-    """Return how far int8 is from float32 on a bright tile among 15 dark ones, as a share of the largest logit."""
+    """Return the relative error of int8 on a bright tile, calibrated with 15 dark ones."""
     network, model_card = make_network(DATASET)
     graph, rng = onnx_bytes(network, model_card), np.random.default_rng(0)
     shape = (1, model_card.channels, 64, 64)
@@ -33,12 +33,12 @@ def largest_error(folder: Path) -> float:
 
 def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert largest_error(tmp_path) < 0.1
-    monkeypatch.setattr(to_openvino, "EXTREMES", RangeEstimatorParametersSet.MEAN_MINMAX)
+    monkeypatch.setattr(to_openvino, "RANGE_ESTIMATOR", RangeEstimatorParametersSet.MEAN_MINMAX)
     assert largest_error(tmp_path) > 0.3, "control: the mean of the extremes clips it"
 
 
 def gap_to_normalised_tiles(path: Path) -> float:
-    """Return how far logits of tiles that come normalised are from those of file values, as a share of the largest."""
+    """Return the relative difference of the logits of normalised tiles and of file values."""
     network, model_card = make_network()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 4000, (4, model_card.channels, 64, 64)).astype(np.float32)
@@ -51,13 +51,13 @@ def gap_to_normalised_tiles(path: Path) -> float:
     return float(np.abs(runtime(scaled) - whole).max() / np.abs(whole).max())
 
 
-def test_normalised_tiles_say_the_same_as_file_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normalised_tiles_and_file_values_give_the_same_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gap_to_normalised_tiles(tmp_path / "model.xml") < 1e-5
     monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
     assert gap_to_normalised_tiles(tmp_path / "control.xml") > 0.1, "control: normalisation in int8"
 
 
-def test_the_certificate_sees_what_predict_would_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parity_report_covers_the_inputs_of_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     any_loss = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
     monkeypatch.setattr(SegmentationExport, "quantised", any_loss)  # random weights have no masks that int8 could keep
 
@@ -70,4 +70,4 @@ def test_the_certificate_sees_what_predict_would_get(tmp_path: Path, monkeypatch
     assert tiles == pytest.approx(asked, rel=0.05)
     monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
     asked, tiles = gaps()
-    assert tiles > 2 * asked, "control: with normalisation in int8 the two part"
+    assert tiles > 2 * asked, "control: normalisation in int8"

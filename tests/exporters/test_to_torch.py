@@ -1,4 +1,4 @@
-"""Why a .pt2 file is not opened: PyTorch runs text that stands in it, without any pickle."""
+"""Why .pt2 files are not loaded: PyTorch evaluates text in them, even without pickles."""
 
 import re
 import zipfile
@@ -17,33 +17,33 @@ from pixelwise.inference.load import open_model
 SIZE = re.compile(r'("expr_str": ?")')
 
 
-def with_words_in_its_sizes(written: Path, path: Path, words: str) -> None:
+def inject_into_sizes(source_path: Path, path: Path, expression: str) -> None:
     """Copy a .pt2 file, with an expression before each size in its graph; nothing else is changed."""
     changed = 0
-    with zipfile.ZipFile(written) as source, path.open("wb") as file:
-        writer = torch._C.PyTorchFileWriter(file)  # what torch.export.save writes with
+    with zipfile.ZipFile(source_path) as source, path.open("wb") as file:
+        writer = torch._C.PyTorchFileWriter(file)  # the writer of torch.export.save
         for name in source.namelist():
             record, content = name.split("/", 1)[1], source.read(name)
             if record.startswith(".data/") or record == "byteorder":
                 continue
             if record.startswith("models/"):
-                text, changed = SIZE.subn(lambda found: f"{found[1]}{words} or ", content.decode())
+                text, changed = SIZE.subn(lambda found: f"{found[1]}{expression} or ", content.decode())
                 content = text.encode()
             writer.write_record(record, content, len(content))
         writer.write_end_of_file()
     assert changed
 
 
-def test_a_foreign_file_would_run_its_own_words(tmp_path: Path) -> None:
-    """Fails when PyTorch reads sizes as sizes some day: then ask again whether `verify` may open such files."""
+def test_a_foreign_file_could_run_code(tmp_path: Path) -> None:
+    """Fails once PyTorch no longer evaluates sizes; then reconsider whether `verify` may load such files."""
     network, model_card = make_network()
     write_torch(tmp_path / "ours.pt2", network, model_card)
     ran, foreign = tmp_path / "ran", tmp_path / "foreign.pt2"
-    with_words_in_its_sizes(tmp_path / "ours.pt2", foreign, f"__import__('pathlib').Path('{ran}').touch()")
+    inject_into_sizes(tmp_path / "ours.pt2", foreign, f"__import__('pathlib').Path('{ran}').touch()")
     for opens in (open_model, verify_export):
-        with pytest.raises(BadModel, match="PyTorch runs what is in such a file"):
+        with pytest.raises(BadModel, match="a model file that is safe to load"):
             opens(foreign)
     assert not ran.exists()
-    with quiet():  # control: what is refused above
+    with quiet():  # control: the rejected file does run code
         torch.export.load(foreign)
     assert ran.exists()

@@ -1,4 +1,4 @@
-"""Blended tiles: weights add up to 1, seams are smaller than without, and a continued image is the same."""
+"""Blending: weights add up to 1, seams become smaller, and resuming gives the same result."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ VALID = replace(PADDED, halo=0, margin=10, legal_first=24)
     valid=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_what_all_tiles_agree_on_comes_out(
+def test_blending_reproduces_consistent_tiles(
     height: int, width: int, core: int, overlap: int, valid: bool, seed: int
 ) -> None:
     geometry, overlap = VALID if valid else PADDED, min(overlap, core // 2)
@@ -42,9 +42,9 @@ def test_what_all_tiles_agree_on_comes_out(
     for number, tile in blender.tiles:
         (top, bottom), (left, right) = tile.write
         assert all(keep[1] - keep[0] == span[1] - span[0] for keep, span in zip(tile.keep, tile.write, strict=True))
-        for part in blender.add(number, tile, truth[:, top:bottom, left:right]):
-            (top, bottom), (left, right) = part.write
-            found[:, top:bottom, left:right] = part.logits
+        for window in blender.add(number, tile, truth[:, top:bottom, left:right]):
+            (top, bottom), (left, right) = window.write
+            found[:, top:bottom, left:right] = window.logits
             written[top:bottom, left:right] += 1
     assert (written == 1).all()
     assert blender.finished
@@ -63,13 +63,13 @@ def image(height: int, width: int) -> np.ndarray:
 
 
 def jumps(logits: np.ndarray, core: int) -> float:
-    """How much steeper the logits change across the edges of the core grid than elsewhere."""
+    """Return the ratio of logit differences at the edges of the tile grid to those elsewhere."""
     steps = np.abs(np.diff(logits, axis=1)).mean((0, 2))
     edges = np.arange(core - 1, len(steps), core)
     return float(steps[edges].mean() / np.delete(steps, edges).mean())
 
 
-def test_seams_of_instance_normalisation_vanish() -> None:
+def test_blending_reduces_seams_of_instance_normalisation() -> None:
     runtime, geometry = network("instance")
     rows, columns = np.mgrid[:200, :200]
     pixels = ((1 + rows / 20) * (np.sin(rows / 40) + np.cos(columns / 30)))[None]  # smooth, and other in each tile
@@ -78,7 +78,7 @@ def test_seams_of_instance_normalisation_vanish() -> None:
     pasted = Predictor(runtime, replace(geometry, exact=True), 2, 64)
     assert pasted.overlap == 0
     smooth, seamed = (jumps(p.logits(pixels, PLAIN), 64) for p in (blended, pasted))
-    assert seamed > 1.1, "control: without blending the seams can be seen"
+    assert seamed > 1.1, "control: seams without blending"
     assert smooth < 1 + 0.2 * (seamed - 1)
 
 
@@ -87,7 +87,7 @@ def test_networks_without_whole_image_layers_are_not_blended() -> None:
     assert blend_overlap(64, geometry) == 0
 
 
-def test_an_image_of_one_tile_is_the_whole_image() -> None:
+def test_an_image_of_one_tile_is_predicted_as_a_whole() -> None:
     runtime, geometry = network("instance")
     pixels = image(60, 50)
     expected = runtime(pixels[None, :, :60, :50].astype(np.float32)[..., :48])
@@ -95,21 +95,21 @@ def test_an_image_of_one_tile_is_the_whole_image() -> None:
     assert np.allclose(found, expected[0], atol=1e-6)
 
 
-def test_a_continued_image_computes_what_is_missing_and_no_more() -> None:
+def test_resuming_computes_only_the_missing_windows() -> None:
     runtime, geometry = network("instance")
     predictor = Predictor(runtime, geometry, 2, 32)
     source = InMemorySource(image(150, 130))
     whole = Job(source, PLAIN)
-    parts = [part for _, part in predictor.compute(predictor.gather(predictor.prepare([whole])))]
-    rest = Job(source, PLAIN, done={part.write for part in parts[:9]})
-    prepared = list(predictor.prepare([rest]))
-    assert len(prepared) < len(parts) == 25
-    again = [part for _, part in predictor.compute(predictor.gather(prepared))]
-    assert [part.write for part in again] == [part.write for part in parts[9:]]
-    assert all(np.array_equal(a.logits, b.logits) for a, b in zip(again, parts[9:], strict=True))
+    windows = [window for _, window in predictor.compute(predictor.make_batches(predictor.read_tiles([whole])))]
+    rest = Job(source, PLAIN, done={window.write for window in windows[:9]})
+    prepared = list(predictor.read_tiles([rest]))
+    assert len(prepared) < len(windows) == 25
+    again = [window for _, window in predictor.compute(predictor.make_batches(prepared))]
+    assert [window.write for window in again] == [window.write for window in windows[9:]]
+    assert all(np.array_equal(a.logits, b.logits) for a, b in zip(again, windows[9:], strict=True))
 
 
-def test_batches_of_one_image_and_of_several_give_the_same() -> None:
+def test_batches_of_one_and_of_several_images_give_the_same_logits() -> None:
     runtime, geometry = network("batch")
     sources = [
         InMemorySource(image(70, 90)),
@@ -125,8 +125,8 @@ def test_batches_of_one_image_and_of_several_give_the_same() -> None:
     jobs = [Job(source, PLAIN) for source in sources]
     one = Predictor(runtime, geometry, 2, 32, SYMMETRIES)
     many = Predictor(counted, geometry, 2, 32, SYMMETRIES, batch=4)
-    expected, found = (list(p.compute(p.gather(p.prepare(jobs)))) for p in (one, many))
-    assert [(id(job), part.write) for job, part in found] == [(id(job), part.write) for job, part in expected]
+    expected, found = (list(p.compute(p.make_batches(p.read_tiles(jobs)))) for p in (one, many))
+    assert [(id(job), window.write) for job, window in found] == [(id(job), window.write) for job, window in expected]
     assert max(calls) == 4
     assert len(calls) < 8 * len(expected)
     assert all(np.allclose(a.logits, b.logits, atol=1e-9) for (_, a), (_, b) in zip(expected, found, strict=True))

@@ -1,4 +1,4 @@
-"""One photo in any shape, size and depth, one class out; a model of masks and one of classes are never mixed up."""
+"""Classification of images of any shape, size and type; segmentation and classification models are not mixed up."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -63,15 +63,15 @@ def test_any_size(path: Path, rng: np.random.Generator, size: tuple[int, int]) -
     assert np.isfinite(found).all()
 
 
-def test_a_batch_says_what_each_photo_alone_says(path: Path, rng: np.random.Generator) -> None:
+def test_a_batch_gives_the_probabilities_of_single_images(path: Path, rng: np.random.Generator) -> None:
     model = load_classification_model(path)
     photos = [photo(rng, 3, 16 + index, 30 - index) for index in range(5)]
-    together = model.predict_batch([model.look(pixels) for pixels in photos])
+    batched = model.predict_batch([model.look(pixels) for pixels in photos])
     alone = np.stack([model.probabilities(pixels) for pixels in photos])
-    assert np.allclose(together, alone, atol=1e-5)
+    assert np.allclose(batched, alone, atol=1e-5)
 
 
-def test_the_middle_is_seen(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_the_network_input_is_the_centre_crop(tmp_path: Path, rng: np.random.Generator) -> None:
     model_card = replace(make_photo_recipe(), view=View(side=8, shorter=16))
     write_model(tmp_path / "model.safetensors", model_card)
     model = load_classification_model(tmp_path / "model.safetensors")
@@ -87,14 +87,14 @@ def test_the_middle_is_seen(tmp_path: Path, rng: np.random.Generator) -> None:
 def test_mirrored_is_the_mean_of_both_logits(path: Path, rng: np.random.Generator) -> None:
     plain, mirrored = load_classification_model(path), load_classification_model(path, mirrored=True)
     pixels = photo(rng, 3, 16, 16)
-    turned = np.ascontiguousarray(pixels[:, :, ::-1])
-    logs = (np.log(plain.probabilities(pixels)) + np.log(plain.probabilities(turned))) / 2
+    flipped = np.ascontiguousarray(pixels[:, :, ::-1])
+    logs = (np.log(plain.probabilities(pixels)) + np.log(plain.probabilities(flipped))) / 2
     expected = np.exp(logs) / np.exp(logs).sum()
     assert np.allclose(mirrored.probabilities(pixels), expected, atol=1e-5)
-    assert np.allclose(mirrored.probabilities(pixels), mirrored.probabilities(turned), atol=1e-6)
+    assert np.allclose(mirrored.probabilities(pixels), mirrored.probabilities(flipped), atol=1e-6)
 
 
-def test_what_does_not_fit_is_told(path: Path, rng: np.random.Generator) -> None:
+def test_images_that_do_not_fit_are_rejected(path: Path, rng: np.random.Generator) -> None:
     model = load_classification_model(path)
     with pytest.raises(
         BadImage, match=r"expected \(height, width\), \(3, height, width\) or .* got shape \(5, 16, 16\)"
@@ -112,15 +112,15 @@ def test_what_does_not_fit_is_told(path: Path, rng: np.random.Generator) -> None
     assert model.warnings(photo(rng, 3, 16, 16).astype(np.uint16) * 257) == ()
 
 
-def test_each_loader_refuses_the_other_kind(path: Path, tmp_path: Path) -> None:
+def test_each_loader_rejects_the_other_task(path: Path, tmp_path: Path) -> None:
     assert isinstance(open_model(path), ClassificationModel)
-    with pytest.raises(BadModel, match="expected a model of masks; got one of whole-image classes"):
+    with pytest.raises(BadModel, match="expected a segmentation model; got a classification model"):
         load_model_for_prediction(path)
     write_model(tmp_path / "masks.safetensors")
     assert open_model(tmp_path / "masks.safetensors").model_card.task == "binary"
-    with pytest.raises(BadModel, match="expected a model of whole-image classes; got one of the task binary"):
+    with pytest.raises(BadModel, match="expected a classification model; got one of the task binary"):
         load_classification_model(tmp_path / "masks.safetensors")
-    with pytest.raises(BadModel, match="Give a run that `pixelwise train` has finished"):
+    with pytest.raises(BadModel, match="Use a finished run of `pixelwise train`"):
         open_model(tmp_path.parent)
 
 

@@ -1,11 +1,11 @@
-"""The memory formula: every term counts, and it is told in one sentence. That it holds stands in `test_streaming`."""
+"""The memory formula and its text; `test_streaming` checks that it is an upper bound."""
 
 from dataclasses import replace
 
 import pytest
 
 from pixelwise.inference.memory import MIB, TileSizes, peak_memory, plan_memory
-from pixelwise.runtimes.malloc import give_back
+from pixelwise.runtimes.malloc import release_memory
 
 SIZES = TileSizes(
     height=40_000,
@@ -40,29 +40,27 @@ def total(sizes: TileSizes = SIZES, image: int = 60 * MIB, depth: int = 2, objec
     ],
     ids=str,
 )
-def test_more_of_anything_takes_more(change: dict[str, int]) -> None:
+def test_memory_grows_with_every_size(change: dict[str, int]) -> None:
     assert total(replace(SIZES, **change)) > total()
 
 
-def test_objects_are_found_when_tiles_are_done() -> None:
+def test_the_object_search_starts_after_the_tiles() -> None:
     assert total(objects=10 * MIB) == total(), "less than the tiles took"
     assert total(objects=900 * MIB) > total() + 800 * MIB
 
 
-def test_it_is_told_in_one_sentence() -> None:
+def test_the_plan_as_text() -> None:
     plan = plan_memory(SIZES, process=600 * MIB, image=60 * MIB, depth=2, objects=0)
-    messages = str(plan)
-    assert messages.startswith(
-        f"Memory stays below {plan.total / MIB:,.0f} MiB (the model and one batch of tiles 600, "
-    )
-    assert "the image 60" in messages
-    assert "blended" not in messages
+    text = str(plan)
+    assert text.startswith(f"Memory stays below {plan.total / MIB:,.0f} MiB (model and one batch of tiles 600, ")
+    assert "image 60" in text
+    assert "blending" not in text
     assert plan.total < 1.5e9, "a base-16 U-Net on 40,000 x 40,000 pixels"
 
 
-def test_the_peak_of_this_process_grows_with_what_it_holds() -> None:
+def test_the_peak_memory_of_this_process_grows() -> None:
     before = peak_memory()
     held = b"\1" * (before + 64 * MIB)
     assert peak_memory() >= len(held) >= before
     del held
-    give_back()
+    release_memory()

@@ -1,4 +1,4 @@
-"""Threads that read ahead and write behind: order, bounds, errors, and no thread left over."""
+"""Prefetching, background writing and ordered mapping: order, queue lengths, errors, and end of threads."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()} & {"reader", "writer"}
 
 
-def test_items_come_in_order_and_not_too_far_ahead() -> None:
+def test_items_are_in_order_and_not_too_far_ahead() -> None:
     made: list[int] = []
 
     def items() -> Iterator[int]:
@@ -39,11 +39,11 @@ def test_a_reader_works_while_the_caller_does() -> None:
             yield number
 
     for number in prefetch(items()):
-        assert number == 9 or begun[number + 1].wait(20), "the next item is begun while the caller still holds this one"
+        assert number == 9 or begun[number + 1].wait(20), "the next item is started while the caller holds this one"
     assert all(event.is_set() for event in begun)
     for event in begun:
         event.clear()
-    assert not any(begun[number + 1].is_set() for number in items() if number < 9), "the control: nobody reads ahead"
+    assert not any(begun[number + 1].is_set() for number in items() if number < 9), "control: without prefetching"
 
 
 def test_errors_of_the_reader_reach_the_caller() -> None:
@@ -58,7 +58,7 @@ def test_errors_of_the_reader_reach_the_caller() -> None:
     assert threads() == set()
 
 
-def test_a_reader_stops_when_nobody_wants_more() -> None:
+def test_a_closed_reader_stops() -> None:
     def endless() -> Iterator[int]:
         while True:
             yield 0
@@ -104,7 +104,7 @@ def test_errors_of_the_writer_reach_the_caller_and_nothing_more_is_written() -> 
     assert threads() == set()
 
 
-def test_what_was_handed_over_is_written_when_the_caller_fails() -> None:
+def test_queued_items_are_written_when_the_caller_fails() -> None:
     written: list[int] = []
 
     def fail() -> None:
@@ -129,7 +129,7 @@ def test_several_threads_keep_the_order_and_wait_for_one_another() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_no_more_than_so_many_items_are_under_way(depth: int) -> None:
+def test_the_number_of_submitted_items_is_limited(depth: int) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -142,7 +142,7 @@ def test_no_more_than_so_many_items_are_under_way(depth: int) -> None:
         assert len(taken) <= seen + depth
 
 
-def test_what_several_threads_have_begun_is_done_when_one_fails_or_nobody_wants_more() -> None:
+def test_submitted_items_are_completed_after_an_error_or_close() -> None:
     done: list[int] = []
 
     def work(number: int) -> int:

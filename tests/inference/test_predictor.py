@@ -1,4 +1,4 @@
-"""Tiled prediction equals whole-image prediction; with less halo, or a layer that looks everywhere, it does not."""
+"""Tiled prediction equals whole-image prediction, but not with a smaller halo or with whole-image layers."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ PLAIN = Scale(np.ones(1), np.zeros(1))
 
 
 def positive(network: Segmenter, dtype: torch.dtype) -> Segmenter:
-    """Give a network positive weights, so that neither ReLU nor maxima hide what a pixel depends on."""
+    """Return the network with positive weights, so that ReLU and max pooling do not hide dependencies."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -48,7 +48,7 @@ def difference(network: Segmenter, geometry: Geometry, size: tuple[int, int], co
 
 
 class Float(Scale):
-    """A scale that changes nothing, in the precision of the network (a run scales to float32)."""
+    """The identity scale in the precision of the network (runs scale to float32)."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__(np.ones(1), np.zeros(1))
@@ -78,7 +78,7 @@ def test_tiles_equal_the_whole(options: dict[str, object], height: int, width: i
 
 @pytest.mark.parametrize(("depth", "upsampling"), [(2, "bilinear"), (3, "nearest"), (3, "bilinear")])
 @pytest.mark.parametrize("lost", ["one stride", "half", "all"])
-def test_control_less_halo_is_seen(depth: int, upsampling: str, lost: str) -> None:
+def test_control_a_smaller_halo_changes_logits(depth: int, upsampling: str, lost: str) -> None:
     network = positive(build(NetworkOptions(base=2, depth=depth, upsampling=upsampling)), torch.float64)
     geometry = network.geometry()
     stride = geometry.total_stride
@@ -88,46 +88,46 @@ def test_control_less_halo_is_seen(depth: int, upsampling: str, lost: str) -> No
 
 
 @pytest.mark.parametrize("normalisation", ["instance", "group"])
-def test_control_layers_that_look_everywhere_are_not_exact(normalisation: str) -> None:
+def test_control_whole_image_layers_are_not_exact(normalisation: str) -> None:
     network = positive(build(NetworkOptions(base=8, depth=2, normalisation=normalisation)), torch.float64)
     assert not network.geometry().exact
     assert difference(network, network.geometry(), (160, 160), 64) > 1e-6
 
 
-def test_valid_networks_see_the_image_mirrored() -> None:
+def test_valid_networks_use_reflection_padding() -> None:
     network = positive(build(NetworkOptions(name="unet2015", base=2)), torch.float64)
     pixels = np.random.default_rng(0).random((1, 100, 120))
-    # 100 -> 100 and 120 -> 132 are the sides that the network can put out
+    # 100 -> 100 and 120 -> 132 are the output sizes of the network
     padded = np.pad(pixels, ((0, 0), (92, 92), (92, 104)), mode="reflect")
     expected = network(torch.from_numpy(padded)[None])[0].detach().numpy()[:, :, :120]
     found = Predictor(TorchRuntime(network), network.geometry(), 2, 512).logits(pixels, Float(torch.float64))
     assert np.allclose(found, expected, atol=1e-12)
 
 
-def test_averaging_over_the_symmetries_follows_a_turned_input() -> None:
+def test_tta_is_equivariant() -> None:
     network = positive(build(NetworkOptions(base=2, depth=2)), torch.float64)
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 512, SYMMETRIES)
     pixels = np.random.default_rng(0).random((1, 32, 32))
     straight = predictor.logits(pixels, Float(torch.float64))
     for symmetry in SYMMETRIES:
-        turned = predictor.logits(symmetry.apply(pixels).copy(), Float(torch.float64))
-        assert np.allclose(symmetry.invert(turned), straight, atol=1e-12)
+        transformed = predictor.logits(symmetry.apply(pixels).copy(), Float(torch.float64))
+        assert np.allclose(symmetry.invert(transformed), straight, atol=1e-12)
 
 
-def test_tiles_grow_as_far_as_there_is_room() -> None:
+def test_tiles_grow_within_the_memory_budget() -> None:
     network = build(NetworkOptions(base=2, depth=2))
     geometry = network.geometry()
-    roomy = MemoryBudget(bytes=10_000_000, image_pixel=2, tile_pixel=10)
-    predictor = Predictor(TorchRuntime(network), geometry, 2, 128, room=roomy)
-    assert roomy.side((1000, 1000)) == 894  # the root of (10 - 2) million bytes by 10
-    assert predictor.core_of((100, 128)) == 128, "what one tile holds stays one tile"
+    budget = MemoryBudget(bytes=10_000_000, image_pixel=2, tile_pixel=10)
+    predictor = Predictor(TorchRuntime(network), geometry, 2, 128, memory_budget=budget)
+    assert budget.side((1000, 1000)) == 894  # the root of (10 - 2) million bytes by 10
+    assert predictor.core_of((100, 128)) == 128, "small images stay one tile"
     assert predictor.core_of((1000, 1000)) == (894 - 2 * geometry.halo) // 256 * 256 == 768
-    assert predictor.core_of((2000, 2000)) == 256, "a large image leaves less room"
-    assert predictor.core_of((3000, 3000)) == 128, "never less than the model says"
+    assert predictor.core_of((2000, 2000)) == 256, "a large image leaves less memory"
+    assert predictor.core_of((3000, 3000)) == 128, "not below the setting of the model"
     assert predictor.count((1000, 1000)) == 4
-    assert predictor.with_core(128).count((1000, 1000)) == 64, "a size that somebody wants is kept"
+    assert predictor.with_core(128).count((1000, 1000)) == 64, "a fixed size is kept"
     whole_image = replace(geometry, exact=False)
-    assert Predictor(TorchRuntime(network), whole_image, 2, 128, room=roomy).core_of((1000, 1000)) == 128
+    assert Predictor(TorchRuntime(network), whole_image, 2, 128, memory_budget=budget).core_of((1000, 1000)) == 128
 
 
 def test_grown_tiles_cover_the_image() -> None:
@@ -135,24 +135,24 @@ def test_grown_tiles_cover_the_image() -> None:
     pixels = np.random.default_rng(0).random((1, 300, 700))
     runtime, geometry = TorchRuntime(network), network.geometry()
     small = Predictor(runtime, geometry, 2, 64).logits(pixels, PLAIN)
-    room = MemoryBudget(bytes=1_000_000, image_pixel=0, tile_pixel=10)
-    grown = Predictor(runtime, geometry, 2, 64, room=room)
+    budget = MemoryBudget(bytes=1_000_000, image_pixel=0, tile_pixel=10)
+    grown = Predictor(runtime, geometry, 2, 64, memory_budget=budget)
     assert grown.count((300, 700)) == 6 < Predictor(runtime, geometry, 2, 64).count((300, 700))
     np.testing.assert_allclose(grown.logits(pixels, PLAIN), small, rtol=1e-5, atol=1e-6)
 
 
-def test_a_window_is_read_as_numpy_reflects() -> None:
+def test_read_mirrored_equals_numpy_reflection() -> None:
     pixels = np.arange(12).reshape(1, 3, 4)
     expected = np.pad(pixels, ((0, 0), (5, 2), (1, 7)), mode="reflect")
     assert np.array_equal(read_mirrored(pixels, ((-5, 5), (-1, 11))), expected)
     assert read_mirrored(pixels, ((0, 2), (1, 3))).base is not None
 
 
-def test_what_comes_of_a_batch_comes_together() -> None:
+def test_compute_batches_yields_the_windows_of_each_batch() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
     jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
-    batches = list(predictor.gather(predictor.prepare(jobs), first=1))
+    batches = list(predictor.make_batches(predictor.read_tiles(jobs), first=1))
     found = list(predictor.compute_batches(batches))
     assert [[job for job, _ in parts] for parts in found] == [jobs[:1], jobs[1:5], jobs[5:]]
     one_by_one = list(predictor.compute(batches))
@@ -165,9 +165,9 @@ def test_the_first_batch_may_be_a_small_one() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
     jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
-    prepared = list(predictor.prepare(jobs))
-    assert [len(batch.items) for batch in predictor.gather(prepared)] == [4, 4, 2]
-    batches = list(predictor.gather(prepared, first=1))
+    prepared = list(predictor.read_tiles(jobs))
+    assert [len(batch.items) for batch in predictor.make_batches(prepared)] == [4, 4, 2]
+    batches = list(predictor.make_batches(prepared, first=1))
     assert [len(batch.items) for batch in batches] == [1, 4, 4, 1]
     assert [int(window.max()) for batch in batches for window in batch.stack] == list(range(10))
     assert all(np.shares_memory(item.window, batch.stack) for batch in batches for item in batch.items)

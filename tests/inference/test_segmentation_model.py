@@ -1,4 +1,4 @@
-"""A model predicts arrays of any usual shape, and says what does not fit."""
+"""Segmentation of arrays of all usual shapes, and errors for others."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ def test_colour_in_both_orders_and_gray_for_a_colour_model(tmp_path: Path, rng: 
     assert np.array_equal(model.predict(gray), model.predict(np.stack([gray] * 3)))
 
 
-def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_shapes_that_do_not_fit_are_rejected(tmp_path: Path) -> None:
     model = load(tmp_path, channels=3)
     with pytest.raises(
         BadImage, match=r"expected \(height, width\), \(3, height, width\) or .*; got shape \(5, 9, 9\)"
     ):
         model.predict(np.zeros((5, 9, 9), np.uint8))
-    with pytest.raises(BadImage, match=r"got shape \(3, 9, 3\), where both ends could be"):
+    with pytest.raises(BadImage, match=r"got shape \(3, 9, 3\), where the first or last axis could be"):
         model.predict(np.zeros((3, 9, 3), np.uint8))
     with pytest.raises(BadImage, match=r"expected 3 channels, as in training; got 5"):
         model.predict_pixels(np.zeros((5, 9, 9), np.uint8))
@@ -69,7 +69,7 @@ def test_one_pixel_and_constant_images_are_predicted(tmp_path: Path) -> None:
     assert model.predict(np.full((9, 300), 7.5, np.float32)).shape == (9, 300)
 
 
-def test_another_intensity_scale_is_told(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_another_intensity_scale_gives_a_warning(tmp_path: Path, rng: np.random.Generator) -> None:
     model = load(tmp_path)
     ones = rng.random((1, 20, 20)).astype(np.float32)
     (warning,) = model.predict_pixels(ones).warnings
@@ -81,7 +81,7 @@ def test_folders_and_devices(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     assert load_model_for_prediction(run.folder).model_card.task == "binary"
     run.model_path.unlink()
-    with pytest.raises(BadModel, match=r"got a folder without one\. Give a run that `pixelwise train` has finished"):
+    with pytest.raises(BadModel, match=r"got a folder without one\. Use a finished run of `pixelwise train`"):
         load_model_for_prediction(run.folder)
     write_model(run.model_path)
     with pytest.raises(BadOption, match="expected a device of this machine; got `tpu`"):

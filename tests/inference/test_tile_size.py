@@ -1,4 +1,4 @@
-"""The size of tiles: the quickest that fits, on the grids of network and file."""
+"""Tile size: the fastest that fits into memory, aligned with the network and the file."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, 
 
 
 class Machine:
-    """A runtime whose seconds and memory per tile are written down."""
+    """A runtime with given seconds and memory per tile."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_per_pixel: dict[int, float]) -> None:
         self.seconds, self.now, self.peak, self.seen = seconds_per_pixel, 0.0, 100, list[int]()
@@ -39,23 +39,23 @@ def chosen(monkeypatch: pytest.MonkeyPatch, memory: int, seconds: dict[int, floa
     return [m.core for m in found], sorted(set(machine.seen))
 
 
-def test_the_quickest_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_size_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {512: 3.0, 768: 2.5, 1024: 2.0, 1536: 1.9, 2048: 1.8}
     assert chosen(monkeypatch, 10**9, speeds)[0][0] == 2048
     best, tried = chosen(monkeypatch, 2000, speeds)
     assert best[0] == 1024
-    assert tried == [512, 768, 1024], "larger ones would not have fitted and were not tried"
-    assert chosen(monkeypatch, 1, speeds)[0] == [512], "the smallest is always there"
+    assert tried == [512, 768, 1024], "larger ones do not fit and are not tried"
+    assert chosen(monkeypatch, 1, speeds)[0] == [512], "the smallest is always included"
 
 
-def test_no_time_is_lost_on_sizes_beyond_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_stops_after_the_best_size(monkeypatch: pytest.MonkeyPatch) -> None:
     best, tried = chosen(monkeypatch, 10**9, {512: 1.0, 768: 0.9, 1024: 1.5})
     assert best[0] == 768
     assert tried == [512, 768, 1024]
 
 
 @given(core=st.integers(1, 3000), geometry=st.sampled_from([PADDED, VALID]))
-def test_cores_lie_on_both_grids(core: int, geometry: Geometry) -> None:
+def test_cores_are_multiples_of_stride_and_file_tile(core: int, geometry: Geometry) -> None:
     found = stored_core(core, geometry)
     assert found >= core
     assert found % geometry.total_stride == 0

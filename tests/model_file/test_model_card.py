@@ -1,4 +1,4 @@
-"""The recipe inside model files: what older files lack has a default, what cannot be meant is refused."""
+"""Model cards: defaults for fields missing in older files, and rejection of invalid values."""
 
 import json
 from dataclasses import replace
@@ -13,19 +13,19 @@ from tiny import as_json, make_photo_recipe, make_recipe
 FILE = Path("model.onnx")
 
 
-def test_a_recipe_comes_back_as_it_was_written() -> None:
+def test_a_model_card_survives_a_round_trip() -> None:
     for model_card in (make_recipe(), make_photo_recipe(), replace(make_recipe(), spacing=(0.5, 0.25))):
         assert read_model_card_text(write_model_card_text(model_card), FILE) == model_card
 
 
-def test_files_from_before_there_was_a_spacing_still_open() -> None:
+def test_files_without_spacing_can_be_read() -> None:
     older = as_json(make_recipe())
     del older["spacing"]
     assert read_model_card_text(json.dumps(older), FILE) == make_recipe()
     assert make_recipe().spacing is None
 
 
-def test_files_from_before_areas_were_split_still_open() -> None:
+def test_files_without_split_options_can_be_read() -> None:
     older = as_json(make_recipe())
     del older["target"]["split_threshold"], older["target"]["split_depth"]
     assert read_model_card_text(json.dumps(older), FILE) == make_recipe()
@@ -33,6 +33,6 @@ def test_files_from_before_areas_were_split_still_open() -> None:
 
 
 @pytest.mark.parametrize("spacing", [[0.5], [0.5, -1.0], [0.0, 0.5], "0.5"])
-def test_a_spacing_that_cannot_be_meant_is_refused(spacing: object) -> None:
-    with pytest.raises(BadModel, match=r"model\.onnx.*a recipe whose spacing"):
+def test_an_invalid_spacing_is_rejected(spacing: object) -> None:
+    with pytest.raises(BadModel, match=r"model\.onnx.*a model card with an invalid spacing"):
         read_model_card_text(json.dumps(as_json(make_recipe()) | {"spacing": spacing}), FILE)

@@ -1,4 +1,4 @@
-"""A model file describes itself, and nothing else is ever taken for one."""
+"""Model files: round trip, and rejection of other, damaged and manipulated files."""
 
 import json
 import pickle
@@ -22,7 +22,7 @@ from pixelwise.networks.ensemble import Ensemble
 from tiny import as_json, make_recipe, write_model
 
 
-def test_a_model_goes_round(tmp_path: Path) -> None:
+def test_a_model_survives_a_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model_card = make_recipe("multiclass", channels=3)
     network = build(model_card.network)
@@ -34,7 +34,7 @@ def test_a_model_goes_round(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], None], *, model_card: bool = True) -> Path:
-    """Change the header (or the recipe in it) and leave the tensors as they are."""
+    """Change the header (or its model card) and keep the tensors."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
@@ -61,24 +61,24 @@ def put(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (put("_target_", value="os.system"), "a recipe whose _target_ is wrong"),
-        (put("network", "__class__", value="x"), "a recipe whose network.__class__ is wrong"),
+        (put("_target_", value="os.system"), "a model card with an invalid _target_"),
+        (put("network", "__class__", value="x"), "a model card with an invalid network.__class__"),
         (put("network", "name", value="resnet9000"), "expected a registered network; got `resnet9000`"),
         (put("network", "depth", value=10**9), "network.depth"),
-        (put("network", "base", value="many"), "a recipe whose network.base is wrong"),
+        (put("network", "base", value="many"), "a model card with an invalid network.base"),
         (put("network", "base", value=8), "of another shape"),
         (put("network", "normalisation", value="none"), "unknown or missing tensors"),
-        (put("network", "depth", value=3), "a tile geometry that is not the network's"),
-        (put("geometry", "halo", value=0), "a tile geometry that is not the network's"),
-        (put("version", value=99), "recipe version 99, this pixelwise reads 1"),
-        (lambda values: values.pop("classes"), "a recipe whose classes is wrong"),
+        (put("network", "depth", value=3), "a tile geometry that does not match the network"),
+        (put("geometry", "halo", value=0), "a tile geometry that does not match the network"),
+        (put("version", value=99), "model card version 99, this pixelwise reads 1"),
+        (lambda values: values.pop("classes"), "a model card with an invalid classes"),
     ],
 )
-def test_a_changed_recipe_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None], words: str) -> None:
+def test_a_changed_model_card_is_rejected(tmp_path: Path, change: Callable[[dict[str, Any]], None], words: str) -> None:
     path = tmp_path / "model.safetensors"
     write_model(path)
     rewritten(path, change)
-    with pytest.raises(BadModel, match="expected a model that pixelwise wrote") as caught:
+    with pytest.raises(BadModel, match="expected a model file of pixelwise") as caught:
         load_model(path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -119,7 +119,7 @@ def as_foreign_tensors(path: Path) -> None:
     save_file({"a": torch.zeros(2)}, path)
 
 
-def as_foreign_recipe(path: Path) -> None:
+def as_foreign_metadata(path: Path) -> None:
     save_file({"a": torch.zeros(2)}, path, {"format": "pt"})
 
 
@@ -139,23 +139,23 @@ def as_deep_json(path: Path) -> None:
         (as_pickle, "a file of another kind"),
         (as_torch_zip, "a file of another kind"),
         (as_long_header, "a file of another kind"),
-        (as_foreign_tensors, "a safetensors file without a recipe"),
-        (as_foreign_recipe, "without a recipe of pixelwise"),
+        (as_foreign_tensors, "a safetensors file without a model card"),
+        (as_foreign_metadata, "without a pixelwise model card"),
         (as_doubled_key, "a file of another kind"),
         (as_deep_json, "a file of another kind"),
         (lambda path: path.write_bytes(b""), "an empty file"),
         (lambda path: path.write_text("hello, I am no model"), "a file of another kind"),
     ],
 )
-def test_foreign_files_are_refused_in_one_line(tmp_path: Path, write: Callable[[Path], Any], words: str) -> None:
+def test_foreign_files_are_rejected(tmp_path: Path, write: Callable[[Path], Any], words: str) -> None:
     path = tmp_path / "model.safetensors"
     write(path)
-    with pytest.raises(BadModel, match="expected a model that pixelwise wrote") as caught:
+    with pytest.raises(BadModel, match="expected a model file of pixelwise") as caught:
         load_model(path)
     assert words in str(caught.value)
 
 
-def test_missing_and_truncated_files_are_refused(tmp_path: Path) -> None:
+def test_missing_and_truncated_files_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(BadModel, match="No such file"):
         load_model(path)
@@ -179,7 +179,7 @@ def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path
         load_model(path)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     model_card = make_recipe()
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(OutputFailed, match="expected a writable path"):
@@ -187,9 +187,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @given(noise=st.binary(max_size=200), at=st.integers(0, 3000))
-def test_whatever_the_bytes_only_a_clear_refusal_comes(
-    tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int
-) -> None:
+def test_random_bytes_give_only_clear_errors(tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "model.safetensors"
     write_model(path)
     content = bytearray(path.read_bytes())
@@ -210,12 +208,12 @@ def test_a_path_may_be_a_string(tmp_path: Path) -> None:
 
 
 def write_members(folder: Path, count: int = 3) -> list[Path]:
-    """Model files of one recipe with different weights, and slightly different intensities."""
+    """Write model files of one architecture with different weights and slightly different intensity ranges."""
     model_card, paths = make_recipe(), [folder / f"{number}.safetensors" for number in range(count)]
     for number, path in enumerate(paths):
         torch.manual_seed(number)
-        own = replace(model_card, intensity_range=((-1.0 * number, 255.0 + number),), trained={"step": str(number)})
-        save_model(path, build(model_card.network), own)
+        card = replace(model_card, intensity_range=((-1.0 * number, 255.0 + number),), trained={"step": str(number)})
+        save_model(path, build(model_card.network), card)
     return paths
 
 
@@ -227,15 +225,15 @@ def test_an_ensemble_is_one_file(tmp_path: Path) -> None:
     assert read == model_card == read_model_card(path)
     assert (model_card.members, model_card.trained, model_card.intensity_range) == (3, {"folds": "3"}, ((-2.0, 257.0),))
     assert isinstance(network, Ensemble)
-    for member, own in zip(network.members, members, strict=True):
-        wanted = load_network(own)[0].state_dict()
-        assert all(torch.equal(value, wanted[name]) for name, value in member.state_dict().items())
+    for member, path in zip(network.members, members, strict=True):
+        expected = load_network(path)[0].state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in member.state_dict().items())
 
 
-def test_members_that_are_built_otherwise_are_refused(tmp_path: Path) -> None:
+def test_members_of_another_architecture_are_rejected(tmp_path: Path) -> None:
     members = write_members(tmp_path)
     write_model(members[1], replace(make_recipe(base=8)))
-    with pytest.raises(BadModel, match=r"1\.safetensors: expected members that are built and used alike; got one with"):
+    with pytest.raises(BadModel, match=r"1\.safetensors: expected members with equal model cards; got a different one"):
         save_ensemble(tmp_path / "model.safetensors", members, make_recipe().target, {})
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -243,14 +241,14 @@ def test_members_that_are_built_otherwise_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        (0, "a recipe whose members is wrong"),
-        (10**9, "a recipe whose members is wrong"),
+        (0, "a model card with an invalid members"),
+        (10**9, "a model card with an invalid members"),
         (2, "unknown or missing tensors, such as unknown member3."),
         (1, "unknown or missing tensors"),
         (4, "unknown or missing tensors, such as missing member4."),
     ],
 )
-def test_another_number_of_members_is_refused(tmp_path: Path, members: int, words: str) -> None:
+def test_another_number_of_members_is_rejected(tmp_path: Path, members: int, words: str) -> None:
     path = tmp_path / "model.safetensors"
     save_ensemble(path, write_members(tmp_path), make_recipe().target, {})
     rewritten(path, put("members", value=members))
@@ -258,14 +256,14 @@ def test_another_number_of_members_is_refused(tmp_path: Path, members: int, word
         load_model(path)
 
 
-def test_a_file_from_before_there_were_ensembles_is_one_network(tmp_path: Path) -> None:
+def test_a_file_without_members_is_one_network(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     write_model(path)
     rewritten(path, lambda values: values.pop("members"))
     assert load_network(path)[1].members == 1
 
 
-def test_an_ensemble_is_no_single_network(tmp_path: Path) -> None:
+def test_an_ensemble_is_not_a_single_network(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_ensemble(path, write_members(tmp_path), make_recipe().target, {})
     with pytest.raises(BadModel, match="expected a model of one network; got an ensemble of 3"):

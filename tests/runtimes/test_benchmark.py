@@ -1,4 +1,4 @@
-"""The fastest runtime is measured once, kept, and told; one that says something else is left out."""
+"""The fastest runtime is measured once, cached and reported; runtimes with other logits are skipped."""
 
 import gc
 import time
@@ -16,7 +16,7 @@ from pixelwise.inference import make_runtime
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.model_file.model_file import save_model
 from pixelwise.runtimes import benchmark
-from pixelwise.runtimes.benchmark import WORTH, choose, known_choice
+from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, choose_runtime
 from pixelwise.runtimes.cache import cache_folder
 
 SHAPE = (1, 1, 8, 8)
@@ -36,90 +36,96 @@ def runtime(seconds: float, factor: float = 1.0) -> Callable[[], Callable[[np.nd
     return lambda: compute
 
 
-def test_the_fastest_is_taken_and_known_the_next_time() -> None:
+def test_the_fastest_is_chosen_and_cached() -> None:
     heard = Heard()
     candidates = {"torch": runtime(0.03), "onnx": runtime(0.001), "openvino": runtime(0.02)}
-    choice, chosen = choose(candidates, "model", SHAPE, heard)
-    assert (choice.name, choice.known) == ("onnx", False)
+    choice, chosen = choose_runtime(candidates, "model", SHAPE, heard)
+    assert (choice.name, choice.cached) == ("onnx", False)
     assert np.array_equal(chosen(np.ones(SHAPE, np.float32)), np.ones(SHAPE, np.float32))
-    assert "Runtime onnx: fastest here for a tile of 8 x 8 (onnx " in choice.messages(SHAPE)
-    made: list[str] = []
+    assert "Runtime onnx: fastest for a tile of 8 x 8 (onnx " in choice.message(SHAPE)
+    created: list[str] = []
 
-    def noted(name: str) -> Callable[[], Callable[[np.ndarray], np.ndarray]]:
-        return lambda: made.append(name) or runtime(0.0)()
+    def recorded(name: str) -> Callable[[], Callable[[np.ndarray], np.ndarray]]:
+        return lambda: created.append(name) or runtime(0.0)()
 
-    again, _ = choose({name: noted(name) for name in candidates}, "model", SHAPE, heard)
-    assert (again.name, again.known, made) == ("onnx", True, ["onnx"])
-    assert "measured before" in again.messages(SHAPE)
-    assert known_choice("another model", SHAPE) is None
-    assert known_choice("model", (1, 1, 16, 16)) is None
+    again, _ = choose_runtime({name: recorded(name) for name in candidates}, "model", SHAPE, heard)
+    assert (again.name, again.cached, created) == ("onnx", True, ["onnx"])
+    assert "measured earlier" in again.message(SHAPE)
+    assert cached_choice("another model", SHAPE) is None
+    assert cached_choice("model", (1, 1, 16, 16)) is None
 
 
-def test_one_that_says_something_else_or_cannot_be_made_is_left_out() -> None:
+def test_runtimes_that_differ_or_fail_are_skipped() -> None:
     def broken() -> Callable[[np.ndarray], np.ndarray]:
         raise BadModel("a graph", "none", "Export again.")
 
     heard = Heard()
     candidates = {"torch": runtime(0.02), "onnx": runtime(0.0, factor=1.01), "openvino": broken}
-    choice, _ = choose(candidates, "model", SHAPE, heard)
+    choice, _ = choose_runtime(candidates, "model", SHAPE, heard)
     assert choice.name == "torch"
-    assert "Runtime onnx is left out: it differs by 0.01 of the largest logit." in heard.text
-    assert "Runtime openvino is left out: expected a graph" in heard.text
+    assert "Runtime onnx is skipped: it differs by 0.01 of the largest logit." in heard.text
+    assert "Runtime openvino is skipped: expected a graph" in heard.text
 
 
-class Held:
-    """A runtime that holds itself, as those of PyTorch do, and counts how many of its kind are alive."""
+class CyclicRuntime:
+    """A runtime in a reference cycle, as those of PyTorch, that counts its instances."""
 
-    alive: ClassVar[WeakSet["Held"]] = WeakSet()
+    alive: ClassVar[WeakSet["CyclicRuntime"]] = WeakSet()
     most = 0
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._compute = seconds, self.__call__
-        Held.alive.add(self)
-        Held.most = max(Held.most, len(Held.alive))
+        CyclicRuntime.alive.add(self)
+        CyclicRuntime.most = max(CyclicRuntime.most, len(CyclicRuntime.alive))
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         time.sleep(self._seconds)
         return tiles
 
 
-@pytest.mark.parametrize("let_go", [True, False])
-def test_losers_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch, let_go: bool) -> None:
+@pytest.mark.parametrize("freed", [True, False])
+def test_slower_runtimes_are_freed(monkeypatch: pytest.MonkeyPatch, freed: bool) -> None:
     gc.collect()
-    monkeypatch.setattr(Held, "most", 0)
-    if not let_go:  # control
-        monkeypatch.setattr(benchmark, "_let_go", lambda: None)
+    monkeypatch.setattr(CyclicRuntime, "most", 0)
+    if not freed:  # control
+        monkeypatch.setattr(benchmark, "_free_memory", lambda: None)
     gc.disable()
     try:
-        candidates = {"torch": lambda: Held(0.003), "onnx": lambda: Held(0.0), "openvino": lambda: Held(0.002)}
-        choice, chosen = choose(candidates, "model", SHAPE, Heard())
+        candidates = {
+            "torch": lambda: CyclicRuntime(0.003),
+            "onnx": lambda: CyclicRuntime(0.0),
+            "openvino": lambda: CyclicRuntime(0.002),
+        }
+        choice, chosen = choose_runtime(candidates, "model", SHAPE, Heard())
         assert choice.name == "onnx"
-        assert isinstance(chosen, Held)
-        assert (Held.most, len(Held.alive)) == ((1, 1) if let_go else (4, 4))
+        assert isinstance(chosen, CyclicRuntime)
+        assert (CyclicRuntime.most, len(CyclicRuntime.alive)) == ((1, 1) if freed else (4, 4))
     finally:
         gc.enable()
 
 
-def test_other_threads_and_damaged_notes_are_measured_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose({"torch": runtime(0.0)}, "model", SHAPE, Heard())
-    assert known_choice("model", SHAPE) is not None
+def test_other_thread_counts_and_damaged_entries_are_measured_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_runtime({"torch": runtime(0.0)}, "model", SHAPE, Heard())
+    assert cached_choice("model", SHAPE) is not None
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert known_choice("model", SHAPE) is None
+    assert cached_choice("model", SHAPE) is None
     monkeypatch.undo()
     monkeypatch.setenv("PIXELWISE_CACHE", str(cache))
-    for note in (cache / "runtimes").iterdir():
-        note.write_text("{")
-    assert known_choice("model", SHAPE) is None
+    for entry in (cache / "runtimes").iterdir():
+        entry.write_text("{")
+    assert cached_choice("model", SHAPE) is None
 
 
-def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "file"))
-    assert choose({"torch": runtime(0.0)}, "model", SHAPE, Heard())[0].name == "torch"
+    assert choose_runtime({"torch": runtime(0.0)}, "model", SHAPE, Heard())[0].name == "torch"
 
 
 @pytest.mark.parametrize("name", ["auto", "torch", "onnx", "openvino"])
-def test_a_run_says_the_same_in_every_runtime(name: str, tmp_path: Path) -> None:
+def test_all_runtimes_agree(name: str, tmp_path: Path) -> None:
     for scale in (None, DATASET):
         network, model_card = make_network(scale)
         path = tmp_path / "model.safetensors"
@@ -129,23 +135,25 @@ def test_a_run_says_the_same_in_every_runtime(name: str, tmp_path: Path) -> None
         model = load_model_for_prediction(path, device="cpu", runtime=name, progress=heard)
         for sample in make_samples():
             assert np.array_equal(model.predict(sample.pixels), expected.predict(sample.pixels))
-        assert ("fastest here" in heard.text) == (name == "auto")
+        assert ("fastest for" in heard.text) == (name == "auto")
 
 
-def test_few_tiles_are_not_worth_a_measurement(cache: Path, tmp_path: Path) -> None:
+def test_few_tiles_do_not_start_a_benchmark(cache: Path, tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.safetensors"
     save_model(path, network, model_card)
     heard = Heard()
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * model_card.tile**2 - 1, progress=heard)
+    load_model_for_prediction(
+        path, device="cpu", runtime="auto", pixels=MIN_TILES * model_card.tile**2 - 1, progress=heard
+    )
     assert (heard.text, cache.exists()) == ("", False)
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=WORTH * model_card.tile**2, progress=heard)
-    assert "measured now, and kept" in heard.text
+    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=MIN_TILES * model_card.tile**2, progress=heard)
+    assert "measured now and cached" in heard.text
     load_model_for_prediction(path, device="cpu", runtime="auto", pixels=1, progress=heard)
-    assert "measured before" in heard.text
+    assert "measured earlier" in heard.text
 
 
-def test_a_damaged_graph_in_the_cache_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_cached_graph_is_exported_again(tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.safetensors"
     save_model(path, network, model_card)
@@ -157,7 +165,7 @@ def test_a_damaged_graph_in_the_cache_is_made_again(tmp_path: Path) -> None:
     assert graph.read_bytes() == whole
 
 
-def test_what_is_not_installed_is_told_only_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_runtimes_are_reported_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_runtime, "installed", lambda package: False)
     network, model_card = make_network()
     path = tmp_path / "model.safetensors"
@@ -166,6 +174,6 @@ def test_what_is_not_installed_is_told_only_when_named(tmp_path: Path, monkeypat
     load_model_for_prediction(path, device="cpu", runtime="auto", progress=heard)
     assert heard.text == ""
     load_model_for_prediction(path, device="cpu", runtime="onnx", progress=heard)
-    assert 'Runtime onnx is not installed (pip install "pixelwise[onnx,openvino]"); torch computes.' in heard.text
+    assert 'Runtime onnx is not installed (pip install "pixelwise[onnx,openvino]"); using torch.' in heard.text
     with pytest.raises(BadOption, match="Did you mean `onnx`"):
         load_model_for_prediction(path, device="cpu", runtime="onxx")

@@ -1,4 +1,4 @@
-"""When a shape is recorded, kept and dropped; recording itself needs a CUDA device, and is tested where one is."""
+"""When shapes are captured, kept and dropped; capturing itself is tested on CUDA devices only."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelwise.runtimes.cuda_graphs import KEPT, CudaGraphRunner, Forward
+from pixelwise.runtimes.cuda_graphs import MAX_GRAPHS, CudaGraphRunner, Forward
 
 
 class Recorder:
-    """Stands in for CUDA: counts the calls of the network, the recordings and the replays."""
+    """Test double of CUDA graphs that counts calls of the network, captures and replays."""
 
     def __init__(self, factor: float = 1.0, fails: bool = False) -> None:
         self.factor, self.fails = factor, fails
@@ -42,40 +42,40 @@ def compute(replayed: Callable[[Tensor], Tensor], *sides: int) -> None:
         assert torch.equal(replayed(batch), 2 * batch)
 
 
-def test_a_shape_is_recorded_the_third_time_and_replayed_from_then_on() -> None:
-    seen = Recorder()
-    replayed = CudaGraphRunner(seen.forward, seen.record)
+def test_a_shape_is_captured_at_the_third_call_and_then_replayed() -> None:
+    recorder = Recorder()
+    replayed = CudaGraphRunner(recorder.forward, recorder.record)
     compute(replayed, 8, 8, 4)
-    assert seen.counts == (3, 0, 0)
+    assert recorder.counts == (3, 0, 0)
     compute(replayed, 8)
-    assert seen.counts == (4, 1, 1), "recorded, and asked once whether it says the same"
+    assert recorder.counts == (4, 1, 1), "captured, and replayed once for comparison"
     compute(replayed, 8, 8)
-    assert seen.counts == (4, 1, 3)
+    assert recorder.counts == (4, 1, 3)
 
 
-def test_few_shapes_are_kept_and_the_one_used_last_is_among_them() -> None:
-    seen = Recorder()
-    replayed = CudaGraphRunner(seen.forward, seen.record)
-    for side in range(1, KEPT + 1):
+def test_the_least_recently_used_shape_is_dropped() -> None:
+    recorder = Recorder()
+    replayed = CudaGraphRunner(recorder.forward, recorder.record)
+    for side in range(1, MAX_GRAPHS + 1):
         compute(replayed, side, side, side)
     compute(replayed, 1)
-    compute(replayed, KEPT + 1, KEPT + 1, KEPT + 1)  # drops 2, the one that was not used for longest
-    called = seen.called
-    compute(replayed, 1, KEPT + 1)
-    assert seen.called == called
+    compute(replayed, MAX_GRAPHS + 1, MAX_GRAPHS + 1, MAX_GRAPHS + 1)  # drops 2, the least recently used
+    called = recorder.called
+    compute(replayed, 1, MAX_GRAPHS + 1)
+    assert recorder.called == called
     compute(replayed, 2)
-    assert seen.called == called + 1
+    assert recorder.called == called + 1
 
 
-@pytest.mark.parametrize("seen", [Recorder(fails=True), Recorder(factor=1.5), Recorder(factor=float("nan"))])
-def test_a_recording_that_fails_or_says_something_else_is_never_used(seen: Recorder) -> None:
-    replayed = CudaGraphRunner(seen.forward, seen.record)
+@pytest.mark.parametrize("recorder", [Recorder(fails=True), Recorder(factor=1.5), Recorder(factor=float("nan"))])
+def test_a_capture_that_fails_or_differs_is_not_used(recorder: Recorder) -> None:
+    replayed = CudaGraphRunner(recorder.forward, recorder.record)
     compute(replayed, 8, 8, 8, 8, 8, 4, 4, 4)
-    assert (seen.called, seen.recorded) == (8, 1)
+    assert (recorder.called, recorder.recorded) == (8, 1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_recorded_network_says_what_it_says() -> None:
+def test_a_captured_network_gives_the_same_output() -> None:
     convolution = torch.nn.Conv2d(1, 2, 3, padding=1).cuda()
     replayed = CudaGraphRunner(convolution)
     with torch.inference_mode():

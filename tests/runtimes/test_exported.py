@@ -1,4 +1,4 @@
-"""An exported file stands in the place of a run, without torch."""
+"""Exported files predict like the run, without torch."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from pixelwise.inference.load import is_classifier, open_model
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import save_model
-from pixelwise.runtimes import exported as door
+from pixelwise.runtimes import exported
 from pixelwise.runtimes.exported import files_of, find_export, open_export, read_exported_model_card
 from pixelwise.sampling.normalise import Normalisation
 
@@ -32,8 +32,8 @@ def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: P
     path = tmp_path / FORMATS[kind].place
     export_model(network, model_card, kind, path, make_material())
     run = load_model_for_prediction(tmp_path / "model.safetensors", device="cpu", tile=64)
-    able = ("auto", "torch", *door.READERS[path.suffix])
-    for runtime in able:
+    runtimes = ("auto", "torch", *exported.READERS[path.suffix])
+    for runtime in runtimes:
         model = load_model_for_prediction(path, tile=64, runtime=runtime)
         for sample in make_samples():
             assert np.array_equal(model.predict(sample.pixels), run.predict(sample.pixels))
@@ -41,7 +41,7 @@ def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])
-def test_classes_of_photos_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
+def test_classes_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
     network, model_card = make_photo_network()
     save_model(tmp_path / "model.safetensors", network, model_card)
     path = tmp_path / FORMATS[kind].place
@@ -50,25 +50,25 @@ def test_classes_of_photos_are_those_of_the_run(kind: str, tmp_path: Path) -> No
     assert read_exported_model_card(path) == model_card
     for mirrored in (False, True):
         run = load_classification_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
-        for runtime in ("auto", "torch", *door.READERS[path.suffix]):
+        for runtime in ("auto", "torch", *exported.READERS[path.suffix]):
             model = load_classification_model(path, runtime=runtime, mirrored=mirrored)
             for sample in make_photo_samples(6, side=37):
                 assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=1e-5)
     assert isinstance(open_model(path), ClassificationModel)
-    with pytest.raises(BadModel, match="expected a model of masks; got one of whole-image classes"):
+    with pytest.raises(BadModel, match="expected a segmentation model; got a classification model"):
         load_model_for_prediction(path)
 
 
-def test_a_model_of_masks_is_no_model_of_classes(tmp_path: Path) -> None:
+def test_a_segmentation_model_is_not_a_classification_model(tmp_path: Path) -> None:
     network, model_card = make_network()
     export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     assert not is_classifier(tmp_path / "model.onnx")
-    with pytest.raises(BadModel, match="expected a model of whole-image classes; got one of the task binary"):
+    with pytest.raises(BadModel, match="expected a classification model; got one of the task binary"):
         load_classification_model(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
-def test_photos_are_predicted_and_proven_without_torch(kind: str, tmp_path: Path) -> None:
+def test_images_are_classified_and_verified_without_torch(kind: str, tmp_path: Path) -> None:
     network, model_card = make_photo_network()
     path = tmp_path / FORMATS[kind].place
     export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
@@ -88,19 +88,19 @@ def test_photos_are_predicted_and_proven_without_torch(kind: str, tmp_path: Path
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_a_model_is_all_of_its_files(tmp_path: Path) -> None:
+def test_files_of_a_model(tmp_path: Path) -> None:
     assert files_of(tmp_path / "model.xml") == [tmp_path / "model.xml", tmp_path / "model.bin"]
     assert files_of(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
 
 
-def test_the_folder_of_an_openvino_export_stands_for_its_file(tmp_path: Path) -> None:
+def test_find_export_accepts_the_folder_of_an_openvino_export(tmp_path: Path) -> None:
     assert find_export(tmp_path) is None
     (tmp_path / "model.xml").touch()
     assert find_export(tmp_path) == tmp_path / "model.xml"
     assert find_export("runs/x/model.safetensors") is None
 
 
-def test_bfloat16_is_near_and_only_on_request(tmp_path: Path) -> None:
+def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:
     network, model_card = make_network()
     export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
     tiles = np.random.default_rng(0).standard_normal((1, 1, 64, 64)).astype(np.float32)
@@ -109,29 +109,29 @@ def test_bfloat16_is_near_and_only_on_request(tmp_path: Path) -> None:
     assert np.abs(low - exact).max() < 0.05 * np.abs(exact).max()
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.onnx", "a.xml", "a.zip"):
         with pytest.raises(BadModel, match="no such file"):
             open_export(tmp_path / name)
         (tmp_path / name).write_bytes(b"nonsense")
-        with pytest.raises(BadModel, match="a model that pixelwise wrote"):
+        with pytest.raises(BadModel, match="a model file of pixelwise"):
             open_export(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as package:
         package.writestr("else.txt", "")
     with pytest.raises(BadModel, match="cannot be read"):
         open_export(tmp_path / "b.zip")
-    with pytest.raises(BadModel, match="PyTorch runs what is in such a file"):
+    with pytest.raises(BadModel, match="expected a model file that is safe to load"):
         open_model(tmp_path / "model.pt2")
-    with pytest.raises(BadOption, match="It is read by: openvino"):
+    with pytest.raises(BadOption, match="Use one of: openvino"):
         open_export(tmp_path / "a.xml", "onnx")
     with pytest.raises(BadOption, match="Did you mean `openvino`"):
         open_export(tmp_path / "a.xml", "openvin")
-    monkeypatch.setattr(door, "installed", lambda package: False)
+    monkeypatch.setattr(exported, "installed", lambda package: False)
     with pytest.raises(BadOption, match=r'pip install "pixelwise\[onnx\]"'):
         open_export(tmp_path / "a.onnx")
 
 
-def test_a_graph_of_others_is_refused(tmp_path: Path) -> None:
+def test_a_graph_without_model_card_is_rejected(tmp_path: Path) -> None:
     import onnx
 
     network, model_card = make_network()
@@ -140,7 +140,7 @@ def test_a_graph_of_others_is_refused(tmp_path: Path) -> None:
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "other.onnx")
     for runtime in ("onnx", "openvino"):
-        with pytest.raises(BadModel, match="without a recipe of pixelwise"):
+        with pytest.raises(BadModel, match="without a pixelwise model card"):
             open_export(tmp_path / "other.onnx", runtime)
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation goes into the convolution before it, and no output changes."""
+"""Batch normalisation is folded into the preceding convolution without changing the output."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, buil
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
-# Here normalisation comes before the convolution (He et al. 2016), so that some of it has nothing to vanish into.
+# Here normalisation precedes the convolution (He et al. 2016), so that some layers cannot be folded.
 BEFORE = {"resunet"}
 CASES: list[dict[str, object]] = [
     *({"name": name, "base": 4} for name in ARCHITECTURES if not name.startswith("vgg")),

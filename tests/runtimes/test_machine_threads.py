@@ -1,4 +1,4 @@
-"""Threads of a block of work: as many as asked for, and as before behind it."""
+"""`use_threads` sets the number of threads and restores it afterwards."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from pixelwise.runtimes.machine import use_threads
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_threads_are_put_back_whatever_happens(count: int) -> None:
+def test_the_number_of_threads_is_restored_after_an_error(count: int) -> None:
     before = torch.get_num_threads()
     inside: list[int] = []
 

@@ -1,4 +1,4 @@
-"""PyTorch as a runtime: its threads, and code that it compiles for itself."""
+"""PyTorch runtime: threads, memory format and torch.compile."""
 
 import os
 import shutil
@@ -33,8 +33,8 @@ def test_threads_stay_within_the_cores(
         torch.set_num_threads(threads)
 
 
-def test_logits_lie_channel_by_channel() -> None:
-    """All that comes behind goes through them channel by channel, and is slow where channels lie last in memory."""
+def test_logits_are_contiguous() -> None:
+    """Post-processing is slow in channels-last format."""
     network = make_network()[0]
     tiles = np.random.default_rng(0).standard_normal((2, 1, 32, 48), np.float32)
     assert TorchRuntime(network)(tiles).flags.c_contiguous
@@ -44,9 +44,7 @@ def test_logits_lie_channel_by_channel() -> None:
     assert not raw.is_contiguous()
 
 
-def test_without_a_compiler_compiling_is_refused_in_plain_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_compile_without_a_compiler_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path / "model.safetensors")
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BadOption, match=r"expected a C\+\+ compiler for .*; got no `no-such-compiler`\. Install it"):
@@ -69,10 +67,10 @@ for shape in ((1, 1, 32, 32), (3, 1, 32, 32), (1, 1, 48, 32)):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_code_says_the_same(tmp_path: Path) -> None:
+def test_compiled_networks_give_the_same_output(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    # in a process of its own: what checks shapes in tests cannot be compiled
-    # and without the place that PyTorch's compiler, loaded in this one by another test, has chosen for itself
+    # in a separate process, because the shape checks of the tests cannot be compiled,
+    # and without the cache folder that PyTorch's compiler may have set in this process
     clean = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
     command = [sys.executable, "-W", "error", "-c", COMPILED, str(tmp_path / "model.safetensors")]
     subprocess.run(command, env=clean | {"PIXELWISE_CACHE": str(tmp_path / "cache")}, check=True)

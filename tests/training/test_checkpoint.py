@@ -1,4 +1,4 @@
-"""Checkpoints survive being killed, damaged and filled disks."""
+"""Checkpoints survive kills, damage and full disks."""
 
 from pathlib import Path
 
@@ -14,45 +14,47 @@ def state_of(step: int) -> Checkpoint:
     return Checkpoint(step=step, tensors={"weights": {"a": torch.full((2, 3), float(step))}}, state={"best": 0.5})
 
 
-def test_the_newest_whole_checkpoint_comes_back(tmp_path: Path) -> None:
+def test_the_newest_complete_checkpoint_is_loaded(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         save_checkpoint(tmp_path, state_of(step))
-    found, complaints = newest_checkpoint(tmp_path)
+    found, warnings = newest_checkpoint(tmp_path)
     assert found is not None
     assert found.step == 30
     assert torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 30.0))
     assert found.state == {"best": 0.5}
-    assert complaints == []
+    assert warnings == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000020", "step-00000030"]
 
 
-def test_without_a_manifest_a_checkpoint_does_not_exist(tmp_path: Path) -> None:
+def test_a_checkpoint_without_manifest_is_ignored(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state_of(10))
     (save_checkpoint(tmp_path, state_of(20)) / MANIFEST).unlink()
-    found, complaints = newest_checkpoint(tmp_path)
+    found, warnings = newest_checkpoint(tmp_path)
     assert found is not None
-    assert (found.step, complaints) == (10, [])
+    assert (found.step, warnings) == (10, [])
 
 
-def test_a_flipped_bit_falls_back_to_the_one_before(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state_of(10))
     file = save_checkpoint(tmp_path, state_of(20)) / "weights.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
-    found, complaints = newest_checkpoint(tmp_path)
+    found, warnings = newest_checkpoint(tmp_path)
     assert found is not None
     assert found.step == 10
-    assert "step-00000020 is damaged" in complaints[0]
+    assert "step-00000020 is damaged" in warnings[0]
 
 
-def test_control_without_checksums_the_flipped_bit_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_checksums_the_flipped_bit_is_not_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = save_checkpoint(tmp_path, state_of(20)) / "weights.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
 
-    class Blind:
+    class ConstantHash:
         def hexdigest(self) -> str:
             return sha
 
@@ -63,18 +65,18 @@ def test_control_without_checksums_the_flipped_bit_is_not_seen(tmp_path: Path, m
     text = json.loads(manifest.read_text())
     text["files"]["state.json"]["sha256"] = sha
     manifest.write_text(json.dumps(text))
-    monkeypatch.setattr(module.hashlib, "sha256", lambda _: Blind())
+    monkeypatch.setattr(module.hashlib, "sha256", lambda _: ConstantHash())
     found, _ = newest_checkpoint(tmp_path)
     assert found is not None
     assert not torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 20.0))
 
 
-def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
+def test_a_manifest_cannot_refer_to_other_folders(tmp_path: Path) -> None:
     manifest = save_checkpoint(tmp_path, state_of(5)) / MANIFEST
     manifest.write_text(manifest.read_text().replace("weights.safetensors", "../../secret"))
-    found, complaints = newest_checkpoint(tmp_path)
+    found, warnings = newest_checkpoint(tmp_path)
     assert found is None
-    assert "leads elsewhere" in complaints[0]
+    assert "points outside the checkpoint" in warnings[0]
 
 
 def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,5 +93,5 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pyt
     assert found.step == 10
 
 
-def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == (None, [])

@@ -1,4 +1,4 @@
-"""A taught network comes nearer to its teacher, in what it says of the very images it is shown."""
+"""Distillation: the predictions of a student approach those of its teacher."""
 
 from copy import deepcopy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.training.distillation_loss import SHARE, Teacher
+from pixelwise.training.distillation_loss import TEACHER_WEIGHT, Teacher
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions, distillation_loss
 
@@ -24,8 +24,8 @@ def learn(teacher: Teacher | None, steps: int = 60) -> Learner:
     return learner
 
 
-def test_a_taught_network_says_what_its_teacher_says() -> None:
-    """The labels are noise; the control learns from them alone."""
+def test_a_student_approaches_its_teacher() -> None:
+    """The labels are noise; the control is trained on them alone."""
     torch.manual_seed(0)
     network = build(OPTIONS).eval()
     with torch.no_grad():
@@ -33,17 +33,19 @@ def test_a_taught_network_says_what_its_teacher_says() -> None:
     teacher, before = Teacher(network, 3), deepcopy(network.state_dict())
     torch.manual_seed(7)
     images = torch.randn(4, 1, 32, 32)
-    far: list[float] = []
+    divergences: list[float] = []
     for learner in (learn(teacher), learn(None)):
         with torch.no_grad():
-            far.append(float(distillation_loss(learner.network.eval()(images), network(images), 3)))
-    assert far[0] < 0.8 * far[1], "half of the loss still pulls to the noise"
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "it teaches only"
+            divergences.append(float(distillation_loss(learner.network.eval()(images), network(images), 3)))
+    assert divergences[0] < 0.8 * divergences[1], "half of the loss is the noise"
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), (
+        "the teacher is not trained"
+    )
 
 
 def test_the_loss_is_half_the_labels_and_half_the_teacher() -> None:
     torch.manual_seed(0)
-    heads, answer = [torch.randn(2, 3, 4, 5) for _ in range(2)], torch.randn(2, 3, 4, 5)
-    each = [float(distillation_loss(head, answer, 3)) for head in heads]
-    mixed = Teacher(build(OPTIONS), 3).mix(torch.tensor(0.7), heads, answer)
-    assert float(mixed) == pytest.approx((1 - SHARE) * 0.7 + SHARE * sum(each) / 2)
+    heads, teacher_logits = [torch.randn(2, 3, 4, 5) for _ in range(2)], torch.randn(2, 3, 4, 5)
+    each = [float(distillation_loss(head, teacher_logits, 3)) for head in heads]
+    mixed = Teacher(build(OPTIONS), 3).combine_losses(torch.tensor(0.7), heads, teacher_logits)
+    assert float(mixed) == pytest.approx((1 - TEACHER_WEIGHT) * 0.7 + TEACHER_WEIGHT * sum(each) / 2)

@@ -1,4 +1,4 @@
-"""Transfer: a frozen encoder stays as it is, bit for bit, and learns afterwards; stages learn at their own rates."""
+"""Fine-tuning: a frozen encoder does not change and is trained afterwards; layer-wise learning-rate decay."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.training.fine_tuning import TransferOptions, freeze_encoder, frozen_steps, rate_factors
+from pixelwise.training.fine_tuning import TransferOptions, freeze_encoder, frozen_steps, learning_rate_factors
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions
 from pixelwise.training.schedule import middle_of_step
@@ -33,8 +33,8 @@ def learn(learner: Learner, first: int, last: int) -> None:
         assert learner.step(index, *batch(index)).applied
 
 
-def part(learner: Learner, which: str, name: str) -> dict[str, Tensor]:
-    """Weights and statistics of the encoder or the decoder, of the network or its average."""
+def values(learner: Learner, which: str, name: str) -> dict[str, Tensor]:
+    """Return weights and statistics of the encoder or the decoder, of the network or its EMA."""
     return {k: v.clone() for k, v in learner.tensors()[which].items() if k.startswith(name)}
 
 
@@ -43,31 +43,31 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor], ending: str = "")
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_a_frozen_encoder_stays_then_learns(optimiser: str) -> None:
+def test_a_frozen_encoder_does_not_change_and_is_trained_afterwards(optimiser: str) -> None:
     learner = make_learner(3, replace(PLAIN, optimiser=optimiser))
-    encoder, decoder = (part(learner, "weights", name) for name in ("encoder", "decoder"))
-    average = part(learner, "average", "encoder")
+    encoder, decoder = (values(learner, "weights", name) for name in ("encoder", "decoder"))
+    average = values(learner, "average", "encoder")
     learn(learner, 0, 3)
-    assert not any(moved(encoder, part(learner, "weights", "encoder")))  # statistics and decay included
-    assert not any(moved(average, part(learner, "average", "encoder")))
-    assert all(moved(decoder, part(learner, "weights", "decoder"), "weight"))
-    assert all(moved(decoder, part(learner, "weights", "decoder"), "running_mean"))
+    assert not any(moved(encoder, values(learner, "weights", "encoder")))  # statistics and decay included
+    assert not any(moved(average, values(learner, "average", "encoder")))
+    assert all(moved(decoder, values(learner, "weights", "decoder"), "weight"))
+    assert all(moved(decoder, values(learner, "weights", "decoder"), "running_mean"))
     learn(learner, 3, 4)
-    after = part(learner, "weights", "encoder")
+    after = values(learner, "weights", "encoder")
     assert all(moved(encoder, after, "weight"))
     assert all(moved(encoder, after, "running_mean"))
-    assert all(moved(average, part(learner, "average", "encoder"), "weight"))
+    assert all(moved(average, values(learner, "average", "encoder"), "weight"))
 
 
-def test_control_without_freezing_weights_and_statistics_move_at_once() -> None:
+def test_control_without_freezing_weights_and_statistics_change_at_once() -> None:
     learner = make_learner(0)
-    encoder = part(learner, "weights", "encoder")
+    encoder = values(learner, "weights", "encoder")
     learn(learner, 0, 1)
-    assert all(moved(encoder, part(learner, "weights", "encoder"), "weight"))
-    assert all(moved(encoder, part(learner, "weights", "encoder"), "running_mean"))
+    assert all(moved(encoder, values(learner, "weights", "encoder"), "weight"))
+    assert all(moved(encoder, values(learner, "weights", "encoder"), "running_mean"))
 
 
-def test_a_frozen_encoder_has_no_gradient_and_its_dropout_goes_on() -> None:
+def test_a_frozen_encoder_has_no_gradient_but_active_dropout() -> None:
     learner = make_learner(5)
     learn(learner, 0, 1)
     encoder = learner.network.encoder
@@ -78,8 +78,8 @@ def test_a_frozen_encoder_has_no_gradient_and_its_dropout_goes_on() -> None:
 
 
 @pytest.mark.parametrize("stop", [2, 4, 5])
-def test_a_continued_learner_ends_in_the_same_bits(stop: int) -> None:
-    """Stopped while frozen, when the encoder begins to learn, and after."""
+def test_resuming_is_exact(stop: int) -> None:
+    """Stop while the encoder is frozen, when it is unfrozen, and after."""
     straight = make_learner(4)
     learn(straight, 0, 7)
     first = make_learner(4)
@@ -88,30 +88,30 @@ def test_a_continued_learner_ends_in_the_same_bits(stop: int) -> None:
     second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
     learn(second, stop, 7)
     for which in ("weights", "average", "optimiser"):
-        assert not any(moved(part(straight, which, ""), part(second, which, "")))
-    # control: with another moment of thawing the bits differ
+        assert not any(moved(values(straight, which, ""), values(second, which, "")))
+    # control: another unfreeze step gives other weights
     other = make_learner(5)
     learn(other, 0, 7)
-    assert any(moved(part(straight, "weights", "encoder"), part(other, "weights", "encoder")))
+    assert any(moved(values(straight, "weights", "encoder"), values(other, "weights", "encoder")))
 
 
 def test_stages_further_from_the_decoder_learn_more_slowly() -> None:
     network = build(NetworkOptions(base=4, depth=2))
-    factors = rate_factors(network, 0.5)
+    factors = learning_rate_factors(network, 0.5)
     encoder: Any = network.encoder
     assert set(factors) == set(encoder.parameters())
     by_stage = [{factors[p] for module in modules for p in module.parameters()} for modules in encoder.parts()]
     assert by_stage == [{0.125}, {0.25}, {0.5}]
-    assert rate_factors(network, 1.0) == {}
-    assert rate_factors(nn.Conv2d(1, 1, 1), 0.5) == {}
+    assert learning_rate_factors(network, 1.0) == {}
+    assert learning_rate_factors(nn.Conv2d(1, 1, 1), 0.5) == {}
 
 
-def test_the_factors_arrive_in_the_update() -> None:
-    """The first step of Adam moves each weight by its rate, whatever the gradient (without decay)."""
+def test_the_factors_apply_to_the_update() -> None:
+    """The first step of Adam changes each weight by its learning rate, whatever the gradient (without decay)."""
     learner = make_learner(0, TrainingOptions(steps=20, weight_decay=0.0), layer_decay=0.1)
-    before = part(learner, "weights", "")
+    before = values(learner, "weights", "")
     learn(learner, 0, 1)
-    after = part(learner, "weights", "")
+    after = values(learner, "weights", "")
     step = {k: float((before[k] - after[k]).abs().max()) for k in before if k.endswith("weight")}
     rate = learner.schedule.rate(middle_of_step(0, 20))
     assert step["encoder.stages.2.layers.0.weight"] == pytest.approx(0.1 * rate, rel=0.01)
@@ -123,19 +123,19 @@ def test_the_factors_arrive_in_the_update() -> None:
     ("text", "steps"),
     [("", 0), ("200st", 200), ("20%", 300), ("5ep", 63), ("1 ep", 13), ("0.5ep", 7), ("100%", 1500), ("0st", 0)],
 )
-def test_how_long(text: str, steps: int) -> None:
-    # a pass takes 12.5 steps; 1500 steps are planned
+def test_frozen_steps(text: str, steps: int) -> None:
+    # 12.5 steps per epoch; 1500 planned steps
     assert frozen_steps(TransferOptions(freeze=text), 1500, 12.5) == steps
 
 
 @pytest.mark.parametrize("text", ["soon", "5", "ep", "-1st", "5 epochs", "1e3st"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_invalid_durations_are_rejected(text: str) -> None:
     with pytest.raises(BadOption, match=r"expected transfer\.freeze as a number with ep, st or %"):
         TransferOptions(freeze=text)
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.5, 1.5])
-def test_impossible_rates_are_refused(rate: float) -> None:
+def test_invalid_decays_are_rejected(rate: float) -> None:
     with pytest.raises(BadOption, match=r"transfer\.layer_decay above 0 and at most 1"):
         TransferOptions(layer_decay=rate)
 

@@ -1,4 +1,4 @@
-"""One step of training: the schedule, updates that are left out, averages, and an exact continuation."""
+"""Training steps: schedule, skipped updates, EMA weights, deep supervision, and exact resuming."""
 
 import math
 from typing import Literal
@@ -35,7 +35,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_learning_lowers_the_loss_and_the_average_follows() -> None:
+def test_training_lowers_the_loss_and_updates_the_ema() -> None:
     learner = make_learner(learning_rate=1e-2)
     losses = [learner.step(i, *batch(0)).loss for i in range(20)]
     assert losses[-1] < 0.6 * losses[0]
@@ -54,7 +54,7 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
     expected = segmentation_loss(logits[:, :3], classes, LossOptions())
     expected = expected + 2 * distance_loss(logits[:, 3], distances, classes)
     network.train()
-    found = learner._measure(logits, classes, None, distances)
+    found = learner._compute_loss(logits, classes, None, distances)
     torch.testing.assert_close(found, expected)
     losses = [learner.step(i, images, classes, None, distances).loss for i in range(30)]
     assert losses[-1] < 0.6 * losses[0]
@@ -78,7 +78,7 @@ def test_a_batch_that_is_not_finite_changes_nothing(bad: float) -> None:
     assert learner.skipped == 0
 
 
-def test_control_without_the_protection_such_a_batch_ruins_the_statistics() -> None:
+def test_control_without_skipping_such_a_batch_corrupts_the_statistics() -> None:
     learner = make_learner()
     images, _ = batch(1)
     images[0, 0, 3, 3] = float("nan")
@@ -87,23 +87,23 @@ def test_control_without_the_protection_such_a_batch_ruins_the_statistics() -> N
     assert not all(bool(torch.isfinite(m.running_mean).all()) for m in norms if m.running_mean is not None)
 
 
-def test_a_continued_learner_ends_in_the_same_bits() -> None:
+def test_resuming_is_exact() -> None:
     straight = make_learner()
     for i in range(6):
         straight.step(i, *batch(i))
     first = make_learner()
     for i in range(3):
         first.step(i, *batch(i))
-    torch.manual_seed(12345)  # whatever else has drawn numbers in between
+    torch.manual_seed(12345)  # other code may draw random numbers in between
     second = make_learner()
-    # as a checkpoint brings them: in plain memory order, not channels last
+    # as loaded from a checkpoint: contiguous, not channels last
     second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
     for i in range(3, 6):
         second.step(i, *batch(i))
     assert same(state(straight), state(second))
 
 
-def test_control_without_the_moments_the_bits_differ() -> None:
+def test_control_without_optimiser_state_weights_differ() -> None:
     straight, other = make_learner(), make_learner()
     for i in range(3):
         straight.step(i, *batch(i))
@@ -114,12 +114,12 @@ def test_control_without_the_moments_the_bits_differ() -> None:
     assert not same(state(straight), state(other))
 
 
-def test_targets_are_cut_to_what_a_valid_network_puts_out() -> None:
+def test_targets_are_cropped_to_the_output_of_a_valid_network() -> None:
     targets = torch.arange(36).reshape(1, 6, 6)
     assert centre(targets, torch.zeros(1, 2, 2, 4)).tolist() == [[[13, 14, 15, 16], [19, 20, 21, 22]]]
 
 
-def test_impossible_options_are_refused() -> None:
+def test_invalid_options_are_rejected() -> None:
     with pytest.raises(BadOption, match=r"expected training\.steps above 0; got 0"):
         TrainingOptions(steps=0)
     with pytest.raises(BadOption, match=r"training.momentum in \[0, 1\); got 1"):
@@ -128,20 +128,20 @@ def test_impossible_options_are_refused() -> None:
         TrainingOptions(warmup_share=1.0)
 
 
-def test_young_averages_forget_the_first_weights() -> None:
-    """After step i they keep (1 + i) / (10 + i) of what was before, however long their window will be."""
+def test_the_ema_decay_is_small_in_the_first_steps() -> None:
+    """The decay of step i is at most (1 + i) / (10 + i), whatever the time constant."""
     learner = make_learner(ema_fraction=0.5, learning_rate=1e-2)
     expected = [p.detach().clone().double() for p in learner.average.parameters()]
     for i in range(3):
         learner.step(i, *batch(i))
-        kept = (1 + i) / (10 + i)  # a window of 10 steps alone would keep 0.9
+        decay = (1 + i) / (10 + i)  # 0.9 for a time constant of 10 steps
         for mean, weights in zip(expected, learner.network.parameters(), strict=True):
-            mean.lerp_(weights.detach().double(), 1 - kept)
+            mean.lerp_(weights.detach().double(), 1 - decay)
     for found, mean in zip(learner.average.parameters(), expected, strict=True):
         torch.testing.assert_close(found.double(), mean, rtol=1e-4, atol=1e-6)
 
 
-def test_without_an_average_the_weights_of_the_last_step_count() -> None:
+def test_without_ema_the_weights_are_those_of_the_last_step() -> None:
     learner = make_learner(ema_fraction=0.0)
     for i in range(3):
         learner.step(i, *batch(i))
@@ -149,8 +149,8 @@ def test_without_an_average_the_weights_of_the_last_step_count() -> None:
     assert all(torch.equal(average[k], weights[k]) for k in weights if weights[k].is_floating_point())
 
 
-def test_the_weight_map_reaches_the_loss_cut_as_the_targets_are() -> None:
-    """Of a valid network's targets the centre counts: weights outside of it change nothing, inside they do."""
+def test_the_weight_map_is_cropped_like_the_targets() -> None:
+    """Only the centre of the weight map affects the loss of a valid network."""
 
     def after(border: Tensor | None) -> float:
         torch.manual_seed(0)
@@ -177,7 +177,7 @@ def nested(precision: Literal["float32", "bfloat16"] = "float32", *, deep: bool 
 
 
 def head_gradients(learner: Learner) -> list[float]:
-    """Step once and return the largest gradient of each head's weight, as the update finds it."""
+    """Run one step and return the largest gradient of the weight of each head."""
     network = learner.network
     assert isinstance(network, Segmenter)
     heads = [p for name, p in network.head.named_parameters() if name.endswith("weight")]
@@ -188,7 +188,7 @@ def head_gradients(learner: Learner) -> list[float]:
     return found
 
 
-def test_deep_supervision_learns_from_the_mean_of_the_losses_of_all_heads() -> None:
+def test_the_loss_of_deep_supervision_is_the_mean_over_all_heads() -> None:
     learner = nested()
     images, targets = batch(0)
     with torch.no_grad():
@@ -219,9 +219,7 @@ def test_with_one_head_the_loss_is_that_of_the_logits(network: dict[str, str]) -
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_all_heads_compute_in_the_precision_asked_for(
-    precision: Literal["float32", "bfloat16"], kind: torch.dtype
-) -> None:
+def test_all_heads_use_the_given_precision(precision: Literal["float32", "bfloat16"], kind: torch.dtype) -> None:
     learner = nested(precision)
     kinds: list[torch.dtype] = []
     network = learner.network
@@ -233,7 +231,7 @@ def test_all_heads_compute_in_the_precision_asked_for(
     assert kinds == [kind] * 3
 
 
-def test_deep_supervision_goes_on_in_the_same_bits_with_a_frozen_encoder() -> None:
+def test_resuming_deep_supervision_with_a_frozen_encoder_is_exact() -> None:
     straight, first, second = (nested(frozen=2) for _ in range(3))
     for i in range(4):
         straight.step(i, *batch(i))

@@ -1,4 +1,4 @@
-"""Losses: their definitions, ignored pixels, absent classes."""
+"""Loss functions: definitions, ignored pixels, absent classes."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from pixelwise.training.losses import (
     LossOptions,
     balance,
     distance_loss,
-    inverse_shares,
+    inverse_frequencies,
     segmentation_loss,
 )
 
@@ -34,7 +34,7 @@ def batch():
 
 
 def soft_dice(logits: np.ndarray, target: np.ndarray, per_image: bool = False):
-    """The definition, pixel by pixel, in numpy."""
+    """Return the soft Dice loss by its definition, in numpy."""
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     groups = [slice(i, i + 1) for i in range(len(p))] if per_image else [slice(None)]
@@ -42,10 +42,10 @@ def soft_dice(logits: np.ndarray, target: np.ndarray, per_image: bool = False):
     for group in groups:
         valid = target[group] != 255
         for c in range(1, p.shape[1]):
-            chance, truth = p[group][:, c][valid], (target[group] == c)[valid]
+            probability, truth = p[group][:, c][valid], (target[group] == c)[valid]
             if truth.any():
-                overlap = 2 * chance[truth].sum() + SMOOTHING
-                losses.append(1 - overlap / (chance.sum() + truth.sum() + SMOOTHING))
+                overlap = 2 * probability[truth].sum() + SMOOTHING
+                losses.append(1 - overlap / (probability.sum() + truth.sum() + SMOOTHING))
     return float(np.mean(losses))
 
 
@@ -112,7 +112,7 @@ def test_all_ignored_is_zero_with_a_gradient_of_zero(batch: Batch):
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_classes_absent_in_the_batch_do_not_pull(batch: Batch):
+def test_classes_absent_in_the_batch_do_not_affect_dice(batch: Batch):
     logits, target = batch
     target[target == 3] = 0
     logits.requires_grad_()
@@ -129,7 +129,7 @@ def test_classes_absent_in_the_batch_do_not_pull(batch: Batch):
     assert float(logits.grad.abs().max()) == 0
 
 
-def test_a_perfect_answer_costs_nothing_and_the_opposite_much():
+def test_the_loss_is_zero_for_a_perfect_prediction_and_large_for_its_opposite():
     target = torch.tensor([[[0, 1], [1, 0]]], dtype=torch.uint8)
     right = 30.0 * torch.stack([1.0 - target, target.float()], 1)
     assert float(segmentation_loss(right, target, LossOptions())) == pytest.approx(0, abs=1e-5)
@@ -137,7 +137,7 @@ def test_a_perfect_answer_costs_nothing_and_the_opposite_much():
 
 
 def test_value_by_hand():
-    logits = torch.zeros(1, 2, 1, 4)  # every chance is 1/2
+    logits = torch.zeros(1, 2, 1, 4)  # every probability is 1/2
     target = torch.tensor([[[0, 1, 1, 255]]], dtype=torch.uint8)
     expected = math.log(2) + 1 - 2 * 1.0 / (1.5 + 2)
     assert float(segmentation_loss(logits, target, LossOptions())) == pytest.approx(expected, abs=1e-5)
@@ -152,7 +152,7 @@ def test_classes_of_weight_zero_alone_stay_finite(batch: Batch):
 @pytest.mark.parametrize(
     "wrong", [{"cross_entropy": -1.0}, {"cross_entropy": 0.0, "dice": 0.0}, {"class_weights": (1.0, -2.0)}]
 )
-def test_impossible_options_are_refused(wrong: dict[str, Any]):
+def test_invalid_options_are_rejected(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match="weights of 0 or more"):
         LossOptions(**wrong)
 
@@ -163,7 +163,7 @@ def test_class_weights_must_fit_the_classes(batch: Batch):
 
 
 def test_the_weighted_cross_entropy_is_equation_1_and_2_of_the_paper(batch: Batch):
-    """Sum of w(x) = wc + border over the pixels, in numpy, divided by the sum of the weights."""
+    """Weighted mean with w(x) = wc + border, in numpy."""
     logits, target = batch
     target[1, :3] = 255
     border = torch.rand(3, 6, 7, generator=torch.Generator().manual_seed(1)) * 10
@@ -180,15 +180,15 @@ def test_the_weighted_cross_entropy_is_equation_1_and_2_of_the_paper(batch: Batc
     assert float(found) == pytest.approx(energy / total, rel=1e-5)
 
 
-def test_weights_of_zero_change_nothing_and_a_heavy_pixel_rules(batch: Batch):
+def test_weights_of_zero_have_no_effect_and_a_large_weight_dominates(batch: Batch):
     logits, target = batch
     plain = segmentation_loss(logits, target, ENTROPY)
     torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, torch.zeros(3, 6, 7)), plain)
-    heavy = torch.zeros(3, 6, 7)
-    heavy[2, 4, 5] = 1e6
-    own = torch.nn.functional.cross_entropy(logits[2:, :, 4:5, 5:6], target[2:, 4:5, 5:6].long())
-    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, heavy), own, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(segmentation_loss(logits, target, DICE, heavy), segmentation_loss(logits, target, DICE))
+    large = torch.zeros(3, 6, 7)
+    large[2, 4, 5] = 1e6
+    expected = torch.nn.functional.cross_entropy(logits[2:, :, 4:5, 5:6], target[2:, 4:5, 5:6].long())
+    torch.testing.assert_close(segmentation_loss(logits, target, ENTROPY, large), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(segmentation_loss(logits, target, DICE, large), segmentation_loss(logits, target, DICE))
 
 
 def test_ignored_pixels_have_no_weight(batch: Batch):
@@ -213,7 +213,7 @@ def test_dice_counts_the_first_class_where_it_is_no_background(batch: Batch):
     assert found != pytest.approx(float(segmentation_loss(certain, target, DICE)), abs=1e-4)  # control
 
 
-def test_the_distance_is_learned_by_logistic_regression():
+def test_the_distance_loss_is_a_binary_cross_entropy():
     truth = torch.tensor([[[0.0, 0.25], [1.0, 0.5]]])
     target = torch.tensor([[[0, 2], [1, IGNORE]]], dtype=torch.uint8)
     logits = torch.tensor([[[-1.0, 0.3], [2.0, 50.0]]], requires_grad=True)
@@ -228,7 +228,7 @@ def test_the_distance_is_learned_by_logistic_regression():
     torch.testing.assert_close(logits.grad, expected[None])
 
 
-def test_a_perfect_distance_costs_nothing_and_no_pixel_either():
+def test_the_distance_loss_is_zero_for_a_perfect_prediction_or_no_pixels():
     truth = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
     target = torch.ones(2, 5, 6, dtype=torch.uint8)
     assert float(distance_loss(torch.logit(truth), truth, target)) == pytest.approx(0, abs=1e-5)
@@ -236,8 +236,8 @@ def test_a_perfect_distance_costs_nothing_and_no_pixel_either():
     assert float(distance_loss(truth, truth, torch.full_like(target, IGNORE))) == 0
 
 
-def test_balanced_classes_weigh_alike_over_all_pixels():
-    weights = inverse_shares((20, 60, 0, 120))
+def test_inverse_frequency_weights():
+    weights = inverse_frequencies((20, 60, 0, 120))
     # 200 pixels of three classes: 200 / (3 x 20), ...
     assert weights == pytest.approx((200 / 60, 200 / 180, 1.0, 200 / 360))
     assert sum(w * n for w, n in zip(weights, (20, 60, 0, 120), strict=True)) == pytest.approx(200)
@@ -246,7 +246,7 @@ def test_balanced_classes_weigh_alike_over_all_pixels():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "messages"),
+    ("wrong", "message"),
     [
         ({"border_weight": -1.0}, r"loss\.border_weight of 0 or more"),
         ({"border_sigma": 0.0}, r"loss\.border_sigma above 0"),
@@ -254,6 +254,6 @@ def test_balanced_classes_weigh_alike_over_all_pixels():
         ({"balanced": True, "class_weights": (1.0, 2.0)}, r"loss\.balanced or loss\.class_weights; got both"),
     ],
 )
-def test_impossible_weight_maps_are_refused(wrong: dict[str, Any], messages: str):
-    with pytest.raises(BadOption, match=messages):
+def test_invalid_weight_maps_are_rejected(wrong: dict[str, Any], message: str):
+    with pytest.raises(BadOption, match=message):
         LossOptions(**wrong)

@@ -1,4 +1,4 @@
-"""Muon: what is orthogonalised, how far a step goes, and what learns by Adam instead."""
+"""Muon: orthogonalisation, size of updates, and Adam for the other parameters."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pixelwise.training.muon import UPDATE, Muon, orthogonalise
+from pixelwise.training.muon import UPDATE_RMS, Muon, orthogonalise
 from pixelwise.training.optimisers import parameter_groups
 
 
 @given(rows=st.integers(2, 40), columns=st.integers(2, 40), scale=st.sampled_from([1e-6, 1.0, 1e6]))
-def test_singular_values_come_near_one_and_directions_stay(rows: int, columns: int, scale: float) -> None:
+def test_singular_values_become_about_one_and_singular_vectors_stay(rows: int, columns: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(rows * 100 + columns)
     left, _ = torch.linalg.qr(torch.randn(rows, rows, generator=generator))
     right, _ = torch.linalg.qr(torch.randn(columns, columns, generator=generator))
@@ -28,17 +28,17 @@ def test_singular_values_come_near_one_and_directions_stay(rows: int, columns: i
     assert values.max() / values.min() == pytest.approx(10.0)
 
 
-def test_a_matrix_of_zeros_stays() -> None:
+def test_a_matrix_of_zeros_stays_zero() -> None:
     assert torch.equal(orthogonalise(torch.zeros(3, 5)), torch.zeros(3, 5))
 
 
 def test_an_update_is_as_large_as_one_of_adam() -> None:
-    """Root of the mean square: 0.2 learning rates, whatever the shape and the gradient's size."""
+    """The root mean square is 0.2 learning rates, whatever the shape and the gradient."""
     for shape, size in (((16, 8, 3, 3), 1e-4), ((8, 32, 3, 3), 10.0)):
         kernel = nn.Parameter(torch.zeros(shape))
         kernel.grad = size * torch.randn(shape, generator=torch.Generator().manual_seed(0))
         Muon([{"params": [kernel], "hidden": True}], 0.5).step()
-        assert kernel.detach().square().mean().sqrt().item() == pytest.approx(UPDATE * 0.5, rel=0.2)
+        assert kernel.detach().square().mean().sqrt().item() == pytest.approx(UPDATE_RMS * 0.5, rel=0.2)
 
 
 class Small(nn.Module):
@@ -57,8 +57,8 @@ def step(net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     optimiser.zero_grad()
 
 
-def test_heads_biases_and_scales_learn_as_by_adamw_and_hidden_kernels_do_not() -> None:
-    """The first step sees the same gradients in both."""
+def test_all_parameters_but_hidden_kernels_are_updated_as_by_adamw() -> None:
+    """Both have the same gradients in the first step."""
     mine, theirs = Small(), Small()
     step(mine, Muon(parameter_groups(mine, 0.1, {}), 0.01))
     groups = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in parameter_groups(theirs, 0.1, {})]
@@ -99,7 +99,7 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protection", "loaded"), [("", "False"), ("muon._leave_out_compiler = lambda: None;", "True")]
+    ("protection", "loaded"), [("", "False"), ("muon._skip_compiler_import = lambda: None;", "True")]
 )
 def test_a_step_does_not_load_the_compiler(protection: str, loaded: str) -> None:
     program = (

@@ -1,4 +1,4 @@
-"""Optimisers are values; rates and decays of groups; their state as tensors."""
+"""Optimisers: parameter groups, learning rates, momentum, and state as tensors."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from pixelwise.training.optimisers import (
     OptimiserName,
     load_state_tensors,
     parameter_groups,
-    set_rate,
+    set_learning_rate,
     state_tensors,
 )
 
@@ -31,7 +31,7 @@ def make(name: OptimiserName, net: nn.Module, momentum: float = 0.9, nesterov: b
     return OPTIMISERS[name](parameter_groups(net, 0.01, {}), 0.01, momentum=momentum, nesterov=nesterov)
 
 
-def test_kernels_alone_decay_and_each_parameter_stands_in_one_group() -> None:
+def test_only_kernels_decay_and_each_parameter_is_in_one_group() -> None:
     net = network()
     kernel, bias = net[0].weight, net[0].bias
     groups = parameter_groups(net, 0.3, {kernel: 0.5, bias: 0.5})
@@ -43,11 +43,11 @@ def test_kernels_alone_decay_and_each_parameter_stands_in_one_group() -> None:
         assert factor == (0.5 if parameter is kernel or parameter is bias else 1.0)
 
 
-def test_the_rate_of_a_group_is_that_of_the_step_times_its_factor() -> None:
+def test_the_learning_rate_of_a_group_includes_its_factor() -> None:
     net = network()
     groups = parameter_groups(net, 0.0, dict.fromkeys(net[0].parameters(), 0.25))
     optimiser = OPTIMISERS["adamw"](groups, 1.0, momentum=0.0, nesterov=False)
-    set_rate(optimiser, 0.8)
+    set_learning_rate(optimiser, 0.8)
     assert {(g["factor"], g["lr"]) for g in optimiser.param_groups} == {(1.0, 0.8), (0.25, 0.2)}
 
 
@@ -66,7 +66,7 @@ def test_momentum_by_hand(nesterov: bool) -> None:
 
 
 @pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.9), ("muon", 0.9), ("sgd", 0.9), ("sgd", 0.0)])
-def test_a_restored_optimiser_goes_on_in_the_same_bits(name: OptimiserName, momentum: float) -> None:
+def test_restoring_the_state_is_exact(name: OptimiserName, momentum: float) -> None:
     straight = network()
     optimiser = make(name, straight, momentum)
     learn(straight, optimiser, 3)
@@ -74,10 +74,10 @@ def test_a_restored_optimiser_goes_on_in_the_same_bits(name: OptimiserName, mome
     other.load_state_dict(straight.state_dict())
     again = make(name, other, momentum)
     load_state_tensors(again, {key: value.clone() for key, value in state_tensors(optimiser).items()})
-    forgetful = network()
-    forgetful.load_state_dict(straight.state_dict())
-    for net, optimise in ((straight, optimiser), (other, again), (forgetful, make(name, forgetful, momentum))):
+    stateless = network()
+    stateless.load_state_dict(straight.state_dict())
+    for net, optimise in ((straight, optimiser), (other, again), (stateless, make(name, stateless, momentum))):
         learn(net, optimise, 2, first=3)
     assert torch.equal(straight[0].weight, other[0].weight)
-    # control: without the moments it goes another way (plain descent has none)
-    assert torch.equal(straight[0].weight, forgetful[0].weight) == (momentum == 0.0)
+    # control: without the state the weights differ (SGD without momentum has none)
+    assert torch.equal(straight[0].weight, stateless[0].weight) == (momentum == 0.0)

@@ -1,4 +1,4 @@
-"""Rates over the progress of a training: warm-up, then cosine, line or constant."""
+"""Learning-rate schedules: warm-up, then cosine, linear or constant."""
 
 from itertools import pairwise
 
@@ -18,11 +18,11 @@ def test_the_rate_rises_then_falls_to_zero() -> None:
     assert 0 < found[0] < 0.01
     assert found.index(max(found)) == pytest.approx(100, abs=1)
     assert 0 <= found[-1] < 1e-5
-    # the cosine stands at half its height in the middle: 1/2 (1 + cos(pi / 2)) = 1/2
+    # half of the peak in the middle of the cosine: 1/2 (1 + cos(pi / 2)) = 1/2
     assert schedule.rate(0.55) == pytest.approx(0.5)
 
 
-def test_a_line_falls_evenly_to_zero() -> None:
+def test_a_linear_schedule_falls_to_zero() -> None:
     found = rates(Schedule(peak=1.0, warmup_share=0.1, shape="linear"), 1000)
     assert found[99] == pytest.approx(1.0, abs=0.01)
     falls = [before - after for before, after in pairwise(found[101:999])]
@@ -30,14 +30,14 @@ def test_a_line_falls_evenly_to_zero() -> None:
     assert 0 <= found[999] < 1e-3
 
 
-def test_a_constant_rate_stays_after_its_warm_up() -> None:
+def test_a_constant_rate_does_not_change_after_warm_up() -> None:
     schedule = Schedule(peak=0.5, warmup_share=0.1, shape="constant")
     assert schedule.rate(0.005) < 0.05
     assert rates(schedule, 100)[10:] == [0.5] * 90
     assert Schedule(peak=0.5, warmup_share=0.0, shape="constant").rate(0.0) == 0.5
 
 
-def test_progress_beyond_the_end_is_the_end() -> None:
+def test_progress_is_limited_to_one() -> None:
     assert Schedule(peak=1.0, warmup_share=0.1).rate(1.3) == 0.0
     assert middle_of_step(12, 10) == 1.0
     assert middle_of_step(0, 10) == pytest.approx(0.05)

@@ -369,7 +369,7 @@ def test_large_photos_are_trained_and_predicted(tmp_path: Path) -> None:
 
 def test_a_run_without_a_model_yet_is_told(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    with pytest.raises(BadModel, match="Give a run that `pixelwise train` has finished"):
+    with pytest.raises(BadModel, match="Use a finished run of `pixelwise train`"):
         load(tmp_path.parent)
 
 

@@ -1,1 +1,1 @@
-"""What a network sees in one image: activations, Grad-CAM."""
+"""Explanations of a prediction: activations and Grad-CAM."""

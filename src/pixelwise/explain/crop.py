@@ -1,4 +1,4 @@
-"""Sight: the part of an image that is looked into, on the scale of the network and of a size it takes."""
+"""Crop of an image that is inspected, normalised and padded to a valid size."""
 
 from dataclasses import dataclass
 
@@ -13,26 +13,26 @@ from pixelwise.networks.models import Classifier, Network
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.sampling.resize_crop import View, fit, middle
 
-SIDE = 1024  # pixels a side that are looked into at most
-MOST_VALUES = 200_000_000  # numbers in the maps on the way; with their gradients about 2.5 GB
+MAX_SIDE = 1024  # pixels
+MAX_VALUES = 200_000_000  # numbers in all feature maps; with their gradients about 2.5 GB
 
 
 @dataclass(frozen=True)
 class Crop:
-    """What a network gets to see of an image.
+    """The inspected pixels of an image and the network input made from them.
 
     Attributes
     ----------
     shown : (channels, height, width)
-        The pixels that are looked into, in the image's own values.
+        The inspected pixels, in file values.
     origin : (int, int)
-        Their first row and column in the image.
+        First row and column of `shown` in the image.
     given : float32 array (channels, rows, columns)
-        What the network gets: on its scale, mirrored beyond the image to a size that it takes.
+        The network input: normalised and reflection-padded to a valid size.
     offset : (int, int)
-        Where `given` begins, from the first row and column of `shown`; negative for valid networks.
+        First row and column of `given` relative to `shown`; negative for valid networks.
     keep : (slice, slice)
-        What of the logits lies over `shown`.
+        The part of the logits that covers `shown`.
     """
 
     shown: Num[np.ndarray, "channels height width"]
@@ -48,27 +48,28 @@ def crop_for_masks(
     pixels: Num[np.ndarray, "channels height width"],
     pixel: tuple[int, int] | None = None,
 ) -> Crop:
-    """Return what a network for masks sees of an image: all of it, or the part around `pixel` or in the middle.
+    """Return a crop for a segmentation network, centred on `pixel` or on the image.
 
-    The part is `largest_side` pixels a side at most. It is scaled as in prediction, by what the whole image says.
+    It is at most `largest_side` pixels wide and high, and normalised as in prediction, with the statistics of the whole
+    image.
 
     Raises
     ------
     BadOption
-        The pixel lies outside the image.
+        The pixel is outside the image.
     """
     size = pixels.shape[1], pixels.shape[2]
-    if pixel is not None and not all(0 <= place < side for place, side in zip(pixel, size, strict=True)):
+    if pixel is not None and not all(0 <= index < side for index, side in zip(pixel, size, strict=True)):
         expected = f"a pixel in the image of {size[0]} rows and {size[1]} columns, counted from 0"
-        raise BadOption(expected, f"{pixel[0]},{pixel[1]}", "Give another row and column.")
-    most, stride = largest_side(network), network.geometry().total_stride
+        raise BadOption(expected, f"{pixel[0]},{pixel[1]}", "Choose a row and column inside the image.")
+    max_side, stride = largest_side(network), network.geometry().total_stride
     origin: list[int] = []
     for axis, side in enumerate(size):
         centre = side // 2 if pixel is None else pixel[axis]
-        # parts begin where pooling begins, so that maps lie as they do in prediction; the last one reaches the end
-        last = -(-max(0, side - most) // stride) * stride
-        origin.append(min(max(0, centre - most // 2) // stride * stride, last))
-    shown = pixels[:, origin[0] : origin[0] + most, origin[1] : origin[1] + most]
+        # aligned to the total stride, so that pooling windows are the same as in prediction
+        last = -(-max(0, side - max_side) // stride) * stride
+        origin.append(min(max(0, centre - max_side // 2) // stride * stride, last))
+    shown = pixels[:, origin[0] : origin[0] + max_side, origin[1] : origin[1] + max_side]
     (tile,) = tile_grid(shown.shape[1:], max(shown.shape[1:]), network.geometry())
     given = intensity_scale(pixels, model_card.normalisation).apply(read_mirrored(shown, tile.read))
     (top, bottom), (left, right) = tile.keep
@@ -77,7 +78,7 @@ def crop_for_masks(
 
 
 def crop_for_class(model_card: ModelCard, view: View, pixels: Num[np.ndarray, "channels height width"]) -> Crop:
-    """Return what a network for whole images sees of one: its middle, at the size of the `view`."""
+    """Return the crop for a classification network: the centre of the image, at the size of `view`."""
     fitted = fit(pixels, view.shorter)
     shown = middle(fitted, view.side, view.side)
     given = intensity_scale(fitted, model_card.normalisation).apply(shown)
@@ -86,9 +87,9 @@ def crop_for_class(model_card: ModelCard, view: View, pixels: Num[np.ndarray, "c
 
 
 def largest_side(network: Network) -> int:
-    """Return how many pixels a side can be looked into with at most `MOST_VALUES` on the way: 1024, 512, ..."""
-    geometry, side = network.geometry(), SIDE
-    while side > geometry.total_stride and _values(network, side) > MOST_VALUES:
+    """Return the largest side (1024, 512, ...) whose feature maps have at most `MAX_VALUES` numbers."""
+    geometry, side = network.geometry(), MAX_SIDE
+    while side > geometry.total_stride and _values(network, side) > MAX_VALUES:
         side //= 2
     return side
 

@@ -1,7 +1,7 @@
-"""Insight: what a network sees in one image. Feature maps along the U, gates, and the evidence for a class.
+"""Grad-CAM, input gradients, feature maps and attention gates of one image.
 
-Needs the network itself, in PyTorch: evidence is a gradient, which no exported model gives. Nothing is changed in the
-network; hooks listen to its finished parts and are taken off again.
+Requires the PyTorch network, because exported models have no gradients. The hooks are removed after the forward pass,
+and the network is not changed.
 """
 
 from collections.abc import Generator, Sequence
@@ -20,16 +20,17 @@ from pixelwise.networks.models import Network
 
 @dataclass(frozen=True)
 class Attribution:
-    """Where a stage speaks for a class (Grad-CAM).
+    """Grad-CAM of one stage for one class.
 
     Attributes
     ----------
     stage : str
     stride : int
     weights : float32 array (channels,)
-        How much the score rises with each channel, on average over its pixels.
+        Mean gradient of the score with respect to each channel.
     heat : float32 array (height, width)
-        The weighted sum of the maps, negative values cut off. All zero: nothing at this stage speaks for the class.
+        The heat map: weighted sum of the channels, negative values set to 0. All zero: the stage does not support the
+        class.
     """
 
     stage: str
@@ -39,57 +40,56 @@ class Attribution:
 
 
 class Insight:
-    """One pass of an image through a network, kept open for questions.
+    """Forward pass of one image with its autograd graph, for Grad-CAM and input gradients.
 
     Parameters
     ----------
     network : Segmenter or Classifier
-        For two-dimensional images, on the CPU. It is looked at as in prediction (no dropout, kept statistics) and left
-        as it was.
+        For two-dimensional images, on the CPU. Run in evaluation mode; its state is restored afterwards.
     image : float32 array (channels, height, width)
-        On the scale of the network, of a legal size.
+        Normalised, of a valid size.
 
     Attributes
     ----------
     logits : float32 array (classes, height, width), or (classes,) of a classifier
     stages : tuple of Stage
-        In the order of computing; a skip stands before the stage that it goes into.
+        In execution order; a skip precedes the stage that reads it.
     gates : tuple of Gating
 
     Raises
     ------
     BadOption
-        The size is not legal.
+        The size is not valid.
 
     Notes
     -----
-    Memory: all maps on the way are kept, about twice what `Segmenter.layers` counts as `values`.
+    Memory: all feature maps are kept, about twice what `Segmenter.layers` counts as `values`.
     """
 
     def __init__(self, network: Network, image: Float32[np.ndarray, "channels height width"]) -> None:
-        listener = ActivationRecorder()
+        recorder = ActivationRecorder()
         self._image = torch.from_numpy(np.ascontiguousarray(image))[None].requires_grad_()
         with ExitStack() as stack:
-            stack.enter_context(_as_in_prediction(network))
-            for hook in listener.listen(network):
+            stack.enter_context(_evaluation_mode(network))
+            for hook in recorder.register(network):
                 stack.callback(hook.remove)
             stack.enter_context(torch.enable_grad())
             self._logits: Tensor = network(self._image)
         self.logits: np.ndarray = self._logits[0].detach().numpy()
-        self._heard = tuple(listener.maps)
-        self.stages = tuple(Stage(h.name, h.part, h.stride, h.cut(h.tensor)) for h in self._heard)
-        self.gates = tuple(listener.gates)
+        self._activations = tuple(recorder.maps)
+        self.stages = tuple(Stage(a.name, a.part, a.stride, a.cut(a.tensor)) for a in self._activations)
+        self.gates = tuple(recorder.gates)
 
     @property
     def coarsest(self) -> str:
-        """The name of the stage that sees most: the last of the encoder."""
+        """The name of the coarsest stage: the last of the encoder."""
         return [stage.name for stage in self.stages if stage.part == "encoder"][-1]
 
     @property
     def finest(self) -> str:
-        """The name of the last stage at the finest resolution: of the decoder where there is one."""
-        least = min(stage.stride for stage in self.stages)
-        return [s.name for s in self.stages if s.part != "skip" and s.stride == least][-1]
+        """The name of the last stage at the finest resolution: of the decoder if there is one."""
+        min_stride = min(stage.stride for stage in self.stages)
+        return [s.name for s in self.stages if s.part != "skip" and s.stride == min_stride][-1]
 
     def evidence(
         self,
@@ -97,38 +97,39 @@ class Insight:
         region: Bool[np.ndarray, "rows columns"] | None = None,
         stages: Sequence[str] = (),
     ) -> tuple[Attribution, ...]:
-        """Return where stages speak for a class.
+        """Return the Grad-CAM of stages for a class.
 
-        Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2): each map is weighted by the mean gradient
-        of the score with respect to it; the sum, where positive, is the evidence. The score of a classifier is its
-        logit; that of a segmenter the sum of its logits over a region (Seg-Grad-CAM: Vinogradova et al. 2020, arXiv
+        Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2): the ReLU of the sum of all channels, each
+        weighted by the mean gradient of the score with respect to it. The score of a classifier is its logit; that of a
+        segmentation network is the sum of its logits over a region (Seg-Grad-CAM: Vinogradova et al. 2020, arXiv
         2002.11434).
 
         Parameters
         ----------
         class_index : int
         region : bool array (rows, columns), optional
-            Of the logits; by default all of them. Not for classifiers.
+            Pixels of the logits; by default all. Not for classifiers.
         stages : sequence of str
             Names; by default the coarsest and the finest.
 
         Raises
         ------
         BadOption
-            No such class or stage; or a region that holds nothing, or is not of the size of the logits.
+            Unknown class or stage; or the region is empty or does not have the size of the logits.
         """
         score = self._score(class_index, region)
-        asked = [self._find(name) for name in stages or (self.coarsest, self.finest)]
-        gradients = torch.autograd.grad(score, [heard.tensor for heard in asked], retain_graph=True, allow_unused=True)
-        return tuple(_weigh(heard, gradient) for heard, gradient in zip(asked, gradients, strict=True))
+        activations = [self._find(name) for name in stages or (self.coarsest, self.finest)]
+        tensors = [activation.tensor for activation in activations]
+        gradients = torch.autograd.grad(score, tensors, retain_graph=True, allow_unused=True)
+        return tuple(_attribution(*pair) for pair in zip(activations, gradients, strict=True))
 
     def sensitivity(
         self, class_index: int, region: Bool[np.ndarray, "rows columns"] | None = None
     ) -> Float32[np.ndarray, "height width"]:
-        """Return how strongly each pixel of the image moves the score: the largest gradient over its channels.
+        """Return the saliency map: the absolute input gradient of the score, as a maximum over channels.
 
         Simonyan, Vedaldi, Zisserman 2014, "Deep inside convolutional networks", arXiv 1312.6034, section 3. It is zero
-        where the receptive field of the region ends. Arguments and errors as for `evidence`.
+        outside the receptive field of the region. Arguments and errors as for `evidence`.
         """
         (gradient,) = torch.autograd.grad(self._score(class_index, region), [self._image], retain_graph=True)
         return gradient[0].abs().amax(0).numpy()
@@ -136,43 +137,43 @@ class Insight:
     def _score(self, class_index: int, region: np.ndarray | None) -> Tensor:
         classes = len(self.logits)
         if not 0 <= class_index < classes:
-            raise BadOption(f"a class in 0...{classes - 1}", f"{class_index}", "Choose one of them.")
+            raise BadOption(f"a class in 0...{classes - 1}", f"{class_index}", "Choose another class index.")
         logits = self._logits[0, class_index]
         if region is None:
             return logits.sum()
         if region.shape != tuple(logits.shape):
-            got = f"one of {region.shape}"
-            raise BadOption(f"a region of the size of the logits, {tuple(logits.shape)}", got, "Cut or pad it.")
+            got = f"{region.shape}"
+            raise BadOption(f"a region of the size of the logits, {tuple(logits.shape)}", got, "Crop or pad it.")
         if not region.any():
-            raise BadOption("a region with pixels", "an empty one", "Give another region, or None for the whole.")
+            raise BadOption("a region with pixels", "an empty one", "Use another region, or None for the whole image.")
         return logits[torch.from_numpy(region)].sum()
 
     def _find(self, name: str) -> Activation:
-        found = [heard for heard in self._heard if heard.name == name]
-        if not found:
-            raise BadOption("a stage of the network", f"`{name}`", nearest(name, [h.name for h in self._heard]))
-        return found[0]
+        for activation in self._activations:
+            if activation.name == name:
+                return activation
+        raise BadOption("a stage of the network", f"`{name}`", nearest(name, [a.name for a in self._activations]))
 
 
-def _weigh(heard: Activation, gradient: Tensor | None) -> Attribution:
-    """Weight maps by their mean gradients; no gradient means that the score does not depend on them."""
-    maps = heard.cut(heard.tensor)
-    slopes = np.zeros_like(maps) if gradient is None else heard.cut(gradient)
-    weights = slopes.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+def _attribution(activation: Activation, gradient: Tensor | None) -> Attribution:
+    """Weight channels by their mean gradients; None if the score does not depend on the stage."""
+    maps = activation.cut(activation.tensor)
+    gradients = np.zeros_like(maps) if gradient is None else activation.cut(gradient)
+    weights = gradients.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     heat = np.maximum(np.tensordot(weights, maps, axes=1), 0).astype(np.float32)
-    return Attribution(heard.name, heard.stride, weights, heat)
+    return Attribution(activation.name, activation.stride, weights, heat)
 
 
 @contextmanager
-def _as_in_prediction(network: nn.Module) -> Generator[None, None, None]:
-    """Switch to evaluation, and keep no gradients of weights, which would double the memory; then put all back."""
+def _evaluation_mode(network: nn.Module) -> Generator[None, None, None]:
+    """Switch to evaluation mode without weight gradients, which would double the memory; restore both at the end."""
     training = {module: module.training for module in network.modules()}
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     try:
         network.eval().requires_grad_(False)
         yield
     finally:
         for module, mode in training.items():
             module.training = mode
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)

@@ -1,1 +1,1 @@
-"""A model as a file that other programs run, with the proof that it still says the same."""
+"""Export of models to other formats, with a parity check against PyTorch."""

@@ -1,4 +1,4 @@
-"""Comparisons: what an exported file says of the trials, beside what torch says; numpy alone."""
+"""Parity check: comparison of an exported model with PyTorch on the parity batches, without torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from pixelwise.exporters.export_task import ExportTask
 from pixelwise.exporters.samples import ParityBatch
 from pixelwise.runtimes.base import Outputs
 
-Answer = Callable[[ParityBatch], Outputs]  # what an exported file says of a trial
+PredictBatch = Callable[[ParityBatch], Outputs]  # runs an exported model on a parity batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What one runtime says of all trials.
+    """Differences between one runtime and PyTorch on all parity batches.
 
     Attributes
     ----------
     runtime : str
     counted, score_name : str
-        What a class is told of, and what the score is called.
+        "pixels" or "images", and the name of the score.
     difference, probability_difference, disagreement : float
-        As `export_task.Limits` bounds them.
+        See `description.Limits`.
     score_torch, score : float
-        Of the run, and of this runtime.
+        Scores of PyTorch and of this runtime.
     score_change : float
-        Points (hundredths), below 0 where it got worse.
+        In points (hundredths), negative if worse.
     """
 
     runtime: str
@@ -43,44 +43,45 @@ class Comparison:
     score_change: float
 
     def to_text(self) -> str:
-        """Return one line for people."""
+        """Return a summary in one line."""
         logits = f"logits within {self.difference:.1g} of the largest"
         classes = f"{self.disagreement:.4%} of the {self.counted} change class"
         score = f"{self.score_name} {self.score_torch:.4f} -> {self.score:.4f} ({self.score_change:+.2f} points)"
         return f"{self.runtime}: {logits}, {classes}, {score}"
 
-    def beyond(self, limits: Limits) -> list[str]:
-        """Say which limits are broken."""
-        broken: list[str] = []
-        for name, messages in (
+    def exceeded_limits(self, limits: Limits) -> list[str]:
+        """Return a message for each exceeded limit."""
+        exceeded: list[str] = []
+        for name, message in (
             ("difference", "logits differ by {:.2g} of the largest (limit {:.2g})"),
             ("probability_difference", "probabilities differ by {:.2g} (limit {:.2g})"),
-            ("disagreement", f"a share of {{:.2g}} of the {self.counted} changes class (limit {{:.2g}})"),
+            ("disagreement", f"a fraction of {{:.2g}} of the {self.counted} changes class (limit {{:.2g}})"),
         ):
-            found, limit = getattr(self, name), getattr(limits, name)
-            if limit is not None and not found <= limit:  # "not <=" also refuses what is not a number
-                broken.append(messages.format(found, limit))
+            value, limit = getattr(self, name), getattr(limits, name)
+            if limit is not None and not value <= limit:  # "not <=" also rejects NaN
+                exceeded.append(message.format(value, limit))
         if not -self.score_change <= limits.score_loss:
-            lost = f"{-self.score_change:.2f} points of {self.score_name}"
-            broken.append(f"{lost} are lost (limit {limits.score_loss:g})")
-        return broken
+            loss = f"{-self.score_change:.2f} points of {self.score_name}"
+            exceeded.append(f"{loss} are lost (limit {limits.score_loss:g})")
+        return exceeded
 
 
-def compare(runtime: str, answer: Answer, trials: Sequence[ParityBatch], export_task: ExportTask) -> Comparison:
-    """Let a runtime answer all trials and compare."""
-    largest = max(float(np.abs(trial.logits).max()) for trial in trials)
+def compare(runtime: str, predict: PredictBatch, batches: Sequence[ParityBatch], export_task: ExportTask) -> Comparison:
+    """Compare a runtime with PyTorch on all parity batches."""
+    largest = max(float(np.abs(batch.logits).max()) for batch in batches)
     logits, probabilities, changed, total = 0.0, 0.0, 0, 0
-    ours: list[np.ndarray] = []
-    torchs: list[np.ndarray] = []
-    for trial in trials:
-        found = answer(trial)
-        logits = max(logits, _gap(found.logits, trial.logits))
-        probabilities = max(probabilities, _gap(found.probabilities, export_task.probabilities(trial.logits)))
-        classes, expected = export_task.decide(found.probabilities), export_task.decide(trial.logits)
-        changed, total = changed + int((classes != expected).sum()), total + classes.size
-        ours.append(export_task.count(trial.truth, classes))
-        torchs.append(export_task.count(trial.truth, expected))
-    before, after = export_task.score(np.sum(torchs, axis=0)), export_task.score(np.sum(ours, axis=0))
+    counts: list[np.ndarray] = []
+    torch_counts: list[np.ndarray] = []
+    for batch in batches:
+        outputs = predict(batch)
+        logits = max(logits, _difference(outputs.logits, batch.logits))
+        expected = export_task.probabilities(batch.logits)
+        probabilities = max(probabilities, _difference(outputs.probabilities, expected))
+        classes, torch_classes = export_task.decide(outputs.probabilities), export_task.decide(batch.logits)
+        changed, total = changed + int((classes != torch_classes).sum()), total + classes.size
+        counts.append(export_task.count(batch.truth, classes))
+        torch_counts.append(export_task.count(batch.truth, torch_classes))
+    before, after = export_task.score(np.sum(torch_counts, axis=0)), export_task.score(np.sum(counts, axis=0))
     return Comparison(
         runtime=runtime,
         counted=export_task.counted,
@@ -95,22 +96,22 @@ def compare(runtime: str, answer: Answer, trials: Sequence[ParityBatch], export_
 
 
 def check(comparisons: Sequence[Comparison], limits: Limits, path: Path) -> None:
-    """Refuse an export beyond its limits.
+    """Check that all comparisons are within the limits.
 
     Raises
     ------
     ExportFailed
-        What is broken, and by how much.
+        A limit is exceeded.
     """
     for comparison in comparisons:
-        broken = comparison.beyond(limits)
-        if broken:
-            expected = "an export that says what torch says"
-            got = f"with {comparison.runtime}: {'; '.join(broken)}"
-            raise ExportFailed(expected, got, "Use another format; no file is kept beyond the limits.", path)
+        exceeded = comparison.exceeded_limits(limits)
+        if exceeded:
+            expected = "an export that agrees with PyTorch"
+            got = f"with {comparison.runtime}: {'; '.join(exceeded)}"
+            raise ExportFailed(expected, got, "Use another format; files that exceed the limits are not kept.", path)
 
 
-def _gap(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference; infinite where something is not a number."""
-    gap = float(np.abs(found - expected).max())
-    return gap if np.isfinite(gap) else np.inf
+def _difference(values: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest absolute difference; infinity if a value is NaN."""
+    difference = float(np.abs(values - expected).max())
+    return difference if np.isfinite(difference) else np.inf

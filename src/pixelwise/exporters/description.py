@@ -1,4 +1,4 @@
-"""What a kind of model says of its exports: how far they may be from torch, and the words of a bioimage.io package."""
+"""Limits of the parity check, and the description of a bioimage.io package."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How far an export may be from torch; None: as far as it likes.
+    """Limits of the difference between an export and PyTorch; None: no limit.
 
     Attributes
     ----------
     difference : float or None
-        Largest difference of two logits, as a share of the largest logit.
+        Largest difference of two logits, relative to the largest logit.
     probability_difference : float or None
         Largest difference of two probabilities.
     disagreement : float or None
-        Share of pixels, or photos, whose class differs.
+        Fraction of pixels, or images, whose class differs.
     score_loss : float
-        Points (hundredths) of the score.
+        Loss of the score in points (hundredths).
     """
 
     difference: float | None
@@ -29,33 +29,33 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a bioimage.io package says of a kind of model.
+    """Parts of the description of a bioimage.io package that depend on the task.
 
     Attributes
     ----------
-    inside, outside : sequence of dict
-        The axes of space of the input, and of the output, where it has any.
+    input_axes, output_axes : sequence of dict
+        The space axes of the input, and of the output if it has any.
     channels : sequence of str
         A name per channel of the output.
     postprocessing : sequence of dict
-        What makes probabilities of the logits; without any the graph does it, and gives the logits beside them.
-    finds : str
-        A sentence for a catalogue.
+        Steps that convert logits to probabilities; if empty, the graph returns probabilities and logits.
+    summary : str
+        A sentence for the catalogue.
     notes : sequence of str
-        Sentences for the people who use it.
+        Sentences for users.
     tag : str
     """
 
-    inside: Sequence[dict[str, Any]]
-    outside: Sequence[dict[str, Any]]
+    input_axes: Sequence[dict[str, Any]]
+    output_axes: Sequence[dict[str, Any]]
     channels: Sequence[str]
     postprocessing: Sequence[dict[str, Any]]
-    finds: str
+    summary: str
     notes: Sequence[str]
     tag: str
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names for a sentence; of many the first few, because catalogues take no long ones."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def join_names(names: Sequence[str], limit: int = 12) -> str:
+    """Return names separated by commas; only the first ones of a long list."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,4 +1,4 @@
-"""Export: one model in one format, proven before it gets its name."""
+"""Export of one model to one format, with a parity check before the file is moved to its final path."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.exporters.comparison import Comparison, check, compare
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export_task import ExportTask, export_task_of
-from pixelwise.exporters.formats import FORMATS, answers, needed
+from pixelwise.exporters.formats import FORMATS, check_installed, runtimes_for
 from pixelwise.exporters.package import check_package
 from pixelwise.exporters.parity_report import parity_report_path, write_parity_data, write_parity_report
 from pixelwise.exporters.samples import ParityBatch, Sample
@@ -27,9 +27,9 @@ from pixelwise.sampling.normalise import Normalisation, intensity_scale
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What an export has written, and what its proof said.
+    """Files of an export and results of its parity check.
 
-    `files` are the model's own; certificate and proof lie beside the first of them.
+    `files` are those of the model; parity report and parity data are in the same folder.
     """
 
     format: str
@@ -47,14 +47,14 @@ class ExportResult:
         }
 
     def to_text(self) -> str:
-        """Return the proof and the files as lines for people."""
+        """Return the results and the files as text."""
         files = ", ".join(str(file) for file in self.files)
         return "\n".join([*(comparison.to_text() for comparison in self.comparisons), f"Written: {files}"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportImages:
-    """Real images for the proof (never seen in training) and for a quantisation (seen in training)."""
+    """Images for the parity check (not used in training) and training images for the int8 calibration."""
 
     proof: Sequence[Sample]
     training: Callable[[], Iterable[Sample]]
@@ -63,99 +63,101 @@ class ExportImages:
 def export_model(
     network: Trained, model_card: ModelCard, kind: str, path: Path, material: ExportImages, about: About | None = None
 ) -> ExportResult:
-    """Write a model in a format of `FORMATS`, with its certificate, or fail and leave nothing.
+    """Write a model in a format of `FORMATS` with its parity report; write nothing if the parity check fails.
 
     Parameters
     ----------
     network : Trained
-        In evaluation mode; stays as it is.
+        In evaluation mode; not modified.
     model_card : ModelCard
     kind : str
         A key of `FORMATS`.
     path : Path
-        The model's file; its suffix is that of the format.
-    material : Material
+        The file of the model, with the suffix of the format.
+    material : ExportImages
     about : About, optional
         For bioimage.io.
 
     Raises
     ------
     ExportFailed
-        What was written says something else than torch, beyond the limits of the format.
+        The export differs from PyTorch by more than the limits of the format.
     BadOption
-        No such format, or its libraries are not installed.
+        The format is unknown, or its libraries are not installed.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     if kind not in FORMATS:
-        raise BadOption("a format of export", f"`{kind}`", nearest(kind, list(FORMATS)))
-    needed(kind)
+        raise BadOption("an export format", f"`{kind}`", nearest(kind, list(FORMATS)))
+    check_installed(kind)
     reference, export_task = TorchRuntime(network), export_task_of(model_card)
-    trials = export_task.make_trials(material.proof, reference)
+    batches = export_task.make_parity_batches(material.proof, reference)
     with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
-        made = Path(folder) / path.name
+        temporary = Path(folder) / path.name
         if kind == "bioimageio":
-            _write_package(made, network, model_card, trials[0], reference, about or About())
-            check_package(made)
+            _write_package(temporary, network, model_card, batches[0], reference, about or About())
+            check_package(temporary)
         else:
-            _write(made, kind, network, model_card, material)
-        comparisons = [compare(name, answer, trials, export_task) for name, answer in answers(kind, made, model_card)]
+            _write(temporary, kind, network, model_card, material)
+        runtimes = runtimes_for(kind, temporary, model_card)
+        comparisons = [compare(name, predict, batches, export_task) for name, predict in runtimes]
         limits = limits_of(kind, export_task)
         check(comparisons, limits, path)
-        return _keep(made, path, kind, comparisons, limits, trials)
+        return _publish(temporary, path, kind, comparisons, limits, batches)
 
 
 def limits_of(kind: str, export_task: ExportTask) -> Limits:
-    """Return how far a format may be from torch."""
+    """Return the limits of the parity check of a format."""
     return export_task.quantised if kind.endswith("int8") else export_task.exact
 
 
-def _write(made: Path, kind: str, network: Trained, model_card: ModelCard, material: ExportImages) -> None:
-    """Write a model into a folder of its own."""
+def _write(path: Path, kind: str, network: Trained, model_card: ModelCard, material: ExportImages) -> None:
+    """Write a model to a temporary path."""
     if kind == "torch-export":
         from pixelwise.exporters.to_torch import write_torch
 
-        write_torch(made, network, model_card)
+        write_torch(path, network, model_card)
         return
     graph = onnx_bytes(network, model_card)
     if kind == "onnx":
-        atomic_write_bytes(made, graph)
+        atomic_write_bytes(path, graph)
         return
     from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 
     if kind == "openvino":
-        write_openvino(made, graph, model_card)
+        write_openvino(path, graph, model_card)
     else:
-        write_openvino_int8(made, graph, model_card, export_task_of(model_card).feeds(material.training()))
+        inputs = export_task_of(model_card).calibration_inputs(material.training())
+        write_openvino_int8(path, graph, model_card, inputs)
 
 
 def _write_package(
-    made: Path, network: Trained, model_card: ModelCard, trial: ParityBatch, reference: TorchRuntime, about: About
+    path: Path, network: Trained, model_card: ModelCard, batch: ParityBatch, reference: TorchRuntime, about: About
 ) -> None:
-    """Write a bioimage.io package, whose graph leaves to its reader what each image is normalised by."""
-    from_outside = model_card.normalisation.kind == "image"
-    inside = replace(model_card, normalisation=Normalisation(kind="none")) if from_outside else model_card
-    image = trial.image[:1]
-    scaled = intensity_scale(image[0], model_card.normalisation).apply(image[0])[None]
-    write_bioimage(made, onnx_bytes(network, inside, metadata=model_card), model_card, image, reference(scaled), about)
+    """Write a bioimage.io package; per-image normalisation is left to its reader."""
+    per_image = model_card.normalisation.kind == "image"
+    in_graph = replace(model_card, normalisation=Normalisation(kind="none")) if per_image else model_card
+    image = batch.image[:1]
+    logits = reference(intensity_scale(image[0], model_card.normalisation).apply(image[0])[None])
+    write_bioimage(path, onnx_bytes(network, in_graph, metadata=model_card), model_card, image, logits, about)
 
 
-def _keep(
-    made: Path,
+def _publish(
+    temporary: Path,
     path: Path,
     kind: str,
     comparisons: Sequence[Comparison],
     limits: Limits,
-    trials: Sequence[ParityBatch],
+    batches: Sequence[ParityBatch],
 ) -> ExportResult:
-    """Bring a proven model to its place: first its proof, last the file that makes it a model."""
-    here, there = files_of(made), files_of(path)
-    write_parity_data(path, trials)
-    named = {place.name: source for source, place in zip(here, there, strict=True)}
+    """Write parity data and parity report, then move the checked files to their final paths, the main file last."""
+    sources, targets = files_of(temporary), files_of(path)
+    write_parity_data(path, batches)
+    named = {target.name: source for source, target in zip(sources, targets, strict=True)}
     versions = {name: version(name) for name in ("torch", *FORMATS[kind].packages)}
-    write_parity_report(path, kind, named, comparisons, limits, trials, versions)
-    for source, place in zip(reversed(here), reversed(there), strict=True):
-        atomic_write_bytes(place, source.read_bytes())
+    write_parity_report(path, kind, named, comparisons, limits, batches, versions)
+    for source, target in zip(reversed(sources), reversed(targets), strict=True):
+        atomic_write_bytes(target, source.read_bytes())
     return ExportResult(
-        format=kind, files=tuple(there), parity_report=parity_report_path(path), comparisons=tuple(comparisons)
+        format=kind, files=tuple(targets), parity_report=parity_report_path(path), comparisons=tuple(comparisons)
     )

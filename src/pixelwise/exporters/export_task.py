@@ -1,4 +1,4 @@
-"""ExportTask: what an export has to know of a kind of model, so that one way of exporting serves them all."""
+"""ExportTask: the interface of the task-specific steps of an export."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -15,22 +15,22 @@ from pixelwise.runtimes.base import Runtime
 
 @runtime_checkable
 class ExportTask(Protocol):
-    """What masks and whole images do not share in an export; made for one recipe.
+    """Task-specific steps of an export for one model card.
 
     Attributes
     ----------
     counted : str
-        What a class is told of: "pixels", "photos".
+        What is classified: "pixels" or "images".
     score_name : str
-        The name of the score for people; larger is better.
+        The name of the score; larger is better.
     exact, quantised : Limits
         Of exports in float32, and in int8.
     most_samples : int
-        Images from which on a proof says no more.
+        Maximum number of images of the parity check.
     observed : int
-        Training images that a quantisation observes.
-    free_from : int or None
-        Pixels a side from which on the graph takes images of every legal size; None where it takes one size alone.
+        Number of calibration images of a quantisation.
+    min_dynamic_side : int or None
+        Smallest side of dynamic sizes; None if the graph has a static size.
     """
 
     counted: str
@@ -39,42 +39,42 @@ class ExportTask(Protocol):
     quantised: Limits
     most_samples: int
     observed: int
-    free_from: int | None
+    min_dynamic_side: int | None
 
-    def make_trials(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
-        """Cut trials of several sizes and batches out of samples, and let `reference` say what it says of them.
+    def make_parity_batches(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
+        """Return parity batches of several sizes, cropped from samples, with the logits of `reference`.
 
-        The first holds images of the usual size.
+        The first has the default size.
         """
         ...
 
-    def feeds(self, samples: Iterable[Sample]) -> Iterator[Feed]:
-        """Yield inputs of the graph from training images: what a quantisation observes."""
+    def calibration_inputs(self, samples: Iterable[Sample]) -> Iterator[Feed]:
+        """Yield inputs of the graph from calibration images, for a quantisation."""
         ...
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Turn logits (batch, classes, *output_size) into probabilities."""
+        """Return the probabilities of logits (batch, classes, *output_size)."""
         ...
 
     def decide(self, values: np.ndarray) -> np.ndarray:
         """Return the class (batch, *output_size) with the largest logit or probability."""
         ...
 
-    def count(self, truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-        """Count a batch of classes against the truth: entry (i, j) is truth class i, found class j."""
+    def count(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Return the confusion matrix of a batch: entry (i, j) counts true class i, predicted class j."""
         ...
 
     def score(self, counts: np.ndarray) -> float:
-        """Return the score, from 0 to 1, of all that was counted."""
+        """Return the score, from 0 to 1, of a confusion matrix."""
         ...
 
     def describe(self) -> Description:
-        """Return what a bioimage.io package says."""
+        """Return the description of a bioimage.io package."""
         ...
 
 
 def export_task_of(model_card: ModelCard) -> ExportTask:
-    """Return the subject of a model: masks, or the classes of whole images."""
+    """Return the export task of a segmentation or classification model."""
     return (
         SegmentationExport(model_card) if model_card.view is None else ClassificationExport(model_card, model_card.view)
     )

@@ -1,4 +1,4 @@
-"""The formats of export: what they are called, what they need, and how a written file is asked."""
+"""Export formats: their names, packages, and the runtimes that can run an exported file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from pixelwise.errors import BadOption
-from pixelwise.exporters.comparison import Answer
+from pixelwise.exporters.comparison import PredictBatch
 from pixelwise.exporters.export_task import export_task_of
-from pixelwise.exporters.samples import ParityBatch, scaled
+from pixelwise.exporters.samples import ParityBatch, normalised
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Outputs, Runtime
 from pixelwise.runtimes.exported import installed, packaged_graph
@@ -18,7 +18,7 @@ from pixelwise.runtimes.exported import installed, packaged_graph
 
 @dataclass(frozen=True)
 class Format:
-    """A format of export: how its file is called in the folder of exports, the extra it needs, and its packages."""
+    """An export format: its default file name, the extra to install, and its packages."""
 
     place: str
     extra: str
@@ -27,7 +27,7 @@ class Format:
 
 @runtime_checkable
 class ExportedModel(Protocol):
-    """An exported graph that gives all its outputs for images in file values."""
+    """An exported graph that returns all outputs for images in file values."""
 
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
         """Return probabilities and logits."""
@@ -35,8 +35,8 @@ class ExportedModel(Protocol):
 
 
 @runtime_checkable
-class Computing(Runtime, ExportedModel, Protocol):
-    """A graph that is asked by `predict` too."""
+class ExportedRuntime(Runtime, ExportedModel, Protocol):
+    """An exported graph that `predict` can run, too."""
 
 
 FORMATS = {
@@ -48,13 +48,13 @@ FORMATS = {
 }
 
 
-def needed(kind: str) -> None:
-    """Refuse a format whose libraries are not installed.
+def check_installed(kind: str) -> None:
+    """Check that the packages of a format are installed.
 
     Raises
     ------
     BadOption
-        With the line that installs them.
+        A package is missing.
     """
     missing = [name for name in FORMATS[kind].packages if not installed(name)]
     if missing:
@@ -62,16 +62,16 @@ def needed(kind: str) -> None:
         raise BadOption(expected, "not installed", f'Run: pip install "pixelwise[{FORMATS[kind].extra}]".')
 
 
-def answers(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple[str, Answer]]:
-    """Yield each runtime here that can read a written file, by name, and how it answers a trial.
+def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:
+    """Yield the name and the prediction function of each installed runtime that reads an exported file.
 
-    A graph is asked as a stranger asks it, with file values, and as `predict` does, with tiles that are normalised by
-    the numbers of their image. A bioimage.io package holds a graph without the normalisation, which its reader does.
+    Graphs run with file values, as in other programs, and with normalised tiles, as in `predict`. The graph of a
+    bioimage.io package has no per-image normalisation, which its reader applies.
     """
     if kind == "torch-export":
-        from pixelwise.exporters.to_torch import WrittenGraph
+        from pixelwise.exporters.to_torch import TorchExportGraph
 
-        yield "torch.export", _whole(WrittenGraph(path, model_card))
+        yield "torch.export", _on_file_values(TorchExportGraph(path, model_card))
         return
     if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
         from pixelwise.runtimes.onnx import OnnxRuntime
@@ -79,33 +79,33 @@ def answers(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple[str,
         if kind == "onnx":
             yield from _both("onnxruntime", OnnxRuntime(path), model_card)
         else:
-            yield "onnxruntime", _scaled(OnnxRuntime(packaged_graph(path), path=path), model_card)
+            yield "onnxruntime", _on_normalised_tiles(OnnxRuntime(packaged_graph(path), path=path), model_card)
     if kind.startswith(("onnx", "openvino")) and installed("openvino"):
         from pixelwise.runtimes.openvino import OpenVinoRuntime
 
         yield from _both("openvino", OpenVinoRuntime(path), model_card)
 
 
-def _both(name: str, runtime: Computing, model_card: ModelCard) -> Iterator[tuple[str, Answer]]:
-    """Ask in both ways, where there are two."""
-    yield name, _whole(runtime)
+def _both(name: str, runtime: ExportedRuntime, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:
+    """Yield the prediction functions for file values and, if they differ, for normalised tiles."""
+    yield name, _on_file_values(runtime)
     if model_card.normalisation.kind == "image":
-        yield f"{name}, normalised tiles", _scaled(runtime, model_card)
+        yield f"{name}, normalised tiles", _on_normalised_tiles(runtime, model_card)
 
 
-def _whole(graph: ExportedModel) -> Answer:
-    """Ask with file values, as a stranger does."""
-    return lambda trial: graph.outputs(
-        trial.image.astype(np.float32), trial.mean.astype(np.float32), trial.std.astype(np.float32)
+def _on_file_values(graph: ExportedModel) -> PredictBatch:
+    """Run the graph on file values, as other programs do."""
+    return lambda batch: graph.outputs(
+        batch.image.astype(np.float32), batch.mean.astype(np.float32), batch.std.astype(np.float32)
     )
 
 
-def _scaled(runtime: Runtime, model_card: ModelCard) -> Answer:
-    """Ask as a reader of a bioimage.io package does, which normalises before and takes the soft-max after."""
+def _on_normalised_tiles(runtime: Runtime, model_card: ModelCard) -> PredictBatch:
+    """Normalise before the graph and apply the softmax after it, as readers of bioimage.io packages do."""
     export_task, raw = export_task_of(model_card), model_card.normalisation.kind == "dataset"
 
-    def answer(trial: ParityBatch) -> Outputs:
-        logits = runtime(trial.image.astype(np.float32) if raw else scaled(trial))
+    def predict(batch: ParityBatch) -> Outputs:
+        logits = runtime(batch.image.astype(np.float32) if raw else normalised(batch))
         return Outputs(export_task.probabilities(logits), logits)
 
-    return answer
+    return predict

@@ -1,4 +1,4 @@
-"""The graph of every export: file values in, probabilities and logits out. All formats are made from this one."""
+"""The graph of all export formats: file values in, probabilities and logits out."""
 
 import logging
 import warnings
@@ -19,11 +19,11 @@ from pixelwise.networks.models import Trained
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 from pixelwise.sampling.normalise import Normalisation
 
-EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 3  # 1 would be taken for a constant
+EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 3  # tracing would treat 1 as a constant
 
 
 class ImageScale(nn.Module):
-    """(image - mean) / std, with mean and std of each image, which come from outside."""
+    """(image - mean) / std, with mean and std of each image as inputs."""
 
     def forward(
         self,
@@ -31,14 +31,14 @@ class ImageScale(nn.Module):
         mean: Float[Tensor, "batch channels"],
         std: Float[Tensor, "batch channels"],
     ) -> Float[Tensor, "batch channels height width"]:
-        """Scale every image by its own numbers."""
+        """Normalise each image by its own mean and std."""
         return (image - mean[:, :, None, None]) / std[:, :, None, None]
 
 
 class FixedScale(nn.Module):
-    """(image - mean) / std, with mean and std of the training images, which stand inside.
+    """(image - mean) / std, with mean and std of the training images as constants.
 
-    As in `sampling.normalise.Scale`, what rounding the mean to float32 leaves over is added at the end.
+    As in `sampling.normalise.Scale`, the rounding error of the mean in float32 is corrected at the end.
     """
 
     def __init__(self, normalisation: Normalisation) -> None:
@@ -52,17 +52,17 @@ class FixedScale(nn.Module):
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """Scale all images alike."""
+        """Normalise all images by the same mean and std."""
         return (image - self.shift) * self.factor + self.rest  # type: ignore[operator]
 
 
 class ExportGraph(nn.Module):
-    """A network between its normalisation and its soft-max, batch normalisation folded.
+    """A network with its normalisation and softmax, batch normalisation folded.
 
     Parameters
     ----------
     network : Trained
-        Is copied, and stays as it is.
+        Copied, not modified.
     model_card : ModelCard
     """
 
@@ -72,50 +72,50 @@ class ExportGraph(nn.Module):
         self.scale = kinds[model_card.normalisation.kind]()
         self.network = fold_batch_norm(deepcopy(network).eval())
         self.inputs = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
-        self._recipe = model_card
-        self._free_from = export_task_of(model_card).free_from
+        self._model_card = model_card
+        self._min_dynamic_side = export_task_of(model_card).min_dynamic_side
         self._classes = class_channels(model_card.target, model_card.network.classes)
         self.eval()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities and logits, both (batch, classes, *output_size), for `inputs`."""
         logits = self.network(self.scale(*inputs))
-        if self._classes == self._recipe.network.classes:
+        if self._classes == self._model_card.network.classes:
             return logits.softmax(1), logits
-        # channels behind the classes stand for a logistic function each (`labels.targets.probabilities_of`)
+        # channels after the classes have a sigmoid each (`labels.targets.probabilities_of`)
         classes, rest = logits[:, : self._classes], logits[:, self._classes :]
         return torch.cat([classes.softmax(1), rest.sigmoid()], dim=1), logits
 
     def example(self) -> tuple[Tensor, ...]:
-        """Return inputs of a small legal size, of two different sides where sides are free."""
-        geometry, view, channels = self._recipe.geometry, self._recipe.view, self._recipe.channels
+        """Return inputs of a small valid size, with two different sides if sizes are dynamic."""
+        geometry, view, channels = self._model_card.geometry, self._model_card.view, self._model_card.channels
         steps = [EXAMPLE_STEPS, EXAMPLE_STEPS + 1]
         sides = [geometry.legal_size(geometry.legal_first + geometry.total_stride * count) for count in steps]
-        if view is not None and self._free_from is None:
+        if view is not None and self._min_dynamic_side is None:
             sides = [view.side, view.side]
         image = torch.linspace(-1, 1, EXAMPLE_BATCH * channels * sides[0] * sides[1])
-        flat = torch.zeros(EXAMPLE_BATCH, channels), torch.ones(EXAMPLE_BATCH, channels)
-        return (image.reshape(EXAMPLE_BATCH, channels, *sides), *flat)[: len(self.inputs)]
+        scale = torch.zeros(EXAMPLE_BATCH, channels), torch.ones(EXAMPLE_BATCH, channels)
+        return (image.reshape(EXAMPLE_BATCH, channels, *sides), *scale)[: len(self.inputs)]
 
     def dynamic_shapes(self) -> tuple[tuple[dict[int, Any], ...]]:
-        """Return what is free in the inputs: the batch, and every legal height and width where sides are free.
+        """Return the dynamic dimensions of the inputs: the batch, and height and width unless they are static.
 
-        Legal sides are first + k x step. `torch.export` knows free sizes only as products and sums of free whole
-        numbers, so k is what is free.
+        Valid sides are first + k x step. `torch.export` supports dynamic sizes only as sums and products of dynamic
+        integers, so k is the dynamic one.
         """
-        geometry, batch = self._recipe.geometry, Dim("batch")
-        step, first = geometry.legal_step, self._free_from
+        geometry, batch = self._model_card.geometry, Dim("batch")
+        step, first = geometry.legal_step, self._min_dynamic_side
         image: dict[int, Any] = {0: batch}
         if first is not None:
             for axis, name in ((2, "rows"), (3, "columns")):
-                free = Dim(name, min=max(1, first // step))
-                image[axis] = free if step == 1 else step * free + first % step if first % step else step * free
+                k = Dim(name, min=max(1, first // step))
+                image[axis] = k if step == 1 else step * k + first % step if first % step else step * k
         return ((image, *[{0: batch}] * (len(self.inputs) - 1)),)
 
 
 @contextmanager
 def quiet() -> Generator[None, None, None]:
-    """Keep to itself what torch's exporter says to its own makers."""
+    """Suppress the warnings of torch's exporter."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -128,6 +128,6 @@ def quiet() -> Generator[None, None, None]:
 
 
 def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
-    """Trace a graph with all its free sizes."""
+    """Trace a graph with its dynamic sizes."""
     with quiet(), torch.no_grad():
         return torch.export.export(graph, graph.example(), dynamic_shapes=graph.dynamic_shapes())

@@ -1,4 +1,4 @@
-"""A bioimage.io package, read as its description says: the files it names, and the test that it brings with it."""
+"""Check of a bioimage.io package by its own description: digests of its files, and its test input and outputs."""
 
 import hashlib
 import io
@@ -11,57 +11,53 @@ import yaml
 from scipy.special import softmax
 
 from pixelwise.errors import ExportFailed
-from pixelwise.model_file.model_card import broken
+from pixelwise.model_file.model_card import invalid_model
 from pixelwise.runtimes.exported import GRAPH_LIMIT, packaged_graph
 
 DESCRIPTION = "rdf.yaml"
 TEST_INPUT, TEST_OUTPUT, TEST_LOGITS = "test_input.npy", "test_output.npy", "test_logits.npy"
-TOLERANCE = 1e-3  # of a described output, as a share of its largest value or of 1
+TOLERANCE = 1e-3  # of an output, relative to the larger of its largest value and 1
 
 
 def check_package(path: Path) -> None:
     """Run the test of a package as another program would: by its description alone.
 
-    The description's files must be the ones it has digests of; its test input, prepared as it says, must give its test
-    outputs.
+    The files must match their digests, and the test input with the described preprocessing must give the test outputs.
 
     Raises
     ------
     BadModel
-        A file is missing, damaged or another one, or the description says what pixelwise never writes.
+        A file is missing, damaged or replaced, or the description has content that pixelwise never writes.
     ExportFailed
-        Test input and test outputs do not belong together.
+        The test input does not give the test outputs.
     """
     from pixelwise.runtimes.onnx import OnnxRuntime
 
     try:
         with zipfile.ZipFile(path) as package:
-            messages: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path))
-            (given,), outputs = messages["inputs"], list(messages["outputs"])
-            for named in (messages["documentation"], messages["weights"]["onnx"], *_tests(given, *outputs)):
-                if hashlib.sha256(_member(package, named["source"], path)).hexdigest() != named["sha256"]:
-                    raise broken(path, f"a package with another {named['source']} than its description names")
-            image = _array(package, given["test_tensor"]["source"], path)
-            expected = [_array(package, output["test_tensor"]["source"], path) for output in outputs]
-        ready = _process(given.get("preprocessing", ()), image, _names(given))
-        found = OnnxRuntime(packaged_graph(path), path=path).every(ready)
-        for output, values, wanted in zip(outputs, found, expected, strict=True):
-            _compare(output["id"], _process(output.get("postprocessing", ()), values, _names(output)), wanted, path)
+            description: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path))
+            (described,), outputs = description["inputs"], list(description["outputs"])
+            tests = [tensor["test_tensor"] for tensor in (described, *outputs)]
+            for file in (description["documentation"], description["weights"]["onnx"], *tests):
+                if hashlib.sha256(_member(package, file["source"], path)).hexdigest() != file["sha256"]:
+                    raise invalid_model(path, f"a package whose {file['source']} does not match its description")
+            image, *expected = [_array(package, test["source"], path) for test in tests]
+        ready = _process(described.get("preprocessing", ()), image, _axis_names(described))
+        values = OnnxRuntime(packaged_graph(path), path=path).all_outputs(ready)
+        for output, value, reference in zip(outputs, values, expected, strict=True):
+            processed = _process(output.get("postprocessing", ()), value, _axis_names(output))
+            _compare(output["id"], processed, reference, path)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, yaml.YAMLError) as error:
-        raise broken(path, f"a package that cannot be read as its description says ({error})") from error
+        raise invalid_model(path, f"a package that does not follow its description ({error})") from error
 
 
-def _tests(*tensors: dict[str, Any]) -> list[dict[str, str]]:
-    return [tensor["test_tensor"] for tensor in tensors]
-
-
-def _names(tensor: dict[str, Any]) -> list[str]:
+def _axis_names(tensor: dict[str, Any]) -> list[str]:
     return [str(axis.get("id", axis["type"])) for axis in tensor["axes"]]
 
 
 def _member(package: zipfile.ZipFile, name: str, path: Path) -> bytes:
     if package.getinfo(name).file_size > GRAPH_LIMIT:
-        raise broken(path, f"a {name} of more than 2 GB")
+        raise invalid_model(path, f"a {name} of more than 2 GB")
     return package.read(name)
 
 
@@ -70,7 +66,7 @@ def _array(package: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
 
 
 def _process(steps: Any, values: np.ndarray, axes: list[str]) -> np.ndarray:
-    """Do what the description says, in its words (model description 0.5)."""
+    """Apply the processing steps of a description (model description 0.5)."""
     for step in steps:
         name, options = step["id"], step.get("kwargs", {})
         if name == "ensure_dtype":
@@ -86,10 +82,10 @@ def _process(steps: Any, values: np.ndarray, axes: list[str]) -> np.ndarray:
     return values
 
 
-def _compare(name: str, found: np.ndarray, expected: np.ndarray, path: Path) -> None:
-    if found.shape != expected.shape:
-        raise ValueError(f"{name} of shape {found.shape}, the test has {expected.shape}")
-    gap = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
-    if not gap <= TOLERANCE:
-        got = f"{name} differs by {gap:.2g} (limit {TOLERANCE:g})"
+def _compare(name: str, values: np.ndarray, expected: np.ndarray, path: Path) -> None:
+    if values.shape != expected.shape:
+        raise ValueError(f"{name} of shape {values.shape}, the test has {expected.shape}")
+    difference = float(np.abs(values - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    if not difference <= TOLERANCE:
+        got = f"{name} differs by {difference:.2g} (limit {TOLERANCE:g})"
         raise ExportFailed("a package whose test input gives its test output", got, "Export the run again.", path)

@@ -1,9 +1,9 @@
-"""bioimage.io: a package that Fiji, ilastik, QuPath and the model zoo read; model description 0.5.
+"""bioimage.io packages for Fiji, ilastik, QuPath and the model zoo; model description 0.5.
 
-The package holds the graph as ONNX, a real tile with what the model says of it, and the description. A graph of images
-that are normalised one by one gets its normalisation from the description (`zero_mean_unit_variance`), all others
-carry it inside; so does the soft-max stand in the description, because logits are what is averaged over turned inputs.
-Where a soft-max over all channels does not make probabilities (distances beside classes), the graph gives both.
+A package holds the ONNX graph, a test tile with the output of the model, and the description. Per-image normalisation
+is part of the description (`zero_mean_unit_variance`), dataset normalisation part of the graph. The softmax is part of
+the description too, because test-time augmentation averages logits. If a softmax over all channels does not give
+probabilities (distance channel), the graph returns both.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.exported import GRAPH_IN_PACKAGE as GRAPH
 
 FORMAT = "0.5.12"
-EPS = 1e-6  # of the description's normalisation; beside any real standard deviation it is nothing
+EPS = 1e-6  # of the normalisation in the description; negligible relative to real standard deviations
 CITED = {
     "segmentation": {
         "text": "Ronneberger, Fischer, Brox 2015. U-Net: networks for biomedical image segmentation.",
@@ -37,12 +37,12 @@ CITED = {
         "doi": "10.1109/CVPR.2016.90",
     },
 }
-_STAMP = (1980, 1, 1, 0, 0, 0)  # the same package for the same model
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # makes packages reproducible
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a package says of itself: a name, who made it, and its licence as an SPDX identifier."""
+    """Metadata of a package: name, authors, licence as an SPDX identifier, description."""
 
     name: str = "pixelwise model"
     authors: tuple[str, ...] = ()
@@ -65,27 +65,27 @@ def write_bioimage(
     path : Path
         The .zip file.
     onnx_file : bytes
-        The graph, with one input `image`: without the normalisation where that is each image's own.
+        The graph with one input `image`, without per-image normalisation.
     model_card : ModelCard
     image, logits : arrays
-        A tile or a photo in file values, and what torch says of it where it is a whole image: the test of the package.
+        Test image in file values and its PyTorch logits when normalised as a whole image.
     about : About
     """
     export_task = export_task_of(model_card)
-    said = export_task.describe()
+    task = export_task.describe()
     contents = {
-        GRAPH: logits_only(onnx_file) if said.postprocessing else onnx_file,
+        GRAPH: logits_only(onnx_file) if task.postprocessing else onnx_file,
         TEST_INPUT: _npy(image),
         TEST_OUTPUT: _npy(export_task.probabilities(logits)),
-        **({} if said.postprocessing else {TEST_LOGITS: _npy(logits)}),
-        "README.md": _readme(model_card, said, about).encode(),
+        **({} if task.postprocessing else {TEST_LOGITS: _npy(logits)}),
+        "README.md": _readme(model_card, task, about).encode(),
     }
-    text = yaml.safe_dump(_description(model_card, said, contents, about), sort_keys=False, allow_unicode=True)
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as package:
+    text = yaml.safe_dump(_description(model_card, task, contents, about), sort_keys=False, allow_unicode=True)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
         for name, content in {DESCRIPTION: text.encode(), **contents}.items():
-            package.writestr(zipfile.ZipInfo(name, _STAMP), content, zipfile.ZIP_DEFLATED)
-    atomic_write_bytes(path, whole.getvalue())
+            package.writestr(zipfile.ZipInfo(name, _TIMESTAMP), content, zipfile.ZIP_DEFLATED)
+    atomic_write_bytes(path, buffer.getvalue())
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -94,19 +94,23 @@ def _npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def _description(model_card: ModelCard, said: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
+def _description(model_card: ModelCard, task: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(contents[name]).hexdigest()}
 
     channels = [f"channel{index}" for index in range(model_card.channels)]
-    own: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
+    preprocessing: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
     if model_card.normalisation.kind == "image":
-        own.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": EPS}})
-        # the specification would cast back to the type of the image otherwise
-        own.append({"id": "ensure_dtype", "kwargs": {"dtype": "float32"}})
+        preprocessing.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": EPS}})
+        # otherwise the specification casts back to the type of the image
+        preprocessing.append({"id": "ensure_dtype", "kwargs": {"dtype": "float32"}})
 
     def axes() -> list[dict[str, Any]]:
-        return [{"type": "batch"}, {"type": "channel", "channel_names": list(said.channels)}, *map(dict, said.outside)]
+        return [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": list(task.channels)},
+            *map(dict, task.output_axes),
+        ]
 
     outputs: list[dict[str, Any]] = [
         {
@@ -114,28 +118,28 @@ def _description(model_card: ModelCard, said: Description, contents: dict[str, b
             "axes": axes(),
             "data": {"type": "float32", "range": [0.0, 1.0]},
             "test_tensor": file(TEST_OUTPUT),
-            "postprocessing": list(said.postprocessing),
+            "postprocessing": list(task.postprocessing),
         }
     ]
-    if not said.postprocessing:
+    if not task.postprocessing:
         outputs.append({"id": "logits", "axes": axes(), "data": {"type": "float32"}, "test_tensor": file(TEST_LOGITS)})
     return {
         "format_version": FORMAT,
         "type": "model",
         "name": about.name,
-        "description": about.description or said.finds,
+        "description": about.description or task.summary,
         "authors": [{"name": name} for name in about.authors or ("unknown",)],
-        "cite": [dict(CITED[said.tag])],
+        "cite": [dict(CITED[task.tag])],
         "license": about.licence,
         "documentation": file("README.md"),
-        "tags": list(dict.fromkeys([said.tag, model_card.task, model_card.network.name])),
+        "tags": list(dict.fromkeys([task.tag, model_card.task, model_card.network.name])),
         "inputs": [
             {
                 "id": "raw",
-                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": channels}, *said.inside],
+                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": channels}, *task.input_axes],
                 "data": {"type": "float32"},
                 "test_tensor": file(TEST_INPUT),
-                "preprocessing": own,
+                "preprocessing": preprocessing,
             }
         ],
         "outputs": outputs,
@@ -145,12 +149,12 @@ def _description(model_card: ModelCard, said: Description, contents: dict[str, b
     }
 
 
-def _readme(model_card: ModelCard, said: Description, about: About) -> str:
+def _readme(model_card: ModelCard, task: Description, about: About) -> str:
     trained = "\n".join(f"- {name}: {value}" for name, value in model_card.trained.items())
-    notes = "\n".join(said.notes)
+    notes = "\n".join(task.notes)
     return f"""# {about.name}
 
-{said.finds} The channels of its output, in order: {", ".join(said.channels)}.
+{task.summary} The output channels, in order: {", ".join(task.channels)}.
 
 {notes}
 
@@ -160,5 +164,5 @@ def _readme(model_card: ModelCard, said: Description, about: About) -> str:
 
 # Validation
 
-The image in `{TEST_INPUT}` is a real one; `{TEST_OUTPUT}` is what the trained network says of it in PyTorch.
+`{TEST_INPUT}` is an image that was not used in training; `{TEST_OUTPUT}` is the output of the network in PyTorch.
 """

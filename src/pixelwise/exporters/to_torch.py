@@ -14,7 +14,7 @@ from pixelwise.runtimes.base import METADATA, Outputs, graph_inputs
 
 
 def write_torch(path: Path, network: Trained, model_card: ModelCard) -> None:
-    """Write the .pt2 file, whole or not at all; the recipe is its extra file `pixelwise`."""
+    """Write the .pt2 file atomically; the model card is its extra file `pixelwise`."""
     content = io.BytesIO()
     with quiet():
         torch.export.save(
@@ -23,11 +23,11 @@ def write_torch(path: Path, network: Trained, model_card: ModelCard) -> None:
     atomic_write_bytes(path, content.getvalue())
 
 
-class WrittenGraph:
-    """A .pt2 file that was written a moment ago, for its proof.
+class TorchExportGraph:
+    """A .pt2 file written by this process, for its parity check.
 
-    PyTorch runs what stands in such files, also where nothing in them is pickled: sizes are text that it evaluates. So
-    this is for files that this process has written; others are for people who trust them.
+    Not for other files: PyTorch can run code in a .pt2 file even without pickles, because sizes are text that it
+    evaluates.
     """
 
     def __init__(self, path: Path, model_card: ModelCard) -> None:
@@ -37,7 +37,7 @@ class WrittenGraph:
 
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
         """Return all outputs for images in file values."""
-        given = graph_inputs(self._names, image, mean, std)
+        inputs = graph_inputs(self._names, image, mean, std)
         with torch.inference_mode():
-            found = self._graph(*(torch.from_numpy(given[name]) for name in self._names))
-        return Outputs(*(value.numpy() for value in found))
+            values = self._graph(*(torch.from_numpy(inputs[name]) for name in self._names))
+        return Outputs(*(value.numpy() for value in values))

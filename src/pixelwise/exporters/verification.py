@@ -1,4 +1,4 @@
-"""The proof of an export, repeated: on any machine, without the run and without torch."""
+"""Verification: repeat the parity check of an export on any machine, without the run and without torch."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from pixelwise.errors import BadModel
 from pixelwise.exporters.comparison import Comparison, check, compare
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export_task import export_task_of
-from pixelwise.exporters.formats import FORMATS, answers
+from pixelwise.exporters.formats import FORMATS, runtimes_for
 from pixelwise.exporters.package import check_package
 from pixelwise.exporters.parity_report import read_parity_data, read_parity_report
 from pixelwise.runtimes.exported import find_export, read_exported_model_card
 
 
 def verify_export(path: Path) -> tuple[Comparison, ...]:
-    """Let every runtime here that reads an exported file answer the images that lie beside it.
+    """Repeat the parity check of an exported file with every installed runtime that reads it.
 
     Parameters
     ----------
@@ -23,28 +23,29 @@ def verify_export(path: Path) -> tuple[Comparison, ...]:
     Returns
     -------
     tuple of Comparison
-        One per runtime; all are within the limits of the certificate.
+        One per runtime; all are within the limits of the parity report.
 
     Raises
     ------
     BadModel
-        Certificate, images or the file are missing, damaged, or not those that belong together.
+        The file, its parity report or parity data are missing, damaged, or do not match.
     ExportFailed
-        The file says something else here than torch said.
+        The results differ from PyTorch by more than the limits.
     BadOption
-        Nothing that reads the file is installed.
+        No installed runtime reads the file.
     """
-    found = find_export(path)
-    if found is None:
-        raise BadModel("an exported file", "another one", "Give what `pixelwise export` wrote.", path)
-    parity_report = read_parity_report(found)
+    file = find_export(path)
+    if file is None:
+        raise BadModel("an exported file", "another file", "Use a file written by `pixelwise export`.", path)
+    parity_report = read_parity_report(file)
     kind = str(parity_report["format"])
     if kind not in FORMATS:
-        raise BadModel("a certificate of a known format", f"`{kind}`", "Export the run again.", found)
-    model_card, trials = read_exported_model_card(found), read_parity_data(found)
+        raise BadModel("a parity report of a known format", f"`{kind}`", "Export the run again.", file)
+    model_card, batches = read_exported_model_card(file), read_parity_data(file)
     if kind == "bioimageio":
-        check_package(found)
+        check_package(file)
     export_task = export_task_of(model_card)
-    comparisons = tuple(compare(name, answer, trials, export_task) for name, answer in answers(kind, found, model_card))
-    check(comparisons, Limits(**parity_report["limits"]), found)
+    runtimes = runtimes_for(kind, file, model_card)
+    comparisons = tuple(compare(name, predict, batches, export_task) for name, predict in runtimes)
+    check(comparisons, Limits(**parity_report["limits"]), file)
     return comparisons

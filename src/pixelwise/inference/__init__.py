@@ -1,1 +1,1 @@
-"""Any array or image becomes logits, then masks or classes: tiles, streaming, bounded memory."""
+"""Inference: tiled and streamed prediction of logits, masks, objects and classes in bounded memory."""

@@ -1,7 +1,7 @@
-"""Tiles that are not exact on purpose: the smallest halo whose error, measured on the user's images, is tolerated.
+"""Approximate tiling: the smallest halo whose seam error on the given images is within a tolerance.
 
-An exact halo covers everything that an output pixel may depend on; what it does depend on is mostly nearer. The error
-is measured, not estimated: the logits of tiles spread over the images, with the exact halo and with smaller ones.
+An exact halo covers the whole receptive field, but most of the influence comes from nearby pixels. The seam error is
+measured by comparing the logits of tiles spread over the images, with the exact halo and with smaller ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,25 +15,25 @@ from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import Job, Predictor, read_mirrored
 from pixelwise.text import pluralise
 
-TILES = 12  # that are measured, spread over the images
+MAX_TILES = 12  # tiles that are compared, spread over the images
 
 
 @dataclass(frozen=True)
 class HaloChoice:
-    """A halo and what it costs.
+    """A halo and its seam error.
 
     Attributes
     ----------
     geometry : Geometry
-        With the halo that was chosen.
+        With the chosen halo.
     exact : int
-        The halo that makes tiles exact.
+        The exact halo.
     difference : float
-        Largest difference of a logit, over all measured tiles.
+        Largest difference of a logit over all compared tiles.
     changed : float
-        Share of the measured pixels whose most probable class differs.
+        Fraction of the compared pixels whose most probable class differs.
     tiles : int
-        How many tiles were measured; 0 where no image has seams.
+        Number of compared tiles; 0 if no image has seams.
     """
 
     geometry: Geometry
@@ -43,91 +43,90 @@ class HaloChoice:
     tiles: int
 
     def __str__(self) -> str:
-        """Say it in one sentence."""
+        """Return the choice in one sentence."""
         if not self.tiles:
-            return "No halo was measured: every image is one tile, which is exact."
+            return "The halo was not reduced: every image is a single tile, which is exact."
         return (
-            f"Tiles read a halo of {self.geometry.halo} pixels in the place of {self.exact}: "
-            f"on {pluralise(self.tiles, 'tile')} "
-            f"logits differ by at most {self.difference:.2g}, and the class of {self.changed:.2g} of the pixels."
+            f"Tiles have a halo of {self.geometry.halo} pixels instead of {self.exact}: "
+            f"on {pluralise(self.tiles, 'tile')} logits differ by at most {self.difference:.2g}, "
+            f"and a fraction of {self.changed:.2g} of the pixels changes class."
         )
 
 
 def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -> HaloChoice:
-    """Find the smallest halo whose largest difference of a logit stays under `tolerance`.
+    """Return the smallest halo whose seam error is at most `tolerance`.
 
     Parameters
     ----------
     predictor : Predictor
     jobs : sequence of Job
-        The images that will be predicted, or some of them.
+        The images to predict, or some of them.
     tolerance : float
-        In units of the logits; at least 0, which allows no difference beyond rounding of the same computation.
+        Largest difference of a logit; at least 0.
 
     Raises
     ------
     BadOption
-        A negative tolerance, or a network for which there is no exact halo to compare with.
+        The tolerance is negative, or the network has no exact halo.
     """
     geometry = predictor.geometry
     if not tolerance >= 0:
-        raise BadOption("a tolerance of 0 or more", f"{tolerance}", "0.01 changes hardly a pixel.")
+        raise BadOption("a tolerance of 0 or more", f"{tolerance}", "Try 0.01, which changes almost no pixel.")
     if not geometry.exact or geometry.margin:
-        got = "valid convolutions" if geometry.margin else "a network that looks at the whole image"
+        got = "valid convolutions" if geometry.margin else "a network with whole-image layers"
         raise BadOption("a padded network without whole-image layers for --tolerance", got, "Leave it out.")
     predictor = predictor.with_core(predictor.core)  # the same tiles for every halo
-    measured = list(_tiles(predictor, jobs))
-    exact = [_logits(predictor, job, number, geometry) for job, number in measured]
+    tiles = list(_select_tiles(predictor, jobs))
+    exact = [_tile_logits(predictor, job, number, geometry) for job, number in tiles]
     halo, difference, changed = geometry.halo, 0.0, 0.0
-    for smaller in range(0, geometry.halo if measured else 0, geometry.total_stride):
-        tried = replace(geometry, halo=smaller)
-        difference, changed = _compare(predictor, measured, exact, tried, tolerance)
+    for smaller in range(0, geometry.halo if tiles else 0, geometry.total_stride):
+        difference, changed = _seam_error(predictor, tiles, exact, replace(geometry, halo=smaller), tolerance)
         if difference <= tolerance:
             halo = smaller
             break
     else:
         difference, changed = 0.0, 0.0
-    return HaloChoice(replace(geometry, halo=halo), geometry.halo, difference, changed, len(measured))
+    return HaloChoice(replace(geometry, halo=halo), geometry.halo, difference, changed, len(tiles))
 
 
 def with_geometry(predictor: Predictor, geometry: Geometry) -> Predictor:
     """Return the same predictor with another geometry."""
     runtime, classes, core = predictor.runtime, predictor.classes, predictor.core
-    symmetries, batch, room = predictor.symmetries, predictor.batch, predictor.room
-    return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, room=room)
+    symmetries, batch, budget = predictor.symmetries, predictor.batch, predictor.memory_budget
+    return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, memory_budget=budget)
 
 
-def _compare(
+def _seam_error(
     predictor: Predictor,
-    measured: Sequence[tuple[Job, int]],
+    tiles: Sequence[tuple[Job, int]],
     exact: Sequence[np.ndarray],
     geometry: Geometry,
     tolerance: float,
 ) -> tuple[float, float]:
-    """Return largest difference and share of changed classes; stops at the first tile beyond the tolerance."""
+    """Return the largest difference and the fraction of changed classes; stop at the first tile above the tolerance."""
     largest, changed, pixels = 0.0, 0, 0
-    for (job, number), wanted in zip(measured, exact, strict=True):
-        found = _logits(predictor, job, number, geometry)
-        largest = max(largest, float(np.abs(found - wanted).max()))
+    for (job, number), expected in zip(tiles, exact, strict=True):
+        logits = _tile_logits(predictor, job, number, geometry)
+        largest = max(largest, float(np.abs(logits - expected).max()))
         if largest > tolerance:
             break
-        changed += int((found.argmax(0) != wanted.argmax(0)).sum())
-        pixels += found[0].size
+        changed += int((logits.argmax(0) != expected.argmax(0)).sum())
+        pixels += logits[0].size
     return largest, changed / max(1, pixels)
 
 
-def _tiles(predictor: Predictor, jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
-    """Choose tiles with seams, spread evenly over all that there are."""
-    there: list[tuple[Job, int]] = []
+def _select_tiles(predictor: Predictor, jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
+    """Yield tiles with seams, spread evenly over all of them."""
+    tiles: list[tuple[Job, int]] = []
     for job in jobs:
         count = predictor.count(job.source.shape[1:])
-        there += [(job, number) for number in range(count)] if count > 1 else []
-    for place in np.unique(np.linspace(0, len(there) - 1, min(TILES, len(there))).astype(int)).tolist():
-        yield there[place]
+        tiles += [(job, number) for number in range(count)] if count > 1 else []
+    for index in np.unique(np.linspace(0, len(tiles) - 1, min(MAX_TILES, len(tiles))).astype(int)).tolist():
+        yield tiles[index]
 
 
-def _logits(predictor: Predictor, job: Job, number: int, geometry: Geometry) -> np.ndarray:
-    """Return what a tile keeps, (classes, rows, columns)."""
+def _tile_logits(predictor: Predictor, job: Job, number: int, geometry: Geometry) -> np.ndarray:
+    """Return the logits of the valid region of a tile, (classes, rows, columns)."""
     tile = tile_grid(job.source.shape[1:], predictor.core, geometry)[number]
     window = job.scale.apply(read_mirrored(job.source, tile.read))
     (top, bottom), (left, right) = tile.keep

@@ -1,4 +1,4 @@
-"""A model of whole-image classes, run or export, made ready to predict arrays."""
+"""Classification model that predicts the class of arrays, from a run or an export."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ from pixelwise.text import pluralise
 
 
 class ClassificationModel:
-    """Tells the class of whole images of any size.
+    """Image classifier for images of any size.
 
     Parameters
     ----------
     model_card : ModelCard
-        Of a model of whole-image classes.
+        Of a classification model.
     runtime : Runtime
-        Photos (batch, channels, side, side) -> logits (batch, classes).
+        Images (batch, channels, side, side) -> logits (batch, classes).
     view : View
     mirrored : bool
-        Logits are averaged over each photo and its mirror image: twice the work, a little more accuracy.
+        Test-time augmentation: average the logits over each image and its mirror image, at twice the time.
     """
 
     def __init__(self, model_card: ModelCard, runtime: Runtime, view: View, *, mirrored: bool = False) -> None:
@@ -41,7 +41,7 @@ class ClassificationModel:
         Parameters
         ----------
         image : (height, width), (channels, height, width) or (height, width, channels) array
-            Of any numeric type, in the values the training images had; 16-bit ones are brought to the scale of 8.
+            Any numeric type, on the scale of the training images; 16-bit images are rescaled to 8 bits.
 
         Raises
         ------
@@ -51,20 +51,20 @@ class ClassificationModel:
         return int(self.probabilities(image).argmax())
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, " classes"]:
-        """Return the calibrated probability of each class for an image, as `predict` takes it."""
+        """Return the calibrated probability of each class; same input as `predict`."""
         return self.predict_pixels(channels_first(image, self.model_card.channels))
 
     def predict_pixels(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, " classes"]:
-        """Return the probability of each class for an image whose channels come first."""
+        """Return the probability of each class for an image (channels, height, width)."""
         return self.predict_batch([self.look(pixels)])[0]
 
     def look(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels side side"]:
-        """Return what the network gets of a photo: its middle, at the planned size and on the scale of the network.
+        """Return the network input: the centre crop, resized and normalised.
 
         Raises
         ------
         BadImage
-            Another number of channels.
+            The number of channels differs from the model, or the image is empty.
         """
         self._check(pixels)
         fitted = fit(pixels, self._view.shorter)
@@ -72,14 +72,14 @@ class ClassificationModel:
         return scale.apply(middle(fitted, self._view.side, self._view.side))
 
     def warnings(self, pixels: Num[np.ndarray, "channels height width"]) -> tuple[str, ...]:
-        """Return a sentence when the values lie far from those of the training photos."""
+        """Return a warning if the values differ strongly from those of the training images."""
         return warn_of_scale(on_eight_bits(pixels), self.model_card.intensity_range)
 
     def predict_batch(
-        self, looks: Sequence[Float32[np.ndarray, "channels side side"]]
+        self, inputs: Sequence[Float32[np.ndarray, "channels side side"]]
     ) -> Float32[np.ndarray, "images classes"]:
-        """Return the probabilities of the classes for what `look` returned of some photos."""
-        batch = np.stack(looks)
+        """Return the probabilities of the classes for network inputs made by `look`."""
+        batch = np.stack(inputs)
         logits = self._runtime(batch)
         if self._mirrored:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
@@ -90,7 +90,7 @@ class ClassificationModel:
             expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
         if 0 in pixels.shape:
-            raise BadImage("an image with pixels", f"shape {pixels.shape}", "Give another image.")
+            raise BadImage("an image with pixels", f"shape {pixels.shape}", "Use another image.")
 
 
 def load_classification_model(
@@ -101,15 +101,15 @@ def load_classification_model(
     mirrored: bool = False,
     progress: Progress | None = None,
 ) -> ClassificationModel:
-    """Load a run folder, a model file or an exported file of whole-image classes.
+    """Load a classification model from a run folder, a model file or an exported file.
 
     Parameters
     ----------
     path : path
     device : {"auto", "cpu", "cuda", "mps"}
-        For runs; exports are computed by the processor.
+        For runs; exports run on the CPU.
     runtime : str
-        As in `load_runtime.load_runtime`; for runs "auto" is "torch": nothing is measured for photos.
+        As in `load_runtime.load_runtime`; for runs "auto" is "torch", without a benchmark.
     mirrored : bool
         As in `ClassificationModel`.
     progress : Progress, optional
@@ -117,13 +117,13 @@ def load_classification_model(
     Raises
     ------
     BadModel
-        There is no model, it is not one of ours, or it predicts masks.
+        The model is missing or invalid, or a segmentation model.
     BadOption
-        No such runtime, or not for this file.
+        The runtime is unknown, or cannot run this file.
     """
     name = "torch" if runtime == "auto" else runtime
-    computes, model_card = load_runtime(path, device=device, runtime=name, progress=progress)
+    loaded, model_card = load_runtime(path, device=device, runtime=name, progress=progress)
     if model_card.view is None:
         got = f"one of the task {model_card.task}"
-        raise BadModel("a model of whole-image classes", got, "Give another model.", Path(path))
-    return ClassificationModel(model_card, computes, model_card.view, mirrored=mirrored)
+        raise BadModel("a classification model", got, "Use another model.", Path(path))
+    return ClassificationModel(model_card, loaded, model_card.view, mirrored=mirrored)

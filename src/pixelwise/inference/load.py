@@ -1,4 +1,4 @@
-"""A model of any task and in any form, run or export, made ready to predict arrays."""
+"""Loading a model of any task, from a run or an export."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pixelwise.runtimes.exported import find_export, read_exported_model_card
 
 
 def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
-    """Load a model that predicts masks, or one that tells the class of whole images.
+    """Load a segmentation or classification model.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
     Raises
     ------
     BadModel
-        There is no model, or it is not one of ours.
+        The model is missing or invalid.
     BadOption
-        No such runtime.
+        The runtime is unknown.
     """
     if is_classifier(path):
         return load_classification_model(path, device=device, runtime=runtime)
@@ -32,26 +32,26 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
 
 
 def find_model(path: Path | str) -> Path:
-    """Return the file that a path stands for: an exported one, or that of a run.
+    """Return the file of a model: an exported file, or the model file of a run.
 
     Raises
     ------
     BadModel
-        There is none.
+        There is no model file.
     """
     exported = find_export(path)
     if exported is not None:
         return exported
-    from pixelwise.model_file.model_file import find_model_file  # brings torch
+    from pixelwise.model_file.model_file import find_model_file  # imports torch
 
     return find_model_file(path)
 
 
 def is_classifier(path: Path | str) -> bool:
-    """Tell whether a model, run or export, tells classes of whole images rather than masks."""
+    """Return whether a model, run or export, is a classification model."""
     exported = find_export(path)
     if exported is not None:
         return read_exported_model_card(exported).view is not None
-    from pixelwise.model_file.model_file import find_model_file, read_model_card  # brings torch
+    from pixelwise.model_file.model_file import find_model_file, read_model_card  # imports torch
 
     return read_model_card(find_model_file(path)).view is not None

@@ -1,4 +1,4 @@
-"""What computes a model: the network of a run in one of the runtimes, or an exported file. Comes before any task."""
+"""Loading the runtime and the model card of a run or an exported file, for any task."""
 
 from pathlib import Path
 
@@ -11,46 +11,46 @@ from pixelwise.runtimes.exported import find_export, open_export
 def load_runtime(
     path: Path | str, *, device: str, runtime: str, pixels: int | None = None, progress: Progress | None = None
 ) -> tuple[Runtime, ModelCard]:
-    """Load a run folder, a model file or an exported file; torch is imported for the first two alone.
+    """Load a run folder, a model file or an exported file; exported files do not need torch.
 
     Parameters
     ----------
     path : path
     device : {"auto", "cpu", "cuda", "mps"}
-        For runs; exports are computed by the processor.
+        For runs; exports run on the CPU.
     runtime : str
-        One of `benchmark.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+        One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
-        How many are to be predicted; see `make_runtime.make_runtime`.
+        Number of pixels to predict; see `make_runtime.make_runtime`.
     progress : Progress, optional
-        Is told which runtime computes, and why, and what an ensemble costs.
+        Receives messages about the choice of the runtime and the cost of an ensemble.
 
     Returns
     -------
     Runtime
     ModelCard
-        What an exported graph does itself is taken out of it.
+        Without the normalisation that is part of an exported graph.
 
     Raises
     ------
     BadModel
-        There is no model, or it is not one of ours.
+        The model is missing or invalid.
     BadOption
-        No such runtime, or not for this file.
+        The runtime is unknown, or cannot run this file.
     """
     progress = progress or Progress()
     exported = find_export(path)
     if exported is not None:
-        computes, model_card = open_export(exported, runtime)
+        graph, model_card = open_export(exported, runtime)
         progress.message(*describe_members(model_card))
-        return computes, model_card
-    # not above: models that were exported do without torch and start faster
+        return graph, model_card
+    # imported here, because exported models do not need torch and start faster without it
     from pixelwise.inference.make_runtime import make_runtime
     from pixelwise.model_file.model_file import find_model_file, load_model
     from pixelwise.runtimes.machine import choose_device
 
-    found = find_model_file(path)
-    network, model_card = load_model(found)
+    file = find_model_file(path)
+    network, model_card = load_model(file)
     progress.message(*describe_members(model_card))
-    chosen = choose_device(device)
-    return make_runtime(runtime, network, model_card, found, chosen, pixels, progress), model_card
+    device = choose_device(device)
+    return make_runtime(runtime, network, model_card, file, device, pixels, progress), model_card

@@ -1,4 +1,4 @@
-"""Runtimes for the network of a run: PyTorch as it is, the others from its graph, which is made once and cached."""
+"""Runtimes for the network of a run: PyTorch, or others from its ONNX graph, which is exported once and cached."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import Trained
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
-from pixelwise.runtimes.benchmark import WORTH, check_name, choose, known_choice
+from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, check_name, choose_runtime
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.exported import EXTRAS, installed
 from pixelwise.runtimes.torch import TorchRuntime
@@ -23,26 +23,26 @@ from pixelwise.sampling.normalise import Normalisation
 def make_runtime(
     name: str, network: Trained, model_card: ModelCard, path: Path, device: str, pixels: int | None, progress: Progress
 ) -> Runtime:
-    """Return the runtime of a name, or for "auto" the one that was measured as the fastest.
+    """Return the named runtime, or for "auto" the fastest one.
 
     Parameters
     ----------
     name : str
         One of `benchmark.RUNTIMES`.
-    network, recipe
-        What the model file at `path` holds.
+    network, model_card
+        Contents of the model file at `path`.
     path : Path
     device : {"cpu", "cuda", "mps"}
-        All but "cpu" are PyTorch's.
+        "cuda" and "mps" always use PyTorch.
     pixels : int or None
-        How many are to be predicted, if that is known: where nothing was measured before, "auto" measures from
-        `benchmark.WORTH` tiles on, and takes PyTorch below, which needs no conversion.
+        Number of pixels to predict, if known. Without a cached choice, "auto" runs the benchmark from
+        `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
     progress : Progress
 
     Raises
     ------
     BadOption
-        No such runtime.
+        The runtime is unknown.
     """
     check_name(name)
     if name.startswith("torch") or device != "cpu":
@@ -50,42 +50,41 @@ def make_runtime(
         return TorchRuntime(network, device, precision, compiled=name.endswith("compile"))
     if name != "auto":
         kind = name.removesuffix("-bf16")
-        if not _can(kind):
-            progress.message(
-                f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); torch computes.'
-            )
+        if not _available(kind):
+            progress.message(f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); using torch.')
             return TorchRuntime(network, device)
         return _converted(name, network, model_card, path)()
     return _fastest(network, model_card, path, pixels, progress)
 
 
 def _fastest(network: Trained, model_card: ModelCard, path: Path, pixels: int | None, progress: Progress) -> Runtime:
-    names = [name for name in EXTRAS if _can(name)]
+    names = [name for name in EXTRAS if _available(name)]
     geometry = model_card.geometry
     side = geometry.legal_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
     shape = (1, model_card.channels, side, side)
     model = digest(path) if names else ""
-    if not names or (pixels is not None and pixels < WORTH * model_card.tile**2 and known_choice(model, shape) is None):
+    few = pixels is not None and pixels < MIN_TILES * model_card.tile**2
+    if not names or (few and cached_choice(model, shape) is None):
         return TorchRuntime(network)
     candidates: dict[str, Callable[[], Runtime]] = {"torch": lambda: TorchRuntime(network)}
     candidates |= {name: _converted(name, network, model_card, path) for name in names}
-    choice, runtime = choose(candidates, model, shape, progress)
-    progress.message(choice.messages(shape))
+    choice, runtime = choose_runtime(candidates, model, shape, progress)
+    progress.message(choice.message(shape))
     return runtime
 
 
-def _can(name: str) -> bool:
+def _available(name: str) -> bool:
     return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
 
 
 def _converted(name: str, network: Trained, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:
     def make() -> Runtime:
-        graph = _graph(network, model_card, path)
+        graph = _cached_graph(network, model_card, path)
         try:
             return _load(name, graph)
         except BadModel:  # a damaged cache
             graph.unlink(missing_ok=True)
-            return _load(name, _graph(network, model_card, path))
+            return _load(name, _cached_graph(network, model_card, path))
 
     return make
 
@@ -100,13 +99,13 @@ def _load(name: str, graph: Path) -> Runtime:
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
 
 
-def _graph(network: Trained, model_card: ModelCard, path: Path) -> Path:
-    """Return the cached graph of a model file, which takes tiles on the scale of the network; make it when missing."""
+def _cached_graph(network: Trained, model_card: ModelCard, path: Path) -> Path:
+    """Return the cached ONNX graph of a model file, for normalised tiles; create it if it is missing."""
     key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
-    place = cache_folder() / "graphs" / f"{key[:32]}.onnx"
-    if not place.is_file():
+    graph = cache_folder() / "graphs" / f"{key[:32]}.onnx"
+    if not graph.is_file():
         from pixelwise.exporters.to_onnx import onnx_bytes
 
         plain = replace(model_card, normalisation=Normalisation(kind="none"))
-        atomic_write_bytes(place, onnx_bytes(network, plain, metadata=model_card))
-    return place
+        atomic_write_bytes(graph, onnx_bytes(network, plain, metadata=model_card))
+    return graph

@@ -1,34 +1,34 @@
-"""How much memory a streamed prediction takes: a formula whose terms are told before the start, and hold."""
+"""Upper bound of the memory of a streamed prediction, reported before the start."""
 
 import sys
 from dataclasses import dataclass
 
 MIB = 2**20
-_SPARE = 48 * MIB  # what the interpreter, the allocator and the threads take beside what is counted
-_SHARE = 20  # a twentieth of the total on top
+_OVERHEAD = 48 * MIB  # of the interpreter, the allocator and the threads
+_RESERVE_DIVISOR = 20  # a twentieth of the total is added as a reserve
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes of each term, by its name, in the order in which they are told."""
+    """Bytes of each term by name."""
 
     terms: dict[str, int]
 
     @property
     def total(self) -> int:
-        """Return the bytes that are not exceeded."""
+        """Return the upper bound in bytes."""
         counted = sum(self.terms.values())
-        return counted + counted // _SHARE + _SPARE
+        return counted + counted // _RESERVE_DIVISOR + _OVERHEAD
 
     def __str__(self) -> str:
-        """Say the bound and its terms in one sentence."""
-        parts = ", ".join(f"{name} {size / MIB:.0f}" for name, size in self.terms.items() if size >= MIB)
-        return f"Memory stays below {self.total / MIB:,.0f} MiB ({parts} MiB, and some to spare)."
+        """Return the bound and its terms in one sentence."""
+        terms = ", ".join(f"{name} {size / MIB:.0f}" for name, size in self.terms.items() if size >= MIB)
+        return f"Memory stays below {self.total / MIB:,.0f} MiB ({terms} MiB, and a reserve)."
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileSizes:
-    """What the formula asks of a prediction: pixels a side, channels in and out, bytes per number."""
+    """Sizes that determine the memory: pixels per side, channels in and out, bytes per number."""
 
     height: int
     width: int
@@ -48,46 +48,41 @@ def plan_memory(sizes: TileSizes, *, process: int, image: int, depth: int, objec
     Parameters
     ----------
     sizes : TileSizes
-        `read` is the side of a tile's input, `keep` that of what it keeps.
+        `read` is the side of the input of a tile, `keep` that of its valid region.
     process : int
         Peak of the process so far, with the model in memory and one batch of tiles computed.
     image : int
-        What the open image keeps: decoded chunks, or all of it.
+        Memory of the open image: decoded chunks, or all of it.
     depth : int
-        Items that may wait between reader, network and writer.
+        Length of the queues between reader, network and writer.
     objects : int
-        What finding objects takes beside the tables (see `streaming_instances.objects_memory`); 0 for masks.
+        Memory of the object search without its tables (see `streaming_instances.objects_memory`); 0 for masks.
     """
     window = sizes.read**2 * sizes.channels
-    kept = sizes.keep**2
-    waiting = depth + 1 + sizes.batch
-    # a window in the making: as it came, mirrored, scaled (in float64 where float32 does not hold it), in float32
-    making = window * (2 * sizes.pixel_bytes + (8 if sizes.pixel_bytes > 2 else 4) + 4)
-    # the probabilities of a part, with what soft-max needs on the way
-    deciding = kept * sizes.classes * 4 * 3
-    row = -(-sizes.width // sizes.keep) + 3
-    cells = 2 * row * min(kept, sizes.keep * sizes.height) * sizes.classes * 4 if sizes.blended else 0
+    valid = sizes.keep**2
+    queued = depth + 1 + sizes.batch
+    # one window as read, mirrored, scaled (in float64 if float32 is not exact) and in float32
+    preparing = window * (2 * sizes.pixel_bytes + (8 if sizes.pixel_bytes > 2 else 4) + 4)
+    # probabilities of one window with the temporary arrays of softmax
+    postprocessing = valid * sizes.classes * 4 * 3
+    columns = -(-sizes.width // sizes.keep) + 3
+    blending = 2 * columns * min(valid, sizes.keep * sizes.height) * sizes.classes * 4 if sizes.blended else 0
     tiles = -(-sizes.height // 256) * -(-sizes.width // 256)
     tiling = {
-        "tiles on their way": waiting * window * 4 + making,
-        "a part being decided": deciding,
-        "parts waiting for the disk": (depth + 2) * kept * sizes.decided_bytes,
-        "parts being blended": cells,
+        "tile queue": queued * window * 4 + preparing,
+        "post-processing": postprocessing,
+        "write queue": (depth + 2) * valid * sizes.decided_bytes,
+        "blending": blending,
     }
-    if sum(tiling.values()) < objects:  # objects are found when all tiles are done
+    if sum(tiling.values()) < objects:  # the object search starts after all tiles
         tiling = {"finding objects": objects}
     return MemoryPlan(
-        {
-            "the model and one batch of tiles": process,
-            "the image": image,
-            **tiling,
-            "the result": 64 * MIB + 400 * tiles,
-        }
+        {"model and one batch of tiles": process, "image": image, **tiling, "result": 64 * MIB + 400 * tiles}
     )
 
 
 def peak_memory() -> int:
-    """Return the most memory, in bytes, that this process has held so far; 0 where the system does not say."""
+    """Return the peak memory of this process in bytes; 0 if the system does not provide it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,7 +1,7 @@
-"""Reading, computing and writing at the same time: threads ahead, threads behind, short queues between them.
+"""Concurrent reading, computing and writing with threads and bounded queues.
 
-Threads: files, decoders and numpy release Python's lock, and so do the runtimes. What goes wrong in a thread goes wrong
-in the caller, at its next step.
+Threads suffice because file access, decoders, numpy and the runtimes release the GIL. An exception in a thread is
+raised in the caller at its next step.
 """
 
 from collections import deque
@@ -14,20 +14,21 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_WAIT = 0.1  # seconds after which a waiting thread looks whether it is still needed
+_TIMEOUT = 0.1  # seconds after which a waiting thread checks whether it was stopped
 
 
 class _End:
-    """What a reader puts behind its last item: the error that stopped it, or None."""
+    """End marker of a queue: the error that stopped the producer, or None."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def prefetch(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Generator[Item, None, None]:
-    """Yield `items`, which a thread of this name makes up to `depth` steps ahead.
+    """Yield `items`, which a thread of this name produces up to `depth` items ahead.
 
-    Memory: `depth` items in the queue, one in the making, one with the caller. Closing the generator stops the thread.
+    Memory: `depth` items in the queue, one being produced, one held by the caller. Closing the generator stops the
+    thread.
     """
     queue: Queue[Item | _End] = Queue(depth)
     stopped = Event()
@@ -52,7 +53,7 @@ def prefetch(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Gen
                     raise item.error
                 return
             yield item
-            del item  # while the next is waited for, this one must not stay in memory
+            del item  # frees its memory while waiting for the next one
     finally:
         stopped.set()
         thread.join()
@@ -61,26 +62,26 @@ def prefetch(items: Iterable[Item], depth: int = 2, name: str = "reader") -> Gen
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int
 ) -> Generator[Result, None, None]:
-    """Yield `function(item)` for each item, in order, while several threads are at work on the items behind it.
+    """Yield `function(item)` for each item, in order, computed by several threads.
 
     Parameters
     ----------
     function : callable
     items : iterable
-        Taken here, in the thread of the caller.
+        Iterated in the thread of the caller.
     threads : int
     depth : int
-        Items that are begun, or done and not yet yielded, at most.
+        Maximum number of items submitted and not yet yielded.
 
     Notes
     -----
-    What was begun is done, also where the caller stops or an earlier item has failed.
+    Submitted items are completed even if the caller stops or an earlier item fails.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="worker") as pool:
         for item in items:
             waiting.append(pool.submit(function, item))
-            del item  # while the next is waited for, this one must not stay in memory
+            del item  # frees its memory while waiting for the next one
             while waiting and (len(waiting) >= depth or waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
@@ -88,10 +89,10 @@ def ordered_map(
 
 
 def _put(queue: "Queue[Item | _End]", item: Item | _End, stopped: Event) -> bool:
-    """Put an item into the queue as soon as there is room; False when nobody waits for it any more."""
+    """Put an item into the queue; return False if `stopped` is set before there is space."""
     while not stopped.is_set():
         try:
-            queue.put(item, timeout=_WAIT)
+            queue.put(item, timeout=_TIMEOUT)
         except Full:
             continue
         return True
@@ -99,13 +100,13 @@ def _put(queue: "Queue[Item | _End]", item: Item | _End, stopped: Event) -> bool
 
 
 class BackgroundWriter(Generic[Item]):
-    """Calls `work` for each item in a thread of its own, in order; a context that waits for the last one.
+    """Context manager that calls `work` for each item in a separate thread, in order, and waits for the last one.
 
     Parameters
     ----------
     work : callable
     depth : int
-        Items that may wait; `put` waits while there are as many.
+        Length of the queue; `put` blocks while it is full.
     """
 
     def __init__(self, work: Callable[[Item], object], depth: int = 2) -> None:
@@ -115,7 +116,7 @@ class BackgroundWriter(Generic[Item]):
         self._thread = Thread(target=self._run, name="writer", daemon=True)
 
     def put(self, item: Item) -> None:
-        """Hand over an item; raises what an earlier one raised."""
+        """Add an item to the queue; raise the exception of an earlier item."""
         self._queue.put(item)
         self._raise()
 
@@ -126,7 +127,7 @@ class BackgroundWriter(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until all is done; where the block failed, what waits is still written."""
+        """Wait until all items are processed, also if the block failed."""
         self._queue.put(_End(None))
         self._thread.join()
         if error is None:

@@ -1,4 +1,4 @@
-"""Any array becomes logits: tiles, symmetries, batches, bounded memory. Arrays only."""
+"""Tiled prediction of logits with batches, test-time augmentation and bounded memory."""
 
 import math
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
@@ -16,16 +16,16 @@ from pixelwise.io.windows import InMemorySource, Source
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import Scale
 
-BATCH = 8  # small images that are computed at once
-CORE_STEP = 256  # pixels by which tiles grow where there is room
-BATCH_PIXELS = 2**19  # of all tiles of a batch together: more gains nothing and takes memory
+BATCH = 8  # batch size of small images
+CORE_STEP = 256  # pixels by which tiles grow within the memory budget
+BATCH_PIXELS = 2**19  # maximum pixels of a batch: larger batches are not faster and take more memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionOptions:
-    """How images are predicted where the user does not say otherwise; it travels in the model file.
+    """Default prediction options, stored in the model file.
 
-    `tta` is the number of turned inputs that are averaged (`geometry.symmetries.TTA_SYMMETRIES`).
+    `tta` is the number of inputs of test-time augmentation (`geometry.symmetries.TTA_SYMMETRIES`).
     """
 
     tta: TtaInputs = 1
@@ -33,20 +33,20 @@ class PredictionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryBudget:
-    """Bytes that a prediction may take, and what they are taken by: a pixel of the image, and one of a tile's input."""
+    """Bytes that a prediction may use, and its bytes per pixel of the image and per pixel of the input of a tile."""
 
     bytes: int
     image_pixel: int
     tile_pixel: int
 
     def side(self, size: tuple[int, int]) -> int:
-        """Return the side of the largest input of a tile beside an image of `size`."""
+        """Return the side of the largest tile input for an image of `size`."""
         return math.isqrt(max(0, self.bytes - self.image_pixel * math.prod(size)) // self.tile_pixel)
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image to predict: where its pixels come from, their scale, and the windows that are done already."""
+    """An image to predict: its reader, its intensity scale, and the windows that are already done."""
 
     source: Source
     scale: Scale
@@ -54,7 +54,7 @@ class Job:
 
 
 class ReadTile(NamedTuple):
-    """A tile whose input (channels, rows, columns) is read and scaled; `job` and `number` say whose and which."""
+    """Tile `number` of `job` with its normalised input (channels, rows, columns)."""
 
     job: Job
     number: int
@@ -63,7 +63,7 @@ class ReadTile(NamedTuple):
 
 
 class TileBatch(NamedTuple):
-    """Tiles that are computed at once: `stack` (tiles, channels, rows, columns) holds the windows of `items`."""
+    """A batch of tiles: `stack` (tiles, channels, rows, columns) holds the windows of `items`."""
 
     items: list[ReadTile]
     stack: np.ndarray
@@ -76,25 +76,24 @@ class Predictor:
     ----------
     runtime : Runtime
     geometry : Geometry
-        Of the network behind the runtime; `geometry.exact` says whether tiles equal the whole. Where they cannot, they
-        overlap and are blended (see `blending`).
+        Of the network. Unless `geometry.exact`, tiles overlap and are blended (see `blending`).
     classes : int
-        Channels of the logits.
+        Number of channels of the logits.
     core : int
-        Pixels a side that a tile keeps; a core as large as the image predicts it whole.
+        Side in pixels of the valid region of a tile; an image that is not larger is predicted as a whole.
     symmetries : sequence of Symmetry
-        Logits are averaged over these turned inputs; each costs one prediction.
+        Test-time augmentation: the logits are averaged over these symmetries; each costs one prediction.
     batch : int
-        Tiles of one size that are computed at once at most, of one image or of several; fewer where they are large.
-    room : Room, optional
-        Tiles of large images grow as far as it allows, because a large one reads less beyond what it keeps; without
-        it, and where tiles are not exact, they stay at `core`.
+        Maximum batch size, of tiles of one or several images; smaller for large tiles.
+    memory_budget : MemoryBudget, optional
+        Tiles of large images grow within this budget, because the halo is a smaller fraction of a large tile. Without
+        it, and if tiles are not exact, the size is `core`.
 
     Notes
     -----
-    Memory: the pixels as they came, plus for one tile of side T = core + 2 halo (or 2 margin) the float input and the
-    network's activations, which for a U-Net of base width b are about 8 b T^2 numbers; `logits` adds
-    classes x height x width numbers, `stream` adds nothing where tiles are exact.
+    Memory: the pixels, plus for one tile of side T = core + 2 halo (or 2 margin) the float input and the activations of
+    the network, about 8 b T^2 numbers for a U-Net of base width b; `logits` adds classes x height x width numbers,
+    `stream` adds nothing if tiles are exact.
     """
 
     def __init__(
@@ -106,106 +105,106 @@ class Predictor:
         symmetries: Sequence[Symmetry] = (IDENTITY,),
         *,
         batch: int = 1,
-        room: MemoryBudget | None = None,
+        memory_budget: MemoryBudget | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
-        self.symmetries, self.batch, self.room = symmetries, batch, room
+        self.symmetries, self.batch, self.memory_budget = symmetries, batch, memory_budget
         self.overlap = blend_overlap(core, geometry)
 
     def with_core(self, core: int) -> "Predictor":
-        """Return the same predictor with tiles of another size, whatever the image."""
+        """Return the same predictor with a fixed tile size."""
         runtime, geometry, classes = self.runtime, self.geometry, self.classes
         return Predictor(runtime, geometry, classes, core, self.symmetries, batch=self.batch)
 
     def core_of(self, size: tuple[int, int]) -> int:
-        """Return the pixels a side that a tile of an image of (height, width) keeps."""
-        if self.room is None or not self.geometry.exact or max(size) <= self.core:
+        """Return the side of the valid region of a tile for an image of (height, width)."""
+        if self.memory_budget is None or not self.geometry.exact or max(size) <= self.core:
             return self.core
-        beyond = self.geometry.margin or self.geometry.halo
-        return max(self.core, (self.room.side(size) - 2 * beyond) // CORE_STEP * CORE_STEP)
+        border = self.geometry.margin or self.geometry.halo
+        return max(self.core, (self.memory_budget.side(size) - 2 * border) // CORE_STEP * CORE_STEP)
 
     def count(self, size: tuple[int, int]) -> int:
         """Return the number of tiles for an image of `size`."""
         return len(tile_grid(size, self.core_of(size), self.geometry))
 
-    def together(self, pixels: int) -> int:
-        """Return how many tiles whose inputs have so many pixels are computed at once."""
+    def batch_size(self, pixels: int) -> int:
+        """Return the batch size of tiles whose inputs have this number of pixels."""
         return min(self.batch, max(1, BATCH_PIXELS // pixels))
 
     def logits(
         self, pixels: Num[np.ndarray, "channels height width"], scale: Scale
     ) -> Float[np.ndarray, "classes height width"]:
         """Return the logits of the whole image."""
-        whole: np.ndarray | None = None
-        for part in self.stream(pixels, scale):
-            if whole is None:
-                whole = np.empty((self.classes, *pixels.shape[1:]), part.logits.dtype)
-            (top, bottom), (left, right) = part.write
-            whole[:, top:bottom, left:right] = part.logits
-        if whole is None:
+        result: np.ndarray | None = None
+        for window in self.stream(pixels, scale):
+            if result is None:
+                result = np.empty((self.classes, *pixels.shape[1:]), window.logits.dtype)
+            (top, bottom), (left, right) = window.write
+            result[:, top:bottom, left:right] = window.logits
+        if result is None:
             return np.empty((self.classes, 0, 0), np.float32)
-        return whole
+        return result
 
     def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[LogitsWindow]:
         """Yield the logits window by window; the windows cover each pixel once."""
-        for _, part in self.compute(self.gather(self.prepare([Job(InMemorySource(pixels), scale)]))):
-            yield part
+        for _, window in self.compute(self.make_batches(self.read_tiles([Job(InMemorySource(pixels), scale)]))):
+            yield window
 
-    def prepare(self, jobs: Iterable[Job]) -> Generator[ReadTile, None, None]:
-        """Read and scale the tiles of images, one image after the other. May run in a thread of its own."""
+    def read_tiles(self, jobs: Iterable[Job]) -> Generator[ReadTile, None, None]:
+        """Read and normalise the tiles of images, one image after the other. May run in a separate thread."""
         for job in jobs:
             for number, tile in self._tiles(job):
                 yield ReadTile(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
 
-    def gather(self, prepared: Iterable[ReadTile], *, first: int | None = None) -> Generator[TileBatch, None, None]:
-        """Put neighbours of one size together, at most `batch` of them. May run in the thread that prepares.
+    def make_batches(self, tiles: Iterable[ReadTile], *, first: int | None = None) -> Generator[TileBatch, None, None]:
+        """Group consecutive tiles of one size into batches. May run in the thread that reads.
 
-        `first` is the number of tiles in the first batch at most: a small one brings the first result sooner.
+        `first` is the maximum size of the first batch; a small one makes the first result available earlier.
         """
         group: list[ReadTile] = []
-        most = first or self.batch
-        for item in prepared:
-            if group and item.window.shape != group[0].window.shape:
+        size = first or self.batch
+        for tile in tiles:
+            if group and tile.window.shape != group[0].window.shape:
                 yield _batch(group)
-                group, most = [], self.batch
-            group.append(item)
-            if len(group) >= min(most, self.together(item.window[0].size)):  # now: a part must not wait for the next
+                group, size = [], self.batch
+            group.append(tile)
+            if len(group) >= min(size, self.batch_size(tile.window[0].size)):  # do not wait for the next tile
                 yield _batch(group)
-                group, most = [], self.batch
+                group, size = [], self.batch
         if group:
             yield _batch(group)
 
     def compute(self, batches: Iterable[TileBatch]) -> Generator[tuple[Job, LogitsWindow], None, None]:
         """Yield the logits of tiles, window by window, in the order of the tiles."""
-        for parts in self.compute_batches(batches):
-            yield from parts
-            del parts  # while the next are computed, these must not stay in memory
+        for windows in self.compute_batches(batches):
+            yield from windows
+            del windows  # frees their memory while the next ones are computed
 
     def compute_batches(self, batches: Iterable[TileBatch]) -> Generator[list[tuple[Job, LogitsWindow]], None, None]:
-        """Yield the same, together what comes of one batch: threads that hand over less often wait less."""
+        """Yield the windows of each batch as a list, which needs fewer handovers between threads."""
         blenders: dict[int, Blender] = {}
         for batch in batches:
             logits = self._predict(batch.stack)
             yield [
-                (item.job, part)
-                for item, answer in zip(batch.items, logits, strict=True)
-                for part in self._parts(item, answer, blenders)
+                (item.job, window)
+                for item, tile_logits in zip(batch.items, logits, strict=True)
+                for window in self._complete_windows(item, tile_logits, blenders)
             ]
-            del batch, logits  # while the next is waited for, these must not stay in memory
+            del batch, logits  # frees their memory while waiting for the next batch
 
-    def _parts(
+    def _complete_windows(
         self, item: ReadTile, logits: Float[np.ndarray, "classes rows columns"], blenders: dict[int, Blender]
     ) -> Iterator[LogitsWindow]:
-        """Yield the windows that are decided with a tile."""
+        """Yield the windows that are complete with a tile."""
         (top, bottom), (left, right) = item.tile.keep
-        kept = logits[:, top:bottom, left:right]
+        valid = logits[:, top:bottom, left:right]
         if not self._blends(item.job):
-            yield LogitsWindow(item.tile.write, kept)
+            yield LogitsWindow(item.tile.write, valid)
             return
         key = id(item.job)
         if key not in blenders:
             blenders[key] = self._blender(item.job)
-        yield from blenders[key].add(item.number, item.tile, kept)
+        yield from blenders[key].add(item.number, item.tile, valid)
         if blenders[key].finished:
             del blenders[key]
 
@@ -228,12 +227,12 @@ class Predictor:
             logits = symmetry.invert(self.runtime(np.ascontiguousarray(symmetry.apply(stack))))
             total = logits if total is None else total + logits
         if total is None:
-            raise ValueError("no symmetry to predict")
+            raise ValueError("symmetries must not be empty")
         return total if len(self.symmetries) == 1 else total / len(self.symmetries)
 
 
 def _batch(group: list[ReadTile]) -> TileBatch:
-    """Stack the windows, which are kept once."""
+    """Stack the windows; the items become views, so that each window is stored once."""
     if len(group) == 1:
         return TileBatch(group, group[0].window[None])
     stack = np.stack([item.window for item in group])
@@ -243,7 +242,7 @@ def _batch(group: list[ReadTile]) -> TileBatch:
 def read_mirrored(
     pixels: Num[np.ndarray, "channels height width"] | Source, window: tuple[Span, ...]
 ) -> Num[np.ndarray, "channels window_height window_width"]:
-    """Read a window that may reach beyond the image, which is mirrored there without end."""
+    """Read a window that may extend beyond the image, with reflection padding of any width."""
     source = InMemorySource(pixels) if isinstance(pixels, np.ndarray) else pixels
     (top, bottom), (left, right) = window
     _, height, width = source.shape

@@ -1,4 +1,4 @@
-"""Model: a model file made ready to predict arrays."""
+"""Segmentation model that predicts masks and label images of arrays, from a run or an export."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -28,29 +28,29 @@ from pixelwise.text import pluralise
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
-TILE_BYTES = 2**30  # of the activations of a tile and of what is kept of the image's pixels; tiles grow up to it
-DECODING_BYTES = 8  # per pixel of an image whose objects are told apart
+TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
+DECODING_BYTES = 8  # per pixel of an image with instance segmentation
 
 
-def _nobody(count: int) -> None:
-    """Tell nobody about a finished tile."""
+def _ignore(count: int) -> None:
+    """Ignore a finished tile."""
 
 
-def _put(probabilities: np.ndarray, window: tuple[Span, ...], found: np.ndarray) -> None:
+def _put(probabilities: np.ndarray, window: tuple[Span, ...], values: np.ndarray) -> None:
     (top, bottom), (left, right) = window
-    probabilities[:, top:bottom, left:right] = found
+    probabilities[:, top:bottom, left:right] = values
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `Model` found in one image.
+    """Prediction of one image.
 
     Attributes
     ----------
     labels : (height, width) integers
-        Class indices (uint8), or object numbers (uint16, or int32 where there are more than 65,535).
+        Class indices (uint8), or object numbers (uint16, or int32 for more than 65,535 objects).
     probabilities : (classes, height, width) float16, or None
-        If asked for, calibrated by the recipe's temperatures; kind "distance" has its distance behind the classes.
+        On request: calibrated probabilities; for kind "distance" the distance is the last channel.
     warnings : tuple of str
         Sentences for the user.
     """
@@ -61,43 +61,44 @@ class Prediction:
 
 
 class Decoding:
-    """What is known of one image while its parts come in.
+    """Post-processing of one image, window by window.
 
     Attributes
     ----------
     missing : int
-        Parts that have not come yet.
+        Number of windows not added yet.
     """
 
     def __init__(
         self,
         target: TargetOptions,
         size: tuple[int, int],
-        parts: int,
+        windows: int,
         warnings: tuple[str, ...],
-        room: np.ndarray | None,
+        buffer: np.ndarray | None,
         temperatures: Temperatures = UNSCALED,
     ) -> None:
-        self._decoder, self._warnings, self._chances = start_decoding(target, size), warnings, room
+        self._decoder, self._warnings, self._probabilities = start_decoding(target, size), warnings, buffer
         self._target, self._temperatures = target, temperatures
-        self.missing = parts
+        self.missing = windows
 
-    def add(self, part: LogitsWindow) -> None:
-        """Decide the pixels of a part."""
-        # of classes only the order counts; thresholds were chosen for probabilities that are not calibrated
-        by_order = most_probable_wins(self._target)
-        self._decoder.add(part.write, part.logits if by_order else probabilities_of(part.logits, self._target))
-        if self._chances is not None:
-            _put(self._chances, part.write, probabilities_of(part.logits, self._target, self._temperatures))
+    def add(self, window: LogitsWindow) -> None:
+        """Add the logits of a window."""
+        # argmax does not need probabilities; thresholds were chosen for uncalibrated probabilities
+        argmax = most_probable_wins(self._target)
+        self._decoder.add(window.write, window.logits if argmax else probabilities_of(window.logits, self._target))
+        if self._probabilities is not None:
+            calibrated = probabilities_of(window.logits, self._target, self._temperatures)
+            _put(self._probabilities, window.write, calibrated)
         self.missing -= 1
 
     def finish(self) -> Prediction:
-        """Return the result, once nothing is missing."""
-        return Prediction(self._decoder.finish(), self._chances, self._warnings)
+        """Return the prediction once no window is missing."""
+        return Prediction(self._decoder.finish(), self._probabilities, self._warnings)
 
 
 class Model:
-    """Predicts masks for images of any size.
+    """Segmentation model for images of any size.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ class Model:
         Parameters
         ----------
         image : (height, width), (channels, height, width) or (height, width, channels) array
-            Of any numeric type, in the values the training images had.
+            Any numeric type, on the scale of the training images.
 
         Raises
         ------
@@ -124,18 +125,16 @@ class Model:
         return self.predict_pixels(channels_first(image, self.model_card.channels)).labels
 
     def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
-        """Return the calibrated probabilities of the target's classes for an image, as `predict` takes it.
+        """Return the calibrated probabilities of the target classes; same input as `predict`.
 
-        Models of kind "distance" tell in a last channel how deep each pixel lies in its object, from 0 to 1.
+        For models of kind "distance" the last channel is the predicted distance to the border of the object, from 0 to
+        1.
         """
         pixels = channels_first(image, self.model_card.channels)
-        probabilities = self._room(pixels)
-        for part in self.predictor.stream(pixels, intensity_scale(pixels, self.model_card.normalisation)):
-            _put(
-                probabilities,
-                part.write,
-                probabilities_of(part.logits, self.model_card.target, self.model_card.temperatures),
-            )
+        probabilities = self._buffer(pixels)
+        target, temperatures = self.model_card.target, self.model_card.temperatures
+        for window in self.predictor.stream(pixels, intensity_scale(pixels, self.model_card.normalisation)):
+            _put(probabilities, window.write, probabilities_of(window.logits, target, temperatures))
         return probabilities.astype(np.float32)
 
     def predict_pixels(
@@ -143,13 +142,13 @@ class Model:
         pixels: Num[np.ndarray, "channels height width"],
         *,
         probabilities: bool = False,
-        advance: Advance = _nobody,
+        advance: Advance = _ignore,
     ) -> Prediction:
         """Predict one image; `advance` is called with 1 after each tile.
 
-        Every pixel is decided when its tile is done, so that the logits of the whole image never exist. Memory beside
-        the pixels and one tile, in bytes per pixel: 1 for masks, 6 to 7 where their areas are split and for kinds
-        "boundary" and "distance", 5 for "components" (see `labels.instances`); `probabilities` adds 2 per channel.
+        Logits are post-processed per tile and never stored for the whole image. Memory besides the pixels and one tile,
+        in bytes per pixel: 1 for masks, 6 to 7 if their regions are split and for kinds "boundary" and "distance", 5
+        for "components" (see `labels.instances`); `probabilities` adds 2 per channel.
         """
         ((_, decoding),) = self.predict_many([(None, pixels)], probabilities=probabilities, advance=advance)
         return decoding.finish()
@@ -159,25 +158,25 @@ class Model:
         images: Iterable[tuple[Key, Num[np.ndarray, "channels height width"]]],
         *,
         probabilities: bool = False,
-        advance: Advance = _nobody,
+        advance: Advance = _ignore,
         overlapped: bool = False,
     ) -> Generator[tuple[Key, Decoding], None, None]:
-        """Predict images one after the other; those that are smaller than a tile are computed several at once.
+        """Predict several images; images smaller than a tile are batched.
 
         Parameters
         ----------
         images : iterable of (key, pixels)
         probabilities : bool
         advance : callable
-            Is called with 1 after each tile.
+            Called with 1 after each tile.
         overlapped : bool
-            A thread takes `images`, and scales them, another one computes, and the caller's decides pixels. The first
-            image is computed alone, so that it is there soon.
+            Read and normalise `images` in one thread, compute in another, and post-process in the caller's. The first
+            image is computed alone, so that it is available early.
 
         Yields
         ------
         key, Decoding
-            In the order of the images. `finish` gives the prediction; any thread may call it.
+            In the order of the images. `finish` returns the prediction; any thread may call it.
         """
         keys: dict[int, tuple[Key, Decoding]] = {}
 
@@ -188,9 +187,9 @@ class Model:
                 yield job
 
         with closing(self._computed(jobs(), overlapped=overlapped)) as computed:
-            for job, part in computed:
+            for job, window in computed:
                 key, decoding = keys[id(job)]
-                decoding.add(part)
+                decoding.add(window)
                 advance(1)
                 if decoding.missing == 0:
                     del keys[id(job)]
@@ -198,33 +197,33 @@ class Model:
 
     def _computed(self, jobs: Iterable[Job], *, overlapped: bool) -> Generator[tuple[Job, LogitsWindow], None, None]:
         if not overlapped:
-            yield from self.predictor.compute(self.predictor.gather(self.predictor.prepare(jobs)))
+            yield from self.predictor.compute(self.predictor.make_batches(self.predictor.read_tiles(jobs)))
             return
-        batches = self.predictor.gather(self.predictor.prepare(jobs), first=1)
+        batches = self.predictor.make_batches(self.predictor.read_tiles(jobs), first=1)
         with (
-            closing(prefetch(batches)) as gathered,
-            closing(prefetch(self.predictor.compute_batches(gathered), 1, "network")) as computed,
+            closing(prefetch(batches)) as prefetched,
+            closing(prefetch(self.predictor.compute_batches(prefetched), 1, "network")) as computed,
         ):
-            for parts in computed:
-                yield from parts
-                del parts  # while the next are waited for, these must not stay in memory
+            for windows in computed:
+                yield from windows
+                del windows  # frees their memory while waiting for the next ones
 
     def tiles(self, size: tuple[int, int]) -> int:
-        """Return how many tiles an image of (height, width) takes."""
+        """Return the number of tiles of an image of (height, width)."""
         return self.predictor.count(size)
 
     def _decoding(self, pixels: np.ndarray, *, probabilities: bool) -> "Decoding":
         warnings = self._check(pixels)
         height, width = pixels.shape[1:]
-        room = self._room(pixels) if probabilities else None
+        buffer = self._buffer(pixels) if probabilities else None
         tiles = self.tiles((height, width))
-        return Decoding(self.model_card.target, (height, width), tiles, warnings, room, self.model_card.temperatures)
+        return Decoding(self.model_card.target, (height, width), tiles, warnings, buffer, self.model_card.temperatures)
 
-    def _room(self, pixels: np.ndarray) -> np.ndarray:
+    def _buffer(self, pixels: np.ndarray) -> np.ndarray:
         return np.empty((self.model_card.network.classes, *pixels.shape[1:]), np.float16)
 
     def _check(self, pixels: np.ndarray) -> tuple[str, ...]:
-        """Refuse another number of channels; warn when the values lie far from those of the training images."""
+        """Check the number of channels; return warnings if the values differ strongly from the training images."""
         if pixels.shape[0] != self.model_card.channels:
             expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
@@ -241,42 +240,43 @@ def load_model_for_prediction(
     pixels: int | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Load a run folder, a model file or an exported file.
+    """Load a segmentation model from a run folder, a model file or an exported file.
 
     Parameters
     ----------
     path : path
         A run folder, its model.safetensors, or an export of it.
     device : {"auto", "cpu", "cuda", "mps"}
-        For runs; exports are computed by the processor.
+        For runs; exports run on the CPU.
     tile : int, optional
-        Pixels a side that a tile keeps; by default what the model says.
+        Side in pixels of the valid region of a tile; by default the setting of the model.
     tta : int, optional
         Test-time augmentation: average over this many flipped and rotated inputs
-        (`geometry.symmetries.TTA_SYMMETRIES`), each of which costs one prediction; by default the model's own setting.
+        (`geometry.symmetries.TTA_SYMMETRIES`), each of which costs one prediction; by default the setting of the model.
     runtime : str
-        One of `benchmark.RUNTIMES`. For exports "torch" means as much as "auto": they are read without it.
+        One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
-        How many are to be predicted; see `make_runtime.make_runtime`.
+        Number of pixels to predict; see `make_runtime.make_runtime`.
     progress : Progress, optional
-        Is told which runtime computes, and why.
+        Receives messages about the choice of the runtime.
 
     Raises
     ------
     BadModel
-        There is no model, it is not one of ours, or it tells the classes of whole images.
+        The model is missing or invalid, or a classification model.
     BadOption
-        No such number of turns, or no such runtime, or not for this file.
+        The number of inputs of test-time augmentation is not supported, or the runtime is unknown or cannot run this
+        file.
     """
-    computes, model_card = load_runtime(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
+    loaded, model_card = load_runtime(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
     if model_card.view is not None:
-        raise BadModel("a model of masks", "one of whole-image classes", "Give another model.", Path(path))
-    over = tta_symmetries(model_card.tta if tta is None else tta)
-    core, room = (tile, None) if tile else (model_card.tile, _memory_for_tiles(model_card))
-    classes = model_card.network.classes
-    return Model(model_card, Predictor(computes, model_card.geometry, classes, core, over, batch=BATCH, room=room))
+        raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))
+    symmetries = tta_symmetries(model_card.tta if tta is None else tta)
+    core, budget = (tile, None) if tile else (model_card.tile, _memory_budget(model_card))
+    geometry, classes = model_card.geometry, model_card.network.classes
+    return Model(model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget))
 
 
-def _memory_for_tiles(model_card: ModelCard) -> MemoryBudget:
-    """Return what tiles may grow to: the activations of a U-Net of base width b are about 8 b numbers per pixel."""
+def _memory_budget(model_card: ModelCard) -> MemoryBudget:
+    """Return the memory budget of tiles; a U-Net of base width b has about 8 b activations per pixel."""
     return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * model_card.network.base)

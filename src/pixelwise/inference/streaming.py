@@ -1,7 +1,7 @@
-"""Images of any size: windows in, network, decisions, tiles out, all at the same time and in bounded memory.
+"""Streamed prediction of images of any size: reading, inference, post-processing and writing in bounded memory.
 
-A process that is killed is continued by the next one with the same job: tiles that are on the disk are never computed
-again, and the result is the same to the last byte as that of a process that was not killed.
+A killed process is resumed by the next one with the same inputs: tiles on disk are not computed again, and the result
+is identical byte for byte to that of an uninterrupted process.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
-from pixelwise.inference.streaming_instances import find_objects, measure_objects, objects_memory, pack
+from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import finish_mask
 from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, finish
@@ -29,30 +29,30 @@ from pixelwise.labels.region_properties import ObjectTable
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.runtimes.malloc import give_back
+from pixelwise.runtimes.malloc import release_memory
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
-DEPTH = 2  # tiles that wait between reader, network and writer
-_VERSION = 1  # of what a journal means
-_STORED = 256  # pixels a side of the file's tiles where nobody names the size of tiles
-_MEMORY = 1100 * 2**20  # bytes that the process may reach behind a tile, when the size of tiles is chosen
+DEPTH = 2  # length of the queues between reader, network and writer
+_VERSION = 1  # of the journal
+_FILE_TILE = 256  # default side of the tiles of the file
+_MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions:
-    """How a large image is predicted.
+    """Options of a streamed prediction.
 
     Attributes
     ----------
     form : {"tiff", "zarr"}
         Tiled BigTIFF, or OME-Zarr.
     core : int or None
-        Pixels a side that a tile keeps (rounded up to whole tiles of the file); None measures the quickest.
+        Side in pixels of the valid region of a tile (rounded up to whole tiles of the file); None: the fastest.
     compression : {"deflate", "zstd"}
     sampled : bool
-        Estimate the intensity scale from windows in the place of a pass over all pixels.
+        Estimate the intensity scale from sampled windows instead of all pixels.
     """
 
     form: Format = "tiff"
@@ -63,11 +63,11 @@ class StreamOptions:
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What came out: the file, the tiles that were computed and those that were there already, and the objects."""
+    """The result file, the numbers of computed and of resumed tiles, the objects, and the memory plan."""
 
     path: Path
     computed: int
-    found: int
+    resumed: int
     objects: ObjectTable | None
     memory: MemoryPlan
 
@@ -82,55 +82,56 @@ def stream_image(
     options: StreamOptions,
     progress: Progress,
 ) -> StreamResult:
-    """Predict a picture of any size into a mask or a label image.
+    """Predict the mask or label image of an image of any size.
 
     Parameters
     ----------
     model_card : ModelCard
     predictor : Predictor
-        Its core is used where `options` name none and the image is no larger than that.
+        Its core is used if `options` give none and the image is not larger.
     source : Source
     path : Path
         Of the result.
     identity : str
-        Says which model and which file these are; a journal of another identity is not continued.
+        Identifies the model and the image; only a journal with the same identity is resumed.
     options : StreamOptions
     progress : Progress
-        Is told the memory before the start.
+        Receives the memory bound before the start.
 
     Raises
     ------
     BadImage
-        The picture is damaged, or holds values that cannot be used.
+        The image is damaged, or has invalid values.
     OutputFailed
-        The place cannot be written, the disk is full, or another process is at work there.
+        The result cannot be written, the disk is full, or another process is writing it.
     """
     dtype, decide = decider(model_card.target)
     masks = model_card.target.kind == "classes"
-    growing = path if _final(model_card.target) else path.with_name(f"{path.name}.decided")
-    whole = _identity(model_card, predictor, source, identity, options)
-    tiles, predictor = _open(growing, source, dtype, whole, predictor, options)
+    tile_path = path if _is_final(model_card.target) else path.with_name(f"{path.name}.decided")
+    digest = _identity(model_card, predictor, source, identity, options)
+    tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options)
     try:
         scale = _scale(model_card, source, tiles, options, progress)
         plan = _plan(model_card, predictor, source, dtype)
         progress.message(
-            f"{pluralise(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels a side. {plan}"
+            f"{pluralise(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels per side. {plan}"
         )
         if predictor.overlap:
             progress.message(
-                f"Approximate: the network sees whole images; tiles are blended over {2 * predictor.overlap}."
+                "Approximate, because the network has whole-image layers: "
+                f"tiles are blended over {2 * predictor.overlap} pixels."
             )
         if not masks:
-            progress.message("Each object takes about 250 bytes on top.")
-        found = len(tiles.done)
+            progress.message("Each object takes about 250 more bytes.")
+        resumed = len(tiles.done)
         computed = _compute(predictor, Job(source, scale, frozenset(tiles.done)), tiles, decide, progress)
         table = None
         result = tiles
-        if masks and not _final(model_card.target):
+        if masks and not _is_final(model_card.target):
             result = finish_mask(tiles, model_card.target, path, progress)
         elif not masks:
             result, objects = find_objects(tiles, model_card.target, path, progress)
-            table = measure_objects(result, objects, source, progress)
+            table = measure_streamed_objects(result, objects, source, progress)
         names = model_card.classes if masks else ()
         palette = model_card.colours if masks else ()
         finish(result, options.form, PixelMetadata(spacing=source.spacing, palette=palette, names=names))
@@ -139,13 +140,13 @@ def stream_image(
     except BaseException:
         tiles.close()
         raise
-    return StreamResult(path, computed, found, table, plan)
+    return StreamResult(path, computed, resumed, table, plan)
 
 
 def decider(
     target: TargetOptions,
 ) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes h w"]], Integer[np.ndarray, "h w"]]]:
-    """Return what is kept of the logits of a part, and its type: nothing else of them is ever stored."""
+    """Return the type of the stored tiles, and the function that computes them from logits."""
     if most_probable_wins(target):
         return "uint8", most_probable_class
     if target.kind == "classes" and not splits(target):
@@ -155,8 +156,8 @@ def decider(
     return "uint16", lambda logits: pack(*seeds_of(probabilities_of(logits, target), target))
 
 
-def _final(target: TargetOptions) -> bool:
-    """Tell whether what is decided of a tile is what stands in the result."""
+def _is_final(target: TargetOptions) -> bool:
+    """Return whether the stored tiles are the final mask."""
     return target.kind == "classes" and not any(target.class_areas) and not splits(target)
 
 
@@ -167,36 +168,36 @@ def _compute(
     decide: Callable[[np.ndarray], np.ndarray],
     progress: Progress,
 ) -> int:
-    """Predict what is not done: a thread reads ahead, one compresses and writes behind. Return the parts written."""
+    """Predict the missing tiles, with threads for reading and for compressing and writing; return their number."""
     count = predictor.count(job.source.shape[1:])
     if job.done:
-        progress.message(f"Continued: {len(job.done):,} of {pluralise(count, 'tile was', 'tiles were')} done already.")
+        progress.message(f"Resumed: {len(job.done):,} of {pluralise(count, 'tile')} already done.")
     computed = 0
 
     def write(item: tuple[Any, np.ndarray]) -> None:
         tiles.write(*item)
 
     with (
-        closing(prefetch(predictor.prepare([job]), DEPTH)) as prepared,
+        closing(prefetch(predictor.read_tiles([job]), DEPTH)) as read,
         BackgroundWriter(write, DEPTH) as writer,
         progress.bar("predicting", count) as advance,
     ):
         advance(len(job.done), "")
-        for _, part in predictor.compute(predictor.gather(_trimmed(prepared))):
-            writer.put((part.write, decide(part.logits)))
+        for _, window in predictor.compute(predictor.make_batches(_release_on_resize(read))):
+            writer.put((window.write, decide(window.logits)))
             computed += 1
             advance(1, "")
     return computed
 
 
-def _trimmed(prepared: Iterable[ReadTile]) -> Iterator[ReadTile]:
-    """Pass tiles on; where their size changes, give back what the allocator kept for the last one."""
+def _release_on_resize(tiles: Iterable[ReadTile]) -> Iterator[ReadTile]:
+    """Yield tiles; release the memory that the allocator keeps whenever their size changes."""
     shape: tuple[int, ...] | None = None
-    for item in prepared:
-        if item.window.shape != shape:
-            give_back()
-            shape = item.window.shape
-        yield item
+    for tile in tiles:
+        if tile.window.shape != shape:
+            release_memory()
+            shape = tile.window.shape
+        yield tile
 
 
 def _open(
@@ -207,7 +208,7 @@ def _open(
     predictor: Predictor,
     options: StreamOptions,
 ) -> tuple[TileFile, Predictor]:
-    """Open what is there or begin; the size of the tiles is measured once and then kept."""
+    """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
     _, height, width = source.shape
     core = options.core or (predictor.core if max(height, width) <= predictor.core else None)
     core = stored_core(core, predictor.geometry) if core else None
@@ -215,7 +216,7 @@ def _open(
         height=height,
         width=width,
         dtype=dtype,
-        tile=stored_tile(core) if core else _STORED,
+        tile=stored_tile(core) if core else _FILE_TILE,
         compression=options.compression,
     )
     tiles = TileFile(path, layout, identity)
@@ -227,29 +228,29 @@ def _open(
 
 
 def _scale(model_card: ModelCard, source: Source, tiles: TileFile, options: StreamOptions, progress: Progress) -> Scale:
-    """Return the intensity scale: what an earlier process found, or that of a pass over the picture."""
-    kept = tiles.notes.get("scale")
-    if kept is not None:
-        return Scale(np.array(kept["factor"]), np.array(kept["shift"]))
+    """Return the intensity scale, from the journal or from a pass over the image."""
+    stored = tiles.notes.get("scale")
+    if stored is not None:
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
     if options.sampled and model_card.normalisation.kind == "image":
-        progress.message("The intensity scale is an estimate from windows spread over the image.")
+        progress.message("The intensity scale is estimated from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:
-        found = source_scale(source, model_card.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
-    progress.message(*warn_of_scale(found.sample, model_card.intensity_range))
-    tiles.note("scale", {"factor": found.scale.factor.tolist(), "shift": found.scale.shift.tolist()})
-    return found.scale
+        result = source_scale(source, model_card.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
+    progress.message(*warn_of_scale(result.sample, model_card.intensity_range))
+    tiles.note("scale", {"factor": result.scale.factor.tolist(), "shift": result.scale.shift.tolist()})
+    return result.scale
 
 
 def _plan(model_card: ModelCard, predictor: Predictor, source: Source, dtype: Literal["uint8", "uint16"]) -> MemoryPlan:
-    """Compute one batch of tiles, to know what it takes, and return the memory of the whole."""
+    """Compute one batch of tiles to measure its memory, and return the memory plan."""
     channels, height, width = source.shape
     keep = predictor.core + 2 * predictor.overlap
-    whole = predictor.geometry.legal_size(max(height, width) + 2 * predictor.geometry.margin)
-    side = min(tile_side(keep, predictor.geometry), whole)
-    batch = predictor.together(side * side)
-    for _ in range(2):  # the second time the allocator has made its choices
+    image_side = predictor.geometry.legal_size(max(height, width) + 2 * predictor.geometry.margin)
+    side = min(tile_side(keep, predictor.geometry), image_side)
+    batch = predictor.batch_size(side * side)
+    for _ in range(2):  # the allocator is in a steady state after the first call
         predictor.runtime(np.zeros((batch, channels, side, side), np.float32))
-    give_back()
+    release_memory()
     sizes = TileSizes(
         height=height,
         width=width,
@@ -262,13 +263,13 @@ def _plan(model_card: ModelCard, predictor: Predictor, source: Source, dtype: Li
         decided_bytes=np.dtype(dtype).itemsize,
         blended=predictor.overlap > 0,
     )
-    objects = 0 if _final(model_card.target) else objects_memory(width, height)
+    objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
 
 
 def _identity(model_card: ModelCard, predictor: Predictor, source: Source, given: str, options: StreamOptions) -> str:
-    """Return a digest of everything that the decided tiles depend on."""
-    depends = {
+    """Return a digest of everything that the stored tiles depend on."""
+    inputs = {
         "version": _VERSION,
         "given": given,
         "shape": source.shape,
@@ -280,4 +281,4 @@ def _identity(model_card: ModelCard, predictor: Predictor, source: Source, given
         "core": options.core,
         "sampled": options.sampled,
     }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

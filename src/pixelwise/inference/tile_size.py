@@ -1,4 +1,4 @@
-"""How large the tiles of a large image are: what fits the memory and is quickest, measured on the network itself."""
+"""Tile size of large images: the fastest one that fits into memory, measured on the network."""
 
 import math
 import time
@@ -11,15 +11,15 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import whole_strides
 from pixelwise.inference.memory import peak_memory
 from pixelwise.inference.predictor import Predictor
-from pixelwise.runtimes.malloc import give_back
+from pixelwise.runtimes.malloc import release_memory
 
-CORES = (512, 768, 1024, 1536, 2048)  # pixels a side that a tile keeps
-_STORED = (512, 256, 128, 64, 32, 16)  # sides of tiles in files
+CORES = (512, 768, 1024, 1536, 2048)  # sides of the valid region of a tile
+_FILE_TILES = (512, 256, 128, 64, 32, 16)  # sides of tiles in files
 
 
 @dataclass(frozen=True)
 class TileTiming:
-    """A size of tiles: kept pixels a side, microseconds per kept pixel, and peak memory of the process behind it."""
+    """A tile size: side of the valid region, microseconds per valid pixel, and peak memory of the process."""
 
     core: int
     microseconds: float
@@ -29,58 +29,58 @@ class TileTiming:
 def choose_core(
     predictor: Predictor, channels: int, memory: int, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[TileTiming, ...]:
-    """Measure one tile of each size, smallest first, as long as they are expected to fit.
+    """Time one tile of each size, smallest first, as long as they are expected to fit into memory.
 
     Parameters
     ----------
     predictor : Predictor
-        Its runtime computes the tiles; its own core does not matter.
+        Its core is ignored.
     channels : int
         Of the input.
     memory : int
-        Bytes that the process may have reached behind a tile.
+        Limit of the peak memory of the process in bytes.
     clock : callable
-        Seconds.
+        Returns seconds.
 
     Returns
     -------
-    tuple of Measured
-        The quickest per kept pixel comes first; the smallest is always among them.
+    tuple of TileTiming
+        The fastest per valid pixel first; the smallest size is always included.
     """
-    found: list[TileTiming] = []
-    grown = before = 0
+    timings: list[TileTiming] = []
+    growth = before = 0
     for core in (stored_core(core, predictor.geometry) for core in CORES):
         side = tile_side(core, predictor.geometry)
-        if found and before + grown * side**2 // tile_side(found[-1].core, predictor.geometry) ** 2 > memory:
+        if timings and before + growth * side**2 // tile_side(timings[-1].core, predictor.geometry) ** 2 > memory:
             break
-        give_back()
+        release_memory()
         before = peak_memory()
         tile = np.zeros((1, channels, side, side), np.float32)
-        predictor.runtime(tile)  # the first of a size plans and allocates
-        began = clock()
+        predictor.runtime(tile)  # warm-up: the first call of a size plans and allocates
+        start = clock()
         predictor.runtime(tile)
-        seconds = clock() - began
-        grown = max(grown, peak_memory() - before)
-        found.append(TileTiming(core, seconds / core**2 * 1e6, peak_memory()))
-        if found[-1].microseconds > 1.1 * min(m.microseconds for m in found):
+        seconds = clock() - start
+        growth = max(growth, peak_memory() - before)
+        timings.append(TileTiming(core, seconds / core**2 * 1e6, peak_memory()))
+        if timings[-1].microseconds > 1.1 * min(timing.microseconds for timing in timings):
             break
-    give_back()
-    return tuple(sorted(found, key=lambda m: m.microseconds))
+    release_memory()
+    return tuple(sorted(timings, key=lambda timing: timing.microseconds))
 
 
 def tile_side(core: int, geometry: Geometry) -> int:
-    """Return the side of the input of a tile that keeps `core` pixels, far from the image's border."""
+    """Return the side of the input of a tile with a valid region of `core` pixels, away from the image border."""
     if geometry.margin:
         return geometry.legal_size(core + 2 * geometry.margin)
     return core + 2 * geometry.halo
 
 
 def stored_core(core: int, geometry: Geometry) -> int:
-    """Return `core` rounded up so that its multiples lie on the network's strides and on tiles of a file."""
-    step = math.lcm(256 if core >= 256 else _STORED[-1], geometry.total_stride)
-    return whole_strides(-(-core // step) * step, geometry)
+    """Return `core` rounded up to a multiple of the total stride and of the tiles of a file."""
+    multiple = math.lcm(256 if core >= 256 else _FILE_TILES[-1], geometry.total_stride)
+    return whole_strides(-(-core // multiple) * multiple, geometry)
 
 
 def stored_tile(core: int) -> int:
-    """Return the side of a file's tiles of which a part of `core` pixels holds whole ones."""
-    return next(side for side in _STORED if core % side == 0)
+    """Return the largest side of the tiles of a file that divides `core`."""
+    return next(side for side in _FILE_TILES if core % side == 0)

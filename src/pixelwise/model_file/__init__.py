@@ -1,1 +1,1 @@
-"""The model file and what it says of itself; the only reader of .pth files."""
+"""Model files with their model card, and a safe reader of .pth files."""

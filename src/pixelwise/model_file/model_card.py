@@ -1,6 +1,6 @@
-"""ModelCard: everything that prediction needs besides the weights; one JSON text inside every model file and export.
+"""ModelCard: the metadata that prediction needs besides the weights, stored as JSON in model files and exports.
 
-Reading one imports no torch, so that an exported model starts quickly.
+Reading it does not import torch, so exported models load quickly.
 """
 
 import json
@@ -20,8 +20,8 @@ from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.resize_crop import View
 
 VERSION = 1
-MOST_MEMBERS = 32
-Members = Annotated[int, Field(ge=1, le=MOST_MEMBERS)]
+MAX_MEMBERS = 32
+Members = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -29,37 +29,37 @@ Margin = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Everything that prediction needs besides the weights.
+    """Metadata that prediction needs besides the weights.
 
     Attributes
     ----------
     classes, values, colours : tuples
-        Name, value in the user's mask files, and colour of each class, background first.
+        Name, value in mask files, and colour of each class, background first.
     channels : int
-        Of the images.
+        Number of channels of the images.
     tile : int
-        Pixels a side that a tile keeps, unless the user says otherwise.
+        Default side length in pixels of the valid region of a tile.
     intensity_range : tuple of (low, high)
         Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
     trained : dict
-        Where the weights come from, for people: data, score, version.
+        Information about the training for the user: data, score, version.
     view : View or None
-        What of a photo is seen, for classes of whole images; there `target`, `values`, `colours`, `tile` say nothing.
+        For classification: crop and size of the network input; `target`, `values`, `colours`, `tile` are then unused.
     tta : int
-        Turned inputs that are averaged, unless the user says otherwise.
+        Default number of inputs of test-time augmentation.
     members : int
-        Networks whose probabilities are averaged; more than one make an ensemble.
+        Number of networks whose probabilities are averaged; more than one form an ensemble.
     spacing : (float, float) or None
-        Micrometres per pixel, (y, x), that the training images had, where they all said the same.
+        Pixel size of the training images in micrometres, (y, x); None if it is unknown or differs.
     temperature : float
-        What logits are divided by before they become probabilities that are told; 1 as long as none was found.
-        Objects are decided by the probabilities before, which their thresholds were chosen for.
+        Temperature scaling: divisor of the logits for reported probabilities; 1 without calibration. Object thresholds
+        apply to the uncalibrated probabilities that they were chosen for.
     doubt_temperature : float or None
-        What they are divided by where the network is in doubt; then `temperature` is for where it is sure, and between
-        the two lies that of each pixel (`labels.temperature_scaling`). None: `temperature` is for all.
+        Temperature of low-confidence pixels; `temperature` then applies to high-confidence pixels, and pixels in
+        between are interpolated (`labels.temperature_scaling`). None: `temperature` applies to all.
     conformal_margin : float or None
-        How far the Dice of an image may lie below the one that its probabilities promise, for 90 % of images
-        (`metrics.calibration.conformal_margin`); None where too few images were left out to say so.
+        Conformal margin: the expected Dice minus this value is a lower bound of the Dice for 90 % of images
+        (`metrics.calibration.conformal_margin`); None if there are too few validation images.
     """
 
     network: NetworkOptions
@@ -85,64 +85,61 @@ class ModelCard:
 
     @property
     def temperatures(self) -> Temperatures:
-        """What logits are divided by."""
+        """Temperatures of temperature scaling."""
         return Temperatures(self.temperature, self.doubt_temperature)
 
 
 def write_model_card_text(model_card: ModelCard) -> str:
-    """Return the recipe as one JSON text."""
+    """Return the model card as JSON text."""
     return json.dumps(asdict(model_card), allow_nan=False)
 
 
 def read_model_card_text(text: str, path: Path) -> ModelCard:
-    """Read the recipe that stands in a file.
+    """Parse the model card of the file at `path`.
 
     Raises
     ------
     BadModel
-        It is of another version, damaged, or no recipe; `path` is named.
+        The model card is invalid or has another version.
     """
     try:
         values = json.loads(text, object_pairs_hook=no_duplicates)
         version = values.get("version") if isinstance(values, dict) else None
         if version != VERSION:
-            raise broken(path, f"recipe version {version}, this pixelwise reads {VERSION}")
+            raise invalid_model(path, f"model card version {version}, this pixelwise reads {VERSION}")
         return _adapter().validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise broken(path, f"a recipe whose {where} is wrong ({first['msg']})") from error
+        where = ".".join(str(key) for key in first["loc"])
+        raise invalid_model(path, f"a model card with an invalid {where} ({first['msg']})") from error
     except PixelwiseError as error:
-        raise error if isinstance(error, BadModel) else broken(path, str(error)) from error
+        raise error if isinstance(error, BadModel) else invalid_model(path, str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"a damaged recipe ({error})") from error
+        raise invalid_model(path, f"a damaged model card ({error})") from error
 
 
 def describe_members(model_card: ModelCard) -> list[str]:
-    """Say what an ensemble costs; nothing of a single network."""
-    if model_card.members == 1:
-        return []
-    return [
-        f"An ensemble of {model_card.members} networks: it takes {model_card.members} times as long as one of them."
-    ]
+    """Return a message about the cost of an ensemble; nothing for a single network."""
+    count = model_card.members
+    return [] if count == 1 else [f"Ensemble of {count} networks: prediction takes {count} times as long as with one."]
 
 
-def broken(path: Path, got: str) -> BadModel:
-    """Return the error for a file that is no model of ours."""
-    hint = "Give the model.safetensors of a run; train again if it is lost."
-    return BadModel("a model that pixelwise wrote", got, hint, path)
+def invalid_model(path: Path, got: str) -> BadModel:
+    """Return the error for a file that is not a valid pixelwise model."""
+    hint = "Use the model.safetensors of a run; train again if it is lost."
+    return BadModel("a model file of pixelwise", got, hint, path)
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of JSON pairs; a key that stands twice is refused."""
+    """Return a dict of JSON pairs; raise ValueError for duplicate keys."""
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        raise ValueError("a key stands twice")
+        raise ValueError("duplicate key")
     return dict(pairs)
 
 
 def _adapter() -> Any:  # TypeAdapter[ModelCard], which beartype cannot check
-    """Validate against the records; unknown keys are refused on every level."""
+    """Return a validator of model cards that rejects unknown keys at every level."""
     for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return TypeAdapter(ModelCard)

@@ -1,8 +1,8 @@
-"""model.safetensors: one file that is a complete model, of one network or of an ensemble.
+"""model.safetensors: a complete model, of one network or of an ensemble, in one file.
 
-Weights as safetensors, and in the same file's header, as one JSON string, the recipe: network options, classes,
-normalisation, target, tile geometry. Nothing in it is ever executed: the network is built from a closed registry, and
-names, shapes and types are compared with the header before any tensor is read.
+The file holds the weights as safetensors and the model card as JSON in its header: network options, classes,
+normalisation, target, tile geometry. No code is loaded: the network is built from the registry of architectures, and
+names, shapes and types in the header are checked before any tensor is read.
 """
 
 import json
@@ -22,7 +22,7 @@ from pixelwise.labels.targets import TargetOptions, class_channels
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
 from pixelwise.model_file.model_card import (
     ModelCard,
-    broken,
+    invalid_model,
     no_duplicates,
     read_model_card_text,
     write_model_card_text,
@@ -45,14 +45,14 @@ _TYPES = {
 
 
 def save_model(path: Path, network: torch.nn.Module, model_card: ModelCard) -> None:
-    """Write weights and recipe into one file, whole or not at all.
+    """Write weights and model card into one file, atomically.
 
     Raises
     ------
     BadModel
-        A weight is not finite: such a model is never written.
+        A weight is not finite.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     for name, value in tensors.items():
@@ -62,32 +62,32 @@ def save_model(path: Path, network: torch.nn.Module, model_card: ModelCard) -> N
 
 
 def find_model_file(path: Path | str) -> Path:
-    """Return the model file that a path stands for: itself, or the one in a run folder.
+    """Return the path of the model file: `path` itself, or the one in a run folder.
 
     Raises
     ------
     BadModel
-        The folder holds none.
+        The folder contains no model file.
     """
     path = Path(path)
     if not path.is_dir():
         return path
     if not (path / MODEL_NAME).is_file():
-        hint = "Give a run that `pixelwise train` has finished."
+        hint = "Use a finished run of `pixelwise train`."
         raise BadModel(f"a run folder with {MODEL_NAME}", "a folder without one", hint, path)
     return path / MODEL_NAME
 
 
 def read_model_card(path: Path | str) -> ModelCard:
-    """Read the recipe alone; no tensor is touched.
+    """Read the model card without reading any tensor.
 
     Raises
     ------
     BadModel
-        The file is missing, is no model of pixelwise, or is damaged.
+        The file is missing, damaged, or not a model of pixelwise.
     """
     path = Path(path)
-    return _recipe(_header(path), path)
+    return _parse_model_card(_read_header(path), path)
 
 
 def save_ensemble(
@@ -99,18 +99,18 @@ def save_ensemble(
     temperatures: Temperatures = UNSCALED,
     conformal_margin: float | None = None,
 ) -> ModelCard:
-    """Write one model file that holds several: the weights of each under `member1.`, `member2.` and so on.
+    """Write an ensemble into one model file, with the weights of its members under `member1.`, `member2.` and so on.
 
     Parameters
     ----------
     path : Path
     members : sequence of Path
-        Model files of single networks, whose recipes differ in `trained`, `target`, `intensity_range`, `spacing`,
-        the temperatures and `conformal_margin` alone.
+        Model files of single networks, whose model cards may differ only in `trained`, `target`, `intensity_range`,
+        `spacing`, the temperatures and `conformal_margin`.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
-        What the recipe of the ensemble says of its training.
+        Training information for the model card of the ensemble.
     temperatures : Temperatures
     conformal_margin : float, optional
         Of the ensemble.
@@ -118,132 +118,132 @@ def save_ensemble(
     Raises
     ------
     BadModel
-        A member is no model of ours, or another kind of model than the first.
+        A member is not a model of pixelwise, or differs from the first.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     loaded = [load_network(member) for member in members]
-    model_cards = [model_card for _, model_card in loaded]
-    spacings = {model_card.spacing for model_card in model_cards}
-    spacing = model_cards[0].spacing if len(spacings) == 1 else None  # some folds may lack the image that says nothing
-    own = {"trained": dict(trained), "target": target, "intensity_range": _widest(model_cards), "spacing": spacing}
-    own |= {
+    cards = [model_card for _, model_card in loaded]
+    spacings = {card.spacing for card in cards}
+    spacing = cards[0].spacing if len(spacings) == 1 else None  # folds differ if one image lacks the spacing
+    shared = {"trained": dict(trained), "target": target, "intensity_range": _joint_range(cards), "spacing": spacing}
+    shared |= {
         "temperature": temperatures.sure,
         "doubt_temperature": temperatures.doubt,
         "conformal_margin": conformal_margin,
     }
-    model_card = replace(model_cards[0], **own, members=len(members))
-    for member, one in zip(members, model_cards, strict=True):
-        if replace(one, **own, members=len(members)) != model_card or one.target.kind != target.kind:
-            raise BadModel("members that are built and used alike", "one with another recipe", "Train it anew.", member)
-    save_model(path, Ensemble([network for network, _ in loaded], _classes(model_card)), model_card)
+    model_card = replace(cards[0], **shared, members=len(members))
+    for member, card in zip(members, cards, strict=True):
+        if replace(card, **shared, members=len(members)) != model_card or card.target.kind != target.kind:
+            raise BadModel("members with equal model cards", "a different one", "Train this member again.", member)
+    save_model(path, Ensemble([network for network, _ in loaded], _softmax_channels(model_card)), model_card)
     return model_card
 
 
 def load_network(path: Path | str) -> tuple[Network, ModelCard]:
-    """Build and load a model file of a single network, in evaluation mode.
+    """Load a model file of a single network, in evaluation mode.
 
     Raises
     ------
     BadModel
-        As in `load_model`, and for an ensemble.
+        As in `load_model`, or the file holds an ensemble.
     """
     network, model_card = load_model(path)
     if isinstance(network, Ensemble):
-        hint = "Give one of its folds, such as RUN/folds/1."
+        hint = "Use one of its folds, such as RUN/folds/1."
         raise BadModel("a model of one network", f"an ensemble of {model_card.members}", hint, path)
     return network, model_card
 
 
 def load_model(path: Path | str) -> tuple[Trained, ModelCard]:
-    """Build the network of a model file, or the ensemble, and load its weights, in evaluation mode.
+    """Load a network or an ensemble from a model file, in evaluation mode.
 
     Raises
     ------
     BadModel
-        The file is not a model of pixelwise; the reason is told in one line.
+        The file is not a valid model of pixelwise.
     """
     path = Path(path)
-    header = _header(path)
-    model_card = _recipe(header, path)
+    header = _read_header(path)
+    model_card = _parse_model_card(header, path)
     with torch.device("meta"):
         network = _build(model_card, path)
-    _compare(network, header, path)
+    _check_tensors(network, header, path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise broken(path, f"damaged contents ({error})") from error
+        raise invalid_model(path, f"damaged contents ({error})") from error
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
-            raise broken(path, f"NaN or Inf in {name}")
+            raise invalid_model(path, f"NaN or Inf in {name}")
     network.load_state_dict(tensors, assign=True)
     return network.eval(), model_card
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _read_header(path: Path) -> dict[str, Any]:
     """Read and check the JSON header: 8 bytes of length, little-endian, then the JSON."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            prefix = file.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= min(HEADER_LIMIT, size - 8):
-                raise broken(path, "a file of another kind" if size else "an empty file")
+                raise invalid_model(path, "a file of another kind" if size else "an empty file")
             header = json.loads(file.read(length), object_pairs_hook=no_duplicates)
     except OSError as error:
-        raise broken(path, error.strerror or str(error)) from error
+        raise invalid_model(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise broken(path, "a file of another kind") from error
+        raise invalid_model(path, "a file of another kind") from error
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
-        raise broken(path, "a safetensors file without a recipe")
+        raise invalid_model(path, "a safetensors file without a model card")
     if len(header) > TENSOR_LIMIT or size > BYTES_LIMIT:
-        raise broken(path, f"{len(header)} tensors in {size} bytes")
+        raise invalid_model(path, f"{len(header)} tensors in {size} bytes")
     return header
 
 
-def _recipe(header: dict[str, Any], path: Path) -> ModelCard:
+def _parse_model_card(header: dict[str, Any], path: Path) -> ModelCard:
     text = header["__metadata__"].get("pixelwise")
     if not isinstance(text, str):
-        raise broken(path, "a safetensors file without a recipe of pixelwise")
+        raise invalid_model(path, "a safetensors file without a pixelwise model card")
     return read_model_card_text(text, path)
 
 
-def _classes(model_card: ModelCard) -> int:
-    """Return how many channels of the logits share a soft-max."""
+def _softmax_channels(model_card: ModelCard) -> int:
+    """Return how many channels of the logits share a softmax."""
     return class_channels(model_card.target, model_card.network.classes)
 
 
-def _widest(model_cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
-    """Join the intensities that the members were trained on, channel by channel."""
-    each = zip(*(model_card.intensity_range for model_card in model_cards), strict=True)
-    return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in each)
+def _joint_range(cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
+    """Return the intensity range of all members, per channel."""
+    channels = zip(*(card.intensity_range for card in cards), strict=True)
+    return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in channels)
 
 
 def _build(model_card: ModelCard, path: Path) -> Trained:
     try:
-        options = with_defaults_where_unread(model_card.network)  # older files hold options that were set and not read
+        options = with_defaults_where_unread(model_card.network)  # older files contain options that have no effect
         network = build(options)
         members = [build(options) for _ in range(model_card.members)] if model_card.members > 1 else []
     except PixelwiseError as error:
-        raise broken(path, str(error)) from error
+        raise invalid_model(path, str(error)) from error
     if network.geometry() != model_card.geometry:
-        raise broken(path, "a tile geometry that is not the network's")
+        raise invalid_model(path, "a tile geometry that does not match the network")
     if isinstance(network, Classifier) != (model_card.view is not None and model_card.task == "classification"):
-        raise broken(path, f"a network {model_card.network.name} for the task {model_card.task}")
-    return Ensemble(members, _classes(model_card)) if members else network
+        raise invalid_model(path, f"a network {model_card.network.name} for the task {model_card.task}")
+    return Ensemble(members, _softmax_channels(model_card)) if members else network
 
 
-def _compare(network: Trained, header: dict[str, Any], path: Path) -> None:
-    """Refuse unknown, missing and misshapen tensors by the header alone."""
+def _check_tensors(network: Trained, header: dict[str, Any], path: Path) -> None:
+    """Check the names, shapes and types of the tensors in the header."""
     expected = network.state_dict()
-    found = {name: facts for name, facts in header.items() if name != "__metadata__"}
-    strange = sorted(set(found) ^ set(expected))
-    if strange:
-        kind = "unknown" if strange[0] in found else "missing"
-        raise broken(path, f"{len(strange)} unknown or missing tensors, such as {kind} {strange[0]}")
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    mismatched = sorted(set(entries) ^ set(expected))
+    if mismatched:
+        kind = "unknown" if mismatched[0] in entries else "missing"
+        raise invalid_model(path, f"{len(mismatched)} unknown or missing tensors, such as {kind} {mismatched[0]}")
     for name, value in expected.items():
-        facts = found[name]
-        if not isinstance(facts, dict) or facts.get("shape") != list(value.shape):
-            raise broken(path, f"{name} of another shape than {tuple(value.shape)}")
-        if _TYPES.get(str(facts.get("dtype"))) != value.dtype:
-            raise broken(path, f"{name} of type {facts.get('dtype')}")
+        entry = entries[name]
+        if not isinstance(entry, dict) or entry.get("shape") != list(value.shape):
+            raise invalid_model(path, f"{name} of another shape than {tuple(value.shape)}")
+        if _TYPES.get(str(entry.get("dtype"))) != value.dtype:
+            raise invalid_model(path, f"{name} of type {entry.get('dtype')}")

@@ -1,1 +1,1 @@
-"""What computes a batch of tiles: PyTorch, ONNX Runtime, OpenVINO; chosen by measurement."""
+"""Runtimes that run a network on a batch of tiles: PyTorch, ONNX Runtime and OpenVINO."""

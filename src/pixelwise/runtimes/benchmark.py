@@ -1,4 +1,4 @@
-"""Which runtime computes: measured once per machine, model and tile shape, kept in the user's cache, told in words."""
+"""Benchmark of the runtimes, cached per machine, model and tile shape."""
 
 import gc
 import hashlib
@@ -15,67 +15,65 @@ from pixelwise.errors import BadModel, BadOption, OutputFailed, nearest
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.cache import cache_folder, machine_facts
-from pixelwise.runtimes.malloc import give_back
+from pixelwise.runtimes.malloc import release_memory
 
 RUNTIMES = ("auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16", "torch-compile")
-AGREEMENT = 1e-4  # of the largest logit: how far a float32 runtime may be from the first candidate
-PATIENCE, REPEATS = 1.0, 5  # seconds and calls that a candidate is measured for, after a first call
-WORTH = 32  # tiles from which on measuring (with its conversion, about 5 s) is given back
+TOLERANCE = 1e-4  # largest difference between runtimes in float32, relative to the largest logit
+MAX_SECONDS, MAX_CALLS = 1.0, 5  # limits of the timing of a candidate, after a warm-up call
+MIN_TILES = 32  # number of tiles from which the benchmark (with the conversion, about 5 s) pays off
 
-Make = Callable[[], Runtime]
+RuntimeFactory = Callable[[], Runtime]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A runtime, how many seconds each candidate took for the tile, and whether that was known before."""
+class RuntimeChoice:
+    """The fastest runtime, the seconds per tile of each candidate, and whether they come from the cache."""
 
     name: str
     seconds: dict[str, float]
-    known: bool
+    cached: bool
 
-    def messages(self, shape: tuple[int, ...]) -> str:
-        """Say the choice and its reason in one sentence."""
-        times = sorted(self.seconds.items(), key=lambda item: item[1])
-        spoken = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in times)
-        when = "measured before" if self.known else "measured now, and kept"
+    def message(self, shape: tuple[int, ...]) -> str:
+        """Return the choice and its reason in one sentence."""
+        ranking = sorted(self.seconds.items(), key=lambda item: item[1])
+        timings = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in ranking)
+        when = "measured earlier" if self.cached else "measured now and cached"
         sides = " x ".join(str(side) for side in shape[2:])
-        return (
-            f"Runtime {self.name}: fastest here for a tile of {sides} ({spoken}; {when}). --runtime decides otherwise."
-        )
+        return f"Runtime {self.name}: fastest for a tile of {sides} ({timings}; {when}). Override with --runtime."
 
 
 def check_name(name: str) -> None:
-    """Refuse an unknown runtime.
+    """Check the name of a runtime.
 
     Raises
     ------
     BadOption
-        The known ones are named.
+        The name is unknown.
     """
     if name not in RUNTIMES:
         raise BadOption("a runtime", f"`{name}`", nearest(name, RUNTIMES))
 
 
-def known_choice(model: str, shape: tuple[int, ...]) -> Choice | None:
-    """Return what was measured before for a model (its digest) and a tile shape; None where nothing was."""
+def cached_choice(model: str, shape: tuple[int, ...]) -> RuntimeChoice | None:
+    """Return the cached choice for a model (its digest) and a tile shape, or None."""
     try:
-        found = json.loads(_place(model, shape).read_text("utf-8"))
-        seconds = {str(name): float(value) for name, value in found["seconds"].items()}
-        return Choice(name=str(found["runtime"]), seconds=seconds, known=True)
+        entry = json.loads(_cache_path(model, shape).read_text("utf-8"))
+        seconds = {str(name): float(value) for name, value in entry["seconds"].items()}
+        return RuntimeChoice(name=str(entry["runtime"]), seconds=seconds, cached=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # nothing there, or something else: it is measured again
+        return None  # missing or invalid: measure again
 
 
-def choose(
-    candidates: Mapping[str, Make], model: str, shape: tuple[int, ...], progress: Progress
-) -> tuple[Choice, Runtime]:
-    """Return the fastest candidate for tiles of `shape`: as measured before, or measured now.
+def choose_runtime(
+    candidates: Mapping[str, RuntimeFactory], model: str, shape: tuple[int, ...], progress: Progress
+) -> tuple[RuntimeChoice, Runtime]:
+    """Return the fastest candidate for tiles of `shape`, from the cache or a new benchmark.
 
     Parameters
     ----------
     candidates : mapping of name to function
-        Each makes its runtime. The first is the one that the others must agree with; one that does not, or cannot be
-        made, is left out, and that is told.
+        Each function creates its runtime. The first is the reference for the logits; candidates that differ from it or
+        cannot be created are skipped with a message.
     model : str
         Digest of the model file.
     shape : (batch, channels, height, width)
@@ -83,69 +81,72 @@ def choose(
 
     Returns
     -------
-    Choice, Runtime
+    RuntimeChoice, Runtime
     """
-    known = known_choice(model, shape)
-    if known is not None and known.name in candidates:
-        return known, candidates[known.name]()
+    cached = cached_choice(model, shape)
+    if cached is not None and cached.name in candidates:
+        return cached, candidates[cached.name]()
     tile = np.random.default_rng(0).standard_normal(shape, np.float32)
     seconds: dict[str, float] = {}
     expected: np.ndarray | None = None
     for name, make in candidates.items():
         try:
-            found, gap, taken = _try(make, tile, expected)
+            logits, difference, elapsed = _benchmark(make, tile, expected)
         except BadModel as error:
-            progress.message(f"Runtime {name} is left out: {error}")
+            progress.message(f"Runtime {name} is skipped: {error}")
             continue
         finally:
-            _let_go()
-        expected = found if expected is None else expected
-        if taken is None:
-            progress.message(f"Runtime {name} is left out: it differs by {gap:.1g} of the largest logit.")
+            _free_memory()
+        expected = logits if expected is None else expected
+        if elapsed is None:
+            progress.message(f"Runtime {name} is skipped: it differs by {difference:.1g} of the largest logit.")
         else:
-            seconds[name] = taken
+            seconds[name] = elapsed
     fastest = min(seconds, key=lambda name: seconds[name])
-    choice = Choice(name=fastest, seconds=seconds, known=False)
-    _keep(choice, model, shape)
+    choice = RuntimeChoice(name=fastest, seconds=seconds, cached=False)
+    _write_cache(choice, model, shape)
     return choice, candidates[fastest]()
 
 
-def _try(make: Make, tile: np.ndarray, expected: np.ndarray | None) -> tuple[np.ndarray, float, float | None]:
-    """Return what a candidate says, how far that is from `expected`, and if not too far, its seconds for the tile.
+def _benchmark(
+    make: RuntimeFactory, tile: np.ndarray, expected: np.ndarray | None
+) -> tuple[np.ndarray, float, float | None]:
+    """Return logits, their relative difference from `expected`, and the seconds per tile (None beyond the tolerance).
 
-    The runtime is gone afterwards, and the fastest one is made again in the end: never are two of them in memory.
+    The runtime is freed afterwards, and the fastest one is created again at the end, so that only one is in memory.
     """
     runtime = make()
-    found = runtime(tile)
-    wanted = found if expected is None else expected
-    gap = float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
-    return found, gap, measure(runtime, tile) if gap <= AGREEMENT else None
+    logits = runtime(tile)
+    reference = logits if expected is None else expected
+    difference = float(np.abs(logits - reference).max() / max(float(np.abs(reference).max()), 1e-12))
+    return logits, difference, time_tile(runtime, tile) if difference <= TOLERANCE else None
 
 
-def _let_go() -> None:
-    """Give back the memory of a runtime that nobody holds any more, reference cycles included."""
+def _free_memory() -> None:
+    """Free the memory of unreferenced runtimes, including reference cycles."""
     gc.collect()
-    give_back()
+    release_memory()
 
 
-def measure(runtime: Runtime, tile: np.ndarray) -> float:
-    """Return the seconds that a runtime takes for a tile: the least of a few calls, which other work disturbs least."""
-    taken: list[float] = []
-    while len(taken) < REPEATS and sum(taken) < PATIENCE:
-        began = time.perf_counter()
+def time_tile(runtime: Runtime, tile: np.ndarray) -> float:
+    """Return the seconds per tile: the minimum of a few calls, which other processes affect least."""
+    times: list[float] = []
+    while len(times) < MAX_CALLS and sum(times) < MAX_SECONDS:
+        start = time.perf_counter()
         runtime(tile)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
-def _keep(choice: Choice, model: str, shape: tuple[int, ...]) -> None:
-    """Keep what was measured; a cache that cannot be written costs another measurement next time, nothing more."""
+def _write_cache(choice: RuntimeChoice, model: str, shape: tuple[int, ...]) -> None:
+    """Cache the result; without a writable cache the next process measures again."""
+    path = _cache_path(model, shape)
     try:
-        atomic_write_json(_place(model, shape), {"runtime": choice.name, "seconds": choice.seconds, **machine_facts()})
+        atomic_write_json(path, {"runtime": choice.name, "seconds": choice.seconds, **machine_facts()})
     except OutputFailed:
         return
 
 
-def _place(model: str, shape: tuple[int, ...]) -> Path:
+def _cache_path(model: str, shape: tuple[int, ...]) -> Path:
     key = hashlib.sha256(json.dumps([model, list(shape), machine_facts()], sort_keys=True).encode()).hexdigest()
     return cache_folder() / "runtimes" / f"{key[:32]}.json"

@@ -1,4 +1,4 @@
-"""The folder for what can be made or fetched again: $PIXELWISE_CACHE, else $XDG_CACHE_HOME/pixelwise, else ~/.cache."""
+"""The cache folder: $PIXELWISE_CACHE, else $XDG_CACHE_HOME/pixelwise, else ~/.cache/pixelwise."""
 
 import os
 import platform
@@ -8,24 +8,24 @@ from typing import Any
 
 from pixelwise.parallel import usable_threads
 
-PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}  # what computes, and where it comes from
-LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # variables that keep libraries from instructions
+PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}  # runtime -> its package
+ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # they restrict the CPU instructions of libraries
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made or fetched again."""
-    own, shared = os.environ.get("PIXELWISE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own)
-    return (Path(shared) if shared else Path.home() / ".cache") / "pixelwise"
+    """Return the cache folder, whose contents can be created or downloaded again."""
+    folder, xdg = os.environ.get("PIXELWISE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if folder:
+        return Path(folder)
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "pixelwise"
 
 
 def machine_facts() -> dict[str, Any]:
-    """Return what a measured speed depends on: the machine, its threads, and the versions of what computes."""
+    """Return what measured speeds depend on: the machine, its threads, and the versions of the runtimes."""
     return {
         "node": platform.node(),
         "processor": platform.processor() or platform.machine(),
-        "limits": {name: os.environ[name] for name in LIMITS if name in os.environ},
+        "limits": {name: os.environ[name] for name in ISA_VARIABLES if name in os.environ},
         "threads": usable_threads(),
         "versions": {name: _version(package) for name, package in PACKAGES.items()},
     }

@@ -1,4 +1,4 @@
-"""An exported file in the place of a run: .onnx, OpenVINO's .xml or its folder, a bioimage.io package. No torch."""
+"""Loading exported models without torch: .onnx, OpenVINO .xml or its folder, bioimage.io packages."""
 
 import zipfile
 from dataclasses import replace
@@ -6,29 +6,29 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixelwise.errors import BadModel, BadOption
-from pixelwise.model_file.model_card import ModelCard, broken
+from pixelwise.model_file.model_card import ModelCard, invalid_model
 from pixelwise.runtimes.base import ExportedGraph
 from pixelwise.runtimes.benchmark import check_name
 from pixelwise.sampling.normalise import Normalisation
 
 GRAPH_IN_PACKAGE = "model.onnx"
-GRAPH_LIMIT = 2 * 2**30  # bytes; ONNX itself holds no more in one file
+GRAPH_LIMIT = 2 * 2**30  # bytes; the limit of one ONNX file
 EXTRAS = {"onnx": "onnxruntime", "openvino": "openvino"}  # runtime -> its package
-READERS = {".onnx": ("onnx", "openvino"), ".zip": ("onnx",), ".xml": ("openvino",)}  # the first that is installed
+READERS = {".onnx": ("onnx", "openvino"), ".zip": ("onnx",), ".xml": ("openvino",)}  # in order of preference
 
 
 def find_export(path: Path | str) -> Path | None:
-    """Return the exported file that a path stands for; None where it is a run or another kind of file.
+    """Return the exported file at a path or in its folder; None for a run or another kind of file.
 
     Raises
     ------
     BadModel
-        It is an export that only PyTorch can read.
+        The file is a torch.export file.
     """
     path = Path(path)
     if path.suffix == ".pt2":
-        hint = "PyTorch runs what is in such a file; pixelwise takes the run, or an export to ONNX or OpenVINO."
-        raise BadModel("a model that can be read without running it", "a .pt2 file", hint, path)
+        hint = "Loading a .pt2 file can run code; use the run, or an export to ONNX or OpenVINO."
+        raise BadModel("a model file that is safe to load", "a .pt2 file", hint, path)
     if path.is_dir():
         graphs = sorted(path.glob("*.xml"))
         return graphs[0] if len(graphs) == 1 else None
@@ -43,28 +43,27 @@ def open_export(path: Path, runtime: str = "auto") -> tuple[ExportedGraph, Model
     path : Path
         As `find_export` returns it.
     runtime : {"auto", "torch", "onnx", "openvino", "openvino-bf16"}
-        "auto" and "torch", which is the default elsewhere, take the first that is installed.
+        "auto" and "torch" (the default for runs) use the first runtime that is installed.
 
     Returns
     -------
     ExportedGraph
-        Computes logits.
     ModelCard
-        As `inference.segmentation_model` needs it: what stands inside the graph is taken out of it.
+        Without the normalisation that is part of the graph.
 
     Raises
     ------
     BadModel
-        The file is missing, damaged, or nothing that pixelwise exported.
+        The file is missing, damaged, or not an export of pixelwise.
     BadOption
         The runtime cannot read such a file, or is not installed.
     """
     graph = _load(path, runtime)
-    return graph, without_what_is_inside(graph.model_card)
+    return graph, without_graph_normalisation(graph.model_card)
 
 
 def read_exported_model_card(path: Path) -> ModelCard:
-    """Return the recipe of an exported file as it was exported, normalisation and all; parameters as in `open_export`.
+    """Return the model card of an exported file, including its normalisation.
 
     Raises
     ------
@@ -75,39 +74,39 @@ def read_exported_model_card(path: Path) -> ModelCard:
 
 
 def choose_reader(path: Path, runtime: str) -> str:
-    """Return the runtime that reads a file: the one asked for, or the first that is installed.
+    """Return the requested runtime, or the first installed one that reads the file.
 
     Raises
     ------
     BadOption
-        None can.
+        The runtime is unknown, not installed, or cannot read the file.
     """
-    able = READERS[path.suffix]
+    readers = READERS[path.suffix]
     check_name(runtime)
     runtime = runtime.removesuffix("-bf16")
     if runtime in ("auto", "torch"):
-        runtime = next((name for name in able if installed(EXTRAS[name])), able[0])
-    if runtime not in able:
-        raise BadOption(f"a runtime that reads {path.suffix}", f"`{runtime}`", f"It is read by: {', '.join(able)}.")
+        runtime = next((name for name in readers if installed(EXTRAS[name])), readers[0])
+    if runtime not in readers:
+        raise BadOption(f"a runtime that reads {path.suffix}", f"`{runtime}`", f"Use one of: {', '.join(readers)}.")
     if not installed(EXTRAS[runtime]):
         raise BadOption(EXTRAS[runtime], "not installed", f'Run: pip install "pixelwise[{runtime}]".')
     return runtime
 
 
-def without_what_is_inside(model_card: ModelCard) -> ModelCard:
-    """Return the recipe for a graph that normalises by the numbers of the training images itself."""
+def without_graph_normalisation(model_card: ModelCard) -> ModelCard:
+    """Return the model card without a normalisation that is part of the exported graph."""
     if model_card.normalisation.kind == "dataset":
         return replace(model_card, normalisation=Normalisation(kind="none"))
     return model_card
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that a model consists of: the one that is named, and the weights of OpenVINO's .xml."""
+    """Return the files of an exported model: the given one, and the .bin weights of an OpenVINO .xml."""
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
 
 def installed(package: str) -> bool:
-    """Tell whether a package could be imported, without importing it."""
+    """Return whether a package is installed, without importing it."""
     return find_spec(package) is not None
 
 
@@ -117,15 +116,15 @@ def packaged_graph(path: Path) -> bytes:
     Raises
     ------
     BadModel
-        It is no package of ours, or damaged.
+        It is damaged, or not a package of pixelwise.
     """
     try:
         with zipfile.ZipFile(path) as package:
             if package.getinfo(GRAPH_IN_PACKAGE).file_size > GRAPH_LIMIT:
-                raise broken(path, "a graph of more than 2 GB")
+                raise invalid_model(path, "a graph of more than 2 GB")
             return package.read(GRAPH_IN_PACKAGE)
     except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise broken(path, f"a package that cannot be read ({error})") from error
+        raise invalid_model(path, f"a package that cannot be read ({error})") from error
 
 
 def _load(path: Path, runtime: str) -> ExportedGraph:

@@ -1,4 +1,4 @@
-"""Folding: batch normalisation disappears into the convolutions before it, once a network has learned."""
+"""Folding of batch normalisation into the preceding convolutions of a trained network."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,21 +11,21 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold each batch normalisation behind a convolution into it, in place; `network` must be in evaluation mode.
+    """Fold each batch normalisation after a convolution into it, in place; `network` must be in evaluation mode.
 
-    y = gamma (W x + b - mean) / sqrt(var + eps) + beta is a convolution with other W and b. Which normalisation stands
-    behind a convolution is told by an `nn.Sequential`, or elsewhere by the names of the ResNets: `bn1` follows
-    `conv1`, which may be a sequence that ends in a convolution. Normalisations that stand before convolutions stay.
+    y = gamma (W x + b - mean) / sqrt(var + eps) + beta is a convolution with other W and b. The order of layers is
+    given by `nn.Sequential`, or elsewhere by the names of the ResNets: `bn1` follows `conv1`, which may be a sequence
+    that ends in a convolution. Normalisations before convolutions are not folded.
     """
     for parent in list(network.modules()):
-        for holder, place, after, norm in list(_pairs(parent)):
-            setattr(holder, place, fuse_conv_bn_eval(getattr(holder, place), getattr(after, norm)))
-            setattr(after, norm, nn.Identity())
+        for conv_parent, conv, norm_parent, norm in list(_conv_norm_pairs(parent)):
+            setattr(conv_parent, conv, fuse_conv_bn_eval(getattr(conv_parent, conv), getattr(norm_parent, norm)))
+            setattr(norm_parent, norm, nn.Identity())
     return network
 
 
-def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module, str]]:
-    """Yield (holder, name of the convolution in it, holder, name of the normalisation in it)."""
+def _conv_norm_pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module, str]]:
+    """Yield (module, name of its convolution, module, name of its normalisation)."""
     children = dict(parent.named_children())
     if isinstance(parent, nn.Sequential):
         followers = list(pairwise(children))

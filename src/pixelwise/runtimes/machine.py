@@ -1,4 +1,4 @@
-"""What this machine can do, measured rather than looked up in lists of names."""
+"""Capabilities of this machine: device, memory, threads and bfloat16 support."""
 
 import os
 from collections.abc import Generator, Mapping
@@ -14,7 +14,7 @@ from pixelwise.parallel import usable_threads
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where the network runs: `device` is "cpu", "cuda" or "mps"; `memory` is in bytes."""
+    """Hardware that runs the network: `device` is "cpu", "cuda" or "mps"; `memory` is in bytes."""
 
     device: str
     threads: int
@@ -22,12 +22,12 @@ class Machine:
 
 
 def look_at_machine(device: str = "auto") -> Machine:
-    """Find the device, its memory and the threads that this process really has.
+    """Return the device, its memory and the number of threads available to this process.
 
     Raises
     ------
     BadOption
-        The device asked for is not there.
+        The requested device is not available.
     """
     name = choose_device(device)
     threads = usable_threads()
@@ -38,18 +38,18 @@ def look_at_machine(device: str = "auto") -> Machine:
 
 def choose_device(device: str) -> str:
     """Return "cpu", "cuda" or "mps" for "auto" or a name."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(device, False):
-        known = ", ".join(name for name, found in there.items() if found)
-        raise BadOption("a device of this machine", f"`{device}`", f"Here there is: {known}.")
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(device, False):
+        names = ", ".join(name for name, present in available.items() if present)
+        raise BadOption("a device of this machine", f"`{device}`", f"Available: {names}.")
     return device
 
 
 @contextmanager
 def use_threads(count: int) -> Generator[None, None, None]:
-    """Let torch compute with so many threads while the block runs; 0 leaves the number as it is."""
+    """Set the number of CPU threads of torch within the block; 0 does not change it."""
     before = torch.get_num_threads()
     if not count or count == before:
         yield
@@ -62,18 +62,18 @@ def use_threads(count: int) -> Generator[None, None, None]:
 
 
 def has_bfloat16_units(device: str) -> bool:
-    """Tell whether a device computes in bfloat16 by itself; processors without units for it emulate it slowly.
+    """Return whether a device has bfloat16 hardware; other processors emulate it slowly.
 
-    oneDNN's limit on instructions (`ONEDNN_MAX_CPU_ISA`) counts too.
+    Respects the instruction limit of oneDNN (`ONEDNN_MAX_CPU_ISA`).
     """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    known: Mapping[str, Any] = torch.cpu.get_capabilities()
-    if known.get("architecture") not in ("x86_64", "amd64"):
-        return bool(known.get("bf16", known.get("arm_bf16", False)))
-    units = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    cpu: Mapping[str, Any] = torch.cpu.get_capabilities()
+    if cpu.get("architecture") not in ("x86_64", "amd64"):
+        return bool(cpu.get("bf16", cpu.get("arm_bf16", False)))
+    units = bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
     return units and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -83,4 +83,4 @@ def _memory(device: str) -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return 8 * 2**30  # no such question on this system; a common laptop
+        return 8 * 2**30  # unknown on this system; the size of a common laptop

@@ -1,7 +1,7 @@
-"""Batches of tiles in ONNX Runtime, from an exported .onnx file; torch is not imported.
+"""ONNX Runtime for exported .onnx files, without torch.
 
-Since 2026 ONNX Runtime reports its use to its maker and leaves an identifier in the cache of the user, beginning
-with its import; it reads once, at that moment, whether it may (microsoft/onnxruntime pull request 27379).
+Since 2026 ONNX Runtime sends telemetry and stores an identifier in the user's cache, starting with its import. It reads
+the variable that disables this once, at import (microsoft/onnxruntime pull request 27379).
 """
 
 import os
@@ -13,58 +13,60 @@ from jaxtyping import Float, Float32
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
-from pixelwise.model_file.model_card import ModelCard, broken, read_model_card_text
+from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
-ERRORS_ONLY = 3  # onnxruntime's severity: 2 would print warnings about optional hardware
+ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
 
 class OnnxRuntime:
-    """An exported graph on the processor.
+    """An exported graph on the CPU.
 
-    Threads: as many as this process has cores. They do not spin while they wait, because spinning ones slow down the
-    next call of torch in the same process by 40 % and sleeping ones lose about 5 % here.
+    Threads: one per core of this process. They do not spin while waiting: spinning slows down the next call of torch in
+    the same process by 40 %, sleeping costs about 5 % here.
 
     Parameters
     ----------
     source : Path or bytes
         The .onnx file, or its contents.
     path : Path, optional
-        What errors name; by default `source`.
+        Path for error messages; by default `source`.
     threads : int, optional
 
     Raises
     ------
     BadModel
-        The file is no graph, or none that pixelwise exported.
+        The file is not a graph exported by pixelwise.
     """
 
     def __init__(self, source: Path | bytes, *, path: Path | None = None, threads: int | None = None) -> None:
-        named = path or (source if isinstance(source, Path) else Path("model.onnx"))
+        path = path or (source if isinstance(source, Path) else Path("model.onnx"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usable_threads()
         options.log_severity_level = ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         onnxruntime.disable_telemetry_events()
-        given = source if isinstance(source, bytes) else str(source)
+        model = source if isinstance(source, bytes) else str(source)
         try:
-            self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library's own errors share no base class
-            raise broken(named, f"a graph that ONNX Runtime refuses ({str(error).splitlines()[0]})") from error
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the errors of the library have no common base class
+            raise invalid_model(
+                path, f"a graph that ONNX Runtime cannot load ({str(error).splitlines()[0]})"
+            ) from error
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
         if text is None:
-            raise broken(named, "an ONNX file without a recipe of pixelwise")
-        self.model_card: ModelCard = read_model_card_text(text, named)
+            raise invalid_model(path, "an ONNX file without a pixelwise model card")
+        self.model_card: ModelCard = read_model_card_text(text, path)
         self._names = [value.name for value in self._session.get_inputs()]
-        self._wanted_only = onnxruntime.RunOptions()
-        self._wanted_only.only_execute_path_to_fetches = True
+        self._run_options = onnxruntime.RunOptions()
+        self._run_options.only_execute_path_to_fetches = True
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
-        """Return the logits, as float32; the soft-max behind them is left out."""
-        return np.asarray(self._session.run([LOGITS], graph_inputs(self._names, tiles), self._wanted_only)[0])
+        """Return the logits as float32, without computing the softmax."""
+        return np.asarray(self._session.run([LOGITS], graph_inputs(self._names, tiles), self._run_options)[0])
 
     def outputs(
         self,
@@ -72,10 +74,10 @@ class OnnxRuntime:
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
-        """Return all outputs for images in file values, as a stranger runs the graph."""
-        found = self._session.run([PROBABILITIES, LOGITS], graph_inputs(self._names, image, mean, std))
-        return Outputs(*(np.asarray(value) for value in found))
+        """Return all outputs for images in file values, as other programs run the graph."""
+        values = self._session.run([PROBABILITIES, LOGITS], graph_inputs(self._names, image, mean, std))
+        return Outputs(*(np.asarray(value) for value in values))
 
-    def every(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:
-        """Return every output that the file has, in its order, for images as they are."""
+    def all_outputs(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:
+        """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]

@@ -1,7 +1,7 @@
-"""Batches of tiles in OpenVINO, from an exported .xml or .onnx file; torch is not imported.
+"""OpenVINO for exported .xml or .onnx files, without torch.
 
-`import openvino` sends word of itself over the network. It does without where its telemetry cannot be imported, so
-that is made so before, here, in the one place that imports it.
+`import openvino` sends telemetry unless the package `openvino_telemetry` cannot be imported. This is the only module
+that imports openvino, and it blocks that package first.
 """
 
 import sys
@@ -11,61 +11,61 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.model_file.model_card import ModelCard, broken, read_model_card_text
+from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "there is no such module"
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
 
 import openvino  # noqa: E402
-from openvino import opset13 as steps  # noqa: E402
+from openvino import opset13 as opset  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
 
 
 class OpenVinoRuntime:
-    """An exported graph on the processor, Winograd convolutions included.
+    """An exported graph on the CPU.
 
-    Threads: as many as this process has cores, not pinned to them, because pinning ones slow torch in the same process
-    more than tenfold and gain nothing here.
+    Threads: one per core of this process, not pinned: pinning slows down torch in the same process more than tenfold
+    and gains nothing here.
 
     Parameters
     ----------
     path : Path
-        An .xml file, whose weights lie beside it as .bin, or an .onnx file.
+        An .xml file with its .bin file in the same folder, or an .onnx file.
     precision : {"fp32", "bf16"}
-        What convolutions compute in. A quantised graph computes in int8 where it says so, whatever stands here.
+        Precision of the convolutions; the int8 layers of a quantised graph are not affected.
     threads : int, optional
 
     Raises
     ------
     BadModel
-        The file is no graph, or none that pixelwise exported.
+        The file is not a graph exported by pixelwise.
     """
 
     def __init__(self, path: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
         core = openvino.Core()
         graph = read_graph(path)
-        add_up_concatenations(graph)
+        split_concatenated_convolutions(graph)
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         settings = {
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": threads or usable_threads(),
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all cores on it
+            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all cores
         }
-        # the soft-max is never computed where logits are wanted
+        # a model without the softmax, for calls that need logits only
         logits: Any = openvino.Model([graph.output(LOGITS).get_node()], graph.get_parameters())  # type: ignore[reportGeneralTypeIssues]
         self._core, self._graph, self._settings = core, graph, settings
         self._logits = core.compile_model(logits, "CPU", settings).create_infer_request()
-        self._whole: openvino.InferRequest | None = None
+        self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
-        self._logits.infer(graph_inputs(self._names, tiles), share_inputs=True)  # they are read before it returns
+        self._logits.infer(graph_inputs(self._names, tiles), share_inputs=True)  # inputs are read before it returns
         return np.array(self._logits.get_output_tensor(0).data, np.float32)
 
     def outputs(
@@ -74,12 +74,12 @@ class OpenVinoRuntime:
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
-        """Return all outputs for images in file values, as a stranger runs the graph."""
-        if self._whole is None:
-            self._whole = self._core.compile_model(self._graph, "CPU", self._settings).create_infer_request()
-        self._whole.infer(graph_inputs(self._names, image, mean, std))
-        found = [np.array(self._whole.get_tensor(name).data, np.float32) for name in (PROBABILITIES, LOGITS)]
-        return Outputs(*found)
+        """Return all outputs for images in file values, as other programs run the graph."""
+        if self._all_outputs is None:
+            self._all_outputs = self._core.compile_model(self._graph, "CPU", self._settings).create_infer_request()
+        self._all_outputs.infer(graph_inputs(self._names, image, mean, std))
+        names = (PROBABILITIES, LOGITS)
+        return Outputs(*(np.array(self._all_outputs.get_tensor(name).data, np.float32) for name in names))
 
 
 def read_graph(path: Path) -> openvino.Model:
@@ -93,57 +93,57 @@ def read_graph(path: Path) -> openvino.Model:
     try:
         return openvino.Core().read_model(path)
     except RuntimeError as error:
-        raise broken(path, "a graph that OpenVINO refuses") from error
+        raise invalid_model(path, "a graph that OpenVINO cannot load") from error
 
 
-def add_up_concatenations(graph: openvino.Model) -> None:
+def split_concatenated_convolutions(graph: openvino.Model) -> None:
     """Replace convolutions of concatenated maps by sums of convolutions of each map, in place.
 
-    A decoder's first convolution reads the skip connection beside what comes from below. As a sum the two are never
-    copied into one map, and the addition is done where the second convolution writes: 6 % of the time of a narrow
-    U-Net. A quantised graph is left as it is: there the sum would be kept in float32 on the way, which gains nothing.
+    The first convolution of a decoder block reads the concatenation of the skip connection and the upsampled map. As a
+    sum the two are not copied into one map, and the second convolution adds to the output of the first: 6 % of the time
+    of a narrow U-Net. Quantised graphs are not changed, because there the sum would need a float32 intermediate.
     """
-    found: list[Any] = graph.get_ordered_ops()
-    if any(step.get_type_name() == "FakeQuantize" for step in found):
+    operations: list[Any] = graph.get_ordered_ops()
+    if any(operation.get_type_name() == "FakeQuantize" for operation in operations):
         return
-    for step in found:
-        readers = [reader for output in step.outputs() for reader in output.get_target_inputs()]
-        if step.get_type_name() != "Concat" or len(readers) != 1 or step.get_attributes()["axis"] != 1:
+    for operation in operations:
+        readers = [reader for output in operation.outputs() for reader in output.get_target_inputs()]
+        concatenates = operation.get_type_name() == "Concat"
+        if not concatenates or len(readers) != 1 or operation.get_attributes()["axis"] != 1:
             continue
         convolution = readers[0].get_node()
         if convolution.get_type_name() != "Convolution":
             continue
         kernel = convolution.input_value(1).get_node()
         if kernel.get_type_name() == "Constant":
-            total = _sum_of_convolutions(step, convolution, kernel.get_data())
+            total = _sum_of_convolutions(operation, convolution, kernel.get_data())
             for reader in convolution.output(0).get_target_inputs():
                 reader.replace_source_output(total.output(0))
     graph.validate_nodes_and_infer_types()
 
 
 def _sum_of_convolutions(concatenation: Any, convolution: Any, kernel: np.ndarray) -> Any:
-    how, total, first = convolution.get_attributes(), None, 0
-    for number, part in enumerate(concatenation.input_values()):
-        channels = part.get_partial_shape()[1].get_length()
-        own = steps.constant(np.ascontiguousarray(kernel[:, first : first + channels]))
-        one = steps.convolution(
-            part, own, how["strides"], how["pads_begin"], how["pads_end"], how["dilations"], how["auto_pad"]
-        )
-        one.set_friendly_name(f"{convolution.get_friendly_name()}/{number}")
-        total = one if total is None else steps.add(total, one)
+    attributes, total, first = convolution.get_attributes(), None, 0
+    options = {name: attributes[name] for name in ("strides", "pads_begin", "pads_end", "dilations", "auto_pad")}
+    for number, features in enumerate(concatenation.input_values()):
+        channels = features.get_partial_shape()[1].get_length()
+        weights = opset.constant(np.ascontiguousarray(kernel[:, first : first + channels]))
+        term = opset.convolution(features, weights, **options)
+        term.set_friendly_name(f"{convolution.get_friendly_name()}/{number}")
+        total = term if total is None else opset.add(total, term)
         first += channels
     return total
 
 
 def model_card_text(graph: openvino.Model, path: Path) -> str:
-    """Return the JSON text of the recipe inside a graph.
+    """Return the JSON text of the model card in a graph.
 
     Raises
     ------
     BadModel
-        There is none.
+        The graph has no model card.
     """
-    for place in ([METADATA], ["framework", METADATA]):  # as we write it into .xml; as it comes out of .onnx
-        if graph.has_rt_info(place):
-            return graph.get_rt_info(place).astype(str)
-    raise broken(path, "a graph without a recipe of pixelwise")
+    for key in ([METADATA], ["framework", METADATA]):  # in .xml files; in .onnx files
+        if graph.has_rt_info(key):
+            return graph.get_rt_info(key).astype(str)
+    raise invalid_model(path, "a graph without a pixelwise model card")

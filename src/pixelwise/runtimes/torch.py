@@ -1,4 +1,4 @@
-"""Batches of tiles in PyTorch: the one border between arrays and tensors in prediction."""
+"""PyTorch runtime: converts arrays to tensors and runs the network in inference mode."""
 
 import os
 import shutil
@@ -22,25 +22,25 @@ from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 class TorchRuntime:
     """A network in PyTorch: batch normalisation folded into the convolutions, channels last, inference mode.
 
-    Threads: PyTorch's own number, but no more than this process has cores; its guess passes over the quotas of
-    containers. On CUDA, batches of a shape that comes again are replayed (see `cuda_graphs`).
+    Threads: the setting of PyTorch, but not more than this process has cores; PyTorch ignores the quotas of containers.
+    On CUDA, batches of a repeated shape are replayed (see `cuda_graphs`).
 
     Parameters
     ----------
     network : nn.Module
-        Is copied, and stays as it is.
+        Copied, not modified.
     device : str
         "cpu", "cuda" or "mps".
     precision : {"fp32", "bf16"}
-        "bf16" computes convolutions in bfloat16 (8 bits of mantissa) and gives float32 logits. It pays on hardware with
-        units for it and is three times slower than float32 elsewhere, so it is never chosen unasked.
+        "bf16" computes convolutions in bfloat16 (8 bits of mantissa) and returns float32 logits. It is faster on
+        hardware with bfloat16 support and three times slower than float32 elsewhere, so it is never the default.
     compiled : bool
-        Let `torch.compile` make code for each shape of batch, when it comes first: 5 to 30 s each.
+        Use `torch.compile`, which takes 5 to 30 s for the first batch of each shape.
 
     Raises
     ------
     BadOption
-        `compiled`, and there is nothing that compiles.
+        `compiled` is set, but no C++ compiler is available.
     """
 
     def __init__(
@@ -56,46 +56,46 @@ class TorchRuntime:
         folded = fold_batch_norm(deepcopy(network).eval())
         folded = folded.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded
-        self._device, self._half = device, precision == "bf16"
+        self._device, self._bfloat16 = device, precision == "bf16"
         self._dtype = next(network.parameters()).dtype
         self._compute = CudaGraphRunner(self._forward) if device == "cuda" else self._forward
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
-        """Return the logits, in the floating type of the network's weights."""
+        """Return the logits, in the floating-point type of the weights."""
         with torch.inference_mode():
             batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)
             logits = self._compute(batch.contiguous(memory_format=torch.channels_last))
-            # channel by channel: what is done with them next takes twenty times as long where channels lie last
+            # contiguous, because post-processing is twenty times slower in channels-last format
             return logits.to(self._dtype).contiguous().cpu().numpy()
 
     def _forward(self, batch: Tensor) -> Tensor:
-        if not self._half:
+        if not self._bfloat16:
             return self._network(batch)
-        # weights that autocast has cast once would be gone when a recorded graph is replayed
+        # cached casts of autocast would be freed before a captured graph is replayed
         with torch.autocast(self._device, torch.bfloat16, cache_enabled=self._device != "cuda"):
             return self._network(batch)
 
 
 def _compile(network: nn.Module, device: str) -> Callable[[Tensor], Tensor]:
-    """Return what `torch.compile` makes of a network, a shape at a time.
+    """Compile a network with `torch.compile`, with static shapes.
 
-    On processors weights become constants, which lets ReLUs be computed inside the convolutions before them. That and
-    shapes that are left open exclude one another (PyTorch 2.13 makes code then that refuses its own strides).
+    On CPUs the weights are frozen, which fuses ReLUs into the preceding convolutions. This is not compatible with
+    dynamic shapes (PyTorch 2.13 generates code that fails its own stride checks).
     """
     name = os.environ.get("CXX") or "g++"
     if device == "cpu" and shutil.which(name) is None:
         hint = "Install it (Debian, Ubuntu: g++ and python3-dev), or choose another --runtime."
         raise BadOption("a C++ compiler for --runtime torch-compile", f"no `{name}`", hint)
-    # compiled code lies in the user's own cache, not in the temporary folder that all users share
+    # use the cache of the user instead of the temporary folder, which all users share
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's of itself, when it imports its compiler
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised by PyTorch when it imports its compiler
         from torch._dynamo.exc import TorchDynamoException
 
-        made = torch.compile(network, dynamic=False, options={"freezing": True} if device == "cpu" else None)
-    compute = cast(Callable[[Tensor], Tensor], made)
+        compiled = torch.compile(network, dynamic=False, options={"freezing": True} if device == "cpu" else None)
+    compute = cast(Callable[[Tensor], Tensor], compiled)
 
     def call(batch: Tensor) -> Tensor:
         try:

@@ -1,1 +1,1 @@
-"""One training step and what it needs: losses, optimisers, schedule, fine-tuning, checkpoints."""
+"""Training steps, losses, optimisers, learning-rate schedules, fine-tuning and checkpoints."""

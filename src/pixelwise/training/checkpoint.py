@@ -1,8 +1,8 @@
-"""Checkpoints: folders whose manifest is written last, so that a half-written one does not exist.
+"""Training checkpoints: folders whose manifest is written last, so that incomplete ones are ignored.
 
 checkpoints/step-00000123/
-    weights.safetensors  average.safetensors  optimiser.safetensors   state.json
-    MANIFEST.json         sizes and SHA-256 of the others, written last
+    weights.safetensors   average.safetensors (EMA weights)   optimiser.safetensors   state.json
+    MANIFEST.json         sizes and SHA-256 of the other files
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from safetensors.torch import load, save
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 
 MANIFEST = "MANIFEST.json"
-KEPT = 2
+MAX_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A state of training: named groups of tensors, and counters as JSON."""
+    """Training state: named groups of tensors, and counters as JSON."""
 
     step: int
     tensors: Mapping[str, Mapping[str, torch.Tensor]]
@@ -33,12 +33,12 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint below `folder`, then drop all but the newest two.
+    """Write a checkpoint below `folder`, then delete all but the newest two.
 
     Raises
     ------
     OutputFailed
-        The disk is full or the folder cannot be written; older checkpoints stay.
+        The disk is full or the folder cannot be written; older checkpoints are kept.
     """
     target = folder / f"step-{checkpoint.step:08d}"
     manifest: dict[str, dict[str, Any]] = {}
@@ -52,45 +52,45 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         atomic_write_bytes(target / name, content)
         manifest[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     atomic_write_json(target / MANIFEST, {"step": checkpoint.step, "files": manifest})
-    for old in _folders(folder)[KEPT:]:
+    for old in _checkpoint_folders(folder)[MAX_CHECKPOINTS:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Load the newest checkpoint that is whole.
+    """Load the newest complete checkpoint.
 
     Returns
     -------
     checkpoint : Checkpoint or None
-        None when there is none that is whole.
-    complaints : list of str
-        A sentence for each newer checkpoint that was passed over because it is damaged.
+        None if no checkpoint is complete.
+    warnings : list of str
+        One sentence for each newer checkpoint that was skipped because it is damaged.
     """
-    complaints: list[str] = []
-    for candidate in _folders(folder):
+    warnings: list[str] = []
+    for candidate in _checkpoint_folders(folder):
         if not (candidate / MANIFEST).is_file():
-            continue  # was being written when the process died
+            continue  # the process ended while writing it
         try:
-            return _load(candidate), complaints
+            return _load(candidate), warnings
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            complaints.append(f"The checkpoint {candidate.name} is damaged ({error}) and was passed over.")
-    return None, complaints
+            warnings.append(f"The checkpoint {candidate.name} is damaged ({error}) and was skipped.")
+    return None, warnings
 
 
-def _folders(folder: Path) -> list[Path]:
-    """List checkpoint folders, newest first."""
+def _checkpoint_folders(folder: Path) -> list[Path]:
+    """Return checkpoint folders, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
 
 
 def _load(folder: Path) -> Checkpoint:
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     contents: dict[str, bytes] = {}
-    for name, facts in manifest["files"].items():
+    for name, entry in manifest["files"].items():
         if Path(name).name != name:
-            raise ValueError(f"file name {name!r} leads elsewhere")
+            raise ValueError(f"file name {name!r} points outside the checkpoint")
         content = (folder / name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise ValueError(f"{name} does not match its checksum")
         contents[name] = content
     state = json.loads(contents.pop("state.json"))

@@ -1,7 +1,7 @@
-"""Distillation: a network learns from what an ensemble says of its batches, beside what the labels say.
+"""Knowledge distillation: training a student network on the labels and on the predictions of a teacher.
 
-Hinton et al. 2015 (arXiv 1503.02531); the teacher looks at the very same augmented images as the pupil, as Beyer et al.
-2022 (arXiv 2106.05237) recommend.
+Hinton et al. 2015 (arXiv 1503.02531). Teacher and student receive the same augmented images, as Beyer et al. 2022
+(arXiv 2106.05237) recommend.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,33 +12,33 @@ from torch import Tensor, nn
 
 from pixelwise.training.losses import distillation_loss
 
-SHARE = 0.5  # of the loss that is the teacher's; the labels keep the rest
+TEACHER_WEIGHT = 0.5  # of the distillation loss; the loss against the labels gets the rest
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished network or an ensemble that tells what it sees in the batches of another.
+    """A trained network or ensemble whose predictions a student is trained on.
 
     Attributes
     ----------
     network : nn.Module
         In evaluation mode; images -> logits.
     classes : int
-        Channels of the logits that share a soft-max; they come first.
+        Number of leading channels of the logits that share a softmax.
     """
 
     network: nn.Module
     classes: int
 
-    def mix(self, loss: Tensor, heads: Sequence[Tensor], answer: Tensor) -> Tensor:
-        """Return the loss against the labels mixed with that of all heads against the network's answer."""
-        taught = torch.stack([distillation_loss(logits.float(), answer, self.classes) for logits in heads]).mean()
-        return (1 - SHARE) * loss + SHARE * taught
+    def combine_losses(self, loss: Tensor, heads: Sequence[Tensor], teacher_logits: Tensor) -> Tensor:
+        """Return the weighted mean of the loss against the labels and the distillation loss over all heads."""
+        losses = [distillation_loss(logits.float(), teacher_logits, self.classes) for logits in heads]
+        return (1 - TEACHER_WEIGHT) * loss + TEACHER_WEIGHT * torch.stack(losses).mean()
 
 
 @dataclass(frozen=True)
 class DistillationSetup:
-    """What a network that is taught by others begins with: its weights, its teacher, what its model file says of it."""
+    """Initial weights of a student, its teacher, and the metadata of its model file."""
 
     start: Mapping[str, Tensor]
     teacher: Teacher

@@ -1,9 +1,9 @@
-"""Transfer: an encoder that has learned elsewhere is held still at first, and then learns more slowly.
+"""Fine-tuning of a pretrained encoder: freezing and layer-wise learning-rate decay.
 
-An encoder tells its parts, fine to coarse, and the coarsest one stands next to the decoder. While the encoder
-is frozen its parameters get no gradient, so that neither optimiser nor weight decay touches them, and its batch
-normalisation uses and keeps the statistics it came with; dropout goes on. Whether it is frozen is a function of the
-step alone: nothing of it needs to be saved.
+`encoder.parts()` lists the stages of an encoder, fine to coarse; the coarsest one is next to the decoder. The
+parameters of a frozen encoder get no gradient, so neither optimiser nor weight decay changes them, and its batch
+normalisation uses and keeps its running statistics; dropout stays active. Whether it is frozen depends on the step
+alone, so no state has to be saved.
 """
 
 import math
@@ -22,22 +22,22 @@ _FREEZE = re.compile(r"(\d+(?:\.\d+)?)\s*(ep|st|%)")
 
 @dataclass(frozen=True, kw_only=True)
 class TransferOptions:
-    """Where the encoder's first weights come from, and how they learn on.
+    """Pretrained weights of the encoder, and how they are fine-tuned.
 
     Attributes
     ----------
     encoder_weights : str
-        "imagenet", "imagenet-v2", a .safetensors file, or a run; empty: the encoder starts from random weights.
+        "imagenet", "imagenet-v2", a .safetensors file, or a run; empty: random initialisation.
     first_convolution : {"auto", "sum", "repeat", "rgb+zero"}
-        How the first convolution of the weights is fitted to another number of channels; "auto" is the sum for gray
-        images, exact red, green and blue and a zero for four channels, and repeating for any other number. See
-        `networks.first_convolution`.
+        How the first convolution is adapted to another number of channels; "auto" is "sum" for gray images, "rgb+zero"
+        for four channels and "repeat" for any other number. See `networks.first_convolution`.
     freeze : str
-        How long the encoder stays frozen: "5ep" passes over the training pixels, "200st" steps, "20%" of the planned
-        steps; empty: never. "100%" keeps it frozen.
+        How long the encoder stays frozen: "5ep" epochs, "200st" steps, "20%" of the planned steps; empty: never. "100%"
+        keeps it frozen.
     layer_decay : float
-        Factor of the learning rate per encoder stage on the way from the decoder: with 0.5 the coarsest stage learns
-        at half the rate, the next one at a quarter. 1: all alike. Howard & Ruder 2018 (arXiv 1801.06146), section 3.2.
+        Layer-wise learning-rate decay: the factor per encoder stage, counted from the decoder. With 0.5 the coarsest
+        stage learns at half the rate, the next one at a quarter. 1: no decay. Howard & Ruder 2018 (arXiv 1801.06146),
+        section 3.2.
     """
 
     encoder_weights: str = ""
@@ -46,24 +46,24 @@ class TransferOptions:
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse times that cannot be read, and rates that grow or stand still."""
+        """Check the freeze duration and the range of the decay."""
         if self.freeze and not _FREEZE.fullmatch(self.freeze.strip()):
-            hint = "Write for example 5ep (passes over the data), 200st (steps) or 20% (of all steps)."
+            hint = "Use for example 5ep (epochs), 200st (steps) or 20% (of all steps)."
             raise BadOption("transfer.freeze as a number with ep, st or %", f"`{self.freeze}`", hint)
         if not 0 < self.layer_decay <= 1:
             raise BadOption("transfer.layer_decay above 0 and at most 1", f"{self.layer_decay}", "Try 0.5.")
 
 
 def frozen_steps(options: TransferOptions, steps: int, epoch: float) -> int:
-    """Return the first step in which the encoder learns.
+    """Return the first step in which the encoder is trained.
 
     Parameters
     ----------
     options : TransferOptions
     steps : int
-        Planned in all.
+        Total number of planned steps.
     epoch : float
-        Steps of one pass over the training pixels.
+        Number of steps per epoch.
     """
     match = _FREEZE.fullmatch(options.freeze.strip())
     if match is None:
@@ -72,27 +72,27 @@ def frozen_steps(options: TransferOptions, steps: int, epoch: float) -> int:
     return math.ceil(float(match[1]) * unit - 1e-9)
 
 
-def rate_factors(network: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:
-    """Return the factor of the learning rate of each parameter of the encoder; the others learn at 1."""
+def learning_rate_factors(network: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:
+    """Return the learning-rate factor of each encoder parameter; all other parameters have the factor 1."""
     encoder: Any = getattr(network, "encoder", None)
     if encoder is None or layer_decay == 1.0:
         return {}
-    parts: list[list[nn.Module]] = encoder.parts()
-    # what belongs to no part counts as the finest one
-    factors = dict.fromkeys(encoder.parameters(), layer_decay ** len(parts))
-    for distance, modules in enumerate(reversed(parts), start=1):
+    stages: list[list[nn.Module]] = encoder.parts()
+    # parameters outside all stages are treated like the finest stage
+    factors = dict.fromkeys(encoder.parameters(), layer_decay ** len(stages))
+    for distance, modules in enumerate(reversed(stages), start=1):
         for module in modules:
             factors |= dict.fromkeys(module.parameters(), layer_decay**distance)
     return factors
 
 
 def freeze_encoder(network: nn.Module, *, frozen: bool) -> None:
-    """Freeze the encoder of a network in training mode, or let it learn.
+    """Freeze or unfreeze the encoder of a network in training mode.
 
     Raises
     ------
     BadOption
-        There is no encoder to freeze.
+        The network has no encoder.
     """
     encoder: Any = getattr(network, "encoder", None)
     if encoder is None:

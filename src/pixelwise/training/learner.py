@@ -1,7 +1,7 @@
-"""One step of training: loss, gradient, update, averaged weights; and the state that continues it exactly.
+"""The training step: forward pass, loss, gradient clipping, optimiser update and EMA weights.
 
-Every random draw of a step is a function of (seed, step): the learner holds no generator state, so a state is
-weights, averages, optimiser moments and counters.
+All random numbers of a step depend on (seed, step) alone, so the training state consists of weights, EMA weights,
+optimiser state and counters.
 """
 
 import math
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
 from pixelwise.training.distillation_loss import Teacher
-from pixelwise.training.fine_tuning import freeze_encoder, rate_factors
+from pixelwise.training.fine_tuning import freeze_encoder, learning_rate_factors
 from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
 from pixelwise.training.optimisers import (
     OPTIMISERS,
     OptimiserName,
     load_state_tensors,
     parameter_groups,
-    set_rate,
+    set_learning_rate,
     state_tensors,
 )
 from pixelwise.training.schedule import Schedule, Shape, middle_of_step
@@ -31,21 +31,19 @@ from pixelwise.training.schedule import Schedule, Shape, middle_of_step
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How long and how fast to learn.
+    """Length, optimiser and learning-rate schedule of a training.
 
-    `budget` is in seconds of the whole command: the clock decides when training ends and how far it has come, and
-    `steps` is the number that is expected. `time_limit` (seconds) leaves the decision to `steps`, but the command ends
-    by then. Without both `steps` alone decide. `validate_every` and `checkpoint_every` are in steps; with a budget they
-    are what is expected, and the clock decides. `patience` is the number of validations without a better score after
-    which training
-    stops (0: never), counted from the middle of the schedule on, or from the end of the coarse beginning where that
-    comes later (`PatchOptions`). `momentum` and `nesterov` are those of "sgd"; "adamw" has its own. `ema_fraction` is
-    the share of all steps over which the averaged weights look back (one time constant); with 0 they are the weights of
-    the last step. `keep` says which of the averaged weights become the model: those of the best validation, or the last
-    ones, for which validation images choose nothing. `tune` chooses the thresholds of objects (`TargetOptions`) on
-    validation images once the last step is done, and calibrates the probabilities on them. `threads` are those that a
-    step computes with on the processor (0: all there are): small steps are slower when they are shared, and beside
-    other work threads wait for each other.
+    `budget` is the wall-clock time of the whole command in seconds: time determines the progress and the end of the
+    training, and `steps` is an estimate. With `time_limit` (seconds) the length is given by `steps`, but the command
+    ends by then. Without both, `steps` alone determines the length. `validate_every` and `checkpoint_every` are in
+    steps; with a budget they are estimates. `patience` is the number of validations without improvement after which
+    training stops (0: never), counted from the middle of the schedule, or from the end of the low-resolution phase of
+    progressive resizing if that is later (`PatchOptions`). `momentum` and `nesterov` apply to "sgd" only.
+    `ema_fraction` is the time constant of the EMA weights as a fraction of all steps; with 0 they equal the weights of
+    the last step. `keep` selects the EMA weights that are saved: those of the best validation, or the last ones, which
+    are chosen without validation images. `tune` chooses the object thresholds (`TargetOptions`) and calibrates the
+    probabilities on the validation images after the last step. `threads` is the number of CPU threads of a step (0:
+    all): small steps are slower with many threads.
     """
 
     steps: int = 1000
@@ -71,38 +69,38 @@ class TrainingOptions:
 
     @property
     def time_given(self) -> float | None:
-        """Seconds by which the command ends; None where the clock decides nothing."""
+        """Seconds by which the command ends; None without a budget or time limit."""
         return self.budget if self.budget is not None else self.time_limit
 
     def __post_init__(self) -> None:
-        """Refuse values no training can work with."""
+        """Check the ranges of the values."""
         for name in ("steps", "validate_every", "checkpoint_every", "learning_rate", "clip"):
             value = getattr(self, name)
             if not value > 0:
                 raise BadOption(f"training.{name} above 0", f"{value}", f"Change training.{name}.")
         if self.threads < 0:
-            raise BadOption("training.threads of at least 0", f"{self.threads}", "0 takes all there are.")
+            raise BadOption("training.threads of at least 0", f"{self.threads}", "0 uses all threads.")
         if self.budget is not None and self.time_limit is not None:
             got = f"{self.budget} and {self.time_limit}"
             raise BadOption("training.budget or training.time_limit", got, "Leave one of them out (null).")
-        for name, usual in (("warmup_share", 0.05), ("momentum", 0.99), ("ema_fraction", 0.02)):
+        for name, default in (("warmup_share", 0.05), ("momentum", 0.99), ("ema_fraction", 0.02)):
             if not 0 <= getattr(self, name) < 1:
-                raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {usual}.")
+                raise BadOption(f"training.{name} in [0, 1)", f"{getattr(self, name)}", f"Try {default}.")
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """`applied` is False when the loss or the gradient was not finite and the weights stayed as they were."""
+    """Loss of a step; `applied` is False if loss or gradient was not finite and the weights are unchanged."""
 
     loss: float
     applied: bool
 
 
 class Learner:
-    """A network, its optimiser and the running average of its weights.
+    """A network with its optimiser and the exponential moving average (EMA) of its weights.
 
-    Where the network has several heads (deep supervision), the loss is the mean of the losses of all heads, each
-    against the same targets: Zhou et al. 2018 (arXiv 1807.10165), section 3.2.
+    With deep supervision the loss is the mean of the losses of all heads against the same targets: Zhou et al. 2018
+    (arXiv 1807.10165), section 3.2.
 
     Parameters
     ----------
@@ -111,20 +109,20 @@ class Learner:
     options : TrainingOptions
     loss : LossOptions
     device : str
-        "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass is in mixed precision: weights and
-        the loss stay float32.
+        "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass uses mixed precision: weights and
+        loss stay float32.
     layer_decay : float
-        Factor of the learning rate per stage of the encoder (`TransferOptions`).
+        Layer-wise learning-rate decay of the encoder (`TransferOptions`).
     frozen_steps : int
-        The first step in which the encoder learns.
+        The first step in which the encoder is trained.
     teacher : Teacher, optional
-        Half of the loss is then what it says of each batch.
+        For distillation: half of the loss is then the distillation loss.
 
     Attributes
     ----------
     expected_steps : int
-        Steps of the whole training, as far as is known: the averaged weights look back over a share of them. It may be
-        changed on the way where the clock decides how many there are.
+        Expected number of steps, which sets the time constant of the EMA. May be updated during training if a time
+        budget determines the length.
     """
 
     def __init__(
@@ -143,8 +141,8 @@ class Learner:
         if teacher is not None:
             teacher.network.to(self.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = parameter_groups(network, options.weight_decay, rate_factors(network, layer_decay))
-        self.network = network.to(self.device)  # before the optimiser, whose moments are where the weights are
+        groups = parameter_groups(network, options.weight_decay, learning_rate_factors(network, layer_decay))
+        self.network = network.to(self.device)  # before the optimiser, which creates its state on the same device
         self.optimiser = OPTIMISERS[options.optimiser](
             groups, options.learning_rate, momentum=options.momentum, nesterov=options.nesterov
         )
@@ -153,10 +151,10 @@ class Learner:
         self.expected_steps = options.steps
         self.skipped = 0
         self._buffers = list(self.network.buffers())
-        self._before = [b.clone() for b in self._buffers]
-        # state_dict() shares memory with the network, so these lists stay true while it learns
-        self._averaged = [v for v in self.average.state_dict().values() if v.is_floating_point()]
-        self._followed = [v for v in self.network.state_dict().values() if v.is_floating_point()]
+        self._saved_buffers = [b.clone() for b in self._buffers]
+        # state_dict() shares memory with the network, so these lists stay valid during training
+        self._ema_values = [v for v in self.average.state_dict().values() if v.is_floating_point()]
+        self._values = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
     def step(
         self,
@@ -168,39 +166,39 @@ class Learner:
         *,
         progress: float | None = None,
     ) -> StepResult:
-        """Learn from one batch.
+        """Train on one batch.
 
         Parameters
         ----------
         index : int
-            The number of the step, from 0; it decides the dropout mask, and whether the encoder learns.
+            The number of the step, from 0; determines the dropout mask, and whether the encoder is frozen.
         images : (batch, channels, height, width) float32
-        targets : (batch, height', width') class map; 255 is ignored. A valid network's smaller output is
-            compared with the centre of the targets. For logits (batch, classes) of whole images: (batch,) classes.
+        targets : (batch, height', width') class map; 255 is ignored. The smaller output of a valid network is compared
+            with the centre of the targets. For classification logits (batch, classes): (batch,) classes.
         weights : (batch, height', width') float32, optional
             Border term of the loss at each target pixel.
         distances : (batch, height', width') float32, optional
-            What the last channel of the logits is compared with; the classes are those before it.
+            Target of the last channel of the logits; the channels before it are the classes.
         progress : float, optional
-            Share of the training that is done in the middle of this step; it decides the learning rate. By default
+            Completed fraction of the training in the middle of this step; determines the learning rate. By default
             that of step `index` of `options.steps`.
         """
-        done = middle_of_step(index, self.options.steps) if progress is None else progress
-        set_rate(self.optimiser, self.schedule.rate(done))
-        torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout: a function of (seed, step)
+        progress = middle_of_step(index, self.options.steps) if progress is None else progress
+        set_learning_rate(self.optimiser, self.schedule.rate(progress))
+        torch.manual_seed(self.options.seed * 1_000_003 + index)  # dropout depends on (seed, step) alone
         self.network.train()
         if self._frozen_steps:
             freeze_encoder(self.network, frozen=index < self._frozen_steps)
-        self._remember_buffers()
+        self._save_buffers()
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         with self._autocast():
             heads = self.network.forward_heads(images)
         targets = targets.to(self.device)
-        loss = torch.stack([self._measure(logits.float(), targets, weights, distances) for logits in heads]).mean()
+        loss = torch.stack([self._compute_loss(logits.float(), targets, weights, distances) for logits in heads]).mean()
         if self._teacher is not None:
             with torch.no_grad(), self._autocast():
-                answer: Tensor = self._teacher.network(images).float()
-            loss = self._teacher.mix(loss, heads, answer)
+                teacher_logits: Tensor = self._teacher.network(images).float()
+            loss = self._teacher.combine_losses(loss, heads, teacher_logits)
         value = float(loss.detach())
         if not math.isfinite(value):
             return self._skip(value)
@@ -210,12 +208,12 @@ class Learner:
             return self._skip(value)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self._average(index)
+        self._update_ema(index)
         self.skipped = 0
         return StepResult(value, applied=True)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Return everything that changes while learning, as named groups of tensors."""
+        """Return weights, EMA weights and optimiser state as named groups of tensors."""
         return {
             "weights": dict(self.network.state_dict()),
             "average": dict(self.average.state_dict()),
@@ -223,7 +221,7 @@ class Learner:
         }
 
     def load_tensors(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Put back what `tensors` returned."""
+        """Restore the result of `tensors`."""
         self.network.load_state_dict(dict(tensors["weights"]))
         self.average.load_state_dict(dict(tensors["average"]))
         load_state_tensors(self.optimiser, tensors["optimiser"])
@@ -232,7 +230,7 @@ class Learner:
         mixed = self.options.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
 
-    def _measure(
+    def _compute_loss(
         self, logits: Tensor, targets: Tensor, weights: Tensor | None, distances: Tensor | None = None
     ) -> Tensor:
         if logits.ndim == 2:
@@ -246,30 +244,30 @@ class Learner:
         return classes + self.loss.distance * distance_loss(logits[:, -1], truth, targets)
 
     def _skip(self, loss: float) -> StepResult:
-        """Leave weights, moments and batch statistics as they were before the step."""
+        """Discard the step: restore the batch statistics; weights and optimiser state are unchanged."""
         self.optimiser.zero_grad(set_to_none=True)
         with torch.no_grad():
-            for buffer, before in zip(self._buffers, self._before, strict=True):
-                buffer.copy_(before)
+            for buffer, saved in zip(self._buffers, self._saved_buffers, strict=True):
+                buffer.copy_(saved)
         self.skipped += 1
         return StepResult(loss, applied=False)
 
-    def _remember_buffers(self) -> None:
+    def _save_buffers(self) -> None:
         with torch.no_grad():
-            for buffer, before in zip(self._buffers, self._before, strict=True):
-                before.copy_(buffer)
+            for buffer, saved in zip(self._buffers, self._saved_buffers, strict=True):
+                saved.copy_(buffer)
 
     @torch.no_grad()
-    def _average(self, index: int) -> None:
+    def _update_ema(self, index: int) -> None:
         window = self.options.ema_fraction * self.expected_steps
-        # young averages look back over fewer steps, so that the first weights are soon forgotten
+        # a smaller decay in the first steps reduces the influence of the initial weights
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
-        for mine, theirs in zip(self._averaged, self._followed, strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        for ema, value in zip(self._ema_values, self._values, strict=True):
+            ema.lerp_(value, 1 - decay)
 
 
 def centre(targets: Tensor, logits: Tensor) -> Tensor:
-    """Cut the centre of `targets` (batch, h, w) that logits (batch, classes, h', w') speak of."""
+    """Crop the centre of `targets` (batch, h, w) to the size of logits (batch, classes, h', w')."""
     top = (targets.shape[1] - logits.shape[2]) // 2
     left = (targets.shape[2] - logits.shape[3]) // 2
     return targets[:, top : top + logits.shape[2], left : left + logits.shape[3]]

@@ -1,4 +1,4 @@
-"""Losses on logits; pixels whose target is 255 count nowhere."""
+"""Loss functions on logits: cross-entropy, soft Dice, distance and distillation loss. Target 255 is ignored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,22 +21,22 @@ class LossOptions:
     Attributes
     ----------
     cross_entropy, dice : float
-        Shares of the two.
+        Weights of the two losses.
     batch_dice : bool
-        Dice counts are pooled over the batch instead of averaged over its images.
+        Compute Dice over the whole batch instead of averaging it over images.
     dice_background : bool
-        Class 0 counts in the mean Dice too: for masks whose first class is no background.
+        Include class 0 in the mean Dice, for masks whose first class is not background.
     class_weights : tuple of float
-        Weights of the classes in the cross-entropy, one per class, or none.
+        Class weights of the cross-entropy, one per class, or none.
     balanced : bool
-        The class weights are found from the training targets (`inverse_shares`).
+        Compute the class weights from the training targets (`inverse_frequencies`).
     border_weight, border_sigma : float
         w0 and sigma (pixels) of the weight map of Ronneberger et al. 2015, equation 2, which raises the cross-entropy
-        of pixels between near objects. A weight of 0 leaves the map out.
+        of pixels between close objects. 0 disables the map.
     label_smoothing : float
-        For classes of whole images alone (`classification_loss`).
+        For classification only (`classification_loss`).
     distance : float
-        Weight of the distance's loss beside those of the classes; for targets of kind "distance" alone.
+        Weight of the distance loss; for targets of kind "distance" only.
     """
 
     cross_entropy: float = 1.0
@@ -51,7 +51,7 @@ class LossOptions:
     distance: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, a loss of nothing, and weights of a cross-entropy that is not there."""
+        """Check that weights are not negative or all zero, and that weight maps have a cross-entropy to apply to."""
         if min(self.cross_entropy, self.dice, *self.class_weights, 0.0) < 0 or self.cross_entropy + self.dice <= 0:
             got = f"cross_entropy {self.cross_entropy}, dice {self.dice}, class_weights {self.class_weights}"
             raise BadOption("weights of 0 or more, not all 0, in loss", got, "Change them.")
@@ -71,7 +71,7 @@ class LossOptions:
 
 
 def balance(options: LossOptions, counts: Sequence[int]) -> LossOptions:
-    """Return `options` with the class weights that `balanced` asks for.
+    """Return `options` with inverse-frequency class weights in place of `balanced`.
 
     Parameters
     ----------
@@ -79,25 +79,25 @@ def balance(options: LossOptions, counts: Sequence[int]) -> LossOptions:
     counts : sequence of int
         Training pixels of each class.
     """
-    return replace(options, balanced=False, class_weights=inverse_shares(counts))
+    return replace(options, balanced=False, class_weights=inverse_frequencies(counts))
 
 
-def inverse_shares(counts: Sequence[int]) -> tuple[float, ...]:
-    """Return weights that give each class the same sum over all pixels; their mean over the pixels is 1.
+def inverse_frequencies(counts: Sequence[int]) -> tuple[float, ...]:
+    """Return class weights inversely proportional to class frequency; their mean over all pixels is 1.
 
-    The w_c of Ronneberger et al. 2015, equation 2, "to balance the class frequencies". Classes without a pixel get 1.
+    The w_c of Ronneberger et al. 2015, equation 2, "to balance the class frequencies". Classes without pixels get 1.
     """
-    there = sum(count > 0 for count in counts)
-    return tuple(sum(counts) / (there * count) if count else 1.0 for count in counts)
+    present = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (present * count) if count else 1.0 for count in counts)
 
 
 def classification_loss(
     logits: Float[Tensor, "batch classes"], target: Int64[Tensor, " batch"], smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of logits against a class per image.
+    """Return the mean cross-entropy of image classification.
 
-    With `smoothing` e the truth is taken as 1 - e plus e / classes for the class and e / classes for each other one
-    (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7).
+    With label smoothing e the target is 1 - e + e / classes for the true class and e / classes for all others (Szegedy
+    et al. 2016, "Rethinking the Inception Architecture", section 7).
     """
     return functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
@@ -108,32 +108,33 @@ def segmentation_loss(
     options: LossOptions,
     weights: Float[Tensor, "batch height width"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Return the loss of logits against a class map.
+    """Return the weighted sum of cross-entropy and soft Dice loss.
 
-    Cross-entropy is the weighted mean over the valid pixels: sum w(x) l(x) / sum w(x), where w(x) is the weight of the
-    pixel's class plus `weights` at the pixel (the border term of the weight map). Dice is not weighted. Without a
-    single valid pixel the loss is 0, with a gradient of 0.
+    The cross-entropy is the weighted mean over the valid pixels, sum w(x) l(x) / sum w(x), where w(x) is the class
+    weight plus `weights` (the border term of the weight map). Dice is not weighted. Without valid pixels the loss and
+    its gradient are 0.
 
     Raises
     ------
     BadOption
-        There are class weights, but not one per class.
+        The number of class weights differs from the number of classes.
     """
     classes = logits.shape[1]
     if options.class_weights and len(options.class_weights) != classes:
         got = f"{len(options.class_weights)} for {classes} classes"
-        raise BadOption("one weight per class in loss.class_weights", got, "Give as many, or none.")
+        raise BadOption("one weight per class in loss.class_weights", got, "Give one per class, or none.")
     valid = target != IGNORE
     if not bool(valid.any()):
         return logits.sum() * 0.0
     index = target.long()
-    logarithms = functional.log_softmax(logits, dim=1)
+    log_probabilities = functional.log_softmax(logits, dim=1)
     total = logits.new_zeros(())
     if options.cross_entropy:
-        total = total + options.cross_entropy * _cross_entropy(logarithms, index, valid, options.class_weights, weights)
+        cross_entropy = _cross_entropy(log_probabilities, index, valid, options.class_weights, weights)
+        total = total + options.cross_entropy * cross_entropy
     if options.dice:
         first = 0 if options.dice_background or classes == 1 else 1
-        total = total + options.dice * _dice_loss(logarithms.exp(), index, valid, options.batch_dice, first)
+        total = total + options.dice * _dice_loss(log_probabilities.exp(), index, valid, options.batch_dice, first)
     return total
 
 
@@ -142,12 +143,11 @@ def distance_loss(
     distances: Float[Tensor, "batch height width"],
     target: UInt8[Tensor, "batch height width"] | Int64[Tensor, "batch height width"],
 ) -> Float[Tensor, ""]:
-    """Return the loss of the distance's logits against distances between 0 and 1, as a mean over the valid pixels.
+    """Return the loss of distance logits against distances in 0...1, as a mean over the valid pixels.
 
-    The cross-entropy of logistic regression, which takes shares as well as zeros and ones: its gradient is prediction
-    minus truth, so that no pixel learns slowly because the logistic function is flat there (StarDist learns its
-    distance so, Schmidt et al. 2018, arXiv 1806.03535). What can be reached is the entropy of the truth, which is
-    subtracted: a perfect prediction costs 0.
+    Binary cross-entropy with soft targets, whose gradient is prediction minus target and does not vanish where the
+    sigmoid saturates (used for a similar target by StarDist, Schmidt et al. 2018, arXiv 1806.03535). The entropy of the
+    target is subtracted, so the loss of a perfect prediction is 0.
     """
     valid = target != IGNORE
     if not bool(valid.any()):
@@ -158,52 +158,51 @@ def distance_loss(
 
 
 def distillation_loss(
-    logits: Float[Tensor, "batch channels *size"], taught: Float[Tensor, "batch channels *size"], classes: int
+    logits: Float[Tensor, "batch channels *size"], teacher_logits: Float[Tensor, "batch channels *size"], classes: int
 ) -> Float[Tensor, ""]:
-    """Return how far the probabilities of logits are from those of `taught`, on average over pixels (or images).
+    """Return the Kullback-Leibler divergence between student and teacher, as a mean over pixels (or images).
 
-    The Kullback-Leibler divergence over the first `classes` channels, which share a soft-max, and of the logistic
-    function of each channel behind them: 0 where both say the same.
+    The first `classes` channels share a softmax; each further channel has a sigmoid. Equal logits give 0.
     """
-    mine = functional.log_softmax(logits[:, :classes], dim=1)
-    theirs = functional.log_softmax(taught[:, :classes], dim=1)
-    loss = functional.kl_div(mine, theirs, reduction="none", log_target=True).sum(1).mean()
+    student = functional.log_softmax(logits[:, :classes], dim=1)
+    teacher = functional.log_softmax(teacher_logits[:, :classes], dim=1)
+    loss = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(1).mean()
     if classes == logits.shape[1]:
         return loss
-    rest = taught[:, classes:].sigmoid()
+    rest = teacher_logits[:, classes:].sigmoid()
     cost = functional.binary_cross_entropy_with_logits(logits[:, classes:], rest, reduction="none")
     return loss + (cost + torch.xlogy(rest, rest) + torch.xlogy(1 - rest, 1 - rest)).sum(1).mean()
 
 
 def _cross_entropy(
-    logarithms: Tensor, index: Tensor, valid: Tensor, class_weights: tuple[float, ...], border: Tensor | None
+    log_probabilities: Tensor, index: Tensor, valid: Tensor, class_weights: tuple[float, ...], border: Tensor | None
 ) -> Tensor:
     if not class_weights and border is None:
-        return functional.nll_loss(logarithms, index, ignore_index=IGNORE)
-    each = functional.nll_loss(logarithms, index, ignore_index=IGNORE, reduction="none")
+        return functional.nll_loss(log_probabilities, index, ignore_index=IGNORE)
+    each = functional.nll_loss(log_probabilities, index, ignore_index=IGNORE, reduction="none")
     weights = torch.ones_like(each)
     if class_weights:
-        table = logarithms.new_tensor(class_weights)
+        table = log_probabilities.new_tensor(class_weights)
         weights = table[torch.where(valid, index, 0)]
     if border is not None:
         weights = weights + border
     weights = weights * valid
-    # a batch that shows only classes of weight 0 has nothing to say, and must not become 0 / 0
+    # avoids 0 / 0 if all classes in the batch have weight 0
     return (each * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
 def _dice_loss(probabilities: Tensor, index: Tensor, valid: Tensor, pooled: bool, first: int) -> Tensor:
-    """1 - mean soft Dice over the classes from `first` on that occur in the batch."""
+    """Return 1 - mean soft Dice over the classes from `first` that occur in the batch."""
     classes = probabilities.shape[1]
     mask = valid.unsqueeze(1).to(probabilities.dtype)
-    # zeros_like keeps the memory order (channels last), and scattering the mask leaves ignored pixels 0
+    # zeros_like keeps the memory format (channels last); scattering the mask leaves ignored pixels 0
     truth = torch.zeros_like(probabilities).scatter_(1, index.clamp(max=classes - 1).unsqueeze(1), mask)
     predicted = probabilities if bool(valid.all()) else probabilities * mask
     predicted, truth = predicted[:, first:], truth[:, first:]
     axes = (0, 2, 3) if pooled else (2, 3)
-    shared = (predicted * truth).sum(axes)
-    present = truth.sum(axes)
-    dice = (2 * shared + SMOOTHING) / (predicted.sum(axes) + present + SMOOTHING)
-    # a class that is not in the batch says nothing about overlap; cross-entropy punishes its false alarms
-    there = present > 0
-    return (1 - dice[there]).mean() if bool(there.any()) else probabilities.sum() * 0.0
+    intersection = (predicted * truth).sum(axes)
+    pixels = truth.sum(axes)
+    dice = (2 * intersection + SMOOTHING) / (predicted.sum(axes) + pixels + SMOOTHING)
+    # absent classes have no overlap to measure; the cross-entropy penalises their false positives
+    present = pixels > 0
+    return (1 - dice[present]).mean() if bool(present.any()) else probabilities.sum() * 0.0

@@ -1,8 +1,8 @@
-"""Muon: kernels learn along their momentum, with all its directions made equally long.
+"""Muon optimiser: orthogonalised momentum for the kernels of hidden layers, Adam for all other parameters.
 
 Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks". Gradients of kernels are dominated by a
-few directions; orthogonalising the momentum lets the rare ones learn as fast: `benchmarks/RECIPE.md` has what that
-brings. torch.optim.Muon takes matrices alone, and all other parameters would need an optimiser beside it.
+few directions; orthogonalising the momentum makes all directions equally large. `benchmarks/RECIPE.md` reports the
+gain. torch.optim.Muon accepts matrices only and would need a second optimiser for all other parameters.
 """
 
 import math
@@ -14,31 +14,31 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-HIDDEN = "hidden"  # entry of a parameter group: its kernels are those of hidden layers
+HIDDEN = "hidden"  # key of a parameter group: whether it holds kernels of hidden layers
 MOMENTUM = 0.95
-BETAS = (0.9, 0.999)  # of Adam, for everything else
+BETAS = (0.9, 0.999)  # of Adam
 EPSILON = 1e-8
-# Of x -> a x + b x^3 + c x^5, which brings singular values in (0.001, 1] to about 0.7...1.2 in five rounds
+# Of x -> a x + b x^3 + c x^5, which maps singular values in (0.001, 1] to about 0.7...1.2 in five iterations
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
-# The root of the mean square of an update, in learning rates: that of Adam's updates, so that both take the same rates
+ITERATIONS = 5
+# Root mean square of an update, in learning rates: that of Adam, so that both use the same learning rate
 # (Liu et al. 2025, "Muon is scalable for LLM training", arXiv 2502.16982, section 2.2)
-UPDATE = 0.2
+UPDATE_RMS = 0.2
 
 
 class Muon(Optimizer):
-    """Orthogonalised momentum (Nesterov's) for kernels of hidden layers, Adam with decoupled decay for all else.
+    """Orthogonalised Nesterov momentum for kernels of hidden layers, Adam with decoupled weight decay for the rest.
 
     Parameters
     ----------
     groups : list of dict
-        Parameter groups; those with `hidden` hold kernels (out, in, ...), seen as matrices (out, in x ...).
+        Parameter groups; those with `hidden` hold kernels (out, in, ...), treated as matrices (out, in x ...).
     rate : float
-        The learning rate of both.
+        Learning rate.
     """
 
     def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
-        _leave_out_compiler()
+        _skip_compiler_import()
         super().__init__(groups, {"lr": rate, "weight_decay": 0.0, HIDDEN: False})
 
     @torch.no_grad()
@@ -62,8 +62,8 @@ class Muon(Optimizer):
             state["momentum"] = torch.zeros_like(kernel)
         momentum: Tensor = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         direction = orthogonalise(gradient.lerp(momentum, MOMENTUM).flatten(1))
-        # a matrix of ones as singular values has a mean square of 1 / its longer side
-        kernel.add_(direction.view_as(gradient), alpha=-rate * UPDATE * math.sqrt(max(direction.shape)))
+        # a matrix whose singular values are 1 has a mean square of 1 / its longer side
+        kernel.add_(direction.view_as(gradient), alpha=-rate * UPDATE_RMS * math.sqrt(max(direction.shape)))
 
     def _adam(self, parameter: Tensor, gradient: Tensor, rate: float) -> None:
         state = self.state[parameter]
@@ -78,11 +78,11 @@ class Muon(Optimizer):
         parameter.addcdiv_(state["mean"], spread, value=-rate / (1 - BETAS[0] ** count))
 
 
-def _leave_out_compiler() -> None:
-    """Let the methods of torch's optimisers run as they are, without loading torch._dynamo.
+def _skip_compiler_import() -> None:
+    """Call the methods of torch's optimisers without importing torch._dynamo.
 
-    On its first call each of them imports it to switch compilation off inside (`torch._compile._disable_dynamo`): 1.7
-    processor seconds of every training, in which nothing is compiled. Where torch does this otherwise, nothing changes.
+    On the first call each of them imports it to disable compilation (`torch._compile._disable_dynamo`), which costs 1.7
+    CPU seconds per training although nothing is compiled. Has no effect if torch changes this mechanism.
     """
     for method in (Optimizer.add_param_group, Optimizer.zero_grad, Optimizer.state_dict, Optimizer.load_state_dict):
         if (plain := getattr(method, "__wrapped__", None)) is not None:
@@ -90,26 +90,26 @@ def _leave_out_compiler() -> None:
 
 
 def orthogonalise(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Return the matrix with all its singular values brought to about 1, between 0.6 and 1.3; a matrix of 0 stays 0.
+    """Return the matrix with all singular values mapped to about 1, between 0.6 and 1.3; zero stays zero.
 
     Newton-Schulz iteration (Jordan et al. 2024). X' = (a + b X X^T + c (X X^T)^2) X multiplies X from the left by a
-    polynomial in its own square, so the rounds are made on squares and X is multiplied once at the end: a third of
-    the arithmetic for kernels, which are far wider than high. Singular values below a thousandth of the largest ones
-    stay behind.
+    polynomial in X X^T, so the iterations use X X^T only and X is multiplied once at the end: a third of the
+    arithmetic for kernels, which are much wider than high. Singular values below a thousandth of the largest one stay
+    smaller.
     """
-    upright = matrix.shape[0] > matrix.shape[1]
-    wide = matrix.T if upright else matrix
-    wide = wide / wide.norm().clamp_min(1e-30)  # the square of a tiny gradient would be lost
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if tall else matrix
+    wide = wide / wide.norm().clamp_min(1e-30)  # the square of a tiny gradient would underflow
     square = wide @ wide.T
     largest = square.norm().clamp_min(1e-30)  # no eigenvalue is larger
     square = square / largest
     product = factor = _polynomial(square)
-    for _ in range(ROUNDS - 1):
-        square = square @ (factor @ factor)  # powers of one matrix: their order does not matter
+    for _ in range(ITERATIONS - 1):
+        square = square @ (factor @ factor)  # polynomials of one matrix commute
         factor = _polynomial(square)
         product = product @ factor
     result = (product @ wide) / largest.sqrt()
-    return result.T if upright else result
+    return result.T if tall else result
 
 
 def _polynomial(square: Tensor) -> Tensor:

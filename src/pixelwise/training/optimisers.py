@@ -1,4 +1,4 @@
-"""Optimisers as values: OPTIMISERS can be read; and their state as named tensors."""
+"""Optimisers by name, their parameter groups, and their state as named tensors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -11,23 +11,23 @@ from pixelwise.training.muon import HIDDEN, Muon
 
 OptimiserName = Literal["adamw", "muon", "sgd"]
 Groups = list[dict[str, Any]]
-HEAD = "head"  # the child of a network that puts out logits
-FACTOR = "factor"  # entry of a parameter group: its rate is the schedule's times this
+HEAD = "head"  # the child module of a network that returns logits
+FACTOR = "factor"  # key of a parameter group: factor of its learning rate
 
 
 def adamw(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Optimizer:
-    """Adam with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101); its own momenta, 0.9 and 0.999."""
+    """Return AdamW (Loshchilov & Hutter, arXiv 1711.05101) with its default betas, 0.9 and 0.999."""
     return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
 def sgd(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Optimizer:
-    """Stochastic gradient descent with momentum, Nesterov's or the plain one of Caffe (and so of the U-Net paper)."""
-    # not fused: the fused update cannot take a parameter that begins to learn later than others of its group
+    """Return SGD with momentum, of Nesterov or classical as in Caffe (and the U-Net paper)."""
+    # not fused: the fused update fails if a parameter is unfrozen later than others of its group
     return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov and momentum > 0)
 
 
 def muon(groups: Groups, rate: float, *, momentum: float, nesterov: bool) -> Optimizer:
-    """Orthogonalised momentum for the kernels of hidden layers (`training.muon`), with its own momentum of 0.95."""
+    """Return Muon (`training.muon`), with its own momentum of 0.95."""
     return Muon(groups, rate)
 
 
@@ -37,9 +37,9 @@ OPTIMISERS: dict[OptimiserName, Callable[..., Optimizer]] = {"adamw": adamw, "mu
 def parameter_groups(network: nn.Module, decay: float, factors: Mapping[nn.Parameter, float]) -> Groups:
     """Group the parameters by learning rate and weight decay.
 
-    Kernels alone decay: shrinking biases and normalisation scales does not regularise anything. `factors` holds the
-    factors of the learning rate that are not 1. Kernels of the head are told from those of hidden layers:
-    each of its directions is a class.
+    Weight decay applies to kernels only, not to biases and normalisation scales. `factors` holds the learning-rate
+    factors that are not 1. Kernels of the head form separate groups and are not orthogonalised by Muon, because each of
+    their directions is a class.
     """
     head = {p for name, module in network.named_children() if name == HEAD for p in module.parameters()}
     groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
@@ -48,19 +48,19 @@ def parameter_groups(network: nn.Module, decay: float, factors: Mapping[nn.Param
         key = factors.get(parameter, 1.0), kernel, kernel and parameter not in head
         groups.setdefault(key, []).append(parameter)
     return [
-        {"params": found, "weight_decay": decay if kernels else 0.0, FACTOR: factor, HIDDEN: hidden}
-        for (factor, kernels, hidden), found in groups.items()
+        {"params": parameters, "weight_decay": decay if kernels else 0.0, FACTOR: factor, HIDDEN: hidden}
+        for (factor, kernels, hidden), parameters in groups.items()
     ]
 
 
-def set_rate(optimiser: Optimizer, rate: float) -> None:
-    """Give each group its learning rate."""
+def set_learning_rate(optimiser: Optimizer, rate: float) -> None:
+    """Set the learning rate of each parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group[FACTOR]
 
 
 def state_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Return moments and counters, named "<number of the parameter>.<name>"."""
+    """Return the optimiser state as tensors named "<index of the parameter>.<name>"."""
     return {
         f"{index}.{name}": value
         for index, state in optimiser.state_dict()["state"].items()
@@ -70,13 +70,13 @@ def state_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
 
 
 def load_state_tensors(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `state_tensors` returned."""
+    """Restore the result of `state_tensors`."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         if value.ndim:
-            # the fused update walks through memory: moments must lie there as their parameter does
+            # the fused update requires moments in the memory format of their parameter
             value = torch.empty_like(parameters[int(index)]).copy_(value)
         state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

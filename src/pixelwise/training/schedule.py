@@ -1,4 +1,4 @@
-"""How fast to learn at each moment of a training: the learning rate as a function of progress."""
+"""Learning-rate schedule: warm-up, then cosine, linear or constant, as a function of progress."""
 
 import math
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ Shape = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine or a straight line that reaches zero at the end, or a constant rate.
+    """Linear warm-up, then cosine or linear decay to zero, or a constant learning rate.
 
-    Progress runs from 0 to 1, whatever drives it: the number of steps, or the clock.
+    Progress runs from 0 to 1, measured in steps or in time.
 
     Attributes
     ----------
     peak : float
         The highest learning rate.
     warmup_share : float
-        Share of the training in which the rate rises to `peak`.
+        Fraction of the training in which the rate rises to `peak`.
     shape : {"cosine", "linear", "constant"}
 
     Examples
@@ -33,19 +33,19 @@ class Schedule:
     shape: Shape = "cosine"
 
     def rate(self, progress: float) -> float:
-        """Return the learning rate of a step in whose middle `progress` of the training is done."""
+        """Return the learning rate of the step whose middle is at `progress`."""
         done = min(1.0, progress)
         if done < self.warmup_share:
             return self.peak * done / self.warmup_share
         if self.shape == "constant":
             return self.peak
-        left = (1 - done) / (1 - self.warmup_share)
-        return self.peak * (left if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * left)))
+        remaining = (1 - done) / (1 - self.warmup_share)
+        return self.peak * (remaining if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * remaining)))
 
 
 def middle_of_step(index: int, steps: int) -> float:
     """Return the progress in the middle of step `index` (0-based) of `steps`.
 
-    The half step keeps the first rate above zero and the last one close to it.
+    The half step makes the first learning rate positive and the last one close to zero.
     """
     return min(1.0, min(1.0, index / max(1, steps)) + 0.5 / max(1, steps))

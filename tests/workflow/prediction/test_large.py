@@ -120,7 +120,7 @@ def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeyp
     said = run(world)
     assert written[14:] == ["b.tif"] * 5
     assert "a.tif was finished before the stop." in said.sentences
-    assert "Continued: 4 of 9 tiles were done already." in said.sentences
+    assert "Resumed: 4 of 9 tiles already done." in said.sentences
     assert {name: (world / "out" / name).read_bytes() for name in expected} == expected
     assert results(world) == ["a.tif", "b.tif", "classes.json", "small.png"]
 
@@ -170,7 +170,7 @@ def test_a_damaged_large_image_is_left_out(world: Path) -> None:
 
 def test_a_tolerance_is_measured_and_told(world: Path) -> None:
     said = run(world, tolerance=0.05)
-    assert sum("Tiles read a halo of" in sentence for sentence in said.sentences) == 1
+    assert sum("Tiles have a halo of" in sentence for sentence in said.sentences) == 1
     exact = run(world, overwrite=True)
     assert not any("a halo of" in sentence for sentence in exact.sentences)
 
@@ -252,7 +252,7 @@ def test_sampled_intensities_are_told_and_need_no_pass(world: Path, monkeypatch:
         return measure(*given, sampled=sampled)
 
     monkeypatch.setattr(streaming, "source_scale", noted)
-    messages = "The intensity scale is an estimate from windows spread over the image."
+    messages = "The intensity scale is estimated from windows spread over the image."
     assert messages not in run(world, format="tiff").sentences
     assert messages in run(world, format="tiff", sampled_intensities=True, overwrite=True).sentences
     assert asked == [False] * 3 + [True] * 3

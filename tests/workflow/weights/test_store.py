@@ -185,7 +185,7 @@ def test_a_published_program_is_refused_and_not_kept(server: Served, cache: Path
     buffer = io.BytesIO()
     torch.save(torch.nn.Linear(1, 1), buffer)
     server.files["/whole"] = buffer.getvalue()
-    with pytest.raises(BadWeights, match="a file of tensors alone"):
+    with pytest.raises(BadWeights, match="a file that holds only tensors"):
         obtain(entry(server, path="whole", sha256=hashlib.sha256(buffer.getvalue()).hexdigest()), Progress())
     assert list(cache.iterdir()) == []
 
