@@ -262,7 +262,7 @@ ROWS: list[Row] = [
         (),
         _same(GRAY),
     ),
-    Row(16, "animated PNG", _animated, "image", "warn", ("animated PNG", "first picture"), _same(GRAY)),
+    Row(16, "animated PNG", _animated, "image", "warn", ("animated PNG", "first frame"), _same(GRAY)),
     Row(
         18,
         "200 Mpx in 69 bytes",
@@ -315,7 +315,7 @@ ROWS: list[Row] = [
         content("a.tif", tiff_bytes(tags(5, 4), following=8, pixels=bytes(82) + bytes(range(20)))),
         "image",
         "warn",
-        ("circle",),
+        ("circular",),
     ),
     Row(27, "a million directories", content("a.tif", _many_directories()), "image", "refuse", ("directories",)),
     Row(
@@ -408,7 +408,7 @@ ROWS: list[Row] = [
     Row(37, "gray with alpha", _mode("a.png", "LA", GRAY), "image", "warn", ("alpha",), _same(GRAY)),
     Row(38, "opaque RGBA", picture("a.png", _rgba), "image", "warn", ("alpha channel was dropped",), _same(COLOUR)),
     Row(38, "opaque RGBA TIFF", tiff(_rgba, photometric="rgb"), "image", "warn", ("alpha",), _same(COLOUR)),
-    Row(39, "transparent RGBA", picture("a.png", _holed), "image", "warn", ("transparent areas",), _same(COLOUR)),
+    Row(39, "transparent RGBA", picture("a.png", _holed), "image", "warn", ("transparency",), _same(COLOUR)),
     Row(40, "CMYK JPEG", _mode("a.jpg", "CMYK", _smooth), "image", "warn", ("CMYK",), _near(_smooth, 12)),
     Row(40, "CMYK TIFF", _mode("a.tif", "CMYK", COLOUR), "image", "refuse", ("SEPARATED colours", "RGB")),
     Row(41, "Lab TIFF", _mode("a.tif", "LAB", COLOUR), "image", "refuse", ("CIELAB colours",)),
