@@ -244,7 +244,7 @@ ROWS: list[Row] = [
     Row(5, "folder", _folder, "image", "refuse", ("a folder",)),
     Row(6, "pipe", _pipe, "image", "refuse", ("a pipe",)),
     Row(7, "dangling link", _dangling, "image", "refuse", ("a link to a missing file", "gone.png")),
-    Row(8, "link loop", _loop, "image", "refuse", ("leads back to itself",)),
+    Row(8, "link loop", _loop, "image", "refuse", ("circular symbolic link",)),
     Row(9, "no permission", _unreadable, "image", "refuse", ("no permission", "chmod")),
     Row(10, "removed", _removed, "image", "refuse", ("no such file",)),
     Row(11, "half a JPEG", content("a.jpg", _jpeg[: len(_jpeg) // 2]), "image", "refuse", ("truncated",)),

@@ -159,7 +159,7 @@ ROWS = (
                                                     save(r / "masks/again.png", mask(3)))),
         "dataset", "warn", ("conflicting masks", "again", "masks differ")),
     Row(90, "archive", zipped, "dataset", "refuse", ("an archive", "Unpack")),
-    Row(92, "URL", lambda folder: Path("https://example.org/data"), "dataset", "refuse", ("URL", "download")),
+    Row(92, "URL", lambda folder: Path("https://example.org/data"), "dataset", "refuse", ("URL", "Download")),
     Row(1, "no such path", lambda folder: folder / "nowhere", "dataset", "refuse", ("a path that does not exist",)),
     Row(2, "empty file", corrupted(lambda r: (r / CASE).write_bytes(b"")), "dataset", "refuse",
         ("case_0.png", "a readable image")),

@@ -350,7 +350,7 @@ def test_inspecting_spoiled_class_folders_names_what_is_wrong(data: Path, tmp_pa
     found = inspect(spoiled, out=tmp_path / "sheet.png", progress=Progress())
     assert isinstance(found, InspectedData)
     assert not found.usable
-    assert "train/cross: empty class folder, no file at all" in found.to_text()
+    assert "train/cross: empty class folder, no files" in found.to_text()
     assert re.search(r"  disc +48 +12 +15\n", found.to_text())
 
 

@@ -211,8 +211,8 @@ def _list_images(contents: _FolderContents) -> tuple[LabelledImage, ...]:
 
 def _relative_name(path: Path, label: str) -> str:
     """Return the path of a file relative to its class folder."""
-    splits = path.parts
-    return "/".join(splits[len(splits) - splits[::-1].index(label) :])
+    parts = path.parts
+    return "/".join(parts[len(parts) - parts[::-1].index(label) :])
 
 
 def _split_of(folder: Path) -> Split | None:

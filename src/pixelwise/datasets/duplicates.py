@@ -14,7 +14,7 @@ import numpy as np
 
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import DataOptions
-from pixelwise.datasets.scan import DESCRIPTOR_SIDE, ImageScan
+from pixelwise.datasets.scan import SIDE, ImageScan
 from pixelwise.datasets.similarity import find_near_pairs
 from pixelwise.datasets.splits import union_find
 from pixelwise.text import pluralise
@@ -67,10 +67,8 @@ def find_near(files: Sequence[str], scans: Sequence[ImageScan], *, upright: bool
     """Return the pairs of nearly equal images; with `upright`, without rotations."""
     if not scans:
         return []
-    blank = np.zeros(DESCRIPTOR_SIDE * DESCRIPTOR_SIDE, np.float32).tobytes()
-    descriptors = np.frombuffer(b"".join(s.image_descriptor or blank for s in scans), np.float32).reshape(
-        len(scans), -1
-    )
+    blank = np.zeros(SIDE * SIDE, np.float32).tobytes()
+    descriptors = np.frombuffer(b"".join(s.descriptor or blank for s in scans), np.float32).reshape(len(scans), -1)
     return [
         NearPair(
             files[one],
@@ -96,12 +94,8 @@ def find_copies(
     conflict : str
         The kind of problem for different labels: "conflicting masks" or "image in two classes".
     """
-    index_of = {candidate.file: index for index, candidate in enumerate(candidates)}
-    pairs = [
-        (index_of[p.first], index_of[p.second], p.reencoded)
-        for p in near
-        if p.first in index_of and p.second in index_of
-    ]
+    index = {candidate.file: number for number, candidate in enumerate(candidates)}
+    pairs = [(index[p.first], index[p.second], p.reencoded) for p in near if p.first in index and p.second in index]
     equal = _equal(candidates)
     near_links = [(one, other) for one, other, _ in pairs]
     reencoded_links = [(one, other) for one, other, reencoded in pairs if reencoded]

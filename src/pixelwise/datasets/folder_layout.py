@@ -183,11 +183,9 @@ def _check_named(root: Path, folders: Sequence[_Folder], options: DataOptions) -
     for flag, requested in (("--images", options.images), ("--masks", options.masks)):
         if requested is None or (flag == "--masks" and _is_suffix(requested)):
             continue
-        all_parts = [folder.parts for folder in folders]
-        if not any(
-            _is_named(requested, parts[i], "/".join(parts[: i + 1])) for parts in all_parts for i in range(len(parts))
-        ):
-            names = ", ".join(printable("/".join(parts)) for parts in all_parts[:10]) or "none"
+        paths = [folder.parts for folder in folders]
+        if not any(_is_named(requested, path[i], "/".join(path[: i + 1])) for path in paths for i in range(len(path))):
+            names = ", ".join(printable("/".join(path)) for path in paths[:10]) or "none"
             raise BadDataset(
                 f"an image folder called {requested} ({flag})", f"the folders {names}", "Name one of them.", root
             )
@@ -248,11 +246,11 @@ def _group_folders(
     root: Path, folders: Sequence[_Folder], options: DataOptions, notes: _Notes
 ) -> Iterator[tuple[tuple[Split | None, Key], list[Path], list[Path]]]:
     """Yield images and masks for each split and key."""
-    by_place: dict[tuple[Split | None, Key], list[_Folder]] = defaultdict(list)
+    by_key: dict[tuple[Split | None, Key], list[_Folder]] = defaultdict(list)
     for folder in _assign_roles_by_content(folders, notes):
-        by_place[folder.split, folder.key].append(folder)
-    parts_with_masks = {split for (split, _), group in by_place.items() if any(f.role != "image" for f in group)}
-    for (split, key), group in by_place.items():
+        by_key[folder.split, folder.key].append(folder)
+    splits_with_masks = {split for (split, _), group in by_key.items() if any(f.role != "image" for f in group)}
+    for (split, key), group in by_key.items():
         held = {role: [f for f in group if f.role == role] for role in ("image", "mask")}
         for role, role_folders in held.items():
             if len(role_folders) > 1 and _overlap(role_folders):
@@ -266,12 +264,11 @@ def _group_folders(
         images = [] if mixed else images
         for folder in (*mixed, *(f for f in group if f.role is None)):
             separated = separate_masks(folder.files, options)
-            notes.messages += [
-                f"{printable('/'.join(folder.parts) or root.name)}: {text}" for text in separated.messages
-            ]
+            name = printable("/".join(folder.parts) or root.name)
+            notes.messages += [f"{name}: {text}" for text in separated.messages]
             images += separated.images
             masks += separated.masks
-        if split == "test" and images and not masks and split not in parts_with_masks:
+        if split == "test" and images and not masks and split not in splits_with_masks:
             unlabelled = pluralise(len(images), "image")
             notes.messages.append(f"test has {unlabelled} without masks: ignored (use predict on them).")
             continue
@@ -315,7 +312,6 @@ def find_unlabelled(root: Path, options: DataOptions) -> list[Path]:
     missing = {problem.file for problem in layout.problems if problem.kind == "missing mask"}
     if not missing:
         return []
-    pairing = [
-        path for path in root.rglob("*") if is_image_name(path.name) and printable(path.relative_to(root)) in missing
-    ]
-    return sorted(pairing, key=lambda path: natural_key(str(path.relative_to(root))))
+    files = (path for path in root.rglob("*") if is_image_name(path.name))
+    unlabelled = (path for path in files if printable(path.relative_to(root)) in missing)
+    return sorted(unlabelled, key=lambda path: natural_key(str(path.relative_to(root))))

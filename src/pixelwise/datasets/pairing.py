@@ -39,11 +39,9 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
     by_name = _unique(root, images, problems)
     masks_by_name = _unique(root, masks, problems)
     chosen: dict[str, Path] = {name: masks_by_name[name] for name in by_name if name in masks_by_name}
-    unpaired_images = _group_by_base_name((name for name in by_name if name not in chosen), "")
+    unpaired_images = _by_base((name for name in by_name if name not in chosen), "")
     orphans: list[Path] = []
-    unpaired_masks = _group_by_base_name(
-        (name for name in masks_by_name if name not in chosen), (options.masks or "").casefold()
-    )
+    unpaired_masks = _by_base((name for name in masks_by_name if name not in chosen), (options.masks or "").casefold())
     for base, names in unpaired_masks.items():
         image_names = unpaired_images.get(base, [])
         if len(names) == 1 and len(image_names) == 1:
@@ -143,7 +141,7 @@ def _has_image(name: str, suffix: str, known: set[str]) -> bool:
     return any(base + end in known for end in ("", "_img", "-img", "_image", "-image", "_raw"))
 
 
-def _group_by_base_name(names: Iterable[str], suffix: str) -> dict[str, list[str]]:
+def _by_base(names: Iterable[str], suffix: str) -> dict[str, list[str]]:
     """Group names by their base: without the user's suffix, or without the words for image and mask."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:

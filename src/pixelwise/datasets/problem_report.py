@@ -47,12 +47,9 @@ def error_of(
     left_out : sequence of Problem
         Problems whose files were already left out; their number is reported.
     """
-    excluded = len({file for problem in left_out for file in problem.concerned})
-    after = (
-        f" after {pluralise(excluded, 'file')} with problems {'was' if excluded == 1 else 'were'} left out"
-        if excluded
-        else ""
-    )
+    count = len({file for problem in left_out for file in problem.concerned})
+    left_out_text = pluralise(count, "file with problems was", "files with problems were")
+    after = f" after {left_out_text} left out" if count else ""
     if len(problems) == 1:
         (problem,) = problems
         where = root / problem.file if problem.file not in ("", ".") else root

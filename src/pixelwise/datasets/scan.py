@@ -23,7 +23,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage, probe, read_image, read_mask
 from pixelwise.text import pluralise
 
-DESCRIPTOR_SIDE = 32
+SIDE = 32
 MIN_IMAGE_VALUES = 20  # a mask with more values may be an image
 _MAX_VALUES = 70_000  # kept per file: more than in 16 bits
 
@@ -72,7 +72,7 @@ class ImageScan:
     size: tuple[int, int] | None = None
     mask_size: tuple[int, int] | None = None
     digest: str = ""
-    image_descriptor: bytes = b""
+    descriptor: bytes = b""
     mask: MaskValues | None = None
     issues: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
         size=None if pixels is None else (pixels.shape[1], pixels.shape[2]),
         mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
         digest="" if pixels is None else digest(pixels),
-        image_descriptor=b"" if pixels is None else image_descriptor(pixels).tobytes(),
+        descriptor=b"" if pixels is None else image_descriptor(pixels).tobytes(),
         mask=None if mask is None else measure_values(mask),
         issues=tuple(issues),
         notes=notes,
@@ -123,7 +123,7 @@ def scan_image(task: tuple[Path, int | None]) -> ImageScan:
         dtype=str(pixels.dtype),
         size=(pixels.shape[1], pixels.shape[2]),
         digest=digest(pixels),
-        image_descriptor=image_descriptor(pixels).tobytes(),
+        descriptor=image_descriptor(pixels).tobytes(),
         notes=image.warnings,
     )
 
@@ -164,19 +164,19 @@ def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float3
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
     flat = length <= 1e-3 * float(np.abs(cells).max(initial=0)) or length == 0
-    return np.zeros((DESCRIPTOR_SIDE, DESCRIPTOR_SIDE), np.float32) if flat else (fine / length).astype(np.float32)
+    return np.zeros((SIDE, SIDE), np.float32) if flat else (fine / length).astype(np.float32)
 
 
 def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "32 width"]:
     """Return the means of 32 equal bands of rows; exact for fractions of rows, so that flips and scales agree."""
-    if len(rows) < 2 * DESCRIPTOR_SIDE:  # so that every band has a full row
-        rows = np.repeat(rows, math.ceil(2 * DESCRIPTOR_SIDE / len(rows)), axis=0)
-    edges = np.linspace(0, len(rows), DESCRIPTOR_SIDE + 1)
+    if len(rows) < 2 * SIDE:  # so that every band has a full row
+        rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
+    edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
-    up_to = np.zeros((DESCRIPTOR_SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
+    up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
     up_to[1:] = np.cumsum([rows[a:b].sum(0, dtype=np.float64) for a, b in pairwise(whole)], axis=0)
     up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]
-    return np.diff(up_to, axis=0) * (DESCRIPTOR_SIDE / len(rows))
+    return np.diff(up_to, axis=0) * (SIDE / len(rows))
 
 
 def measure_values(mask: MaskImage) -> MaskValues:

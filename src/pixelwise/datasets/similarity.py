@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
-from pixelwise.datasets.scan import DESCRIPTOR_SIDE
+from pixelwise.datasets.scan import SIDE
 
 NEAR = 0.97  # minimum correlation of the descriptors of near copies
 NEAR_UNSHARED = 0.95  # the same without shared content: lower, as compression noise has more weight
@@ -84,7 +84,7 @@ def _symmetries(
 ) -> list[Float32[np.ndarray, "images fields"]]:
     """Return the descriptors and their rotated and mirrored versions."""
     count = len(descriptors)
-    squares = descriptors.reshape(count, DESCRIPTOR_SIDE, DESCRIPTOR_SIDE)
+    squares = descriptors.reshape(count, SIDE, SIDE)
     rotations = range(1) if upright else range(4)
     turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in rotations]
     return [np.ascontiguousarray(t).reshape(count, -1) for t in turned]

@@ -55,9 +55,7 @@ def assemble_without_bad(
     """
     remaining, excluded = list(problems), list[Problem]()
     dataset = assemble(items)
-    while due := _next_excluded(
-        remaining, dataset.problems, {file for item in items for file in files_of(item)}, options
-    ):
+    while due := _next_due(remaining, dataset.problems, {file for item in items for file in files_of(item)}, options):
         files = {file for problem in due for file in problem.concerned}
         rest = [item for item in items if not files.intersection(files_of(item))]
         if not rest:
@@ -87,7 +85,7 @@ def describe_left_out(problems: Sequence[Problem]) -> list[str]:
     return messages
 
 
-def _next_excluded(
+def _next_due(
     remaining: Sequence[Problem], problems: Sequence[Problem], files: set[str], options: DataOptions
 ) -> list[Problem]:
     """Return the problems of the first stage with files to leave out."""

@@ -90,12 +90,12 @@ def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float,
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    sizes, smallest_group = Counter(classes), dict[int, int]()
+    sizes, smallest = Counter(classes), dict[int, int]()
     for cases in members.values():
         for name, count in Counter(classes[index] for index in cases).items():
-            smallest_group[name] = min(count, smallest_group.get(name, count))
+            smallest[name] = min(count, smallest.get(name, count))
     capacity = {
-        name: min(max(smallest_group[name], math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()
+        name: min(max(smallest[name], math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()
     }
     chosen: set[int] = set()
     for group in sorted(members, key=lambda group: (_hash(seed, group), group)):
