@@ -328,7 +328,7 @@ def test_bad_places_and_questions_are_refused_before_any_work(discs: Path, tmp_p
         ahead(discs, tmp_path / "new", more=(10, 0))
     with pytest.raises(BadOption, match=r"one of --budget, --steps, --epochs; got seconds and steps"):
         ahead(discs, tmp_path / "new", budget="10m")
-    with pytest.raises(BadDataset, match="an image or a folder of images; got nothing at this place"):
+    with pytest.raises(BadDataset, match="an image or a folder of images; got a path that does not exist"):
         ahead(discs, tmp_path / "new", unlabelled=tmp_path / "nowhere")
     assert not (tmp_path / "new").exists()
 

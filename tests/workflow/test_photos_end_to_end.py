@@ -79,7 +79,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "shapes"
     code, messages = finish(first(data, out))
     assert code == 0, messages
-    assert "A folder per class, no masks were found" in messages
+    assert "Task classification (class folders without masks" in messages
     assert f"Plan: resnet20, {STEPS} steps of 32 photos of 24 x 24, float32 on cpu" in messages
     assert "(accuracy) at step" in messages
     return Run.open(out)
@@ -251,7 +251,7 @@ def test_a_batch_of_odd_sizes_and_modes(run: Run, mixed: Path, tmp_path: Path) -
     assert by_name["alpha.png"]["probability"] == by_name["small.png"]["probability"]
     assert [by_name[name]["class"] for name in ("small.png", "large.jpg", "gray.png")] == list(SHAPES)
     assert any(
-        "1 image: the alpha channel was dropped" in messages or "1 image: transparent" in messages
+        "1 image: the alpha channel was dropped" in messages or "1 image: transparency" in messages
         for messages in listener.messages
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
@@ -350,7 +350,7 @@ def test_inspecting_spoiled_class_folders_names_what_is_wrong(data: Path, tmp_pa
     found = inspect(spoiled, out=tmp_path / "sheet.png", progress=Progress())
     assert isinstance(found, InspectedData)
     assert not found.usable
-    assert "train/cross: empty class folder, no file at all" in found.to_text()
+    assert "train/cross: empty class folder, no files" in found.to_text()
     assert re.search(r"  disc +48 +12 +15\n", found.to_text())
 
 

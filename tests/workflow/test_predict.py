@@ -177,7 +177,7 @@ def test_prediction_loads_neither_the_compiler_nor_matplotlib() -> None:
 
 def test_a_path_without_anything_is_told(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    with pytest.raises(BadDataset, match="expected an image or a folder of images; got nothing at this place"):
+    with pytest.raises(BadDataset, match="expected an image or a folder of images; got a path that does not exist"):
         predict(tmp_path / "model.safetensors", [tmp_path / "a.png"], tmp_path / "out", progress=Progress())
     assert not (tmp_path / "out").exists()
 

@@ -103,7 +103,7 @@ def test_each_fold_is_a_run_that_never_saw_what_it_leaves_out(whole: tuple[Run, 
 
 def test_what_is_done_is_told(whole: tuple[Run, Listener]) -> None:
     messages = whole[1].messages
-    assert "Dealt 7 labelled images out to 3 folds of 3, 2, 2, with seed 0." in messages
+    assert "Assigned 7 labelled images to 3 folds of 3, 2, 2 with seed 0." in messages
     assert any(text.startswith("Plan for each of 3 folds: unet of depth 2") for text in messages)
     assert any("prediction takes 3 times as long as with one of them" in text for text in messages)
     assert any(text.startswith("Test-time augmentation on the validation") for text in messages)

@@ -15,7 +15,7 @@ TRAINING_ONLY = (
     "one image only",
     "no training images",
     "class missing in training",
-    "part without foreground",
+    "split without foreground",
     "one class only",
     "groups too large",
     "one class folder only",
