@@ -25,10 +25,10 @@ from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 Values = tuple[float | None, ...]
 
 POLICY = (
-    "A class that is in neither ground truth nor prediction has no score (null) and is excluded from means; the number "
-    "of classes in each mean is given.",
-    "A class that is only in the ground truth or only in the prediction has IoU and Dice 0, also in means; precision is "
-    "null if it is never predicted, recall if it is not in the ground truth.",
+    "A class that is in neither ground truth nor prediction has no score (null) and is excluded from means; the "
+    "number of classes in each mean is given.",
+    "A class that is only in the ground truth or only in the prediction has IoU and Dice 0, also in means; precision "
+    "is null if it is never predicted, recall if it is not in the ground truth.",
     "Images without objects in ground truth and prediction have no object scores and are excluded from their means.",
     "Images without foreground in the ground truth have no boundary scores and are excluded from their means.",
     "Pixels with the ignore value in the ground truth are excluded from all scores.",
