@@ -112,28 +112,28 @@ class InspectedNetwork:
 
     def _sentences(self, facts: dict[str, Any]) -> list[str]:
         geometry = self.geometry
-        least, most = facts["receptive_field_min"], facts["receptive_field_max"]
-        field = f"{pluralise(most, 'input pixel')} a side"
-        if least < most:
-            field = f"{least} to {field} (by its place on the grid of {geometry.total_stride})"
+        smallest, largest = facts["receptive_field_min"], facts["receptive_field_max"]
+        field = f"{pluralise(largest, 'input pixel')} per side"
+        if smallest < largest:
+            field = f"{smallest} to {field} (depending on its position modulo the total stride)"
         rule = f"{geometry.legal_first} + k x {geometry.legal_step}"
         if geometry.legal_step == 1:
             rule = f"from {geometry.legal_first} on"
         lines = [
             f"{pluralise(facts['parameters'], 'parameter')}, {facts['flops'] / 1e9:.1f} GFLOP for "
             f"{' x '.join([str(self.size)] * self.dimensions)} (a multiply-add counts as two).",
-            f"The maps of one image are {_bytes(facts['activation_bytes'])} in single precision, which training keeps; "
-            f"prediction holds at most {_bytes(facts['inference_peak_bytes'])} of them at once.",
-            f"Legal sizes: {rule}; total stride {geometry.total_stride}.",
-            f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, "
-            f"at most {pluralise(geometry.reach, 'pixel')} away on one side.",
+            f"Activation memory of one image in training: {_bytes(facts['activation_bytes'])} in float32; peak memory "
+            f"of prediction: {_bytes(facts['inference_peak_bytes'])}.",
+            f"Valid sizes: {rule}; total stride {geometry.total_stride}.",
+            f"Receptive field of {'a pixel of the last feature map' if self.classifies else 'an output pixel'}: "
+            f"{field}, at most {pluralise(geometry.reach, 'pixel')} in one direction.",
         ]
         if not self.classifies:
             lines.append(
                 f"Exact tiles need a halo of {geometry.halo}"
-                + (f" and a margin of {geometry.margin}." if geometry.margin else ".")
+                + (f" and lose a border of {geometry.margin}." if geometry.margin else ".")
                 if geometry.exact
-                else "Tiles are not exact: a layer looks at the whole image."
+                else "Tiles are not exact: a layer depends on the whole image."
             )
         return [*lines, f"Options: {', '.join(facts['reads'])}."]
 
