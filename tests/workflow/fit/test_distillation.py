@@ -72,7 +72,7 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     (messages,) = (text for text in listener.messages if "It takes the time of one network" in text)
     assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in messages
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
-    with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
+    with pytest.raises(BadDataset, match=r"the val split; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, part="val", progress=Progress())
 
 

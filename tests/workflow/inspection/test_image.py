@@ -109,7 +109,7 @@ def test_other_networks_are_drawn_too(tmp_path: Path, image: Path, name: str) ->
     assert found.picture.stat().st_size > 20_000
     assert bool(found.gates) == (name == "attention_unet")
     text = found.to_text()
-    assert ("Gates, what they let through" in text) == bool(found.gates)
+    assert ("Attention gate coefficients" in text) == bool(found.gates)
     for gate in found.gates:
         least, mean, most = (f"{fold(gate.coefficients):.2f}" for fold in (np.min, np.mean, np.max))
         (line,) = (line for line in text.splitlines() if line.split()[-3:] == [least, mean, most])
@@ -169,10 +169,10 @@ def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeyp
         look(tmp_path, image, AttributionRequest(pixel=(40, 0)))
     with pytest.raises(BadOption, match=r"expected a stage of the network; got `decoder 9`"):
         look(tmp_path, image, AttributionRequest(stage="decoder 9"))
-    with pytest.raises(OutputFailed, match=r"expected a place that is not beside the image; got the image's folder"):
+    with pytest.raises(OutputFailed, match=r"expected a path outside the image folder; got one inside it"):
         inspect(path, image=image, out=image.parent / "seen.png", progress=Progress())
     monkeypatch.chdir(image.parent)
-    with pytest.raises(OutputFailed, match="Give another --out"):
+    with pytest.raises(OutputFailed, match="Choose another --out"):
         inspect(path, image=image.name, progress=Progress())
     assert len(list(image.parent.iterdir())) == 1
     with pytest.raises(BadImage, match=r"none\.png"):

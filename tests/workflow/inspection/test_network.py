@@ -109,7 +109,8 @@ def test_what_a_pixel_sees_depends_on_its_place_on_the_pooling_grid() -> None:
     value = inspect("unet2015").to_json()
     assert (value["receptive_field_min"], value["receptive_field_max"]) == (188, 204)
     text = inspect("unet2015").to_text()
-    assert "sees 188 to 204 input pixels a side (by its place on the grid of 16), at most 107 pixels away on" in text
+    assert "188 to 204 input pixels per side" in text
+    assert "at most 107 pixels in one direction" in text
     flat = inspect("resnet50").to_json()
     assert flat["receptive_field_min"] == flat["receptive_field_max"] == 427
     # one level: 5 pixels behind lie in 3 of half the size, which see 7 of them, 14 in all, and 2 more to each side

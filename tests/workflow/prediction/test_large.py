@@ -87,7 +87,7 @@ def test_a_format_makes_all_images_stream(world: Path) -> None:
     model: Any = load(world / "model.safetensors")
     found = open_windows(world / "out" / "a.ome.zarr").read((0, 150), (0, 150))[0]
     assert (found != model.predict(drawn(150, 0))).mean() < 1e-3
-    with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 3, such as a\.ome\.zarr"):
+    with pytest.raises(OutputFailed, match=r"expected a folder without existing results; got 3, such as a\.ome\.zarr"):
         run(world, format="zarr")
 
 
@@ -119,7 +119,7 @@ def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeyp
     written.append("")  # goes on from here
     said = run(world)
     assert written[14:] == ["b.tif"] * 5
-    assert "a.tif was finished before the stop." in said.sentences
+    assert "a.tif is already finished." in said.sentences
     assert "Continued: 4 of 9 tiles were done already." in said.sentences
     assert {name: (world / "out" / name).read_bytes() for name in expected} == expected
     assert results(world) == ["a.tif", "b.tif", "classes.json", "small.png"]
@@ -139,7 +139,7 @@ def test_another_model_does_not_continue(world: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(TileFile, "write", counted)
     said = run(world)
-    assert any(sentence.startswith("Continuing what was stopped") for sentence in said.sentences)
+    assert any(sentence.startswith("Resuming the prediction") for sentence in said.sentences)
     assert len(written) == 18
 
 

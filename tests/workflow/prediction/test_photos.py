@@ -27,7 +27,7 @@ VALUES = {
 def test_every_wish_is_read_or_refused(tmp_path: Path, name: str) -> None:
     options = PredictOptions(**{name: VALUES[name]})
     flag = f"--{name.replace('_', '-')}"
-    with pytest.raises(BadOption, match=rf"got {flag}, which belongs to masks\. Leave it out[.;]"):
+    with pytest.raises(BadOption, match=rf"got {flag}, which applies to segmentation only\. Remove it[.;]"):
         predict_photos(tmp_path / "none", [], tmp_path, options, Progress())
 
 

@@ -1,4 +1,4 @@
-"""An encoder starts from the weights that are named, sees images as they did, and says whose they are."""
+"""Pretrained encoder weights: loading, normalisation and provenance."""
 
 import hashlib
 import io
@@ -117,12 +117,12 @@ def test_published_weights_from_the_server_to_the_model_file(
     assert model_card.trained["encoder_weights_licence"] == LICENCE
     assert model_card.trained["encoder_weights_sha256"] == entry.sha256
     whence = f"torchvision resnet18, IMAGENET1K_V1, SHA-256 {entry.sha256}"
-    assert f"The encoder starts from {whence}." in listener.messages
+    assert f"The encoder is initialised from {whence}." in listener.messages
     assert f"Licence of these weights: {LICENCE}." in listener.messages
     reasons = run.config.reasons
-    assert reasons["transfer.encoder_weights"] == f"The encoder starts from {whence}. Licence: {LICENCE}."
+    assert reasons["transfer.encoder_weights"] == f"The encoder is initialised from {whence}. Licence: {LICENCE}."
     assert reasons["transfer.first_convolution"] == "sum: from the 3 channels of the weights to 1."
-    assert "0 to 255 counts as 0 to 1, less 0.449, divided by 0.226" in reasons["normalisation.kind"]
+    assert "0 to 255 is scaled to 0 to 1, minus 0.449, divided by 0.226" in reasons["normalisation.kind"]
     again = learn(data, tmp_path / "again", "encoder_weights=imagenet")
     assert holds(again, published)
     assert len(server.asked) == 1
@@ -174,7 +174,7 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        (["encoder_weights=imagnet"], r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
+        (["encoder_weights=imagnet"], r"`imagnet`, which does not exist\. Did you mean `imagenet`\?"),
         (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Published are resnet18"),
         (["encoder_weights=imagenet", "network=resnet20"], "got `resnet20`"),
         (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Published are resnet50"),
@@ -187,7 +187,7 @@ def test_words_that_name_nothing_are_refused_early(words: list[str], got: str) -
 
 def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
-    with pytest.raises(BadWeights, match="can hold programs") as caught:
+    with pytest.raises(BadWeights, match="can contain code") as caught:
         look_early(Settings.parse([f"encoder_weights={tmp_path / 'x.pth'}"]), Progress())
     assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.hint
 
@@ -209,7 +209,10 @@ def test_the_file_that_was_given_is_named_beside_its_origin(
     save_file(published, tmp_path / "r18b.safetensors", {ORIGIN: json.dumps(asdict(origin))})
     listener = Listener()
     learn(data, tmp_path / "run", f"encoder_weights={tmp_path / 'r18b.safetensors'}", progress=listener)
-    assert f"The encoder starts from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}." in listener.messages
+    assert (
+        f"The encoder is initialised from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}."
+        in listener.messages
+    )
 
 
 def config(**values: object) -> Config:
@@ -247,10 +250,12 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
     assert torch.equal(network.state_dict()["encoder.layer4.1.conv2.weight"], source["encoder.layer4.1.conv2.weight"])
     assert model_card.normalisation.mean == pytest.approx((100.0,))
     assert model_card.normalisation.std == pytest.approx((50.0,))
-    assert model_card.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
-    whence = "photos (a resnet18 of pixelwise, learned from photos)"
-    assert run.config.reasons["transfer.encoder_weights"].startswith(f"The encoder starts from {whence}, SHA-256 ")
-    assert model_card.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
+    assert model_card.trained["encoder_weights"] == "a resnet18 of pixelwise, trained on photos"
+    whence = "photos (a resnet18 of pixelwise, trained on photos)"
+    assert run.config.reasons["transfer.encoder_weights"].startswith(
+        f"The encoder is initialised from {whence}, SHA-256 "
+    )
+    assert model_card.trained["encoder_weights_licence"] == "yours: trained with pixelwise on photos"
     # changed since: a continuation from the start would begin elsewhere
     shutil.rmtree(run.checkpoints)
     shutil.rmtree(photos)
@@ -271,11 +276,11 @@ def test_a_licence_goes_on_from_run_to_run(tmp_path: Path) -> None:
 def test_equal_shapes_with_another_meaning_are_refused(tmp_path: Path) -> None:
     photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet50", stride_first=True)
     weights = {"transfer.encoder_weights": str(photos), "network.encoder": "resnet50"}
-    with pytest.raises(BadWeights, match=r"strides where the weights had them; got network\.stride_first=false"):
+    with pytest.raises(BadWeights, match=r"the strides of the pretrained network; got network\.stride_first=false"):
         find_start(config(**weights), Progress())
     find_start(config(**weights, **{"network.stride_first": True}), Progress())  # control
     imagenet = {"transfer.encoder_weights": "imagenet", "network.encoder": "resnet50", "network.stride_first": True}
-    with pytest.raises(BadWeights, match="strides where the weights had them"):
+    with pytest.raises(BadWeights, match="the strides of the pretrained network"):
         find_start(config(**imagenet), Progress())
 
 
@@ -315,7 +320,7 @@ def test_images_are_brought_to_the_scale_of_the_weights(
     assert scale is not None
     assert scale.mean == pytest.approx(mean, rel=1e-5)
     assert scale.std == pytest.approx(std, rel=1e-5)
-    assert "as the encoder knows them" in messages
+    assert "as in pretraining" in messages
 
 
 def test_the_scale_is_the_one_that_everybody_uses() -> None:
@@ -338,7 +343,7 @@ def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[
     listener, words = Listener(), (f"encoder_weights={tmp_path / 'x.safetensors'}", "normalisation.kind=image")
     run = learn(data, tmp_path / "run", *words, progress=listener)
     assert read_model_card(run.model_path).normalisation == Normalisation(kind="image")
-    assert "Images are normalised as you have said, not as the weights were learned." in listener.messages
+    assert "Images are normalised as you set it, not as in the pretraining of the weights." in listener.messages
     # a plan that is followed keeps its scale too, and loads the weights again
     twin = train(data, out=tmp_path / "twin", config=run.config_path, progress=Progress())
     assert read_model_card(twin.model_path).normalisation == Normalisation(kind="image")

@@ -71,7 +71,7 @@ class Listener(Progress):
 def test_fetched_once_checked_converted_and_found_again(server: Served, cache: Path, known: int) -> None:
     published, listener = entry(server, sha256=DIGEST[:known]), Listener()
     path = obtain(published, listener)
-    assert listener.messages == [f"Fetching {published.url} (0 MiB), once, into {cache}."]
+    assert listener.messages == [f"Downloading {published.url} (0 MiB) to {cache}."]
     tensors, origin = read_weights(path)
     assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
     assert (origin.source, origin.licence, origin.sha256) == ("somebody's weights", "a licence", DIGEST)
@@ -133,7 +133,7 @@ def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, lengt
 @pytest.mark.parametrize(
     ("path", "got"),
     [
-        ("truncated", "the connection broke off"),
+        ("truncated", "the connection was lost"),
         ("endless", "more"),
         ("large", str(10**12)),
         ("absent", "status 404"),
@@ -162,7 +162,7 @@ def test_other_addresses_are_never_asked(tmp_path: Path, url: str, monkeypatch: 
 
     monkeypatch.setattr(download, "build_opener", refuse)
     how = {"sha256": DIGEST, "mebibytes": 1.0, "mend": "mend", "progress": Progress()}
-    with pytest.raises(BadWeights, match="an address with https"):
+    with pytest.raises(BadWeights, match="an https address"):
         download.download(url, tmp_path / "x", **how)
     with pytest.raises(RuntimeError):  # control: https goes on to the connection
         download.download("https://example.org/x", tmp_path / "x", **how)
@@ -173,7 +173,7 @@ def test_a_stored_file_that_changed_is_refused(server: Served, cache: Path) -> N
     path = obtain(published, Progress())
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(BadWeights, match="its SHA-256 has changed") as caught:
+    with pytest.raises(BadWeights, match="another SHA-256") as caught:
         obtain(published, Progress())
     assert "Remove it" in caught.value.hint
     path.with_suffix(".json").write_text("{}")

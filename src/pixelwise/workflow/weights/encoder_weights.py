@@ -1,6 +1,6 @@
 """Pretrained encoder weights for fine-tuning: `encoder_weights=` is loaded, and the plan is adapted to them.
 
-The value is `imagenet` or `imagenet-v2` (downloaded once, see `weights.store`), a .safetensors file, or a pixelwise run.
+The value is `imagenet` or `imagenet-v2` (downloaded once, see `weights.store`), a .safetensors file, or a run folder.
 Images are normalised as in pretraining (`weights.scale`).
 """
 
