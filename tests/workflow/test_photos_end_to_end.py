@@ -268,9 +268,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
         rows = list(csv.DictReader(file))
     for row in rows:
         assert float(row[f"probability_of_{row['class']}"]) == float(row["probability"])
-    with pytest.raises(
-        OutputFailed, match=r"without existing results; got 1, such as predictions\.csv"
-    ):
+    with pytest.raises(OutputFailed, match=r"without existing results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
     assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
     for words in ({"overlays": True}, {"tile": 64}, {"tta": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):

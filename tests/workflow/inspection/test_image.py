@@ -75,7 +75,7 @@ def test_evidence_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
     )
     value = found.to_json()
     assert (value["class"], value["pixel"]) == ("road", [12, 50])
-    assert "road at row 12, column 50, where its probability is" in value["asked"]
+    assert "road at row 12, column 50 (probability " in value["asked"]
     assert [evidence["stage"] for evidence in value["evidence"]] == ["decoder 2"]
 
 
@@ -84,7 +84,7 @@ def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path
     shares = {name: share for name, share in value["predicted"].items() if name != "sky"}
     assert value["class"] == max(shares, key=lambda name: shares[name])
     count = round(value["predicted"][value["class"]] * 40 * 52)
-    assert f"over {count:,} pixels predicted as it" in value["asked"]
+    assert f"over {count:,} pixels predicted as this class" in value["asked"]
 
 
 def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Path, image: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Pa
         out=tmp_path / "seen.png",
         progress=Progress(),
     )
-    assert "object, which is predicted nowhere: over all pixels" in found.to_json()["asked"]
+    assert "object, over all pixels, because it is not predicted" in found.to_json()["asked"]
 
 
 @pytest.mark.parametrize("name", ["unet2015", "unetplusplus", "attention_unet"])

@@ -260,7 +260,7 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
     shutil.rmtree(run.checkpoints)
     shutil.rmtree(photos)
     write_photos_run(tmp_path / "photos", Normalisation())
-    with pytest.raises(BadRun, match="the weights that the run began with"):
+    with pytest.raises(BadRun, match="the initial encoder weights of the run"):
         train(data, out=run.folder, resume=True, progress=Progress())
 
 

@@ -74,7 +74,7 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
     ("words", "more", "error", "got"),
     [
         (WORDS[:1] + WORDS[2:], {}, BadWeights, "no tensor shows it"),
-        (WORDS[1:], {}, BadOption, "network= with a network for whole images; got none"),
+        (WORDS[1:], {}, BadOption, "network= with a classification network; got none"),
         (("network=resnet21",), {}, BadOption, "got `resnet21`"),
         (("network=unet",), {}, BadOption, "got `unet`"),
         (WORDS, {"mean": (), "std": ()}, BadOption, "--mean and --std"),

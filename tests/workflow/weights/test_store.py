@@ -99,10 +99,8 @@ def test_without_a_network_the_message_says_what_to_do(server: Served, cache: Pa
     with pytest.raises(BadWeights) as caught:
         obtain(published, Progress())
     assert str(caught.value).startswith(f"expected {published.url}; got no connection (")
-    assert caught.value.hint == (
-        f"Where there is a network, fetch {published.url}, bring the file here and run "
-        f"`pixelwise import-weights {published.stem}.pth`; from then on it is found in {cache}."
-    )
+    for text in (published.url, f"`pixelwise import-weights {published.stem}.pth`", str(cache)):
+        assert text in caught.value.hint
 
 
 def test_the_file_brought_by_hand_is_found(
@@ -126,7 +124,7 @@ def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, lengt
     published = entry(server, sha256="0" * length)
     with pytest.raises(BadWeights, match=f"another file, {DIGEST}") as caught:
         obtain(published, Progress())
-    assert "It was not kept" in caught.value.hint
+    assert "It was deleted" in caught.value.hint
     assert list(cache.iterdir()) == []
 
 
