@@ -83,7 +83,7 @@ def run_of(result: Forecast, name: str) -> Run:
     return Run(result.folder / "trainings" / name)
 
 
-def test_trainings_are_nested_equal_and_choose_nothing(whole: tuple[Forecast, Listener]) -> None:
+def test_subsets_are_nested_and_trainings_select_nothing(whole: tuple[Forecast, Listener]) -> None:
     result, _ = whole
     assert sorted(path.name for path in (result.folder / "trainings").iterdir()) == sorted(TRAININGS)
     parts = {name: set(run_of(result, name).splits["parts"]["train"]) for name in TRAININGS}
@@ -145,7 +145,9 @@ def test_the_record_is_json_without_nan_and_agrees_with_the_curve(whole: tuple[F
     assert [row["image"] for row in record["label_next"]] == [str(c.image) for c in result.ranking.candidates]
 
 
-def test_unlabelled_images_are_ranked_and_a_bad_one_is_named(whole: tuple[Forecast, Listener], discs: Path) -> None:
+def test_unlabelled_images_are_ranked_and_unreadable_ones_reported(
+    whole: tuple[Forecast, Listener], discs: Path
+) -> None:
     result, _ = whole
     with (result.folder / "label_next.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

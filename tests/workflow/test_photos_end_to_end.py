@@ -176,7 +176,7 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
 def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
     done = predict(run.folder, [data / "test"], tmp_path / "out", progress=Progress())
-    said = {str(messages.file.resolve()): messages.classes[0] for messages in done.messages}
+    said = {str(messages.file.resolve()): messages.classes[0] for messages in done.predictions}
     assert said == {case["files"][0]: case["said"] for case in scores["cases"]}
 
 
@@ -263,7 +263,7 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     done = predict(
         run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
     )
-    assert len(done.messages) == 6, "a file that is named twice is told once"
+    assert len(done.predictions) == 6, "a file that is named twice is told once"
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -1,4 +1,4 @@
-"""Scores of whole-image classes by hand, and the pictures made of them."""
+"""Classification scores against values computed by hand, and their figures."""
 
 import json
 

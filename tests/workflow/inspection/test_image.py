@@ -1,4 +1,4 @@
-"""Looking into a model: one picture, and the facts behind it."""
+"""Inspection of a model on an image: figure and JSON record."""
 
 import json
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_evidence_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
     assert [evidence["stage"] for evidence in value["evidence"]] == ["decoder 2"]
 
 
-def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path, image: Path) -> None:
+def test_the_most_frequent_class_is_the_default(tmp_path: Path, image: Path) -> None:
     value = look(tmp_path, image, task="multiclass").to_json()
     shares = {name: share for name, share in value["predicted"].items() if name != "sky"}
     assert value["class"] == max(shares, key=lambda name: shares[name])
@@ -87,7 +87,7 @@ def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path
     assert f"over {count:,} pixels predicted as this class" in value["asked"]
 
 
-def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Path, image: Path) -> None:
+def test_a_class_that_is_not_predicted_uses_all_pixels(tmp_path: Path, image: Path) -> None:
     model_card = make_recipe()
     network = build(model_card.network)
     with torch.no_grad():
@@ -130,7 +130,7 @@ def write_photo_model(path: Path) -> None:
     save_model(path, network, model_card)
 
 
-def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
+def test_a_classification_model(tmp_path: Path, image: Path) -> None:
     write_photo_model(tmp_path / "model.safetensors")
     how: dict[str, Any] = {"image": image, "out": tmp_path / "seen.png", "progress": Progress()}
     found = inspect(tmp_path / "model.safetensors", question=AttributionRequest(class_name="tree"), **how)
@@ -142,7 +142,7 @@ def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
         inspect(tmp_path / "model.safetensors", question=AttributionRequest(pixel=(1, 2)), **how)
 
 
-def test_a_large_image_is_looked_into_around_the_pixel(
+def test_a_large_image_is_cropped_around_the_pixel(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop, "SIDE", 16)

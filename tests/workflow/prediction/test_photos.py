@@ -1,4 +1,4 @@
-"""What whole-image classes do not have is refused, whatever it is called."""
+"""Options of segmentation are rejected for classification."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def classifier() -> nn.Module:
-    """A ResNet-18 whose weights and statistics are its own."""
+    """A ResNet-18 with random weights and statistics."""
     torch.manual_seed(5)
     network = build(NetworkOptions(name="resnet18", in_channels=3, classes=7))
     for module in network.modules():
@@ -128,7 +128,7 @@ def test_published_weights_from_the_server_to_the_model_file(
     assert len(server.asked) == 1
 
 
-def test_without_the_word_the_encoder_is_random_and_nobody_is_asked(
+def test_without_encoder_weights_the_encoder_is_random_and_nothing_is_downloaded(
     server: Served, data: Path, tmp_path: Path, published: dict[str, Tensor]
 ) -> None:
     """The control of the test above."""
@@ -164,7 +164,7 @@ def test_a_continuation_needs_the_weights_no_more(
 
 
 def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp_path: Path) -> None:
-    """There is no data at all: the weights are looked at first."""
+    """The data folder does not exist: the weights are checked first."""
     server.close()
     with pytest.raises(BadWeights, match="no connection"):
         learn(tmp_path / "absent", tmp_path / "run", "encoder_weights=imagenet")
@@ -180,7 +180,7 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
         (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Published are resnet50"),
     ],
 )
-def test_words_that_name_nothing_are_refused_early(words: list[str], got: str) -> None:
+def test_unknown_weights_are_rejected_early(words: list[str], got: str) -> None:
     with pytest.raises(BadOption, match=got):
         look_early(Settings.parse(words), Progress())
 
@@ -221,7 +221,7 @@ def config(**values: object) -> Config:
 
 
 def write_photos_run(folder: Path, normalisation: Normalisation, **network: object) -> Path:
-    """Write a classifier of photos as training leaves it."""
+    """Write a classification run as training does."""
     options = NetworkOptions(**{"name": "resnet18", "in_channels": 3, "classes": 2, **network})
     torch.manual_seed(1)
     model = build(options)
@@ -241,7 +241,7 @@ def write_photos_run(folder: Path, normalisation: Normalisation, **network: obje
     return folder
 
 
-def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path) -> None:
+def test_a_classification_run_initialises_the_encoder_of_a_unet(data: Path, tmp_path: Path) -> None:
     scale = Normalisation(kind="dataset", mean=(90.0, 100.0, 110.0), std=(40.0, 50.0, 60.0))
     photos = write_photos_run(tmp_path / "photos", scale)
     run = learn(data, tmp_path / "run", f"encoder_weights={photos}")
@@ -290,7 +290,7 @@ def test_a_run_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 class Print:
-    """What a fingerprint says of intensities."""
+    """The intensities of a fingerprint."""
 
     def __init__(self, dtype: str, channels: int = 3, high: float = 255.0) -> None:
         self.dtype, self.intensity_range = dtype, ((0.0, high),) * channels
@@ -312,9 +312,7 @@ KNOWN = Provenance(source="x", sha256="0", **IMAGENET)
     ],
     ids=["8 bits", "12 of 16 bits", "0 to 1", "gray", "a fourth of its own", "two"],
 )
-def test_images_are_brought_to_the_scale_of_the_weights(
-    found: Print, mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
+def test_images_are_normalised_as_in_pretraining(found: Print, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     settings = config(**{"network.in_channels": len(found.intensity_range)})
     scale, messages = find_scale(KNOWN, None, settings, found)
     assert scale is not None
@@ -338,7 +336,7 @@ def test_a_file_that_does_not_say_its_scale_leaves_the_plans() -> None:
     assert "normalisation.kind=dataset" in messages
 
 
-def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
+def test_a_given_normalisation_is_kept(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
     save_file(published, tmp_path / "x.safetensors", KNOWN.to_metadata())
     listener, words = Listener(), (f"encoder_weights={tmp_path / 'x.safetensors'}", "normalisation.kind=image")
     run = learn(data, tmp_path / "run", *words, progress=listener)
@@ -358,8 +356,8 @@ def small_resnet(path: Path, padding: ShortcutPadding) -> Config:
 @pytest.mark.parametrize(
     ("stated", "own", "fits"), [("both", "both", True), ("end", "both", False), ("", "end", False)]
 )
-def test_shortcuts_pad_where_the_weights_had_it(tmp_path: Path, stated: str, own: ShortcutPadding, fits: bool) -> None:
-    """Shapes are equal: only the header of the file, or the recipe of a run, says which convention it is."""
+def test_shortcut_padding_must_match_the_weights(tmp_path: Path, stated: str, own: ShortcutPadding, fits: bool) -> None:
+    """Shapes are equal: the convention is only in the header of the file, or in the model card of a run."""
     path = tmp_path / "r20.safetensors"
     torch.manual_seed(1)
     network = build(NetworkOptions(name="resnet20", in_channels=3, base=4))

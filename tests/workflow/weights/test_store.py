@@ -68,7 +68,7 @@ class Listener(Progress):
 
 
 @pytest.mark.parametrize("known", [64, 8])
-def test_fetched_once_checked_converted_and_found_again(server: Served, cache: Path, known: int) -> None:
+def test_weights_are_downloaded_once_checked_converted_and_cached(server: Served, cache: Path, known: int) -> None:
     published, listener = entry(server, sha256=DIGEST[:known]), Listener()
     path = obtain(published, listener)
     assert listener.messages == [f"Downloading {published.url} (0 MiB) to {cache}."]
@@ -80,7 +80,7 @@ def test_fetched_once_checked_converted_and_found_again(server: Served, cache: P
     assert (record["sha256"], record["known_beforehand"]) == (DIGEST, known == 64)
     assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".safetensors"]
     assert obtain(published, Progress()) == path
-    assert server.asked == [f"/{NAME.format(DIGEST[:8])}"]  # control: it would stand there twice
+    assert server.asked == [f"/{NAME.format(DIGEST[:8])}"]  # control: a second download would be listed
 
 
 def test_without_a_network_the_second_time(server: Served, cache: Path) -> None:
@@ -93,7 +93,7 @@ def test_without_a_network_the_second_time(server: Served, cache: Path) -> None:
         obtain(published, Progress())
 
 
-def test_without_a_network_the_message_says_what_to_do(server: Served, cache: Path) -> None:
+def test_without_a_connection_the_hint_explains_the_manual_import(server: Served, cache: Path) -> None:
     published = entry(server)
     server.close()
     with pytest.raises(BadWeights) as caught:
@@ -103,7 +103,7 @@ def test_without_a_network_the_message_says_what_to_do(server: Served, cache: Pa
         assert text in caught.value.hint
 
 
-def test_the_file_brought_by_hand_is_found(
+def test_a_manually_imported_file_is_cached(
     server: Served, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published, listener = entry(server), Listener()
@@ -120,7 +120,7 @@ def test_the_file_brought_by_hand_is_found(
 
 
 @pytest.mark.parametrize("length", [64, 8])
-def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, length: int) -> None:
+def test_another_file_is_rejected_and_deleted(server: Served, cache: Path, length: int) -> None:
     published = entry(server, sha256="0" * length)
     with pytest.raises(BadWeights, match=f"another file, {DIGEST}") as caught:
         obtain(published, Progress())
@@ -138,9 +138,7 @@ def test_another_file_is_refused_and_not_kept(server: Served, cache: Path, lengt
         ("away", "http://example.org/x.pth"),
     ],
 )
-def test_what_goes_wrong_on_the_way_is_told_and_nothing_is_kept(
-    server: Served, cache: Path, path: str, got: str
-) -> None:
+def test_download_errors_are_reported_and_no_file_remains(server: Served, cache: Path, path: str, got: str) -> None:
     server.files["/truncated"] = CONTENT
     with pytest.raises(BadWeights, match=got):
         obtain(entry(server, path=path), Progress())
@@ -162,7 +160,7 @@ def test_other_addresses_are_never_asked(tmp_path: Path, url: str, monkeypatch: 
     how = {"sha256": DIGEST, "mebibytes": 1.0, "mend": "mend", "progress": Progress()}
     with pytest.raises(BadWeights, match="an https address"):
         download.download(url, tmp_path / "x", **how)
-    with pytest.raises(RuntimeError):  # control: https goes on to the connection
+    with pytest.raises(RuntimeError):  # control: https reaches the connection
         download.download("https://example.org/x", tmp_path / "x", **how)
 
 
@@ -188,7 +186,7 @@ def test_a_published_program_is_refused_and_not_kept(server: Served, cache: Path
     assert list(cache.iterdir()) == []
 
 
-def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PIXELWISE_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert cache_folder() == Path.home() / ".cache" / "pixelwise"
@@ -198,7 +196,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert cache_folder() == tmp_path / "own"
 
 
-def test_weights_of_nobody_known_are_imported_where_the_user_says(tmp_path: Path) -> None:
+def test_unknown_weights_are_imported_to_out(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(CONTENT)
     out, how = tmp_path / "out.safetensors", {"mean": (0.5,), "std": (0.25,), "progress": Progress()}
     imported = import_weights(tmp_path / "x.pth", out=out, licence="CC0", **how)

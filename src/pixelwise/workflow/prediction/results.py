@@ -39,7 +39,7 @@ class Predictions:
 
     outputs: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
-    messages: tuple[ClassPrediction, ...] = ()
+    predictions: tuple[ClassPrediction, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -48,14 +48,14 @@ class Predictions:
             "outputs": [str(path) for path in self.outputs],
             "failed": [{"file": str(path), "text": text} for path, text in self.failed],
         }
-        record |= {"predictions": [prediction.to_json() for prediction in self.messages]} if self.messages else {}
+        record |= {"predictions": [prediction.to_json() for prediction in self.predictions]} if self.predictions else {}
         return record | ({"confidence": [asdict(row) for row in self.confidence]} if self.confidence else {})
 
     def to_text(self, folder: Path) -> str:
         """Return a summary; `folder` is the output folder."""
         done = f"{pluralise(len(self.outputs), 'file')} written to {folder}"
-        if self.messages:
-            done = f"{pluralise(len(self.messages), 'image')} classified in {self.outputs[0]}"
+        if self.predictions:
+            done = f"{pluralise(len(self.predictions), 'image')} classified in {self.outputs[0]}"
         return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
 
 
