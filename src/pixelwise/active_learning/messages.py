@@ -27,11 +27,11 @@ def describe_plan(plan: ForecastPlan, dataset: Dataset, total: float | None) -> 
     times = {2: "twice", 3: "three times"}.get(schedule.repeats, f"{schedule.repeats} times")
     trainings = f"{len(schedule.trainings)} trainings of {pluralise(steps, 'step')}"
     time_ = "" if total is None else f" Total time: about {_duration(total)}, as requested."
-    what = task_planner_of(dataset.labelling.task).describe(plan.config)
+    training = task_planner_of(dataset.labelling.task).describe(plan.config)
     return [
         f"Forecast: {trainings}, on {sizes}, each {times} with different images (the full set with different seeds), "
         f"scored on the same {scored}.{time_}",
-        f"Each: {what}. All trainings are equally long: the learning curve shows the effect of more masks, not of "
+        f"Each: {training}. All trainings are equally long: the learning curve shows the effect of more masks, not of "
         "longer training.",
     ]
 

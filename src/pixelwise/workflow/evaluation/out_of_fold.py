@@ -113,9 +113,9 @@ def common_target(targets: Sequence[TargetOptions]) -> TargetOptions:
 def common_temperatures(presets: Sequence[ModelCard]) -> Temperatures:
     """Merge the temperatures of several models: each becomes the median, the lower of two middle values."""
     each = [model_card.temperatures for model_card in presets]
-    doubts = [one.sure if one.doubt is None else one.doubt for one in each]
+    low_confidence = [one.sure if one.doubt is None else one.doubt for one in each]
     two = any(one.doubt is not None for one in each)
-    return Temperatures(median_low(one.sure for one in each), median_low(doubts) if two else None)
+    return Temperatures(median_low(one.sure for one in each), median_low(low_confidence) if two else None)
 
 
 def _with(model_card: ModelCard, temperatures: Temperatures) -> ModelCard:

@@ -75,11 +75,11 @@ class InspectedData:
         return "\n".join(lines)
 
 
-def _list_problems(one: str, many: str, problems: Sequence[Problem]) -> list[str]:
+def _list_problems(singular: str, plural: str, problems: Sequence[Problem]) -> list[str]:
     """Return a line with the number of problems, and a line for each of the first ones."""
     if not problems:
         return []
-    lines = ["", f"{pluralise(len(problems), one, many)}:"]
+    lines = ["", f"{pluralise(len(problems), singular, plural)}:"]
     lines += [f"  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:PROBLEMS_SHOWN]]
     if len(problems) > PROBLEMS_SHOWN:
         lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")

@@ -220,8 +220,8 @@ def _resolve_target(
         position = f"at row {request.pixel[0]}, column {request.pixel[1]}"
         words = f"Grad-CAM for {names[index]} {position} (probability {probability:.2f})."
         return AttributionTarget(index, names[index], region, words, shares)
-    most = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
-    index = most if requested is None else requested
+    best_class = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
+    index = best_class if requested is None else requested
     region[crop.keep] = predicted == index
     words = f"Grad-CAM for {names[index]}, over the {pluralise(int(counts[index]), 'pixel')} predicted as this class."
     if not counts[index]:
@@ -255,10 +255,10 @@ def _scene(
         labels = decode(probabilities, model_card.target)
         if not objects:
             legend = tuple((model_card.classes[i], model_card.colours[i]) for i in np.unique(labels).tolist())
-        what = (
+        remark = (
             pluralise(int(labels.max()), "object") if objects else f"{len(legend)} of {len(model_card.classes)} classes"
         )
-        panels.append(("prediction", what, colour(labels, model_card.colours, objects=objects)))
+        panels.append(("prediction", remark, colour(labels, model_card.colours, objects=objects)))
         panels.append((f"probability of {attributed.name}", "0 (dark) to 1 (bright)", probabilities[attributed.index]))
         region = attributed.region[crop.keep]
     pixel = None

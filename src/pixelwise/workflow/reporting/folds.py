@@ -15,12 +15,12 @@ def fold_table(run: Run) -> list[str]:
         return []
     done = [run.fold(number) for number in range(1, len(folds) + 1) if run.fold(number).summary_path.is_file()]
     scored = run.out_of_fold_path.with_suffix(".json")
-    found = {row["fold"]: row for row in run.read_json(scored.name)["folds"]} if scored.is_file() else {}
-    name = words(next(iter(found.values()))["name"]) if found else "score out of fold"
+    results = {row["fold"]: row for row in run.read_json(scored.name)["folds"]} if scored.is_file() else {}
+    name = words(next(iter(results.values()))["name"]) if results else "score out of fold"
     rows: list[tuple[Any, ...]] = []
     for fold in done:
         summary, number = fold.read_json("summary.json"), int(fold.folder.name)
-        rows.append((number, len(folds[number - 1]), summary["steps"], found.get(number, {}).get("value")))
+        rows.append((number, len(folds[number - 1]), summary["steps"], results.get(number, {}).get("value")))
     text = f"{len(done)} of {pluralise(len(folds), 'fold')} trained. Each fold is a separate run in folds/."
     heads = ("fold", "held-out images", "steps", name)
     return [html.paragraphs([text]), html.table(heads, rows)] if rows else [html.paragraphs([text])]

@@ -20,16 +20,16 @@ def outcome_box(run: Run) -> list[str]:
 
 def facts(run: Run) -> list[str]:
     """Return one line about the run: data, task, network, and images per split."""
-    found = run.understood
-    cases = ", ".join(f"{count:,} {split}" for split, count in found["cases"].items() if count)
-    line = f"{found['data']} · {found['task']} · {run.config.network.name} · images: {cases}"
+    data = run.understood
+    cases = ", ".join(f"{count:,} {split}" for split, count in data["cases"].items() if count)
+    line = f"{data['data']} · {data['task']} · {run.config.network.name} · images: {cases}"
     return [f'<p class="meta">{html.escape(line)}</p>']
 
 
 def scored_headline(scores: dict[str, Any]) -> list[str]:
     """Return the scores of `evaluate` as sentences, key numbers with intervals, and notes."""
-    found = headline(scores)
-    return [_lead(found.claims or (by_name(scores),)), _numbers(found.numbers), _notes(found.notes)]
+    summary = headline(scores)
+    return [_lead(summary.claims or (by_name(scores),)), _numbers(summary.numbers), _notes(summary.notes)]
 
 
 def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) -> list[str]:
@@ -44,22 +44,22 @@ def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) ->
         Name of the validation score.
     """
     values = [(row["val_score"], int(row["step"])) for row in rows if "val_score" in row and "step" in row]
-    how = (
+    hint = (
         f"No scores yet: run `{command('evaluate', run.folder, 'DATA')}`, then `{command('report', run.folder)}` again."
     )
     if not values:
-        return [html.paragraphs([how])]
+        return [html.paragraphs([hint])]
     best, step = max(values, key=lambda value: value[0])
     claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
     note = f"It was measured {pluralise(len(values), 'time')} during training, and selected the weights."
-    return [_lead((claim,)), html.paragraphs([how]), _notes((note,))]
+    return [_lead((claim,)), html.paragraphs([hint]), _notes((note,))]
 
 
 def _lead(claims: Sequence[Claim]) -> str:
     """Return the claims as large sentences; one without an interval after the first is smaller."""
     lines: list[str] = []
-    for place, claim in enumerate(claims):
-        kind = ' class="next"' if place and not claim.interval else ""
+    for index, claim in enumerate(claims):
+        kind = ' class="next"' if index and not claim.interval else ""
         aside = f" <span>{html.escape(claim.aside.strip())}</span>" if claim.interval else ""
         value = f"<b>{html.escape(claim.value)}</b>" if claim.value else ""
         lines.append(f"<p{kind}>{html.escape(claim.before)}{value}{html.escape(claim.after)}.{aside}</p>")

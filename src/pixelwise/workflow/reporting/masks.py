@@ -28,16 +28,16 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     names = ("class", "Dice", "IoU", "precision", "recall", "pixels")
     rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
     parts = [html.table(names, rows, "Over all pixels of the data set")]
-    found = scores["scores"]
-    if objects := found.get("objects"):
+    values = scores["scores"]
+    if objects := values.get("objects"):
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others, "Objects"))
         ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
         names = ("IoU threshold", "mean over images", "all objects")
         parts.append(html.table(names, ap, "Average precision (AP) of objects"))
     if images := scores.get("images"):
-        parts.append(_whole_images(images))
-    if boundaries := found.get("boundaries"):
+        parts.append(_detection_table(images))
+    if boundaries := values.get("boundaries"):
         parts.append(html.table(("score", "value"), [(words(k), v) for k, v in boundaries.items()], "Boundaries"))
     if len(scores["classes"]) > 2:
         names = [r["name"] for r in scores["classes"]]
@@ -47,11 +47,11 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     return [*parts, *empty_classes(scores.get("empty", {}))]
 
 
-def _whole_images(found: dict[str, Any]) -> str:
+def _detection_table(images: dict[str, Any]) -> str:
     """Return the table of image-level detection scores, for any foreground and per class."""
     names = ("class", "images with it", "missed", "images without it", "false alarms", "AUROC", "average precision")
     keys = ("name", "showing", "missed", "empty", "false_alarms", "auroc", "average_precision")
-    rows = [{"name": "any foreground", **found["any"]}, *found["classes"]]
+    rows = [{"name": "any foreground", **images["any"]}, *images["classes"]]
     return html.table(names, [tuple(row[key] for key in keys) for row in rows], "Detection per image")
 
 

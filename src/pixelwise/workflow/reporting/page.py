@@ -113,16 +113,16 @@ def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> lis
     try:
         return make()
     except Exception as error:
-        ours = isinstance(error, PixelwiseError)
-        reason = str(error) if ours else f"a record is damaged ({type(error).__name__}: {error})"
+        expected = isinstance(error, PixelwiseError)
+        reason = str(error) if expected else f"a record is damaged ({type(error).__name__}: {error})"
         text = f"{what} could not be shown: {reason}"
         progress.message(text)
         return [paragraphs([text])]
 
 
-def empty_classes(found: dict[str, Any]) -> list[str]:
+def empty_classes(empty: dict[str, Any]) -> list[str]:
     """Return the classes without a score, and how empty classes and images are counted."""
-    absent = found.get("classes_nowhere")
+    absent = empty.get("classes_nowhere")
     text = [f"Without a score (in neither ground truth nor prediction): {', '.join(absent)}."] if absent else []
-    policy = found.get("policy")
+    policy = empty.get("policy")
     return [paragraphs(text), folded("How empty classes and images are counted", policy)] if policy else []

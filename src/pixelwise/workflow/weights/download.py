@@ -59,8 +59,8 @@ def download(url: str, path: Path, *, sha256: str, mebibytes: float, hint: str, 
         if expected is not None and received != expected:
             raise BadWeights(f"{expected} bytes from {url}", f"{received}: the connection was lost", "Try again.")
         if not digest.hexdigest().startswith(sha256):
-            what = f"the published file {url} with SHA-256 {sha256}"
-            raise BadWeights(what, f"another file, {digest.hexdigest()}", f"It was deleted. {hint}")
+            published = f"the published file {url} with SHA-256 {sha256}"
+            raise BadWeights(published, f"another file, {digest.hexdigest()}", f"It was deleted. {hint}")
 
     atomic_write(path, fill)
     return digest.hexdigest()
