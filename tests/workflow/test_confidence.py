@@ -218,7 +218,7 @@ def test_each_image_gets_a_score_of_what_it_shows(
 def test_photos_have_no_map_of_it(tmp_path: Path) -> None:
     write_model(tmp_path / "p.safetensors", make_photo_recipe())
     write_image(tmp_path / "images/a.png", np.zeros((3, 20, 20), np.uint8))
-    with pytest.raises(BadOption, match="--confidence, which belongs to masks"):
+    with pytest.raises(BadOption, match="--confidence, which applies to segmentation only"):
         predict(tmp_path / "p.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True)
 
 

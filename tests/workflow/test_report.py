@@ -58,7 +58,7 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
     for words in (
         "Best, median and worst cases",
         "Training curves",
-        "How empty classes and images were counted",
+        "How empty classes and images are counted",
         "Scores: test images",
         "Snapshots during training",
         "The data",
@@ -110,7 +110,7 @@ def test_scores_without_files_are_told(tmp_path: Path) -> None:
         del case["files"]
     atomic_write_json(run.scores_path, scores)
     text = report(run, progress=Progress()).read_text("utf-8")
-    assert "No pictures: no case has both a score and the names of its files." in text
+    assert "No pictures: no case has a score and file names." in text
 
 
 def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
     order = ("Finds <b>", "Best, median", "Training curves", "Scores: test", "<details><summary>The plan, and why")
     places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "2 of 2 objects found, 0 false alarms" in text
+    assert "2 of 2 objects found, 0 false positives" in text
     assert text.index('class="more"') < text.index("<summary>The data"), "what is looked up comes last"
 
 
@@ -138,7 +138,7 @@ def test_a_legend_names_only_the_errors_that_can_occur(tmp_path: Path) -> None:
     for task, other in (("binary", False), ("instance", True)):
         run = write_run(tmp_path / task, task)
         add_scores(run, tmp_path, task)
-        assert ("taken for another" in report(run.folder, progress=Progress()).read_text("utf-8")) == other
+        assert ("assigned to a different" in report(run.folder, progress=Progress()).read_text("utf-8")) == other
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("nothing_learned", True), ("few_steps", True), ("useful", False)])

@@ -187,7 +187,7 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
 
 def test_images_of_the_folds_are_no_validation_of_the_ensemble(whole: tuple[Run, Listener], discs: Path) -> None:
     run, _ = whole
-    with pytest.raises(BadDataset, match=r"labelled images in the part val; got none \(test 2, val 0, train 7\)"):
+    with pytest.raises(BadDataset, match=r"labelled images in the val split; got none \(test 2, val 0, train 7\)"):
         evaluate(run.folder, discs, part="val", progress=Progress())
     again = evaluate(run.folder, discs, part="out_of_fold", progress=Progress())
     assert again == json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))

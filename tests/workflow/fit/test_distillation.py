@@ -75,7 +75,7 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
         in messages
     )
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
-    with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
+    with pytest.raises(BadDataset, match=r"the val split; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, part="val", progress=Progress())
 
 
