@@ -18,33 +18,39 @@ BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "voi
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What the user says about a data set; everything left alone is found out.
+    """Options of a data set; what is not given is detected from its files.
+
+    The descriptions are also the help of the options on the command line.
 
     Attributes
     ----------
-    images, masks : str or None
-        Folder name, path inside the data set, or (for files side by side) the suffix such as ``_mask``.
+    images : str, optional
+        Folder of the images: its name, its path inside the data set or, for files in one folder, their suffix.
+    masks : str, optional
+        Folder of the masks, or the suffix of their file names, such as ``_mask``.
     task : str
-        "auto" decides from the folders, and from the values and the geometry of the masks.
+        "binary", "multiclass", "instance" or "classification"; "auto" detects it from the folders and the masks.
     classes : tuple of str
-        Names in the order of their values, with or without the background.
-    ignore_index : int or None
-        File value that is left out of loss and scores; -1 says that there is none.
-    foreground : int or None
-        In a binary mask, the file value of the interesting class.
-    group_by : str or None
-        Regular expression with one group, searched in the name; equal finds stay in one part.
+        Class names in the order of their mask values, with or without the background.
+    ignore_index : int, optional
+        Mask value excluded from loss and scores; -1: none.
+    foreground : int, optional
+        Binary masks: value of the foreground class.
+    group_by : str, optional
+        Regular expression with one group, searched in file names: equal matches stay in the same split.
     val_share : float
-        Share of the training images that validate when no validation part is given.
-    allow_missing, allow_duplicates : bool
-        Leave images without mask aside; accept equal images in two splits.
+        Fraction of the training images used for validation if no validation split is given.
+    allow_missing : bool
+        Ignore images without a mask.
+    allow_duplicates : bool
+        Accept equal images in two splits.
     skip_bad : bool
-        Leave out every file that has a problem, instead of refusing the data set.
+        Leave out files with problems, and report them.
     conflicts : str
-        What happens to copies of one image whose masks (or classes) differ: "keep" keeps all of them, in one split;
-        "drop" leaves all of them out; "first" keeps the first, in natural order of the names.
-    pages : int or None
-        How many pages of a TIFF are channels of one image.
+        Copies of an image with different masks or classes: "keep" keeps all in one split, "drop" leaves out all,
+        "first" keeps the first by name.
+    pages : int, optional
+        Number of pages of a TIFF stack that are the channels of one image.
     """
 
     images: str | None = None

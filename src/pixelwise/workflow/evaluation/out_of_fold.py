@@ -125,7 +125,7 @@ def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
     missing = [name for names in run.folds for name in names if name not in known]
     if missing:
         actual = f"{pluralise(len(missing), 'image')} less, such as {missing[0]}"
-        hint = "Restore the data, or score a test part with --part test."
+        hint = "Restore the data, or score a test part with --split test."
         raise BadDataset("the labelled images that the folds were made of", actual, hint, dataset.root)
     return [(number, [known[name] for name in names]) for number, names in enumerate(run.folds, 1)]
 

@@ -70,6 +70,6 @@ def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[
     chosen = part or ("test" if parts["test"] else "val")
     if not parts[chosen]:
         held = ", ".join(f"{name} {len(found)}" for name, found in parts.items())
-        hint = "Choose another --part, or give a folder with images that were not trained on."
+        hint = "Choose another --split, or give a folder with images that were not trained on."
         raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", hint, dataset.root)
     return chosen, parts[chosen]
