@@ -17,8 +17,10 @@ import typer
 from pixelwise.cli.options import parse_names
 from pixelwise.errors import BadOption
 
+Command = Callable[..., None]
 
-def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
+
+def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callable[[Command], Command]:
     """Replace the parameter `options` of a command by one option for each field of a record.
 
     The command is called with the record, or with the default of its parameter if every field has its default value.
@@ -35,7 +37,7 @@ def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callab
     defaults = {field.name: field.default for field in fields(record) if field.name not in omit}
     options = [_option(name, hints[name], default, texts.get(name, "")) for name, default in defaults.items()]
 
-    def decorate(command: Callable[..., None]) -> Any:
+    def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         parameters = list(signature.parameters.values())
         place = list(signature.parameters).index("options")
@@ -47,7 +49,7 @@ def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callab
             command(**given, options=default if built == record() else built)
 
         parameters[place : place + 1] = options
-        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        vars(call)["__signature__"] = signature.replace(parameters=parameters)
         return call
 
     return decorate
