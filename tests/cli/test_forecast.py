@@ -11,7 +11,7 @@ import pytest
 from pixelwise.active_learning.candidates import Candidate, Ranking
 from pixelwise.active_learning.results import Forecast
 from pixelwise.cli import main
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.metrics.learning_curve import Curve, Projection, SubsetScores
 
 

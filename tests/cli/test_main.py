@@ -173,7 +173,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_train_passes_on_limits_overrides_and_data_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelwise.datasets.records import DataOptions
+    from pixelwise.datasets.options import DataOptions
     from pixelwise.workflow.run import Run
 
     seen = mock(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))

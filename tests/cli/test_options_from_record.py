@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pixelwise.cli import main
 from pixelwise.cli.options_from_record import descriptions, options_from_record
 from pixelwise.cli.overview import COMMANDS
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption
 from pixelwise.workflow.prediction.options import PredictOptions
 

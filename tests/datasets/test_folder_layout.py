@@ -8,7 +8,7 @@ import pytest
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.folder_layout import Layout, read_layout
 from pixelwise.datasets.folder_names import natural, pairing_name, read_folder_name, without_role
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 
 PLAIN = DataOptions()

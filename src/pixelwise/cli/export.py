@@ -7,7 +7,7 @@ import typer
 
 from pixelwise.cli.options import Json, show
 from pixelwise.cli.options_from_record import options_from_record
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 
 Format = Annotated[str, typer.Option("--format", help="onnx, openvino, openvino-int8, torch-export or bioimageio.")]
 

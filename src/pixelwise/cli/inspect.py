@@ -7,7 +7,7 @@ import typer
 
 from pixelwise.cli.options import Json, open_page, show
 from pixelwise.cli.options_from_record import options_from_record
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption, PixelwiseError
 
 

@@ -31,7 +31,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.parallel import let_idle_threads_sleep
 from pixelwise.workflow.prediction.options import PredictOptions

@@ -1,7 +1,8 @@
-"""Options that several commands share, parsers for their values, and the output of results."""
+"""Options that several commands share, parsers for their values, and the output of results.
 
-import json
-import webbrowser
+`--help` of a command imports this module: what only results need is imported in the functions.
+"""
+
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,8 @@ Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 def show(value: dict[str, Any], as_json: bool, text: str) -> None:
     """Print a result as one JSON object or as text."""
+    import json
+
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
@@ -61,6 +64,8 @@ def open_page(page: Path) -> str:
     str
         A sentence that the page was opened or, if no browser can be started, which file to open elsewhere.
     """
+    import webbrowser
+
     path = page.resolve()
     try:
         opened = webbrowser.open(path.as_uri())

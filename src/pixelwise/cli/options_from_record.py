@@ -6,9 +6,9 @@ command imports it.
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import fields
-from functools import wraps
+from functools import cache, wraps
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +20,8 @@ from pixelwise.errors import BadOption
 Command = Callable[..., None]
 
 
-def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callable[[Command], Command]:
+@cache
+def options_from_record(record: type[Any], omit: tuple[str, ...] = ()) -> Callable[[Command], Command]:
     """Replace the parameter `options` of a command by one option for each field of a record.
 
     The command is called with the record, or with the default of its parameter if every field has its default value.
@@ -30,7 +31,7 @@ def options_from_record(record: type[Any], omit: Collection[str] = ()) -> Callab
     record : dataclass
         Each field has a default value. Its type is bool, int, float, str, a Literal of strings or a tuple of strings
         (comma-separated on the command line), possibly or None.
-    omit : collection of str
+    omit : tuple of str
         Fields without an option.
     """
     texts, hints = descriptions(record), get_type_hints(record)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_picture
 from pixelwise.datasets.folder_names import looks_like_masks, natural, pairing_name, read_folder_name
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.pairing import alike_in_values, part_by_suffix
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Part
+from pixelwise.datasets.records import Part
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise

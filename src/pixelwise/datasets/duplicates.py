@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions
 from pixelwise.datasets.scan import SKETCH, ImageScan
 from pixelwise.datasets.similarity import near_pairs
 from pixelwise.datasets.splits import join

@@ -12,8 +12,9 @@ from pixelwise.datasets.class_list import COLOURS, MOST_CLASSES, list_classes
 from pixelwise.datasets.class_table import ClassTable, Entry
 from pixelwise.datasets.mask_checks import smoothed, unexpected
 from pixelwise.datasets.mask_values import MOST_GUESSED, MaskValueTable, coded_values, name_of, packed
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Labelling, Task
+from pixelwise.datasets.records import Labelling, Task
 from pixelwise.datasets.scan import Values
 from pixelwise.text import pluralise
 

@@ -19,7 +19,7 @@ class PredictOptions:
     confidence : bool
         Also write uncertainty maps and the expected Dice.
     symmetries : bool
-        Test-time augmentation over the four flips.
+        Test-time augmentation over the four flips; for classification, the mirror image.
     tta : int, optional
         Test-time augmentation: average over 1, 4 (flips), 7 or 8 (flips and rotations) transformed inputs.
     device : str
