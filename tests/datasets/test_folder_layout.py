@@ -8,7 +8,7 @@ import pytest
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.folder_layout import FolderLayout, read_layout
 from pixelwise.datasets.folder_names import natural_key, pairing_name, read_folder_name, strip_role_words
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 
 PLAIN = DataOptions()

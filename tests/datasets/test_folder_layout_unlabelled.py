@@ -4,7 +4,7 @@ from pathlib import Path
 
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.folder_layout import find_unlabelled
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 
 
 def test_images_without_a_mask_are_found_in_natural_order(tmp_path: Path) -> None:

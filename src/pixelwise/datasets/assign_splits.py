@@ -9,9 +9,10 @@ from pathlib import Path
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_values import coded_values, name_of
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, DataOptions, Labelling, Split
+from pixelwise.datasets.records import Case, Labelling, Split
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splits import choose_validation, union_find
 from pixelwise.text import pluralise

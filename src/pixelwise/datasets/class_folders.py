@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.folder_names import looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.pairing import separate_masks, similar_value_counts
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Split
+from pixelwise.datasets.records import Split
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise

@@ -20,9 +20,10 @@ from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.mask_values import name_of
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, refuse
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling
+from pixelwise.datasets.records import Case, Dataset, Labelling
 from pixelwise.datasets.scan import ImageScan, agree_on_channels, pack, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset, BadImage

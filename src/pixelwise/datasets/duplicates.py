@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions
 from pixelwise.datasets.scan import SIDE, ImageScan
 from pixelwise.datasets.similarity import find_near_pairs
 from pixelwise.datasets.splits import union_find

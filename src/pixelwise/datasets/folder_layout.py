@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pixelwise.datasets.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.pairing import has_fewer_values, pair_by_name, separate_masks
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Split
+from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import pluralise

@@ -12,8 +12,9 @@ from pixelwise.datasets.class_list import COLOURS, MAX_CLASSES, list_classes
 from pixelwise.datasets.class_table import ClassTable, Entry
 from pixelwise.datasets.mask_checks import describe_image_like, is_anti_aliased
 from pixelwise.datasets.mask_values import MAX_SHARED_VALUES, MaskValueTable, coded_values, name_of, packed
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Labelling, Task
+from pixelwise.datasets.records import Labelling, Task
 from pixelwise.datasets.scan import MaskValues
 from pixelwise.text import pluralise
 

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from pixelwise.datasets.class_table import ClassTable
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Colour, DataOptions
+from pixelwise.datasets.records import Colour
 from pixelwise.datasets.scan import MaskValues
 
 MAX_SHARED_VALUES = 40  # more values shared between files are classes only if the data set defines them

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.folder_names import MASK_SUFFIXES, pairing_name, strip_role_words
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import read_mask
 from pixelwise.text import pluralise

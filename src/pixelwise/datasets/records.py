@@ -1,80 +1,17 @@
 """Data set records: options, cases, labelling and the data set itself."""
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pixelwise.datasets.problems import Problem
-from pixelwise.errors import BadOption
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
 Split = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
 
 BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "void", "unlabelled", "unlabeled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Options of a data set; unset ones are detected.
-
-    Attributes
-    ----------
-    images, masks : str or None
-        Folder name, path inside the data set, or (for images and masks in one folder) a suffix such as ``_mask``.
-    task : str
-        "auto" detects it from the folders and from the values and regions of the masks.
-    classes : tuple of str
-        Names in the order of their values, with or without the background.
-    ignore_index : int or None
-        File value that is excluded from loss and scores; -1 for none.
-    foreground : int or None
-        File value of the foreground in binary masks.
-    group_by : str or None
-        Regular expression with one group, searched in the name; equal matches stay in one split.
-    val_share : float
-        Fraction of the training images used for validation if no validation split is given.
-    allow_missing, allow_duplicates : bool
-        Ignore images without a mask; accept equal images in two splits.
-    skip_bad : bool
-        Exclude every file that has a problem, instead of refusing the data set.
-    conflicts : str
-        How to treat copies of one image with different masks (or classes): "keep" keeps all, in one split; "drop"
-        excludes all; "first" keeps the first, in natural order of the names.
-    pages : int or None
-        Number of TIFF pages that are channels of one image.
-    """
-
-    images: str | None = None
-    masks: str | None = None
-    task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
-    classes: tuple[str, ...] = ()
-    ignore_index: int | None = None
-    foreground: int | None = None
-    group_by: str | None = None
-    val_share: float = 0.2
-    allow_missing: bool = False
-    allow_duplicates: bool = False
-    skip_bad: bool = False
-    conflicts: Literal["keep", "drop", "first"] = "keep"
-    pages: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the values and their combinations."""
-        if not 0 < self.val_share < 1:
-            raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
-        if self.pages is not None and self.pages < 1:
-            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to detect it.")
-        if len(set(self.classes)) != len(self.classes):
-            raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
-        if self.foreground is not None and self.foreground == self.ignore_index:
-            raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
-        if self.foreground is not None and self.task not in ("auto", "binary"):
-            raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
-        if self.group_by is not None and _count_groups(self.group_by) != 1:
-            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +113,3 @@ class Dataset:
     def part(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split, in order."""
         return tuple(case for case in self.cases if case.part == name)
-
-
-def _count_groups(expression: str) -> int:
-    """Return the number of groups of a regular expression; -1 if it is invalid."""
-    try:
-        return re.compile(expression).groups
-    except re.error:
-        return -1

@@ -67,11 +67,11 @@ def evaluate(
     keep_large_blocks()
     if part is not None and part not in PARTS:
         expected = "a split: train, val, test, or for a run with folds out_of_fold"
-        raise BadOption(expected, f"`{part}`", "Omit --part to evaluate test, or else val.")
+        raise BadOption(expected, f"`{part}`", "Omit --split to evaluate test, or else val.")
     opened, root = Run.open(run), Path(data)
     warnings = {"warnings": messages} if (messages := opened.warnings) else {}
     if part == PART and not opened.folds:
-        raise BadOption("a run with folds for out_of_fold", "one without", "Use --part val.", opened.folder)
+        raise BadOption("a run with folds for out_of_fold", "one without", "Use --split val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
     options = joined(config.data, options or DataOptions())

@@ -11,8 +11,9 @@ from pixelwise.inference.segmentation_model import Model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.masks import predict_masks
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_place
+from pixelwise.workflow.prediction.results import Predictions, check_place
 
 
 def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pixelwise.errors import BadOption, Interrupted, OutputFailed
+from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.inference import streaming
 from pixelwise.io.read import read_mask, write_image
 from pixelwise.io.tiled_writer import TileFile
@@ -178,14 +178,6 @@ def test_a_tolerance_is_measured_and_reported(world: Path) -> None:
     assert sum("Tiles read a halo of" in sentence for sentence in listener.sentences) == 1
     exact = run(world, overwrite=True)
     assert not any("a halo of" in sentence for sentence in exact.sentences)
-
-
-def test_unknown_formats_are_refused(world: Path) -> None:
-    from pixelwise.cli.options import large_format
-
-    with pytest.raises(BadOption, match="expected --format tiff or zarr; got `png`"):
-        large_format("png")
-    assert large_format(None) is None
 
 
 def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
     missing = [name for names in run.folds for name in names if name not in known]
     if missing:
         got = f"{pluralise(len(missing), 'missing image')}, such as {missing[0]}"
-        hint = "Restore the data, or evaluate a test split with --part test."
+        hint = "Restore the data, or evaluate a test split with --split test."
         raise BadDataset("all labelled images of the folds", got, hint, dataset.root)
     return [(number, [known[name] for name in names]) for number, names in enumerate(run.folds, 1)]
 

@@ -70,6 +70,6 @@ def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[
     chosen = part or ("test" if splits["test"] else "val")
     if not splits[chosen]:
         counts = ", ".join(f"{name} {len(cases)}" for name, cases in splits.items())
-        hint = "Choose another --part, or a folder with images that were not used for training."
+        hint = "Choose another --split, or a folder with images that were not used for training."
         raise BadDataset(f"labelled images in the {chosen} split", f"none ({counts})", hint, dataset.root)
     return chosen, splits[chosen]

@@ -14,7 +14,7 @@ from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import files_of
-from pixelwise.workflow.prediction.results import PredictOptions
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000

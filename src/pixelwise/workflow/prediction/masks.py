@@ -23,7 +23,8 @@ from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
-from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_free, name_images
+from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.results import Predictions, check_free, name_images
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
 
 _MEASURED = 8  # images for measuring the seam error of a halo

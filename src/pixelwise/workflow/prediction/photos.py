@@ -18,7 +18,8 @@ from pixelwise.metrics.classification import most_probable
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.prediction.results import ClassPrediction, Predictions, PredictOptions, check_free
+from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.results import ClassPrediction, Predictions, check_free
 
 TABLE = "predictions.csv"
 SHOWN = 5  # most probable classes in the table

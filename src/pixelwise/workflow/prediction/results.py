@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
+from pixelwise.workflow.prediction.options import PredictOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +58,6 @@ class Predictions:
         if self.predictions:
             done = f"{pluralise(len(self.predictions), 'image')} classified in {self.outputs[0]}"
         return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """Output options; parameters of `predict`."""
-
-    probabilities: bool = False
-    overlays: bool = False
-    confidence: bool = False
-    symmetries: bool = False
-    tta: int | None = None
-    device: str = "auto"
-    runtime: str = "auto"
-    overwrite: bool = False
-    tile: int | None = None
-    pages: int | None = None
-    tolerance: float | None = None
-    format: Literal["tiff", "zarr"] | None = None
-    compression: Literal["deflate", "zstd"] | None = None
-    sampled_intensities: bool = False
 
 
 def check_place(folder: Path, inputs: Sequence[Path]) -> None:

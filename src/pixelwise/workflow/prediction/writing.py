@@ -18,7 +18,7 @@ from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
-from pixelwise.workflow.prediction.results import PredictOptions
+from pixelwise.workflow.prediction.options import PredictOptions
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
 _TABLE = (
