@@ -132,7 +132,7 @@ def test_a_least_side_of_maps_moves_the_first_legal_size() -> None:
 def test_steps_that_suit_no_size_are_refused() -> None:
     lost = [conv(1), Save("0"), LayerSpec(name="pool", kind="pooling", kernel=2, stride=2), Merge("0")]
     up = LayerSpec(name="up", kind="nearest", stride=4)  # comes back twice as large as it went
-    with pytest.raises(BadOption, match="expected a network that takes some size below 4096; got none"):
+    with pytest.raises(BadOption, match="valid size below 4096; got none"):
         derive_geometry([*lost, up])
 
 

@@ -62,7 +62,7 @@ def test_a_core_as_large_as_the_image_is_one_tile() -> None:
 
 
 def test_an_empty_image_is_refused() -> None:
-    with pytest.raises(BadOption, match="expected sides and a core of at least 1 pixel"):
+    with pytest.raises(BadOption, match="tiles of at least 1 pixel"):
         tile_grid((0, 5), 16, PADDED)
 
 

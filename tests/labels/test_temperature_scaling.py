@@ -37,4 +37,4 @@ def test_two_alike_are_one_and_one_divides_all() -> None:
 
 def test_temperatures_are_said() -> None:
     assert str(Temperatures(1.5)) == "temperature 1.500"
-    assert str(Temperatures(1.5, 0.25)) == "temperature 1.500 where the network is sure, 0.250 in doubt"
+    assert str(Temperatures(1.5, 0.25)) == "temperature 1.500 at high confidence, 0.250 at low confidence"

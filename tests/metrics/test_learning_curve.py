@@ -169,5 +169,5 @@ def test_images_without_a_score_are_drawn_too_and_add_nothing() -> None:
 
 def test_a_curve_needs_two_sizes_and_a_repeat() -> None:
     for masks in ([4, 4, 4], [2, 4, 8]):
-        with pytest.raises(ValueError, match="two sizes, one of them repeated"):
+        with pytest.raises(ValueError, match="one of them repeated"):
             look_ahead(trials_of(np.array(masks), np.full((3, 5), 0.5)))

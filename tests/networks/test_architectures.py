@@ -374,7 +374,7 @@ def test_options_that_do_not_go_together_are_refused() -> None:
         build(NetworkOptions(encoder="resnet18", dimensions=3))
     with pytest.raises(BadOption, match=r"expected network\.stem in auto, 7x7, deep for an encoder; got 3x3"):
         build(NetworkOptions(encoder="resnet18", stem="3x3"))
-    with pytest.raises(BadOption, match="expected a network for masks; got `resnet18`"):
+    with pytest.raises(BadOption, match="expected a segmentation network; got `resnet18`"):
         build_segmenter(NetworkOptions(name="resnet18"))
-    with pytest.raises(BadOption, match="expected a network for whole images; got `unet`"):
+    with pytest.raises(BadOption, match="expected a classification network; got `unet`"):
         build_classifier(NetworkOptions())

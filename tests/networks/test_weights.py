@@ -102,7 +102,7 @@ def test_unets_have_the_names_that_smp_writes() -> None:
 
 @pytest.mark.parametrize("options", [{"encoder": "resnet18", "full_resolution": True}, {}, {"upsampling": "bilinear"}])
 def test_networks_that_others_do_not_have_get_none_of_their_names(options: dict[str, object]) -> None:
-    with pytest.raises(BadWeights, match="other libraries have too; got the layer"):
+    with pytest.raises(BadWeights, match="exist in other libraries; got the layer"):
         published_names(on_meta("unet", **options))
 
 
@@ -181,8 +181,8 @@ def test_every_misfit_is_listed_and_nothing_is_loaded() -> None:
     assert str(caught.value) == (
         "x.safetensors: expected weights with the 122 tensors of the Classifier; got "
         "1 missing: encoder.bn1.weight (64); 1 unexpected: encoder.layer9.weight (2, 3); "
-        "1 of another shape: encoder.layer1.0.conv1.weight (64, 32, 3, 3) where (64, 64, 3, 3) fits. "
-        "Choose the network that the weights were made for. Nothing was loaded."
+        "1 of another shape: encoder.layer1.0.conv1.weight (64, 32, 3, 3) instead of (64, 64, 3, 3). "
+        "Choose the network that the weights were trained for. Nothing was loaded."
     )
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -292,9 +292,9 @@ def header(text: str, length: int | None = None) -> bytes:
         (b"", "an empty file"),
         (b"hello, this is text", "a file of another kind"),
         (header("{}", 2**63), "a file of another kind"),
-        (header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'), "cannot be read as such"),
-        (header('{"a": 1}'), "cannot be read as such"),
-        (header(json.dumps({"__metadata__": {"pixelwise_origin": "[1]"}})), "whose origin cannot be read"),
+        (header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'), "an unreadable file"),
+        (header('{"a": 1}'), "an unreadable file"),
+        (header(json.dumps({"__metadata__": {"pixelwise_origin": "[1]"}})), "with invalid provenance"),
     ],
 )
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, got: str) -> None:
@@ -322,5 +322,5 @@ def test_the_ledger_names_each_file_by_its_digest() -> None:
             assert published.licence
             assert identify(published.sha256.ljust(64, "0")) == published
     assert identify("0" * 64) is None
-    with pytest.raises(BadOption, match=r"got `unet`\. Published are resnet18, .*vgg19_bn: set encoder="):
+    with pytest.raises(BadOption, match=r"got `unet`\. Available: resnet18, .*vgg19_bn\. Set encoder="):
         find_pretrained("imagenet", "unet")

@@ -245,7 +245,7 @@ def test_noise_has_the_asked_deviation(rng: np.random.Generator) -> None:
     ("options", "text"),
     [
         ({"flip": True, "noise_share": 1.5}, "augmentation.noise_share between 0 and 1; got 1.5"),
-        ({"scale": (1.4, 0.7)}, "augmentation.scale as two positive numbers, the smaller first"),
+        ({"scale": (1.4, 0.7)}, "augmentation.scale as two positive numbers in ascending order"),
         ({"scale": (0.0, 1.0)}, "two positive numbers"),
         ({"elastic_sd": -1.0}, "augmentation.elastic_sd of at least 0; got -1.0"),
         ({"noise": float("nan")}, "augmentation.noise of at least 0"),

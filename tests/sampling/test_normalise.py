@@ -103,7 +103,7 @@ def test_dataset_and_none() -> None:
     dataset = Normalisation(kind="dataset", mean=(1.0, 5.0), std=(2.0, 4.0))
     np.testing.assert_allclose(intensity_scale(pixels, dataset).apply(pixels)[:, 1, 1], [1.0, 0.5])
     np.testing.assert_array_equal(intensity_scale(pixels, Normalisation(kind="none")).apply(pixels), pixels)
-    with pytest.raises(BadOption, match="2 channels, as the data set had; got 1 channels"):
+    with pytest.raises(BadOption, match="2 channels, as in the training data; got 1 channels"):
         intensity_scale(pixels[:1], dataset)
 
 

@@ -1,7 +1,7 @@
-"""What a person sees in the maps of a network: few nodes, each of them one box of the drawing.
+"""Nodes of a network drawing: feature maps grouped into blocks, each drawn as one box.
 
-A residual block, an attention gate, and the joint of an up-sampled map with its skips are one node each. All is read
-off the layer graph's marks and kinds of steps, so that a new architecture is drawn without a line of its own.
+A residual block, an attention gate, and the concatenation of an upsampled map with its skips are one node each. They
+are found in the layer graph, so that new architectures need no code here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pixelwise.drawing.maps import Map
 from pixelwise.geometry.layer_graph import GLOBAL, LayerSpec, Merge
 
-LONGEST_RUN = 4  # where more equal layers than these follow each other ...
-PAIR = 2  # ... all runs of more than a pair are drawn as one box
+LONGEST_RUN = 4  # if a run of equal layers is longer than this ...
+PAIR = 2  # ... all runs longer than this are drawn as one box
 
 
 @dataclass(frozen=True)
 class SkipConnection:
-    """A kept map that comes in again: the node it comes from, and the gate it passes, if any."""
+    """A skip connection: its source node, and its attention gate, if any."""
 
     node: int
     gate: int | None = None
@@ -24,24 +24,24 @@ class SkipConnection:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What is drawn as one box.
+    """One box of the drawing.
 
     Attributes
     ----------
     kind : str
-        "input", "residual", "gate", "joined", or the kind of its only step.
+        "input", "residual", "gate", "joined", or the kind of its only layer.
     channels, size : int
-        Of the map that comes out.
+        Of the output map.
     level : int
         0 is the finest resolution, the next coarser one is 1.
     source : int or None
-        Place of the node that the main path comes from; of a gate, where its signal comes from.
-    steps : tuple of Step
-        All steps inside.
-    skips : tuple of Skipped
-        What is joined in; of a gate, the one skip that it weights.
+        Index of the previous node on the main path; of a gate, of its gating signal.
+    steps : tuple of LayerSpec
+        All layers of the node.
+    skips : tuple of SkipConnection
+        Concatenated maps; of a gate, the skip that it weights.
     repeated : int
-        How many equal layers or blocks in a row it stands for.
+        Number of equal consecutive layers or blocks that it represents.
     """
 
     kind: str
@@ -55,18 +55,18 @@ class Node:
 
     @property
     def is_vector(self) -> bool:
-        """Whether no map is left: behind a global average."""
+        """Whether the output is a vector: after a global average."""
         return self.kind in GLOBAL
 
     @property
     def entering(self) -> LayerSpec | None:
-        """The step that changes the size on the way in, or else the first one."""
+        """The first layer with a stride, or else the first layer."""
         return next((step for step in self.steps if step.stride > 1), self.steps[0] if self.steps else None)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Maps that become one node, the last one being what comes out, and the map the main path comes from."""
+    """Maps of one node, the last of which is its output, and the previous map on the main path."""
 
     kind: str
     maps: frozenset[int]
@@ -79,7 +79,7 @@ class _Group:
 
 
 def read_nodes(maps: Sequence[Map]) -> list[Node]:
-    """Return what is to be drawn, in the order of computing; the first node is the image."""
+    """Return the nodes in execution order; the first one is the image."""
     users = _users(maps)
     groups = _gates(maps, users)
     groups += _residuals(maps, _inside(groups))
@@ -111,7 +111,7 @@ def _is_join(made: Map, how: str) -> bool:
 
 
 def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
-    """Find each product of a skip with coefficients, with all maps that are there for it alone."""
+    """Find each attention gate: the product of a skip with coefficients, and all maps used only by it."""
     groups: list[_Group] = []
     for index, made in enumerate(maps):
         if not _is_join(made, "multiplied"):
@@ -131,15 +131,15 @@ def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
 
 
 def _residuals(maps: Sequence[Map], taken: set[int]) -> list[_Group]:
-    """Find each sum with both of its paths, back to where they part."""
+    """Find each residual block: a sum and both of its paths, back to their common input."""
     groups: list[_Group] = []
     for index, made in enumerate(maps):
         if index in taken or not _is_join(made, "added"):
             continue
         one, other = (_ancestors(maps, parent) for parent in made.parents)
-        parting = max(one & other)
-        maps_of = {before for before in one | other if before > parting} | {index}
-        groups.append(_Group("residual", frozenset(maps_of), parting))
+        common = max(one & other)
+        maps_of = {before for before in one | other if before > common} | {index}
+        groups.append(_Group("residual", frozenset(maps_of), common))
     return groups
 
 
@@ -155,7 +155,7 @@ def _ancestors(maps: Sequence[Map], index: int) -> set[int]:
 
 
 def _joints(maps: Sequence[Map], users: Sequence[Sequence[int]], taken: set[int], gates: set[int]) -> list[_Group]:
-    """Find each row of concatenations, with the up-sampling in front of it that is there for it alone."""
+    """Find consecutive concatenations, with the upsampling layer before them if only they use it."""
     groups: list[_Group] = []
     done: set[int] = set()
     for index in range(len(maps) - 1, 0, -1):
@@ -203,17 +203,17 @@ def _skipped(place: int, groups: Sequence[_Group], owner: dict[int, int]) -> Ski
 
 
 def _runs(nodes: Sequence[Node]) -> list[list[int]]:
-    """Return the places of equal layers or blocks that follow each other and that nothing else looks at."""
-    watched = [0] * len(nodes)
+    """Return the indices of equal consecutive layers or blocks that nothing else uses."""
+    uses = [0] * len(nodes)
     for node in nodes:
         for place in [node.source, *(skip.node for skip in node.skips)]:
             if place is not None:
-                watched[place] += 1
+                uses[place] += 1
     runs: list[list[int]] = []
     for place, node in enumerate(nodes):
         before = nodes[runs[-1][-1]] if runs else None
         last = runs[-1][-1] if runs else 0
-        if before and node.source == last and watched[last] == 1 and _same(before, node):
+        if before and node.source == last and uses[last] == 1 and _same(before, node):
             runs[-1].append(place)
         else:
             runs.append([place])
@@ -221,15 +221,15 @@ def _runs(nodes: Sequence[Node]) -> list[list[int]]:
 
 
 def _same(one: Node, other: Node) -> bool:
-    """Tell whether two nodes that follow each other look the same; what changes the size stands alone."""
+    """Return whether two consecutive nodes are equal and do not change the size."""
     alike = (one.kind, one.channels, one.size) == (other.kind, other.channels, other.size)
     halving = one.entering is not None and one.entering.stride > 1
     return alike and not halving and one.kind in ("convolution", "residual")
 
 
 def _shorten(nodes: Sequence[Node]) -> list[Node]:
-    """Return the nodes with each long run as its last one, numbered anew."""
-    runs = [part for run in _runs(nodes) for part in ([run] if len(run) > PAIR else [[place] for place in run])]
+    """Replace each long run by its last node and renumber the nodes."""
+    runs = [boxes for run in _runs(nodes) for boxes in ([run] if len(run) > PAIR else [[place] for place in run])]
     place = {old: new for new, run in enumerate(runs) for old in run}
     short: list[Node] = []
     for run in runs:

@@ -1,7 +1,7 @@
-"""Where the boxes of a network stand: a U, or a staircase, in the order of computing.
+"""U-shaped layout of a network drawing, or a staircase for classifiers, in execution order.
 
-Layers of one resolution stand in a row, coarser rows lie below. Going down, a box stands right below the one it comes
-from; going up, to the right of all that came before. Height tells the size, width the channels.
+Layers of one resolution are in a row, coarser rows below. A downsampled box is below its source, an upsampled one to
+the right of all previous boxes. The height represents the size, the width the channels.
 """
 
 from collections.abc import Sequence
@@ -28,25 +28,25 @@ from pixelwise.drawing.style import (
 )
 from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
 
-GAP = 24.0  # between boxes of a row: an arrow's length
-ROW_GAP = 58.0  # between rows: words below a box, an arrow, words above the next one
-BESIDE = 5.0  # between an arrow and words beside it
-GATE_ROOM = 24.0  # between a gate and the joint behind it
+GAP = 24.0  # between boxes of a row: the length of an arrow
+ROW_GAP = 58.0  # between rows: text below a box, an arrow, text above the next one
+BESIDE = 5.0  # between an arrow and the text beside it
+GATE_ROOM = 24.0  # between a gate and the following concatenation
 FAR = 1e9  # an empty row ends here, to the left
-POWER = 0.65  # of sizes and channels, so that the smallest can still be seen
+POWER = 0.65  # exponent of sizes and channels, so that the smallest remain visible
 Rows = dict[int, float]
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A box's place in its row, and how far its words reach to both sides of its middle."""
+    """Extent of a box and its text to both sides of its centre."""
 
     left: float
     right: float
 
 
 def lay_out_path(nodes: Sequence[Node], dimensions: int) -> Layout:
-    """Place the nodes of a network in which no two joints share a row."""
+    """Lay out the nodes of a network with at most one concatenation per row."""
     sizes = [_measures(node, nodes) for node in nodes]
     heights: Rows = {}
     for node, (_, height) in zip(nodes, sizes, strict=True):
@@ -96,7 +96,7 @@ def _goes_down(place: int, nodes: Sequence[Node]) -> bool:
 
 
 def _lower_words(place: int, nodes: Sequence[Node], dimensions: int) -> list[str]:
-    """Return the lines below a box: its size where it is new in the row or goes out, how often it is repeated."""
+    """Return the lines below a box: its size if it changes or is the output, and the number of repetitions."""
     node = nodes[place]
     before = None if node.source is None else nodes[node.source]
     new = before is None or place == len(nodes) - 1 or (before.level, before.size) != (node.level, node.size)
@@ -105,7 +105,7 @@ def _lower_words(place: int, nodes: Sequence[Node], dimensions: int) -> list[str
 
 
 def _slot(place: int, nodes: Sequence[Node], width: float, dimensions: int) -> _Slot:
-    """Measure how far a box and its words reach to both sides of the box's middle."""
+    """Measure the extent of a box and its text to both sides of its centre."""
     node = nodes[place]
     above = text_width(str(node.channels), TEXT)
     below = max((text_width(line, SMALL, True) for line in _lower_words(place, nodes, dimensions)), default=0.0)
@@ -127,15 +127,15 @@ def _place(
     nodes: Sequence[Node], sizes: Sequence[tuple[float, float]], centres: Rows, dimensions: int
 ) -> dict[int, Box]:
     boxes: dict[int, Box] = {}
-    reach: dict[int, float] = {}  # right end of each box with its words
+    right: dict[int, float] = {}  # right end of each box with its text
     rows: Rows = {}
     for place, node in enumerate(nodes):
         if node.kind == "gate":
             continue
         (width, height), slot = sizes[place], _slot(place, nodes, sizes[place][0], dimensions)
-        start = rows.get(node.level, -FAR) + GAP  # where the words may begin
+        start = rows.get(node.level, -FAR) + GAP  # left limit of the text
         if node.source is not None:
-            start = max(start, boxes[node.source].x if _comes_down(node, nodes) else reach[node.source] + GAP)
+            start = max(start, boxes[node.source].x if _comes_down(node, nodes) else right[node.source] + GAP)
             if any(skip.gate is not None for skip in node.skips):
                 start += GATE_ROOM
         middle = start + slot.left if node.source is not None else 0.0
@@ -144,20 +144,20 @@ def _place(
         boxes[place] = Box(
             node=node, x=middle - width / 2, y=centres[node.level] - height / 2, width=width, height=height
         )
-        reach[place] = rows[node.level] = middle + slot.right
+        right[place] = rows[node.level] = middle + slot.right
     shift = -min(box.middle[0] - _slot(place, nodes, box.width, dimensions).left for place, box in boxes.items())
     return {place: replace(box, x=box.x + shift) for place, box in boxes.items()}
 
 
 def _copied(nodes: Sequence[Node], node: Node) -> list[float]:
-    """Return the shares of a joined map that are copies."""
+    """Return the fraction of channels of each skip in a concatenated map."""
     if node.kind != "joined":
         return []
     return [nodes[skip.node].channels / node.channels for skip in node.skips]
 
 
 def _landing(box: Box, nodes: Sequence[Node]) -> float:
-    """Return where an arrow from below meets a box: at the part of a joined map that was up-sampled."""
+    """Return the x of an arrow from below: the centre of the upsampled channels of a concatenated map."""
     return box.x + box.width * (1 + sum(_copied(nodes, box.node))) / 2
 
 
@@ -194,7 +194,7 @@ def _ways(place: int, nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark
 
 
 def _cuts(nodes: Sequence[Node], box: Box, boxes: dict[int, Box]) -> list[Mark]:
-    """Return a dashed rectangle in a map of which only the centre goes on into a joint."""
+    """Return a dashed rectangle in a map that is cropped before a concatenation."""
     marks: list[Mark] = []
     for node in nodes:
         for skip in node.skips:
@@ -207,7 +207,7 @@ def _cuts(nodes: Sequence[Node], box: Box, boxes: dict[int, Box]) -> list[Mark]:
 
 
 def _signs(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions: int) -> list[Mark]:
-    """Return the gates in front of a joint, each with its signal."""
+    """Return the gates before a concatenation, each with its gating signal."""
     box, marks = boxes[place], list[Mark]()
     slot = _slot(place, nodes, box.width, dimensions)
     for skip in nodes[place].skips:
@@ -217,7 +217,7 @@ def _signs(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions:
         start = boxes[nodes[place].source or 0]
         x, y = box.middle[0] - max(slot.left + 9, box.width / 2 + GATE_ROOM), box.middle[1]
         low = start.middle[1]
-        if signal == place:  # the up-sampled map is the signal
+        if signal == place:  # the upsampled map is the signal
             low = box.bottom + 20
             marks.append(
                 Line(points=((_landing(box, nodes), low), (x, low), (x, y + 6)), colour=GREY, dashed=True, width=1.1)

@@ -1,4 +1,4 @@
-"""A network's layer graph as a graph of maps: what each is made of, and how many lie in memory at once."""
+"""Graph of feature maps of a network, and its peak memory in inference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge,
 
 @dataclass(frozen=True)
 class Map:
-    """What comes out of a step or a joint: its channels, its size along one axis, and the maps it is made of.
+    """The output of a layer or `Merge`: channels, size along one axis, and input maps.
 
-    `stride` is pixels of the image per pixel; the first parent is the path's own, the second one was kept.
+    `stride` is image pixels per pixel of the map; the first parent is the current path, the second the saved map.
     """
 
     element: LayerSpec | Merge | None
@@ -21,13 +21,13 @@ class Map:
 
 
 def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[Map]:
-    """Return the image and every map behind it, in the order of computing.
+    """Return the image and all feature maps, in execution order.
 
     Parameters
     ----------
     layer_graph : LayerGraph
     sizes : sequence of int
-        What `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)` returned.
+        Result of `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)`.
     size : int
     """
     first = next(element for element in layer_graph if isinstance(element, LayerSpec))
@@ -53,9 +53,9 @@ def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[
 
 
 def peak_values(maps: Sequence[Map], dimensions: int) -> int:
-    """Return the most numbers that lie in memory at once in inference: what a layer reads, writes, and is still needed.
+    """Return the peak number of values in memory in inference: input, output and maps that are still needed.
 
-    Working memory of the layers themselves does not count.
+    Working memory of the layers is not included.
     """
     last = {parent: index for index, made in enumerate(maps) for parent in made.parents}
     values = [made.channels * made.size**dimensions for made in maps]

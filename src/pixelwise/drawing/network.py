@@ -1,4 +1,4 @@
-"""The drawing of a network, made from its own trail: any registered architecture, no line for any of them."""
+"""Drawing of a network from its layer graph, for any registered architecture."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pixelwise.drawing.writing import Drawing
 
 
 def lay_out(nodes: Sequence[Node], dimensions: int) -> Layout:
-    """Place the boxes: a grid where joints stand in a row (U-Net++), else a U or a staircase."""
+    """Lay out the boxes: a grid for nested networks (U-Net++), else a U or a staircase."""
     return lay_out_grid(nodes, dimensions) if is_nested(nodes) else lay_out_path(nodes, dimensions)
 
 
@@ -20,7 +20,7 @@ def draw_network(nodes: Sequence[Node], dimensions: int, titles: Sequence[str]) 
     Parameters
     ----------
     nodes : sequence of Node
-        What `read_nodes` returned.
+        Result of `read_nodes`.
     dimensions : {2, 3}
         Of the images.
     titles : sequence of str

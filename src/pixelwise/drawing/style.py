@@ -1,4 +1,4 @@
-"""How the drawing of a network looks: measures, colours, and the words of its legend."""
+"""Style of network drawings: dimensions, colours, legend and frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +8,14 @@ from pixelwise.drawing.writing import Area, Drawing, Line, Mark, Point, Words, r
 from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.text import pluralise
 
-# Okabe & Ito 2008, "Color universal design": eight colours that all eyes can tell apart
+# Okabe & Ito 2008, "Color universal design": colour-blind safe palette
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE, BLACK = (
     "#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#000000",
 )  # fmt: skip
 GREY, PALE = "#7A7A7A", "#F4F4F4"
 MAP_FILL, COPY_FILL, OUT_FILL = "#D3E5F2", "#FFFFFF", "#CBEADF"
 
-TEXT, SMALL = 9.0, 8.0  # sizes of the words at the boxes
+TEXT, SMALL = 9.0, 8.0  # font sizes
 TALLEST, LOWEST = 150.0, 14.0  # heights of boxes
 WIDEST, SLIMMEST = 46.0, 5.0  # widths of boxes
 MARGIN = 24.0
@@ -55,7 +55,7 @@ LEGEND = {
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A node at its place: `x`, `y` is the upper left corner."""
+    """A node with its position: `x`, `y` is the upper left corner."""
 
     node: Node
     x: float
@@ -81,7 +81,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Layout:
-    """Boxes of a network and all marks, on an area from (0, 0) to (width, height) without title and legend."""
+    """Boxes and marks of a network between (0, 0) and (width, height), without title and legend."""
 
     boxes: tuple[Box, ...]
     marks: tuple[Mark, ...]
@@ -90,7 +90,7 @@ class Layout:
 
 
 def way_of(node: Node) -> str:
-    """Return which kind of arrow leads into a node; a key of `COLOURS`."""
+    """Return the kind of the arrow into a node; a key of `COLOURS`."""
     step = node.entering
     if step is None or (node.kind == "joined" and not step.up):
         return "residual" if node.kind == "residual" else "convolution"
@@ -104,12 +104,12 @@ def way_of(node: Node) -> str:
 
 
 def fill_of(node: Node, last: bool) -> str:
-    """Return the colour of a node's box; `last` for what the network gives back."""
+    """Return the colour of a node's box; `last` for the output."""
     return OUT_FILL if last else PALE if node.kind == "input" else MAP_FILL
 
 
 def note_of(node: Node, dimensions: int) -> str:
-    """Return what is told when the pointer rests on a box."""
+    """Return the tooltip of a box."""
     names = [step.name for step in node.steps]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
     size = "" if node.is_vector else f", {' x '.join([str(node.size)] * dimensions)}"
@@ -117,12 +117,12 @@ def note_of(node: Node, dimensions: int) -> str:
 
 
 def size_text(size: int, dimensions: int) -> str:
-    """Write the size of a map: 572²."""
+    """Return the size of a map as text: 572²."""
     return f"{size}{'²' if dimensions == 2 else '³'}"
 
 
 def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[str, str]]:
-    """Return the entries of the legend: what is drawn as sample, and its words."""
+    """Return the entries of the legend: key of the sample, and text."""
     kernels: dict[str, set[int]] = {}
     for node in nodes:
         if node.kind not in ("input", "gate"):
@@ -152,7 +152,7 @@ def _sides(kernels: set[int], dimensions: int) -> str:
 
 
 def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
-    """Put a title above a layout and a legend below it."""
+    """Add a title above a layout and a legend below it."""
     wide = max(text_width(title, 17.0 if i == 0 else 10.0, i == 0) for i, title in enumerate(titles))
     width = max(layout.width, wide, LEAST_WIDTH) + 2 * MARGIN
     marks: list[Mark] = [
@@ -180,20 +180,20 @@ def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, st
 
 
 def moved(mark: Mark, dx: float, dy: float) -> Mark:
-    """Return a mark at another place."""
+    """Return a translated mark."""
     if isinstance(mark, Words):
         return replace(mark, x=mark.x + dx, y=mark.y + dy)
     return replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points))
 
 
 def diamond(x: float, y: float, half: float = 6.5) -> Area:
-    """Return the sign of an attention gate."""
+    """Return the symbol of an attention gate."""
     points = ((x - half, y), (x, y - half), (x + half, y), (x, y + half))
     return Area(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
 
 
 def hump(start: Point, end: Point, lift: Point) -> Line:
-    """Return the arc of a shortcut beside the way from `start` to `end`, lifted off it by the vector `lift`."""
+    """Return the arc of a shortcut from `start` to `end`, offset by the vector `lift`."""
     (x0, y0), (x1, y1), (lx, ly) = start, end, lift
     return Line(points=(start, (x0 + lx, y0 + ly), (x1 + lx, y1 + ly), end), colour=PURPLE, width=1.4, curved=True)
 
@@ -209,14 +209,14 @@ def _sample(key: str, x: float, y: float) -> list[Mark]:
     return [Line(points=((x, y), (x + SAMPLE, y)), colour=colour, width=1.2 if key == "skip" else 1.8)]
 
 
-def map_marks(box: Box, dimensions: int, last: bool, parts: Sequence[float] = ()) -> list[Mark]:
-    """Return the box of a map; `parts` are the shares of its width that were copied, from the left."""
+def map_marks(box: Box, dimensions: int, last: bool, copied: Sequence[float] = ()) -> list[Mark]:
+    """Return the box of a map; `copied` are the fractions of its width that are skips, from the left."""
     note = note_of(box.node, dimensions)
     marks: list[Mark] = [
         Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
     ]
     x = box.x
-    for share in parts:
+    for share in copied:
         marks.append(Area(points=rectangle(x, box.y, share * box.width, box.height), fill=COPY_FILL, note=note))
         x += share * box.width
     return marks

@@ -1,8 +1,8 @@
-"""The layer graph of a network: its layers in the order of computation, with marks where paths branch and merge.
+"""The layer graph of a network: its layers in execution order, with marks where paths branch and merge.
 
-A layer is a `LayerSpec`. `Save` keeps the current map under a name, `Branch` starts another path from a saved map, and
+A layer is a `LayerSpec`. `Save` stores the current map under a name, `Branch` starts another path from a saved map, and
 `Merge` combines the current map with a saved one: with these three, any graph is a flat list. Convolution, pooling and
-up-sampling treat rows, columns and planes alike and separately, so one axis is enough.
+upsampling treat all axes alike and separately, so one axis is enough.
 
 Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
 """
@@ -22,10 +22,10 @@ GLOBAL = ("global average", "linear")
 class LayerSpec:
     """One layer along one axis.
 
-    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1 going down, rounded down, or up where `ceil` says
-    so; (n - 1) stride - 2 padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest"
-    multiply by `stride`; "global average" and "linear" leave one value. "pooling" is the maximum, "average" the mean,
-    "subsampling" keeps one pixel of each stride. Channels and parameters are carried along for tables.
+    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1, rounded down, or up if `ceil`; (n - 1) stride - 2
+    padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest" multiply by `stride`;
+    "global average" and "linear" return one value. "pooling" is the maximum, "average" the mean, "subsampling" keeps
+    one pixel of each stride. Channels and parameters are for tables.
 
     Examples
     --------
@@ -49,16 +49,16 @@ class LayerSpec:
 
     @property
     def up(self) -> bool:
-        """True for layers that enlarge."""
+        """Whether the layer upsamples."""
         return self.kind in ("transposed", "bilinear", "nearest")
 
     @property
     def span(self) -> int:
-        """Pixels from the first to the last one under the kernel."""
+        """Extent of the dilated kernel in pixels."""
         return self.dilation * (self.kernel - 1) + 1
 
     def output_size(self, size: int) -> int:
-        """Return the size of the output for an input of `size`; 0 or less when the input is too small."""
+        """Return the size of the output for an input of `size`; 0 or less if the input is too small."""
         if self.kind == "transposed":
             return (size - 1) * self.stride - 2 * self.padding + self.span
         if self.up:
@@ -69,10 +69,10 @@ class LayerSpec:
         return -(-room // self.stride) + 1 if self.ceil else room // self.stride + 1
 
     def fits(self, size: int) -> bool:
-        """Tell whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
+        """Return whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
 
-        What the stride leaves over at the end may be padding (7 x 7 of stride 2 and padding 3 takes even sides too) or
-        lie between the kernels (1 x 1 of stride 2).
+        The remainder of the stride may be padding (7 x 7 of stride 2 and padding 3 accepts even sides too) or pixels
+        between the kernels (1 x 1 of stride 2).
         """
         if self.up or self.kind in GLOBAL:
             return size > 0
@@ -83,7 +83,7 @@ class LayerSpec:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
         if self.kind == "nearest":
             return first // self.stride, last // self.stride
-        if self.kind == "bilinear":  # align_corners=False: the source of o is (o + 1/2) / s - 1/2
+        if self.kind == "bilinear":  # align_corners=False: output o is sampled at (o + 1/2) / s - 1/2
             low = (2 * first + 1 - self.stride) // (2 * self.stride)
             high = (2 * last + 1 - self.stride) // (2 * self.stride) + 1
             return low, high
@@ -93,7 +93,7 @@ class LayerSpec:
         return first * self.stride - self.padding, last * self.stride - self.padding + self.span - 1
 
     def arithmetic(self, size: int) -> str:
-        """Write the sum behind `output_size(size)`, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
+        """Return the formula of `output_size(size)` as text, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
         out = self.output_size(size)
         if self.kind == "transposed":
             return f"({size} - 1) x {self.stride} - {2 * self.padding} + {self.span} = {out}"
@@ -106,24 +106,24 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Save:
-    """Here the map is kept for later under `name`; a name may be used again."""
+    """Saves the current map under `name`; a name may be reused."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Here another path begins: the map kept under `name` is taken up in the place of the present one."""
+    """Starts another path: the map saved under `name` becomes the current one."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Here the map kept under `name` comes in again.
+    """Combines the current map with the one saved under `name`.
 
-    A concatenated map may be larger by an even number of pixels, and is then cut to its centre; maps that are added or
-    multiplied have one size.
+    A concatenated map may be larger by an even number of pixels and is then centre-cropped; maps that are added or
+    multiplied have equal sizes.
     """
 
     name: str
@@ -134,7 +134,7 @@ LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
 
 
 def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[int] | None:
-    """Return the size after each element, or None when `size` is not valid or a map is below `smallest`.
+    """Return the size after each element, or None if `size` is not valid or a map is below `smallest`.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
 
 
 def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
-    """Return the size after each element, where strides may leave pixels over; None when a map vanishes.
+    """Return the size after each element, allowing strides with a remainder; None if a map vanishes.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def _joins(surplus: int, how: How) -> bool:
 
 
 def total_stride(layer_graph: LayerGraph) -> int:
-    """Return the largest product of strides on the way down.
+    """Return the largest product of strides on the contracting path.
 
     Examples
     --------
@@ -212,18 +212,18 @@ def total_stride(layer_graph: LayerGraph) -> int:
 
 
 def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
-    """Walk back from one output pixel to the first and last input pixel that it depends on.
+    """Return the first and last input pixel that an output pixel depends on.
 
     Parameters
     ----------
     layer_graph : LayerGraph
-        Steps from the input to the output.
+        Layers from the input to the output.
     sizes : sequence of int
-        What `sizes_along(layer_graph, size)` returned.
+        Result of `sizes_along(layer_graph, size)`.
     size : int
         Of the input.
     pixel : int
-        Index in the output; it need not lie inside.
+        Index in the output; it may be outside.
 
     Examples
     --------
@@ -251,7 +251,7 @@ def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -
 
 
 def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
-    """Return, for each joint, how many pixels are cut off each side of what comes in."""
+    """Return for each `Merge` how many pixels the saved map is cropped by on each side."""
     kept: dict[str, int] = {}
     crops: dict[int, int] = {}
     for index, (element, here) in enumerate(zip(layer_graph, sizes, strict=True)):

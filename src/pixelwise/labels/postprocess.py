@@ -1,4 +1,4 @@
-"""Tidying: holes and crumbs, on label images that are too large to be copied."""
+"""Post-processing of label images without copying them: hole filling and small-object removal."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ _SIXTEEN_BITS = 65_535
 
 
 def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
-    """Fill background that lies wholly inside one object, in place; other objects inside it stay.
+    """Fill background enclosed by one object, in place; other objects inside it stay.
 
-    Every object must be one area, connected along rows and columns.
+    Every object must be one 4-connected region.
     """
     found = extents(labels)
-    # Beside a hole a row has a part of the object on either side: more runs than rows.
+    # A hole splits a row of the object: more runs than rows.
     for number in np.flatnonzero(found.runs > found.box[:, 2] - found.box[:, 0]).tolist():
         top, left, bottom, right = found.box[number].tolist()
         view = labels[top:bottom, left:right]
@@ -28,9 +28,9 @@ def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
 
 
 def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[np.ndarray, "height width"]:
-    """Drop objects of fewer than `area` pixels and number the rest 1...N in their old order.
+    """Remove objects of fewer than `area` pixels and relabel the rest 1...N in their old order.
 
-    `labels` holds no negative numbers and is used up. The result is uint16 when 16 bits hold N, else int32.
+    `labels` contains no negative values and may be overwritten. The result is uint16 if N fits, else int32.
     """
     kept = areas(labels) >= max(1, area)
     kept[0] = False
@@ -43,9 +43,9 @@ def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -
 
 
 def remove_small_regions(mask: UInt8[np.ndarray, "height width"], smallest: Sequence[int]) -> None:
-    """Turn areas of a class that have fewer than `smallest[class]` pixels into class 0, in place.
+    """Set 8-connected regions of a class with fewer than `smallest[class]` pixels to class 0, in place.
 
-    Areas are connected, corners too. Memory: 5 bytes per pixel, for one class at a time.
+    Memory: 5 bytes per pixel, for one class at a time.
     """
     for index, least in enumerate(smallest):
         if index and least > 1:

@@ -1,8 +1,8 @@
-"""Stitching: objects of an image that is looked at piece by piece, numbered as if it had been seen whole.
+"""Stitching: connected components and watershed of an image that is processed strip by strip.
 
-Areas are found strip by strip, and joined across the strips' edges by union-find: exactly the areas of the whole image.
-Objects that flood from seeds are decided window by window from the seeds of the whole image, so that none is cut in two
-or counted twice; see `flood_window` for what is not exact about them.
+Components are found per strip and joined across strip edges by union-find; the result equals that of the whole image.
+Objects of the watershed are computed per window from the seeds of the whole image, so that none is split or counted
+twice; `flood_window` states what is not exact.
 """
 
 from collections.abc import Sequence
@@ -20,22 +20,21 @@ from pixelwise.labels.watershed import flood
 
 
 class StripLabels:
-    """Numbers the connected areas of a mask that comes in strips of rows, from top to bottom.
+    """Connected components of a mask that is passed in strips of rows, from top to bottom.
 
     Parameters
     ----------
     corners : bool
-        Pixels that touch at a corner belong together.
+        Use 8-connectivity instead of 4-connectivity.
 
     Attributes
     ----------
     count : int
-        Provisional numbers that were given: 1...count.
+        Provisional labels so far: 1...count.
 
     Notes
     -----
-    Memory: one row, 16 bytes for each touch across the edge of a strip, and when they are joined about 32 bytes for
-    each provisional number.
+    Memory: one row, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in `joined`.
     """
 
     def __init__(self, *, corners: bool = True) -> None:
@@ -45,7 +44,7 @@ class StripLabels:
         self._touches: list[Int64[np.ndarray, "touches 2"]] = []
 
     def add(self, mask: Bool[np.ndarray, "rows width"]) -> UInt32[np.ndarray, "rows width"]:
-        """Return the provisional numbers of the next strip, in the order in which its rows meet them; 0 outside."""
+        """Return the provisional labels of the next strip, in row-major order of their first pixel; 0 outside."""
         found = components(mask, corners=self._corners)
         numbers = found.astype(np.uint32)
         numbers[found > 0] += np.uint32(self.count)
@@ -57,7 +56,7 @@ class StripLabels:
         return numbers
 
     def joined(self) -> Int64[np.ndarray, " numbers"]:
-        """Return for each provisional number, 0 included, the smallest one of the same area."""
+        """Return for each provisional label, including 0, the smallest one of the same component."""
         nodes = self.count + 1
         pairs = np.concatenate([np.empty((0, 2), np.int64), *self._touches])
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
@@ -79,16 +78,16 @@ class StripLabels:
 def final_numbers(
     joined: Int64[np.ndarray, " numbers"], areas: Int64[np.ndarray, " numbers"], smallest: int
 ) -> tuple[UInt32[np.ndarray, " numbers"], int]:
-    """Return the final number of each provisional one, and how many there are.
+    """Return the final label of each provisional one, and their number.
 
     Parameters
     ----------
     joined : int array
         From `StripLabels.joined`.
     areas : int array
-        Pixels of each provisional number; those of one area are added up.
+        Pixels of each provisional label; those of one component are summed.
     smallest : int
-        Areas of fewer pixels are dropped: they become 0.
+        Components of fewer pixels become 0.
     """
     total = np.bincount(joined, weights=areas, minlength=len(joined)).astype(np.int64)
     kept = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
@@ -98,14 +97,14 @@ def final_numbers(
 
 
 class StripSmallRegions:
-    """Remove small regions from a mask that comes in strips of rows; `postprocess.remove_small_regions` in a stream.
+    """Remove small regions from a mask that is passed in strips of rows; see `postprocess.remove_small_regions`.
 
-    The strips come twice, in the same order from top to bottom: `count` looks at each, then `drop` returns each.
+    All strips are passed twice from top to bottom: first to `count`, then to `drop`.
 
     Parameters
     ----------
     smallest : sequence of int
-        Of each class, in pixels.
+        Minimum area of each class, in pixels.
     """
 
     def __init__(self, smallest: Sequence[int]) -> None:
@@ -115,7 +114,7 @@ class StripSmallRegions:
         self._crumbs: dict[int, Bool[np.ndarray, " numbers"]] = {}
 
     def count(self, strip: UInt8[np.ndarray, "rows width"]) -> None:
-        """Look at the next strip."""
+        """Count the regions of the next strip."""
         for index, labels in self._labels.items():
             before = labels.count
             numbers = labels.add(strip == index)
@@ -126,13 +125,13 @@ class StripSmallRegions:
             self._pixels[index].append(pixels)
 
     def drop(self, strip: UInt8[np.ndarray, "rows width"]) -> UInt8[np.ndarray, "rows width"]:
-        """Return the next strip without what is too small; nothing can be counted any more."""
+        """Return the next strip without small regions; `count` cannot be called afterwards."""
         if not self._crumbs:
             for index, labels in self._labels.items():
                 joined = labels.joined()
                 total = np.bincount(joined, np.concatenate(self._pixels[index]), len(joined))
                 self._crumbs[index] = total[joined] < self._smallest[index]
-            self._labels = {index: StripLabels() for index in self._smallest}  # give the same numbers again
+            self._labels = {index: StripLabels() for index in self._smallest}  # return the same labels again
         left = strip.copy()
         for index, labels in self._labels.items():
             numbers = labels.add(strip == index)
@@ -147,27 +146,27 @@ def flood_window(
     *,
     filled: bool = True,
 ) -> UInt32[np.ndarray, "height width"]:
-    """Let the seeds of a window spread over its foreground, as `instances` does for a whole image.
+    """Compute the seeded watershed of a window, as `instances` does for a whole image.
 
     Parameters
     ----------
     seeds : uint32 array
-        Numbers of the seeds in the whole image.
+        Labels of the seeds in the whole image.
     foreground : bool array
     interior : uint8 array
-        Probability of the interior times 255; is used up.
+        Probability of the interior times 255; overwritten.
     filled : bool
         Fill the holes of objects.
 
     Notes
     -----
-    What is kept of a window equals the whole image where the halo around it holds all of every object that reaches
-    into the kept part, and of those that meet them. A larger object keeps its number and all its pixels are decided
-    once, but where it runs into the window's edge its border to neighbours may lie elsewhere, and its holes may stay.
+    The valid region of a window equals the whole-image result if the halo contains all of every object that reaches
+    into it, and their neighbours. A larger object keeps its label and each pixel is decided once, but its border to
+    neighbours may differ near the window edge, and its holes may stay.
     """
     present, local = np.unique(seeds, return_inverse=True)
     labels = np.ascontiguousarray(local.reshape(seeds.shape).astype(np.int32))
-    if present.size and present[0] != 0:  # a window full of seeds: 0 must stay background
+    if present.size and present[0] != 0:  # no background among the seeds: 0 must stay background
         labels += 1
         present = np.concatenate([np.zeros(1, np.uint32), present])
     interior_to_heights(interior, foreground)

@@ -1,4 +1,4 @@
-"""The first convolution of published weights, fitted to images with another number of channels."""
+"""Stem adaptation: fit the first convolution of pretrained weights to another number of channels."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,9 +13,9 @@ FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 
 
 def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> FirstConvolution:
-    """Return what "auto" means from `source` to `channels` channels.
+    """Resolve "auto" for `source` to `channels` channels.
 
-    One channel takes the sum; four from three keep red, green and blue exact, because the fourth is mostly another
+    One channel uses the sum; four from three keep red, green and blue exact, because the fourth is usually another
     band; any other number repeats.
 
     Examples
@@ -31,23 +31,23 @@ def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> Firs
 
 
 def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution = "auto") -> Tensor:
-    """Fit a kernel that takes an image to another number of channels.
+    """Adapt the kernel of the first convolution to another number of channels.
 
     Parameters
     ----------
     weight : Tensor (out, source channels, ...)
-        The kernel, as published.
+        The pretrained kernel.
     channels : int
-        Of our images; an equal number returns the kernel as it is.
+        Number of image channels; if equal, the kernel is returned unchanged.
     how : {"auto", "sum", "repeat", "rgb+zero"}
-        sum: every channel gets the sum over the source channels, divided by the number of ours. repeat: the channels in
-        turn, times source / channels. Both answer an image of equal channels as the source does one of as many.
-        rgb+zero: the source channels exact, zeros for the rest, which therefore say nothing at first.
+        sum: every channel gets the sum over the source channels, divided by `channels`. repeat: the source channels
+        cyclically, times source / channels. Both keep the output for images with equal channels. rgb+zero: the source
+        channels unchanged, zeros for the rest.
 
     Raises
     ------
     BadOption
-        "rgb+zero" for fewer channels than the kernel has.
+        "rgb+zero" with fewer channels than the kernel.
 
     Examples
     --------
@@ -77,18 +77,18 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
 def adapt_statistics(
     values: Sequence[float], channels: int, how: FirstConvolution, own: Sequence[float]
 ) -> tuple[float, ...]:
-    """Fit means or deviations per channel to another number of channels, as the kernel is.
+    """Adapt means or standard deviations per channel to another number of channels, like the kernel.
 
     Parameters
     ----------
     values : sequence of float
-        Of the weights' channels.
+        Statistics of the pretrained channels.
     channels : int
-        Of our images.
+        Number of image channels.
     how : {"auto", "sum", "repeat", "rgb+zero"}
         As for `adapt_first_convolution`.
     own : sequence of float
-        Those of our own images, for channels that the weights do not know.
+        Statistics of the images, for additional channels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Residual networks as encoders: He et al. 2015, "Deep residual learning for image recognition" (arXiv 1512.03385)."""
+"""ResNet encoders: He et al. 2015, "Deep residual learning for image recognition" (arXiv 1512.03385)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ Block = BasicBlock | Bottleneck
 
 
 class ResNetEncoder(nn.Module):
-    """A stem and stages of residual blocks; parameters have torchvision's key names.
+    """A stem and stages of residual blocks; parameter names as in torchvision.
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ class ResNetEncoder(nn.Module):
     blocks : sequence of int
         Blocks of each stage.
     stem : {"7x7", "deep", "3x3"}
-        7x7 of stride 2 and a maximum of stride 2 (the paper); three 3x3 in its place (variant C of He et al. 2019); one
-        3x3 of stride 1 and no maximum (the paper's nets for CIFAR-10, section 4.2).
+        7x7 of stride 2 and max pooling of stride 2 (the paper); three 3x3 instead of 7x7 (variant C of He et al. 2019);
+        one 3x3 of stride 1 without pooling (the paper's networks for CIFAR-10, section 4.2).
     stem_channels : int
-        Channels of the map behind the stem.
+        Channels of the stem.
 
     Attributes
     ----------
     channels : tuple of int
-        Of the skips. For the small images of "3x3" the first skip is the first stage, at full resolution; otherwise it
-        is the stem, at half of it.
+        Of the skips. With stem "3x3" the first skip is the first stage, at full resolution; otherwise the stem, at half
+        the resolution.
     strides : tuple of int
-        Pixels of the image per pixel of each skip.
+        Image pixels per pixel of each skip.
 
     Examples
     --------
@@ -94,11 +94,11 @@ class ResNetEncoder(nn.Module):
         return skips
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        """Return the parameter groups of fine-tuning, coarse stages last."""
         return [[self.conv1, self.bn1], *([getattr(self, name)] for name in self.stages)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is taken."""
+        """Return the layers, with a `Save` for each skip."""
         layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_trail]
         skip = 0
         if not self._small:
@@ -115,10 +115,11 @@ class ResNetEncoder(nn.Module):
 
 
 def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
-    """Draw convolutions as Kaiming normal over the outputs (fan-out, ReLU); normalisations are 1 and 0.
+    """Initialise convolutions as Kaiming normal (fan-out, ReLU); normalisations are 1 and 0.
 
-    He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_init_residual` the last normalisation of
-    each block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    He et al. 2015 (arXiv 1502.01852), as in torchvision and timm. `zero_init_residual` initialises the last
+    normalisation of each block to 0, so that the block is initially its shortcut (Goyal et al. 2017, arXiv 1706.02677,
+    section 5.1).
 
     Examples
     --------
@@ -141,16 +142,16 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
 def make_block_of(
     bottleneck: bool, shortcut: Shortcut, *, stride_first: bool, shortcut_padding: ShortcutPadding
 ) -> Callable[[str, int, int, int], Block]:
-    """Return what `ResNetEncoder` calls to make its blocks.
+    """Return the block factory of `ResNetEncoder`.
 
     Parameters
     ----------
     bottleneck : bool
-        Blocks of three convolutions (`Bottleneck`), not of two (`BasicBlock`).
+        Use `Bottleneck` instead of `BasicBlock`.
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`.
     stride_first : bool
-        Of bottlenecks: the stride is in the first 1 x 1.
+        For bottlenecks: the stride is in the first 1 x 1.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
@@ -178,7 +179,7 @@ def make_block_of(
 
 
 def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[LayerSpec]]:
-    """Return the stem's convolutions, without the last normalisation, and their steps."""
+    """Return the convolutions of the stem, without the last normalisation, and their layers."""
     if stem != "deep":
         kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
         conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
@@ -207,6 +208,6 @@ def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
 
 
 def _with_norm(steps: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
-    """Count the stem's own normalisation with its last convolution."""
+    """Add the parameters of the last normalisation of the stem to its last convolution."""
     last = replace(steps[-1], parameters=steps[-1].parameters + count_parameters([norm]))
     return [*steps[:-1], last]

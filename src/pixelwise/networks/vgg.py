@@ -1,4 +1,4 @@
-"""VGG as an encoder: Simonyan & Zisserman 2015, "Very deep convolutional networks" (arXiv 1409.1556), table 1."""
+"""VGG encoders: Simonyan & Zisserman 2015, "Very deep convolutional networks" (arXiv 1409.1556), table 1."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +12,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGGEncoder(nn.Module):
-    """Five stages of 3 x 3 convolutions, a 2 x 2 maximum behind each; keys `features.{i}` as published by torchvision.
+    """Five stages of 3 x 3 convolutions and 2 x 2 max pooling; parameter names `features.{i}` as in torchvision.
 
     Parameters
     ----------
@@ -21,16 +21,16 @@ class VGGEncoder(nn.Module):
     counts : sequence of int
         Convolutions per stage: 2 2 3 3 3 for VGG-16.
     normalised : bool
-        Batch normalisation behind each convolution.
+        Batch normalisation after each convolution.
 
     Attributes
     ----------
     channels : tuple of int
-        The maps before each maximum, and the one behind the last: 64, 128, 256, 512, 512, 512.
+        The maps before each pooling, and the one after the last: 64, 128, 256, 512, 512, 512.
     strides : tuple of int
         1, 2, 4, 8, 16, 32.
     ends_on_pooling : bool
-        True: nothing has looked at the last map yet, so a decoder begins with convolutions of its own on it.
+        True: no convolution follows the last pooling, so the decoder starts with a block on the last map.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class VGGEncoder(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         self._steps: list[LayerSpec | Save | Branch | Merge] = []
-        self._stages: list[int] = []  # where each stage's maximum stands
+        self._stages: list[int] = []  # index of the pooling of each stage
         source = in_channels
         for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
             for place in range(count):
@@ -82,17 +82,17 @@ class VGGEncoder(nn.Module):
         return [*skips, features]
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        """Return the parameter groups of fine-tuning, coarse stages last."""
         edges = [0, *self._stages]
         return [[*self.features][low:high] for low, high in pairwise(edges)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is taken."""
+        """Return the layers, with a `Save` for each skip."""
         return self._steps
 
 
 def initialise_vgg(network: nn.Module) -> None:
-    """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does.
+    """Initialise convolutions as Kaiming normal (fan-out) and linear layers from N(0, 0.01), as torchvision does.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a data set looks like, in numbers: the ground on which a training is planned."""
+"""Fingerprint of a segmentation data set: statistics from which a training is planned, as in nnU-Net."""
 
 import time
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 
-SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
-TOGETHER = 16  # cases between two looks at the clock
-SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
-MIDDLE = 768  # widths of structures are measured on the middle of each image, at most this many pixels a side
+SAMPLED = 2_000_000  # pixels per channel for percentiles, equally many from each image
+TOGETHER = 16  # cases between two checks of the time
+SAME_SPACING = 0.01  # relative difference up to which pixel sizes are equal
+MIDDLE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +41,26 @@ class Fingerprint:
     intensity_mean, intensity_std : tuple of float
         Per channel, in file values; every image counts the same.
     intensity_range : tuple of (float, float)
-        Percentiles 0.5 and 99.5 per channel, from an equal share of pixels of every image.
+        Percentiles 0.5 and 99.5 per channel, from equally many pixels of every image.
     class_shares : tuple of float
-        Per class, over pixels that are not ignored; background and objects for instances.
+        Fraction of each class among pixels that are not ignored; background and objects for instances.
     class_cases : tuple of int
-        Per class, the number of images that hold it.
+        Number of images that contain each class.
     empty_share : float
-        Share of images without foreground.
+        Fraction of images without foreground.
     ignored_share : float
-        Share of pixels that are ignored.
+        Fraction of ignored pixels.
     objects_per_case : (int, int, int)
         Smallest, median, largest; objects for instances, connected regions of one class otherwise.
     object_diameter : (float, float, float)
-        Percentiles 5, 50 and 95 of the diameter of a disk of the same area, in pixels. 0 without objects.
+        Percentiles 5, 50 and 95 of the diameter of a disk of equal area, in pixels. 0 without objects.
     structure_width : float
-        Median width of the foreground across its middle line, in pixels: small for vessels and membranes. 0
+        Median width of the foreground at its medial axis, in pixels: small for vessels and membranes. 0
         without foreground.
     touching_share : float
-        Share of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
+        Fraction of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
     spacing : (float, float) or None
-        Micrometres per pixel, (y, x), where all files say the same to a hundredth.
+        Micrometres per pixel, (y, x), if all files agree within 1 %.
     """
 
     cases: int
@@ -84,7 +84,7 @@ class Fingerprint:
 
 
 class _Facts(NamedTuple):
-    """What one case tells."""
+    """Statistics of one case."""
 
     size: tuple[int, int]
     spacing: tuple[float, float] | None
@@ -106,7 +106,7 @@ def measure_fingerprint(
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> Fingerprint:
-    """Measure the training cases, in threads when there are many.
+    """Measure the training cases, in threads if there are many.
 
     Parameters
     ----------
@@ -114,10 +114,11 @@ def measure_fingerprint(
         Those without a mask are left out.
     labelling : Labelling
     channels : int
-        Of the data set; gray images among colour ones are read as colour.
+        Of the data set; grey images among colour ones are read as colour.
     progress : Progress, optional
     seconds : float, optional
-        After which no more cases are measured: those that are come from all over the set, and counts are estimates.
+        Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
+        are estimates.
 
     Raises
     ------
@@ -128,7 +129,7 @@ def measure_fingerprint(
     """
     cases = [case for case in cases if case.mask is not None]
     if not cases:
-        raise BadDataset("training images with masks", "none", "Add masks beside the images.")
+        raise BadDataset("training images with masks", "none", "Add masks for the images.")
     sampled = max(100, min(20_000, SAMPLED // len(cases)))
     measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
     found: list[_Facts] = []
@@ -143,13 +144,13 @@ def measure_fingerprint(
 
 
 def measure_orientation(dataset: Dataset, most: int = 64) -> float:
-    """Measure on at most `most` training masks whether the pictures have an up and a down.
+    """Measure on at most `most` training masks how much the images have an up direction.
 
     Returns
     -------
     float
-        Total variation distance between the class shares of the upper and of the lower third of the masks:
-        0 when classes lie everywhere alike, 1 when none occurs in both. Objects count as one class.
+        Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
+        are equal, 1 if no class occurs in both. Objects count as one class.
     """
     cases = dataset.part("train")
     above, below = np.zeros(256), np.zeros(256)
@@ -169,7 +170,7 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
 
 
 def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
-    """Return the fingerprint of all cases as estimated from those that were measured."""
+    """Extrapolate a fingerprint from the measured cases to all."""
     if measured.cases == cases:
         return measured
     times = cases / measured.cases
@@ -205,17 +206,17 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
 
 
 def _sample(pixels: Num[np.ndarray, "channels height width"], count: int) -> Float32[np.ndarray, "channels count"]:
-    """Return values at `count` places, drawn with replacement, the same ones for images of the same size."""
+    """Return values at `count` random positions, drawn with replacement, the same for images of equal size."""
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, count) for side in pixels.shape[1:])
     return pixels[:, rows, columns].astype(np.float32)
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
-    """Return the width of the foreground at each pixel of its middle lines.
+    """Return the width of the foreground at each pixel of its medial axis.
 
-    Middle lines are the local maxima of the distance to the edge; an edge is any pixel with another value
-    beside it, so that touching objects and neighbouring classes are parted too. The image border is no edge.
+    The medial axis are the local maxima of the distance to an edge. An edge is any pixel with a neighbour of another
+    value, so that touching objects and neighbouring classes are separate. The image border is not an edge.
     """
     top, left = (max(0, (side - MIDDLE) // 2) for side in labels.shape)
     labels = labels[top : top + MIDDLE, left : left + MIDDLE]
@@ -256,7 +257,7 @@ def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
         heights=_low_middle_high(np.array([facts.size[0] for facts in found])),
         widths=_low_middle_high(np.array([facts.size[1] for facts in found])),
         intensity_mean=tuple(mean.tolist()),
-        # of all images together: spread inside them and between them
+        # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
         intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
@@ -272,7 +273,7 @@ def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
 
 
 def _common_spacing(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
-    """Return the spacing that all files say, or None where one says nothing or another one."""
+    """Return the spacing on which all files agree, or None if one differs or lacks it."""
     known = [spacing for spacing in found if spacing is not None]
     if not known or len(known) < len(found):
         return None

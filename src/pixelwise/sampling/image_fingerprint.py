@@ -1,4 +1,4 @@
-"""What the training photos of a classification look like, in numbers."""
+"""Fingerprint of a classification data set: statistics from which a training is planned."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 from pixelwise.sampling.resize_crop import on_eight_bits
 
-MEASURED = 2000  # photos that are measured, evenly spaced: means over more of them do not move
-SAMPLED = 500  # pixels of each photo from which percentiles are taken
+MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
+SAMPLED = 500  # pixels of each image for percentiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationFingerprint:
-    """Measurements over the training photos; plain values, so that `asdict` is JSON.
+    """Measurements over the training images; plain values, so that `asdict` is JSON.
 
     Attributes
     ----------
     cases, measured, channels : int
-        Training photos, how many of them were measured, channels of each.
+        Training images, how many of them were measured, channels of each.
     dtype : str
         Of the files, such as "uint8"; several are joined by ", ".
     heights, widths : (int, int, int)
         Smallest, median, largest.
     intensity_mean, intensity_std : tuple of float
-        Per channel, in file values (16-bit ones on the scale of 8), over the pixels of all photos, every photo
-        counting the same.
+        Per channel, in file values (16-bit ones on the scale of 8), over the pixels of all images with equal weight per
+        image.
     intensity_range : tuple of (float, float)
         Percentiles 0.5 and 99.5 per channel.
     class_cases : tuple of int
-        Training photos of each class.
+        Training images of each class.
     class_shares : tuple of float
     """
 
@@ -56,7 +56,7 @@ class ClassificationFingerprint:
 
 
 class _Facts(NamedTuple):
-    """What one photo tells."""
+    """Statistics of one image."""
 
     size: tuple[int, int]
     dtype: str
@@ -72,12 +72,12 @@ def measure_classification(
     pages: int | None = None,
     progress: Progress | None = None,
 ) -> ClassificationFingerprint:
-    """Measure the training photos, at most `MEASURED` of them, in threads.
+    """Measure at most `MEASURED` training images, in threads.
 
     Raises
     ------
     BadDataset
-        There is no photo.
+        There are no images.
     BadImage
         A file cannot be read.
     """
@@ -100,7 +100,7 @@ def measure_classification(
         heights=_low_middle_high([facts.size[0] for facts in found]),
         widths=_low_middle_high([facts.size[1] for facts in found]),
         intensity_mean=tuple(mean.tolist()),
-        # of all photos together: spread inside them and between them
+        # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
         intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         class_cases=tuple(shares),

@@ -1,4 +1,4 @@
-"""The intensity scale of a picture that is read by windows: exact in one pass, or from windows drawn over it."""
+"""Intensity scale of an image that is read window by window: exact in one pass, or estimated from windows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from jaxtyping import Num
 from pixelwise.io.windows import Source
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale, mean_and_std_of, row_blocks, scale_of
 
-_SEEN = 256  # rows and columns of the thinned picture
-_WINDOWS = 8  # sampled windows a side
-_WINDOW = 256  # pixels a side of a sampled window
+_SEEN = 256  # minimum rows and columns of the subsampled image
+_WINDOWS = 8  # sampled windows per axis
+_WINDOW = 256  # side of a sampled window in pixels
 
 
 @dataclass(frozen=True)
 class SourceScale:
-    """The scale, and a thinned copy of the picture, (channels, rows, columns), for a look at its values."""
+    """The scale, and a subsampled copy of the image, (channels, rows, columns), for checks of its values."""
 
     scale: Scale
     sample: Num[np.ndarray, "channels rows columns"]
@@ -25,25 +25,25 @@ class SourceScale:
 def source_scale(
     source: Source, normalisation: Normalisation, advance: Callable[[int], None], *, sampled: bool = False
 ) -> SourceScale:
-    """Find the scale of a picture of any size.
+    """Compute the scale of an image of any size.
 
     Parameters
     ----------
     source : Source
     normalisation : Normalisation
-        Of kind `image` needs all pixels: they are read once, block by block, and the scale is that of
-        `normalise.intensity_scale` to the last bit.
+        Kind `image` needs all pixels: they are read once, block by block, and the scale is exactly that of
+        `normalise.intensity_scale`.
     advance : callable
-        Is called with the number of rows that were read.
+        Called with the number of rows read.
     sampled : bool
-        Read 64 windows of 256 x 256 pixels, evenly spread, in the place of all pixels; the scale is then an estimate.
+        Read 64 evenly spaced windows of 256 x 256 pixels instead of all pixels; the scale is then an estimate.
 
     Raises
     ------
     BadOption
-        As `normalise.intensity_scale`.
+        As in `normalise.intensity_scale`.
     BadImage
-        The file is damaged, or holds values that cannot be used.
+        The file is damaged or contains invalid values.
     """
     if normalisation.kind != "image" or sampled:
         windows = list(_spread(source))
@@ -58,7 +58,7 @@ def source_scale(
 
 
 def _blocks(source: Source, seen: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
-    """Yield all pixels from top to bottom; every so manieth row and column goes into `seen`."""
+    """Yield all pixels from top to bottom and append a subsampled copy to `seen`."""
     _, height, width = source.shape
     down, across = max(1, height // _SEEN), max(1, width // _SEEN)
     blocks = list(row_blocks(source.shape))
@@ -71,7 +71,7 @@ def _blocks(source: Source, seen: list[np.ndarray], advance: Callable[[int], Non
 
 
 def _spread(source: Source) -> Iterator[Num[np.ndarray, "channels rows columns"]]:
-    """Yield windows that lie evenly over the picture; all of it where it is small."""
+    """Yield evenly spaced windows of the image, or all of a small one."""
     _, height, width = source.shape
     if max(height, width) <= _WINDOW * _WINDOWS:
         yield source.read((0, height), (0, width))
