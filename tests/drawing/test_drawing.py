@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from pixelwise.drawing.graph import Node, read_nodes
 from pixelwise.drawing.maps import read_maps
 from pixelwise.drawing.network import draw_network, lay_out
-from pixelwise.drawing.style import COLOURS, Box, way_of
+from pixelwise.drawing.style import COLOURS, Box, arrow_kind
 from pixelwise.drawing.writing import FONT, Area, Drawing, Line, Point, Words, to_png, to_svg
 from pixelwise.geometry.layer_graph import sizes_with_rest
 from pixelwise.networks.architectures import (
@@ -130,7 +130,7 @@ def test_every_network_is_drawn_and_can_be_read(options: NetworkOptions) -> None
     assert not any(overlap(bounds(one), bounds(other)) for one, other in combinations(boxes, 2))
     # each arrow leads to where it is said to lead: no way into a box is missing
     assert len(boxes) <= len([node for node in nodes if node.kind != "gate"])
-    assert {COLOURS[way_of(node)] for node in nodes if node.kind not in ("input", "gate")} <= {
+    assert {COLOURS[arrow_kind(node)] for node in nodes if node.kind not in ("input", "gate")} <= {
         mark.colour for mark in drawing.marks if isinstance(mark, Line)
     }
 

@@ -1,4 +1,4 @@
-"""Counts and ranks by hand, and against scikit-learn's definitions written out; the loss against its formula."""
+"""Confusion matrix and ranks, compared with hand-computed values and definitions; the loss with its formula."""
 
 import numpy as np
 import torch

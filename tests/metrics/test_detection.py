@@ -1,4 +1,4 @@
-"""Scores of images: areas under curves beside counts over all pairs and thresholds."""
+"""Image-level metrics, compared with counts over all pairs and thresholds."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixelwise.metrics.detection import TOP, area_under_roc, average_precision, image_score
 
 
-def test_a_score_is_the_mean_of_the_surest_pixels() -> None:
+def test_image_score_is_the_mean_of_the_most_probable_pixels() -> None:
     probabilities = np.zeros((30, 40))
     probabilities[:5, :10] = 0.8
     assert image_score(probabilities) == pytest.approx(0.8 * 50 / TOP)

@@ -59,7 +59,7 @@ class Node:
         return self.kind in GLOBAL
 
     @property
-    def entering(self) -> LayerSpec | None:
+    def first_strided(self) -> LayerSpec | None:
         """The first layer with a stride, or else the first layer."""
         return next((step for step in self.steps if step.stride > 1), self.steps[0] if self.steps else None)
 
@@ -83,12 +83,12 @@ def read_nodes(maps: Sequence[Map]) -> list[Node]:
     users = _users(maps)
     groups = _gates(maps, users)
     groups += _residuals(maps, _inside(groups))
-    groups += _joints(maps, users, _inside(groups), {m for g in groups if g.kind == "gate" for m in g.maps})
+    groups += _concatenations(maps, users, _inside(groups), {m for g in groups if g.kind == "gate" for m in g.maps})
     taken = _inside(groups)
-    for index, made in enumerate(maps):
+    for index, feature_map in enumerate(maps):
         if index not in taken:
-            kind = made.element.kind if isinstance(made.element, LayerSpec) else "input"
-            groups.append(_Group(kind, frozenset([index]), made.parents[0] if made.parents else None))
+            kind = feature_map.element.kind if isinstance(feature_map.element, LayerSpec) else "input"
+            groups.append(_Group(kind, frozenset([index]), feature_map.parents[0] if feature_map.parents else None))
     groups.sort(key=lambda group: group.end)
     nodes = _number(groups, maps)
     return _shorten(nodes) if max(map(len, _runs(nodes)), default=0) > LONGEST_RUN else nodes
@@ -96,8 +96,8 @@ def read_nodes(maps: Sequence[Map]) -> list[Node]:
 
 def _users(maps: Sequence[Map]) -> list[list[int]]:
     users: list[list[int]] = [[] for _ in maps]
-    for index, made in enumerate(maps):
-        for parent in made.parents:
+    for index, feature_map in enumerate(maps):
+        for parent in feature_map.parents:
             users[parent].append(index)
     return users
 
@@ -106,21 +106,21 @@ def _inside(groups: Iterable[_Group]) -> set[int]:
     return {index for group in groups for index in group.maps}
 
 
-def _is_join(made: Map, how: str) -> bool:
-    return isinstance(made.element, Merge) and made.element.how == how
+def _is_merge(feature_map: Map, how: str) -> bool:
+    return isinstance(feature_map.element, Merge) and feature_map.element.how == how
 
 
 def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
     """Find each attention gate: the product of a skip with coefficients, and all maps used only by it."""
     groups: list[_Group] = []
-    for index, made in enumerate(maps):
-        if not _is_join(made, "multiplied"):
+    for index, feature_map in enumerate(maps):
+        if not _is_merge(feature_map, "multiplied"):
             continue
         inside = {index}
         for before in range(index - 1, 0, -1):
             if users[before] and inside.issuperset(users[before]):
                 inside.add(before)
-        skip = made.parents[1]
+        skip = feature_map.parents[1]
         signals = {parent for member in inside for parent in maps[member].parents} - inside - {skip}
         end = index
         while len(users[end]) == 1 and isinstance(maps[users[end][0]].element, LayerSpec):
@@ -133,10 +133,10 @@ def _gates(maps: Sequence[Map], users: Sequence[Sequence[int]]) -> list[_Group]:
 def _residuals(maps: Sequence[Map], taken: set[int]) -> list[_Group]:
     """Find each residual block: a sum and both of its paths, back to their common input."""
     groups: list[_Group] = []
-    for index, made in enumerate(maps):
-        if index in taken or not _is_join(made, "added"):
+    for index, feature_map in enumerate(maps):
+        if index in taken or not _is_merge(feature_map, "added"):
             continue
-        one, other = (_ancestors(maps, parent) for parent in made.parents)
+        one, other = (_ancestors(maps, parent) for parent in feature_map.parents)
         common = max(one & other)
         maps_of = {before for before in one | other if before > common} | {index}
         groups.append(_Group("residual", frozenset(maps_of), common))
@@ -144,25 +144,27 @@ def _residuals(maps: Sequence[Map], taken: set[int]) -> list[_Group]:
 
 
 def _ancestors(maps: Sequence[Map], index: int) -> set[int]:
-    found: set[int] = set()
+    result: set[int] = set()
     waiting = [index]
     while waiting:
         now = waiting.pop()
-        if now not in found:
-            found.add(now)
+        if now not in result:
+            result.add(now)
             waiting += maps[now].parents
-    return found
+    return result
 
 
-def _joints(maps: Sequence[Map], users: Sequence[Sequence[int]], taken: set[int], gates: set[int]) -> list[_Group]:
+def _concatenations(
+    maps: Sequence[Map], users: Sequence[Sequence[int]], taken: set[int], gates: set[int]
+) -> list[_Group]:
     """Find consecutive concatenations, with the upsampling layer before them if only they use it."""
     groups: list[_Group] = []
     done: set[int] = set()
     for index in range(len(maps) - 1, 0, -1):
-        if index in done or not _is_join(maps[index], "concatenated"):
+        if index in done or not _is_merge(maps[index], "concatenated"):
             continue
         inside, skips, now = {index}, [maps[index].parents[1]], maps[index].parents[0]
-        while _is_join(maps[now], "concatenated"):
+        while _is_merge(maps[now], "concatenated"):
             inside.add(now)
             skips.insert(0, maps[now].parents[1])
             now = maps[now].parents[0]
@@ -181,23 +183,23 @@ def _number(groups: Sequence[_Group], maps: Sequence[Map]) -> list[Node]:
     strides = sorted({maps[group.end].stride for group in groups})
     nodes: list[Node] = []
     for group in groups:
-        made = maps[group.end]
+        feature_map = maps[group.end]
         elements = [maps[index].element for index in sorted(group.maps)]
         nodes.append(
             Node(
                 kind=group.kind,
-                channels=made.channels,
-                size=made.size,
-                level=strides.index(made.stride),
+                channels=feature_map.channels,
+                size=feature_map.size,
+                level=strides.index(feature_map.stride),
                 source=None if group.source is None else owner[group.source],
                 steps=tuple(element for element in elements if isinstance(element, LayerSpec)),
-                skips=tuple(_skipped(owner[skip], groups, owner) for skip in group.skips),
+                skips=tuple(_skip_connection(owner[skip], groups, owner) for skip in group.skips),
             )
         )
     return nodes
 
 
-def _skipped(place: int, groups: Sequence[_Group], owner: dict[int, int]) -> SkipConnection:
+def _skip_connection(place: int, groups: Sequence[_Group], owner: dict[int, int]) -> SkipConnection:
     gate = groups[place]
     return SkipConnection(owner[gate.skips[0]], place) if gate.kind == "gate" else SkipConnection(place)
 
@@ -223,7 +225,7 @@ def _runs(nodes: Sequence[Node]) -> list[list[int]]:
 def _same(one: Node, other: Node) -> bool:
     """Return whether two consecutive nodes are equal and do not change the size."""
     alike = (one.kind, one.channels, one.size) == (other.kind, other.channels, other.size)
-    halving = one.entering is not None and one.entering.stride > 1
+    halving = one.first_strided is not None and one.first_strided.stride > 1
     return alike and not halving and one.kind in ("convolution", "residual")
 
 

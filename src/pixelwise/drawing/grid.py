@@ -14,10 +14,10 @@ from pixelwise.drawing.style import (
     TEXT,
     Box,
     Layout,
-    fill_of,
-    note_of,
+    arrow_kind,
+    fill_colour,
     size_text,
-    way_of,
+    tooltip,
 )
 from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
 
@@ -42,7 +42,7 @@ def is_nested(nodes: Sequence[Node]) -> bool:
 def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
     """Lay out the stages of a network in a grid."""
     stages = _stages(nodes)
-    heads = [s for s in stages if _is_end(s, stages, nodes) and s.nodes[0] > 0]
+    heads = [s for s in stages if _is_output(s, stages, nodes) and s.nodes[0] > 0]
     lifted = len(heads) > 1
     width = max(text_width(line, TEXT, True) for s in stages for line in _inside(s, nodes)) + 14
     arcs = [_arc_height(skip, stage, stages, nodes) for stage in stages for skip in nodes[stage.nodes[0]].skips]
@@ -55,7 +55,7 @@ def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
         if lifted and stage in heads:
             column, y = column - 1, 8.0
         boxes[stage.nodes[-1]] = Box(node=node, x=left + column * (width + COLUMN_GAP), y=y, width=width, height=HEIGHT)
-    marks: list[Mark] = [mark for stage in stages for mark in _ways(stage, stages, nodes, boxes)]
+    marks: list[Mark] = [mark for stage in stages for mark in _arrows(stage, stages, nodes, boxes)]
     for stage in stages:
         marks += _box(stage, stage in heads, nodes, boxes[stage.nodes[-1]], dimensions)
     rows = {box.node.level: box for box in reversed(boxes.values())}
@@ -100,7 +100,7 @@ def _stage_of(place: int, stages: Sequence[_Stage]) -> _Stage:
     return next(stage for stage in stages if place in stage.nodes)
 
 
-def _is_end(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
+def _is_output(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
     """Return whether no node uses the output of a stage."""
     end = stage.nodes[-1]
     return all(node.source != end and end not in [skip.node for skip in node.skips] for node in nodes)
@@ -120,14 +120,14 @@ def _arc_height(skip: SkipConnection, stage: _Stage, stages: Sequence[_Stage], n
     return ARC + ARC_STEP * (len(between) - 1) if between else 0.0
 
 
-def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
+def _arrows(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
     box, first = boxes[stage.nodes[-1]], nodes[stage.nodes[0]]
     if first.source is None:
         return []
     start = boxes[_stage_of(first.source, stages).nodes[-1]]
     (x0, y0), (x1, y1) = start.middle, box.middle
     quarter = box.width / 4
-    colour = COLOURS[way_of(first)]
+    colour = COLOURS[arrow_kind(first)]
     if y1 > y0:
         points = ((x0 + quarter, start.bottom), (x1 - quarter, box.y))
     elif y1 < y0:
@@ -150,8 +150,8 @@ def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes:
 
 def _box(stage: _Stage, last: bool, nodes: Sequence[Node], box: Box, dimensions: int) -> list[Mark]:
     name, channels = _inside(stage, nodes)
-    note = "; ".join(note_of(nodes[place], dimensions) for place in stage.nodes)
-    area = Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
+    note = "; ".join(tooltip(nodes[place], dimensions) for place in stage.nodes)
+    area = Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     x, y = box.middle
     return [
         area,

@@ -32,21 +32,21 @@ def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[
     """
     first = next(element for element in layer_graph if isinstance(element, LayerSpec))
     maps = [Map(None, first.in_channels, size, 1, ())]
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     here = 0
     for element, side in zip(layer_graph, sizes, strict=True):
         if isinstance(element, Save):
-            kept[element.name] = here
+            saved[element.name] = here
             continue
         if isinstance(element, Branch):
-            here = kept[element.name]
+            here = saved[element.name]
             continue
         if isinstance(element, LayerSpec):
             maps.append(Map(element, element.channels, side, _stride(element, maps[here].stride), (here,)))
         else:
-            other = kept[element.name]
+            other = saved[element.name]
             maps.append(
-                Map(element, _joined_channels(element, maps[here], maps[other]), side, maps[here].stride, (here, other))
+                Map(element, _merged_channels(element, maps[here], maps[other]), side, maps[here].stride, (here, other))
             )
         here = len(maps) - 1
     return maps
@@ -57,8 +57,8 @@ def peak_values(maps: Sequence[Map], dimensions: int) -> int:
 
     Working memory of the layers is not included.
     """
-    last = {parent: index for index, made in enumerate(maps) for parent in made.parents}
-    values = [made.channels * made.size**dimensions for made in maps]
+    last = {parent: index for index, feature_map in enumerate(maps) for parent in feature_map.parents}
+    values = [feature_map.channels * feature_map.size**dimensions for feature_map in maps]
     return max(
         values[now] + sum(values[before] for before in range(now) if last.get(before, -1) >= now)
         for now in range(len(maps))
@@ -69,7 +69,7 @@ def _stride(step: LayerSpec, before: int) -> int:
     return max(1, before // step.stride) if step.up else before * step.stride
 
 
-def _joined_channels(join: Merge, here: Map, other: Map) -> int:
-    if join.how == "concatenated":
+def _merged_channels(merge: Merge, here: Map, other: Map) -> int:
+    if merge.how == "concatenated":
         return here.channels + other.channels
-    return other.channels if join.how == "multiplied" else here.channels
+    return other.channels if merge.how == "multiplied" else here.channels

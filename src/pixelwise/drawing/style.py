@@ -16,12 +16,12 @@ GREY, PALE = "#7A7A7A", "#F4F4F4"
 MAP_FILL, COPY_FILL, OUT_FILL = "#D3E5F2", "#FFFFFF", "#CBEADF"
 
 TEXT, SMALL = 9.0, 8.0  # font sizes
-TALLEST, LOWEST = 150.0, 14.0  # heights of boxes
-WIDEST, SLIMMEST = 46.0, 5.0  # widths of boxes
+MAX_HEIGHT, MIN_HEIGHT = 150.0, 14.0  # heights of boxes
+MAX_BOX_WIDTH, MIN_BOX_WIDTH = 46.0, 5.0  # widths of boxes
 MARGIN = 24.0
 TITLE_ROOM = 82.0
 LEGEND_LINE, SAMPLE = 18.0, 30.0
-LEAST_WIDTH = 560.0
+MIN_WIDTH = 560.0
 
 COLOURS = {
     "convolution": BLUE,
@@ -89,9 +89,9 @@ class Layout:
     height: float
 
 
-def way_of(node: Node) -> str:
+def arrow_kind(node: Node) -> str:
     """Return the kind of the arrow into a node; a key of `COLOURS`."""
-    step = node.entering
+    step = node.first_strided
     if step is None or (node.kind == "joined" and not step.up):
         return "residual" if node.kind == "residual" else "convolution"
     if step.kind != "convolution":
@@ -103,12 +103,12 @@ def way_of(node: Node) -> str:
     return "pointwise" if step.kernel == 1 else "convolution"
 
 
-def fill_of(node: Node, last: bool) -> str:
+def fill_colour(node: Node, last: bool) -> str:
     """Return the colour of a node's box; `last` for the output."""
     return OUT_FILL if last else PALE if node.kind == "input" else MAP_FILL
 
 
-def note_of(node: Node, dimensions: int) -> str:
+def tooltip(node: Node, dimensions: int) -> str:
     """Return the tooltip of a box."""
     names = [step.name for step in node.steps]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
@@ -126,7 +126,7 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
     kernels: dict[str, set[int]] = {}
     for node in nodes:
         if node.kind not in ("input", "gate"):
-            key = way_of(node)
+            key = arrow_kind(node)
             kernels.setdefault(key, set()).update(_kernels(node, key))
     entries = [(key, words.format(_sides(kernels[key], dimensions))) for key, words in LEGEND.items() if key in kernels]
     if any(node.kind == "residual" for node in nodes):
@@ -143,7 +143,7 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
 def _kernels(node: Node, key: str) -> set[int]:
     if key == "residual":
         return {step.kernel for step in node.steps if step.kind == "convolution"}
-    step: LayerSpec | None = node.entering
+    step: LayerSpec | None = node.first_strided
     return {step.kernel} if step else set()
 
 
@@ -154,7 +154,7 @@ def _sides(kernels: set[int], dimensions: int) -> str:
 def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
     """Add a title above a layout and a legend below it."""
     wide = max(text_width(title, 17.0 if i == 0 else 10.0, i == 0) for i, title in enumerate(titles))
-    width = max(layout.width, wide, LEAST_WIDTH) + 2 * MARGIN
+    width = max(layout.width, wide, MIN_WIDTH) + 2 * MARGIN
     marks: list[Mark] = [
         Words(
             x=MARGIN,
@@ -168,7 +168,7 @@ def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, st
         for i, title in enumerate(titles)
     ]
     shift = (width - layout.width) / 2, TITLE_ROOM + 4
-    marks += [moved(mark, *shift) for mark in layout.marks]
+    marks += [translated(mark, *shift) for mark in layout.marks]
     below = shift[1] + layout.height + 18
     column = SAMPLE + 12 + max((text_width(words, TEXT) for _, words in entries), default=0) + 18
     columns = max(1, min(len(entries), int((width - 2 * MARGIN + 18) // column)))
@@ -179,7 +179,7 @@ def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, st
     return Drawing(titles[0], width, below + (rows - 1) * LEGEND_LINE + MARGIN, tuple(marks))
 
 
-def moved(mark: Mark, dx: float, dy: float) -> Mark:
+def translated(mark: Mark, dx: float, dy: float) -> Mark:
     """Return a translated mark."""
     if isinstance(mark, Words):
         return replace(mark, x=mark.x + dx, y=mark.y + dy)
@@ -192,7 +192,7 @@ def diamond(x: float, y: float, half: float = 6.5) -> Area:
     return Area(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
 
 
-def hump(start: Point, end: Point, lift: Point) -> Line:
+def shortcut_arc(start: Point, end: Point, lift: Point) -> Line:
     """Return the arc of a shortcut from `start` to `end`, offset by the vector `lift`."""
     (x0, y0), (x1, y1), (lx, ly) = start, end, lift
     return Line(points=(start, (x0 + lx, y0 + ly), (x1 + lx, y1 + ly), end), colour=PURPLE, width=1.4, curved=True)
@@ -200,7 +200,7 @@ def hump(start: Point, end: Point, lift: Point) -> Line:
 
 def _sample(key: str, x: float, y: float) -> list[Mark]:
     if key == "shortcut":
-        return [hump((x, y + 4), (x + SAMPLE, y + 4), (0.0, -13.0))]
+        return [shortcut_arc((x, y + 4), (x + SAMPLE, y + 4), (0.0, -13.0))]
     if key == "gate":
         return [diamond(x + SAMPLE / 2, y)]
     if key == "repeated":
@@ -211,9 +211,9 @@ def _sample(key: str, x: float, y: float) -> list[Mark]:
 
 def map_marks(box: Box, dimensions: int, last: bool, copied: Sequence[float] = ()) -> list[Mark]:
     """Return the box of a map; `copied` are the fractions of its width that are skips, from the left."""
-    note = note_of(box.node, dimensions)
+    note = tooltip(box.node, dimensions)
     marks: list[Mark] = [
-        Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
+        Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     ]
     x = box.x
     for share in copied:

@@ -65,8 +65,8 @@ class LayerSpec:
             return size * self.stride
         if self.kind in GLOBAL:
             return min(size, 1)
-        room = size - self.span + 2 * self.padding
-        return -(-room // self.stride) + 1 if self.ceil else room // self.stride + 1
+        free = size - self.span + 2 * self.padding
+        return -(-free // self.stride) + 1 if self.ceil else free // self.stride + 1
 
     def fits(self, size: int) -> bool:
         """Return whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
@@ -76,8 +76,8 @@ class LayerSpec:
         """
         if self.up or self.kind in GLOBAL:
             return size > 0
-        room = size - self.span + 2 * self.padding
-        return room >= 0 and (self.ceil or room % self.stride <= self.padding + max(0, self.stride - self.span))
+        free = size - self.span + 2 * self.padding
+        return free >= 0 and (self.ceil or free % self.stride <= self.padding + max(0, self.stride - self.span))
 
     def sees(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
@@ -143,7 +143,7 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
     >>> sizes_along([conv, pool], 12), sizes_along([conv, pool], 13)
     ([10, 5], None)
     """
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
         if isinstance(element, LayerSpec):
@@ -153,10 +153,10 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
             if size < smallest and element.kind not in GLOBAL:
                 return None
         elif isinstance(element, Save):
-            kept[element.name] = size
+            saved[element.name] = size
         elif isinstance(element, Branch):
-            size = kept[element.name]
-        elif not _joins(kept[element.name] - size, element.how):
+            size = saved[element.name]
+        elif not _can_merge(saved[element.name] - size, element.how):
             return None
         sizes.append(size)
     return sizes
@@ -170,22 +170,22 @@ def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
     >>> sizes_with_rest([LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)], 13)
     [6]
     """
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
         if isinstance(element, LayerSpec):
             size = element.output_size(size)
         elif isinstance(element, Branch):
-            size = kept[element.name]
+            size = saved[element.name]
         elif isinstance(element, Save):
-            kept[element.name] = size
+            saved[element.name] = size
         if size < 1:
             return None
         sizes.append(size)
     return sizes
 
 
-def _joins(surplus: int, how: How) -> bool:
+def _can_merge(surplus: int, how: How) -> bool:
     return surplus == 0 or (how == "concatenated" and surplus > 0 and surplus % 2 == 0)
 
 
@@ -198,17 +198,17 @@ def total_stride(layer_graph: LayerGraph) -> int:
     >>> total_stride([pool, pool, LayerSpec(name="up", kind="nearest", stride=2)])
     4
     """
-    now = most = 1
-    kept: dict[str, int] = {}
+    now = largest = 1
+    saved: dict[str, int] = {}
     for element in layer_graph:
         if isinstance(element, LayerSpec):
             now = max(1, now // element.stride) if element.up else now * element.stride
-            most = max(most, now)
+            largest = max(largest, now)
         elif isinstance(element, Save):
-            kept[element.name] = now
+            saved[element.name] = now
         elif isinstance(element, Branch):
-            now = kept[element.name]
-    return most
+            now = saved[element.name]
+    return largest
 
 
 def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
@@ -252,13 +252,13 @@ def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -
 
 def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
     """Return for each `Merge` how many pixels the saved map is cropped by on each side."""
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     crops: dict[int, int] = {}
     for index, (element, here) in enumerate(zip(layer_graph, sizes, strict=True)):
         if isinstance(element, Save):
-            kept[element.name] = here
+            saved[element.name] = here
         elif isinstance(element, Merge):
-            crops[index] = (kept[element.name] - here) // 2
+            crops[index] = (saved[element.name] - here) // 2
     return crops
 
 

@@ -122,7 +122,7 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     (1, 3)
     """
     stride = total_stride(layer_graph)
-    first = _first_legal(layer_graph, stride, smallest)
+    first = _first_valid(layer_graph, stride, smallest)
     large = first + 64 * stride  # far from all borders
     sizes = sizes_along(layer_graph, large)
     if sizes is None:
@@ -172,7 +172,7 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
         reach=max(-low, high),
         halo=0,
         margin=0,
-        legal_first=_first_without_rest(features),
+        legal_first=_first_with_rest(features),
         legal_step=1,
         receptive_field=high - low + 1,
         receptive_field_min=high - low + 1,
@@ -180,7 +180,7 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     )
 
 
-def _first_legal(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
+def _first_valid(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
     for size in range(1, 4096 + stride):
         sizes = sizes_along(layer_graph, size, smallest)
         # strided padded layers round odd sizes up; a larger output would not be aligned with the input
@@ -189,7 +189,7 @@ def _first_legal(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
     raise BadOption("a network with a valid size below 4096", "none", "Use fewer pooling layers.")
 
 
-def _first_without_rest(layer_graph: LayerGraph) -> int:
+def _first_with_rest(layer_graph: LayerGraph) -> int:
     """Return the smallest size for which every map of a classifier has a pixel."""
     for size in range(1, 4096):
         if sizes_with_rest(layer_graph, size) is not None:

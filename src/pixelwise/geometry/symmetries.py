@@ -32,11 +32,11 @@ class Symmetry:
 
     def apply(self, picture: Picture) -> Picture:
         """Transform the last two axes of `picture`; odd quarters swap height and width."""
-        return _flip(_turn(picture, self.quarters)) if self.mirrored else _turn(picture, self.quarters)
+        return _flip(_rotate(picture, self.quarters)) if self.mirrored else _rotate(picture, self.quarters)
 
     def invert(self, picture: Picture) -> Picture:
         """Undo `apply`."""
-        return _turn(_flip(picture) if self.mirrored else picture, -self.quarters)
+        return _rotate(_flip(picture) if self.mirrored else picture, -self.quarters)
 
 
 IDENTITY = Symmetry(0, mirrored=False)
@@ -66,7 +66,7 @@ def tta_symmetries(count: int) -> tuple[Symmetry, ...]:
     return TTA_SYMMETRIES[count]
 
 
-def _turn(picture: Picture, quarters: int) -> Picture:
+def _rotate(picture: Picture, quarters: int) -> Picture:
     if isinstance(picture, np.ndarray):
         return np.rot90(picture, quarters, (-2, -1))
     return picture.rot90(quarters, (-2, -1))

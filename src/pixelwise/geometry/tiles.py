@@ -107,12 +107,12 @@ def blend_weights(span: Span, own: Span, size: int, overlap: int) -> Float64[np.
 
     They rise from 0 to 1 over 2 x `overlap` pixels around each inner edge of the cell, where the neighbour's fall.
     """
-    places = np.arange(*span) + 0.5
-    weights = np.ones(len(places))
+    positions = np.arange(*span) + 0.5
+    weights = np.ones(len(positions))
     if overlap and own[0] > 0:
-        weights = np.minimum(weights, (places - (own[0] - overlap)) / (2 * overlap))
+        weights = np.minimum(weights, (positions - (own[0] - overlap)) / (2 * overlap))
     if overlap and own[1] < size:
-        weights = np.minimum(weights, ((own[1] + overlap) - places) / (2 * overlap))
+        weights = np.minimum(weights, ((own[1] + overlap) - positions) / (2 * overlap))
     return weights
 
 

@@ -28,9 +28,9 @@ from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remov
 from pixelwise.labels.run_lengths import row_strips
 from pixelwise.labels.split_regions import cut_lines, deeper_than
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
-from pixelwise.labels.watershed import TAKEN, flood
+from pixelwise.labels.watershed import EXCLUDED, flood
 
-_REACH = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
+_RADIUS = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
 
 
 @runtime_checkable
@@ -53,12 +53,12 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
     else int32.
     """
     if splits(options):
-        return _Split(options, size)
+        return _SplitDecoder(options, size)
     if options.kind == "classes":
-        return _Classes(options, size)
+        return _ClassesDecoder(options, size)
     if options.kind == "components":
-        return _Components(options, size)
-    return _Flooded(options, size)
+        return _ComponentsDecoder(options, size)
+    return _WatershedDecoder(options, size)
 
 
 def decode(
@@ -80,12 +80,12 @@ def most_probable_class(
     """
     if len(probabilities) == 2:
         return (probabilities[1] > probabilities[0]).view(np.uint8)
-    found = np.zeros(probabilities.shape[1:], np.uint8)
+    result = np.zeros(probabilities.shape[1:], np.uint8)
     highest = probabilities[0].copy()
     for index, channel in enumerate(probabilities[1:], 1):
-        np.maximum(found, (channel > highest).view(np.uint8) * np.uint8(index), out=found)  # later ones are larger
+        np.maximum(result, (channel > highest).view(np.uint8) * np.uint8(index), out=result)  # later ones are larger
         np.maximum(highest, channel, out=highest)
-    return found
+    return result
 
 
 def class_of(
@@ -129,7 +129,7 @@ def seeds_of(
     return foreground, seeds, np.rint(interior * 255).astype(np.uint8)
 
 
-class _Classes:
+class _ClassesDecoder:
     """The class of each pixel; logits can be passed instead if `most_probable_wins`."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
@@ -144,22 +144,22 @@ class _Classes:
         return self._mask
 
 
-class _Split:
+class _SplitDecoder:
     """Class 1 without the watershed lines between regions that grow from markers deep inside."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
-        self._foreground, self._sure = np.zeros(size, bool), np.zeros(size, bool)
+        self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
         self._interior = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         place = _slices(window)
-        self._foreground[place], self._sure[place], self._interior[place] = seeds_of(probabilities, self._options)
+        self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
-        markers = components(deeper_than(self._sure, self._options.split_depth), corners=False)
-        del self._sure
+        markers = components(deeper_than(self._seeds, self._options.split_depth), corners=False)
+        del self._seeds
         flood(self._interior, markers)
         del self._interior
         mask = self._foreground.view(np.uint8)
@@ -169,7 +169,7 @@ class _Split:
         return mask
 
 
-class _Components:
+class _ComponentsDecoder:
     """Connected components of the foreground."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
@@ -185,7 +185,7 @@ class _Components:
         return remove_small_objects(labels, self._options.min_area)
 
 
-class _Flooded:
+class _WatershedDecoder:
     """Seeded watershed of the interior probability, limited to the foreground."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
@@ -214,11 +214,11 @@ def interior_to_heights(
     """Smooth the interior and invert it to heights 0 to 254, 255 outside the foreground; in place."""
     above = interior[:0]
     for rows in row_strips(interior.shape):
-        block = np.concatenate([above, interior[rows.start : rows.stop + _REACH]]).astype(np.float32)
-        smooth = np.asarray(ndimage.gaussian_filter(block, 1.0, radius=_REACH))[len(above) :][: rows.stop - rows.start]
-        above = interior[max(0, rows.stop - _REACH) : rows.stop].copy()  # unsmoothed, for the rows below
-        heights = (TAKEN - 1) - np.rint(smooth * ((TAKEN - 1) / 255))
-        interior[rows] = np.where(foreground[rows], heights, TAKEN)
+        block = np.concatenate([above, interior[rows.start : rows.stop + _RADIUS]]).astype(np.float32)
+        smooth = np.asarray(ndimage.gaussian_filter(block, 1.0, radius=_RADIUS))[len(above) :][: rows.stop - rows.start]
+        above = interior[max(0, rows.stop - _RADIUS) : rows.stop].copy()  # unsmoothed, for the rows below
+        heights = (EXCLUDED - 1) - np.rint(smooth * ((EXCLUDED - 1) / 255))
+        interior[rows] = np.where(foreground[rows], heights, EXCLUDED)
 
 
 def _slices(window: tuple[Span, ...]) -> tuple[slice, ...]:

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from pixelwise.labels.run_lengths import areas, row_strips
 
-EIGHT = np.ones((3, 3), bool)
+EIGHT_CONNECTED = np.ones((3, 3), bool)
 # Up to this label a lookup table is faster than sorting the pixels.
-TABLE = 1 << 24
+MAX_TABLE_LABEL = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Overlaps:
     @property
     def ious(self) -> np.ndarray:
         """Intersection over union of each pair."""
-        joined = self.truth_areas[self.truth] + self.predicted_areas[self.predicted] - self.pixels
-        return self.pixels / joined
+        union = self.truth_areas[self.truth] + self.predicted_areas[self.predicted] - self.pixels
+        return self.pixels / union
 
 
 def components(mask: Bool[np.ndarray, "height width"], *, corners: bool = True) -> Int32[np.ndarray, "height width"]:
@@ -46,9 +46,9 @@ def components(mask: Bool[np.ndarray, "height width"], *, corners: bool = True) 
 
     `corners` selects 8-connectivity instead of 4-connectivity. Memory: 4 bytes per pixel, the result.
     """
-    found = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, structure=EIGHT if corners else None, output=found)
-    return found
+    result = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, structure=EIGHT_CONNECTED if corners else None, output=result)
+    return result
 
 
 def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
@@ -56,13 +56,13 @@ def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height
 
     The mask must contain a False pixel: pixels beyond the array do not count.
     """
-    found: Any = ndimage.distance_transform_edt(mask)
-    return found.astype(np.float32)
+    result: Any = ndimage.distance_transform_edt(mask)
+    return result.astype(np.float32)
 
 
 def renumber(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Relabel the objects 1...N in the order of their labels; 0 stays, negative values become 0."""
-    if int(labels.max(initial=0)) >= TABLE:
+    if int(labels.max(initial=0)) >= MAX_TABLE_LABEL:
         unique, inverse = np.unique(np.maximum(labels, 0), return_inverse=True)
         start = 0 if unique[0] == 0 else 1
         return (inverse.reshape(labels.shape) + start).astype(np.int32)
@@ -82,9 +82,9 @@ def overlap_table(
     rows, columns = renumber(truth), renumber(predicted)
     truth_areas, predicted_areas = areas(rows)[1:], areas(columns)[1:]
     both = (rows > 0) & (columns > 0)
-    wide = max(1, len(predicted_areas))
-    keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * wide + columns[both] - 1, return_counts=True)
-    return Overlaps(truth_areas, predicted_areas, keys // wide, keys % wide, pixels.astype(np.int64))
+    width = max(1, len(predicted_areas))
+    keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * width + columns[both] - 1, return_counts=True)
+    return Overlaps(truth_areas, predicted_areas, keys // width, keys % width, pixels.astype(np.int64))
 
 
 def touching_share(labels: Integer[np.ndarray, "height width"], distance: int = 2) -> float:

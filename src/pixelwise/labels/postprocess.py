@@ -9,7 +9,7 @@ from scipy import ndimage
 from pixelwise.labels.label_image import components
 from pixelwise.labels.run_lengths import areas, extents, row_strips
 
-_SIXTEEN_BITS = 65_535
+_UINT16_MAX = 65_535
 
 
 def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
@@ -17,10 +17,10 @@ def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
 
     Every object must be one 4-connected region.
     """
-    found = extents(labels)
+    boxes = extents(labels)
     # A hole splits a row of the object: more runs than rows.
-    for number in np.flatnonzero(found.runs > found.box[:, 2] - found.box[:, 0]).tolist():
-        top, left, bottom, right = found.box[number].tolist()
+    for number in np.flatnonzero(boxes.runs > boxes.box[:, 2] - boxes.box[:, 0]).tolist():
+        top, left, bottom, right = boxes.box[number].tolist()
         view = labels[top:bottom, left:right]
         hole = np.asarray(ndimage.binary_fill_holes(view == number), bool)
         hole &= view == 0
@@ -32,11 +32,11 @@ def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -
 
     `labels` contains no negative values and may be overwritten. The result is uint16 if N fits, else int32.
     """
-    kept = areas(labels) >= max(1, area)
-    kept[0] = False
-    count = int(kept.sum())
-    result = np.empty(labels.shape, np.uint16) if count <= _SIXTEEN_BITS else labels
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(result.dtype)
+    large_enough = areas(labels) >= max(1, area)
+    large_enough[0] = False
+    count = int(large_enough.sum())
+    result = np.empty(labels.shape, np.uint16) if count <= _UINT16_MAX else labels
+    numbers = np.where(large_enough, np.cumsum(large_enough), 0).astype(result.dtype)
     for rows in row_strips(labels.shape):
         result[rows] = numbers[labels[rows]]
     return result
@@ -47,10 +47,10 @@ def remove_small_regions(mask: UInt8[np.ndarray, "height width"], smallest: Sequ
 
     Memory: 5 bytes per pixel, for one class at a time.
     """
-    for index, least in enumerate(smallest):
-        if index and least > 1:
+    for index, minimum in enumerate(smallest):
+        if index and minimum > 1:
             numbers = components(mask == index)
-            crumbs = areas(numbers) < least
-            crumbs[0] = False
+            small = areas(numbers) < minimum
+            small[0] = False
             for rows in row_strips(mask.shape):
-                mask[rows][crumbs[numbers[rows]]] = 0
+                mask[rows][small[numbers[rows]]] = 0

@@ -17,8 +17,8 @@ _LENGTHS = np.zeros(49)
 _LENGTHS[list(_STRAIGHT)] = 1
 _LENGTHS[list(_DIAGONAL)] = np.sqrt(2)
 _LENGTHS[list(_BETWEEN)] = (1 + np.sqrt(2)) / 2
-_BESIDE = ((-1, 0), (0, -1), (0, 1), (1, 0))
-_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
+_DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 @runtime_checkable
@@ -92,33 +92,33 @@ def measure(
 
     Both arrays are read a few rows at a time and may be on disk.
     """
-    found = extents(labels)
-    present = np.flatnonzero(found.area)
-    area = found.area[present]
+    boxes = extents(labels)
+    present = np.flatnonzero(boxes.area)
+    area = boxes.area[present]
     intensity = None
     if image is not None:
-        intensity = _intensity(labels, image, len(found.area))[present] / (area * len(image))
+        intensity = _intensity(labels, image, len(boxes.area))[present] / (area * len(image))
     return ObjectTable(
         ids=present,
         class_index=class_index,
         area=area,
-        centroid=_centroids(labels, found)[present],
-        box=found.box[present],
-        perimeter=_perimeters(labels, len(found.area))[present],
+        centroid=_centroids(labels, boxes)[present],
+        box=boxes.box[present],
+        perimeter=_perimeters(labels, len(boxes.area))[present],
         mean_intensity=intensity,
     )
 
 
 def _centroids(
-    labels: Integer[np.ndarray, "height width"] | LabelRows, found: Extents
+    labels: Integer[np.ndarray, "height width"] | LabelRows, boxes: Extents
 ) -> Float64[np.ndarray, "numbers 2"]:
-    total = np.zeros((len(found.area), 2))
+    total = np.zeros((len(boxes.area), 2))
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows], rows.start)
         number, length = np.maximum(runs.number, 0), runs.stop - runs.start
         np.add.at(total[:, 0], number, runs.row * length)
         np.add.at(total[:, 1], number, (runs.start + runs.stop - 1) * length / 2)
-    return total / np.maximum(found.area, 1)[:, None]
+    return total / np.maximum(boxes.area, 1)[:, None]
 
 
 def _intensity(
@@ -130,10 +130,10 @@ def _intensity(
     total = np.zeros(numbers)
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows])
-        begins = runs.row * labels.shape[1] + runs.start
+        starts = runs.row * labels.shape[1] + runs.start
         for channel in image[:, rows]:
             values = channel.astype(np.float64).ravel()
-            np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, begins))
+            np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, starts))
     return total
 
 
@@ -162,13 +162,13 @@ def _border_lengths(
     middle = block[1:-1, 1:-1]
     border = np.zeros(block.shape, bool)
     inside = middle > 0
-    for row, column in _BESIDE:
-        beside = block[1 + row : block.shape[0] - 1 + row, 1 + column : block.shape[1] - 1 + column]
-        border[1:-1, 1:-1] |= inside & (beside != middle)
+    for row, column in _NEIGHBOURS:
+        neighbour = block[1 + row : block.shape[0] - 1 + row, 1 + column : block.shape[1] - 1 + column]
+        border[1:-1, 1:-1] |= inside & (neighbour != middle)
     rows, columns = (place + 2 for place in np.nonzero(border[2:-2, 2:-2]))
     number = block[rows, columns]
     index = np.zeros(len(number), np.int64)
-    for steps, weight in ((_BESIDE, 2), (_CORNERS, 10)):
+    for steps, weight in ((_NEIGHBOURS, 2), (_DIAGONALS, 10)):
         for row, column in steps:
             there = rows + row, columns + column
             index += weight * (border[there] & (block[there] == number))

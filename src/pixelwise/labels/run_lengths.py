@@ -71,9 +71,9 @@ def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
 def find_runs(labels: Integer[np.ndarray, "height width"], first_row: int = 0) -> Runs:
     """Return the runs of a few rows; the first one is row `first_row`."""
     height, width = labels.shape
-    begins = np.ones((height, width), bool)
-    begins[:, 1:] = labels[:, 1:] != labels[:, :-1]
-    row, start = np.nonzero(begins)
+    is_start = np.ones((height, width), bool)
+    is_start[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    row, start = np.nonzero(is_start)
     stop = np.roll(start, -1)  # the start of the next run, or the end of the row
     stop[stop == 0] = width
     return Runs(labels[row, start].astype(np.int64), row + first_row, start, stop)
@@ -86,10 +86,10 @@ def extents(labels: Integer[np.ndarray, "height width"] | LabelRows) -> Extents:
     box = np.empty((numbers, 4), np.int64)
     box[:, :2], box[:, 2:] = max(labels.shape), 0
     for rows in row_strips(labels.shape):
-        found = find_runs(labels[rows], rows.start)
-        inside = found.number > 0
-        number, row = found.number[inside], found.row[inside]
-        start, stop = found.start[inside], found.stop[inside]
+        block = find_runs(labels[rows], rows.start)
+        inside = block.number > 0
+        number, row = block.number[inside], block.row[inside]
+        start, stop = block.start[inside], block.stop[inside]
         np.add.at(runs, number, 1)
         np.add.at(area, number, stop - start)
         np.minimum.at(box[:, 0], number, row)
@@ -101,8 +101,8 @@ def extents(labels: Integer[np.ndarray, "height width"] | LabelRows) -> Extents:
 
 def areas(labels: Integer[np.ndarray, "height width"]) -> Int64[np.ndarray, " numbers"]:
     """Count the pixels of every label from 0 to the highest; negative ones count as 0."""
-    counted = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    counts = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
     for rows in row_strips(labels.shape):
-        found = np.bincount(np.maximum(labels[rows], 0).ravel())
-        counted[: found.size] += found
-    return counted
+        block = np.bincount(np.maximum(labels[rows], 0).ravel())
+        counts[: block.size] += block
+    return counts

@@ -30,16 +30,17 @@ def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.n
     array([[ True,  True, False, False]])
     """
     height = len(mask)
-    rows, found, reach = mask.copy(), mask.copy(), 0  # rows: pixels with `reach` more of the mask to the left and right
+    # rows: pixels with `radius` more pixels of the mask to the left and right
+    rows, result, radius = mask.copy(), mask.copy(), 0
     for lift in range(depth, -1, -1):
-        while reach < isqrt(depth**2 - lift**2):
-            reach += 1
-            rows[:, reach:] &= mask[:, :-reach]
-            rows[:, :-reach] &= mask[:, reach:]
+        while radius < isqrt(depth**2 - lift**2):
+            radius += 1
+            rows[:, radius:] &= mask[:, :-radius]
+            rows[:, :-radius] &= mask[:, radius:]
         shared = max(0, height - lift)
-        found[lift:] &= rows[:shared]
-        found[:shared] &= rows[lift:]
-    return found
+        result[lift:] &= rows[:shared]
+        result[:shared] &= rows[lift:]
+    return result
 
 
 def meeting_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
@@ -50,13 +51,13 @@ def meeting_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarr
     >>> meeting_pixels(np.array([[1, 1, 2, 2, 0, 3]]))
     array([[False,  True, False, False, False, False]])
     """
-    found = np.zeros(labels.shape, bool)
+    result = np.zeros(labels.shape, bool)
     for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]), (np.s_[:-1, :-1], np.s_[1:, 1:])):
-        found[here] |= _differ(labels[here], labels[there])
+        result[here] |= _differ(labels[here], labels[there])
     # If the pixel below has the same label, its neighbour to the left is found instead.
     here, left, below = labels[:-1, 1:], labels[1:, :-1], labels[1:, 1:]
-    found[:-1, 1:] |= _differ(here, left) & (here != below)
-    return found
+    result[:-1, 1:] |= _differ(here, left) & (here != below)
+    return result
 
 
 def cut_lines(mask: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:

@@ -41,16 +41,16 @@ class StripLabels:
         self._corners = corners
         self.count = 0
         self._above: UInt32[np.ndarray, " width"] | None = None
-        self._touches: list[Int64[np.ndarray, "touches 2"]] = []
+        self._contacts: list[Int64[np.ndarray, "touches 2"]] = []
 
     def add(self, mask: Bool[np.ndarray, "rows width"]) -> UInt32[np.ndarray, "rows width"]:
         """Return the provisional labels of the next strip, in row-major order of their first pixel; 0 outside."""
-        found = components(mask, corners=self._corners)
-        numbers = found.astype(np.uint32)
-        numbers[found > 0] += np.uint32(self.count)
-        self.count += int(found.max(initial=0))
+        labels = components(mask, corners=self._corners)
+        numbers = labels.astype(np.uint32)
+        numbers[labels > 0] += np.uint32(self.count)
+        self.count += int(labels.max(initial=0))
         if self._above is not None and len(numbers):
-            self._touch(self._above, numbers[0])
+            self._add_contacts(self._above, numbers[0])
         if len(numbers):
             self._above = numbers[-1].copy()
         return numbers
@@ -58,21 +58,21 @@ class StripLabels:
     def joined(self) -> Int64[np.ndarray, " numbers"]:
         """Return for each provisional label, including 0, the smallest one of the same component."""
         nodes = self.count + 1
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._touches])
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._contacts])
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
         _, area = connected_components(graph, directed=False)
         _, first = np.unique(area, return_index=True)
         return first[area].astype(np.int64)
 
-    def _touch(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
+    def _add_contacts(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
         width = len(above)
-        found: list[Int64[np.ndarray, "touches 2"]] = []
+        contacts: list[Int64[np.ndarray, "touches 2"]] = []
         for shift in (-1, 0, 1) if self._corners else (0,):
             a = above[max(0, -shift) : width - max(0, shift)]
             b = below[max(0, shift) : width + min(0, shift)]
             both = (a > 0) & (b > 0)
-            found.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
-        self._touches.append(np.unique(np.concatenate(found), axis=0))
+            contacts.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
+        self._contacts.append(np.unique(np.concatenate(contacts), axis=0))
 
 
 def final_numbers(
@@ -90,10 +90,10 @@ def final_numbers(
         Components of fewer pixels become 0.
     """
     total = np.bincount(joined, weights=areas, minlength=len(joined)).astype(np.int64)
-    kept = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
-    return numbers[joined], int(kept.sum())
+    large_enough = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
+    large_enough[0] = False
+    numbers = np.where(large_enough, np.cumsum(large_enough), 0).astype(np.uint32)
+    return numbers[joined], int(large_enough.sum())
 
 
 class StripSmallRegions:
@@ -108,10 +108,10 @@ class StripSmallRegions:
     """
 
     def __init__(self, smallest: Sequence[int]) -> None:
-        self._smallest = {index: least for index, least in enumerate(smallest) if index and least > 1}
+        self._smallest = {index: minimum for index, minimum in enumerate(smallest) if index and minimum > 1}
         self._labels = {index: StripLabels() for index in self._smallest}
         self._pixels = {index: [np.zeros(1, np.int64)] for index in self._smallest}
-        self._crumbs: dict[int, Bool[np.ndarray, " numbers"]] = {}
+        self._small: dict[int, Bool[np.ndarray, " numbers"]] = {}
 
     def count(self, strip: UInt8[np.ndarray, "rows width"]) -> None:
         """Count the regions of the next strip."""
@@ -120,22 +120,22 @@ class StripSmallRegions:
             numbers = labels.add(strip == index)
             pixels = np.zeros(labels.count - before, np.int64)
             for rows in row_strips(numbers.shape):
-                given = numbers[rows][numbers[rows] > 0].astype(np.int64) - before - 1
-                pixels += np.bincount(given, minlength=len(pixels))
+                labels_above_zero = numbers[rows][numbers[rows] > 0].astype(np.int64) - before - 1
+                pixels += np.bincount(labels_above_zero, minlength=len(pixels))
             self._pixels[index].append(pixels)
 
     def drop(self, strip: UInt8[np.ndarray, "rows width"]) -> UInt8[np.ndarray, "rows width"]:
         """Return the next strip without small regions; `count` cannot be called afterwards."""
-        if not self._crumbs:
+        if not self._small:
             for index, labels in self._labels.items():
                 joined = labels.joined()
                 total = np.bincount(joined, np.concatenate(self._pixels[index]), len(joined))
-                self._crumbs[index] = total[joined] < self._smallest[index]
+                self._small[index] = total[joined] < self._smallest[index]
             self._labels = {index: StripLabels() for index in self._smallest}  # return the same labels again
         left = strip.copy()
         for index, labels in self._labels.items():
             numbers = labels.add(strip == index)
-            left[(numbers > 0) & self._crumbs[index][numbers]] = 0
+            left[(numbers > 0) & self._small[index][numbers]] = 0
         return left
 
 

@@ -25,7 +25,7 @@ from pixelwise.labels.label_image import components, depth, renumber
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, tempered_softmax
 
 IGNORE = 255  # ignore index of every class map inside pixelwise
-DEEPEST = 128  # largest `split_depth` in pixels: half the halo of streamed images
+MAX_SPLIT_DEPTH = 128  # largest `split_depth` in pixels: half the halo of streamed images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,9 @@ class TargetOptions:
             raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", got, "Change them.")
         if self.separate < 0:
             raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 for no gap.")
-        if not 0 <= self.split_depth <= DEEPEST or (self.split_depth and self.kind != "classes"):
+        if not 0 <= self.split_depth <= MAX_SPLIT_DEPTH or (self.split_depth and self.kind != "classes"):
             got = f"{self.split_depth} for kind {self.kind}"
-            expected = f'target.split_depth of 0 to {DEEPEST}, and 0 but for kind "classes"'
+            expected = f'target.split_depth of 0 to {MAX_SPLIT_DEPTH}, and 0 but for kind "classes"'
             raise BadOption(expected, got, "Try 7, or 0 to disable splitting.")
         areas = self.class_areas
         if any(areas) and (self.kind != "classes" or areas[0] or min(areas) < 0):
@@ -129,11 +129,11 @@ def probabilities_of(
     The logits of the classes are divided by the temperatures first.
     """
     classes = class_channels(options, logits.shape[-3])
-    found = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
+    result = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
     if classes == logits.shape[-3]:
-        return found
+        return result
     probabilities = np.empty_like(logits)
-    probabilities[..., :classes, :, :] = found
+    probabilities[..., :classes, :, :] = result
     probabilities[..., classes:, :, :] = expit(logits[..., classes:, :, :])
     return probabilities
 
@@ -153,7 +153,7 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
         for _ in range(options.boundary_width - 1):
             edge |= find_boundaries(np.where(edge, 0, labels), mode="inner") & (labels > 0)
         target[edge & (labels > 0)] = 2
-        _keep_an_interior(target, labels)
+        _restore_interior(target, labels)
     target[labels < 0] = IGNORE
     return target
 
@@ -165,14 +165,14 @@ def edge_distance(labels: Integer[np.ndarray, "height width"]) -> Float16[np.nda
     outside objects. The image border is not an object border, like the border of a training patch.
     """
     numbered = renumber(labels)
-    found = np.zeros(labels.shape, np.float16)
+    result = np.zeros(labels.shape, np.float16)
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
         # one more pixel on every side: farther pixels cannot be nearer
         near = (slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, columns.start - 1), columns.stop + 1))
         inside = numbered[near] == number
         depths = inside.astype(np.float32) if inside.all() else depth(inside)
-        found[near][inside] = depths[inside] / depths.max()
-    return found
+        result[near][inside] = depths[inside] / depths.max()
+    return result
 
 
 def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Integer[np.ndarray, "height width"]:
@@ -190,9 +190,9 @@ def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Int
     seam = (numbered > 0) & (lowest < numbered)
     if width > 1:
         seam = np.asarray(ndimage.binary_dilation(seam, np.ones((width, width), bool)), bool)
-    kept = ((numbered > 0) & ~seam).astype(np.uint8)
-    _keep_an_interior(kept, numbered)
-    return np.where((numbered > 0) & (kept == 0), 0, labels)
+    remaining = ((numbered > 0) & ~seam).astype(np.uint8)
+    _restore_interior(remaining, numbered)
+    return np.where((numbered > 0) & (remaining == 0), 0, labels)
 
 
 def target_objects(
@@ -205,12 +205,12 @@ def target_objects(
     """
     if options.kind != "classes":
         return renumber(np.where(target == 1, labels, 0))
-    found = np.zeros(labels.shape, np.int32)
+    result = np.zeros(labels.shape, np.int32)
     for index in np.unique(target).tolist():
         if index not in (0, IGNORE):
             areas = components(target == index)
-            found[areas > 0] = areas[areas > 0] + found.max()
-    return found
+            result[areas > 0] = areas[areas > 0] + result.max()
+    return result
 
 
 def border_weights(
@@ -234,7 +234,7 @@ def border_weights(
     return np.where(labels > 0, 0, weights).astype(np.float32)
 
 
-def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
+def _restore_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
     """Restore the innermost pixels of objects without interior, so that each has a seed; in place."""
     numbered = renumber(labels)
     seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0

@@ -46,5 +46,5 @@ def confidence(probabilities: Float[np.ndarray, "..."], axis: int) -> Float[np.n
 
     It is 0 where all classes are equally probable, 1 where one is certain.
     """
-    chance = np.array(1 / probabilities.shape[axis], probabilities.dtype)
-    return (probabilities.max(axis=axis, keepdims=True) - chance) / (1 - chance)
+    uniform = np.array(1 / probabilities.shape[axis], probabilities.dtype)
+    return (probabilities.max(axis=axis, keepdims=True) - uniform) / (1 - uniform)

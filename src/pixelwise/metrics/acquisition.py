@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 from scipy.special import entr
 
-SAMPLED = 400  # images from which the scale of distances is estimated
+MAX_SAMPLED = 400  # images from which the scale of distances is estimated
 _BITS = np.log(2)
 
 
@@ -21,22 +21,22 @@ class CommitteeVotes:
     """Accumulates the predictions of several networks for one image."""
 
     def __init__(self) -> None:
-        self._sum, self._entropies, self._voices = np.float32(0.0), np.float32(0.0), 0
+        self._sum, self._entropies, self._count = np.float32(0.0), np.float32(0.0), 0
 
     def add(self, probabilities: Float[np.ndarray, "classes height width"]) -> None:
         """Add the probabilities of one network."""
         wide = probabilities.astype(np.float32)
         self._sum = self._sum + wide
         self._entropies = self._entropies + entr(wide).sum(0)
-        self._voices += 1
+        self._count += 1
 
     def mean(self) -> Float32[np.ndarray, "classes height width"]:
         """Return the mean probabilities."""
-        return np.asarray(self._sum / np.float32(self._voices), np.float32)
+        return np.asarray(self._sum / np.float32(self._count), np.float32)
 
     def disagreement(self) -> Float32[np.ndarray, "height width"]:
         """Return the mutual information (BALD) of each pixel in bits: 0 where all networks agree."""
-        information = entr(self.mean()).sum(0) - self._entropies / np.float32(self._voices)
+        information = entr(self.mean()).sum(0) - self._entropies / np.float32(self._count)
         return np.asarray(np.maximum(information, 0) / np.float32(_BITS), np.float32)  # below 0 only by rounding
 
 
@@ -60,8 +60,8 @@ class Selection:
 
 def select_core_set(
     values: Float64[np.ndarray, " images"],
-    looks: Float64[np.ndarray, "images numbers"],
-    known: Float64[np.ndarray, "labelled numbers"],
+    features: Float64[np.ndarray, "images numbers"],
+    labelled: Float64[np.ndarray, "labelled numbers"],
 ) -> list[Selection]:
     """Order images for labelling by greedy core-set selection: each time the largest value times distance.
 
@@ -69,7 +69,7 @@ def select_core_set(
     ----------
     values : float64 array (images,)
         Expected benefit of each image, at least 0.
-    looks, known : float64 arrays (images, numbers), (labelled, numbers)
+    features, labelled : float64 arrays (images, numbers), (labelled, numbers)
         Features of the unlabelled and of the labelled images; each is scaled to standard deviation 1.
 
     Notes
@@ -77,14 +77,14 @@ def select_core_set(
     Distances are clipped at half the median distance between images; beyond it the value alone counts. A copy of a
     selected image has distance 0 and comes last.
     """
-    looks, known = _comparable(looks, known)
-    far = _far(np.concatenate([looks, known]))
-    nearest, distances = np.full(len(looks), -1), np.ones(len(looks))
-    for other in known:
-        distances = np.minimum(distances, _apart(looks, other, far))
-    left, order = np.ones(len(looks), bool), list[Selection]()
-    for _ in range(len(looks)):
-        places = np.flatnonzero(left)
+    features, labelled = _standardise(features, labelled)
+    scale = _distance_scale(np.concatenate([features, labelled]))
+    nearest, distances = np.full(len(features), -1), np.ones(len(features))
+    for other in labelled:
+        distances = np.minimum(distances, _distances(features, other, scale))
+    remaining, order = np.ones(len(features), bool), list[Selection]()
+    for _ in range(len(features)):
+        places = np.flatnonzero(remaining)
         # ties are broken by the value, then by the index
         keys = [(values[i] * distances[i], values[i], -i) for i in places.tolist()]
         chosen = int(places[max(range(len(keys)), key=keys.__getitem__)])
@@ -92,23 +92,23 @@ def select_core_set(
         order.append(
             Selection(index=chosen, distance=float(distances[chosen]), nearest=before if before >= 0 else None)
         )
-        left[chosen] = False
-        to_chosen = _apart(looks, looks[chosen], far)
+        remaining[chosen] = False
+        to_chosen = _distances(features, features[chosen], scale)
         nearest = np.where(to_chosen < distances, chosen, nearest)
         distances = np.minimum(distances, to_chosen)
     return order
 
 
-def _comparable(looks: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _standardise(features: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scale every feature to standard deviation 1 over all images; constant ones become 0."""
-    spread = np.concatenate([looks, known]).std(0)
+    spread = np.concatenate([features, labelled]).std(0)
     scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
-    return looks * scale, known * scale
+    return features * scale, labelled * scale
 
 
-def _far(looks: np.ndarray) -> float:
+def _distance_scale(features: np.ndarray) -> float:
     """Return half the median distance between images, evenly sampled; 0 if all features are equal."""
-    subset = looks[np.unique(np.linspace(0, len(looks) - 1, min(SAMPLED, len(looks))).astype(int))]
+    subset = features[np.unique(np.linspace(0, len(features) - 1, min(MAX_SAMPLED, len(features))).astype(int))]
     if len(subset) < 2:
         return 0.0
     pairs = np.triu_indices(len(subset), 1)
@@ -117,8 +117,8 @@ def _far(looks: np.ndarray) -> float:
     return float(np.median(np.sqrt(np.maximum(squared_distances, 0))[pairs])) / 2
 
 
-def _apart(looks: np.ndarray, other: np.ndarray, far: float) -> np.ndarray:
-    """Return the distance of every image to one, relative to `far`, at most 1."""
-    if not far:
-        return np.ones(len(looks))
-    return np.minimum(1.0, np.linalg.norm(looks - other, axis=1) / far)
+def _distances(features: np.ndarray, other: np.ndarray, scale: float) -> np.ndarray:
+    """Return the distance of every image to one, relative to `scale`, at most 1."""
+    if not scale:
+        return np.ones(len(features))
+    return np.minimum(1.0, np.linalg.norm(features - other, axis=1) / scale)

@@ -31,7 +31,7 @@ class BoundaryScores:
     info_split: float | None
 
 
-NOTHING = BoundaryScores(None, None, None, None, None, None)
+UNDEFINED = BoundaryScores(None, None, None, None, None, None)
 
 
 def rand_information(
@@ -51,7 +51,7 @@ def rand_information(
     cells = components(truth, corners=False)
     total = int(np.count_nonzero(cells))
     if total == 0:
-        return NOTHING
+        return UNDEFINED
     regions = thin(predicted) if thinned else components(predicted, corners=False)
     table = overlap_table(cells, np.where(truth, regions, 0))
     a, b, joint = (counts / total for counts in (table.truth_areas, table.predicted_areas, table.pixels))

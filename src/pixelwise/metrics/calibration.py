@@ -17,14 +17,14 @@ from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confide
 
 BINS = 15
 LEVEL = 0.9  # coverage of the lower bound of a Dice
-HOTTEST = 20.0  # the temperature search covers 1/20 to 20
+MAX_TEMPERATURE = 20.0  # the temperature search covers 1/20 to 20
 PENALTY = 1e-4  # on the squared log ratio of two temperatures: without evidence they stay equal
-_LEAST = 2.0**-24  # smallest probability, the smallest float16 above 0: its logarithm is finite
+_MIN_PROBABILITY = 2.0**-24  # smallest probability, the smallest float16 above 0: its logarithm is finite
 
 
 def logits_of(probabilities: Float[np.ndarray, "*some classes"]) -> Float64[np.ndarray, "*some classes"]:
     """Return the logarithms of probabilities, whose softmax they are."""
-    return np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
+    return np.log(np.maximum(probabilities.astype(np.float64), _MIN_PROBABILITY))
 
 
 def tempered(
@@ -40,11 +40,11 @@ def tempered_image(
     """Return the probabilities of an image after temperature scaling, in their dtype, computed in strips of rows."""
     if temperatures == UNSCALED:
         return probabilities
-    found = np.empty_like(probabilities)
+    result = np.empty_like(probabilities)
     for rows in row_strips(probabilities.shape[1:]):
         logits = logits_of(probabilities[:, rows]).astype(np.float32)
-        found[:, rows] = tempered_softmax(logits, temperatures, 0)
-    return found
+        result[:, rows] = tempered_softmax(logits, temperatures, 0)
+    return result
 
 
 def negative_log_likelihood(
@@ -52,7 +52,7 @@ def negative_log_likelihood(
 ) -> float:
     """Return the mean of -log p of the true class, which temperature scaling minimises."""
     probabilities = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
-    return -float(np.log(np.maximum(probabilities, _LEAST)).mean())
+    return -float(np.log(np.maximum(probabilities, _MIN_PROBABILITY)).mean())
 
 
 def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]) -> float:
@@ -63,16 +63,16 @@ def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer
     """
     if not len(truth):
         return 1.0
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    places = np.arange(len(truth)), truth.astype(np.int64)
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    true_entries = np.arange(len(truth)), truth.astype(np.int64)
 
     def loss(log: float) -> float:
-        return -float(log_softmax(wide * math.exp(-log), axis=1)[places].mean())
+        return -float(log_softmax(shifted * math.exp(-log), axis=1)[true_entries].mean())
 
-    edge = math.log(HOTTEST)
-    found = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(found.x))
+    edge = math.log(MAX_TEMPERATURE)
+    result = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
+    return math.exp(float(result.x))
 
 
 def find_temperatures(
@@ -81,33 +81,33 @@ def find_temperatures(
     """Return the temperatures at high and low confidence that minimise the mean negative log-likelihood.
 
     As `find_temperature`, plus `PENALTY` times the squared logarithm of their ratio. The ratio is limited so that the
-    order of pixels by confidence is kept (`most_rise`).
+    order of pixels by confidence is kept (`max_log_ratio`).
     """
     if not len(truth):
         return Temperatures()
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    places = np.arange(len(truth)), truth.astype(np.int64)
-    doubts = 1 - confidence(softmax(wide, axis=1), 1)[:, 0]
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    true_entries = np.arange(len(truth)), truth.astype(np.int64)
+    doubts = 1 - confidence(softmax(shifted, axis=1), 1)[:, 0]
 
-    def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
-        sure, rise = found
-        scale = np.exp(rise * doubts - sure)
-        logs = log_softmax(wide * scale[:, None], axis=1)
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        sure, log_ratio = parameters
+        scale = np.exp(log_ratio * doubts - sure)
+        logs = log_softmax(shifted * scale[:, None], axis=1)
         slope = np.exp(logs)
-        slope[places] -= 1
-        along = (slope * wide).sum(axis=1) * scale / len(truth)
-        value = -float(logs[places].mean()) + PENALTY * float(rise) ** 2
-        return value, np.array([-along.sum(), (along * doubts).sum() + 2 * PENALTY * rise])
+        slope[true_entries] -= 1
+        along = (slope * shifted).sum(axis=1) * scale / len(truth)
+        value = -float(logs[true_entries].mean()) + PENALTY * float(log_ratio) ** 2
+        return value, np.array([-along.sum(), (along * doubts).sum() + 2 * PENALTY * log_ratio])
 
-    edge = math.log(HOTTEST)
-    bounds = ((-edge, edge), (-edge, min(edge, most_rise(logits.shape[1]))))
+    edge = math.log(MAX_TEMPERATURE)
+    bounds = ((-edge, edge), (-edge, min(edge, max_log_ratio(logits.shape[1]))))
     first = np.array([math.log(find_temperature(logits, truth)), 0.0])
-    sure, rise = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
-    return Temperatures(math.exp(sure), math.exp(sure - rise))
+    sure, log_ratio = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return Temperatures(math.exp(sure), math.exp(sure - log_ratio))
 
 
-def most_rise(classes: int) -> float:
+def max_log_ratio(classes: int) -> float:
     """Return the largest log(sure / doubt) that keeps the order of pixels by confidence.
 
     For pixels whose other classes are equally probable: the logit difference m(p) = log(p (K - 1) / (1 - p)), divided
@@ -115,8 +115,8 @@ def most_rise(classes: int) -> float:
     confidence.
     """
     p = np.linspace(1 / classes, 1, 1001)[1:-1]
-    lead = np.log(p * (classes - 1) / (1 - p))
-    return float((1 / (p * (1 - p) * lead)).min() * (classes - 1) / classes)
+    difference = np.log(p * (classes - 1) / (1 - p))
+    return float((1 / (p * (1 - p) * difference)).min() * (classes - 1) / classes)
 
 
 def reliability(
@@ -129,11 +129,11 @@ def reliability(
     float64 array (bins, 3)
         Pixels, sum of the probabilities, and correct pixels of each bin. Tables of several images can be added.
     """
-    decided = probabilities.argmax(axis=1)
-    sure = np.take_along_axis(probabilities, decided[:, None], axis=1)[:, 0].astype(np.float64)
+    predicted_class = probabilities.argmax(axis=1)
+    sure = np.take_along_axis(probabilities, predicted_class[:, None], axis=1)[:, 0].astype(np.float64)
     # bins are open below and closed above, as in Guo et al.; 1 is in the last
     index = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    columns = (None, sure, (decided == truth).astype(np.float64))
+    columns = (None, sure, (predicted_class == truth).astype(np.float64))
     return np.stack([np.bincount(index, weights=column, minlength=BINS) for column in columns], axis=1).astype(
         np.float64
     )

@@ -17,12 +17,12 @@ from scipy.special import ndtr, stdtrit
 
 LEVEL = 0.8  # of the intervals
 DRAWS = 1000
-LEAST_BEND, MOST_BEND = 0.05, 2.0
+MIN_BEND, MAX_BEND = 0.05, 2.0
 # Prior of the exponent: two of three are between 0.22 and 1.1. Published exponents of errors on very large data sets
 # are 0.07 to 0.35 (Hestness et al. 2017, arXiv 1712.00409); that of a mean of independent terms is 0.5 to 1.
-USUAL_BEND, USUAL_FACTOR = 0.5, 2.2
-_GRID = np.geomspace(LEAST_BEND, MOST_BEND, 64)
-_SPREAD = math.log(USUAL_FACTOR)
+PRIOR_BEND, PRIOR_FACTOR = 0.5, 2.2
+_GRID = np.geomspace(MIN_BEND, MAX_BEND, 64)
+_PRIOR_SD = math.log(PRIOR_FACTOR)
 Statistic = Callable[[Float64[np.ndarray, " numbers"]], float | None]
 Between = tuple[float, float, float]  # value, lower and upper end
 
@@ -70,8 +70,8 @@ class SubsetScores:
     def drawn(self, times: Float64[np.ndarray, "draws images"]) -> Float64[np.ndarray, "draws trainings"]:
         """Return the scores with each image counted `times` times; NaN where they are undefined."""
         totals = np.tensordot(times, self.rows, (1, 1))
-        found = [[self.statistic(total) for total in row] for row in totals]
-        return np.array([[np.nan if score is None else score for score in row] for row in found], np.float64)
+        result = [[self.statistic(total) for total in row] for row in totals]
+        return np.array([[np.nan if score is None else score for score in row] for row in result], np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,20 +134,20 @@ def fit_curve(
     noise : float
         Variance of a score of weight 1. The larger it is, the more the prior of the bend counts; 0 ignores it.
     """
-    at, wanted = np.asarray(masks, np.float64), np.asarray(scores, np.float64)
+    at, target = np.asarray(masks, np.float64), np.asarray(scores, np.float64)
     given = np.ones_like(at) if weights is None else np.asarray(weights, np.float64)
-    pull = noise / _SPREAD**2
-    usual = np.array([math.log(USUAL_BEND)])
+    prior_weight = noise / _PRIOR_SD**2
+    prior = np.array([math.log(PRIOR_BEND)])
 
     def loss(log_bend: float) -> float:
-        return float(_settle(at, wanted[None], given, math.exp(log_bend), usual, pull)[1][0])
+        return float(_solve(at, target[None], given, math.exp(log_bend), prior, prior_weight)[1][0])
 
-    start = math.log(_fit_many(at, wanted[None], given, usual, pull)[0, 2])
+    start = math.log(_fit_many(at, target[None], given, prior, prior_weight)[0, 2])
     width = math.log(_GRID[1] / _GRID[0])
-    low, high = max(math.log(LEAST_BEND), start - width), min(math.log(MOST_BEND), start + width)
-    found: Any = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
-    bend = math.exp(float(found.x))
-    (limit, drop), _ = _settle(at, wanted[None], given, bend, usual, pull)
+    low, high = max(math.log(MIN_BEND), start - width), min(math.log(MAX_BEND), start + width)
+    result: Any = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
+    bend = math.exp(float(result.x))
+    (limit, drop), _ = _solve(at, target[None], given, bend, prior, prior_weight)
     return Curve(limit=float(limit[0]), drop=float(drop[0]), bend=bend)
 
 
@@ -179,32 +179,32 @@ def look_ahead(trials: SubsetScores, *, level: float = LEVEL, draws: int = DRAWS
     member = trials.masks[None] == sizes[:, None].astype(np.int64)
     counts = member.sum(1)
     scores = np.nan_to_num(trials.scores())
-    spare = int((counts - 1).sum())
-    if len(sizes) < 2 or spare < 1:
+    degrees_of_freedom = int((counts - 1).sum())
+    if len(sizes) < 2 or degrees_of_freedom < 1:
         raise ValueError("expected trainings of two sizes, one of them repeated")
     means = member @ scores / counts
-    again = np.maximum(counts, 2)
-    swell = np.sqrt(sizes * again / (again - 1))
-    deviations = np.concatenate([(scores[m] - mean) * s for m, mean, s in zip(member, means, swell, strict=True)])
+    repeats = np.maximum(counts, 2)
+    inflation = np.sqrt(sizes * repeats / (repeats - 1))
+    deviations = np.concatenate([(scores[m] - mean) * s for m, mean, s in zip(member, means, inflation, strict=True)])
     repeated = np.repeat(counts > 1, counts)
     deviations = deviations[repeated]
     noise = float(np.mean(deviations**2))
     curve = fit_curve(sizes, means, counts * sizes, noise=noise)
 
     rng = np.random.default_rng(seed)
-    drawn = _draw_images(trials, member, draws, rng)
-    spread = np.sqrt(spare / rng.chisquare(spare, len(drawn)))
+    drawn = _bootstrap_images(trials, member, draws, rng)
+    spread = np.sqrt(degrees_of_freedom / rng.chisquare(degrees_of_freedom, len(drawn)))
     for place, (size, count) in enumerate(zip(sizes, counts, strict=True)):
         moved = rng.choice(deviations, (len(drawn), int(count))).mean(1) / math.sqrt(size)
         drawn[:, place] += moved * spread
-    assumed = math.log(USUAL_BEND) + _SPREAD * rng.standard_normal(len(drawn))
-    curves = _fit_many(sizes, drawn, counts * sizes, assumed, noise / _SPREAD**2)
+    assumed = math.log(PRIOR_BEND) + _PRIOR_SD * rng.standard_normal(len(drawn))
+    curves = _fit_many(sizes, drawn, counts * sizes, assumed, noise / _PRIOR_SD**2)
     tail = _tail(trials.rows.shape[1], level)
     rise = (float(means[-1] - means[0]), *_quantiles(drawn[:, -1] - drawn[:, 0], tail))
     return Projection(curve=curve, now=int(sizes[-1]), rise=rise, draws=curves, tail=tail)
 
 
-def _draw_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+def _bootstrap_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Return the mean score of each size (draws, sizes) over resampled images; undefined draws are left out.
 
     Empty for a single image, or if more than half of the draws are undefined.
@@ -234,20 +234,20 @@ def _quantiles(values: np.ndarray, tail: float) -> tuple[float, float]:
 
 
 def _fit_many(
-    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, log_bends: np.ndarray, pull: float
+    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, log_bends: np.ndarray, prior_weight: float
 ) -> np.ndarray:
     """Return limit, drop and bend (draws, 3) of the best fit to each row of scores (draws, sizes), by grid search."""
-    best, found = np.full(len(scores), np.inf), np.zeros((len(scores), 3))
+    best, result = np.full(len(scores), np.inf), np.zeros((len(scores), 3))
     for bend in _GRID.tolist():
-        (limit, drop), loss = _settle(masks, scores, weights, bend, log_bends, pull)
+        (limit, drop), loss = _solve(masks, scores, weights, bend, log_bends, prior_weight)
         better = loss < best
-        found[better] = np.stack([limit, drop, np.full_like(limit, bend)], axis=1)[better]
+        result[better] = np.stack([limit, drop, np.full_like(limit, bend)], axis=1)[better]
         best[better] = loss[better]
-    return found
+    return result
 
 
-def _settle(
-    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, bend: float, log_bends: np.ndarray, pull: float
+def _solve(
+    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, bend: float, log_bends: np.ndarray, prior_weight: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Return limit and drop for a bend, and the loss: exact, because the optimum is inside or on one of two edges."""
     powers = masks**-bend
@@ -263,4 +263,4 @@ def _settle(
     limit, drop, error = (
         np.choose(which, parts) for parts in ((free[0], flat[0], full[0]), (free[1], flat[1], full[1]), errors)
     )
-    return (limit, drop), error + pull * (math.log(bend) - log_bends) ** 2
+    return (limit, drop), error + prior_weight * (math.log(bend) - log_bends) ** 2

@@ -437,14 +437,14 @@ def readers(option: str) -> list[str]:
     >>> readers("stride_first")
     ['unet with encoder=resnet50|resnet101|resnet152', 'resnet50', 'resnet101', 'resnet152']
     """
-    found: list[str] = []
+    result: list[str] = []
     for name, architecture in ARCHITECTURES.items():
         on = [encoder for encoder, reads in architecture.encoders.items() if option in reads]
         if option in architecture.reads:
-            found.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
+            result.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
         elif on:
-            found.append(f"{name} with encoder={'|'.join(on)}")
-    return found
+            result.append(f"{name} with encoder={'|'.join(on)}")
+    return result
 
 
 def published_options(name: str, encoder: str = "plain") -> NetworkOptions:

@@ -50,15 +50,21 @@ class GridGate(nn.Module):
         super().__init__()
         self.signal: ConvLayer | None = None
         if with_signal:
-            wide = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
-            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **wide)  # type: ignore[arg-type]
+            kwargs = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
+            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **kwargs)  # type: ignore[arg-type]
         conv = CONVOLUTIONS[dimensions]
         self.theta = conv(skip_channels, skip_channels, 2, stride=2, bias=False)
         self.phi = conv(gate_channels, skip_channels, 1)
         self.psi = conv(skip_channels, 1, 1)
         self.up = make_interpolation("bilinear", dimensions)
-        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
-        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **how)  # type: ignore[arg-type]
+        kwargs = {
+            "kernel": 1,
+            "normalisation": normalisation,
+            "activation": None,
+            "bias": True,
+            "dimensions": dimensions,
+        }
+        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **kwargs)  # type: ignore[arg-type]
         self._name, self._channels = name, (skip_channels, gate_channels)
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
@@ -86,14 +92,14 @@ class GridGate(nn.Module):
         phi = _one_by_one(f"gate {name} phi", gate, skip)
         psi = _one_by_one(f"gate {name} psi", skip, 1)
         up = LayerSpec(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
-        signal, seen = f"gate {name} signal", f"gate {name} skip"
-        first = [Save(signal), Branch(name), theta, Save(seen), Branch(signal)]
+        signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
+        first = [Save(signal), Branch(name), theta, Save(weighted_skip), Branch(signal)]
         prepare = [] if self.signal is None else self.signal.layer_graph()
         return [
             *first,
             *prepare,
             phi,
-            Merge(seen, "added"),
+            Merge(weighted_skip, "added"),
             psi,
             up,
             Merge(name, "multiplied"),
@@ -134,10 +140,16 @@ class AlignedGate(nn.Module):
     ) -> None:
         super().__init__()
         inner = max(1, skip_channels // 2)
-        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
-        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **how)  # type: ignore[arg-type]
-        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **how)  # type: ignore[arg-type]
-        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **how)  # type: ignore[arg-type]
+        kwargs = {
+            "kernel": 1,
+            "normalisation": normalisation,
+            "activation": None,
+            "bias": True,
+            "dimensions": dimensions,
+        }
+        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **kwargs)  # type: ignore[arg-type]
+        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **kwargs)  # type: ignore[arg-type]
+        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **kwargs)  # type: ignore[arg-type]
         self._name = name
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
@@ -151,17 +163,17 @@ class AlignedGate(nn.Module):
     def layer_graph(self) -> LayerGraph:
         """Return the layers; the gating signal is the current map before and after, the result is "<name> gated"."""
         name = self._name
-        signal, seen = f"gate {name} signal", f"gate {name} skip"
+        signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
         first = [
             Save(signal),
             Branch(name),
             *self.theta.layer_graph(),
-            Save(seen),
+            Save(weighted_skip),
             Branch(signal),
             *self.phi.layer_graph(),
         ]
         last = [
-            Merge(seen, "added"),
+            Merge(weighted_skip, "added"),
             *self.psi.layer_graph(),
             Merge(name, "multiplied"),
             Save(f"{name} gated"),

@@ -74,13 +74,13 @@ def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> Pret
     )
 
 
-def _ledger(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
+def _registry(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
     return {encoder: _torchvision(word, encoder, sha256, mebibytes) for encoder, sha256, mebibytes in rows}
 
 
 # For each value of `encoder_weights=`, the file of each encoder.
 PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
-    "imagenet": _ledger(
+    "imagenet": _registry(
         "imagenet",
         ("resnet18", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 44.661),
         ("resnet34", "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", 83.275),
@@ -96,7 +96,7 @@ PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
         ("vgg19", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 548.051),
         ("vgg19_bn", "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6", 548.143),
     ),
-    "imagenet-v2": _ledger(
+    "imagenet-v2": _registry(
         "imagenet-v2",
         ("resnet50", "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca", 97.79),
         ("resnet101", "cd907fc2a0de2292b2ba2b27d2216bc672d84632d1cf20058d01c0c03b5e020e", 170.53),

@@ -59,8 +59,8 @@ class BasicBlock(nn.Module):
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, channels, 3, stride)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
         self.plain = shortcut == "none"
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._trail = [*first, *second] if self.plain else side_by_side(name, [*first, *second], beside)
+        self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
+        self._layer_graph = [*first, *second] if self.plain else side_by_side(name, [*first, *second], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -77,7 +77,7 @@ class BasicBlock(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of both paths."""
-        return self._trail
+        return self._layer_graph
 
 
 class Bottleneck(nn.Module):
@@ -129,8 +129,8 @@ class Bottleneck(nn.Module):
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, width, 1, early)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
         self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._trail = side_by_side(name, [*first, *second, *third], beside)
+        self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
+        self._layer_graph = side_by_side(name, [*first, *second, *third], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -147,7 +147,7 @@ class Bottleneck(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of both paths."""
-        return self._trail
+        return self._layer_graph
 
 
 class PaddedIdentity(nn.Module):

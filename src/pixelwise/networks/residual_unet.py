@@ -67,13 +67,13 @@ class PreActivationUnit(nn.Module):
             convolution_step(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
             convolution_step(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
         ]
-        beside: LayerGraph = []
+        shortcut_graph: LayerGraph = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
             parameters = count_parameters([self.shortcut])
-            beside = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
-        self._trail = side_by_side(name, main, beside)
+            shortcut_graph = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
+        self._layer_graph = side_by_side(name, main, shortcut_graph)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
@@ -81,7 +81,7 @@ class PreActivationUnit(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of both paths."""
-        return self._trail
+        return self._layer_graph
 
 
 class ResEncBlock(nn.Module):
@@ -131,11 +131,11 @@ class ResEncBlock(nn.Module):
         second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **kwargs)  # type: ignore[arg-type]
         self.layers = nn.Sequential(first, second)
         self.activation = activation(channels)
-        beside: list[LayerSpec] = []
+        shortcut_graph: list[LayerSpec] = []
         shortcut: list[nn.Module] = []
         if stride != 1:
             shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
-            beside.append(average_step(name, in_channels, stride))
+            shortcut_graph.append(average_step(name, in_channels, stride))
         if in_channels != channels:
             projection = ConvLayer(
                 f"{name} shortcut",
@@ -146,9 +146,9 @@ class ResEncBlock(nn.Module):
                 **{**kwargs, "bias": False},  # type: ignore[arg-type]
             )
             shortcut.append(projection)
-            beside += projection.layer_graph()  # type: ignore[arg-type]
+            shortcut_graph += projection.layer_graph()  # type: ignore[arg-type]
         self.shortcut = nn.Sequential(*shortcut)
-        self._trail = side_by_side(name, [*first.layer_graph(), *second.layer_graph()], beside)
+        self._layer_graph = side_by_side(name, [*first.layer_graph(), *second.layer_graph()], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.Module:
@@ -161,7 +161,7 @@ class ResEncBlock(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of both paths."""
-        return self._trail
+        return self._layer_graph
 
 
 class VNetStage(nn.Module):
@@ -222,7 +222,7 @@ class VNetStage(nn.Module):
             steps += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
         steps[-1] = _with_parameters(steps[-1], channels)
-        self._trail = side_by_side(name, steps, [])
+        self._layer_graph = side_by_side(name, steps, [])
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h, w)."""
@@ -234,7 +234,7 @@ class VNetStage(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of both paths."""
-        return self._trail
+        return self._layer_graph
 
 
 def _with_parameters(step: LayerSpec, more: int) -> LayerSpec:

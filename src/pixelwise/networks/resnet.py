@@ -66,7 +66,7 @@ class ResNetEncoder(nn.Module):
         self._small = stem == "3x3"
         self.conv1, steps = _make_stem(stem, in_channels, stem_channels)
         self.bn1 = nn.BatchNorm2d(stem_channels)
-        self._stem_trail = _with_norm(steps, self.bn1)
+        self._stem_graph = _with_norm(steps, self.bn1)
         self.stages: list[str] = []
         source = stem_channels
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -99,7 +99,7 @@ class ResNetEncoder(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers, with a `Save` for each skip."""
-        layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_trail]
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_graph]
         skip = 0
         if not self._small:
             width = layer_graph[-1].channels  # type: ignore[union-attr]

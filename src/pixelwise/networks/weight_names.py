@@ -81,15 +81,15 @@ def published_names(network: Network) -> dict[str, Tensor]:
     if segmenter:
         encoder: Any = network.encoder
         tensors = _skips_moved(tensors, encoder.channels[-1], skip_first=True)
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for name, value in tensors.items():
         bare = _renamed(name, _CLASSIFIERS, 1, 0)
         theirs = (_renamed(name, _SEGMENTERS, 1, 0) or (bare and name)) if segmenter else bare
         if theirs is None:
             hint = "Supported are ResNets, VGGs, and U-Nets on them without full_resolution."
             raise BadWeights("layers that exist in other libraries", f"the layer {name}", hint)
-        found[theirs] = value
-    return found
+        result[theirs] = value
+    return result
 
 
 def _skips_moved(tensors: Tensors, deepest: int, *, skip_first: bool) -> dict[str, Tensor]:
@@ -97,16 +97,16 @@ def _skips_moved(tensors: Tensors, deepest: int, *, skip_first: bool) -> dict[st
 
     `deepest` are the upsampled channels of the first block; those of later ones are the output of the previous block.
     """
-    found, up = dict(tensors), deepest
+    result, up = dict(tensors), deepest
     for level in range(len(tensors)):
         first, last = (tensors.get(f"decoder.blocks.{level}.layers.{place}.weight") for place in (0, 3))
         if first is None or last is None:
             break
         cut = first.shape[1] - up if skip_first else up
         if 0 < cut < first.shape[1]:
-            found[f"decoder.blocks.{level}.layers.0.weight"] = torch.cat([first[:, cut:], first[:, :cut]], dim=1)
+            result[f"decoder.blocks.{level}.layers.0.weight"] = torch.cat([first[:, cut:], first[:, :cut]], dim=1)
         up = last.shape[0]
-    return found
+    return result
 
 
 def _renamed(name: str, pairs: Sequence[tuple[str, str]], here: int, there: int) -> str | None:

@@ -166,10 +166,12 @@ def load_encoder(
     encoder: Any = network.encoder
     target: Any = encoder.inner if isinstance(encoder, FullResolutionEncoder) else encoder
     named = {n: value for n, value in our_names(network, tensors).items() if not n.startswith(_NOT_ENCODER)}
-    found = {n.removeprefix("encoder."): value for n, value in named.items()}
-    if any(n.startswith("inner.") for n in found):  # a pixelwise model with the full-resolution skip
-        found = {n.removeprefix("inner."): value for n, value in found.items() if not n.startswith("block.")}
-    _load(target, found, _image_kernels(target, ""), first_convolution, path)
+    encoder_tensors = {n.removeprefix("encoder."): value for n, value in named.items()}
+    if any(n.startswith("inner.") for n in encoder_tensors):  # a pixelwise model with the full-resolution skip
+        encoder_tensors = {
+            n.removeprefix("inner."): value for n, value in encoder_tensors.items() if not n.startswith("block.")
+        }
+    _load(target, encoder_tensors, _image_kernels(target, ""), first_convolution, path)
 
 
 def check_shortcut_padding(
@@ -245,14 +247,14 @@ def lacks_projections(tensors: Tensors) -> bool:
 def _load(
     module: nn.Module,
     tensors: Tensors,
-    takes_image: Collection[str],
+    image_kernels: Collection[str],
     how: FirstConvolution | None,
     path: Path | str | None,
 ) -> None:
-    """Load `tensors` into `module`, or list the mismatches; `takes_image` are the kernels that may be adapted."""
+    """Load `tensors` into `module`, or list the mismatches; `image_kernels` are the kernels that may be adapted."""
     expected: dict[str, Tensor] = module.state_dict()
     fitted = {
-        name: _fit(tensors[name], value, how) if how is not None and name in takes_image else tensors[name]
+        name: _fit(tensors[name], value, how) if how is not None and name in image_kernels else tensors[name]
         for name, value in expected.items()
         if name in tensors
     }

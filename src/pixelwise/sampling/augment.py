@@ -91,7 +91,7 @@ class Augmentation:
             raise BadOption("augmentation.rotation up to 180 degrees", str(self.rotation), "180 allows every angle.")
 
 
-UNCHANGED = Augmentation(
+NO_AUGMENTATION = Augmentation(
     rotation_share=0.0,
     scale_share=0.0,
     flip=False,
@@ -176,10 +176,10 @@ def augment(
         targets[resampled] = warp.read_nearest(labels if whole else labels[resampled], rows, columns)
     for i, drawn in enumerate(warps):
         if drawn.exact:
-            images[i] = warp.move(windows[i], drawn, size)
-            targets[i] = warp.move(labels[i], drawn, size)
+            images[i] = warp.apply_exact(windows[i], drawn, size)
+            targets[i] = warp.apply_exact(labels[i], drawn, size)
     for image, rng in zip(images[:, : images.shape[1] - maps], draws, strict=True):
-        _change_intensities(image, rng, options)
+        _augment_intensities(image, rng, options)
     return images, targets
 
 
@@ -209,7 +209,7 @@ def draw_warp(size: tuple[int, int], rng: np.random.Generator, options: Augmenta
     return Warp(quarters, bool(mirrored), matrix, displacements, exact=exact)
 
 
-def _change_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
+def _augment_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
     """Transform the intensities of one image (channels, height, width) in place."""
     uniform = rng.random(5)
     channels = image.shape[0]

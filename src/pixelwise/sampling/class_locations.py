@@ -8,8 +8,8 @@ from jaxtyping import Int, UInt8
 
 from pixelwise.labels.targets import IGNORE
 
-MOST = 10_000  # stored pixels per class and case (nnU-Net)
-MOST_IN_ALL = 20_000_000  # stored pixels of a data set: 160 MB
+MAX_PIXELS = 10_000  # stored pixels per class and case (nnU-Net)
+MAX_TOTAL_PIXELS = 20_000_000  # stored pixels of a data set: 160 MB
 BLOCK = 1 << 20  # pixels processed at a time, so that large images need little memory
 PURPOSE = 2
 
@@ -28,7 +28,7 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locati
     ----------
     targets : sequence of uint8 arrays (height, width)
     seed : int
-        Seed of the choice of at most `MOST` pixels per class and case.
+        Seed of the choice of at most `MAX_PIXELS` pixels per class and case.
 
     Returns
     -------
@@ -38,16 +38,16 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locati
     counts = np.array([_count(target) for target in targets])
     counts[:, IGNORE] = 0
     counts[:, counts.sum(0).argmax()] = 0
-    most = max(1, min(MOST, MOST_IN_ALL // max(1, int(np.count_nonzero(counts)))))
-    found: dict[int, list[Locations]] = {}
+    limit = max(1, min(MAX_PIXELS, MAX_TOTAL_PIXELS // max(1, int(np.count_nonzero(counts)))))
+    result: dict[int, list[Locations]] = {}
     for case, target in enumerate(targets):
         present = np.flatnonzero(counts[case])
         if present.size:
             rng = np.random.Generator(np.random.Philox(key=[seed, PURPOSE], counter=[0, 0, 0, case]))
             for index in present.tolist():
-                pixels = _pixels(target, index, int(counts[case, index]), most, rng)
-                found.setdefault(index, []).append(Locations(case, pixels))
-    return [found[index] for index in sorted(found)]
+                pixels = _pixels(target, index, int(counts[case, index]), limit, rng)
+                result.setdefault(index, []).append(Locations(case, pixels))
+    return [result[index] for index in sorted(result)]
 
 
 def _count(target: UInt8[np.ndarray, "height width"]) -> Int[np.ndarray, "256"]:
@@ -57,16 +57,16 @@ def _count(target: UInt8[np.ndarray, "height width"]) -> Int[np.ndarray, "256"]:
 
 
 def _pixels(
-    target: UInt8[np.ndarray, "height width"], index: int, count: int, most: int, rng: np.random.Generator
+    target: UInt8[np.ndarray, "height width"], index: int, count: int, limit: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " found"]:
-    """Return flat indices of at most `most` of the `count` pixels of class `index`."""
+    """Return flat indices of at most `limit` of the `count` pixels of class `index`."""
     # ranks in row-major order; a rank drawn twice counts once
-    ranks = np.arange(count) if count <= most else np.unique(rng.integers(0, count, most))
-    flat, seen = target.reshape(-1), 0
+    ranks = np.arange(count) if count <= limit else np.unique(rng.integers(0, count, limit))
+    flat, passed = target.reshape(-1), 0
     chunks: list[np.ndarray] = []
     for start in range(0, flat.size, BLOCK):
         here = np.flatnonzero(flat[start : start + BLOCK] == index)
-        first, last = np.searchsorted(ranks, (seen, seen + here.size))
-        chunks.append(here[ranks[first:last] - seen] + start)
-        seen += here.size
+        first, last = np.searchsorted(ranks, (passed, passed + here.size))
+        chunks.append(here[ranks[first:last] - passed] + start)
+        passed += here.size
     return np.concatenate(chunks)

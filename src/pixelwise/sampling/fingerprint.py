@@ -20,10 +20,10 @@ from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 
-SAMPLED = 2_000_000  # pixels per channel for percentiles, equally many from each image
-TOGETHER = 16  # cases between two checks of the time
-SAME_SPACING = 0.01  # relative difference up to which pixel sizes are equal
-MIDDLE = 768  # side in pixels of the centre crop on which widths of structures are measured
+SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
+CASES_PER_CHECK = 16  # cases between two checks of the time
+SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
+CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Fingerprint:
     spacing: tuple[float, float] | None = None
 
 
-class _Facts(NamedTuple):
+class _CaseStatistics(NamedTuple):
     """Statistics of one case."""
 
     size: tuple[int, int]
@@ -130,17 +130,17 @@ def measure_fingerprint(
     cases = [case for case in cases if case.mask is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
-    sampled = max(100, min(20_000, SAMPLED // len(cases)))
+    sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
     measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
-    found: list[_Facts] = []
+    statistics: list[_CaseStatistics] = []
     began, order = time.monotonic(), spread(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
-        for first in range(0, len(order), TOGETHER):
-            if found and seconds is not None and time.monotonic() - began > seconds:
+        for first in range(0, len(order), CASES_PER_CHECK):
+            if statistics and seconds is not None and time.monotonic() - began > seconds:
                 break
-            found += parallel_map(measure, order[first : first + TOGETHER])
-            advance(len(found) - first, "")
-    return _of_all(_summarise(found, channels), len(cases))
+            statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
+            advance(len(statistics) - first, "")
+    return _extrapolate(_summarise(statistics, channels), len(cases))
 
 
 def measure_orientation(dataset: Dataset, most: int = 64) -> float:
@@ -169,7 +169,7 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
     return float(np.abs(above / above.sum() - below / below.sum()).sum() / 2)
 
 
-def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
+def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     """Extrapolate a fingerprint from the measured cases to all."""
     if measured.cases == cases:
         return measured
@@ -178,7 +178,7 @@ def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:
+def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _CaseStatistics:
     image = read_pixels(case.image, channels)
     pixels = image.pixels
     labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
@@ -190,7 +190,7 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
     objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
     areas = np.bincount(objects.ravel())[1:]
     mean, std = mean_and_std(pixels)
-    return _Facts(
+    return _CaseStatistics(
         size=(pixels.shape[1], pixels.shape[2]),
         spacing=image.spacing,
         dtype=pixels.dtype.name,
@@ -218,8 +218,8 @@ def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " 
     The medial axis are the local maxima of the distance to an edge. An edge is any pixel with a neighbour of another
     value, so that touching objects and neighbouring classes are separate. The image border is not an edge.
     """
-    top, left = (max(0, (side - MIDDLE) // 2) for side in labels.shape)
-    labels = labels[top : top + MIDDLE, left : left + MIDDLE]
+    top, left = (max(0, (side - CROP_SIDE) // 2) for side in labels.shape)
+    labels = labels[top : top + CROP_SIDE, left : left + CROP_SIDE]
     edge = _edges(labels)
     if not edge.any() or not labels.any():
         return np.zeros(0, np.float32)
@@ -237,25 +237,25 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
     return edge
 
 
-def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
-    means = np.array([facts.mean for facts in found])
-    spread = np.array([facts.std for facts in found])
+def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
+    means = np.array([case.mean for case in statistics])
+    spread = np.array([case.std for case in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
-    counts = np.array([facts.counts for facts in found])
-    areas = np.concatenate([facts.areas for facts in found])
-    widths = np.concatenate([facts.widths for facts in found])
-    objects = np.array([facts.areas.size for facts in found])
+    low, high = np.percentile(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5), axis=1)
+    counts = np.array([case.counts for case in statistics])
+    areas = np.concatenate([case.areas for case in statistics])
+    widths = np.concatenate([case.widths for case in statistics])
+    objects = np.array([case.areas.size for case in statistics])
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
-    touching = sum(facts.touching * facts.areas.size for facts in found) / max(1, areas.size)
-    pixels = sum(facts.size[0] * facts.size[1] for facts in found)
+    touching = sum(case.touching * case.areas.size for case in statistics) / max(1, areas.size)
+    pixels = sum(case.size[0] * case.size[1] for case in statistics)
     return Fingerprint(
-        cases=len(found),
+        cases=len(statistics),
         channels=channels,
         pixels=pixels,
-        dtype=", ".join(sorted({facts.dtype for facts in found})),
-        heights=_low_middle_high(np.array([facts.size[0] for facts in found])),
-        widths=_low_middle_high(np.array([facts.size[1] for facts in found])),
+        dtype=", ".join(sorted({case.dtype for case in statistics})),
+        heights=_low_middle_high(np.array([case.size[0] for case in statistics])),
+        widths=_low_middle_high(np.array([case.size[1] for case in statistics])),
         intensity_mean=tuple(mean.tolist()),
         # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
@@ -263,22 +263,22 @@ def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
         class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
         empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
-        ignored_share=sum(facts.ignored for facts in found) / pixels,
+        ignored_share=sum(case.ignored for case in statistics) / pixels,
         objects_per_case=_low_middle_high(objects),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
         touching_share=float(touching),
-        spacing=_common_spacing([facts.spacing for facts in found]),
+        spacing=_common_spacing([case.spacing for case in statistics]),
     )
 
 
-def _common_spacing(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+def _common_spacing(statistics: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
     """Return the spacing on which all files agree, or None if one differs or lacks it."""
-    known = [spacing for spacing in found if spacing is not None]
-    if not known or len(known) < len(found):
+    known = [spacing for spacing in statistics if spacing is not None]
+    if not known or len(known) < len(statistics):
         return None
     low, high = np.min(known, axis=0), np.max(known, axis=0)
-    return None if (high > (1 + SAME_SPACING) * low).any() else known[0]
+    return None if (high > (1 + SPACING_TOLERANCE) * low).any() else known[0]
 
 
 def _low_middle_high(values: Int64[np.ndarray, " cases"]) -> tuple[int, int, int]:

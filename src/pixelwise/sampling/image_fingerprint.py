@@ -16,8 +16,8 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 from pixelwise.sampling.resize_crop import on_eight_bits
 
-MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
-SAMPLED = 500  # pixels of each image for percentiles
+MAX_MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
+PIXELS_PER_IMAGE = 500  # pixels of each image for percentiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class ClassificationFingerprint:
     class_shares: tuple[float, ...]
 
 
-class _Facts(NamedTuple):
+class _ImageStatistics(NamedTuple):
     """Statistics of one image."""
 
     size: tuple[int, int]
@@ -72,7 +72,7 @@ def measure_classification(
     pages: int | None = None,
     progress: Progress | None = None,
 ) -> ClassificationFingerprint:
-    """Measure at most `MEASURED` training images, in threads.
+    """Measure at most `MAX_MEASURED` training images, in threads.
 
     Raises
     ------
@@ -83,22 +83,22 @@ def measure_classification(
     """
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
-    count = min(MEASURED, len(cases))
+    count = min(MAX_MEASURED, len(cases))
     chosen = [cases[index * len(cases) // count] for index in range(count)]
     measure = partial(_measure, channels=channels, pages=pages)
-    found = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
-    means, spread = np.array([facts.mean for facts in found]), np.array([facts.std for facts in found])
+    statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
+    means, spread = np.array([image.mean for image in statistics]), np.array([image.std for image in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
+    low, high = np.percentile(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5), axis=1)
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(classes)]
     return ClassificationFingerprint(
         cases=len(cases),
         measured=count,
         channels=channels,
-        dtype=", ".join(sorted({facts.dtype for facts in found})),
-        heights=_low_middle_high([facts.size[0] for facts in found]),
-        widths=_low_middle_high([facts.size[1] for facts in found]),
+        dtype=", ".join(sorted({image.dtype for image in statistics})),
+        heights=_low_middle_high([image.size[0] for image in statistics]),
+        widths=_low_middle_high([image.size[1] for image in statistics]),
         intensity_mean=tuple(mean.tolist()),
         # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
@@ -108,14 +108,14 @@ def measure_classification(
     )
 
 
-def _measure(case: Case, *, channels: int, pages: int | None) -> _Facts:
+def _measure(case: Case, *, channels: int, pages: int | None) -> _ImageStatistics:
     stored = read_pixels(case.image, channels, pages).pixels
     pixels = on_eight_bits(stored)
     mean, std = mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))
-    rows, columns = (rng.integers(0, side, SAMPLED) for side in pixels.shape[1:])
+    rows, columns = (rng.integers(0, side, PIXELS_PER_IMAGE) for side in pixels.shape[1:])
     values = pixels[:, rows, columns].astype(np.float32)
-    return _Facts((pixels.shape[1], pixels.shape[2]), stored.dtype.name, mean, std, values)
+    return _ImageStatistics((pixels.shape[1], pixels.shape[2]), stored.dtype.name, mean, std, values)
 
 
 def _low_middle_high(values: Sequence[int]) -> tuple[int, int, int]:

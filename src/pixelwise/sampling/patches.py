@@ -68,17 +68,17 @@ def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> Pat
         Of the network. Its coarsest maps keep several pixels per batch: batch normalisation needs more than one.
     """
     patches = options.batch * share
-    large = max(options.height, options.width) > LARGE_PATCH
-    small = min(options.height, options.width) < 2 * geometry.total_stride
-    if share == 1 or patches >= (2 if large else 1):
-        return replace(options, batch=max(round(patches), min(2, options.batch) if small else 1))
-    least = 2 * geometry.total_stride
+    is_large = max(options.height, options.width) > LARGE_PATCH
+    is_small = min(options.height, options.width) < 2 * geometry.total_stride
+    if share == 1 or patches >= (2 if is_large else 1):
+        return replace(options, batch=max(round(patches), min(2, options.batch) if is_small else 1))
+    minimum = 2 * geometry.total_stride
     height, width = (
-        geometry.legal_size(max(min(side, least), -(-side // 2))) for side in (options.height, options.width)
+        geometry.legal_size(max(min(side, minimum), -(-side // 2))) for side in (options.height, options.width)
     )
     batch = round(patches * options.height * options.width / (height * width))
-    few = 1 if min(height, width) >= least else min(2, options.batch)
-    return replace(options, height=height, width=width, batch=max(few, batch))
+    min_batch = 1 if min(height, width) >= minimum else min(2, options.batch)
+    return replace(options, height=height, width=width, batch=max(min_batch, batch))
 
 
 class PatchLocation(NamedTuple):
@@ -193,7 +193,7 @@ class PatchSampler:
         samples: list[PatchLocation] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
         for place, rng in enumerate(draws):
-            case, row, column = self._draw_place(rng, forced=place >= forced_from)
+            case, row, column = self._draw_location(rng, forced=place >= forced_from)
             samples.append(PatchLocation(step * options.batch + place, case, row, column))
             self._read(case, row, column, windows[place], labels[place])
         images, targets = augment(
@@ -212,7 +212,7 @@ class PatchSampler:
         # the generator uses the lower words of the counter: 2**128 numbers per sample
         return np.random.Generator(np.random.Philox(key=[self._seed, PURPOSE], counter=[0, 0, place, step]))
 
-    def _draw_place(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
+    def _draw_location(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
         """Return a case and the top left corner of the patch in it."""
         output_size = [side - 2 * self._margin for side in self._size]
         if forced and self._rare:
@@ -237,9 +237,9 @@ class PatchSampler:
             first = start - (wide - side) // 2
             spans.append((first, first + wide))
         (top, bottom), (left, right) = spans
-        picture = window[: image.shape[0]]
+        image_window = window[: image.shape[0]]
         if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
-            picture[:] = self._scales[case].apply(image[:, top:bottom, left:right])
+            image_window[:] = self._scales[case].apply(image[:, top:bottom, left:right])
             labels[:] = target[top:bottom, left:right]
             for place, maps in enumerate(self._maps, start=len(image)):
                 window[place] = maps[case][top:bottom, left:right]
@@ -247,7 +247,7 @@ class PatchSampler:
         rows = mirror_indices(top, bottom, target.shape[0])
         columns = mirror_indices(left, right, target.shape[1])
         # rows first: whole rows are copied fast
-        picture[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
+        image_window[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
         labels[:] = target.take(rows, axis=0).take(columns, axis=1)
         for place, maps in enumerate(self._maps, start=len(image)):
             window[place] = maps[case].take(rows, axis=0).take(columns, axis=1)

@@ -28,8 +28,8 @@ def halve_image(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndar
     views = _blocks(pixels)
     if pixels.dtype.kind == "f":
         return np.add(views[0] / 4 + views[1] / 4, views[2] / 4 + views[3] / 4).astype(pixels.dtype)
-    wide = np.int64 if pixels.dtype.itemsize > 2 else np.int32
-    total = views[0].astype(wide)
+    accumulator = np.int64 if pixels.dtype.itemsize > 2 else np.int32
+    total = views[0].astype(accumulator)
     for view in views[1:]:
         total += view
     total += 2

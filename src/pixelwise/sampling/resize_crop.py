@@ -13,8 +13,8 @@ from scipy import sparse
 
 from pixelwise.errors import BadOption
 
-MOST_SIDE = 8192
-LONGEST = 2  # largest aspect ratio; longer images are cropped at both ends
+MAX_SIDE = 8192
+MAX_ASPECT_RATIO = 2  # largest aspect ratio; longer images are cropped at both ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class View:
 
     def __post_init__(self) -> None:
         """Validate the sizes."""
-        if not 1 <= self.side <= self.shorter <= MOST_SIDE:
+        if not 1 <= self.side <= self.shorter <= MAX_SIDE:
             got = f"side {self.side}, shorter {self.shorter}"
-            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for classification images", got, "Change them.")
+            raise BadOption(f"1 <= side <= shorter <= {MAX_SIDE} for classification images", got, "Change them.")
 
 
 def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
@@ -45,12 +45,12 @@ def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[n
     The dtype is kept, except for 16 bits (see `on_eight_bits`).
     """
     height, width = pixels.shape[1:]
-    least = min(height, width)
-    rows, columns = (min(side, LONGEST * least) for side in (height, width))
+    shorter_side = min(height, width)
+    rows, columns = (min(side, MAX_ASPECT_RATIO * shorter_side) for side in (height, width))
     pixels = on_eight_bits(middle(pixels, rows, columns))
-    if least == shorter:
+    if shorter_side == shorter:
         return pixels
-    tall, wide = (max(shorter, round(side * shorter / least)) for side in (rows, columns))
+    tall, wide = (max(shorter, round(side * shorter / shorter_side)) for side in (rows, columns))
     return resized(pixels, (tall, wide))
 
 
@@ -71,7 +71,7 @@ def resized(
     """
     channels, height, width = pixels.shape
     rows, columns = size
-    down, across = _averages(height, rows), _averages(width, columns)
+    down, across = _resize_weights(height, rows), _resize_weights(width, columns)
     exact = pixels.astype(np.float32)
     tall = np.stack([down @ plane for plane in exact]).reshape(channels * rows, width)
     scaled = (across @ np.ascontiguousarray(tall.T)).T.reshape(channels, rows, columns)
@@ -79,7 +79,7 @@ def resized(
 
 
 @lru_cache(maxsize=64)
-def _averages(before: int, after: int) -> sparse.csr_array:
+def _resize_weights(before: int, after: int) -> sparse.csr_array:
     """Return the weights, (after, before) float32, of input pixels in output pixels along one axis."""
     scale = before / after
     reach = max(scale, 1.0)

@@ -23,33 +23,33 @@ class Warp:
 
     Attributes
     ----------
-    turns : int
+    quarters : int
         Rotations by 90 degrees, 0 to 3.
     mirrored : bool
         Columns reversed before the rotation.
     matrix : float64 array (2, 2)
         Patch to window, including rotation and flip.
-    bends : float64 array (2, 3, 3), optional
+    displacements : float64 array (2, 3, 3), optional
         Row and column displacements of the coarse grid points, in window pixels.
     exact : bool
         Only a rotation by 90 degrees and a flip: no interpolation.
     """
 
-    turns: int
+    quarters: int
     mirrored: bool
     matrix: Float64[np.ndarray, "2 2"]
-    bends: Float64[np.ndarray, "2 points points"] | None
+    displacements: Float64[np.ndarray, "2 points points"] | None
     exact: bool
 
 
-def move(values: Tensor, warp: Warp, size: tuple[int, int]) -> Tensor:
+def apply_exact(values: Tensor, warp: Warp, size: tuple[int, int]) -> Tensor:
     """Return the centre crop of (..., height, width), flipped and rotated."""
-    height, width = size if warp.turns % 2 == 0 else (size[1], size[0])
+    height, width = size if warp.quarters % 2 == 0 else (size[1], size[0])
     top, left = (values.shape[-2] - height) // 2, (values.shape[-1] - width) // 2
     cut = values[..., top : top + height, left : left + width]
     if warp.mirrored:
         cut = cut.flip(-1)
-    return torch.rot90(cut, warp.turns, (-2, -1)) if warp.turns else cut
+    return torch.rot90(cut, warp.quarters, (-2, -1)) if warp.quarters else cut
 
 
 def positions(
@@ -67,10 +67,10 @@ def positions(
         + torch.from_numpy(by_column.astype(np.float32)).to(device)[..., None, :]
     )
     for i, warp in enumerate(warps):
-        if warp.bends is not None:
-            bends = torch.from_numpy(warp.bends.astype(np.float32)).to(device)
+        if warp.displacements is not None:
+            displacements = torch.from_numpy(warp.displacements.astype(np.float32)).to(device)
             row_weights, column_weights = (_bicubic_weights(n).to(device) for n in size)
-            read[i] += row_weights @ bends @ column_weights.T
+            read[i] += row_weights @ displacements @ column_weights.T
     # reflected at the border, without repeating the edge; far outside (never with `window_size`) the edge
     last = torch.tensor(window, dtype=torch.float32, device=device).view(1, 2, 1, 1) - 1.0
     read.abs_().sub_(last).abs_().neg_().add_(last).clamp_(min=0.0)

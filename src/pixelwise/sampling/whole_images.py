@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Scale
-from pixelwise.sampling.resize_crop import MOST_SIDE, resized
+from pixelwise.sampling.resize_crop import MAX_SIDE, resized
 
-ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 is that of patches
-TRIES = 10  # attempts to draw a random window that fits
+ORDER_PURPOSE, CROP_PURPOSE = 2, 3  # second word of the generators' key; 1 is that of patches
+MAX_TRIES = 10  # attempts to draw a random window that fits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class ClassificationOptions:
         for name in ("side", "batch"):
             if getattr(self, name) < 1:
                 raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Increase it.")
-        if not self.side <= self.shorter <= MOST_SIDE:
+        if not self.side <= self.shorter <= MAX_SIDE:
             got = f"{self.shorter} with side {self.side}"
-            raise BadOption(f"photos.shorter from photos.side to {MOST_SIDE}", got, "Increase shorter or reduce side.")
+            raise BadOption(f"photos.shorter from photos.side to {MAX_SIDE}", got, "Increase shorter or reduce side.")
         if self.padding < 0:
             raise BadOption("photos.padding of at least 0", str(self.padding), "Use 0 or more.")
         if not 0 < self.smallest_area <= 1:
@@ -119,7 +119,7 @@ class ClassificationSampler:
     def batch(self, step: int) -> ClassificationBatch:
         """Draw the images of one step."""
         options = self._options
-        rng = np.random.Generator(np.random.Philox(key=[self._seed, DRAWS], counter=[0, 0, 0, step]))
+        rng = np.random.Generator(np.random.Philox(key=[self._seed, CROP_PURPOSE], counter=[0, 0, 0, step]))
         chosen = [self._photo(step * options.batch + place) for place in range(options.batch)]
         flips = rng.random(options.batch) < 0.5
         images = np.zeros((options.batch, self._photos[0].shape[0], options.side, options.side), np.float32)
@@ -137,7 +137,7 @@ class ClassificationSampler:
         """Fill `image` (channels, side, side) with a random crop; padding stays 0, the mean."""
         pixels, scale, options = self._photos[photo], self._scales[photo], self._options
         if options.smallest_area < 1:
-            rows, columns = _window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
+            rows, columns = _random_window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
             image[:] = resized(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
             return
         spans: list[tuple[slice, slice]] = []
@@ -151,13 +151,13 @@ class ClassificationSampler:
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " count"]:
-    rng = np.random.Generator(np.random.Philox(key=[seed, ORDER], counter=[0, 0, 0, epoch]))
+    rng = np.random.Generator(np.random.Philox(key=[seed, ORDER_PURPOSE], counter=[0, 0, 0, epoch]))
     return rng.permutation(count).astype(np.int64)
 
 
-def _window(height: int, width: int, smallest: float, rng: np.random.Generator) -> tuple[slice, slice]:
+def _random_window(height: int, width: int, smallest: float, rng: np.random.Generator) -> tuple[slice, slice]:
     """Draw a window by its area and aspect ratio; if none fits, return the largest centre square."""
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         area = height * width * rng.uniform(smallest, 1)
         shape = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
         rows, columns = round(float(np.sqrt(area / shape))), round(float(np.sqrt(area * shape)))
