@@ -1,4 +1,4 @@
-"""Eight different symmetries, each undone by its inverse, alike for arrays and tensors."""
+"""The eight symmetries and their inverses, for arrays and tensors."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ def test_all_eight_differ_and_flips_keep_the_shape() -> None:
     assert len(set(FLIPS)) == 4
 
 
-def test_a_quarter_turns_counter_clockwise() -> None:
+def test_a_quarter_is_counter_clockwise() -> None:
     assert Symmetry(1, mirrored=False).apply(np.array([[1, 2], [3, 4]])).tolist() == [[2, 4], [1, 3]]
 
 
-def test_turned_inputs_are_as_many_as_asked_and_differ() -> None:
+def test_tta_symmetries_have_the_given_number_and_differ() -> None:
     for count, found in TTA_SYMMETRIES.items():
         assert tta_symmetries(count) == found
         assert len(set(found)) == count

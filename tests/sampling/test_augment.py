@@ -254,12 +254,12 @@ def test_noise_has_the_asked_deviation(rng: np.random.Generator) -> None:
         ({"rotation": 270.0}, "up to 180 degrees; got 270.0"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, Any], text: str) -> None:
+def test_invalid_options_raise(options: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         Augmentation(**options)
 
 
-def test_too_small_windows_are_refused() -> None:
+def test_too_small_windows_raise() -> None:
     with pytest.raises(BadOption, match=r"at least 8 x 8 pixels; got 8 x 7"):
         augment(
             torch.zeros(1, 1, 8, 7), torch.zeros((1, 8, 7), dtype=torch.uint8), (8, 8), generators(1), NO_AUGMENTATION
@@ -267,7 +267,7 @@ def test_too_small_windows_are_refused() -> None:
 
 
 class Made(TorchDispatchMode):
-    """Counts the numbers that torch makes."""
+    """Counts the values that torch allocates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ class Made(TorchDispatchMode):
 
 
 def test_cheap() -> None:
-    """Numbers made per pixel of the patches: independent of the machine. A step of a training makes thousands."""
+    """Values allocated per pixel of the patches, independent of the machine. A training step allocates thousands."""
     options = Augmentation()
     window = window_size((256, 256), options)
     windows, labels = torch.randn(4, 1, *window), torch.zeros((4, *window), dtype=torch.uint8)
@@ -290,7 +290,7 @@ def test_cheap() -> None:
     assert 10 < made.numbers / (8 * 4 * 256**2) < 50  # 36; the lower bound is the control of the counter
 
 
-def test_maps_are_warped_like_the_picture_and_keep_their_values(rng: np.random.Generator) -> None:
+def test_maps_are_warped_like_the_image_and_keep_their_values(rng: np.random.Generator) -> None:
     window = window_size((32, 32), EVERYTHING)
     picture = torch.from_numpy(rng.standard_normal((4, 1, *window)).astype(np.float32))
     labels = torch.zeros((4, *window), dtype=torch.uint8)
@@ -306,7 +306,7 @@ def test_maps_are_warped_like_the_picture_and_keep_their_values(rng: np.random.G
 
 
 def test_the_elastic_deformation_of_2015_can_be_expressed() -> None:
-    """Displacements on a 3 x 3 grid, normal of deviation 10 pixels, bicubic in between, on the paper's tile of 572."""
+    """Normal displacements of 10 pixels on a 3 x 3 grid, bicubic in between, on the paper's tile of 572."""
     options = replace(NO_AUGMENTATION, elastic_share=1.0, elastic_sd=10.0)
     warps = [draw_warp((572, 572), rng, options) for rng in generators(300)]
     displacements = np.stack([drawn.displacements for drawn in warps if drawn.displacements is not None])
@@ -315,10 +315,10 @@ def test_the_elastic_deformation_of_2015_can_be_expressed() -> None:
     assert abs(displacements.mean()) < 0.5
     rows, columns = positions(warps[:1], (872, 872), (572, 572), torch.device("cpu"))
     there = np.array([0, 571])
-    # at the corners of the tile the pixel moves by what was drawn there; 150 pixels of the window lie before it
+    # corners of the tile are displaced by the drawn values; the window has 150 more pixels on each side
     moved = np.stack([rows[0].numpy(), columns[0].numpy()])[:, there[:, None], there]
     still = np.stack(np.meshgrid(there + 150, there + 150, indexing="ij"))
     np.testing.assert_allclose(moved - still, displacements[0][:, ::2, ::2], atol=1e-3)
-    # control: on small patches the displacements are held back, so that the map does not fold
+    # control: on small patches the displacements are limited, so that the map does not fold
     small = [draw_warp((64, 64), rng, options).displacements for rng in generators(300)]
     assert np.std([drawn for drawn in small if drawn is not None]) == pytest.approx(3.15, rel=0.05)

@@ -13,13 +13,13 @@ from pixelwise.drawing.style import (
     SMALL,
     TEXT,
     Box,
-    Layout,
+    NetworkLayout,
     arrow_kind,
     fill_colour,
     size_text,
     tooltip,
 )
-from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+from pixelwise.drawing.writing import Line, Mark, Polygon, Text, rectangle, text_width
 
 HEIGHT, COLUMN_GAP, ROW_GAP = 36.0, 22.0, 56.0
 ARC, ARC_STEP = 16.0, 9.0  # height of an arc over one node, and for each further node
@@ -39,7 +39,7 @@ def is_nested(nodes: Sequence[Node]) -> bool:
     return len(rows) > len(set(rows))
 
 
-def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
+def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
     """Lay out the stages of a network in a grid."""
     stages = _stages(nodes)
     heads = [s for s in stages if _is_output(s, stages, nodes) and s.nodes[0] > 0]
@@ -60,7 +60,7 @@ def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
         marks += _box(stage, stage in heads, nodes, boxes[stage.nodes[-1]], dimensions)
     rows = {box.node.level: box for box in reversed(boxes.values())}
     marks += [
-        Words(
+        Text(
             x=box.x - 7,
             y=box.middle[1] + 3,
             text=size_text(box.node.size, dimensions),
@@ -71,7 +71,7 @@ def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
         for box in rows.values()
     ]
     bottom = max(box.bottom for box in boxes.values())
-    return Layout(tuple(boxes.values()), tuple(marks), max(box.right for box in boxes.values()), bottom + 10)
+    return NetworkLayout(tuple(boxes.values()), tuple(marks), max(box.right for box in boxes.values()), bottom + 10)
 
 
 def _stages(nodes: Sequence[Node]) -> list[_Stage]:
@@ -151,10 +151,10 @@ def _arrows(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxe
 def _box(stage: _Stage, last: bool, nodes: Sequence[Node], box: Box, dimensions: int) -> list[Mark]:
     name, channels = _inside(stage, nodes)
     note = "; ".join(tooltip(nodes[place], dimensions) for place in stage.nodes)
-    area = Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
+    area = Polygon(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     x, y = box.middle
     return [
         area,
-        Words(x=x, y=y - 3, text=name, size=TEXT, bold=True),
-        Words(x=x, y=y + 10, text=channels, size=TEXT),
+        Text(x=x, y=y - 3, text=name, size=TEXT, bold=True),
+        Text(x=x, y=y + 10, text=channels, size=TEXT),
     ]

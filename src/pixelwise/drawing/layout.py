@@ -19,14 +19,14 @@ from pixelwise.drawing.style import (
     SMALL,
     TEXT,
     Box,
-    Layout,
+    NetworkLayout,
     arrow_kind,
     diamond,
     map_marks,
     shortcut_arc,
     size_text,
 )
-from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+from pixelwise.drawing.writing import Line, Mark, Polygon, Text, rectangle, text_width
 
 GAP = 24.0  # between boxes of a row: the length of an arrow
 ROW_GAP = 58.0  # between rows: text below a box, an arrow, text above the next one
@@ -45,7 +45,7 @@ class _Slot:
     right: float
 
 
-def lay_out_path(nodes: Sequence[Node], dimensions: int) -> Layout:
+def lay_out_path(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
     """Lay out the nodes of a network with at most one concatenation per row."""
     sizes = [_box_size(node, nodes) for node in nodes]
     heights: Rows = {}
@@ -67,9 +67,9 @@ def lay_out_path(nodes: Sequence[Node], dimensions: int) -> Layout:
     for place in boxes:
         marks += _gate_marks(place, nodes, boxes, dimensions)
         marks += _labels(place, nodes, boxes, dimensions)
-    words = [mark.rectangle for mark in marks if isinstance(mark, Words)]
+    words = [mark.rectangle for mark in marks if isinstance(mark, Text)]
     width = max([box.right for box in boxes.values()] + [r[2] for r in words])
-    return Layout(tuple(boxes.values()), tuple(marks), width, bottom + 26)
+    return NetworkLayout(tuple(boxes.values()), tuple(marks), width, bottom + 26)
 
 
 def _box_size(node: Node, nodes: Sequence[Node]) -> tuple[float, float]:
@@ -202,7 +202,7 @@ def _crop_marks(nodes: Sequence[Node], box: Box, boxes: dict[int, Box]) -> list[
                 height = box.height * node.size / box.node.size
                 y = box.middle[1] - height / 2
                 points = rectangle(box.x + 1.5, y, box.width - 3, height)
-                marks.append(Area(points=points, fill="none", stroke="#222222", width=0.9, dashed=True))
+                marks.append(Polygon(points=points, fill="none", stroke="#222222", width=0.9, dashed=True))
     return marks
 
 
@@ -233,7 +233,7 @@ def _labels(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions
     x, y = box.middle[0], box.y - 4
     down = _is_downsampled(node, nodes)
     marks: list[Mark] = [
-        Words(x=x - BESIDE if down else x, y=y, text=str(node.channels), size=TEXT, anchor="end" if down else "middle")
+        Text(x=x - BESIDE if down else x, y=y, text=str(node.channels), size=TEXT, anchor="end" if down else "middle")
     ]
     anchor, x = "middle", x
     if _has_downsampled(place, nodes):
@@ -243,7 +243,7 @@ def _labels(place: int, nodes: Sequence[Node], boxes: dict[int, Box], dimensions
     for line, text in enumerate(_lower_text(place, nodes, dimensions)):
         times = text.startswith("×")
         marks.append(
-            Words(
+            Text(
                 x=x,
                 y=box.bottom + 10 + 11 * line,
                 text=text,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pixelwise.drawing.graph import Node
 from pixelwise.drawing.grid import is_nested, lay_out_grid
 from pixelwise.drawing.layout import lay_out_path
-from pixelwise.drawing.style import Layout, frame, legend
+from pixelwise.drawing.style import NetworkLayout, frame, legend
 from pixelwise.drawing.writing import Drawing
 
 
-def lay_out(nodes: Sequence[Node], dimensions: int) -> Layout:
+def lay_out(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
     """Lay out the boxes: a grid for nested networks (U-Net++), else a U or a staircase."""
     return lay_out_grid(nodes, dimensions) if is_nested(nodes) else lay_out_path(nodes, dimensions)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.drawing.graph import Node
-from pixelwise.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
+from pixelwise.drawing.writing import Drawing, Line, Mark, Point, Polygon, Text, rectangle, text_width
 from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.text import pluralise
 
@@ -80,7 +80,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
+class NetworkLayout:
     """Boxes and marks of a network between (0, 0) and (width, height), without title and legend."""
 
     boxes: tuple[Box, ...]
@@ -151,12 +151,12 @@ def _sides(kernels: set[int], dimensions: int) -> str:
     return ", ".join(" × ".join([str(kernel)] * dimensions) for kernel in sorted(kernels))
 
 
-def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
+def frame(layout: NetworkLayout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
     """Add a title above a layout and a legend below it."""
     wide = max(text_width(title, 17.0 if i == 0 else 10.0, i == 0) for i, title in enumerate(titles))
     width = max(layout.width, wide, MIN_WIDTH) + 2 * MARGIN
     marks: list[Mark] = [
-        Words(
+        Text(
             x=MARGIN,
             y=MARGIN + (12 if i == 0 else 14 + 17 * i),
             text=title,
@@ -175,21 +175,21 @@ def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, st
     rows = -(-len(entries) // columns)
     for index, (key, words) in enumerate(entries):
         x, y = MARGIN + index // rows * column, below + index % rows * LEGEND_LINE
-        marks += [*_sample(key, x, y), Words(x=x + SAMPLE + 10, y=y + 3, text=words, size=TEXT, anchor="start")]
+        marks += [*_sample(key, x, y), Text(x=x + SAMPLE + 10, y=y + 3, text=words, size=TEXT, anchor="start")]
     return Drawing(titles[0], width, below + (rows - 1) * LEGEND_LINE + MARGIN, tuple(marks))
 
 
 def translated(mark: Mark, dx: float, dy: float) -> Mark:
     """Return a translated mark."""
-    if isinstance(mark, Words):
+    if isinstance(mark, Text):
         return replace(mark, x=mark.x + dx, y=mark.y + dy)
     return replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points))
 
 
-def diamond(x: float, y: float, half: float = 6.5) -> Area:
+def diamond(x: float, y: float, half: float = 6.5) -> Polygon:
     """Return the symbol of an attention gate."""
     points = ((x - half, y), (x, y - half), (x + half, y), (x, y + half))
-    return Area(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
+    return Polygon(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
 
 
 def shortcut_arc(start: Point, end: Point, lift: Point) -> Line:
@@ -204,7 +204,7 @@ def _sample(key: str, x: float, y: float) -> list[Mark]:
     if key == "gate":
         return [diamond(x + SAMPLE / 2, y)]
     if key == "repeated":
-        return [Words(x=x + SAMPLE / 2, y=y + 3, text="× n", size=SMALL, colour=PURPLE, bold=True)]
+        return [Text(x=x + SAMPLE / 2, y=y + 3, text="× n", size=SMALL, colour=PURPLE, bold=True)]
     colour = GREY if key == "skip" else COLOURS[key]
     return [Line(points=((x, y), (x + SAMPLE, y)), colour=colour, width=1.2 if key == "skip" else 1.8)]
 
@@ -213,10 +213,10 @@ def map_marks(box: Box, dimensions: int, last: bool, copied: Sequence[float] = (
     """Return the box of a map; `copied` are the fractions of its width that are skips, from the left."""
     note = tooltip(box.node, dimensions)
     marks: list[Mark] = [
-        Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
+        Polygon(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     ]
     x = box.x
     for share in copied:
-        marks.append(Area(points=rectangle(x, box.y, share * box.width, box.height), fill=COPY_FILL, note=note))
+        marks.append(Polygon(points=rectangle(x, box.y, share * box.width, box.height), fill=COPY_FILL, note=note))
         x += share * box.width
     return marks

@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
+class Polygon:
     """A filled polygon; `note` is its tooltip."""
 
     points: tuple[Point, ...]
@@ -44,7 +44,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class Text:
     """One line of text; `y` is its baseline, `anchor` the position of `x` as in SVG."""
 
     x: float
@@ -63,7 +63,7 @@ class Words:
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.24 * self.size
 
 
-Mark = Area | Line | Words
+Mark = Polygon | Line | Text
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Drawing:
     marks: tuple[Mark, ...]
 
     @property
-    def words(self) -> list[Words]:
+    def words(self) -> list[Text]:
         """All text of the drawing."""
-        return [mark for mark in self.marks if isinstance(mark, Words)]
+        return [mark for mark in self.marks if isinstance(mark, Text)]
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -103,7 +103,7 @@ def to_svg(drawing: Drawing) -> str:
         f'<rect width="{wide}" height="{high}" fill="#ffffff"/>',
     ]
     for mark in drawing.marks:
-        if isinstance(mark, Area):
+        if isinstance(mark, Polygon):
             elements.append(_svg_area(mark))
         elif isinstance(mark, Line):
             elements += _svg_line(mark)
@@ -121,7 +121,7 @@ def to_png(drawing: Drawing) -> bytes:
     axes.set_xlim(0, drawing.width)
     axes.set_ylim(drawing.height, 0)
     for order, mark in enumerate(drawing.marks):
-        if isinstance(mark, Words):
+        if isinstance(mark, Text):
             side = {"start": "left", "middle": "center", "end": "right"}[mark.anchor]
             weight = "bold" if mark.bold else "normal"
             text = axes.text(mark.x, mark.y, mark.text, ha=side, va="baseline", zorder=order)
@@ -140,9 +140,9 @@ def _points(units: float) -> float:
     return units * 0.72
 
 
-def _patches(mark: Area | Line) -> list[PathPatch]:
+def _patches(mark: Polygon | Line) -> list[PathPatch]:
     style = (0, (3.5, 2.5)) if mark.dashed else "solid"
-    if isinstance(mark, Area):
+    if isinstance(mark, Polygon):
         outline = Outline([*mark.points, mark.points[0]], closed=True)
         kwargs = {"facecolor": mark.fill, "edgecolor": mark.stroke, "linewidth": _points(mark.width)}
         return [PathPatch(outline, linestyle=style, joinstyle="miter", **kwargs)]
@@ -155,7 +155,7 @@ def _patches(mark: Area | Line) -> list[PathPatch]:
     return patches
 
 
-def _svg_area(mark: Area) -> str:
+def _svg_area(mark: Polygon) -> str:
     points = " ".join(f"{_number(x)},{_number(y)}" for x, y in mark.points)
     style = f'fill="{mark.fill}" stroke="{mark.stroke}" stroke-width="{_number(mark.width)}"{_dashes(mark.dashed)}'
     if not mark.note:
@@ -175,7 +175,7 @@ def _svg_line(mark: Line) -> list[str]:
     return elements
 
 
-def _svg_words(mark: Words) -> str:
+def _svg_words(mark: Text) -> str:
     weight = ' font-weight="bold"' if mark.bold else ""
     place = f'x="{_number(mark.x)}" y="{_number(mark.y)}" font-size="{_number(mark.size)}"'
     return f'<text {place} text-anchor="{mark.anchor}" fill={quoteattr(mark.colour)}{weight}>{escape(mark.text)}</text>'

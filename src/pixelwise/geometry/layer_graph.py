@@ -14,7 +14,7 @@ from typing import Literal
 Kind = Literal[
     "convolution", "pooling", "average", "subsampling", "transposed", "bilinear", "nearest", "global average", "linear"
 ]
-How = Literal["concatenated", "added", "multiplied"]
+MergeMode = Literal["concatenated", "added", "multiplied"]
 GLOBAL = ("global average", "linear")
 
 
@@ -32,7 +32,7 @@ class LayerSpec:
     >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3)
     >>> conv.output_size(572)
     570
-    >>> conv.sees(0, 0)
+    >>> conv.input_span(0, 0)
     (0, 2)
     """
 
@@ -79,7 +79,7 @@ class LayerSpec:
         free = size - self.span + 2 * self.padding
         return free >= 0 and (self.ceil or free % self.stride <= self.padding + max(0, self.stride - self.span))
 
-    def sees(self, first: int, last: int) -> tuple[int, int]:
+    def input_span(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
         if self.kind == "nearest":
             return first // self.stride, last // self.stride
@@ -127,7 +127,7 @@ class Merge:
     """
 
     name: str
-    how: How = "concatenated"
+    how: MergeMode = "concatenated"
 
 
 LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
@@ -185,7 +185,7 @@ def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
     return sizes
 
 
-def _can_merge(surplus: int, how: How) -> bool:
+def _can_merge(surplus: int, how: MergeMode) -> bool:
     return surplus == 0 or (how == "concatenated" and surplus > 0 and surplus % 2 == 0)
 
 
@@ -238,15 +238,15 @@ def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -
     for index in reversed(range(len(layer_graph))):
         element = layer_graph[index]
         if isinstance(element, LayerSpec):
-            span = element.sees(*span) if span else None
+            span = element.input_span(*span) if span else None
         elif isinstance(element, Save):
-            span = _hull(span, pending.pop(element.name, None))
+            span = _union(span, pending.pop(element.name, None))
         elif isinstance(element, Branch):
-            pending[element.name] = _hull(pending.get(element.name), span)
+            pending[element.name] = _union(pending.get(element.name), span)
             span = None
         elif span:
             crop = crops[index]
-            pending[element.name] = _hull(pending.get(element.name), (span[0] + crop, span[1] + crop))
+            pending[element.name] = _union(pending.get(element.name), (span[0] + crop, span[1] + crop))
     return span or (0, size - 1)
 
 
@@ -262,7 +262,7 @@ def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
     return crops
 
 
-def _hull(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
+def _union(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])

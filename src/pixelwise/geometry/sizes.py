@@ -69,7 +69,7 @@ class Geometry:
         steps = -(-max(0, size - self.legal_first) // self.legal_step)
         return self.legal_first + steps * self.legal_step
 
-    def legal_size_below(self, size: int) -> int | None:
+    def valid_size_below(self, size: int) -> int | None:
         """Return the largest valid input size that is not above `size`; None without one."""
         if size < self.legal_first:
             return None
@@ -89,7 +89,7 @@ class Geometry:
     def check(self, size: int) -> None:
         """Raise `BadOption` if a size is not valid."""
         if not self.is_legal(size):
-            below = self.legal_size_below(size)
+            below = self.valid_size_below(size)
             smaller = f", the nearest smaller one {below}" if below is not None else ""
             raise BadOption(
                 f"a side of {self.legal_first} + k x {self.legal_step}",

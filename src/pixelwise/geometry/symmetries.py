@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # torch is not imported: exported models do not need it
     import torch
 
 TtaInputs = Literal[1, 4, 7, 8]
-Picture = TypeVar("Picture", np.ndarray, "torch.Tensor")
+ImageT = TypeVar("ImageT", np.ndarray, "torch.Tensor")
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Symmetry:
     quarters: int
     mirrored: bool
 
-    def apply(self, picture: Picture) -> Picture:
+    def apply(self, picture: ImageT) -> ImageT:
         """Transform the last two axes of `picture`; odd quarters swap height and width."""
         return _flip(_rotate(picture, self.quarters)) if self.mirrored else _rotate(picture, self.quarters)
 
-    def invert(self, picture: Picture) -> Picture:
+    def invert(self, picture: ImageT) -> ImageT:
         """Undo `apply`."""
         return _rotate(_flip(picture) if self.mirrored else picture, -self.quarters)
 
@@ -66,13 +66,13 @@ def tta_symmetries(count: int) -> tuple[Symmetry, ...]:
     return TTA_SYMMETRIES[count]
 
 
-def _rotate(picture: Picture, quarters: int) -> Picture:
+def _rotate(picture: ImageT, quarters: int) -> ImageT:
     if isinstance(picture, np.ndarray):
         return np.rot90(picture, quarters, (-2, -1))
     return picture.rot90(quarters, (-2, -1))
 
 
-def _flip(picture: Picture) -> Picture:
+def _flip(picture: ImageT) -> ImageT:
     if isinstance(picture, np.ndarray):
         return np.flip(picture, -1)
     return picture.flip((-1,))

@@ -41,7 +41,7 @@ class Tile:
     write: tuple[Span, ...]
 
 
-def canvas_size(size: int, geometry: Geometry) -> int:
+def padded_size(size: int, geometry: Geometry) -> int:
     """Return the padded size of an image: the output size that covers `size` pixels."""
     return geometry.legal_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
@@ -127,18 +127,18 @@ def _tile(spans: tuple[tuple[Span, Span, Span], ...]) -> Tile:
 
 def _spans(size: int, core: int, geometry: Geometry, overlap: int = 0) -> list[tuple[Span, Span, Span]]:
     """Return read, keep and write along one axis."""
-    canvas, core = canvas_size(size, geometry), whole_strides(core, geometry)
+    padded, core = padded_size(size, geometry), whole_strides(core, geometry)
     spans: list[tuple[Span, Span, Span]] = []
     for place in range(0, size, core):
         start = max(0, place - overlap)
-        stop = min(place + core + overlap, canvas)
+        stop = min(place + core + overlap, padded)
         if geometry.margin:
             # a valid input may have to be larger than the tile and its borders: the excess output is dropped
             inside = geometry.legal_size(stop - start + 2 * geometry.margin)
             read = (start - geometry.margin, start - geometry.margin + inside)
             first = start
         else:
-            read = (max(0, start - geometry.halo), min(canvas, stop + geometry.halo))
+            read = (max(0, start - geometry.halo), min(padded, stop + geometry.halo))
             first = read[0]
         write = (start, min(stop, size))
         spans.append((read, (write[0] - first, write[1] - first), write))

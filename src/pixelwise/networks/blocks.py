@@ -319,7 +319,7 @@ class Head(nn.Module):
         return [self._step]
 
 
-def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
+def residual_graph(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
     """Return the layer graph of a residual block: the sum of a main path and a shortcut.
 
     Parameters
@@ -334,7 +334,7 @@ def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGrap
     Examples
     --------
     >>> conv = ConvLayer("conv", 4, 4).layer_graph()
-    >>> [type(element).__name__ for element in side_by_side("block", conv, [])]
+    >>> [type(element).__name__ for element in residual_graph("block", conv, [])]
     ['Save', 'LayerSpec', 'Merge']
     """
     start, end = f"{name} in", f"{name} out"
@@ -399,14 +399,14 @@ def count_parameters(modules: Iterable[nn.Module]) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def has_memory(network: nn.Module) -> bool:
+def has_values(network: nn.Module) -> bool:
     """Return whether the weights have values; those on the "meta" device do not.
 
     Initialising meta tensors has no effect, but makes PyTorch load its compiler, which takes half a second.
 
     Examples
     --------
-    >>> has_memory(nn.Linear(1, 1)), has_memory(nn.Linear(1, 1, device="meta"))
+    >>> has_values(nn.Linear(1, 1)), has_values(nn.Linear(1, 1, device="meta"))
     (True, False)
     """
     return not next(network.parameters()).is_meta
@@ -426,7 +426,7 @@ def initialise(network: nn.Module) -> None:
     >>> round(layer.weight.std().item(), 2) == round((2 / (9 * 64)) ** 0.5, 2)
     True
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):

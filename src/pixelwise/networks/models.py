@@ -120,7 +120,7 @@ class NestedSegmenter(Segmenter):
     """U-Net++: heads on X(0, 1), X(0, 2), ...; the logits are those of the last, or their mean with deep supervision.
 
     Zhou et al. 2018 (arXiv 1807.10165), section 3.2: trained with a loss per head, the network predicts with the mean
-    of all heads ("accurate"), or with one of them and without the later columns ("fast", `pruned`).
+    of all heads ("accurate"), or with one of them and without the later columns ("fast", `prune`).
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class NestedSegmenter(Segmenter):
     >>> network = build(NetworkOptions(name="unetplusplus", base=2, depth=2, deep_supervision=True))
     >>> len(network.forward_heads(torch.zeros(1, 1, 16, 16)))
     2
-    >>> network.pruned(1).geometry().total_stride
+    >>> network.prune(1).geometry().total_stride
     2
     """
 
@@ -167,7 +167,7 @@ class NestedSegmenter(Segmenter):
         heads: nn.ModuleList = self.head  # type: ignore[assignment]
         return [head(features) for head, features in zip(heads, maps[-len(heads) :], strict=True)]
 
-    def pruned(self, column: int) -> "NestedSegmenter":
+    def prune(self, column: int) -> "NestedSegmenter":
         """Return the sub-network that ends at X(0, column), with shared weights.
 
         Raises

@@ -8,7 +8,7 @@ from torch.nn import functional
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import (
     count_parameters,
-    side_by_side,
+    residual_graph,
 )
 from pixelwise.networks.convolutions import make_convolution
 from pixelwise.networks.options import ShortcutPadding
@@ -60,7 +60,7 @@ class BasicBlock(nn.Module):
         self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
         self.plain = shortcut == "none"
         self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._layer_graph = [*first, *second] if self.plain else side_by_side(name, [*first, *second], shortcut_graph)
+        self._layer_graph = [*first, *second] if self.plain else residual_graph(name, [*first, *second], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -130,7 +130,7 @@ class Bottleneck(nn.Module):
         self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
         self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
         self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._layer_graph = side_by_side(name, [*first, *second, *third], shortcut_graph)
+        self._layer_graph = residual_graph(name, [*first, *second, *third], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:

@@ -12,7 +12,7 @@ from pixelwise.networks.blocks import (
     NormalisationName,
     count_parameters,
     make_normalisation,
-    side_by_side,
+    residual_graph,
 )
 from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
 from pixelwise.networks.residual import average_step, convolution_step
@@ -73,7 +73,7 @@ class PreActivationUnit(nn.Module):
             self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
             parameters = count_parameters([self.shortcut])
             shortcut_graph = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
-        self._layer_graph = side_by_side(name, main, shortcut_graph)
+        self._layer_graph = residual_graph(name, main, shortcut_graph)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
@@ -148,7 +148,7 @@ class ResEncBlock(nn.Module):
             shortcut.append(projection)
             shortcut_graph += projection.layer_graph()  # type: ignore[arg-type]
         self.shortcut = nn.Sequential(*shortcut)
-        self._layer_graph = side_by_side(name, [*first.layer_graph(), *second.layer_graph()], shortcut_graph)
+        self._layer_graph = residual_graph(name, [*first.layer_graph(), *second.layer_graph()], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.Module:
@@ -222,7 +222,7 @@ class VNetStage(nn.Module):
             steps += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
         steps[-1] = _with_parameters(steps[-1], channels)
-        self._layer_graph = side_by_side(name, steps, [])
+        self._layer_graph = residual_graph(name, steps, [])
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h, w)."""

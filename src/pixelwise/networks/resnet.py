@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_memory
+from pixelwise.networks.blocks import count_parameters, has_values
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
 
@@ -128,7 +128,7 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
     >>> block.last_norm.weight.tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

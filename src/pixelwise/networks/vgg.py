@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_memory
+from pixelwise.networks.blocks import count_parameters, has_values
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -101,7 +101,7 @@ def initialise_vgg(network: nn.Module) -> None:
     >>> round(layer.weight.std().item(), 2), layer.bias.any().item()
     (0.01, False)
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -39,7 +39,7 @@ _SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; encoder names are equa
 )
 
 
-def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
+def pixelwise_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
     """Return the tensors under the names of `network`; unknown names are kept.
 
     Decoders of segmentation_models.pytorch concatenate the upsampled map before the skip, ours after it, so the
@@ -49,7 +49,7 @@ def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
     --------
     >>> from pixelwise.networks.architectures import NetworkOptions, build
     >>> network = build(NetworkOptions(name="resnet20", base=2))
-    >>> list(our_names(network, {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(1)}))
+    >>> list(pixelwise_names(network, {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(1)}))
     ['head.linear.weight', 'encoder.layer1.0.bn1.bias']
     """
     named = {_renamed(name, (*_CLASSIFIERS, *_SEGMENTERS), 0, 1) or name: value for name, value in tensors.items()}

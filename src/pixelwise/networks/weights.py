@@ -22,14 +22,14 @@ from pixelwise.networks.first_convolution import FirstConvolution, adapt_first_c
 from pixelwise.networks.models import Network
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import PaddedIdentity
-from pixelwise.networks.weight_names import Tensors, our_names
+from pixelwise.networks.weight_names import Tensors, pixelwise_names
 
 HEADER_LIMIT = 16 * 2**20  # bytes
 TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
-NAMED = 10  # tensors listed in a message before the rest is counted
+MAX_LISTED = 10  # tensors listed in a message before the rest is counted
 ORIGIN = "pixelwise_origin"
-COUNTER = ".num_batches_tracked"  # missing in old files, and only used with a momentum of None
+BATCH_COUNTER = ".num_batches_tracked"  # missing in old files, and only used with a momentum of None
 
 # Hint on how to find the right value.
 WHICH_PADDING = (
@@ -144,7 +144,7 @@ def load_network(
     True
     """
     kernels = _image_kernels(network.encoder, "encoder.")
-    _load(network, our_names(network, tensors), kernels, first_convolution, path)
+    _load(network, pixelwise_names(network, tensors), kernels, first_convolution, path)
 
 
 def load_encoder(
@@ -165,7 +165,7 @@ def load_encoder(
     """
     encoder: Any = network.encoder
     target: Any = encoder.inner if isinstance(encoder, FullResolutionEncoder) else encoder
-    named = {n: value for n, value in our_names(network, tensors).items() if not n.startswith(_NOT_ENCODER)}
+    named = {n: value for n, value in pixelwise_names(network, tensors).items() if not n.startswith(_NOT_ENCODER)}
     encoder_tensors = {n.removeprefix("encoder."): value for n, value in named.items()}
     if any(n.startswith("inner.") for n in encoder_tensors):  # a pixelwise model with the full-resolution skip
         encoder_tensors = {
@@ -258,7 +258,7 @@ def _load(
         for name, value in expected.items()
         if name in tensors
     }
-    missing = [n for n in expected if n not in tensors and not n.endswith(COUNTER)]
+    missing = [n for n in expected if n not in tensors and not n.endswith(BATCH_COUNTER)]
     unexpected = [n for n in tensors if n not in expected]
     misshapen = [n for n, value in fitted.items() if _kind(value) != _kind(expected[n])]
     mismatches = [
@@ -294,8 +294,8 @@ def _fit(weight: Tensor, expected: Tensor, how: FirstConvolution) -> Tensor:
 def _listed(what: str, items: Sequence[str]) -> str:
     if not items:
         return ""
-    rest = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return f"{len(items)} {what}: {', '.join(items[:NAMED])}{rest}"
+    rest = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return f"{len(items)} {what}: {', '.join(items[:MAX_LISTED])}{rest}"
 
 
 def _kind(tensor: Tensor) -> str:

@@ -271,19 +271,19 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
         raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
 
 
-Drawn = TypeVar("Drawn", covariant=True)
+BatchT = TypeVar("BatchT", covariant=True)
 
 
 @runtime_checkable
-class Sampler(Protocol[Drawn]):
+class Sampler(Protocol[BatchT]):
     """Returns the batch of a step as a pure function of its number."""
 
-    def batch(self, step: int) -> Drawn:
+    def batch(self, step: int) -> BatchT:
         """Return the batch of one step."""
         ...
 
 
-def prefetch(sampler: Sampler[Drawn], start: int, stop: int, ahead: int = 4) -> Generator[Drawn, None, None]:
+def prefetch(sampler: Sampler[BatchT], start: int, stop: int, ahead: int = 4) -> Generator[BatchT, None, None]:
     """Yield the batches of steps `start` ... `stop` - 1 in order, prefetched by a thread.
 
     At most `ahead` + 1 batches are queued. The thread ends after the last batch, after an error in a batch was raised
@@ -297,7 +297,7 @@ def prefetch(sampler: Sampler[Drawn], start: int, stop: int, ahead: int = 4) -> 
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-    pending: deque[Future[Drawn]] = deque()
+    pending: deque[Future[BatchT]] = deque()
     try:
         pool.submit(_compute_alone).result()
         # the setting of a thread also becomes the default of later threads: restore it
