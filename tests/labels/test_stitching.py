@@ -181,10 +181,10 @@ def test_small_regions_removed_by_strips_are_those_of_the_whole_image(
 ) -> None:
     mask = np.random.default_rng(seed).integers(0, 4, (-(-height // 2), -(-width // 2))).astype(np.uint8)
     mask = mask.repeat(2, 0).repeat(2, 1)[:height, :width]
-    crumbs, tops = StripSmallRegions(smallest), range(0, height, rows)
+    regions, tops = StripSmallRegions(smallest), range(0, height, rows)
     for top in tops:
-        crumbs.count(mask[top : top + rows])
-    found = np.concatenate([crumbs.drop(mask[top : top + rows]) for top in tops])
+        regions.count(mask[top : top + rows])
+    found = np.concatenate([regions.drop(mask[top : top + rows]) for top in tops])
     remove_small_regions(mask, smallest)
     np.testing.assert_array_equal(found, mask)
 
@@ -192,10 +192,10 @@ def test_small_regions_removed_by_strips_are_those_of_the_whole_image(
 def test_a_region_larger_than_a_strip_stays() -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 0] = mask[::4] = 1  # a comb: every strip has teeth of it
-    crumbs = StripSmallRegions((0, int(mask.sum())))
+    regions = StripSmallRegions((0, int(mask.sum())))
     for top in range(0, 40, 8):
-        crumbs.count(mask[top : top + 8])
-    np.testing.assert_array_equal(np.concatenate([crumbs.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
+        regions.count(mask[top : top + 8])
+    np.testing.assert_array_equal(np.concatenate([regions.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
     alone = StripSmallRegions((0, int(mask.sum())))  # control: a strip that knows of no other drops all of its own
     alone.count(mask[:8])
     assert not alone.drop(mask[:8]).any()

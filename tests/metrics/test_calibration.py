@@ -119,7 +119,7 @@ def test_the_calibration_error_counts_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6], [0.4, 0.6]])
     table = reliability(probabilities, np.array([0, 0, 1, 1]))
     assert table.shape == (BINS, 3)
-    assert table[13].tolist() == pytest.approx([2, 1.8, 1])  # 0.9 lies in (13/15, 14/15]
+    assert table[13].tolist() == pytest.approx([2, 1.8, 1])  # 0.9 is in (13/15, 14/15]
     assert table[8].tolist() == pytest.approx([2, 1.2, 2])  # 0.6 is the upper end of (8/15, 9/15]
     assert expected_calibration_error(table) == pytest.approx((0.8 + 0.8) / 4)
     assert expected_calibration_error(np.zeros((BINS, 3))) is None
@@ -146,10 +146,10 @@ def test_expected_dice_uses_the_classes_of_the_mask() -> None:
 
 def test_calibrated_probabilities_predict_the_dice() -> None:
     logits, truth = world(5, classes=2)
-    said = logits.argmax(1)
-    actual = 2 * (said & truth).sum() / (said.sum() + truth.sum())
-    assert expected_dice(softmax(logits, axis=1).T, said, 1) == pytest.approx(actual, abs=0.01)
-    expected = expected_dice(softmax(3 * logits, axis=1).T, said, 1)  # control: what is too sure promises too much
+    predicted = logits.argmax(1)
+    actual = 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum())
+    assert expected_dice(softmax(logits, axis=1).T, predicted, 1) == pytest.approx(actual, abs=0.01)
+    expected = expected_dice(softmax(3 * logits, axis=1).T, predicted, 1)  # control: overconfident
     assert expected is not None
     assert expected > actual + 0.05
 

@@ -24,7 +24,7 @@ def test_the_areas_by_hand() -> None:
     assert average_precision(scores, showing) == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert area_under_roc(scores, np.ones(4, bool)) is None
     assert average_precision(scores, np.zeros(4, bool)) is None
-    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # the same for all says nothing
+    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # equal scores carry no information
     assert average_precision(np.ones(4), showing) == pytest.approx(0.5)
 
 

@@ -38,7 +38,7 @@ def test_published_names_give_the_outputs_of_an_independent_implementation(depth
         with torch.no_grad():
             answers[own] = network.eval().double()(images())
     torch.testing.assert_close(answers.pop(padding), expected, rtol=1e-12, atol=1e-12)
-    ((_, other),) = answers.items()  # control: the other convention loads without complaint and says something else
+    ((_, other),) = answers.items()  # control: the other convention loads without an error and gives other outputs
     assert float((other - expected).abs().max()) > 0.1 * float(expected.abs().max())
 
 
@@ -98,8 +98,8 @@ def test_weights_with_another_or_unknown_padding_raise() -> None:
     network = build(NetworkOptions(name="resnet20", in_channels=3, shortcut_padding="end"))
     check_shortcut_padding(network, "end", "end", "-")
     with pytest.raises(BadWeights, match="no tensor shows it") as caught:
-        check_shortcut_padding(network, "end", "", "Say it.")
-    assert caught.value.hint == "Say it."
+        check_shortcut_padding(network, "end", "", "Set it.")
+    assert caught.value.hint == "Set it."
     with pytest.raises(BadWeights) as caught:
         check_shortcut_padding(network, "end", "both", "-")
     assert "network.shortcut_padding=both" in caught.value.hint

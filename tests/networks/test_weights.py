@@ -1,7 +1,7 @@
-"""Weights from elsewhere go where they belong, number by number, or not at all.
+"""Loading of external weights: names, strict checks, stem adaptation and provenance.
 
 Numerical parity with torchvision, timm and segmentation_models.pytorch is measured by benchmarks/weights_parity.py, in
-an environment that has them; here stand the names that their files hold, and arithmetic that can be checked by hand.
+an environment with these libraries; these tests check names and hand-computed values.
 """
 
 import json

@@ -52,7 +52,7 @@ def test_flips_and_rotations_are_the_eight_symmetries() -> None:
     seen = {tuple(target.flatten().tolist()) for target in targets}
     expected = set()
     for mirrored in (square.numpy(), square.numpy()[:, ::-1]):
-        expected |= {tuple(np.rot90(mirrored, turns).ravel().tolist()) for turns in range(4)}
+        expected |= {tuple(np.rot90(mirrored, quarters).ravel().tolist()) for quarters in range(4)}
     assert seen == expected
     for flags, count in (({"flip": True}, 2), ({"upside_down": True}, 2)):
         _, few = augment(

@@ -138,7 +138,7 @@ def test_the_width_of_thin_structures(measure: Measure, width: int) -> None:
     mask[50 : 50 + width] = 1
     found = measure([(np.zeros((1, 120, 200), np.uint8), mask)], "binary", ("ground", "vessel"))
     assert found.structure_width == width
-    assert found.object_diameter[1] > width  # the diameter alone would not tell
+    assert found.object_diameter[1] > width  # the diameter alone would differ
 
 
 def test_no_foreground_at_all(measure: Measure) -> None:

@@ -54,7 +54,7 @@ class ConvLayer(nn.Sequential):
     >>> layer = ConvLayer("conv", 3, 8, stride=2)
     >>> layer(torch.zeros(1, 3, 64, 48)).shape
     torch.Size([1, 8, 32, 24])
-    >>> [step.name for step in layer.layer_graph()]
+    >>> [spec.name for spec in layer.layer_graph()]
     ['conv']
     """
 
@@ -79,7 +79,7 @@ class ConvLayer(nn.Sequential):
         if activation is not None:
             layers.append(activation(channels))
         super().__init__(*layers)
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -92,7 +92,7 @@ class ConvLayer(nn.Sequential):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layer."""
-        return [self._step]
+        return [self._spec]
 
 
 class ConvBlock(nn.Module):
@@ -143,7 +143,7 @@ class ConvBlock(nn.Module):
         kwargs = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
         first = ConvLayer(f"{name} conv a", in_channels, middle, **kwargs)  # type: ignore[arg-type]
         second = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
-        self._steps = [*first.layer_graph(), *second.layer_graph()]
+        self._specs = [*first.layer_graph(), *second.layer_graph()]
         rest: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*first, *second, *rest)
 
@@ -153,7 +153,7 @@ class ConvBlock(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the two convolutions."""
-        return self._steps
+        return self._specs
 
 
 class Chain(nn.Sequential):
@@ -162,13 +162,13 @@ class Chain(nn.Sequential):
     Examples
     --------
     >>> chain = Chain(Pool("pool", 4), ConvLayer("conv", 4, 8))
-    >>> [step.name for step in chain.layer_graph()]
+    >>> [spec.name for spec in chain.layer_graph()]
     ['pool', 'conv']
     """
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers of all modules."""
-        return [step for module in self for step in module.layer_graph()]  # type: ignore[operator]
+        return [spec for module in self for spec in module.layer_graph()]  # type: ignore[operator]
 
 
 class Pool(nn.Module):
@@ -193,7 +193,7 @@ class Pool(nn.Module):
     def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
         super().__init__()
         self.layer = MAXIMA[dimensions](2)
-        self._step = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
+        self._spec = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, channels, h / 2, w / 2)."""
@@ -201,7 +201,7 @@ class Pool(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layer."""
-        return [self._step]
+        return [self._spec]
 
 
 class Up(nn.Module):
@@ -253,7 +253,7 @@ class Up(nn.Module):
             self.layer = make_interpolation(upsampling, dimensions)
             self.channels = in_channels
         self.activation = activation(self.channels) if activation is not None else nn.Identity()
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind=upsampling,
             kernel=2 if upsampling == "transposed" else 1,
@@ -269,7 +269,7 @@ class Up(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layer."""
-        return [self._step]
+        return [self._spec]
 
 
 class Head(nn.Module):
@@ -300,7 +300,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.layer = CONVOLUTIONS[dimensions](in_channels, classes, kernel, padding=kernel // 2)
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -316,7 +316,7 @@ class Head(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layer."""
-        return [self._step]
+        return [self._spec]
 
 
 def residual_graph(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:

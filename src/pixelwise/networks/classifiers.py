@@ -45,7 +45,7 @@ class PooledHead(nn.Module):
         channels, classes = self.linear.in_features, self.linear.out_features
         return [
             LayerSpec(name="mean", kind="global average", in_channels=channels, channels=channels),
-            _linear_step("linear", self.linear, classes),
+            _linear_spec("linear", self.linear, classes),
         ]
 
 
@@ -89,7 +89,7 @@ class VGGHead(nn.Module):
         layers = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
         return [
             LayerSpec(name="7 x 7 means", kind="global average", in_channels=self._channels, channels=flattened),
-            *(_linear_step(f"linear {'abc'[i]}", layer, layer.out_features) for i, layer in enumerate(layers)),
+            *(_linear_spec(f"linear {'abc'[i]}", layer, layer.out_features) for i, layer in enumerate(layers)),
         ]
 
 
@@ -193,7 +193,7 @@ def _depth(options: NetworkOptions, family: str) -> int:
     return int(digits)
 
 
-def _linear_step(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
+def _linear_spec(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
     return LayerSpec(
         name=name,
         kind="linear",

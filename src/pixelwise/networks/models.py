@@ -299,20 +299,20 @@ def _rows(layer_graph: LayerGraph, size: int, sizes: Sequence[int], dimensions: 
     )
 
 
-def _row(step: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
+def _row(spec: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
     # a transposed convolution applies its kernel per input pixel, the others per output pixel
-    places = (before if step.kind == "transposed" else after) ** dimensions
-    weighted = step.kind in WEIGHTED
-    flops = 2 * step.kernel**dimensions * step.in_channels * step.channels * places if weighted else 0
+    places = (before if spec.kind == "transposed" else after) ** dimensions
+    weighted = spec.kind in WEIGHTED
+    flops = 2 * spec.kernel**dimensions * spec.in_channels * spec.channels * places if weighted else 0
     return Layer(
-        name=step.name,
-        kind=step.kind,
-        in_channels=step.in_channels,
-        channels=step.channels,
+        name=spec.name,
+        kind=spec.kind,
+        in_channels=spec.in_channels,
+        channels=spec.channels,
         input_size=before,
         output_size=after,
-        arithmetic=step.arithmetic(before),
-        parameters=step.parameters,
+        arithmetic=spec.arithmetic(before),
+        parameters=spec.parameters,
         flops=flops,
-        values=step.channels * after**dimensions,
+        values=spec.channels * after**dimensions,
     )

@@ -220,29 +220,29 @@ def make_shortcut(
     --------
     >>> make_shortcut("block", 4, 4, 1, "B")
     (None, [])
-    >>> module, steps = make_shortcut("block", 4, 8, 2, "D")
-    >>> [step.name for step in steps]
+    >>> module, layers = make_shortcut("block", 4, 8, 2, "D")
+    >>> [layer.name for layer in layers]
     ['block average', 'block shortcut']
     """
     changes = stride != 1 or in_channels != channels
     if shortcut == "none" or not (changes or shortcut == "C"):
         return None, []
     if shortcut == "A":
-        step = LayerSpec(
+        spec = LayerSpec(
             name=f"{name} shortcut", kind="subsampling", stride=stride, in_channels=in_channels, channels=channels
         )
-        return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [step]
+        return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [spec]
     layers: list[nn.Module] = []
-    steps: list[LayerSpec] = []
+    specs: list[LayerSpec] = []
     if shortcut == "D":
         # at odd sizes the last window is partial, because the parallel strided convolution rounds up
         averages = stride != 1
         layers.append(nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False) if averages else nn.Identity())
         if averages:
-            steps.append(average_step(name, in_channels, stride))
+            specs.append(average_spec(name, in_channels, stride))
         stride = 1
     conv, norm, layer_graph = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
-    return nn.Sequential(*layers, conv, norm), [*steps, *layer_graph]
+    return nn.Sequential(*layers, conv, norm), [*specs, *layer_graph]
 
 
 def _pair(
@@ -251,17 +251,17 @@ def _pair(
     """Return a convolution without bias, its batch normalisation, and their layer."""
     conv = make_convolution(in_channels, channels, kernel, stride, bias=False)
     norm = nn.BatchNorm2d(channels)
-    return conv, norm, [convolution_step(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
+    return conv, norm, [convolution_spec(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
 
 
-def convolution_step(
+def convolution_spec(
     name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int
 ) -> LayerSpec:
     """Return the `LayerSpec` of a convolution padded by half its kernel.
 
     Examples
     --------
-    >>> convolution_step("conv", 3, 8, 3, 2, 224).padding
+    >>> convolution_spec("conv", 3, 8, 3, 2, 224).padding
     1
     """
     return LayerSpec(
@@ -276,12 +276,12 @@ def convolution_step(
     )
 
 
-def average_step(name: str, channels: int, stride: int) -> LayerSpec:
+def average_spec(name: str, channels: int, stride: int) -> LayerSpec:
     """Return the `LayerSpec` of the average pooling of a shortcut (ResNet-D), including a partial last window.
 
     Examples
     --------
-    >>> average_step("block", 8, 2).name
+    >>> average_spec("block", 8, 2).name
     'block average'
     """
     return LayerSpec(

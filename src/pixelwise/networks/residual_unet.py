@@ -15,7 +15,7 @@ from pixelwise.networks.blocks import (
     residual_graph,
 )
 from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
-from pixelwise.networks.residual import average_step, convolution_step
+from pixelwise.networks.residual import average_spec, convolution_spec
 
 
 class PreActivationUnit(nn.Module):
@@ -64,15 +64,15 @@ class PreActivationUnit(nn.Module):
         two = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU(), conv(channels, channels, 3, 1, 1)]
         self.layers = nn.Sequential(*one, *two)
         main = [
-            convolution_step(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
-            convolution_step(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
+            convolution_spec(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
+            convolution_spec(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
         ]
         shortcut_graph: LayerGraph = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
             parameters = count_parameters([self.shortcut])
-            shortcut_graph = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
+            shortcut_graph = [convolution_spec(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
         self._layer_graph = residual_graph(name, main, shortcut_graph)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class ResEncBlock(nn.Module):
         shortcut: list[nn.Module] = []
         if stride != 1:
             shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
-            shortcut_graph.append(average_step(name, in_channels, stride))
+            shortcut_graph.append(average_spec(name, in_channels, stride))
         if in_channels != channels:
             projection = ConvLayer(
                 f"{name} shortcut",
@@ -204,7 +204,7 @@ class VNetStage(nn.Module):
         super().__init__()
         self._in, self._channels = in_channels, channels
         layers: list[nn.Module] = []
-        steps: list[LayerSpec] = []
+        specs: list[LayerSpec] = []
         for index in range(count):
             source = in_channels if index == 0 else channels
             last = index == count - 1
@@ -219,10 +219,10 @@ class VNetStage(nn.Module):
                 dimensions=dimensions,
             )
             layers.append(layer)
-            steps += layer.layer_graph()  # type: ignore[arg-type]
+            specs += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
-        steps[-1] = _with_parameters(steps[-1], channels)
-        self._layer_graph = residual_graph(name, steps, [])
+        specs[-1] = _with_parameters(specs[-1], channels)
+        self._layer_graph = residual_graph(name, specs, [])
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h, w)."""
@@ -237,5 +237,5 @@ class VNetStage(nn.Module):
         return self._layer_graph
 
 
-def _with_parameters(step: LayerSpec, more: int) -> LayerSpec:
-    return replace(step, parameters=step.parameters + more)
+def _with_parameters(spec: LayerSpec, more: int) -> LayerSpec:
+    return replace(spec, parameters=spec.parameters + more)

@@ -64,9 +64,9 @@ class ResNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self._small = stem == "3x3"
-        self.conv1, steps = _make_stem(stem, in_channels, stem_channels)
+        self.conv1, specs = _make_stem(stem, in_channels, stem_channels)
         self.bn1 = nn.BatchNorm2d(stem_channels)
-        self._stem_graph = _with_norm(steps, self.bn1)
+        self._stem_graph = _with_norm(specs, self.bn1)
         self.stages: list[str] = []
         source = stem_channels
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -183,18 +183,18 @@ def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, 
     if stem != "deep":
         kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
         conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
-        return conv, [_stem_step("stem", conv)]
+        return conv, [_stem_spec("stem", conv)]
     half = channels // 2
     one = nn.Conv2d(in_channels, half, 3, 2, 1, bias=False)
     two = nn.Conv2d(half, half, 3, 1, 1, bias=False)
     three = nn.Conv2d(half, channels, 3, 1, 1, bias=False)
     norms = nn.BatchNorm2d(half), nn.BatchNorm2d(half)
     layers = nn.Sequential(one, norms[0], nn.ReLU(inplace=True), two, norms[1], nn.ReLU(inplace=True), three)
-    steps = [_stem_step("stem a", one, norms[0]), _stem_step("stem b", two, norms[1]), _stem_step("stem c", three)]
-    return layers, steps
+    specs = [_stem_spec("stem a", one, norms[0]), _stem_spec("stem b", two, norms[1]), _stem_spec("stem c", three)]
+    return layers, specs
 
 
-def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
+def _stem_spec(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
     return LayerSpec(
         name=name,
         kind="convolution",
@@ -207,7 +207,7 @@ def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
     )
 
 
-def _with_norm(steps: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
+def _with_norm(specs: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
     """Add the parameters of the last normalisation of the stem to its last convolution."""
-    last = replace(steps[-1], parameters=steps[-1].parameters + count_parameters([norm]))
-    return [*steps[:-1], last]
+    last = replace(specs[-1], parameters=specs[-1].parameters + count_parameters([norm]))
+    return [*specs[:-1], last]

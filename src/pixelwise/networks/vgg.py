@@ -41,7 +41,7 @@ class VGGEncoder(nn.Module):
     def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self._steps: list[LayerSpec | Save | Branch | Merge] = []
+        self._specs: list[LayerSpec | Save | Branch | Merge] = []
         self._stages: list[int] = []  # index of the pooling of each stage
         source = in_channels
         for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
@@ -49,7 +49,7 @@ class VGGEncoder(nn.Module):
                 conv = nn.Conv2d(source, width, 3, padding=1)
                 norm = [nn.BatchNorm2d(width)] if normalised else []
                 layers += [conv, *norm, nn.ReLU(inplace=True)]
-                self._steps.append(
+                self._specs.append(
                     LayerSpec(
                         name=f"conv{stage + 1}_{place + 1}",
                         kind="convolution",
@@ -66,7 +66,7 @@ class VGGEncoder(nn.Module):
             pool = LayerSpec(
                 name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width
             )
-            self._steps += [Save(str(stage)), pool]
+            self._specs += [Save(str(stage)), pool]
         self.features = nn.Sequential(*layers)
         self.channels, self.strides = (*WIDTHS, WIDTHS[-1]), (1, 2, 4, 8, 16, 32)
         self.ends_on_pooling = True
@@ -88,7 +88,7 @@ class VGGEncoder(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers, with a `Save` for each skip."""
-        return self._steps
+        return self._specs
 
 
 def initialise_vgg(network: nn.Module) -> None:

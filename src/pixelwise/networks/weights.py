@@ -275,7 +275,7 @@ def _load(
 
 def _image_kernels(encoder: Any, prefix: str) -> set[str]:
     """Return the names of the kernels applied to the image: in the finest stage, with its number of channels."""
-    channels = next(step.in_channels for step in encoder.layer_graph() if isinstance(step, LayerSpec))
+    channels = next(spec.in_channels for spec in encoder.layer_graph() if isinstance(spec, LayerSpec))
     first = {id(kernel) for module in encoder.parts()[0] for kernel in module.parameters()}
     return {
         f"{prefix}{name}"
