@@ -128,7 +128,7 @@ def test_control_with_a_fixed_exponent_the_coverage_is_too_low(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The prior mean of the exponent, without variance."""
-    monkeypatch.setattr(learning_curve, "_SPREAD", 1e-3)
+    monkeypatch.setattr(learning_curve, "_PRIOR_SD", 1e-3)
     assert shares(60, np.array([5, 18]), 2, 40)[1] < LEVEL - 0.05
 
 
