@@ -147,10 +147,10 @@ def _ancestors(maps: Sequence[Map], index: int) -> set[int]:
     result: set[int] = set()
     waiting = [index]
     while waiting:
-        now = waiting.pop()
-        if now not in result:
-            result.add(now)
-            waiting += maps[now].parents
+        current = waiting.pop()
+        if current not in result:
+            result.add(current)
+            waiting += maps[current].parents
     return result
 
 
@@ -163,18 +163,18 @@ def _concatenations(
     for index in range(len(maps) - 1, 0, -1):
         if index in done or not _is_merge(maps[index], "concatenated"):
             continue
-        inside, skips, now = {index}, [maps[index].parents[1]], maps[index].parents[0]
-        while _is_merge(maps[now], "concatenated"):
-            inside.add(now)
-            skips.insert(0, maps[now].parents[1])
-            now = maps[now].parents[0]
-        element = maps[now].element
-        alone = now not in taken and (inside | gates).issuperset(users[now])
+        inside, skips, current = {index}, [maps[index].parents[1]], maps[index].parents[0]
+        while _is_merge(maps[current], "concatenated"):
+            inside.add(current)
+            skips.insert(0, maps[current].parents[1])
+            current = maps[current].parents[0]
+        element = maps[current].element
+        alone = current not in taken and (inside | gates).issuperset(users[current])
         if isinstance(element, LayerSpec) and element.up and alone:
-            inside.add(now)
-            now = maps[now].parents[0]
+            inside.add(current)
+            current = maps[current].parents[0]
         done |= inside
-        groups.append(_Group("joined", frozenset(inside), now, tuple(skips)))
+        groups.append(_Group("joined", frozenset(inside), current, tuple(skips)))
     return groups
 
 

@@ -76,8 +76,8 @@ def _box_size(node: Node, nodes: Sequence[Node]) -> tuple[float, float]:
     """Return the width and height of a node's box."""
     maps = [other for other in nodes if not other.is_vector]
     if node.is_vector:
-        most = max(other.channels for other in nodes if other.is_vector)
-        return 7.0, MIN_HEIGHT + 76 * (node.channels / most) ** 0.5
+        largest_vector = max(other.channels for other in nodes if other.is_vector)
+        return 7.0, MIN_HEIGHT + 76 * (node.channels / largest_vector) ** 0.5
     widest, largest = max(other.channels for other in maps), max(other.size for other in maps)
     width = MIN_BOX_WIDTH + (MAX_BOX_WIDTH - MIN_BOX_WIDTH) * (node.channels / widest) ** POWER
     return width, max(MIN_HEIGHT, MAX_HEIGHT * (node.size / largest) ** POWER)

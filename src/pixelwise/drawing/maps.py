@@ -33,22 +33,28 @@ def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[
     first = next(element for element in layer_graph if isinstance(element, LayerSpec))
     maps = [Map(None, first.in_channels, size, 1, ())]
     saved: dict[str, int] = {}
-    here = 0
+    current = 0
     for element, side in zip(layer_graph, sizes, strict=True):
         if isinstance(element, Save):
-            saved[element.name] = here
+            saved[element.name] = current
             continue
         if isinstance(element, Branch):
-            here = saved[element.name]
+            current = saved[element.name]
             continue
         if isinstance(element, LayerSpec):
-            maps.append(Map(element, element.channels, side, _stride(element, maps[here].stride), (here,)))
+            maps.append(Map(element, element.channels, side, _stride(element, maps[current].stride), (current,)))
         else:
             other = saved[element.name]
             maps.append(
-                Map(element, _merged_channels(element, maps[here], maps[other]), side, maps[here].stride, (here, other))
+                Map(
+                    element,
+                    _merged_channels(element, maps[current], maps[other]),
+                    side,
+                    maps[current].stride,
+                    (current, other),
+                )
             )
-        here = len(maps) - 1
+        current = len(maps) - 1
     return maps
 
 
@@ -69,7 +75,7 @@ def _stride(step: LayerSpec, before: int) -> int:
     return max(1, before // step.stride) if step.up else before * step.stride
 
 
-def _merged_channels(merge: Merge, here: Map, other: Map) -> int:
+def _merged_channels(merge: Merge, current: Map, other: Map) -> int:
     if merge.how == "concatenated":
-        return here.channels + other.channels
-    return other.channels if merge.how == "multiplied" else here.channels
+        return current.channels + other.channels
+    return other.channels if merge.how == "multiplied" else current.channels

@@ -198,16 +198,16 @@ def total_stride(layer_graph: LayerGraph) -> int:
     >>> total_stride([pool, pool, LayerSpec(name="up", kind="nearest", stride=2)])
     4
     """
-    now = largest = 1
+    current = largest = 1
     saved: dict[str, int] = {}
     for element in layer_graph:
         if isinstance(element, LayerSpec):
-            now = max(1, now // element.stride) if element.up else now * element.stride
-            largest = max(largest, now)
+            current = max(1, current // element.stride) if element.up else current * element.stride
+            largest = max(largest, current)
         elif isinstance(element, Save):
-            saved[element.name] = now
+            saved[element.name] = current
         elif isinstance(element, Branch):
-            now = saved[element.name]
+            current = saved[element.name]
     return largest
 
 

@@ -102,17 +102,17 @@ def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: 
     return [_tile(spans) for spans in product(*axes)]
 
 
-def blend_weights(span: Span, own: Span, size: int, overlap: int) -> Float64[np.ndarray, " length"]:
-    """Return the blending weights along one axis of a tile with valid region `span` around its grid cell `own`.
+def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np.ndarray, " length"]:
+    """Return the blending weights along one axis of a tile with valid region `span` around its grid `cell`.
 
     They rise from 0 to 1 over 2 x `overlap` pixels around each inner edge of the cell, where the neighbour's fall.
     """
     positions = np.arange(*span) + 0.5
     weights = np.ones(len(positions))
-    if overlap and own[0] > 0:
-        weights = np.minimum(weights, (positions - (own[0] - overlap)) / (2 * overlap))
-    if overlap and own[1] < size:
-        weights = np.minimum(weights, ((own[1] + overlap) - positions) / (2 * overlap))
+    if overlap and cell[0] > 0:
+        weights = np.minimum(weights, (positions - (cell[0] - overlap)) / (2 * overlap))
+    if overlap and cell[1] < size:
+        weights = np.minimum(weights, ((cell[1] + overlap) - positions) / (2 * overlap))
     return weights
 
 

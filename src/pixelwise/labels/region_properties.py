@@ -170,6 +170,6 @@ def _border_lengths(
     index = np.zeros(len(number), np.int64)
     for steps, weight in ((_NEIGHBOURS, 2), (_DIAGONALS, 10)):
         for row, column in steps:
-            there = rows + row, columns + column
-            index += weight * (border[there] & (block[there] == number))
+            neighbour_index = rows + row, columns + column
+            index += weight * (border[neighbour_index] & (block[neighbour_index] == number))
     return number.astype(np.int64), _LENGTHS[index]

@@ -25,7 +25,7 @@ def rank_of_truth(
 
 
 def most_probable(
-    probabilities: Float[np.ndarray, "images classes"], most: int = 5
+    probabilities: Float[np.ndarray, "images classes"], limit: int = 5
 ) -> Int64[np.ndarray, "images shown"]:
-    """Return the `most` most probable classes of each image, or all if fewer, in descending order."""
-    return np.argsort(-probabilities, axis=1, kind="stable")[:, :most].astype(np.int64)
+    """Return the `limit` most probable classes of each image, or all if fewer, in descending order."""
+    return np.argsort(-probabilities, axis=1, kind="stable")[:, :limit].astype(np.int64)

@@ -12,7 +12,7 @@ from pixelwise.text import pluralise
 FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 
 
-def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> FirstConvolution:
+def choose_adaptation(source: int, channels: int, method: FirstConvolution) -> FirstConvolution:
     """Resolve "auto" for `source` to `channels` channels.
 
     One channel uses the sum; four from three keep red, green and blue exact, because the fourth is usually another
@@ -23,14 +23,14 @@ def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> Firs
     >>> choose_adaptation(3, 1, "auto"), choose_adaptation(3, 4, "auto"), choose_adaptation(3, 2, "auto")
     ('sum', 'rgb+zero', 'repeat')
     """
-    if how != "auto":
-        return how
+    if method != "auto":
+        return method
     if channels == 1:
         return "sum"
     return "rgb+zero" if (source, channels) == (3, 4) else "repeat"
 
 
-def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution = "auto") -> Tensor:
+def adapt_first_convolution(weight: Tensor, channels: int, method: FirstConvolution = "auto") -> Tensor:
     """Adapt the kernel of the first convolution to another number of channels.
 
     Parameters
@@ -39,7 +39,7 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
         The pretrained kernel.
     channels : int
         Number of image channels; if equal, the kernel is returned unchanged.
-    how : {"auto", "sum", "repeat", "rgb+zero"}
+    method : {"auto", "sum", "repeat", "rgb+zero"}
         sum: every channel gets the sum over the source channels, divided by `channels`. repeat: the source channels
         cyclically, times source / channels. Both keep the output for images with equal channels. rgb+zero: the source
         channels unchanged, zeros for the rest.
@@ -60,11 +60,11 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
     source = weight.shape[1]
     if source == channels:
         return weight
-    how = choose_adaptation(source, channels, how)
-    if how == "sum":
+    method = choose_adaptation(source, channels, method)
+    if method == "sum":
         total = weight.sum(1, keepdim=True) / channels
         return total.expand(-1, channels, *weight.shape[2:]).contiguous()
-    if how == "repeat":
+    if method == "repeat":
         return weight[:, [i % source for i in range(channels)]] * (source / channels)
     if channels < source:
         hint = "Use transfer.first_convolution=sum or repeat."
@@ -75,7 +75,7 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
 
 
 def adapt_statistics(
-    values: Sequence[float], channels: int, how: FirstConvolution, own: Sequence[float]
+    values: Sequence[float], channels: int, method: FirstConvolution, fallback: Sequence[float]
 ) -> tuple[float, ...]:
     """Adapt means or standard deviations per channel to another number of channels, like the kernel.
 
@@ -85,9 +85,9 @@ def adapt_statistics(
         Statistics of the pretrained channels.
     channels : int
         Number of image channels.
-    how : {"auto", "sum", "repeat", "rgb+zero"}
+    method : {"auto", "sum", "repeat", "rgb+zero"}
         As for `adapt_first_convolution`.
-    own : sequence of float
+    fallback : sequence of float
         Statistics of the images, for additional channels.
 
     Examples
@@ -99,9 +99,9 @@ def adapt_statistics(
     """
     if len(values) == channels:
         return tuple(values)
-    how = choose_adaptation(len(values), channels, how)
-    if how == "sum":
+    method = choose_adaptation(len(values), channels, method)
+    if method == "sum":
         return (sum(values) / len(values),) * channels
-    if how == "repeat":
+    if method == "repeat":
         return tuple(values[i % len(values)] for i in range(channels))
-    return (*values, *own[len(values) :])
+    return (*values, *fallback[len(values) :])

@@ -109,11 +109,11 @@ def _skips_moved(tensors: Tensors, deepest: int, *, skip_first: bool) -> dict[st
     return result
 
 
-def _renamed(name: str, pairs: Sequence[tuple[str, str]], here: int, there: int) -> str | None:
+def _renamed(name: str, pairs: Sequence[tuple[str, str]], source: int, target: int) -> str | None:
     """Return the counterpart of a name in the first pair that matches, or None."""
     for pair in pairs:
-        pattern = re.escape(pair[here]).replace(r"\#", r"(?P<number>\d+)").replace(r"\*", r"(?P<rest>.+)")
+        pattern = re.escape(pair[source]).replace(r"\#", r"(?P<number>\d+)").replace(r"\*", r"(?P<rest>.+)")
         if match := re.fullmatch(pattern, name):
             groups = match.groupdict()
-            return pair[there].replace("#", groups.get("number", "")).replace("*", groups["rest"])
+            return pair[target].replace("#", groups.get("number", "")).replace("*", groups["rest"])
     return None

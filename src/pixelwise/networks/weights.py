@@ -175,7 +175,7 @@ def load_encoder(
 
 
 def check_shortcut_padding(
-    network: Network, own: ShortcutPadding, stated: str, hint: str, path: Path | str | None = None
+    network: Network, padding: ShortcutPadding, weights_padding: str, hint: str, path: Path | str | None = None
 ) -> None:
     """Check that the weights were trained with the `shortcut_padding` of the network, which shapes do not show.
 
@@ -183,9 +183,9 @@ def check_shortcut_padding(
     ----------
     network : Segmenter or Classifier
         Networks without shortcut A always pass.
-    own : {"end", "both"}
+    padding : {"end", "both"}
         `NetworkOptions.shortcut_padding` of `network`.
-    stated : {"", "end", "both"}
+    weights_padding : {"", "end", "both"}
         That of the weights; empty if unknown.
     hint : str
         How to specify it.
@@ -195,7 +195,7 @@ def check_shortcut_padding(
     Raises
     ------
     BadWeights
-        They differ, or `stated` is empty.
+        They differ, or `weights_padding` is empty.
 
     Examples
     --------
@@ -206,14 +206,14 @@ def check_shortcut_padding(
     ...
     pixelwise.errors.BadWeights: expected weights trained with network.shortcut_padding=end, ...
     """
-    if not has_padded_shortcuts(network) or stated == own:
+    if not has_padded_shortcuts(network) or weights_padding == padding:
         return
-    if not stated:
-        what = "weights with a known shortcut_padding (zero channels of the parameter-free shortcut A)"
-        raise BadWeights(what, "weights without it: no tensor shows it", hint, path)
-    what = f"weights trained with network.shortcut_padding={own}, like the network"
-    hint = f"Set network.shortcut_padding={stated}: the shapes of the weights are equal, but their meaning is not."
-    raise BadWeights(what, f"weights trained with {stated}", hint, path)
+    if not weights_padding:
+        requirement = "weights with a known shortcut_padding (zero channels of the parameter-free shortcut A)"
+        raise BadWeights(requirement, "weights without it: no tensor shows it", hint, path)
+    requirement = f"weights trained with network.shortcut_padding={padding}, like the network"
+    hint = f"Set network.shortcut_padding={weights_padding}: the shapes of the weights are equal, but their meaning is not."
+    raise BadWeights(requirement, f"weights trained with {weights_padding}", hint, path)
 
 
 def has_padded_shortcuts(network: nn.Module) -> bool:
@@ -248,13 +248,13 @@ def _load(
     module: nn.Module,
     tensors: Tensors,
     image_kernels: Collection[str],
-    how: FirstConvolution | None,
+    method: FirstConvolution | None,
     path: Path | str | None,
 ) -> None:
     """Load `tensors` into `module`, or list the mismatches; `image_kernels` are the kernels that may be adapted."""
     expected: dict[str, Tensor] = module.state_dict()
     fitted = {
-        name: _fit(tensors[name], value, how) if how is not None and name in image_kernels else tensors[name]
+        name: _fit(tensors[name], value, method) if method is not None and name in image_kernels else tensors[name]
         for name, value in expected.items()
         if name in tensors
     }
@@ -267,9 +267,9 @@ def _load(
         _listed("of another shape", [f"{n} {_kind(tensors[n])} instead of {_kind(expected[n])}" for n in misshapen]),
     ]
     if any(mismatches):
-        what = f"weights with the {len(expected)} tensors of the {type(module).__name__}"
+        requirement = f"weights with the {len(expected)} tensors of the {type(module).__name__}"
         hint = "Choose the network that the weights were trained for. Nothing was loaded."
-        raise BadWeights(what, "; ".join(filter(None, mismatches)), hint, path)
+        raise BadWeights(requirement, "; ".join(filter(None, mismatches)), hint, path)
     module.load_state_dict({name: fitted.get(name, value) for name, value in expected.items()})
 
 
@@ -284,18 +284,18 @@ def _image_kernels(encoder: Any, prefix: str) -> set[str]:
     }
 
 
-def _fit(weight: Tensor, expected: Tensor, how: FirstConvolution) -> Tensor:
+def _fit(weight: Tensor, expected: Tensor, method: FirstConvolution) -> Tensor:
     """Adapt a kernel that differs only in the image channels."""
     if weight.ndim == expected.ndim and weight.shape[0] == expected.shape[0] and weight.shape[2:] == expected.shape[2:]:
-        return adapt_first_convolution(weight, expected.shape[1], how)
+        return adapt_first_convolution(weight, expected.shape[1], method)
     return weight
 
 
-def _listed(what: str, items: Sequence[str]) -> str:
+def _listed(label: str, items: Sequence[str]) -> str:
     if not items:
         return ""
     rest = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
-    return f"{len(items)} {what}: {', '.join(items[:MAX_LISTED])}{rest}"
+    return f"{len(items)} {label}: {', '.join(items[:MAX_LISTED])}{rest}"
 
 
 def _kind(tensor: Tensor) -> str:

@@ -143,8 +143,8 @@ def measure_fingerprint(
     return _extrapolate(_summarise(statistics, channels), len(cases))
 
 
-def measure_orientation(dataset: Dataset, most: int = 64) -> float:
-    """Measure on at most `most` training masks how much the images have an up direction.
+def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
+    """Measure on at most `max_masks` training masks how much the images have an up direction.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
     """
     cases = dataset.part("train")
     above, below = np.zeros(256), np.zeros(256)
-    for case in cases[:: max(1, len(cases) // most)]:
+    for case in cases[:: max(1, len(cases) // max_masks)]:
         if case.mask is None:
             continue
         labels = read_labels(case.mask, dataset.labelling)
