@@ -212,7 +212,7 @@ def check_shortcut_padding(
         requirement = "weights with a known shortcut_padding (zero channels of the parameter-free shortcut A)"
         raise BadWeights(requirement, "weights without it: no tensor shows it", hint, path)
     requirement = f"weights trained with network.shortcut_padding={padding}, like the network"
-    hint = f"Set network.shortcut_padding={weights_padding}: the shapes of the weights are equal, but their meaning is not."
+    hint = f"Set network.shortcut_padding={weights_padding}: shapes are equal, but the meaning is not."
     raise BadWeights(requirement, f"weights trained with {weights_padding}", hint, path)
 
 
