@@ -80,7 +80,7 @@ class ClassificationSampler:
 
     Parameters
     ----------
-    photos : sequence of arrays (channels, rows, columns)
+    images : sequence of arrays (channels, rows, columns)
         Resized (see `resize_crop.fit`), of any dtype.
     classes : sequence of int
     scales : sequence of Scale
@@ -96,18 +96,18 @@ class ClassificationSampler:
 
     def __init__(
         self,
-        photos: Sequence[np.ndarray],
+        images: Sequence[np.ndarray],
         classes: Sequence[int],
         scales: Sequence[Scale],
         options: ClassificationOptions,
         seed: int,
     ) -> None:
-        if not photos or not len(photos) == len(classes) == len(scales):
-            got = f"{len(photos)} images, {len(classes)} classes, {len(scales)} scales"
+        if not images or not len(images) == len(classes) == len(scales):
+            got = f"{len(images)} images, {len(classes)} classes, {len(scales)} scales"
             raise BadOption("as many classes and scales as images, and at least one", got, "Pass one of each.")
         if seed < 0:
             raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
-        self._photos, self._scales, self._options, self._seed = tuple(photos), tuple(scales), options, seed
+        self._images, self._scales, self._options, self._seed = tuple(images), tuple(scales), options, seed
         self._classes = np.asarray(classes, np.int64)
 
     def with_batch(self, batch: int) -> "ClassificationSampler":
@@ -120,22 +120,22 @@ class ClassificationSampler:
         """Draw the images of one step."""
         options = self._options
         rng = np.random.Generator(np.random.Philox(key=[self._seed, CROP_PURPOSE], counter=[0, 0, 0, step]))
-        chosen = [self._photo(step * options.batch + place) for place in range(options.batch)]
+        chosen = [self._case(step * options.batch + place) for place in range(options.batch)]
         flips = rng.random(options.batch) < 0.5
-        images = np.zeros((options.batch, self._photos[0].shape[0], options.side, options.side), np.float32)
-        for image, photo, flip in zip(images, chosen, flips, strict=True):
-            self._cut(photo, rng, image)
+        images = np.zeros((options.batch, self._images[0].shape[0], options.side, options.side), np.float32)
+        for image, case, flip in zip(images, chosen, flips, strict=True):
+            self._crop(case, rng, image)
             if flip and options.flip:
                 image[:] = image[:, :, ::-1].copy()
         return ClassificationBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
 
-    def _photo(self, number: int) -> int:
-        epoch, place = divmod(number, len(self._photos))
-        return int(_permutation(self._seed, epoch, len(self._photos))[place])
+    def _case(self, number: int) -> int:
+        epoch, place = divmod(number, len(self._images))
+        return int(_permutation(self._seed, epoch, len(self._images))[place])
 
-    def _cut(self, photo: int, rng: np.random.Generator, image: np.ndarray) -> None:
+    def _crop(self, case: int, rng: np.random.Generator, image: np.ndarray) -> None:
         """Fill `image` (channels, side, side) with a random crop; padding stays 0, the mean."""
-        pixels, scale, options = self._photos[photo], self._scales[photo], self._options
+        pixels, scale, options = self._images[case], self._scales[case], self._options
         if options.smallest_area < 1:
             rows, columns = _random_window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
             image[:] = resized(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
