@@ -197,7 +197,7 @@ def test_boxes_agree_with_the_executed_maps(options: NetworkOptions) -> None:
     joined = Counter((node.channels, node.size) for node in nodes if node.kind == "joined")
     assert joined <= Counter((channels, side) for name, channels, side in real.maps if name == "cat")
     # all layers are in boxes
-    steps = [step for node in nodes for step in node.steps]
+    steps = [layer for node in nodes for layer in node.layers]
     assert sum(step.parameters for step in steps) == sum(p.numel() for p in network.parameters())
     assert Counter(step.name for step in steps) == Counter(layer.name for layer in network.layers(size))
 

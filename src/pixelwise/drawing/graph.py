@@ -36,7 +36,7 @@ class Node:
         0 is the finest resolution, the next coarser one is 1.
     source : int or None
         Index of the previous node on the main path; of a gate, of its gating signal.
-    steps : tuple of LayerSpec
+    layers : tuple of LayerSpec
         All layers of the node.
     skips : tuple of SkipConnection
         Concatenated maps; of a gate, the skip that it weights.
@@ -49,7 +49,7 @@ class Node:
     size: int
     level: int
     source: int | None
-    steps: tuple[LayerSpec, ...]
+    layers: tuple[LayerSpec, ...]
     skips: tuple[SkipConnection, ...] = ()
     repeated: int = 1
 
@@ -61,7 +61,7 @@ class Node:
     @property
     def first_strided(self) -> LayerSpec | None:
         """The first layer with a stride, or else the first layer."""
-        return next((step for step in self.steps if step.stride > 1), self.steps[0] if self.steps else None)
+        return next((layer for layer in self.layers if layer.stride > 1), self.layers[0] if self.layers else None)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _number(groups: Sequence[_Group], maps: Sequence[Map]) -> list[Node]:
                 size=feature_map.size,
                 level=strides.index(feature_map.stride),
                 source=None if group.source is None else owner[group.source],
-                steps=tuple(element for element in elements if isinstance(element, LayerSpec)),
+                layers=tuple(element for element in elements if isinstance(element, LayerSpec)),
                 skips=tuple(_skip_connection(owner[skip], groups, owner) for skip in group.skips),
             )
         )
@@ -237,7 +237,7 @@ def _shorten(nodes: Sequence[Node]) -> list[Node]:
     for run in runs:
         first, last = nodes[run[0]], nodes[run[-1]]
         skips = tuple(SkipConnection(place[s.node], None if s.gate is None else place[s.gate]) for s in last.skips)
-        steps = tuple(step for old in run for step in nodes[old].steps)
+        layers = tuple(layer for old in run for layer in nodes[old].layers)
         source = None if first.source is None else place[first.source]
-        short.append(replace(last, source=source, steps=steps, skips=skips, repeated=len(run)))
+        short.append(replace(last, source=source, layers=layers, skips=skips, repeated=len(run)))
     return short

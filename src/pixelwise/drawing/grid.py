@@ -109,7 +109,7 @@ def _is_output(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -
 def _inside(stage: _Stage, nodes: Sequence[Node]) -> list[str]:
     """Return the text in a box: the name of the stage (the first word of its layer names) and its channels."""
     node = nodes[stage.nodes[-1]]
-    return [node.steps[-1].name.split()[0] if node.steps else "image", str(node.channels)]
+    return [node.layers[-1].name.split()[0] if node.layers else "image", str(node.channels)]
 
 
 def _arc_height(skip: SkipConnection, stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> float:

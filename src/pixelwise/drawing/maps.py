@@ -71,8 +71,8 @@ def peak_values(maps: Sequence[Map], dimensions: int) -> int:
     )
 
 
-def _stride(step: LayerSpec, before: int) -> int:
-    return max(1, before // step.stride) if step.up else before * step.stride
+def _stride(layer: LayerSpec, before: int) -> int:
+    return max(1, before // layer.stride) if layer.up else before * layer.stride
 
 
 def _merged_channels(merge: Merge, current: Map, other: Map) -> int:

@@ -91,16 +91,16 @@ class NetworkLayout:
 
 def arrow_kind(node: Node) -> str:
     """Return the kind of the arrow into a node; a key of `COLOURS`."""
-    step = node.first_strided
-    if step is None or (node.kind == "joined" and not step.up):
+    layer = node.first_strided
+    if layer is None or (node.kind == "joined" and not layer.up):
         return "residual" if node.kind == "residual" else "convolution"
-    if step.kind != "convolution":
-        return step.kind
-    if step.stride > 1:
+    if layer.kind != "convolution":
+        return layer.kind
+    if layer.stride > 1:
         return "strided"
     if node.kind == "residual":
         return "residual"
-    return "pointwise" if step.kernel == 1 else "convolution"
+    return "pointwise" if layer.kernel == 1 else "convolution"
 
 
 def fill_colour(node: Node, last: bool) -> str:
@@ -110,7 +110,7 @@ def fill_colour(node: Node, last: bool) -> str:
 
 def tooltip(node: Node, dimensions: int) -> str:
     """Return the tooltip of a box."""
-    names = [step.name for step in node.steps]
+    names = [layer.name for layer in node.layers]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
     size = "" if node.is_vector else f", {' x '.join([str(node.size)] * dimensions)}"
     return f"{shown}: {pluralise(node.channels, 'channel')}{size}"
@@ -142,9 +142,9 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
 
 def _kernels(node: Node, key: str) -> set[int]:
     if key == "residual":
-        return {step.kernel for step in node.steps if step.kind == "convolution"}
-    step: LayerSpec | None = node.first_strided
-    return {step.kernel} if step else set()
+        return {layer.kernel for layer in node.layers if layer.kind == "convolution"}
+    layer: LayerSpec | None = node.first_strided
+    return {layer.kernel} if layer else set()
 
 
 def _sides(kernels: set[int], dimensions: int) -> str:
