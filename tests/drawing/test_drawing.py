@@ -226,8 +226,8 @@ def test_the_figure_of_2015() -> None:
     dashed = [bounds(mark) for mark in drawing.marks if isinstance(mark, Polygon) and mark.dashed]
     assert len(dashed) == 4
     assert (dashed[0][3] - dashed[0][1]) / heights[2] == pytest.approx(392 / 568)
-    assert "skip: cut to its centre, joined" in [word.text for word in drawing.words]
-    assert "skip: joined" in [word.text for word in drawn(published_options("unet"))[2].words]
+    assert "skip: centre-cropped, concatenated" in [word.text for word in drawing.words]
+    assert "skip: concatenated" in [word.text for word in drawn(published_options("unet"))[2].words]
 
 
 def test_blocks_concatenations_and_gates_are_one_node_each() -> None:

@@ -41,14 +41,14 @@ LEGEND = {
     "convolution": "convolution {}",
     "residual": "residual block, kernels {}",
     "strided": "convolution {}, stride 2",
-    "pooling": "maximum {}, stride 2",
-    "average": "mean {}",
-    "subsampling": "every second pixel",
+    "pooling": "max pooling {}, stride 2",
+    "average": "average pooling {}",
+    "subsampling": "subsampling by 2",
     "transposed": "transposed convolution {}, stride 2",
-    "bilinear": "linear interpolation to twice the size",
-    "nearest": "nearest neighbour to twice the size",
+    "bilinear": "linear upsampling by 2",
+    "nearest": "nearest-neighbour upsampling by 2",
     "pointwise": "convolution {}",
-    "global average": "mean over the whole map",
+    "global average": "global average pooling",
     "linear": "linear layer",
 }
 
@@ -132,11 +132,11 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
     if any(node.kind == "residual" for node in nodes):
         entries.append(("shortcut", "shortcut, added"))
     if any(node.skips for node in nodes):
-        entries.append(("skip", "skip: cut to its centre, joined" if cropped else "skip: joined"))
+        entries.append(("skip", "skip: centre-cropped, concatenated" if cropped else "skip: concatenated"))
     if any(node.kind == "gate" for node in nodes):
         entries.append(("gate", "attention gate: weights the skip"))
     if any(node.repeated > 1 for node in nodes):
-        entries.append(("repeated", "so many layers or blocks in a row"))
+        entries.append(("repeated", "repeated layers or blocks"))
     return entries
 
 
