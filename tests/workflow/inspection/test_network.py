@@ -159,7 +159,7 @@ def test_the_drawing_is_written_to_the_current_folder_or_to_out(own_folder: Path
     assert wanted == [str(own_folder / "new" / "v.11.svg"), str(own_folder / "new" / "v.11.png")]
     root = ElementTree.parse(wanted[0]).getroot()
     words = " ".join(root.itertext())
-    for part in ("vgg11", "arXiv 1409.1556", "132,863,336 parameters", "3 × 224 × 224 → 1000", "maximum 2 × 2"):
+    for part in ("vgg11", "arXiv 1409.1556", "132,863,336 parameters", "3 × 224 × 224 → 1000", "max pooling 2 × 2"):
         assert part in words
     assert read_image(Path(wanted[1])).pixels.std() > 10, "something is drawn"
     with pytest.raises(OutputFailed, match=r"expected a drawing as \.svg or \.png; got `\.pdf`"):

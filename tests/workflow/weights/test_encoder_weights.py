@@ -175,9 +175,9 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
     ("words", "got"),
     [
         (["encoder_weights=imagnet"], r"`imagnet`, which does not exist\. Did you mean `imagenet`\?"),
-        (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Published are resnet18"),
+        (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Available: resnet18"),
         (["encoder_weights=imagenet", "network=resnet20"], "got `resnet20`"),
-        (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Published are resnet50"),
+        (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Available: resnet50"),
     ],
 )
 def test_unknown_weights_are_rejected_early(words: list[str], got: str) -> None:
