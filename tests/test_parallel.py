@@ -94,7 +94,7 @@ def test_cores_stay_within_the_quota(monkeypatch: pytest.MonkeyPatch, quota: flo
     assert (cores(), usable_threads()) == (expected, expected)
 
 
-@pytest.mark.parametrize(("said", "expected"), [("3", 3), ("4,2", 4), ("", 5), ("many", 5), ("0", 5)])
+@pytest.mark.parametrize(("value", "expected"), [("3", 3), ("4,2", 4), ("", 5), ("many", 5), ("0", 5)])
 def test_the_limit_of_openmp_counts_where_it_is_a_number(
     monkeypatch: pytest.MonkeyPatch, value: str, expected: int
 ) -> None:

@@ -361,17 +361,20 @@ def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, .
     assert ("mean 1" in config.reasons["loss.class_weights"]) == bool(weights)
 
 
-def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
+def test_regions_with_thin_borders_are_split_and_seen_at_full_resolution() -> None:
     key = "patches.low_res_fraction"
     membranes = plan(TrainingBudget(steps=10))
     assert membranes.patches.low_res_fraction == 0.0
     assert membranes.reasons[key].startswith("None: gaps in the thin borders")
+    assert (membranes.target.split_depth, membranes.target.split_threshold) == (7, 0.9)
+    assert plan(TrainingBudget(steps=10), ("target.split_depth=0",)).target.split_depth == 0
     few = replace(PRINT, objects_per_case=(1, 2, 9))
     lines = replace(PRINT, class_shares=(0.8, 0.2))
     for usual in (ground(few), ground(lines), ground(labelling=OBJECTS)):
         config = plan(TrainingBudget(steps=10), on=usual)
         assert config.patches.low_res_fraction == 0.5
         assert config.reasons[key].startswith("Progressive resizing")
+        assert config.target.split_depth == 0
     assert plan(TrainingBudget(steps=10), (f"{key}=0.3",)).patches.low_res_fraction == 0.3
 
 

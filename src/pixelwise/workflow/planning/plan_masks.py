@@ -44,6 +44,8 @@ RATES = {
 }
 LAYER_DECAY = 0.5
 LOW_RES_FRACTION = 0.5
+# Split of membrane-like regions where there is no time to choose one: it raises V_rand of a weak model most
+MEMBRANE_SPLIT = {"foreground_threshold": 0.7, "split_threshold": 0.9, "split_depth": 7}
 DISTANCE_SEED = 0.3
 
 
@@ -134,7 +136,17 @@ def _follow_target(inputs: PlanInputs, limit: TrainingBudget, config: Config) ->
     if kind == "distance":
         why = "Predicted distances are too low where the network is uncertain; on nuclei 0.3 finds most objects."
         choices["target.seed_threshold"] = (DISTANCE_SEED, why)
+    if kind == "classes" and _is_membrane_like(inputs):
+        why = "Regions with thin borders: gaps in a border are closed by a watershed (RESULTS.md, the first minutes)."
+        choices |= {f"target.{name}": (value, why) for name, value in MEMBRANE_SPLIT.items()}
     return choices
+
+
+def _is_membrane_like(inputs: PlanInputs) -> bool:
+    """Return whether the foreground of a binary task fills most of the images in many regions."""
+    found = inputs.fingerprint
+    regions = found.objects_per_case[1] * found.cases
+    return inputs.labelling.task == "binary" and is_filled_by_regions(found.class_shares[1], regions)
 
 
 def _patches(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -193,12 +205,9 @@ def _fit_patches(config: Config, inputs: PlanInputs, settings: Settings) -> Choi
 
 def _low_res_fraction(inputs: PlanInputs, margin: int) -> tuple[float, str]:
     """Return the fraction of the training at half the resolution, and the reason."""
-    fingerprint, binary = inputs.fingerprint, inputs.labelling.task == "binary"
     if margin:
         return 0.0, "None: the output of a patch of half the size would be small."
-    if binary and is_filled_by_regions(
-        fingerprint.class_shares[1], fingerprint.objects_per_case[1] * fingerprint.cases
-    ):
+    if _is_membrane_like(inputs):
         return 0.0, "None: gaps in the thin borders between regions are not visible at half the resolution."
     return LOW_RES_FRACTION, "Progressive resizing: at half the resolution a step covers four times the image area."
 

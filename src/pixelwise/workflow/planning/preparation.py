@@ -21,7 +21,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds, threads_of_step
 from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
 from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
-from pixelwise.workflow.planning.step_times import MakeStep, Step, StepTimes, measuring_seconds
+from pixelwise.workflow.planning.step_times import UNFINISHED_STEP, MakeStep, Step, StepTimes, measuring_seconds
 from pixelwise.workflow.settings import Settings
 
 
@@ -151,7 +151,7 @@ def task_planner_of(task: str) -> TaskPlanner:
 
 def step_times(device: str, make: MakeStep, limit: TrainingBudget) -> StepTimes:
     """Return the timer of training steps on a device, limited to its share of the time."""
-    seconds = measuring_seconds(limit.time_limit or propose_seconds(limit))
+    seconds = UNFINISHED_STEP * measuring_seconds(limit.time_limit or propose_seconds(limit))
     return StepTimes(make, seconds, keep=True, threads=torch.get_num_threads())
 
 

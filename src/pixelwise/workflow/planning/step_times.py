@@ -19,6 +19,7 @@ from pixelwise.runtimes.cache import cache_folder, machine_facts
 from pixelwise.workflow.config import Config
 
 MEASURING_SHARE = 0.05  # of a budget
+UNFINISHED_STEP = 0.75  # of that time: a step in progress at the deadline is finished
 MIN_SECONDS, MAX_SECONDS = 2.0, 20.0  # for measuring
 SIZES = (1 / 32, 1 / 8, 1 / 2, 1.0)  # fractions of the pixels of a step, measured in this order
 REPEATS = 3  # timed steps at each size, after a warm-up step
