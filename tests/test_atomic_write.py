@@ -1,4 +1,4 @@
-"""A file appears whole or not at all."""
+"""A file appears completely or not at all."""
 
 import errno
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_control_a_plain_write_destroys_the_old_file(tmp_path: Path) -> None:
 
 def test_a_place_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+    with pytest.raises(OutputFailed, match="expected a writable path"):
         atomic_write_text(tmp_path / "a", "text")
 
 

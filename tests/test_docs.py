@@ -1,4 +1,4 @@
-"""The documents keep their word: code in them runs, and numbers in them are computed."""
+"""The documentation: its code runs, and its numbers are computed."""
 
 import importlib.util
 import re
@@ -42,7 +42,7 @@ def code_of(page: str) -> list[str]:
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The page's code, run as it stands; what it registers is forgotten afterwards."""
+    """The page's code, run unchanged; registrations are undone afterwards."""
     before = dict(ARCHITECTURES)
     path = tmp_path / "page.py"
     path.write_text("\n".join(code_of("add-a-network.md")), "utf-8")
@@ -131,3 +131,16 @@ def test_the_page_of_networks_is_what_the_registry_says() -> None:
 @pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.png")), ids=lambda path: path.name)
 def test_pictures_are_small(picture: Path) -> None:
     assert picture.stat().st_size < MOST_BYTES
+
+
+def test_the_data_flow_is_what_its_script_draws() -> None:
+    maker = load(DOCS / "make_data_flow.py", "make_data_flow")
+    assert (DOCS / "pictures" / "data-flow.svg").read_text("utf-8") == maker.svg(), "run python docs/make_data_flow.py"
+
+
+def test_every_module_that_the_architecture_names_is_there() -> None:
+    page = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8")
+    source = DOCS.parent / "src" / "pixelwise"
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", page)
+    assert len(named) > 30
+    assert [name for name in named if not any((root / name).exists() for root in (source, DOCS.parent))] == []

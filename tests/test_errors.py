@@ -1,4 +1,4 @@
-"""Errors say what was expected, what came, and the mend, on one line."""
+"""Errors state what was expected, what was found, and a hint, on one line."""
 
 import pickle
 
@@ -29,7 +29,7 @@ def test_bytes_that_are_not_utf8_can_be_shown() -> None:
 
 def test_a_stop_is_told_as_none() -> None:
     """What the user asked for is no failed expectation."""
-    error = Interrupted("40 steps", "12 of 40 steps are done", "Go on with: pixelwise train.", "run")
-    assert str(error) == "run: 12 of 40 steps are done. Go on with: pixelwise train."
+    error = Interrupted("40 steps", "12 of 40 steps are done", "Continue with: pixelwise train.", "run")
+    assert str(error) == "run: 12 of 40 steps are done. Continue with: pixelwise train."
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (Interrupted, str(error))

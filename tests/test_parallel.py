@@ -96,8 +96,8 @@ def test_cores_stay_within_the_quota(monkeypatch: pytest.MonkeyPatch, quota: flo
 
 @pytest.mark.parametrize(("said", "expected"), [("3", 3), ("4,2", 4), ("", 5), ("many", 5), ("0", 5)])
 def test_the_limit_of_openmp_counts_where_it_is_a_number(
-    monkeypatch: pytest.MonkeyPatch, said: str, expected: int
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: int
 ) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 5)
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert usable_threads() == expected

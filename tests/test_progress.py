@@ -1,4 +1,4 @@
-"""What long work says: nothing by default, sentences and bars on standard error when asked."""
+"""Progress reports: silent by default, messages and bars on standard error with `Console`."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_bar_appears_only_when_the_work_takes_a_while(
 ) -> None:
     assert list(Console().track([1, 2], "short work", 2)) == [1, 2]
     assert "short work" not in capfd.readouterr().err
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", -1.0)
     assert list(Console().track([1, 2], "long work", 2)) == [1, 2]
     out, err = capfd.readouterr()
     assert out == ""
@@ -33,7 +33,7 @@ def test_a_bar_appears_only_when_the_work_takes_a_while(
 def test_where_there_is_no_terminal_a_sentence_says_how_far_the_work_came(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", -1.0)
     with Console().bar("work", 4) as advance:
         advance(1, "step 1/4   loss 0.5 ")
     assert capfd.readouterr().err == "work: 25% done in 0 s (step 1/4 loss 0.5).\n"
@@ -41,7 +41,7 @@ def test_where_there_is_no_terminal_a_sentence_says_how_far_the_work_came(
 
 def test_a_terminal_shows_a_bar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", -1.0)
     assert list(Console().track([1, 2], "long work", 2)) == [1, 2]
     err = capfd.readouterr().err
     assert "long work" in err

@@ -1,4 +1,4 @@
-"""The public face: its names, and that importing it costs nothing."""
+"""The public names, and the fast import of the package."""
 
 import json
 import subprocess

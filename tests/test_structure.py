@@ -1,4 +1,4 @@
-"""The house rules that no other tool holds."""
+"""Structural rules of the code that no other tool checks."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ FORBIDDEN = {
 NETWORK = {"requests", "urllib", "http", "socket", "aiohttp", "httpx", "ftplib"}
 DOORS = {"model_file/torch_pickle.py": {"torch's pickled files"}}  # what one file alone may do
 NETWORK_DOORS = {"workflow/weights/download.py"}
-GUESTS = {  # heavy guest -> its doors
+HEAVY_IMPORTS = {  # library -> the modules that may import it
     "PIL": {"io/"},
     "tifffile": {"io/"},
     "imagecodecs": {"io/"},
@@ -100,9 +100,9 @@ def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_heavy_guests_come_in_by_their_doors(path: Path) -> None:
-    got = {name.split(".")[0].split("_")[0] for name in imported(path)} & GUESTS.keys()
-    assert {guest for guest in got if not name_of(path).startswith(tuple(GUESTS[guest]))} == set()
+def test_heavy_libraries_are_imported_only_where_allowed(path: Path) -> None:
+    got = {name.split(".")[0].split("_")[0] for name in imported(path)} & HEAVY_IMPORTS.keys()
+    assert {name for name in got if not name_of(path).startswith(tuple(HEAVY_IMPORTS[name]))} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)

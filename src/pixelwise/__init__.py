@@ -1,9 +1,9 @@
-"""pixelwise: from a folder of images and masks to a segmentation model that can be trusted.
+"""pixelwise: train, evaluate and export segmentation and classification models from a folder of images.
 
-Each verb is one function; they are loaded on first use, so that `import pixelwise` costs nothing.
+Each command is one function. They are loaded on first use, so that `import pixelwise` is fast.
 """
 
-TYPE_CHECKING = False  # what checkers of types read as true; the module `typing` takes longer than all that is here
+TYPE_CHECKING = False  # type checkers treat it as true; importing `typing` takes longer than this whole module
 
 if TYPE_CHECKING:
     from typing import Any
@@ -39,7 +39,7 @@ __all__ = [
     "verify",
 ]
 
-_PLACES = {
+_MODULES = {
     "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
     "__version__": "pixelwise.version",
@@ -58,16 +58,16 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> "Any":
-    """Load a name of the public face on first use."""
+    """Load a public name on first use."""
     from importlib import import_module
 
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = getattr(import_module(_PLACES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """List the public face."""
+    """List the public names."""
     return __all__

@@ -1,16 +1,16 @@
-"""Everything that pixelwise refuses, in one family.
+"""Exceptions: all errors that pixelwise raises for unusable input.
 
-PixelwiseError               expected, came, mend; the command line prints it as one line
-├── BadImage                 a file cannot be read as the picture or mask it should be
-├── BadDataset               a folder cannot be understood; carries every problem found in it
+PixelwiseError               expected, got, hint; the command line prints it as one line
+├── BadImage                 a file cannot be read as an image or mask
+├── BadDataset               a folder cannot be used as a data set; lists every problem in it
 ├── BadOption                an unknown option, or a value outside its range
 ├── BadModel                 a file is not a model that pixelwise wrote
-├── BadWeights               a file of weights cannot be trusted, or does not fit the network
+├── BadWeights               a weights file is unsafe, or does not fit the network
 ├── BadRun                   a folder is not a run
-├── ExportFailed             an exported file does not say what the model says
-├── OutputFailed             a place cannot be written: no permission, already taken
-│   └── DiskFull             there is no room left at the place
-├── Diverged                 the loss stayed non-finite although bad batches were left out
+├── ExportFailed             an exported model does not reproduce the original
+├── OutputFailed             a path cannot be written: no permission, already exists
+│   └── DiskFull             the disk is full
+├── Diverged                 the loss stayed non-finite although bad batches were skipped
 └── Interrupted              stopped on request; the state is saved and can be continued
 """
 
@@ -20,14 +20,14 @@ from pathlib import Path
 
 
 class PixelwiseError(Exception):
-    """An input that cannot be used, told in one line.
+    """An input that cannot be used, described in one line.
 
     Parameters
     ----------
     expected, got, hint : str
-        What was expected, what came instead (with its value), and what to do about it.
+        What was expected, what was found instead (with its value), and how to fix it.
     path : Path or str, optional
-        The file or folder concerned; it stands first in the message.
+        The file or folder concerned; it comes first in the message.
     """
 
     exit_code = 2
@@ -38,16 +38,16 @@ class PixelwiseError(Exception):
         super().__init__(f"{where}expected {expected}; got {got}. {hint}")
 
     def __reduce__(self) -> tuple[type["PixelwiseError"], tuple[object, ...]]:
-        """Survive the trip between processes: exceptions are rebuilt from these arguments."""
+        """Support pickling: exceptions are rebuilt from these arguments."""
         return type(self), (self.expected, self.got, self.hint, self.path)
 
 
 class BadImage(PixelwiseError):
-    """A file cannot be read as the picture or mask it should be."""
+    """A file cannot be read as an image or mask."""
 
 
 class BadDataset(PixelwiseError):
-    """A folder cannot be understood as a data set."""
+    """A folder cannot be used as a data set."""
 
 
 class BadOption(PixelwiseError):
@@ -59,7 +59,7 @@ class BadModel(PixelwiseError):
 
 
 class BadWeights(PixelwiseError):
-    """A file of weights cannot be trusted, or does not fit the network."""
+    """A weights file is unsafe, or does not fit the network."""
 
 
 class BadRun(PixelwiseError):
@@ -67,19 +67,19 @@ class BadRun(PixelwiseError):
 
 
 class ExportFailed(PixelwiseError):
-    """An exported file does not say what the model says."""
+    """An exported model does not reproduce the original."""
 
 
 class OutputFailed(PixelwiseError):
-    """A place cannot be written."""
+    """A path cannot be written."""
 
 
 class DiskFull(OutputFailed):
-    """There is no room left at the place."""
+    """The disk is full."""
 
 
 class Diverged(PixelwiseError):
-    """The loss stayed non-finite although bad batches were left out."""
+    """The loss stayed non-finite although bad batches were skipped."""
 
     exit_code = 4
 
@@ -87,25 +87,25 @@ class Diverged(PixelwiseError):
 class Interrupted(PixelwiseError):
     """Stopped on request; the state is saved and can be continued.
 
-    No error to the user: `got` says how far the work has come, and the message leaves out what was expected.
+    Not an error for the user: `got` is the progress of the work, and the message omits `expected`.
     """
 
     exit_code = 75
 
     def __str__(self) -> str:
-        """Return where the work stands and how to go on."""
+        """Return the progress of the work and how to continue it."""
         where = f"{printable(self.path)}: " if self.path is not None else ""
         return f"{where}{self.got}. {self.hint}"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Say which known word was probably meant, as a sentence for the mend of an error."""
+    """Return a sentence that suggests the closest known word, for the hint of an error."""
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"Did you mean `{close[0]}`? " if close else ""
     return f"{hint}Known: {', '.join(known)}."
 
 
 def printable(path: Path | str) -> str:
-    """Return `path` as one line of text that any terminal can show."""
+    """Return `path` as one line of printable text."""
     text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

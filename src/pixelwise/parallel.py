@@ -1,7 +1,7 @@
-"""The same pure function over many items: here, or in threads.
+"""Parallel map in threads, and the number of processor cores.
 
-Threads, not processes: decoding, numpy and scipy release Python's lock, nothing has to be sent between processes, and
-a user's script needs no `if __name__ == "__main__"`.
+Threads, not processes: decoding, numpy and scipy release Python's global interpreter lock, nothing has to be pickled,
+and a user's script needs no `if __name__ == "__main__"`.
 """
 
 import math
@@ -15,39 +15,39 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Count the processor cores this process may really use: those it may run on, within the quota of its container.
+    """Return the number of processor cores available to this process: its CPU affinity, limited by its cgroup quota.
 
-    A quota of one and a half cores counts as two: the half one would stand still otherwise.
+    A fractional quota is rounded up: 1.5 cores count as two.
     """
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     quota = cpu_quota()
-    return there if quota is None else max(1, min(there, math.ceil(quota - 0.01)))
+    return available if quota is None else max(1, min(available, math.ceil(quota - 0.01)))
 
 
 def usable_threads() -> int:
-    """Return how many threads a computation should take: one per core, or the limit the user has set for OpenMP.
+    """Return the number of threads for a computation: one per core, or the limit of `OMP_NUM_THREADS`.
 
-    `OMP_NUM_THREADS` may be a list, whose first number counts (OpenMP 5.2, section 21.1.2); what is no number is passed
-    over, as OpenMP does.
+    Of a list in `OMP_NUM_THREADS` the first number counts (OpenMP 5.2, section 21.1.2). As in OpenMP, other values are
+    ignored.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else cores()
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return the processor time per second that control groups of Linux leave this process; None without a limit.
+    """Return the CPU quota of this process in cores, from the Linux control groups; None without a limit.
 
     Parameters
     ----------
     root : Path
-        Where `proc` and `sys` lie.
+        The folder that contains `proc` and `sys`.
 
     Notes
     -----
-    Version 2 writes "quota period" or "max period" into `cpu.max`; version 1 has `cpu.cfs_quota_us` (-1: no limit) and
-    `cpu.cfs_period_us`. A group cannot have more than those above it, so the least of them counts. Inside a container
-    the path in `/proc/self/cgroup` may be that of the host, of which only the top is to be seen here: what is missing
-    is passed over. Source: the kernel's Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
+    Version 2 writes "quota period" or "max period" to `cpu.max`; version 1 has `cpu.cfs_quota_us` (-1: no limit) and
+    `cpu.cfs_period_us`. A group cannot exceed its parents, so the smallest quota counts. Inside a container the path in
+    `/proc/self/cgroup` may be that of the host, of which only the top is visible: missing groups are ignored.
+    Source: the kernel's Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
     """
     try:
         groups = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
@@ -60,27 +60,27 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         if not controllers or "cpu" in controllers.split(","):
             within = Path(path.lstrip("/"))
             for mount in _mounts(root / "sys/fs/cgroup", controllers):
-                found = (_quota(mount / group) for group in (within, *within.parents))
-                quotas += [quota for quota in found if quota is not None]
+                limits = (_quota(mount / group) for group in (within, *within.parents))
+                quotas += [quota for quota in limits if quota is not None]
     return min(quotas, default=None)
 
 
 def _mounts(top: Path, controllers: str) -> tuple[Path, ...]:
-    """Return where a hierarchy may be mounted; the one without controllers is version 2."""
+    """Return the possible mount points of a hierarchy; the one without controllers is version 2."""
     return (top / controllers, top / "cpu") if controllers else (top, top / "unified")
 
 
 def _quota(group: Path) -> float | None:
-    """Return the cores that one group may use; None where it has no limit, or is not there."""
+    """Return the quota of one group in cores; None if it has no limit or does not exist."""
     try:
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text("utf-8").split()
         else:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text("utf-8") for name in ("quota", "period"))
-        cores_of = int(quota) / int(period)
+        limit = int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # no such file; "max"
         return None
-    return cores_of if cores_of > 0 else None
+    return limit if limit > 0 else None
 
 
 def parallel_map(
@@ -91,28 +91,28 @@ def parallel_map(
     Parameters
     ----------
     function : callable
-        Pure, and slow in code that releases Python's lock.
+        Pure, with most of its time in code that releases the global interpreter lock.
     items : sequence
     threads : int, optional
-        1 runs here; by default one per core.
+        1 runs in the calling thread; by default one per core.
     """
     count = threads or cores()
     if count == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    from concurrent.futures import ThreadPoolExecutor  # here: `pixelwise COMMAND --help` needs no threads
+    from concurrent.futures import ThreadPoolExecutor  # a local import keeps `pixelwise COMMAND --help` fast
 
     with ThreadPoolExecutor(count) as pool:
         yield from pool.map(function, items)
 
 
 def let_idle_threads_sleep() -> None:
-    """Ask OpenMP, before torch loads it, that threads which wait sleep instead of spinning, and numpy for no threads.
+    """Make idle OpenMP threads sleep instead of spinning, and OpenBLAS single-threaded; call before importing torch.
 
-    On a machine with other work a spinning thread keeps the processor from the very thread it waits for: with two
-    trainings on two cores a step took 1.6 to 4.0 s spinning and 0.5 s sleeping. Those of OpenBLAS behind numpy always
-    spin, for longer than the small products take that are computed with it: the scale of a picture of 256 x 256 took
-    6 ms of processor time on two cores, of which 0.1 ms was work. Wishes that the user has set are kept.
+    On a busy machine a spinning thread blocks the thread that it waits for: with two trainings on two cores a step took
+    1.6 to 4.0 s spinning and 0.5 s sleeping. Threads of OpenBLAS (numpy) always spin, for longer than small products
+    take: the scale of a 256 x 256 image took 6 ms of processor time on two cores, of which 0.1 ms was work. Environment
+    variables that the user has set are kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

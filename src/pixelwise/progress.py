@@ -1,7 +1,7 @@
-"""What long work says while it runs: plain sentences and bars with the time left.
+"""Progress reports of long operations: messages and progress bars.
 
-Verbs take a `Progress` and talk to it; `Progress` itself is silent, `Console` shows on standard error, so
-that standard output carries results alone.
+Commands take a `Progress`. The base class is silent; `Console` writes to standard error, so that standard
+output contains only results.
 """
 
 import time
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Advance = Callable[[int, str], None]
 
-PICTURE_WIDTH = 72  # characters of a picture in a terminal
-PATIENCE = 1.0  # seconds before a bar appears: shorter work needs none
+PICTURE_WIDTH = 72  # characters of an image in a terminal
+BAR_DELAY = 1.0  # seconds before a bar appears
 
 
 class Progress:
-    """Says nothing; the base of everything that says something."""
+    """Silent progress report; the base class of all others."""
 
     def message(self, *sentences: str) -> None:
-        """Say plain sentences, a line each."""
+        """Show sentences, one per line."""
 
     def picture(self, pixels: "np.ndarray", caption: str) -> None:
-        """Show an 8-bit picture (3, height, width) in red, green and blue, where pictures can be shown."""
+        """Show an 8-bit RGB image (3, height, width), where images can be shown."""
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
-        """Show a bar while the block runs; it gets `advance(count, note)`."""
+        """Show a progress bar while the block runs; yield `advance(count, note)`."""
         yield lambda count, note: None
 
     def track(self, items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-        """Yield `items`, advancing a bar by one after each."""
+        """Yield `items`, advancing a progress bar by one after each."""
         with self.bar(label, total) as advance:
             for item in items:
                 yield item
@@ -42,7 +42,7 @@ class Progress:
 
 
 class Console(Progress):
-    """Sentences and bars on standard error, drawn by rich; where that is no terminal, a sentence in place of a bar."""
+    """Messages and progress bars on standard error, drawn by rich; without a terminal a sentence replaces a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
@@ -50,12 +50,12 @@ class Console(Progress):
         self._console = RichConsole(stderr=True, soft_wrap=True, highlight=False)
 
     def message(self, *sentences: str) -> None:
-        """Say plain sentences, a line each."""
+        """Show sentences, one per line."""
         for sentence in sentences:
             self._console.print(sentence, markup=False)
 
     def picture(self, pixels: "np.ndarray", caption: str) -> None:
-        """Draw a picture in half blocks of the terminal, two pixels a character; nothing where there is none."""
+        """Draw an image in half blocks, two pixels per character; do nothing without a terminal."""
         if not self._console.is_terminal:
             return
         from rich.text import Text
@@ -72,9 +72,9 @@ class Console(Progress):
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
-        """Show a bar with the share done, the time used and the time left, once the work has taken a second.
+        """Show the fraction done, the elapsed and the remaining time, once the work has taken a second.
 
-        In a file or a pipe bars cannot move: there one sentence says at the end how long the work took.
+        In a file or a pipe one sentence at the end states how long the work took.
         """
         if not self._console.is_terminal:
             yield from self._sentence(label, total)
@@ -95,7 +95,7 @@ class Console(Progress):
         began = time.monotonic()
 
         def advance(count: int, note: str) -> None:
-            if not bars.live.is_started and time.monotonic() - began > PATIENCE:
+            if not bars.live.is_started and time.monotonic() - began > BAR_DELAY:
                 bars.start()
             bars.update(task, advance=count, note=note)
 
@@ -116,7 +116,7 @@ class Console(Progress):
             yield advance
         finally:
             seconds = time.monotonic() - began
-            if seconds > PATIENCE:
+            if seconds > BAR_DELAY:
                 share = "done" if done >= total else f"{done / total:.0%} done"
                 self.message(
                     f"{label}: {share} in {seconds:.0f} s" + (f" ({' '.join(last.split())})." if last else ".")

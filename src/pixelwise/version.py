@@ -1,3 +1,3 @@
-"""The version of the package, in a module of its own: what is inside asks for it here, not at the public face."""
+"""The version of the package, in its own module so that internal code does not import the public package."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Pictures of a forecast."""
+"""Figures of a forecast."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from pixelwise.io.read import read_image
 from pixelwise.metrics.learning_curve import Projection, SubsetScores, look_ahead
 
 
-def trials(images: int) -> SubsetScores:
-    """Six trainings that learn a little more from more."""
+def subset_scores(images: int) -> SubsetScores:
+    """Return scores of six trainings that increase with the number of masks."""
     masks = np.array([2, 4, 8, 2, 4, 8])
     rows = np.ones((6, images, 2))
     rows[:, :, 0] = np.random.default_rng(0).normal(0.9, 0.02, (6, images)) - 0.5 / masks[:, None]
@@ -18,24 +18,32 @@ def trials(images: int) -> SubsetScores:
 
 @pytest.mark.parametrize("images", [1, 6])
 def test_the_curve_is_drawn_with_and_without_an_interval(images: int) -> None:
-    found: Projection = look_ahead(trials(images))
-    drawn = draw_curve(trials(images), found, (10, 50), "mean Dice", "svg")
-    assert drawn == draw_curve(trials(images), found, (10, 50), "mean Dice", "svg"), "the same page each time"
+    projection: Projection = look_ahead(subset_scores(images))
+    drawn = draw_curve(subset_scores(images), projection, (10, 50), "mean Dice", "svg")
+    assert drawn == draw_curve(subset_scores(images), projection, (10, 50), "mean Dice", "svg"), (
+        "the same page each time"
+    )
     text = drawn.decode("utf-8")
     assert ("<!-- 80 % interval -->" in text) == (images > 1)
-    for words in ("mean Dice", "images with masks", "now: 8", f"+10: {found.curve.at(18):.3f}", "a training"):
+    for words in (
+        "mean Dice",
+        "number of labelled images",
+        "now: 8",
+        f"+10: {projection.curve.at(18):.3f}",
+        "training",
+    ):
         assert f"<!-- {words} -->" in text
-    assert draw_curve(trials(images), found, (10,), "mean Dice", "png").startswith(b"\x89PNG")
+    assert draw_curve(subset_scores(images), projection, (10,), "mean Dice", "png").startswith(b"\x89PNG")
 
 
-def test_pixels_of_disagreement_are_painted_and_names_are_taken_as_they_are(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_disagreement_is_overlaid_and_names_may_contain_a_dollar_sign(tmp_path) -> None:  # type: ignore[no-untyped-def]
     gray = np.full((40, 60, 3), 128, np.uint8)
-    apart = np.zeros((40, 60), np.float32)
-    plain = draw_candidates([CandidatePicture("1  a$b$.png", gray, apart)])
-    apart[10:30, 10:50] = 0.5
-    painted = draw_candidates([CandidatePicture("1  a$b$.png", gray, apart)] * 5)
+    disagreement = np.zeros((40, 60), np.float32)
+    plain = draw_candidates([CandidatePicture("1  a$b$.png", gray, disagreement)])
+    disagreement[10:30, 10:50] = 0.5
+    overlaid = draw_candidates([CandidatePicture("1  a$b$.png", gray, disagreement)] * 5)
     colours = []
-    for name, content in (("plain", plain), ("painted", painted)):
+    for name, content in (("plain", plain), ("overlaid", overlaid)):
         (tmp_path / f"{name}.png").write_bytes(content)
         pixels = read_image(tmp_path / f"{name}.png").pixels.astype(int)
         colours.append(int(((pixels[0] - pixels[2]) > 100).sum()))

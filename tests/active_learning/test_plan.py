@@ -1,4 +1,4 @@
-"""How the time of a forecast is shared out, and what all its trainings have in common."""
+"""The time budget of a forecast, and the plan shared by its trainings."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.active_learning.plan import _equal, _fit, _how_many, seed_of
+from pixelwise.active_learning.plan import _count_scored, _scale_steps, _without_selection, seed_of
 from pixelwise.workflow.config import Config, with_settings
 
 
@@ -20,23 +20,23 @@ from pixelwise.workflow.config import Config, with_settings
     ],
 )
 def test_scoring_takes_its_share_and_more_only_where_images_are_few(left: float, each: float, images: int) -> None:
-    assert _how_many(left, each) == images
+    assert _count_scored(left, each) == images
 
 
 @given(left=st.floats(10, 1e5), each=st.floats(1e-3, 1e4))
 def test_scoring_never_takes_most_of_the_time(left: float, each: float) -> None:
-    assert _how_many(left, each) == 1 or _how_many(left, each) * each <= 0.3 * left + 1e-6
+    assert _count_scored(left, each) == 1 or _count_scored(left, each) * each <= 0.3 * left + 1e-6
 
 
 def test_steps_follow_the_time_but_not_where_the_user_has_set_them() -> None:
     config = with_settings(Config(), {"training.steps": 200}, {})
-    assert _fit(config, 30.0, 60.0).training.steps == 100
-    own = replace(config, origins={"training.steps": "user"})
-    assert _fit(own, 30.0, 60.0).training.steps == 200
+    assert _scale_steps(config, 30.0, 60.0).training.steps == 100
+    fixed = replace(config, origins={"training.steps": "user"})
+    assert _scale_steps(fixed, 30.0, 60.0).training.steps == 200
 
 
 def test_trainings_are_equal_and_each_draws_for_itself() -> None:
-    config = _equal(with_settings(Config(), {"training.steps": 200, "training.budget": 60.0}, {}))
+    config = _without_selection(with_settings(Config(), {"training.steps": 200, "training.budget": 60.0}, {}))
     training = config.training
     assert (training.steps, training.budget, training.validate_every) == (200, None, 200)
     assert (training.keep, training.patience, training.tune) == ("last", 0, False)

@@ -1,4 +1,4 @@
-"""The score of a forecast is the one that `evaluate` names first."""
+"""The score of a forecast is the primary metric of `evaluate`."""
 
 import numpy as np
 import pytest
@@ -16,17 +16,17 @@ COLOURS = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
 )
 def test_rows_of_all_images_make_the_headline(task: str, names: tuple[str, ...], rng: np.random.Generator) -> None:
     labelling = Labelling(task=task, classes=names, values=(0, 1, 2)[: len(names)], colours=COLOURS)  # type: ignore[arg-type]
-    headline = primary_metric_of(labelling)
+    metric = primary_metric_of(labelling)
     results = []
     for index in range(4):
         truth = rng.integers(0, len(names), (6, 8)).repeat(5, 0).repeat(5, 1).astype(np.int32)
         if index == 3 and task == "instance":
             truth[:] = 0  # no object: this image has no AP
-        said = np.where(rng.random(truth.shape) < 0.9, truth, 0).astype(np.int32)
-        results.append(score_case(f"c{index}", truth, said, task, headline.classes))
-    head = summarise(results, names, headline.first)["headline"]
-    found = headline.score(np.array([headline.row(result) for result in results]).sum(0))
-    assert headline.name == head["name"]
+        predicted = np.where(rng.random(truth.shape) < 0.9, truth, 0).astype(np.int32)
+        results.append(score_case(f"c{index}", truth, predicted, task, metric.classes))
+    head = summarise(results, names, metric.first)["headline"]
+    found = metric.score(np.array([metric.row(result) for result in results]).sum(0))
+    assert metric.name == head["name"]
     assert found == pytest.approx(head["value"], abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Which trainings a forecast makes in the time that there is."""
+"""The trainings of a forecast within its time budget."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ DATA = Path("DATA")
         (719.0, (3, 5, 9, 18), 2),
         (480.0, (3, 5, 9, 18), 2),  # a minute for each of eight
         (479.0, (5, 9, 18), 2),
-        (239.0, (3, 5, 9, 18), 2),  # no minute for each of four: 20 seconds will do
+        (239.0, (3, 5, 9, 18), 2),  # less than a minute for each of four: 20 seconds are enough
         (130.0, (5, 9, 18), 2),
         (100.0, (5, 18), 2),
         (40.0, (5, 18), 2),
@@ -40,17 +40,17 @@ def test_every_schedule_has_two_sizes_and_a_repeat(cases: int) -> None:
 
 def test_each_size_comes_once_before_any_comes_again() -> None:
     schedule = ForecastSchedule(sizes=(2, 4, 8), repeats=2)
-    assert [trial.name for trial in schedule.trials] == ["2-1", "4-1", "8-1", "2-2", "4-2", "8-2"]
-    assert schedule.committee(schedule.trials[:4]) == [
+    assert [training.name for training in schedule.trainings] == ["2-1", "4-1", "8-1", "2-2", "4-2", "8-2"]
+    assert schedule.committee(schedule.trainings[:4]) == [
         SubsetTraining(masks=4, repeat=1),
         SubsetTraining(masks=8, repeat=1),
     ]
 
 
 def test_too_few_images_and_too_little_time_are_refused() -> None:
-    with pytest.raises(BadDataset, match="DATA: expected at least 4 labelled images to learn from; got 3 images"):
+    with pytest.raises(BadDataset, match="DATA: expected at least 4 labelled training images; got 3 images"):
         choose_schedule(3, None, DATA)
-    with pytest.raises(BadOption, match="leaves 10 s to each training; got 8 s for each of 4 trainings"):
+    with pytest.raises(BadOption, match="10 s per training; got 8 s for each of 4 trainings"):
         choose_schedule(18, 33.0, DATA)
-    with pytest.raises(BadOption, match=r"got 0 s for each of 4 trainings\. Give"):
+    with pytest.raises(BadOption, match=r"got 0 s for each of 4 trainings"):
         check_share(-3.0, ForecastSchedule(sizes=(2, 4), repeats=2))

@@ -1,4 +1,4 @@
-"""`pixelwise export`, `pixelwise verify` and `pixelwise predict` on what they wrote."""
+"""`pixelwise export`, then `pixelwise verify` and `pixelwise predict` with the exported files."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def pixelwise(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_run_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
+def test_a_segmentation_run_is_exported_verified_and_used(tmp_path: Path) -> None:
     run = write_trained_run(tmp_path / "run", pairs(tmp_path / "data", 6))
     done = pixelwise("export", run.folder, "--json")
     assert done.returncode == 0, done.stderr
@@ -28,14 +28,14 @@ def test_a_run_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
     assert "onnxruntime: logits within" in again.stdout
     write_image(tmp_path / "a.png", np.random.default_rng(9).integers(0, 256, (1, 45, 70)).astype(np.uint8))
     for model, runtime in ((run.folder, "torch"), (file, "auto"), (file, "openvino")):
-        found = pixelwise("predict", model, tmp_path / "a.png", "--out", tmp_path / runtime, "--runtime", runtime)
-        assert found.returncode == 0, found.stderr
+        done = pixelwise("predict", model, tmp_path / "a.png", "--out", tmp_path / runtime, "--runtime", runtime)
+        assert done.returncode == 0, done.stderr
     masks = [read_mask(tmp_path / out / "a.png").values for out in ("torch", "auto", "openvino")]
     assert np.array_equal(masks[0], masks[1])
     assert np.array_equal(masks[0], masks[2])
 
 
-def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
+def test_a_classification_run_is_exported_verified_and_used(tmp_path: Path) -> None:
     photos = draw_photos(tmp_path / "photos", each=4)
     run = write_photo_run(tmp_path / "run", photos)
     done = pixelwise("export", run.folder, "--json")
@@ -45,13 +45,13 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     assert again.returncode == 0, again.stderr
     assert "of the images change class, accuracy" in again.stdout
     for runtime in ("auto", "openvino"):
-        found = pixelwise("predict", file, photos / "val", "--out", tmp_path / runtime, "--runtime", runtime)
-        assert found.returncode == 0, found.stderr
-        assert "12 images classified" in found.stdout
+        done = pixelwise("predict", file, photos / "val", "--out", tmp_path / runtime, "--runtime", runtime)
+        assert done.returncode == 0, done.stderr
+        assert "12 images classified" in done.stdout
     assert pixelwise("predict", file, photos / "val", "--out", tmp_path / "x", "--overlays").returncode == 2
 
 
-def test_a_bioimage_package_says_who_made_it(tmp_path: Path) -> None:
+def test_a_bioimage_package_contains_name_authors_and_licence(tmp_path: Path) -> None:
     import zipfile
 
     import yaml
@@ -61,14 +61,14 @@ def test_a_bioimage_package_says_who_made_it(tmp_path: Path) -> None:
     done = pixelwise("export", run.folder, *words, "--licence", "MIT")
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(run.folder / "export" / "model.bioimageio.zip") as package:
-        messages = yaml.safe_load(package.read("rdf.yaml"))
-        held = set(package.namelist())
-    assert (messages["name"], messages["license"]) == ("Nuclei of mice", "MIT")
-    assert messages["authors"] == [{"name": "A. One"}, {"name": "B. Two"}]
-    assert held == {"rdf.yaml", "model.onnx", "test_input.npy", "test_output.npy", "README.md"}
+        description = yaml.safe_load(package.read("rdf.yaml"))
+        files = set(package.namelist())
+    assert (description["name"], description["license"]) == ("Nuclei of mice", "MIT")
+    assert description["authors"] == [{"name": "A. One"}, {"name": "B. Two"}]
+    assert files == {"rdf.yaml", "model.onnx", "test_input.npy", "test_output.npy", "README.md"}
 
 
-def test_what_cannot_be_used_ends_with_2_and_one_line(tmp_path: Path) -> None:
+def test_invalid_input_ends_with_2_and_one_line(tmp_path: Path) -> None:
     for words in (("export", tmp_path), ("verify", tmp_path / "a.onnx"), ("verify", tmp_path / "a.txt")):
         done = pixelwise(*words)
         assert done.returncode == 2

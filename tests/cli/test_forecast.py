@@ -1,4 +1,4 @@
-"""The command `forecast`: what it hands on, what it prints, and how it ends."""
+"""The command `forecast`: arguments of the verb, output and exit codes."""
 
 import json
 import sys
@@ -11,12 +11,12 @@ import pytest
 from pixelwise.active_learning.candidates import Candidate, Ranking
 from pixelwise.active_learning.results import Forecast
 from pixelwise.cli import main
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.options import DataOptions
 from pixelwise.metrics.learning_curve import Curve, Projection, SubsetScores
 
 
 def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
-    """A forecast of 8 masks, made by hand."""
+    """A made-up forecast from 8 masks."""
     masks = np.array([2, 4, 8, 2, 4, 8])
     rows = np.full((6, 5, 2), 1.0)
     rows[:, :, 0] = 0.9 - 0.4 * masks[:, None] ** -0.5
@@ -40,7 +40,7 @@ def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
 
 
 def call(monkeypatch: pytest.MonkeyPatch, answer: Forecast, *words: str) -> tuple[int, dict[str, Any]]:
-    """Run the command with a stand-in for the verb; return the exit code and what the verb was given."""
+    """Run the command with a mock of the verb; return the exit code and the arguments of the verb."""
     seen: dict[str, Any] = {}
 
     def verb(*args: Any, **kwargs: Any) -> Forecast:
@@ -72,14 +72,14 @@ def test_text_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert lines[0].startswith(f"With 4 more masks: mean Dice {now:.3f} -> {then:.3f} (80 % interval ")
     assert lines[-1] == "Label next: a.png."
     call(monkeypatch, forecast(), "DATA", "--json")
-    found = json.loads(capsys.readouterr().out)
-    assert found["more"][0]["gain"]["value"] == pytest.approx(then - now, abs=1e-6)
-    assert found["label_next"][0]["image"] == "a.png"
-    assert [row["masks"] for row in found["trainings"]] == [2, 2, 4, 4, 8, 8]
+    result = json.loads(capsys.readouterr().out)
+    assert result["more"][0]["gain"]["value"] == pytest.approx(then - now, abs=1e-6)
+    assert result["label_next"][0]["image"] == "a.png"
+    assert [row["masks"] for row in result["trainings"]] == [2, 2, 4, 4, 8, 8]
 
 
 def test_images_that_could_not_be_read_end_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert call(monkeypatch, forecast(((Path("b.png"), "no picture"),)), "DATA")[0] == 3
+    assert call(monkeypatch, forecast(((Path("b.png"), "not an image"),)), "DATA")[0] == 3
 
 
 @pytest.mark.parametrize("text", ["ten", "5,", "1.5", "-3"])
@@ -89,4 +89,4 @@ def test_more_must_be_whole_numbers(
     code, seen = call(monkeypatch, forecast(), "DATA", f"--more={text}")
     assert code == 2
     assert seen == {}
-    assert f"expected --more as whole numbers with commas; got `{text}`" in capsys.readouterr().err
+    assert f"expected comma-separated whole numbers for --more; got `{text}`" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`pixelwise import-weights` writes safetensors, or says in one line why not."""
+"""`pixelwise import-weights` writes safetensors, or one line with the error."""
 
 import json
 import shutil
@@ -11,14 +11,14 @@ import torch
 
 from cifar_peer import make_peer
 from pixelwise.cli import main
-from pixelwise.cli.options import numbers
+from pixelwise.cli.options import parse_numbers
 from pixelwise.errors import BadOption
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.networks.weights import read_weights
 
 
 class Payload:
-    """Leaves a file behind when it is unpickled."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,8 +41,8 @@ def test_tensors_become_safetensors(
     out = tmp_path / "y.safetensors"
     words = ("--out", out, "--licence", "MIT", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2", "--json")
     assert run(monkeypatch, tmp_path / "x.pth", *words) == 0
-    messages = json.loads(capsys.readouterr().out)
-    assert (messages["path"], messages["tensors"], messages["licence"]) == (str(out), 1, "MIT")
+    result = json.loads(capsys.readouterr().out)
+    assert (result["path"], result["tensors"], result["licence"]) == (str(out), 1, "MIT")
     tensors, origin = read_weights(out)
     assert tensors["conv1.weight"].shape == (2, 3)
     assert (origin.mean, origin.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
@@ -57,25 +57,25 @@ def test_classes_make_a_model(
     assert "network.shortcut_padding=both" in capsys.readouterr().err
     words = (*words, "network.shortcut_padding=both")
     assert run(monkeypatch, tmp_path / "x.th", *words, "--out", tmp_path / "run", "--json") == 0
-    messages = json.loads(capsys.readouterr().out)
-    assert (messages["path"], messages["shortcut_padding"]) == (str(tmp_path / "run"), "both")
+    result = json.loads(capsys.readouterr().out)
+    assert (result["path"], result["shortcut_padding"]) == (str(tmp_path / "run"), "both")
     assert read_model_card(tmp_path / "run" / "model.safetensors").classes == ("cat", "dog")
 
 
-def test_a_program_is_refused_in_one_line(
+def test_code_in_a_file_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"a": Payload(tmp_path / "trace")}, tmp_path / "x.pth")
     assert run(monkeypatch, tmp_path / "x.pth", "--out", tmp_path / "y.safetensors") == 2
-    messages = capsys.readouterr().err.strip()
-    assert messages.startswith("Error: ")
-    assert "got one that calls shutil.copyfile" in messages
-    assert "\n" not in messages
+    text = capsys.readouterr().err.strip()
+    assert text.startswith("Error: ")
+    assert "shutil.copyfile" in text
+    assert "\n" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
 
 
-def test_numbers_with_commas() -> None:
-    assert numbers("--mean", None) == ()
-    assert numbers("--mean", "0.5, 1") == (0.5, 1.0)
-    with pytest.raises(BadOption, match="--mean as numbers with commas; got `a,b`"):
-        numbers("--mean", "a,b")
+def test_comma_separated_numbers() -> None:
+    assert parse_numbers("--mean", None) == ()
+    assert parse_numbers("--mean", "0.5, 1") == (0.5, 1.0)
+    with pytest.raises(BadOption, match="comma-separated numbers for --mean; got `a,b`"):
+        parse_numbers("--mean", "a,b")

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it hands on to the verbs, and its exit codes."""
+"""The command line: output, arguments of the verbs, and exit codes."""
 
 import json
 import re
@@ -34,8 +34,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return int(stop.value.code or 0)
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, place: str, answer: object) -> dict[str, Any]:
-    """Put a stand-in for a verb that notes its arguments and answers or raises."""
+def mock(monkeypatch: pytest.MonkeyPatch, place: str, answer: object) -> dict[str, Any]:
+    """Replace a verb by a function that records its arguments and returns or raises."""
     seen: dict[str, Any] = {}
 
     def verb(*args: Any, **kwargs: Any) -> object:
@@ -49,13 +49,13 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, place: str, answer: object) -> dic
 
 
 def loaded(*words: str) -> set[str]:
-    """Run the program in a process of its own; return the modules that it has loaded when it ends."""
+    """Run the program in a new process; return the modules that are loaded when it ends."""
     program = (
         "import runpy, sys\nsys.argv[0] = 'pixelwise'\ntry:\n    runpy.run_module('pixelwise', run_name='__main__')\n"
         "finally:\n    sys.stderr.write(' '.join(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
-    assert shown.stdout, "the program has answered"
+    assert shown.stdout, "the program has printed something"
     return set(shown.stderr.split())
 
 
@@ -72,24 +72,24 @@ def test_help_names_every_command_in_lines_that_fit_a_terminal() -> None:
     assert alone.stderr == shown.stdout
 
 
-def test_typer_gives_the_same_overview(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(monkeypatch, "--help", "train") == 0, "two words: not one of the quick answers"
+def test_typer_prints_the_same_overview(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--help", "train") == 0, "two words: parsed by Typer"
     assert capsys.readouterr().out.strip() == overview()
 
 
-# How long it takes depends on the machine: what is loaded does not. Typer comes with more than a hundred modules.
-def test_the_overview_and_the_version_load_next_to_nothing() -> None:
+# The time depends on the machine, the loaded modules do not. Typer imports more than a hundred modules.
+def test_the_overview_and_the_version_import_almost_nothing() -> None:
     alone = subprocess.run(
         [sys.executable, "-c", "import runpy, sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     for words in (("--help",), ("--version",)):
         more = loaded(*words) - set(alone.stdout.split())
         assert {name for name in more if not name.startswith("pixelwise")} == set()
-    assert len(loaded("verify", "--help") - set(alone.stdout.split())) > 50, "the control: Typer is seen where it comes"
+    assert len(loaded("verify", "--help") - set(alone.stdout.split())) > 50, "the control: Typer is detected"
 
 
-@pytest.mark.parametrize("verb", ["train", "inspect", "export"])
-def test_the_help_of_a_command_loads_nothing_heavy(verb: str) -> None:
+@pytest.mark.parametrize("verb", ["train", "predict", "inspect", "export"])
+def test_the_help_of_a_command_imports_nothing_heavy(verb: str) -> None:
     heavy = {"torch", "numpy", "scipy", "PIL", "pydantic", "matplotlib", "rich", "importlib.metadata", "psutil"}
     assert loaded(verb, "--help") & heavy == set()
 
@@ -126,7 +126,7 @@ def test_a_missing_folder_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     for words in (("report", str(tmp_path)), ("evaluate", str(tmp_path), str(tmp_path))):
         result = pixelwise(*words)
         assert result.returncode == 2
@@ -149,7 +149,7 @@ def test_each_error_has_its_exit_code_and_one_line(
     exit_code: int,
     head: str,
 ) -> None:
-    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", error)
+    mock(monkeypatch, "pixelwise.workflow.evaluate.evaluate", error)
     assert call(monkeypatch, "evaluate", "runs/x", "DATA") == exit_code
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -160,23 +160,23 @@ def test_each_error_has_its_exit_code_and_one_line(
 def test_ctrl_c_with_nothing_to_save_is_130_without_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", KeyboardInterrupt())
+    mock(monkeypatch, "pixelwise.workflow.evaluate.evaluate", KeyboardInterrupt())
     assert call(monkeypatch, "evaluate", "runs/x", "DATA") == 130
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "pixelwise.workflow.evaluate.evaluate", ZeroDivisionError("ours"))
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    mock(monkeypatch, "pixelwise.workflow.evaluate.evaluate", ZeroDivisionError("bug"))
     monkeypatch.setattr(sys, "argv", ["pixelwise", "evaluate", "runs/x", "DATA"])
-    with pytest.raises(ZeroDivisionError, match="ours"):
+    with pytest.raises(ZeroDivisionError, match="bug"):
         main.main()
 
 
-def test_train_hands_on_limits_overrides_and_data_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelwise.datasets.records import DataOptions
+def test_train_passes_on_limits_overrides_and_data_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pixelwise.datasets.options import DataOptions
     from pixelwise.workflow.run import Run
 
-    seen = stand_in(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
+    seen = mock(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
     words = "train DATA network.depth=5 network.base=8 --budget 10m --seed 3 --classes ground,cell --ignore-index 7"
     assert call(monkeypatch, *words.split(), "--group-by", "^(..)", "--allow-missing") == 0
     assert seen["args"] == (Path("DATA"),)
@@ -186,16 +186,16 @@ def test_train_hands_on_limits_overrides_and_data_flags(monkeypatch: pytest.Monk
     assert seen["data_options"] == expected
 
 
-def test_no_data_flag_means_the_options_of_the_plan_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_flags_the_options_of_the_config_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     from pixelwise.workflow.run import Run
 
-    seen = stand_in(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
+    seen = mock(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
     assert call(monkeypatch, "train", "DATA", "--config", "plan.yaml") == 0
     assert seen["data_options"] is None
     assert seen["config"] == Path("plan.yaml")
 
 
-def test_an_unknown_task_is_told_with_the_flag(
+def test_an_unknown_task_is_an_error_with_the_flag(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "train", "DATA", "--task", "semantics") == 2
@@ -208,32 +208,32 @@ def test_an_unknown_task_is_told_with_the_flag(
 def test_predict_ends_with_3_when_some_files_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    some = Predictions((Path("o/a.png"),), ((Path("b.png"), "expected a picture; got text."),))
-    seen = stand_in(monkeypatch, "pixelwise.workflow.predict.predict", some)
+    result = Predictions((Path("o/a.png"),), ((Path("b.png"), "expected an image; got text."),))
+    seen = mock(monkeypatch, "pixelwise.workflow.predict.predict", result)
     assert call(monkeypatch, "predict", "runs/x", "a.png", "b.png", "--out", "o", "--json") == 3
     assert json.loads(capsys.readouterr().out) == {
         "outputs": [str(Path("o/a.png"))],
-        "failed": [{"file": "b.png", "text": "expected a picture; got text."}],
+        "failed": [{"file": "b.png", "text": "expected an image; got text."}],
     }
     assert seen["args"] == (Path("runs/x"), [Path("a.png"), Path("b.png")], Path("o"))
-    stand_in(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.png"),), ()))
+    mock(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.png"),), ()))
     assert call(monkeypatch, "predict", "runs/x", "a.png", "--out", "o") == 0
 
 
-def test_predict_hands_on_how_large_images_are_read_and_written(
+def test_predict_passes_on_the_options_of_streaming(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = stand_in(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.tif"),), ()))
+    seen = mock(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.tif"),), ()))
     given = ("predict", "runs/x", "a.tif", "--out", "o")
     call(monkeypatch, *given)
     assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == (None, None, False)
     call(monkeypatch, *given, "--format", "zarr", "--compression", "zstd", "--sampled-intensities")
     assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == ("zarr", "zstd", True)
     assert call(monkeypatch, *given, "--compression", "lzw") == 2
-    assert "expected --compression deflate or zstd; got `lzw`" in capsys.readouterr().err
+    assert "expected --compression to be 'deflate' or 'zstd'; got `lzw`" in capsys.readouterr().err
 
 
-def test_predict_needs_a_place_for_its_results() -> None:
+def test_predict_requires_an_output_folder() -> None:
     result = pixelwise("predict", "runs/x", "a.png")
     assert result.returncode == 2
     assert "--out" in result.stderr
@@ -241,7 +241,7 @@ def test_predict_needs_a_place_for_its_results() -> None:
 
 @pytest.fixture
 def pairs(tmp_path: Path, rng: np.random.Generator) -> Callable[[], Path]:
-    """A folder of six drawn pairs with masks of 0 and 255."""
+    """A folder of six synthetic pairs with masks of 0 and 255."""
     from pixelwise.io.read import write_image
 
     def make() -> Path:
@@ -260,15 +260,15 @@ def pairs(tmp_path: Path, rng: np.random.Generator) -> Callable[[], Path]:
 def test_json_is_one_object_on_standard_output(pairs: Callable[[], Path], tmp_path: Path) -> None:
     result = pixelwise("inspect", str(pairs()), "--json", "--out", str(tmp_path / "sheet.png"))
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["task"] == "binary"
-    assert found["channels"] == 1
-    assert sum(found["cases"].values()) == 6
-    assert found["ignore_index"] is None
+    data = json.loads(result.stdout)
+    assert data["task"] == "binary"
+    assert data["channels"] == 1
+    assert sum(data["cases"].values()) == 6
+    assert data["ignore_index"] is None
     assert (tmp_path / "sheet.png").is_file()
 
 
-def test_a_network_that_does_not_exist_lists_the_known_ones() -> None:
+def test_an_unknown_network_is_an_error_with_the_known_ones() -> None:
     result = pixelwise("inspect", "resunets")
     assert result.returncode == 2
     assert "`resunets`" in result.stderr
@@ -289,7 +289,7 @@ def test_networks_are_listed_and_drawn(tmp_path: Path) -> None:
         assert f"expected a data folder, a run folder or a network, or --list; got {got}." in refused.stderr
 
 
-def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path: Path) -> None:
+def test_inspecting_unusable_data_lists_the_problems_and_exits_with_2(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "data" / "images" / f"{name}.png", np.full((1, 20, 20), 7, np.uint8))
         write_image(tmp_path / "data" / "masks" / f"{name}.png", np.zeros((1, 20, 21), np.uint8))
@@ -298,7 +298,7 @@ def test_inspecting_data_that_cannot_be_used_shows_it_and_exits_with_2(tmp_path:
     assert {problem["kind"] for problem in json.loads(result.stdout)["problems"]} >= {"size mismatch"}
 
 
-def test_inspect_looks_into_a_model(
+def test_inspect_draws_feature_maps_of_an_image(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, rng: np.random.Generator
 ) -> None:
     run = write_run(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Rows 61 to 90 of the catalogue of bad inputs, as far as they concern a folder of images and masks."""
+"""Rows 61 to 90 of the catalogue of bad inputs: folders of images and masks."""
 
 import shutil
 import zipfile
@@ -17,26 +17,26 @@ from pixelwise.datasets.dataset import DataOptions, Dataset, examine, understand
 from pixelwise.datasets.problems import KINDS
 from pixelwise.errors import BadDataset
 
-Spoil = Callable[[Path], object]
+Corrupt = Callable[[Path], object]
 
 
-def spoiled(spoil: Spoil, **how: object) -> Callable[[Path], Path]:
-    """Make a sound data set, then spoil it."""
+def corrupted(corrupt: Corrupt, **kwargs: object) -> Callable[[Path], Path]:
+    """Write a valid data set, then corrupt it."""
 
     def make(folder: Path) -> Path:
-        spoil(pairs(folder / "data", **how))
+        corrupt(pairs(folder / "data", **kwargs))
         return folder / "data"
 
     return make
 
 
-def parts(spoil: Spoil = lambda root: None, draw: Callable[[int], np.ndarray] = mask) -> Callable[[Path], Path]:
-    """Make a sound data set with three parts, then spoil it."""
+def parts(corrupt: Corrupt = lambda root: None, draw: Callable[[int], np.ndarray] = mask) -> Callable[[Path], Path]:
+    """Write a valid data set with three splits, then corrupt it."""
 
     def make(folder: Path) -> Path:
         for index, part in enumerate(("train", "val", "test")):
             pairs(folder / "data" / part, 4, draw=draw, first=10 * index)
-        spoil(folder / "data")
+        corrupt(folder / "data")
         return folder / "data"
 
     return make
@@ -81,95 +81,95 @@ def of(count: int) -> Callable[[Dataset], bool]:
 CASE = "images/case_0.png"
 MASK = "masks/case_0.png"
 ROWS = (
-    Row(60, "16-bit ids above 255", spoiled(lambda r: None, draw=lambda s: (objects(s) * 300 * (objects(s) > 0))),
+    Row(60, "16-bit ids above 255", corrupted(lambda r: None, draw=lambda s: (objects(s) * 300 * (objects(s) > 0))),
         "dataset", "accept", (), lambda d: d.labelling.task == "instance"),
-    Row(61, "other size", spoiled(lambda r: save(r / MASK, mask(0, size=(30, 31)))), "dataset", "refuse",
+    Row(61, "other size", corrupted(lambda r: save(r / MASK, mask(0, size=(30, 31)))), "dataset", "refuse",
         ("case_0.png", "image 32 x 40, mask 30 x 31")),
-    Row(61, "transposed", spoiled(lambda r: save(r / MASK, mask(0).T)), "dataset", "refuse", ("transposed",)),
-    Row(61, "scaled by 2", spoiled(lambda r: save(r / MASK, mask(0).repeat(2, 0).repeat(2, 1))), "dataset", "refuse",
-        ("the mask is larger by 2",)),
-    Row(58, "turned by EXIF", spoiled(exif), "dataset", "refuse", ("EXIF", "image 40 x 32")),
-    Row(62, "off by one pixel", spoiled(lambda r: save(r / MASK, mask(0)[1:])), "dataset", "refuse",
+    Row(61, "transposed", corrupted(lambda r: save(r / MASK, mask(0).T)), "dataset", "refuse", ("transposed",)),
+    Row(61, "scaled by 2", corrupted(lambda r: save(r / MASK, mask(0).repeat(2, 0).repeat(2, 1))), "dataset", "refuse",
+        ("the mask is larger by a factor of 2",)),
+    Row(58, "rotated by EXIF", corrupted(exif), "dataset", "refuse", ("EXIF", "image 40 x 32")),
+    Row(62, "off by one pixel", corrupted(lambda r: save(r / MASK, mask(0)[1:])), "dataset", "refuse",
         ("mask 31 x 40",)),
-    Row(63, "JPEG mask", spoiled(lambda r: [save(r / f"masks/case_{i}.jpg", mask(i)) and
+    Row(63, "JPEG mask", corrupted(lambda r: [save(r / f"masks/case_{i}.jpg", mask(i)) and
                                             (r / f"masks/case_{i}.png").unlink() for i in range(6)]),
         "dataset", "refuse", ("lossy", "2 expected", "PNG")),
-    Row(64, "smoothed mask", spoiled(lambda r: save(r / MASK, smooth(mask(0)))), "dataset", "refuse",
+    Row(64, "smoothed mask", corrupted(lambda r: save(r / MASK, smooth(mask(0)))), "dataset", "refuse",
         ("exact values", "unexpected values", "px", "case_0.png")),
-    Row(64, "all masks smoothed", spoiled(lambda r: None, draw=lambda s: smooth(mask(s))), "dataset", "refuse",
+    Row(64, "all masks smoothed", corrupted(lambda r: None, draw=lambda s: smooth(mask(s))), "dataset", "refuse",
         ("6 x anti-aliased mask", "nearest-neighbour")),
-    Row(65, "0 and 255", spoiled(lambda r: None), "dataset", "accept", (),
+    Row(65, "0 and 255", corrupted(lambda r: None), "dataset", "accept", (),
         lambda d: d.labelling.values == (0, 255) and d.labelling.ignore_value is None),
-    Row(66, "255 undeclared", spoiled(lambda r: None, draw=several(1, 255)), "dataset", "accept", (),
+    Row(66, "255 undeclared", corrupted(lambda r: None, draw=several(1, 255)), "dataset", "accept", (),
         lambda d: d.labelling.values == (0, 1, 255) and any("--ignore-index 255" in t for t in d.messages)),
     Row(67, "whole floats",
-        spoiled(lambda r: [tifffile.imwrite(r / f"masks/case_{i}.tif", mask(i, 1).astype(np.float32)) or
+        corrupted(lambda r: [tifffile.imwrite(r / f"masks/case_{i}.tif", mask(i, 1).astype(np.float32)) or
                            (r / f"masks/case_{i}.png").unlink() for i in range(6)]),
         "dataset", "accept", (), lambda d: d.labelling.values == (0, 1)),
-    Row(67, "broken floats", spoiled(lambda r: (tifffile.imwrite(r / "masks/case_0.tif", mask(0) * np.float32(0.3)),
+    Row(67, "broken floats", corrupted(lambda r: (tifffile.imwrite(r / "masks/case_0.tif", mask(0) * np.float32(0.3)),
                                                 (r / MASK).unlink())),
         "dataset", "refuse", ("whole numbers", "case_0")),
-    Row(67, "NaN", spoiled(lambda r: (tifffile.imwrite(r / "masks/case_0.tif", np.where(mask(0), np.nan, 0)
+    Row(67, "NaN", corrupted(lambda r: (tifffile.imwrite(r / "masks/case_0.tif", np.where(mask(0), np.nan, 0)
                                                        .astype(np.float32)), (r / MASK).unlink())),
         "dataset", "refuse", ("NaN", "case_0")),
-    Row(68, "colours without a table", spoiled(lambda r: None, draw=coloured), "dataset", "refuse",
+    Row(68, "colours without a table", corrupted(lambda r: None, draw=coloured), "dataset", "refuse",
         ("table of colours", "255,0,0", "classes.txt")),
-    Row(68, "an unknown colour", spoiled(lambda r: (r / "classes.txt").write_text("0 a 0,0,0\n1 b 255,0,0\n"),
+    Row(68, "an unknown colour", corrupted(lambda r: (r / "classes.txt").write_text("0 a 0,0,0\n1 b 255,0,0\n"),
                                          draw=coloured),
         "dataset", "refuse", ("unknown colours", "0,0,255")),
-    Row(69, "all masks empty", spoiled(lambda r: None, draw=lambda s: mask(s, 0)), "dataset", "refuse",
-        ("something marked", "every mask holds 0 alone")),
-    Row(69, "a part without marks", parts(lambda r: [save(r / f"val/masks/case_{10 + i}.png", mask(i, 0))
+    Row(69, "all masks empty", corrupted(lambda r: None, draw=lambda s: mask(s, 0)), "dataset", "refuse",
+        ("foreground in at least one mask", "every mask contains only 0")),
+    Row(69, "a split without foreground", parts(lambda r: [save(r / f"val/masks/case_{10 + i}.png", mask(i, 0))
                                                      for i in range(4)]),
-        "dataset", "warn", ("part without foreground",)),
+        "dataset", "warn", ("split without foreground",)),
     Row(70, "class in validation only", parts(lambda r: save(r / "val/masks/case_10.png", several(1, 2, 3)(0)),
                                               several(1, 2)),
-        "dataset", "refuse", ("every class in the training part", "class_3", "val")),
-    Row(71, "mask is the image", spoiled(lambda r: copy(r, CASE, MASK)), "dataset", "refuse",
+        "dataset", "refuse", ("every class in the training split", "class_3", "val")),
+    Row(71, "mask is the image", corrupted(lambda r: copy(r, CASE, MASK)), "dataset", "refuse",
         ("same pixels as the image",)),
-    Row(71, "masks are other pictures", spoiled(lambda r: None, draw=lambda s: image(s + 100)), "dataset", "refuse",
-        ("6 x too many values", "a picture rather than a mask")),
-    Row(72, "missing mask", spoiled(lambda r: (r / MASK).unlink()), "dataset", "refuse",
+    Row(71, "masks are other images", corrupted(lambda r: None, draw=lambda s: image(s + 100)), "dataset", "refuse",
+        ("6 x too many values", "an image rather than a mask")),
+    Row(72, "missing mask", corrupted(lambda r: (r / MASK).unlink()), "dataset", "refuse",
         ("a mask for every image", "case_0.png", "--allow-missing")),
-    Row(72, "orphan mask", spoiled(lambda r: (r / CASE).unlink()), "dataset", "refuse",
+    Row(72, "orphan mask", corrupted(lambda r: (r / CASE).unlink()), "dataset", "refuse",
         ("an image for every mask", "--allow-missing")),
-    Row(73, "same stem twice", spoiled(lambda r: save(r / "images/case_0.tif", image(50))), "dataset", "refuse",
+    Row(73, "same stem twice", corrupted(lambda r: save(r / "images/case_0.tif", image(50))), "dataset", "refuse",
         ("same name as images/case_0",)),
-    Row(73, "same stem in other case", spoiled(lambda r: save(r / "images/CASE_0.PNG", image(50))), "dataset",
+    Row(73, "same stem in other case", corrupted(lambda r: save(r / "images/CASE_0.PNG", image(50))), "dataset",
         "refuse", ("same name as",)),
-    Row(74, "emoji and accents", spoiled(lambda r: both(r, "*/case_0.png", "*/é🙂.png")), "dataset", "warn",
+    Row(74, "emoji and accents", corrupted(lambda r: both(r, "*/case_0.png", "*/é🙂.png")), "dataset", "warn",
         ("duplicate image",)),
-    Row(75, "newline and dash", spoiled(lambda r: [save(r / "images/-a\nb'.png", image(77)),
+    Row(75, "newline and dash", corrupted(lambda r: [save(r / "images/-a\nb'.png", image(77)),
                                                    save(r / "masks/-a\nb'.png", mask(2))]),
         "dataset", "accept", (), of(7)),
-    Row(76, "bytes that are no UTF-8", spoiled(lambda r: [save(r / "images/a\udcff.png", image(77)),
+    Row(76, "bytes that are no UTF-8", corrupted(lambda r: [save(r / "images/a\udcff.png", image(77)),
                                                           save(r / "masks/a\udcff.png", mask(2))]),
         "dataset", "accept", (), of(7)),
     Row(78, "empty folder", lambda folder: folder, "dataset", "refuse", ("images", "none among 0 files")),
     Row(79, "hidden files only", hidden_only, "dataset", "refuse", ("none among 3 files",)),
-    Row(80, "one image", spoiled(lambda r: None, count=1), "dataset", "refuse", ("at least 2 images",)),
-    Row(81, "image in two parts", parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png")), "dataset",
-        "refuse", ("no image in two parts", "--allow-duplicates")),
-    Row(82, "nearly the same in two parts", parts(lambda r: (save(r / "test/images/again.png",
+    Row(80, "one image", corrupted(lambda r: None, count=1), "dataset", "refuse", ("at least 2 images",)),
+    Row(81, "image in two splits", parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png")), "dataset",
+        "refuse", ("no image in two splits", "--allow-duplicates")),
+    Row(82, "nearly equal images in two splits", parts(lambda r: (save(r / "test/images/again.png",
                                                                   image(0) // 8 * 8),
                                                              copy(r, "train/masks/case_0.png",
                                                                   "test/masks/again.png"))),
-        "dataset", "warn", ("near duplicate across parts", "train/case_0 ~ test/again")),
-    Row(84, "conflicting masks", spoiled(lambda r: (copy(r, CASE, "images/again.png"),
+        "dataset", "warn", ("near duplicate across splits", "train/case_0 ~ test/again")),
+    Row(84, "conflicting masks", corrupted(lambda r: (copy(r, CASE, "images/again.png"),
                                                     save(r / "masks/again.png", mask(3)))),
         "dataset", "warn", ("conflicting masks", "again", "masks differ")),
     Row(90, "archive", zipped, "dataset", "refuse", ("an archive", "Unpack")),
-    Row(92, "URL", lambda folder: Path("https://example.org/data"), "dataset", "refuse", ("URL", "download")),
-    Row(1, "nothing there", lambda folder: folder / "nowhere", "dataset", "refuse", ("nothing at this place",)),
-    Row(2, "empty file", spoiled(lambda r: (r / CASE).write_bytes(b"")), "dataset", "refuse",
-        ("case_0.png", "can be read")),
-    Row(3, "text called png", spoiled(lambda r: (r / MASK).write_text("not a picture, to be sure")), "dataset",
-        "refuse", ("a mask that can be read",)),
-    Row(56, "channels mixed", spoiled(lambda r: [tifffile.imwrite(r / f"images/case_{i}.tif", image(i, (4, *SIZE)),
+    Row(92, "URL", lambda folder: Path("https://example.org/data"), "dataset", "refuse", ("URL", "Download")),
+    Row(1, "no such path", lambda folder: folder / "nowhere", "dataset", "refuse", ("a path that does not exist",)),
+    Row(2, "empty file", corrupted(lambda r: (r / CASE).write_bytes(b"")), "dataset", "refuse",
+        ("case_0.png", "a readable image")),
+    Row(3, "text called png", corrupted(lambda r: (r / MASK).write_text("not a picture, to be sure")), "dataset",
+        "refuse", ("a readable mask",)),
+    Row(56, "channels mixed", corrupted(lambda r: [tifffile.imwrite(r / f"images/case_{i}.tif", image(i, (4, *SIZE)),
                                                                  photometric="minisblack", planarconfig="separate") or
                                                  (r / f"images/case_{i}.png").unlink() for i in range(2)]),
         "dataset", "refuse", ("2 x mixed channels",)),
-    Row(57, "gray and colour", spoiled(lambda r: save(r / CASE, image(0, (*SIZE, 3)))), "dataset", "accept", (),
+    Row(57, "gray and colour", corrupted(lambda r: save(r / CASE, image(0, (*SIZE, 3)))), "dataset", "accept", (),
         lambda d: d.channels == 3),
 )  # fmt: skip
 
@@ -191,7 +191,7 @@ def test_row(row: Row, tmp_path: Path) -> None:
         assert bool(dataset.problems) == (row.outcome == "warn"), text
         assert all(word in text for word in row.words), text
         assert row.check(dataset)
-    assert sorted(tmp_path.rglob("*")) == before, "something was written beside the user's images"
+    assert sorted(tmp_path.rglob("*")) == before, "a file was written next to the user's images"
 
 
 def test_every_problem_is_listed_in_one_pass(tmp_path: Path) -> None:
@@ -210,21 +210,21 @@ def test_every_problem_is_listed_in_one_pass(tmp_path: Path) -> None:
     assert {p.kind for p in examine(tmp_path).problems} >= {"missing mask", "size mismatch", "unreadable image"}
 
 
-def test_flags_accept_what_is_refused_otherwise(tmp_path: Path) -> None:
-    root = spoiled(lambda r: ((r / MASK).unlink(), (r / "images/case_1.png").unlink()))(tmp_path)
+def test_flags_accept_problems(tmp_path: Path) -> None:
+    root = corrupted(lambda r: ((r / MASK).unlink(), (r / "images/case_1.png").unlink()))(tmp_path)
     dataset = understand(root, DataOptions(allow_missing=True))
     assert len(dataset.cases) == 4
-    assert any("Left aside: 1 image without mask and 1 mask without image." in text for text in dataset.messages)
+    assert any("1 image without mask and 1 mask without image" in text for text in dataset.messages)
     root = parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png"))(tmp_path / "b")
     assert len(understand(root, DataOptions(allow_duplicates=True)).cases) == 13
 
 
-def test_sound_sets_have_no_problems(tmp_path: Path) -> None:
-    # the control of every row that is refused or warned of
-    for make in (spoiled(lambda r: None), parts()):
+def test_valid_sets_have_no_problems(tmp_path: Path) -> None:
+    # the control of all rows with problems
+    for make in (corrupted(lambda r: None), parts()):
         (tmp_path / str(id(make))).mkdir()
         assert understand(make(tmp_path / str(id(make)))).problems == ()
 
 
-def test_kinds_are_told_in_full() -> None:
+def test_every_kind_has_a_text_and_a_hint() -> None:
     assert all(expected and hint.endswith(".") for expected, hint in KINDS.values())

@@ -1,4 +1,4 @@
-"""Class folders are understood where they are ones, left alone where they are not, and told in words."""
+"""Class folders are detected, and masks are not mistaken for them."""
 
 import shutil
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.io.read import write_image
 from shapes import class_folders, picture
 
-Spoil = Callable[[Path], object]
+Corrupt = Callable[[Path], object]
 
 
 def kinds(dataset: Dataset) -> set[str]:
@@ -29,7 +29,7 @@ def names(dataset: Dataset, part: str) -> list[str]:
     return [case.name for case in dataset.part(part)]
 
 
-def test_folders_of_classes_are_divided_alike(tmp_path: Path) -> None:
+def test_the_validation_split_is_stratified_by_class(tmp_path: Path) -> None:
     data = understand(class_folders(tmp_path / "data", 10))
     assert data.labelling.task == "classification"
     assert data.labelling.classes == ("disc", "square", "stripes")
@@ -37,24 +37,22 @@ def test_folders_of_classes_are_divided_alike(tmp_path: Path) -> None:
     for index in range(3):
         counts = [sum(case.class_index == index for case in data.part(part)) for part in ("train", "val", "test")]
         assert counts == [8, 2, 0]
-    assert any("A folder per class, no masks were found" in messages for messages in data.messages)
-    assert any(
-        "6 of 30 training images validate, the same share of each class" in messages for messages in data.messages
-    )
+    assert any("class folders without masks" in text for text in data.messages)
+    assert any("6 of 30 training images, stratified by class" in text for text in data.messages)
     assert all(case.name.split("/")[0] == data.labelling.classes[case.class_index or 0] for case in data.cases)
     assert not any(case.group for case in data.cases)
     other = understand(tmp_path / "data", seed=1)
     assert names(other, "val") != names(data, "val")
 
 
-def test_the_classes_are_told_in_the_users_order(tmp_path: Path) -> None:
+def test_the_message_lists_classes_in_the_users_order(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 3)
     messages = understand(root, DataOptions(classes=("stripes", "disc", "square"))).messages
     assert any(text.endswith("3 classes: stripes, disc, square.") for text in messages)
     assert any(text.endswith("3 classes: disc, square, stripes.") for text in understand(root).messages)
 
 
-def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
+def test_splits_above_the_classes(tmp_path: Path) -> None:
     for first, part in ((0, "train"), (10, "valid"), (20, "test")):
         class_folders(tmp_path / "data" / part, 3, first)
     save(tmp_path / "data" / "test" / "unknown.png", picture("disc", 99))
@@ -62,7 +60,7 @@ def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
     assert [len(data.part(part)) for part in ("train", "val", "test")] == [9, 9, 9]
     assert not data.split_made
     assert names(data, "val")[0] == "val/disc/0010"
-    assert "test has 1 image outside of classes: left aside (use predict on them)." in data.messages
+    assert any("test has 1 image outside the class folders" in text for text in data.messages)
 
 
 def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
@@ -71,22 +69,22 @@ def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
     (tmp_path / "data" / "photos" / "notes").mkdir()
     (tmp_path / "data" / "photos" / "notes" / "readme.txt").write_text("mine")
     data = understand(tmp_path / "data")
-    assert "The class folders lie in photos." in data.messages
-    assert "notes holds no pictures and was left aside." in data.messages
+    assert "The class folders are in photos." in data.messages
+    assert any(text.startswith("notes contains no images") for text in data.messages)
     discs = sorted(case.name for case in data.cases if case.class_index == 0)
     assert discs == ["disc/0000.png", "disc/0001", "disc/0002", "disc/more/0000.png"]
 
 
-def test_masks_are_never_taken_for_a_class(tmp_path: Path) -> None:
+def test_a_mask_folder_is_not_a_class(tmp_path: Path) -> None:
     pairs(tmp_path / "named", 4)
     pairs(tmp_path / "odd", 4, images="first/{}.png", masks="second/{}.png")
     for name in ("named", "odd"):
         assert examine(tmp_path / name).labelling.task == "binary"
         assert read_class_folders(tmp_path / name, DataOptions()) is None
     assert read_class_folders(tmp_path / "odd", DataOptions(task="binary")) is None
-    forced = examine(tmp_path / "odd", DataOptions(task="classification"))
-    assert forced.labelling.classes == ("first", "second")
-    assert "as you said" in forced.messages[0]
+    explicit = examine(tmp_path / "odd", DataOptions(task="classification"))
+    assert explicit.labelling.classes == ("first", "second")
+    assert "set by the user" in explicit.messages[0]
 
 
 def test_the_user_orders_the_classes(tmp_path: Path) -> None:
@@ -106,7 +104,7 @@ def lone(root: Path) -> None:
     (root / "square").mkdir()
 
 
-BAD: dict[str, tuple[Spoil, str]] = {
+BAD: dict[str, tuple[Corrupt, str]] = {
     "empty class": (lambda root: (root / "cross").mkdir(), "empty class folder"),
     "one class and an empty one": (lone, "empty class folder"),
     "outside": (lambda root: save(root / "loose.png", picture("disc", 77)), "image outside a class"),
@@ -119,10 +117,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_learned_is_refused_in_words(tmp_path: Path, name: str) -> None:
-    spoil, kind = BAD[name]
+def test_fatal_problems_are_raised_with_their_hint(tmp_path: Path, name: str) -> None:
+    corrupt, kind = BAD[name]
     root = class_folders(tmp_path / "data", 4)
-    spoil(root)
+    corrupt(root)
     assert kind in kinds(examine(root))
     with pytest.raises(BadDataset) as raised:
         understand(root)
@@ -130,60 +128,60 @@ def test_what_cannot_be_learned_is_refused_in_words(tmp_path: Path, name: str) -
     assert "masks" not in str(raised.value)
 
 
-def test_one_class_alone_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", 4, shapes=("disc",))
-    with pytest.raises(BadDataset, match="or with a folder of images per class"):
+    with pytest.raises(BadDataset, match="one folder of images per class"):
         understand(tmp_path / "data")
     with pytest.raises(BadDataset, match="expected at least two class folders; got only disc"):
         understand(tmp_path / "data", DataOptions(task="classification"))
 
 
-def test_the_same_picture_in_two_classes_is_a_warning(tmp_path: Path) -> None:
+def test_the_same_image_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 6)
     shutil.copy(root / "disc" / "0000.png", root / "square" / "copy.png")
     data = understand(root)
     (problem,) = [problem for problem in data.problems if problem.kind == "image in two classes"]
     assert not problem.fatal
     assert problem.text == "the same image as square/copy, but their classes differ"
-    assert any("copies whose classes differ" in messages and "--conflicts" in messages for messages in data.messages)
+    assert any("copies with different classes" in text and "--conflicts" in text for text in data.messages)
     both = {case.part for case in data.cases if case.name in ("disc/0000", "square/copy")}
-    assert len(both) == 1, "copies stay in one part"
+    assert len(both) == 1, "copies stay in one split"
     assert {case.group for case in data.cases if case.name in ("disc/0000", "square/copy")} == {"disc/0000"}
 
 
-def test_the_same_picture_in_two_parts_is_refused(tmp_path: Path) -> None:
+def test_the_same_image_in_two_splits_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "data"
     for first, part in ((0, "train"), (10, "test")):
         class_folders(root / part, 4, first)
     shutil.copy(root / "train" / "disc" / "0000.png", root / "test" / "disc" / "copy.png")
-    with pytest.raises(BadDataset, match="no image in two parts"):
+    with pytest.raises(BadDataset, match="no image in two splits"):
         understand(root)
     assert understand(root, DataOptions(allow_duplicates=True)).part("test")
     mirrored = picture("disc", 1)[:, ::-1]
     save(root / "test" / "disc" / "copy.png", np.ascontiguousarray(mirrored))
     data = understand(root)
-    (near,) = [problem for problem in data.problems if problem.kind == "near duplicate across parts"]
+    (near,) = [problem for problem in data.problems if problem.kind == "near duplicate across splits"]
     assert "train/disc/0001 ~ test/disc/copy" in near.text
 
 
-def test_a_class_that_only_a_later_part_shows_is_refused(tmp_path: Path) -> None:
+def test_a_class_that_only_validation_contains_is_refused(tmp_path: Path) -> None:
     class_folders(tmp_path / "data" / "train", 4)
     class_folders(tmp_path / "data" / "val", 2, 10)
     shutil.rmtree(tmp_path / "data" / "train" / "disc")
     with pytest.raises(
-        BadDataset, match="expected every class in the training part; got class disc occurs in val only"
+        BadDataset, match="expected every class in the training split; got class disc occurs in val only"
     ):
         understand(tmp_path / "data")
 
 
-def test_gray_and_deep_photos_are_taken_with_the_others(tmp_path: Path) -> None:
+def test_grayscale_and_16_bit_images_are_accepted(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 5)
     save(root / "disc" / "gray.png", image(3, (20, 31)))
     save(root / "disc" / "deep.png", (image(4, (20, 31)).astype(np.uint16) * 257))
     data = understand(root)
     assert data.channels == 3
-    assert any("gray ones are repeated to 3 channels" in messages for messages in data.messages)
-    assert any("1 image has 16 bits, the others 8" in messages for messages in data.messages)
+    assert any("gray ones are repeated to 3 channels" in text for text in data.messages)
+    assert any("1 image has 16 bits, the others 8" in text for text in data.messages)
     assert kinds(data) == set()
 
 
@@ -197,7 +195,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     for case in data.cases:
         parts.setdefault(case.name.split("/")[1].split("_")[0], set()).add(case.part)
     assert len(parts) == 4
-    assert all(len(found) == 1 for found in parts.values())
+    assert all(len(result) == 1 for result in parts.values())
 
 
 @given(
@@ -205,24 +203,22 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     st.floats(0.05, 0.6),
     st.integers(0, 5),
 )
-def test_a_balanced_choice_never_empties_a_class_nor_parts_a_group(
-    cases: list[tuple[int, int]], share: float, seed: int
-) -> None:
+def test_a_stratified_split_keeps_classes_and_groups(cases: list[tuple[int, int]], share: float, seed: int) -> None:
     classes = [label for label, _ in cases]
     groups = [f"g{group}" for _, group in cases]
     chosen = choose_balanced(groups, classes, share, seed)
     assert chosen == choose_balanced(groups, classes, share, seed)
     for label in set(classes):
-        own = [validates for validates, other in zip(chosen, classes, strict=True) if other == label]
-        assert not all(own)
+        in_class = [validates for validates, other in zip(chosen, classes, strict=True) if other == label]
+        assert not all(in_class)
         smallest = min(cases.count((label, group)) for group in {g for name, g in cases if name == label})
-        assert sum(own) <= max(smallest, int(share * len(own) + 0.5))
+        assert sum(in_class) <= max(smallest, int(share * len(in_class) + 0.5))
     for group in set(groups):
         assert len({validates for validates, other in zip(chosen, groups, strict=True) if other == group}) == 1
 
 
-def test_control_masks_beside_images_are_seen_by_their_values(tmp_path: Path) -> None:
-    """The same layout with two folders of pictures is two classes: only the values tell masks from photos."""
+def test_control_masks_are_detected_by_their_values(tmp_path: Path) -> None:
+    """The same layout with two folders of images is two classes: only the values distinguish masks from images."""
     for seed in range(4):
         save(tmp_path / "data" / "first" / f"{seed}.png", image(seed))
         save(tmp_path / "data" / "second" / f"{seed}.png", image(seed + 10))

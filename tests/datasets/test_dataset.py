@@ -1,4 +1,4 @@
-"""Folders become data sets: real ones without a flag, labels, channels and groups."""
+"""Read data sets: real ones without flags, labels, channels and groups."""
 
 import time
 from pathlib import Path
@@ -38,20 +38,20 @@ FIVE = {
 
 
 def facts(dataset: Dataset) -> tuple[object, ...]:
-    found = dataset.labelling
+    result = dataset.labelling
     counts = tuple(len(dataset.part(part)) for part in ("train", "val", "test"))
-    return found.task, found.classes, found.values, found.ignore_value, dataset.channels, counts
+    return result.task, result.classes, result.values, result.ignore_value, dataset.channels, counts
 
 
 @pytest.mark.parametrize("name", FIVE)
-def test_real_sets_are_understood_with_no_flag(shared_data: Path, name: str) -> None:
+def test_real_sets_need_no_flags(shared_data: Path, name: str) -> None:
     started = time.process_time()
     dataset = understand(shared_data / name)
-    assert time.process_time() - started < 60, "seconds of this process's own work, of which it takes up to 4"
+    assert time.process_time() - started < 60, "CPU seconds; usually up to 4"
     assert facts(dataset) == FIVE[name]
     assert not dataset.split_made
     assert len(dataset.problems) < 10
-    spare = any("masks_2nd_observer" in text and "left aside" in text for text in dataset.messages)
+    spare = any("masks_2nd_observer" in text and "ignored" in text for text in dataset.messages)
     assert spare == (name == "chase_db1")
 
 
@@ -74,7 +74,7 @@ def test_real_sets_without_their_descriptions(shared_data: Path, tmp_path: Path,
         assert (len(flagged.classes), flagged.ignore_value) == (11, 11)
 
 
-def test_examine_lists_what_understand_refuses(tmp_path: Path) -> None:
+def test_examine_lists_problems_that_understand_raises(tmp_path: Path) -> None:
     pairs(tmp_path)
     (tmp_path / "masks/case_0.png").unlink()
     dataset = examine(tmp_path)
@@ -95,8 +95,8 @@ def test_names_are_unique_and_in_natural_order(tmp_path: Path) -> None:
 
 def test_labels_are_exact(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", several(1, 7)(0))
-    found = Labelling(task="multiclass", classes=("a", "b"), values=(7, 0), colours=((0, 0, 0),) * 2, ignore_value=1)
-    labels = read_labels(path, found)
+    result = Labelling(task="multiclass", classes=("a", "b"), values=(7, 0), colours=((0, 0, 0),) * 2, ignore_value=1)
+    labels = read_labels(path, result)
     assert labels.dtype == np.int32
     expected = np.select([several(1, 7)(0) == 7, several(1, 7)(0) == 1], [0, 255], 1)
     np.testing.assert_array_equal(labels, expected)
@@ -107,11 +107,11 @@ def test_labels_are_exact(tmp_path: Path) -> None:
 
 def test_ignored_pixels_of_label_images(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", objects(2))
-    found = Labelling(task="instance", classes=("a", "b"), values=(), colours=((0, 0, 0),) * 2, ignore_value=2)
-    np.testing.assert_array_equal(read_labels(path, found), np.where(objects(2) == 2, -1, objects(2).astype(int)))
+    result = Labelling(task="instance", classes=("a", "b"), values=(), colours=((0, 0, 0),) * 2, ignore_value=2)
+    np.testing.assert_array_equal(read_labels(path, result), np.where(objects(2) == 2, -1, objects(2).astype(int)))
 
 
-def test_pixels_get_the_wanted_channels(tmp_path: Path) -> None:
+def test_channels_are_repeated_or_refused(tmp_path: Path) -> None:
     gray, colour = save(tmp_path / "g.png", image(0)), save(tmp_path / "c.png", image(0, (8, 9, 3)))
     np.testing.assert_array_equal(read_pixels(gray, 3).pixels, np.stack([image(0)] * 3))
     np.testing.assert_array_equal(read_pixels(colour, 3).pixels, np.moveaxis(image(0, (8, 9, 3)), -1, 0))
@@ -129,7 +129,7 @@ def test_images_of_a_file_or_folder(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(BadDataset, match=r"expected images .*; got none"):
         find_images(tmp_path / "b")
-    with pytest.raises(BadDataset, match="nothing at this place"):
+    with pytest.raises(BadDataset, match="does not exist"):
         find_images(tmp_path / "c")
 
 
@@ -139,7 +139,7 @@ def test_images_of_a_file_or_folder(tmp_path: Path) -> None:
         ({"val_share": 0.0}, "between 0 and 1"),
         ({"pages": 0}, "at least 1"),
         ({"classes": ("a", "a")}, "different class names"),
-        ({"foreground": 3, "ignore_index": 3}, "unlike ignore_index"),
+        ({"foreground": 3, "ignore_index": 3}, "different from ignore_index"),
         ({"foreground": 3, "task": "instance"}, "binary task"),
         ({"group_by": "("}, "one group"),
         ({"group_by": "abc"}, "one group"),
@@ -150,7 +150,7 @@ def test_contradictions_are_refused(options: dict[str, object], text: str) -> No
         DataOptions(**options)
 
 
-def test_a_mask_of_one_value_is_told(tmp_path: Path) -> None:
+def test_masks_of_a_single_value_are_refused(tmp_path: Path) -> None:
     pairs(tmp_path, draw=lambda seed: mask(seed) * 0 + 7)
-    with pytest.raises(BadDataset, match="at least two classes; got every mask holds 7 alone"):
+    with pytest.raises(BadDataset, match="at least two classes; got every mask contains only 7"):
         understand(tmp_path)

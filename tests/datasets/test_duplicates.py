@@ -1,4 +1,4 @@
-"""Copies of images: equal ones, re-encoded ones, and copies whose masks differ."""
+"""Duplicate images: equal ones, re-encoded ones, and copies with different masks."""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from pixelwise.datasets.dataset import DataOptions, examine, understand
 
 
 def conflicting(root: Path) -> Path:
-    """Six images; two of them again with other masks, one of the two recompressed."""
+    """Write six images and copies of two of them with other masks; one copy is a JPEG."""
     rng = np.random.default_rng(0)
     for index in range(6):
         blocks = rng.integers(40, 200, (12, 14), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -33,10 +33,10 @@ def names(root: Path, **options: object) -> set[str]:
     return {case.name for case in understand(root, DataOptions(**options)).cases}
 
 
-def test_copies_with_differing_masks_are_a_warning_that_names_the_flag(tmp_path: Path) -> None:
+def test_copies_with_different_masks_give_a_warning_with_the_flag(tmp_path: Path) -> None:
     dataset = understand(conflicting(tmp_path))
-    found = [problem for problem in dataset.problems if problem.kind == "conflicting masks"]
-    assert [(p.file, p.fatal, p.left_out) for p in found] == [("1", False, False), ("3", False, False)]
+    result = [problem for problem in dataset.problems if problem.kind == "conflicting masks"]
+    assert [(p.file, p.fatal, p.left_out) for p in result] == [("1", False, False), ("3", False, False)]
     (messages,) = [text for text in dataset.messages if "--conflicts" in text]
     assert "1 ~ 7" in messages
     assert "3 ~ 8" in messages
@@ -50,11 +50,11 @@ def test_copies_with_differing_masks_are_a_warning_that_names_the_flag(tmp_path:
     ("choice", "left"),
     [("keep", "01234578"), ("first", "012345"), ("drop", "0245")],
 )
-def test_the_user_chooses_what_becomes_of_them(tmp_path: Path, choice: str, left: str) -> None:
+def test_conflicts_option(tmp_path: Path, choice: str, left: str) -> None:
     assert names(conflicting(tmp_path), conflicts=choice) == set(left)
 
 
-def test_what_was_left_out_is_told_by_name_and_count(tmp_path: Path) -> None:
+def test_left_out_files_are_reported_by_name_and_number(tmp_path: Path) -> None:
     dataset = understand(conflicting(tmp_path), DataOptions(conflicts="first"))
     (messages,) = [text for text in dataset.messages if "left out" in text]
     assert "2 files" in messages
@@ -71,8 +71,8 @@ def test_equal_copies_with_equal_masks_are_no_conflict(tmp_path: Path) -> None:
     assert "again" in names(tmp_path, conflicts="drop")
 
 
-def test_near_copies_alone_never_stop_a_training(tmp_path: Path) -> None:
-    # a film of two scenes that mirror each other: every image is a near copy of every other
+def test_near_copies_do_not_prevent_training(tmp_path: Path) -> None:
+    # frames of two mirrored scenes: every image is a near copy of every other
     rng = np.random.default_rng(0)
     scene = rng.integers(20, 200, (12, 14)).repeat(8, 0).repeat(8, 1)
     for index in range(6):
@@ -85,7 +85,7 @@ def test_near_copies_alone_never_stop_a_training(tmp_path: Path) -> None:
     assert any("nearly equal to one another" in text for text in dataset.messages)
 
 
-def test_control_equal_copies_alone_do(tmp_path: Path) -> None:
+def test_control_equal_images_do(tmp_path: Path) -> None:
     for index in range(4):
         save(tmp_path / f"images/{index}.png", image(0))
         save(tmp_path / f"masks/{index}.png", mask(0))

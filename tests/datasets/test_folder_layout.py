@@ -1,4 +1,4 @@
-"""Which folder is what, and which mask belongs to which image."""
+"""Folder layouts, and pairing of images and masks."""
 
 import unicodedata
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from drawn import image, mask, pairs, save
-from pixelwise.datasets.folder_layout import Layout, read_layout
-from pixelwise.datasets.folder_names import natural, pairing_name, read_folder_name, without_role
-from pixelwise.datasets.records import DataOptions
+from pixelwise.datasets.folder_layout import FolderLayout, read_layout
+from pixelwise.datasets.folder_names import natural_key, pairing_name, read_folder_name, strip_role_words
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 
 PLAIN = DataOptions()
 
 
-def names(layout: Layout) -> list[str]:
+def names(layout: FolderLayout) -> list[str]:
     assert not layout.problems, layout.problems
     return [pair.name for pair in layout.pairs]
 
@@ -40,14 +40,14 @@ def names(layout: Layout) -> list[str]:
         ("one/{}.png", "two/{}.png"),
     ],
 )
-def test_usual_layouts_without_parts(tmp_path: Path, images: str, masks: str) -> None:
+def test_usual_layouts_without_splits(tmp_path: Path, images: str, masks: str) -> None:
     layout = read_layout(pairs(tmp_path, 3, images=images, masks=masks), PLAIN)
     assert len(names(layout)) == 3
     for index, pair in enumerate(layout.pairs):
         assert f"case_{index}" in pair.image.name
         assert pair.image == tmp_path / images.format(f"case_{index}")
         assert pair.mask == tmp_path / masks.format(f"case_{index}")
-        assert pair.part is None
+        assert pair.split is None
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_usual_layouts_without_parts(tmp_path: Path, images: str, masks: str) ->
     ],
 )
 @pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "validation", "TEST")])
-def test_parts_above_or_below(tmp_path: Path, images: str, masks: str, words: tuple[str, str, str]) -> None:
+def test_splits_above_or_below(tmp_path: Path, images: str, masks: str, words: tuple[str, str, str]) -> None:
     for index, part in enumerate(words):
         pairs(tmp_path, 1, images=images.format(part=part), masks=masks.format(part=part), first=index)
     layout = read_layout(tmp_path, PLAIN)
     assert names(layout) == ["train/case_0", "val/case_1", "test/case_2"]
 
 
-def test_pairing_is_by_name_and_never_by_order_or_beginning(tmp_path: Path) -> None:
+def test_pairing_is_by_whole_name(tmp_path: Path) -> None:
     for name in ("train1", "train10", "train2"):
         save(tmp_path / "images" / f"{name}.png", image(1))
     for name in ("train10", "train2", "train1"):
@@ -85,7 +85,7 @@ def test_forms_of_unicode_and_odd_names_pair(tmp_path: Path) -> None:
     assert len(names(read_layout(tmp_path, PLAIN))) == 4
 
 
-def test_spare_masks_are_named_and_left_aside(tmp_path: Path) -> None:
+def test_other_mask_folders_are_ignored_with_a_message(tmp_path: Path) -> None:
     pairs(tmp_path, 3)
     pairs(tmp_path, 3, masks="masks_2nd_observer/{}.png")
     layout = read_layout(tmp_path, PLAIN)
@@ -113,12 +113,12 @@ def test_flags_name_folders_and_suffixes(tmp_path: Path) -> None:
         read_layout(tmp_path / "a", DataOptions(masks="nowhere"))
 
 
-def test_other_suffixes_are_left_aside(tmp_path: Path) -> None:
+def test_other_suffixes_are_ignored(tmp_path: Path) -> None:
     pairs(tmp_path, 3, images="{}.png", masks="{}_mask.png")
     pairs(tmp_path, 2, images="{}.png", masks="{}_seg.png")
     layout = read_layout(tmp_path, PLAIN)
     assert len(names(layout)) == 3
-    assert any("_seg were left aside" in text for text in layout.messages)
+    assert any("_seg were ignored" in text for text in layout.messages)
 
 
 def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:
     assert any("1 image without masks" in text for text in layout.messages)
 
 
-def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     pairs(tmp_path, 2)
     (tmp_path / "images" / ".case_0.png").write_bytes(b"x")
     (tmp_path / "images" / "Thumbs.db").write_bytes(b"x")
@@ -137,17 +137,17 @@ def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
     assert len(names(read_layout(tmp_path, PLAIN))) == 2
 
 
-def test_a_circle_of_links_ends(tmp_path: Path) -> None:
+def test_circular_links(tmp_path: Path) -> None:
     pairs(tmp_path, 2)
     (tmp_path / "images" / "again").symlink_to(tmp_path)
     assert len(names(read_layout(tmp_path, PLAIN))) == 2
 
 
-def test_words() -> None:
+def test_words_in_names() -> None:
     assert read_folder_name("Train") == ("train", None)
     assert read_folder_name("val_masks") == ("val", "mask")
     assert read_folder_name("trainannot") == ("train", "mask")
     assert read_folder_name("masks_2nd_observer") == (None, None)
-    assert without_role("a_segmentation") == without_role("mask_a") == without_role("a_img") == "a"
+    assert strip_role_words("a_segmentation") == strip_role_words("mask_a") == strip_role_words("a_img") == "a"
     assert pairing_name(Path("A.PNG")) == pairing_name(Path("a.tif"))
-    assert sorted(["s10", "s9", "s1"], key=natural) == ["s1", "s9", "s10"]
+    assert sorted(["s10", "s9", "s1"], key=natural_key) == ["s1", "s9", "s10"]

@@ -1,4 +1,4 @@
-"""Folds leave each labelled image out once, keep groups and copies together, and spread rare classes."""
+"""Folds hold each labelled image out once, keep groups and copies together, and stratify rare classes."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,48 +22,52 @@ from pixelwise.errors import BadDataset, BadOption
 )
 def test_groups_stay_whole_and_no_fold_is_empty(groups: list[int], folds: int, seed: int) -> None:
     names = [str(group) for group in groups]
-    shows = [frozenset({0, group % 3}) for group in groups]
-    chosen = choose_folds(names, shows, folds, seed)
+    label_set = [frozenset({0, group % 3}) for group in groups]
+    chosen = choose_folds(names, label_set, folds, seed)
     assert set(chosen) == set(range(folds))
     assert len(set(zip(names, chosen, strict=True))) == len(set(names))
 
 
 @given(cases=st.integers(6, 50), folds=st.integers(2, 6), seed=st.integers(0, 9))
-def test_cases_that_show_the_same_are_dealt_evenly(cases: int, folds: int, seed: int) -> None:
+def test_cases_of_equal_classes_are_assigned_evenly(cases: int, folds: int, seed: int) -> None:
     chosen = choose_folds([str(i) for i in range(cases)], [frozenset({0, 1})] * cases, folds, seed)
     sizes = Counter(chosen).values()
     assert max(sizes) - min(sizes) <= 1
 
 
 @given(seed=st.integers(0, 99))
-def test_a_rare_class_lies_in_as_many_folds_as_it_can(seed: int) -> None:
-    shows = [frozenset({0, 1, 2} if i < 3 else {0, 1}) for i in range(20)]
-    chosen = choose_folds([str(i) for i in range(20)], shows, 5, seed)
+def test_a_rare_class_is_in_as_many_folds_as_possible(seed: int) -> None:
+    label_set = [frozenset({0, 1, 2} if i < 3 else {0, 1}) for i in range(20)]
+    chosen = choose_folds([str(i) for i in range(20)], label_set, 5, seed)
     assert len({chosen[i] for i in range(3)}) == 3
     assert sorted(Counter(chosen).values()) == [4] * 5
 
 
-def test_each_class_of_photos_is_spread_evenly() -> None:
-    shows = [frozenset({i % 4}) for i in range(40)]
-    chosen = choose_folds([str(i) for i in range(40)], shows, 5, 0)
+def test_folds_of_classification_images_are_stratified() -> None:
+    label_set = [frozenset({i % 4}) for i in range(40)]
+    chosen = choose_folds([str(i) for i in range(40)], label_set, 5, 0)
     assert all(count == 2 for count in Counter(zip(chosen, [i % 4 for i in range(40)], strict=True)).values())
 
 
-def test_another_seed_deals_otherwise_and_the_same_one_alike() -> None:
-    names, shows = [str(i) for i in range(12)], [frozenset({0})] * 12
-    assert choose_folds(names, shows, 3, 0) == choose_folds(names, shows, 3, 0) != choose_folds(names, shows, 3, 1)
+def test_folds_are_a_function_of_the_seed() -> None:
+    names, label_set = [str(i) for i in range(12)], [frozenset({0})] * 12
+    assert (
+        choose_folds(names, label_set, 3, 0)
+        == choose_folds(names, label_set, 3, 0)
+        != choose_folds(names, label_set, 3, 1)
+    )
 
 
-def test_training_and_validation_images_are_dealt_out_and_test_stays_apart(tmp_path: Path) -> None:
+def test_folds_include_training_and_validation_but_not_test(tmp_path: Path) -> None:
     pairs(tmp_path / "train", 6)
     pairs(tmp_path / "val", 3, first=6)
     pairs(tmp_path / "test", 2, first=20)
     dataset = understand(tmp_path)
     folds = assign_folds(dataset, 3, seed=0)
     assert folds.messages[:3] == (
-        "Dealt 9 labelled images out to 3 folds of 3, 3, 3, with seed 0.",
-        "The validation part (3 images) is among them.",
-        "The test part (2 images) stays apart.",
+        "Assigned 9 labelled images to 3 folds of 3, 3, 3 with seed 0.",
+        "The validation split (3 images) is included.",
+        "The test split (2 images) is excluded.",
     )
     names = sorted(name for names in folds.left_out for name in names)
     assert names == sorted(case.name for case in dataset.cases if case.part != "test")
@@ -78,7 +82,7 @@ def test_training_and_validation_images_are_dealt_out_and_test_stays_apart(tmp_p
 
 def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
     for index in range(12):
-        noise = image(index // 3).astype(np.int16) + index % 3  # three near copies of four pictures
+        noise = image(index // 3).astype(np.int16) + index % 3  # three near copies of four images
         save(tmp_path / f"images/c{index}.png", np.clip(noise, 0, 255).astype(np.uint8))
         drawn = np.zeros(SIZE, np.uint8)
         drawn[3:9, 4 + index % 3 : 12] = 255
@@ -91,7 +95,7 @@ def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
         assign_folds(understand(tmp_path), 5, seed=0)
 
 
-def test_a_class_that_one_fold_alone_shows_is_told(tmp_path: Path) -> None:
+def test_a_class_in_only_one_fold_is_reported(tmp_path: Path) -> None:
     for index in range(6):
         drawn = np.zeros(SIZE, np.uint8)
         drawn[3:9, 4:12], drawn[12:16, 4:14] = 1, 2
@@ -100,12 +104,12 @@ def test_a_class_that_one_fold_alone_shows_is_told(tmp_path: Path) -> None:
         save(tmp_path / f"images/c{index}.png", image(index))
         save(tmp_path / f"masks/c{index}.png", drawn)
     folds = assign_folds(understand(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
-    (messages,) = (text for text in folds.messages if text.startswith("Only fold"))
-    assert messages.endswith("the network it is left out of never sees it.")
-    assert "(3)" in messages
+    (message,) = (text for text in folds.messages if text.startswith("Only fold"))
+    assert "never sees it" in message
+    assert "(3)" in message
 
 
 @pytest.mark.parametrize("folds", [1, 21])
-def test_numbers_of_folds_that_are_none(tmp_path: Path, folds: int) -> None:
+def test_numbers_of_folds_out_of_range(tmp_path: Path, folds: int) -> None:
     with pytest.raises(BadOption, match=f"expected --folds from 2 to 20; got {folds}"):
         assign_folds(understand(pairs(tmp_path, 6)), folds, seed=0)

@@ -1,4 +1,4 @@
-"""What the values in masks mean: binary, classes or objects."""
+"""Task and classes from mask values: binary, multiclass or instance."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drawn import SIZE, mask, objects, pairs, save, several
 from pixelwise.datasets.class_table import ClassTable, Entry, parse_table, read_class_table
 from pixelwise.datasets.dataset import DataOptions, examine, read_labels
-from pixelwise.datasets.mask_labels import read_meaning
+from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import measure_values, pack
 from pixelwise.io.read import MaskImage, read_mask
@@ -25,53 +25,53 @@ def label(folder: Path, **options: object) -> Labelling:
 
 @pytest.mark.parametrize("foreground", [1, 7, 255])
 def test_two_values_are_binary(tmp_path: Path, foreground: int) -> None:
-    found = label(pairs(tmp_path, draw=lambda seed: mask(seed, foreground)))
-    assert (found.task, found.values, found.ignore_value) == ("binary", (0, foreground), None)
+    result = label(pairs(tmp_path, draw=lambda seed: mask(seed, foreground)))
+    assert (result.task, result.values, result.ignore_value) == ("binary", (0, foreground), None)
     truth = mask(0, foreground) // foreground
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", found), truth)
+    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", result), truth)
 
 
-def test_the_foreground_can_be_the_zero(tmp_path: Path) -> None:
-    found = label(pairs(tmp_path), foreground=0, classes=("cell", "membrane"))
-    assert found.values == (255, 0)
-    labels = read_labels(tmp_path / "masks/case_0.png", found)
+def test_the_foreground_can_be_zero(tmp_path: Path) -> None:
+    result = label(pairs(tmp_path), foreground=0, classes=("cell", "membrane"))
+    assert result.values == (255, 0)
+    labels = read_labels(tmp_path / "masks/case_0.png", result)
     np.testing.assert_array_equal(labels, mask(0) == 0)
-    assert found.classes == ("cell", "membrane")
+    assert result.classes == ("cell", "membrane")
 
 
 def test_values_with_gaps_are_classes(tmp_path: Path) -> None:
-    found = label(pairs(tmp_path, draw=several(3, 10, 200)))
-    assert (found.task, found.values) == ("multiclass", (0, 3, 10, 200))
-    assert found.classes[:2] == ("background", "class_3")
-    labels = read_labels(tmp_path / "masks/case_1.png", found)
-    np.testing.assert_array_equal(np.array(found.values)[labels], several(3, 10, 200)(1))
+    result = label(pairs(tmp_path, draw=several(3, 10, 200)))
+    assert (result.task, result.values) == ("multiclass", (0, 3, 10, 200))
+    assert result.classes[:2] == ("background", "class_3")
+    labels = read_labels(tmp_path / "masks/case_1.png", result)
+    np.testing.assert_array_equal(np.array(result.values)[labels], several(3, 10, 200)(1))
 
 
-def test_values_from_one_on_need_no_background(tmp_path: Path) -> None:
-    found = label(pairs(tmp_path, draw=lambda seed: several(1, 2)(seed) + 1), classes=("a", "b", "c"))
-    assert (found.values, found.classes) == ((1, 2, 3), ("a", "b", "c"))
+def test_values_without_a_background(tmp_path: Path) -> None:
+    result = label(pairs(tmp_path, draw=lambda seed: several(1, 2)(seed) + 1), classes=("a", "b", "c"))
+    assert (result.values, result.classes) == ((1, 2, 3), ("a", "b", "c"))
 
 
-def test_one_area_per_value_and_differing_numbers_are_objects(tmp_path: Path) -> None:
-    found = label(pairs(tmp_path, draw=objects))
-    assert (found.task, found.values, found.classes) == ("instance", (), ("background", "object"))
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_2.png", found), objects(2))
+def test_one_component_per_value_and_different_numbers_are_objects(tmp_path: Path) -> None:
+    result = label(pairs(tmp_path, draw=objects))
+    assert (result.task, result.values, result.classes) == ("instance", (), ("background", "object"))
+    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_2.png", result), objects(2))
 
 
-def test_the_same_areas_in_every_file_are_classes(tmp_path: Path) -> None:
+def test_the_same_components_in_every_file_are_classes(tmp_path: Path) -> None:
     assert label(pairs(tmp_path, draw=lambda _: objects(2))).task == "multiclass"
     assert label(pairs(tmp_path, draw=lambda _: objects(2)), task="instance").task == "instance"
 
 
-def test_255_is_a_class_until_someone_says_otherwise(tmp_path: Path) -> None:
+def test_255_is_a_class_by_default(tmp_path: Path) -> None:
     pairs(tmp_path, draw=several(1, 255))
     dataset = examine(tmp_path)
     assert dataset.labelling.values == (0, 1, 255)
     assert any("--ignore-index 255" in text for text in dataset.messages)
-    found = label(tmp_path, ignore_index=255)
-    assert (found.values, found.ignore_value, found.task) == ((0, 1), 255, "binary")
+    result = label(tmp_path, ignore_index=255)
+    assert (result.values, result.ignore_value, result.task) == ((0, 1), 255, "binary")
     truth = several(1, 255)(0)
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", found), truth)
+    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", result), truth)
 
 
 def test_ignore_comes_from_the_name_of_a_class_and_can_be_switched_off(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_palette_masks_are_read_as_indices(tmp_path: Path) -> None:
         indexed = Image.frombytes("P", picture.size, picture.tobytes())
         indexed.putpalette([0, 0, 0, 200, 10, 10, 10, 200, 10])
         indexed.save(path)
-    found = label(tmp_path)
-    assert (found.values, found.colours) == ((0, 1, 2), ((0, 0, 0), (200, 10, 10), (10, 200, 10)))
+    result = label(tmp_path)
+    assert (result.values, result.colours) == ((0, 1, 2), ((0, 0, 0), (200, 10, 10), (10, 200, 10)))
 
 
 COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
@@ -111,14 +111,14 @@ def test_colours_with_a_table_are_classes(tmp_path: Path, name: str, text: str) 
     pairs(tmp_path, draw=lambda seed: COLOURS[several(1, 2)(seed)])
     save(tmp_path / "masks/case_5.png", np.zeros((*SIZE, 3), np.uint8))  # all black: gray, yet coded by colour
     (tmp_path / name).write_text(text)
-    found = label(tmp_path)
-    assert found.coded_by_colour
-    assert found.task == "multiclass"
-    assert set(found.classes) == {"ground", "a tree", "sea"}
-    labels = read_labels(tmp_path / "masks/case_0.png", found)
-    np.testing.assert_array_equal(np.array(found.colours)[labels], COLOURS[several(1, 2)(0)])
-    assert found.classes[0] == "ground"
-    assert not read_labels(tmp_path / "masks/case_5.png", found).any()
+    result = label(tmp_path)
+    assert result.coded_by_colour
+    assert result.task == "multiclass"
+    assert set(result.classes) == {"ground", "a tree", "sea"}
+    labels = read_labels(tmp_path / "masks/case_0.png", result)
+    np.testing.assert_array_equal(np.array(result.colours)[labels], COLOURS[several(1, 2)(0)])
+    assert result.classes[0] == "ground"
+    assert not read_labels(tmp_path / "masks/case_5.png", result).any()
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,18 @@ def test_lines_of_class_tables(line: str, entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("text", ["0 a\n0 b\n", "a\na\n", "12\n", "x 300,0,0\n"])
-def test_odd_tables_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"line|stands"):
+def test_invalid_tables_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"line|duplicate"):
         parse_table(text)
 
 
-def test_a_broken_description_is_a_problem_and_left_aside(tmp_path: Path) -> None:
+def test_an_unreadable_class_table_is_a_problem_and_ignored(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{")
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
-    legend = read_class_table(tmp_path)
-    assert legend.entries == ()
-    assert [p.kind for p in legend.problems] == ["unreadable description"] * 2
-    assert not any(p.fatal for p in legend.problems)
+    class_table = read_class_table(tmp_path)
+    assert class_table.entries == ()
+    assert [p.kind for p in class_table.problems] == ["unreadable description"] * 2
+    assert not any(p.fatal for p in class_table.problems)
 
 
 @pytest.mark.parametrize(
@@ -165,19 +165,19 @@ def test_names_from_json(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("classes", [("tree", "sea"), ("ground", "tree", "sea")])
 def test_names_from_the_user(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    found = label(pairs(tmp_path, draw=several(4, 9)), classes=classes)
-    assert found.classes[1:] == ("tree", "sea")
-    assert found.values == (0, 4, 9)
+    result = label(pairs(tmp_path, draw=several(4, 9)), classes=classes)
+    assert result.classes[1:] == ("tree", "sea")
+    assert result.values == (0, 4, 9)
 
 
 @given(st.lists(st.integers(0, 254), min_size=3, max_size=8, unique=True), st.integers(0, 3))
-def test_any_values_come_back_as_their_classes(values: list[int], seed: int) -> None:
+def test_any_values_are_classes(values: list[int], seed: int) -> None:
     values = sorted(values)
     drawn = np.random.default_rng(seed).choice(np.array(values, np.uint8), (24, 24))
     drawn.flat[: len(values)] = values
     masks = {"a": measure_values(MaskImage(drawn, None, False))}
-    found = read_meaning(masks, ClassTable(), DataOptions(task="multiclass")).labelling
-    assert found.values == tuple(values)
+    result = interpret_masks(masks, ClassTable(), DataOptions(task="multiclass")).labelling
+    assert result.values == tuple(values)
 
 
 def test_regions_agree_with_scipy(rng: np.random.Generator) -> None:

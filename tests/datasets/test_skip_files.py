@@ -1,4 +1,4 @@
-"""Files with problems are left out with one flag, and the rest is understood as if they had not been there."""
+"""Files with problems are left out with one flag, and do not affect the rest."""
 
 import shutil
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from pixelwise.datasets.problems import CONFLICTS, KINDS, STAGES, Problem
 from pixelwise.errors import BadDataset
 
 SKIP = DataOptions(skip_bad=True)
-Spoil = Callable[[Path], object]
+Corrupt = Callable[[Path], object]
 
 
 def table(root: Path) -> None:
@@ -44,8 +44,8 @@ def smooth(array: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(array.astype(float), 0.7).round().astype(np.uint8)
 
 
-# what is done to six sound pairs -> the kind of problem; case_0 is the one that goes
-SPOILED: tuple[tuple[str, Spoil], ...] = (
+# kind of problem, and how six valid pairs are corrupted; case_0 is left out
+CORRUPTED: tuple[tuple[str, Corrupt], ...] = (
     ("missing mask", lambda r: (r / "masks/case_0.png").unlink()),
     ("orphan mask", lambda r: (r / "images/case_0.png").unlink()),
     ("duplicate name", lambda r: save(r / "images/case_0.tif", image(50))),
@@ -63,15 +63,15 @@ SPOILED: tuple[tuple[str, Spoil], ...] = (
 )
 
 
-@pytest.mark.parametrize(("kind", "spoil"), SPOILED, ids=[kind for kind, _ in SPOILED])
-def test_training_begins_without_the_offending_file(kind: str, spoil: Spoil, tmp_path: Path) -> None:
-    spoil(pairs(tmp_path))
+@pytest.mark.parametrize(("kind", "corrupt"), CORRUPTED, ids=[kind for kind, _ in CORRUPTED])
+def test_the_data_set_is_valid_without_the_file(kind: str, corrupt: Corrupt, tmp_path: Path) -> None:
+    corrupt(pairs(tmp_path))
     with pytest.raises(BadDataset, match="--skip-bad") as caught:
         understand(tmp_path)
     assert KINDS[kind][0] in str(caught.value) or kind in str(caught.value)
     dataset = understand(tmp_path, SKIP)
     assert {case.name for case in dataset.cases} == {f"case_{index}" for index in range(1, 6)}
-    assert dataset.labelling.values == (0, 255), "a bad mask decides nothing"
+    assert dataset.labelling.values == (0, 255), "a bad mask does not change the classes"
     assert [p.kind for p in dataset.problems if p.left_out] == [kind]
     assert any("left out (--skip-bad)" in text and kind in text and "case_0" in text for text in dataset.messages)
 
@@ -101,7 +101,7 @@ def test_a_group_in_two_splits_is_left_out_of_the_training(tmp_path: Path) -> No
     assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (0, 1, 2)}
 
 
-def test_images_of_a_class_that_training_lacks_are_left_out(tmp_path: Path) -> None:
+def test_images_of_a_class_missing_in_training_are_left_out(tmp_path: Path) -> None:
     given_splits(tmp_path, several(1, 2))
     save(tmp_path / "val/masks/case_10.png", several(1, 2, 3)(0))
     dataset = understand(tmp_path, SKIP)
@@ -109,7 +109,7 @@ def test_images_of_a_class_that_training_lacks_are_left_out(tmp_path: Path) -> N
     assert len(dataset.part("val")) == 3
 
 
-def test_class_folders_lose_what_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_files_of_class_folders_are_left_out(tmp_path: Path) -> None:
     for label, first in (("cat", 0), ("dog", 10)):
         for index in range(5):
             save(tmp_path / label / f"{label}_{index}.png", image(first + index, (20, 24)))
@@ -136,21 +136,21 @@ def test_copies_in_two_classes_follow_the_conflicts_flag(tmp_path: Path) -> None
     assert left == {"keep": 11, "drop": 9, "first": 10}
 
 
-def test_a_good_set_loses_nothing(tmp_path: Path) -> None:
+def test_a_valid_set_loses_nothing(tmp_path: Path) -> None:
     assert understand(pairs(tmp_path), SKIP) == understand(tmp_path)
 
 
-def test_nothing_usable_left_is_refused(tmp_path: Path) -> None:
+def test_a_set_without_usable_files_is_refused(tmp_path: Path) -> None:
     pairs(tmp_path, draw=lambda seed: mask(seed)[1:])
     with pytest.raises(BadDataset, match="6 x size mismatch") as caught:
         understand(tmp_path, SKIP)
     assert "--skip-bad leaves" not in str(caught.value)
     with pytest.raises(BadDataset) as caught:
         understand(tmp_path)
-    assert "--skip-bad" not in str(caught.value), "no way out where nothing would be left"
+    assert "--skip-bad" not in str(caught.value), "not suggested if nothing would remain"
 
 
-def test_one_image_left_says_how_it_came_to_that(tmp_path: Path) -> None:
+def test_the_error_counts_left_out_files(tmp_path: Path) -> None:
     pairs(tmp_path, 3)
     for index in (0, 1):
         (tmp_path / f"images/case_{index}.png").write_bytes(b"")
@@ -167,37 +167,37 @@ def test_colours_without_a_table_have_a_flag(tmp_path: Path) -> None:
     assert labelling.coded_by_colour
 
 
-def test_exchanged_masks_are_named(tmp_path: Path) -> None:
+def test_swapped_masks_are_reported(tmp_path: Path) -> None:
     pairs(tmp_path)
     for index, size in ((0, (30, 50)), (1, (44, 28))):
         save(tmp_path / f"images/case_{index}.png", image(index, size))
         save(tmp_path / f"masks/case_{1 - index}.png", mask(index, size=size))
     texts = {p.file: p.text for p in examine(tmp_path).problems}
-    assert "exchanged with that of images/case_1.png" in texts["images/case_0.png"]
-    assert "exchanged with that of images/case_0.png" in texts["images/case_1.png"]
+    assert "swapped with that of images/case_1.png" in texts["images/case_0.png"]
+    assert "swapped with that of images/case_0.png" in texts["images/case_1.png"]
 
 
-def test_every_kind_that_names_files_is_in_one_stage_and_known() -> None:
+def test_stages_are_disjoint_and_known() -> None:
     kinds = [kind for stage in STAGES for kind in stage]
     assert len(set(kinds)) == len(kinds)
     assert set(kinds) <= set(KINDS)
     assert not any(Problem(file="", kind=kind, text="").skippable for kind in kinds)
 
 
-# fatal problems that concern the whole set, and what each of them needs: there is no file to leave out
+# fatal problems of the whole set, and how to fix them: there is no file to leave out
 WHOLE_SET = {
     "no images": "data", "one image only": "data", "no training images": "data", "all background": "data",
-    "one class only": "data", "one class folder only": "data", "part without foreground": "data",
+    "one class only": "data", "one class folder only": "data", "split without foreground": "data",
     "ambiguous folders": "--images", "colours without classes": "--task", "names do not fit": "--classes",
     "groups too large": "--group-by",
 }  # fmt: skip
 NEVER_FATAL = {
-    "mixed depths", "near duplicate across parts", "duplicate image", "class missing in a part",
+    "mixed depths", "near duplicate across splits", "duplicate image", "class missing in a split",
     "unreadable description", *CONFLICTS,
 }  # fmt: skip
 
 
-def test_every_fatal_kind_has_a_way_out() -> None:
+def test_every_fatal_kind_has_a_hint() -> None:
     by_file = {kind for stage in STAGES for kind in stage} - CONFLICTS
     assert by_file | set(WHOLE_SET) | NEVER_FATAL == set(KINDS)
     assert all(flag == "data" or flag in KINDS[kind][1] for kind, flag in WHOLE_SET.items())

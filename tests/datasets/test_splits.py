@@ -11,13 +11,13 @@ from scipy import ndimage
 
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.dataset import DataOptions, examine, understand
-from pixelwise.datasets.scan import sketch
-from pixelwise.datasets.similarity import near_pairs
-from pixelwise.datasets.splits import choose_validation, join
+from pixelwise.datasets.scan import image_descriptor
+from pixelwise.datasets.similarity import find_near_pairs
+from pixelwise.datasets.splits import choose_validation, union_find
 
 
 def smooth(seed: int, size: tuple[int, int] = (120, 150)) -> np.ndarray:
-    """A picture with structure on several scales, as photographs have."""
+    """Return an image with structure on several scales."""
     noise = np.random.default_rng(seed).normal(size=size)
     mixed = np.sum([ndimage.gaussian_filter(noise, sd) * sd for sd in (1, 3, 8)], axis=0)
     scaled = (mixed - mixed.min()) / np.ptp(mixed) * 255
@@ -29,7 +29,7 @@ def smooth(seed: int, size: tuple[int, int] = (120, 150)) -> np.ndarray:
     st.integers(0, 5),
     st.floats(0.05, 0.6),
 )
-def test_groups_stay_whole_and_both_sides_get_something(groups: list[str], seed: int, share: float) -> None:
+def test_groups_stay_whole_and_no_split_is_empty(groups: list[str], seed: int, share: float) -> None:
     chosen = choose_validation(groups, [frozenset()] * len(groups), share, seed)
     by_group = {group: {c for g, c in zip(groups, chosen, strict=True) if g == group} for group in groups}
     assert all(len(sides) == 1 for sides in by_group.values())
@@ -51,7 +51,7 @@ def test_the_only_image_of_a_class_stays_in_training() -> None:
     for seed in range(30):
         holds = [frozenset({"common"})] * 19 + [frozenset({"common", "rare"})]
         assert not choose_validation(groups, holds, 0.5, seed)[19]
-        # control: without telling what it holds, it is drawn as any other
+        # control: without its classes it is drawn like any other
     drawn = [choose_validation(groups, [frozenset()] * 20, 0.5, seed)[19] for seed in range(30)]
     assert any(drawn)
 
@@ -63,9 +63,9 @@ def test_join_agrees_with_scipy(links: list[tuple[int, int]]) -> None:
 
     rows, columns = ([a for a, _ in links], [b for _, b in links])
     count, truth = connected_components(coo_matrix((np.ones(len(links)), (rows, columns)), (20, 20)))
-    found = join(20, links)
-    assert len(set(found)) == count
-    assert len(set(zip(found, truth.tolist(), strict=True))) == count
+    result = union_find(20, links)
+    assert len(set(result)) == count
+    assert len(set(zip(result, truth.tolist(), strict=True))) == count
 
 
 def altered(picture: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,22 +83,24 @@ def altered(picture: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("change", ["same", "brighter", "noisy", "smaller", "turned", "flipped"])
 def test_copies_are_near(change: str) -> None:
-    sketches = np.stack([sketch(p[None]).ravel() for p in (smooth(0), altered(smooth(0))[change], smooth(1))])
-    assert list(near_pairs(sketches)) == [(0, 1)]
+    descriptors = np.stack(
+        [image_descriptor(p[None]).ravel() for p in (smooth(0), altered(smooth(0))[change], smooth(1))]
+    )
+    assert list(find_near_pairs(descriptors)) == [(0, 1)]
 
 
-def test_flat_pictures_are_near_to_nothing() -> None:
-    flat = np.stack([sketch(np.full((1, 40, 40), v, np.uint8)).ravel() for v in (0, 9, 9)])
-    assert not list(near_pairs(flat))
+def test_constant_images_match_nothing() -> None:
+    flat = np.stack([image_descriptor(np.full((1, 40, 40), v, np.uint8)).ravel() for v in (0, 9, 9)])
+    assert not list(find_near_pairs(flat))
 
 
-def test_blocks_of_the_comparison_join_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     from pixelwise.datasets import similarity
 
-    sketches = np.stack([sketch(smooth(seed % 7, (40, 40))[None]).ravel() for seed in range(20)])
-    whole = sorted(near_pairs(sketches))
+    descriptors = np.stack([image_descriptor(smooth(seed % 7, (40, 40))[None]).ravel() for seed in range(20)])
+    whole = sorted(find_near_pairs(descriptors))
     monkeypatch.setattr(similarity, "_BLOCK", 3)
-    assert sorted(near_pairs(sketches)) == whole
+    assert sorted(find_near_pairs(descriptors)) == whole
     assert whole == [(a, b) for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
 
 
@@ -110,7 +112,7 @@ def write_copies(folder: Path) -> None:
             save(folder / f"masks/c{seed}_{copy}.png", mask(seed, size=picture.shape))
 
 
-def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
+def test_copies_stay_in_one_split(tmp_path: Path) -> None:
     write_copies(tmp_path)
     for seed in range(5):
         dataset = understand(tmp_path, DataOptions(val_share=0.3), seed)
@@ -123,9 +125,11 @@ def test_copies_never_land_on_both_sides(tmp_path: Path) -> None:
         assert any("copies stay in one split" in text for text in dataset.messages)
 
 
-def test_control_without_the_comparison_copies_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_comparison_copies_are_in_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_copies(tmp_path)
-    monkeypatch.setattr("pixelwise.datasets.duplicates.near_pairs", lambda sketches, upright: [])
+    monkeypatch.setattr("pixelwise.datasets.duplicates.near_pairs", lambda descriptors, upright: [])
     dataset = understand(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
     assert sides[0] & sides[1]
@@ -140,24 +144,24 @@ def test_groups_of_the_user(tmp_path: Path) -> None:
     assert len(dataset.part("val")) == 3
 
 
-def test_validation_is_carved_from_train_when_only_test_is_given(tmp_path: Path) -> None:
+def test_validation_is_drawn_from_train_if_only_test_is_given(tmp_path: Path) -> None:
     pairs(tmp_path / "train", 10)
     pairs(tmp_path / "test", 2, first=20)
     dataset = understand(tmp_path)
     assert {part: len(dataset.part(part)) for part in ("train", "val", "test")} == {"train": 8, "val": 2, "test": 2}
-    assert any("2 of 10 training images validate, drawn with seed 0 (--val-share)" in t for t in dataset.messages)
+    assert any("2 of 10 training images, drawn with seed 0 (--val-share)" in t for t in dataset.messages)
     assert len({case.name for case in dataset.cases}) == 12
 
 
-def test_many_near_pairs_across_given_parts_are_one_warning(tmp_path: Path) -> None:
+def test_many_near_pairs_across_given_splits_are_one_warning(tmp_path: Path) -> None:
     for part, noise in (("train", 0), ("val", 1)):
         for index in range(9):
-            # two scenes: what all images of a set share makes none of them alike
+            # two scenes: content shared by all images is removed
             picture = smooth(index % 2).copy()
             picture[index, index + noise] ^= 255
             save(tmp_path / part / f"images/f{index}.png", picture)
             save(tmp_path / part / f"masks/f{index}.png", mask(index, size=picture.shape))
-    problems = [p for p in examine(tmp_path).problems if p.kind == "near duplicate across parts"]
+    problems = [p for p in examine(tmp_path).problems if p.kind == "near duplicate across splits"]
     assert len(problems) == 1
     assert not problems[0].fatal
     assert "41 pairs" in problems[0].text, "5 x 5 of one scene and 4 x 4 of the other"

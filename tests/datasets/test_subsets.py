@@ -1,4 +1,4 @@
-"""Parts of the training cases: how large they are, that each holds the smaller ones, and what the data set keeps."""
+"""Nested subsets of the training cases: sizes, order and cases."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_sizes_are_an_eighth_a_quarter_a_half_and_all(cases: int, sizes: tuple[i
 
 
 @given(st.integers(2, 5000))
-def test_sizes_rise_to_all_cases(cases: int) -> None:
+def test_sizes_increase_up_to_all_cases(cases: int) -> None:
     sizes = part_sizes(cases)
     assert list(sizes) == sorted(set(sizes))
     assert sizes[0] >= 2
@@ -29,7 +29,7 @@ def test_sizes_rise_to_all_cases(cases: int) -> None:
     assert len(sizes) == 4 or cases < 16
 
 
-def test_orders_differ_between_repeats_and_follow_from_the_seed(tmp_path: Path) -> None:
+def test_orders_differ_between_repeats_and_are_a_function_of_the_seed(tmp_path: Path) -> None:
     dataset = understand(pairs(tmp_path, 12))
     names = [case.name for case in dataset.part("train")]
     orders = [draw_order(dataset, 0, repeat) for repeat in range(3)]
@@ -39,7 +39,7 @@ def test_orders_differ_between_repeats_and_follow_from_the_seed(tmp_path: Path) 
     assert orders[1] != draw_order(dataset, 1, 1)
 
 
-def test_the_smallest_part_has_something_to_teach(tmp_path: Path) -> None:
+def test_the_smallest_subset_contains_foreground(tmp_path: Path) -> None:
     pairs(tmp_path / "train", 12)
     for seed in range(12):
         if seed != 3:
@@ -47,10 +47,10 @@ def test_the_smallest_part_has_something_to_teach(tmp_path: Path) -> None:
     pairs(tmp_path / "val", 1, first=20)
     dataset = understand(tmp_path)
     firsts = {draw_order(dataset, seed, 0)[0] for seed in range(8)}
-    assert firsts == {"train/case_3"}, "the only one that shows anything"
+    assert firsts == {"train/case_3"}, "the only case with foreground"
 
 
-def test_a_part_keeps_its_cases_and_the_images_that_score(tmp_path: Path) -> None:
+def test_a_subset_keeps_its_training_and_validation_cases(tmp_path: Path) -> None:
     dataset = understand(pairs(tmp_path, 12))
     order = draw_order(dataset, 0, 0)
     looked_at = [case.name for case in dataset.part("val")][:1]

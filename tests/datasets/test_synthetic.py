@@ -1,4 +1,4 @@
-"""The drawn demo set: touching cells that a threshold cannot find."""
+"""Synthetic demo data: touching cells that a threshold does not separate."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.labels.label_image import touching_share
 
 
-def found_share(truth: np.ndarray, predicted: np.ndarray):
-    """AP at IoU 0.5 of the 2018 Data Science Bowl: TP / (TP + FP + FN), counted here on its own."""
+def average_precision(truth: np.ndarray, predicted: np.ndarray):
+    """Return the AP at IoU 0.5 of the 2018 Data Science Bowl, TP / (TP + FP + FN), computed independently."""
     table = np.zeros((truth.max() + 1, predicted.max() + 1), int)
     np.add.at(table, (truth.ravel(), predicted.ravel()), 1)
     union = table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table
@@ -30,7 +30,7 @@ def dice(one: np.ndarray, other: np.ndarray):
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
-def test_pictures_hold_many_touching_cells() -> None:
+def test_images_contain_many_touching_cells() -> None:
     for seed in range(6):
         image, labels = draw_cells(seed)
         assert image.shape == (1, 256, 256)
@@ -45,36 +45,36 @@ def test_pictures_hold_many_touching_cells() -> None:
         assert touching_share(labels) > 0.5
 
 
-def test_each_cell_is_one_connected_area() -> None:
+def test_each_cell_is_one_connected_component() -> None:
     _, labels = draw_cells(3)
     pieces = np.asarray(label(labels, background=0, connectivity=2))
     assert pieces.max() == labels.max()
 
 
-def test_the_same_seed_draws_the_same_picture() -> None:
+def test_the_image_is_a_function_of_the_seed() -> None:
     for one, again in zip(draw_cells(5, 128), draw_cells(5, 128), strict=True):
         np.testing.assert_array_equal(one, again)
     assert not np.array_equal(draw_cells(5, 128)[0], draw_cells(6, 128)[0])
 
 
 def test_not_solvable_by_a_threshold() -> None:
-    """Otsu and components do badly, whether cells are taken as bright or as dark."""
+    """Otsu's threshold and connected components score low for bright and for dark cells."""
     scores: list[float] = []
     overlaps: list[float] = []
     for seed in range(6):
         image, labels = draw_cells(seed)
         above = image[0] > threshold_otsu(image[0])
-        scores.append(max(found_share(labels, np.asarray(label(mask))) for mask in (above, ~above)))
+        scores.append(max(average_precision(labels, np.asarray(label(mask))) for mask in (above, ~above)))
         overlaps.append(max(dice(mask, labels > 0) for mask in (above, ~above)))
     assert np.mean(scores) < 0.2
     assert np.mean(overlaps) < 0.5
-    # the control: the same measure finds all cells in the truth
+    # control: the ground truth has the best score
     _, labels = draw_cells(0)
-    assert found_share(labels, labels) == 1.0
+    assert average_precision(labels, labels) == 1.0
 
 
 def test_learnable_from_texture() -> None:
-    """Trained on two pictures, a small forest on local features finds the cells of a third one."""
+    """A small random forest on local features, trained on two images, segments a third one."""
 
     def features(seed: int) -> tuple[np.ndarray, np.ndarray]:
         image, labels = draw_cells(seed)
@@ -90,19 +90,19 @@ def test_learnable_from_texture() -> None:
     assert dice(predicted, truth) > 0.7
 
 
-def test_wide_blurs_are_not_computed_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A blur costs its pixels times its width: all of them together as much as one of 8 pixels over the picture."""
+def test_wide_filters_are_computed_at_low_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cost of a filter is pixels times width: all together cost less than 8 pixels at full resolution."""
     blur, work = ndimage.gaussian_filter, []
 
-    def counted(image: np.ndarray, sigma: float, **how: Any) -> np.ndarray:
+    def counted(image: np.ndarray, sigma: float, **kwargs: Any) -> np.ndarray:
         work.append(image.size * sigma)
-        return np.asarray(blur(image, sigma, **how))
+        return np.asarray(blur(image, sigma, **kwargs))
 
     monkeypatch.setattr(ndimage, "gaussian_filter", counted)
     draw_cells(0)
     assert len(work) >= 5
     assert sum(work) < 8 * 256**2
-    # the control: the light of the ground alone, in full size, is a blur of 51 pixels
+    # control: the background alone at full resolution is a filter of 51 pixels
     assert 256**2 * 256 / 5 > 8 * 256**2
 
 
@@ -134,7 +134,7 @@ def test_write_demo(tmp_path: Path) -> None:
     write_demo(tmp_path / "demo", train=2, val=1, test=1, size=64, seed=2)  # a later demo replaces it
 
 
-def test_nothing_is_written_beside_the_users_files(tmp_path: Path) -> None:
+def test_nothing_is_written_next_to_the_users_files(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "mine.png").write_bytes(b"mine")
     with pytest.raises(OutputFailed, match=r"expected an empty folder for the demo set; got the file mine\.png"):

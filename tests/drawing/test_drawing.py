@@ -1,4 +1,4 @@
-"""Drawings of networks: every one is readable and shows what runs."""
+"""Drawings of networks: every one is legible and agrees with execution."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ from torch.overrides import TorchFunctionMode
 from pixelwise.drawing.graph import Node, read_nodes
 from pixelwise.drawing.maps import read_maps
 from pixelwise.drawing.network import draw_network, lay_out
-from pixelwise.drawing.style import COLOURS, Box, way_of
-from pixelwise.drawing.writing import FONT, Area, Drawing, Line, Point, Words, to_png, to_svg
+from pixelwise.drawing.style import COLOURS, Box, arrow_kind
+from pixelwise.drawing.writing import FONT, Drawing, Line, Point, Polygon, Text, to_png, to_svg
 from pixelwise.geometry.layer_graph import sizes_with_rest
 from pixelwise.networks.architectures import (
     ARCHITECTURES,
@@ -83,7 +83,7 @@ def inside(one: Rectangle, other: Rectangle) -> bool:
     return one[0] >= other[0] and one[1] >= other[1] and one[2] <= other[2] and one[3] <= other[3]
 
 
-def bounds(area: Area | Box) -> Rectangle:
+def bounds(area: Polygon | Box) -> Rectangle:
     if isinstance(area, Box):
         return area.x, area.y, area.right, area.bottom
     xs, ys = zip(*area.points, strict=True)
@@ -104,10 +104,10 @@ def along(line: Line) -> Iterator[Point]:
 
 
 def faults(drawing: Drawing) -> list[str]:
-    """What a reader would stumble over: words upon words, on the edge of a box, under a line, or off the paper."""
+    """Return legibility problems: text that overlaps text, box edges or lines, or is outside the drawing."""
     found: list[str] = []
     words = [(mark.text, mark.rectangle) for mark in drawing.words]
-    areas = [bounds(mark) for mark in drawing.marks if isinstance(mark, Area)]
+    areas = [bounds(mark) for mark in drawing.marks if isinstance(mark, Polygon)]
     paper = (0.0, 0.0, drawing.width, drawing.height)
     found += [f"{a} upon {b}" for (a, one), (b, other) in combinations(words, 2) if overlap(one, other)]
     found += [f"{a} on an edge" for a, r in words for b in areas if overlap(r, b) and not inside(r, b)]
@@ -124,13 +124,13 @@ def faults(drawing: Drawing) -> list[str]:
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=name_of)
-def test_every_network_is_drawn_and_can_be_read(options: NetworkOptions) -> None:
+def test_every_network_has_a_legible_drawing(options: NetworkOptions) -> None:
     nodes, boxes, drawing = drawn(options)
     assert faults(drawing) == []
     assert not any(overlap(bounds(one), bounds(other)) for one, other in combinations(boxes, 2))
-    # each arrow leads to where it is said to lead: no way into a box is missing
+    # each box has its arrow
     assert len(boxes) <= len([node for node in nodes if node.kind != "gate"])
-    assert {COLOURS[way_of(node)] for node in nodes if node.kind not in ("input", "gate")} <= {
+    assert {COLOURS[arrow_kind(node)] for node in nodes if node.kind not in ("input", "gate")} <= {
         mark.colour for mark in drawing.marks if isinstance(mark, Line)
     }
 
@@ -145,7 +145,7 @@ def test_every_network_is_drawn_and_can_be_read(options: NetworkOptions) -> None
     dimensions=st.sampled_from([2, 3]),
 )
 @settings(max_examples=30, deadline=None)
-def test_any_width_depth_and_size_can_be_read(
+def test_any_width_depth_and_size_is_legible(
     name: str, depth: int, base: int, times: int, channels: int, classes: int, dimensions: int
 ) -> None:
     how = {"depth": depth, "base": base, "in_channels": channels, "classes": classes, "dimensions": dimensions}
@@ -157,19 +157,19 @@ def test_any_width_depth_and_size_can_be_read(
 @pytest.mark.parametrize(
     ("fault", "marks"),
     [
-        ("256 upon 64", [Words(x=50.0, y=50.0, text="256"), Words(x=60.0, y=52.0, text="64")]),
-        ("64 on an edge", [Words(x=50.0, y=50.0, text="64"), Area(points=((50.0, 0.0), (99.0, 99.0)), fill="none")]),
-        ("64 off the paper", [Words(x=1.0, y=50.0, text="64")]),
-        ("a line through 64", [Words(x=50.0, y=50.0, text="64"), Line(points=((0.0, 47.0), (99.0, 47.0)), colour="k")]),
+        ("256 upon 64", [Text(x=50.0, y=50.0, text="256"), Text(x=60.0, y=52.0, text="64")]),
+        ("64 on an edge", [Text(x=50.0, y=50.0, text="64"), Polygon(points=((50.0, 0.0), (99.0, 99.0)), fill="none")]),
+        ("64 off the paper", [Text(x=1.0, y=50.0, text="64")]),
+        ("a line through 64", [Text(x=50.0, y=50.0, text="64"), Line(points=((0.0, 47.0), (99.0, 47.0)), colour="k")]),
         ("a line off the paper", [Line(points=((0.0, 47.0), (101.0, 47.0)), colour="k")]),
     ],
 )
-def test_the_search_for_faults_finds_them(fault: str, marks: list[Any]) -> None:
+def test_control_problems_are_detected(fault: str, marks: list[Any]) -> None:
     assert faults(Drawing("", 100.0, 100.0, tuple(marks))) == [fault]
 
 
 class Recorder(TorchFunctionMode):
-    """Keeps channels and size of every map that any function of torch returns."""
+    """Records channels and size of every map that a torch function returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class Recorder(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=name_of)
-def test_boxes_are_the_maps_that_really_come_out(options: NetworkOptions) -> None:
+def test_boxes_agree_with_the_executed_maps(options: NetworkOptions) -> None:
     network, size = on_meta(options)
     nodes = nodes_of(network, size)
     boxes = lay_out(nodes, network.dimensions).boxes
@@ -196,14 +196,14 @@ def test_boxes_are_the_maps_that_really_come_out(options: NetworkOptions) -> Non
     assert {(box.node.channels, box.node.size) for box in boxes[1:]} <= maps
     joined = Counter((node.channels, node.size) for node in nodes if node.kind == "joined")
     assert joined <= Counter((channels, side) for name, channels, side in real.maps if name == "cat")
-    # no layer is lost on the way into boxes
-    steps = [step for node in nodes for step in node.steps]
+    # all layers are in boxes
+    steps = [layer for node in nodes for layer in node.layers]
     assert sum(step.parameters for step in steps) == sum(p.numel() for p in network.parameters())
     assert Counter(step.name for step in steps) == Counter(layer.name for layer in network.layers(size))
 
 
 def test_the_figure_of_2015() -> None:
-    """Channels and sizes along the U, read off figure 1 of Ronneberger et al. 2015."""
+    """Channels and sizes along the U, from figure 1 of Ronneberger et al. 2015."""
     nodes, boxes, drawing = drawn(published_options("unet2015"))
     maps = [(node.channels, node.size) for node in nodes]
     assert maps[:3] == [(1, 572), (64, 570), (64, 568)]
@@ -222,15 +222,15 @@ def test_the_figure_of_2015() -> None:
     assert heights[0] == max(heights)
     assert min(heights) == heights[14]
     assert widths[14] == widths[15] == max(widths)
-    # four skips are cut to their centre
-    dashed = [bounds(mark) for mark in drawing.marks if isinstance(mark, Area) and mark.dashed]
+    # four skips are centre-cropped
+    dashed = [bounds(mark) for mark in drawing.marks if isinstance(mark, Polygon) and mark.dashed]
     assert len(dashed) == 4
     assert (dashed[0][3] - dashed[0][1]) / heights[2] == pytest.approx(392 / 568)
-    assert "skip: cut to its centre, joined" in [word.text for word in drawing.words]
-    assert "skip: joined" in [word.text for word in drawn(published_options("unet"))[2].words]
+    assert "skip: centre-cropped, concatenated" in [word.text for word in drawing.words]
+    assert "skip: concatenated" in [word.text for word in drawn(published_options("unet"))[2].words]
 
 
-def test_blocks_joints_and_gates_are_one_node_each() -> None:
+def test_blocks_concatenations_and_gates_are_one_node_each() -> None:
     kinds = [node.kind for node in drawn(published_options("resnet18"))[0]]
     assert kinds == ["input", "convolution", "pooling", *["residual"] * 8, "global average", "linear"]
     gated = drawn(published_options("attention_unet"))[0]
@@ -242,14 +242,14 @@ def test_blocks_joints_and_gates_are_one_node_each() -> None:
     assert [len(node.skips) for node in nested if node.kind == "joined"] == [1, 1, 1, 2, 2, 3]
 
 
-def test_long_runs_are_one_box_that_says_how_many() -> None:
+def test_long_runs_are_one_box_with_their_number() -> None:
     nodes, _, drawing = drawn(published_options("resnet152"))
     assert [node.repeated for node in nodes if node.kind == "residual"] == [3, 1, 7, 1, 35, 1, 1, 1]
     assert {"× 3", "× 7", "× 35"} <= {word.text for word in drawing.words}
     assert {node.repeated for node in drawn(published_options("resnet18"))[0]} == {1}
 
 
-def test_the_nodes_of_unetplusplus_stand_in_a_triangle() -> None:
+def test_the_nodes_of_unetplusplus_form_a_triangle() -> None:
     _, boxes, _ = drawn(published_options("unetplusplus"))
     rows = [[box for box in boxes[1:-1] if box.node.level == level] for level in range(5)]
     assert [len(row) for row in rows] == [5, 4, 3, 2, 1]
@@ -259,7 +259,7 @@ def test_the_nodes_of_unetplusplus_stand_in_a_triangle() -> None:
 
 
 @pytest.mark.parametrize("name", ["unet2015", "unetplusplus", "attention_unet", "vnet", "resnet20", "vgg16"])
-def test_files_stand_alone(name: str) -> None:
+def test_files_are_self_contained(name: str) -> None:
     drawing = drawn(published_options(name))[2]
     svg = to_svg(drawing)
     root = ElementTree.fromstring(svg)
@@ -283,13 +283,13 @@ def test_files_stand_alone(name: str) -> None:
     assert (pixels[[0, -1]] == 255).all(), "nothing runs into the edge"
 
 
-def test_words_of_the_file_are_escaped() -> None:
-    drawing = Drawing("a < b & c", 90.0, 30.0, (Words(x=9.0, y=20.0, text="x < y & z"),))
+def test_text_is_escaped() -> None:
+    drawing = Drawing("a < b & c", 90.0, 30.0, (Text(x=9.0, y=20.0, text="x < y & z"),))
     assert "x < y & z" in "".join(ElementTree.fromstring(to_svg(drawing)).itertext())
 
 
-def test_words_are_never_wider_than_reckoned() -> None:
-    """Reference: the outlines of the font itself."""
+def test_text_is_not_wider_than_estimated() -> None:
+    """Compared with the outlines of the font."""
     words = {replace(word, x=0.0, y=0.0) for options in VARIANTS for word in drawn(options)[2].words}
     for word in words:
         font = FontProperties(family=FONT, weight="bold" if word.bold else "normal")

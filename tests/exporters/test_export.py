@@ -149,7 +149,7 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
     # telemetry is disabled on build servers, where neither the test nor its control would detect anything
     build_servers = ("CI", "TF_BUILD", "JENKINS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in build_servers} | {"HOME": str(home)}
-    tests = str(Path(__file__).resolve().parents[2])
+    tests = str(Path(__file__).resolve().parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code, tests, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Golden sizes of the papers, worked out by hand."""
+"""Sizes of published networks, computed by hand."""
 
 import pytest
 import torch
@@ -60,20 +60,20 @@ def test_reach_and_halo_of_padded_unets(depth: int, up: str, reach: int, halo: i
     assert geometry.total_stride == geometry.legal_first == 2**depth
 
 
-def test_a_size_that_is_not_legal_names_the_next() -> None:
+def test_an_invalid_size_raises_with_the_nearest_ones() -> None:
     geometry = Geometry(total_stride=16, reach=1, halo=16, margin=0, legal_first=16, legal_step=16, receptive_field=3)
     with pytest.raises(BadOption, match=r"expected a side of 16 \+ k x 16; got 100. The nearest larger one is 112"):
         geometry.check(100)
 
 
-def test_arithmetic_is_written_out() -> None:
+def test_formula_of_the_output_size() -> None:
     assert conv(0).arithmetic(572) == "(572 - 3 + 0) / 1 + 1 = 570"
     up = LayerSpec(name="up", kind="transposed", kernel=2, stride=2)
     assert up.arithmetic(28) == "(28 - 1) x 2 - 0 + 2 = 56"
     assert LayerSpec(name="up", kind="bilinear", stride=2).arithmetic(28) == "28 x 2 = 56"
 
 
-def test_what_a_pixel_sees_in_2015_depends_on_its_place() -> None:
+def test_receptive_field_of_2015_depends_on_the_position() -> None:
     layer_graph = unet(4, 0, "transposed")
     sizes = sizes_along(layer_graph, 572)
     assert sizes is not None
@@ -85,7 +85,7 @@ def test_what_a_pixel_sees_in_2015_depends_on_its_place() -> None:
 
 
 def resnet_unet(blocks: tuple[int, ...], bottleneck: bool, up: str) -> list[LayerSpec | Save | Branch | Merge]:
-    """Lay out segmentation_models.pytorch's U-Net on ResNet; shortcuts see no more than the path beside them."""
+    """Return the layer graph of segmentation_models.pytorch's U-Net on ResNet, without shortcuts."""
 
     def step(kernel: int, stride: int = 1) -> LayerSpec:
         return LayerSpec(name="conv", kind="convolution", kernel=kernel, stride=stride, padding=kernel // 2)
@@ -124,15 +124,15 @@ def test_reach_on_strided_padded_encoders(
     assert (geometry.total_stride, geometry.legal_first, geometry.legal_step) == (32, 32, 32)
 
 
-def test_a_least_side_of_maps_moves_the_first_legal_size() -> None:
+def test_a_minimum_side_of_maps_changes_the_first_valid_size() -> None:
     geometry = derive_geometry(unet(3, 1, "nearest"), smallest=2)
     assert (geometry.legal_first, geometry.legal_step, geometry.halo) == (16, 8, 48)
 
 
-def test_steps_that_suit_no_size_are_refused() -> None:
+def test_layers_without_a_valid_size_raise() -> None:
     lost = [conv(1), Save("0"), LayerSpec(name="pool", kind="pooling", kernel=2, stride=2), Merge("0")]
     up = LayerSpec(name="up", kind="nearest", stride=4)  # comes back twice as large as it went
-    with pytest.raises(BadOption, match="expected a network that takes some size below 4096; got none"):
+    with pytest.raises(BadOption, match="valid size below 4096; got none"):
         derive_geometry([*lost, up])
 
 
@@ -160,7 +160,7 @@ def steps(draw: st.DrawFn) -> LayerSpec:
 
 
 @given(step=steps(), size=st.integers(24, 40))
-def test_a_step_agrees_with_torch(step: LayerSpec, size: int) -> None:
+def test_a_layer_agrees_with_torch(step: LayerSpec, size: int) -> None:
     line = torch.ones(1, 1, size, dtype=torch.float64, requires_grad=True)
     out = layer(step).double()(line)
     assert out.shape[2] == step.output_size(size)
@@ -168,7 +168,7 @@ def test_a_step_agrees_with_torch(step: LayerSpec, size: int) -> None:
     (gradient,) = torch.autograd.grad(out[0, 0, middle], line)
     seen = gradient.ravel().nonzero().ravel()
     assume(len(seen) > 0)  # a transposed kernel with gaps may miss every input
-    low, high = step.sees(middle, middle)
+    low, high = step.input_span(middle, middle)
     assert low <= int(seen[0])
     assert int(seen[-1]) <= high
     if step.kind != "transposed" or (step.dilation == 1 and step.kernel >= step.stride):

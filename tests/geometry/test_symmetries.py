@@ -1,4 +1,4 @@
-"""Eight different symmetries, each undone by its inverse, alike for arrays and tensors."""
+"""The eight symmetries and their inverses, for arrays and tensors."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ def test_all_eight_differ_and_flips_keep_the_shape() -> None:
     assert len(set(FLIPS)) == 4
 
 
-def test_a_quarter_turns_counter_clockwise() -> None:
+def test_a_quarter_is_counter_clockwise() -> None:
     assert Symmetry(1, mirrored=False).apply(np.array([[1, 2], [3, 4]])).tolist() == [[2, 4], [1, 3]]
 
 
-def test_turned_inputs_are_as_many_as_asked_and_differ() -> None:
+def test_tta_symmetries_have_the_given_number_and_differ() -> None:
     for count, found in TTA_SYMMETRIES.items():
         assert tta_symmetries(count) == found
         assert len(set(found)) == count
     assert set(tta_symmetries(8)) == set(tta_symmetries(7)) | {IDENTITY}
     assert IDENTITY not in tta_symmetries(7)
-    with pytest.raises(BadOption, match=r"expected turns of 1, 4, 7 or 8; got 5\. 1 is the input as it is"):
+    with pytest.raises(BadOption, match=r"tta of 1, 4, 7 or 8; got 5"):
         tta_symmetries(5)

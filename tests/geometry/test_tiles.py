@@ -1,4 +1,4 @@
-"""Kept parts cover each pixel once, for any size."""
+"""Valid regions of tiles cover each pixel once, for any size."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Tile, blended_grid, canvas_size, mirror_indices, tile_grid, whole_strides
+from pixelwise.geometry.tiles import Tile, blended_grid, mirror_indices, padded_size, tile_grid, whole_strides
 
 PADDED = Geometry(total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90)
 VALID = Geometry(total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204)
@@ -17,7 +17,7 @@ sides = st.integers(1, 300)
 
 
 @given(height=sides, width=sides, core=st.integers(1, 200), geometry=st.sampled_from([PADDED, VALID]))
-def test_every_pixel_is_written_once_from_a_legal_read(height: int, width: int, core: int, geometry: Geometry) -> None:
+def test_every_pixel_is_written_once_from_a_valid_read(height: int, width: int, core: int, geometry: Geometry) -> None:
     covered = np.zeros((height, width), int)
     for tile in tile_grid((height, width), core, geometry):
         for (r0, r1), (k0, k1), (w0, w1) in zip(tile.read, tile.keep, tile.write, strict=True):
@@ -32,12 +32,12 @@ def test_every_pixel_is_written_once_from_a_legal_read(height: int, width: int, 
 
 
 def without_halo(tiles: list[Tile], size: tuple[int, ...], geometry: Geometry, halo: int) -> list[Tile]:
-    """Return the tiles that read less than `halo` pixels around what they keep, though the canvas goes on there."""
+    """Return the tiles that read less than `halo` pixels around their valid region inside the padded image."""
     return [
         tile
         for tile in tiles
         for (r0, r1), (w0, w1), side in zip(tile.read, tile.write, size, strict=True)
-        if not (r0 == 0 or w0 - r0 >= halo) or not (r1 == canvas_size(side, geometry) or r1 - w1 >= halo)
+        if not (r0 == 0 or w0 - r0 >= halo) or not (r1 == padded_size(side, geometry) or r1 - w1 >= halo)
     ]
 
 
@@ -48,26 +48,26 @@ def test_tiles_read_the_whole_halo(size: tuple[int, int], core: int, overlapping
     assert without_halo(tiles, size, PADDED, PADDED.halo) == []
 
 
-def test_control_a_halo_one_stride_short_is_found() -> None:
+def test_control_a_halo_one_stride_short_is_detected() -> None:
     size = (300, 300)
     short = tile_grid(size, 64, replace(PADDED, halo=PADDED.halo - PADDED.total_stride))
     assert without_halo(short, size, PADDED, PADDED.halo) != []
 
 
-def test_a_core_as_large_as_the_image_is_one_tile() -> None:
+def test_a_tile_as_large_as_the_image_is_the_only_one() -> None:
     (tile,) = tile_grid((100, 50), 512, PADDED)
     assert tile.read == ((0, 104), (0, 56))
     assert tile.keep == tile.write == ((0, 100), (0, 50))
-    assert canvas_size(100, VALID) == 100
+    assert padded_size(100, VALID) == 100
 
 
-def test_an_empty_image_is_refused() -> None:
-    with pytest.raises(BadOption, match="expected sides and a core of at least 1 pixel"):
+def test_an_empty_image_raises() -> None:
+    with pytest.raises(BadOption, match="tiles of at least 1 pixel"):
         tile_grid((0, 5), 16, PADDED)
 
 
 @given(size=st.integers(2, 20), before=st.integers(0, 60), after=st.integers(0, 60))
-def test_mirroring_is_numpys_reflect(size: int, before: int, after: int) -> None:
+def test_mirror_indices_equal_numpys_reflect(size: int, before: int, after: int) -> None:
     expected = np.pad(np.arange(size), (before, after), mode="reflect")
     assert np.array_equal(mirror_indices(-before, size + after, size), expected)
 

@@ -272,7 +272,7 @@ def test_errors_of_threads_reach_the_caller(tmp_path: Path, monkeypatch: pytest.
     source = open_windows(save(tmp_path / "image.tif", picture(150, 170)))
 
     def full(*_: Any) -> None:
-        raise OutputFailed("room on the disk", "a full disk", "Free some.")
+        raise OutputFailed("free disk space", "a full disk", "Free some.")
 
     monkeypatch.setattr("pixelwise.io.tiled_writer.TileFile.write", full)
     with pytest.raises(OutputFailed, match="full disk"):

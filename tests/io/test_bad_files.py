@@ -1,4 +1,4 @@
-"""One test over the catalogue of bad inputs: what a reader refuses, mends with a warning, or reads rightly."""
+"""Readers over the catalogue of bad inputs: refuse, repair with a warning, or read correctly."""
 
 import os
 import time
@@ -32,18 +32,18 @@ def test_row(row: Row, tmp_path: Path) -> None:
                 read(path)
             _check_error(caught.value, path, row.words)
         else:
-            found = read(path)
-            assert row.check(found), "something else was read"
-            messages = " ".join(found.warnings)
+            result = read(path)
+            assert row.check(result), "wrong pixels"
+            messages = " ".join(result.warnings)
             assert (row.outcome == "warn") == bool(messages), messages
             assert all(word in messages for word in row.words), messages
-            _check_probe(path, found)
+            _check_probe(path, result)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 64 * 2**20
-    assert time.process_time() - started < 5, "seconds of this process's own work, of which it takes far below one"
-    assert sorted(tmp_path.iterdir()) == before, "something was written beside the user's images"
+    assert time.process_time() - started < 5, "CPU seconds; usually far below one"
+    assert sorted(tmp_path.iterdir()) == before, "a file was written next to the user's images"
 
 
 def test_rows_cover_the_catalogue() -> None:
@@ -52,7 +52,7 @@ def test_rows_cover_the_catalogue() -> None:
 
 
 def test_control_truncated_files_switched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # With this switch Pillow hands out half a picture as a whole one: the row must notice.
+    # With this switch Pillow returns half an image without an error: the test must fail.
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(pytest.fail.Exception):
         test_row(BY_NAME["half a JPEG"], tmp_path)
@@ -76,10 +76,10 @@ def _check_error(error: BadImage, path: Path, words: tuple[str, ...]) -> None:
     assert error.exit_code == 2
 
 
-def _check_probe(path: Path, found: Picture | MaskImage) -> None:
+def _check_probe(path: Path, result: Picture | MaskImage) -> None:
     info = probe(path)
-    if isinstance(found, MaskImage):
-        assert found.values.shape[:2] == (info.height, info.width)
-        assert (found.palette is not None) == info.palette
+    if isinstance(result, MaskImage):
+        assert result.values.shape[:2] == (info.height, info.width)
+        assert (result.palette is not None) == info.palette
     else:
-        assert found.pixels.shape == (info.channels, info.height, info.width)
+        assert result.pixels.shape == (info.channels, info.height, info.width)

@@ -1,4 +1,4 @@
-"""A journal gives back what is whole, from the first record on, and nothing behind the first damage."""
+"""A journal returns all valid records up to the first damaged one."""
 
 from pathlib import Path
 
@@ -22,24 +22,24 @@ def written(path: Path) -> bytes:
 
 def left(path: Path) -> list[dict[str, object]]:
     journal = Journal(path, path)
-    found = [record for record, _ in journal.records()]
+    result = [record for record, _ in journal.records()]
     journal.close()
-    return found
+    return result
 
 
 @given(cut=st.integers(0, 400), junk=st.binary(max_size=20))
-def test_a_torn_end_is_not_read(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
+def test_an_incomplete_end_is_not_read(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal"
     data = written(path)
     path.write_bytes(data[: max(0, len(data) - cut)] + junk)
-    found = left(path)
-    assert found == RECORDS[: len(found)]
+    result = left(path)
+    assert result == RECORDS[: len(result)]
     whole = data[: max(0, len(data) - cut)].count(b"\n")
-    assert len(found) == whole
+    assert len(result) == whole
 
 
 @given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_one_wrong_bit_ends_it(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
+def test_reading_stops_at_a_flipped_bit(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal"
     data = bytearray(written(path))
     place %= len(data)
@@ -49,7 +49,7 @@ def test_one_wrong_bit_ends_it(tmp_path_factory: pytest.TempPathFactory, place: 
     assert left(path) == RECORDS[:damaged]
 
 
-def test_it_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+def test_appending_after_a_cut(tmp_path: Path) -> None:
     written(tmp_path / "journal")
     journal = Journal(tmp_path / "journal", tmp_path)
     ends = [end for _, end in journal.records()]

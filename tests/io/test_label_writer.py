@@ -1,4 +1,4 @@
-"""Label images grow tile by tile, survive a kill at any byte, and are whole or not there."""
+"""Label images are written tile by tile, resumable after a kill at any byte, and atomic."""
 
 import importlib
 import subprocess
@@ -18,7 +18,7 @@ from pixelwise.io.tiled_writer import HEADER, TiledLayout, TileFile
 from pixelwise.io.windows import open_windows
 
 COLOURS = ((0, 0, 0), (255, 0, 0), (0, 158, 115))
-MEANING = PixelMetadata(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
+METADATA = PixelMetadata(spacing=(0.25, 0.5), palette=COLOURS, names=("ground", "cell", "edge"))
 
 
 def drawn(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
@@ -34,9 +34,9 @@ def windows(layout: TiledLayout, core: int) -> list[tuple[tuple[int, int], tuple
     ]
 
 
-def fill(tiles: TileFile, labels: np.ndarray, core: int, most: int = 10**9) -> int:
-    """Write what is not done yet, at most so many windows; return how many were written."""
-    left = [window for window in windows(tiles.layout, core) if window not in tiles.done][:most]
+def fill(tiles: TileFile, labels: np.ndarray, core: int, limit: int = 10**9) -> int:
+    """Write at most `limit` missing windows; return the number of written windows."""
+    left = [window for window in windows(tiles.layout, core) if window not in tiles.done][:limit]
     for window in left:
         (top, bottom), (start, stop) = window
         tiles.write(window, labels[top:bottom, start:stop])
@@ -47,14 +47,14 @@ def fill(tiles: TileFile, labels: np.ndarray, core: int, most: int = 10**9) -> i
 @pytest.mark.parametrize(
     ("height", "width", "dtype"), [(100, 150, "uint8"), (64, 64, "uint16"), (130, 33, "uint32"), (1, 1, "uint8")]
 )
-def test_a_tiff_holds_what_was_written(tmp_path: Path, height: int, width: int, dtype: str, compression: str) -> None:
+def test_tiff_round_trip(tmp_path: Path, height: int, width: int, dtype: str, compression: str) -> None:
     labels = drawn(height, width, dtype)
     layout = TiledLayout(height=height, width=width, dtype=dtype, tile=32, compression=compression)
     path = result_path(tmp_path, "mask", "tiff")
     tiles = TileFile(path, layout, "test")
     fill(tiles, labels, 64)
     assert np.array_equal(tiles.read((0, height), (0, width)), labels)
-    assert finish(tiles, "tiff", MEANING) == path
+    assert finish(tiles, "tiff", METADATA) == path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.tif"]
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_bigtiff
@@ -83,17 +83,17 @@ def test_ome_zarr_labels_with_a_pyramid(tmp_path: Path, height: int, width: int)
     path = result_path(tmp_path, "mask", "zarr")
     tiles = TileFile(path, TiledLayout(height=height, width=width, dtype="uint8", tile=16), "test")
     fill(tiles, labels, 32)
-    finish(tiles, "zarr", MEANING)
+    finish(tiles, "zarr", METADATA)
     assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
     group = zarr.open_group(path, mode="r")
-    described = group.attrs["ome"]
-    datasets = described["multiscales"][0]["datasets"]
+    attributes = group.attrs["ome"]
+    datasets = attributes["multiscales"][0]["datasets"]
     for number, dataset in enumerate(datasets):
         step = 2**number
         assert np.array_equal(np.asarray(group[dataset["path"]]), labels[::step, ::step])
         assert dataset["coordinateTransformations"] == [{"type": "scale", "scale": [0.25 * step, 0.5 * step]}]
-    assert described["image-label"]["colors"][1] == {"label-value": 1, "rgba": [255, 0, 0, 255]}
-    assert described["image-label"]["properties"][2] == {"label-value": 2, "name": "edge"}
+    assert attributes["image-label"]["colors"][1] == {"label-value": 1, "rgba": [255, 0, 0, 255]}
+    assert attributes["image-label"]["properties"][2] == {"label-value": 2, "name": "edge"}
     source = open_windows(path)
     assert source.spacing == (0.25, 0.5)
     assert np.array_equal(source.read((0, height), (0, width))[0], labels)
@@ -117,7 +117,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")
     fill(tiles, drawn(100, 150), 64)
-    finish(tiles, "tiff", MEANING)
+    finish(tiles, "tiff", METADATA)
     return path.read_bytes()
 
 
@@ -125,42 +125,42 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @given(
     done=st.integers(0, 6), cut_part=st.integers(0, 200), cut_journal=st.integers(0, 200), junk=st.binary(max_size=40)
 )
-def test_whatever_a_kill_leaves_the_file_is_the_same_in_the_end(
+def test_the_result_is_the_same_after_a_kill_at_any_byte(
     tmp_path_factory: pytest.TempPathFactory, expected: bytes, done: int, cut_part: int, cut_journal: int, junk: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("killed") / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")
     fill(tiles, drawn(100, 150), 64, done)
     tiles.close()
-    for file, cut in ((tiles.part, cut_part), (tiles.journal, cut_journal)):
+    for file, cut in ((tiles.tiles_path, cut_part), (tiles.journal_path, cut_journal)):
         data = file.read_bytes()
         file.write_bytes(data[: max(0, len(data) - cut)] + junk)
     again = TileFile(path, LAYOUT, "test")
     assert len(again.done) <= done
     if not cut_part and not cut_journal:
-        assert len(again.done) == done, "finished windows are never written again"
+        assert len(again.done) == done, "finished windows are not written again"
     fill(again, drawn(100, 150), 64)
-    finish(again, "tiff", MEANING)
+    finish(again, "tiff", METADATA)
     assert path.read_bytes() == expected
 
 
-def test_one_wrong_bit_costs_the_windows_from_there_on(tmp_path: Path, expected: bytes) -> None:
+def test_windows_after_a_flipped_bit_are_written_again(tmp_path: Path, expected: bytes) -> None:
     path = tmp_path / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")
     fill(tiles, drawn(100, 150), 64)
-    offset = tiles.levels[0].places[2][0]
+    offset = tiles.levels[0].locations[2][0]
     tiles.close()
-    data = bytearray(tiles.part.read_bytes())
+    data = bytearray(tiles.tiles_path.read_bytes())
     data[offset] ^= 1
-    tiles.part.write_bytes(data)
+    tiles.tiles_path.write_bytes(data)
     again = TileFile(path, LAYOUT, "test")
     assert again.done == {((0, 64), (0, 64))}, "tile 2 belongs to the second window"
     fill(again, drawn(100, 150), 64)
-    finish(again, "tiff", MEANING)
+    finish(again, "tiff", METADATA)
     assert path.read_bytes() == expected
 
 
-def test_another_job_starts_anew(tmp_path: Path) -> None:
+def test_another_identity_starts_from_scratch(tmp_path: Path) -> None:
     path = tmp_path / "mask.tif"
     tiles = TileFile(path, LAYOUT, "one model")
     tiles.note("scale", [1.0, 2.5])
@@ -171,24 +171,24 @@ def test_another_job_starts_anew(tmp_path: Path) -> None:
     again.close()
     other = TileFile(path, LAYOUT, "another model")
     assert (other.done, other.notes) == (set(), {})
-    assert other.part.stat().st_size == HEADER
+    assert other.tiles_path.stat().st_size == HEADER
     other.discard()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_finished_is_no_image(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_not_an_image(tmp_path: Path) -> None:
     path = tmp_path / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")
     fill(tiles, drawn(100, 150), 64)
     tiles.close()
     assert not path.exists()
-    with pytest.raises(BadImage, match="expected a whole TIFF image; got a truncated file"):
-        open_windows(tiles.part)
+    with pytest.raises(BadImage, match="a truncated file"):
+        open_windows(tiles.tiles_path)
 
 
-def test_two_writers_are_told_apart(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     tiles = TileFile(tmp_path / "mask.tif", LAYOUT, "test")
-    with pytest.raises(OutputFailed, match="expected a result that nobody else writes; got another process at work"):
+    with pytest.raises(OutputFailed, match="another process"):
         TileFile(tmp_path / "mask.tif", LAYOUT, "test")
     tiles.close()
     TileFile(tmp_path / "mask.tif", LAYOUT, "test").close()
@@ -205,7 +205,7 @@ def test_windows_off_the_grid_are_refused(tmp_path: Path) -> None:
     tiles.close()
 
 
-def test_a_full_disk_is_told_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes) -> None:
+def test_writing_resumes_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes) -> None:
     path = tmp_path / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")
     fill(tiles, drawn(100, 150), 64, 2)
@@ -222,23 +222,23 @@ def test_a_full_disk_is_told_and_continued(tmp_path: Path, monkeypatch: pytest.M
 
     whole = tiles._file
     monkeypatch.setattr(tiles, "_file", Full(whole))
-    with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
+    with pytest.raises(OutputFailed, match="expected free disk space; got a full disk"):
         fill(tiles, drawn(100, 150), 64)
     monkeypatch.setattr(tiles, "_file", whole)
     tiles.close()
     again = TileFile(path, LAYOUT, "test")
     assert len(again.done) == 2
     fill(again, drawn(100, 150), 64)
-    finish(again, "tiff", MEANING)
+    finish(again, "tiff", METADATA)
     assert path.read_bytes() == expected
 
 
-def test_killed_for_good(tmp_path: Path, expected: bytes) -> None:
-    """A process that dies in mid-write, not one that closes its files."""
+def test_resume_after_sigkill(tmp_path: Path, expected: bytes) -> None:
+    """The process is killed while writing and does not close its files."""
     path = tmp_path / "mask.tif"
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from pathlib import Path; from test_stores import LAYOUT, drawn, fill\n"
+        "from pathlib import Path; from test_label_writer import LAYOUT, drawn, fill\n"
         "from pixelwise.io.label_writer import TileFile\n"
         "tiles = TileFile(Path(sys.argv[1]), LAYOUT, 'test'); fill(tiles, drawn(100, 150), 64, 4)\n"
         "tiles.append(0, 99, drawn(32, 32)); os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -248,5 +248,5 @@ def test_killed_for_good(tmp_path: Path, expected: bytes) -> None:
     again = TileFile(path, LAYOUT, "test")
     assert len(again.done) == 4
     fill(again, drawn(100, 150), 64)
-    finish(again, "tiff", MEANING)
+    finish(again, "tiff", METADATA)
     assert path.read_bytes() == expected

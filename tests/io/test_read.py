@@ -1,4 +1,4 @@
-"""Readers against other decoders, writers against readers, and the limits of memory and size."""
+"""Readers compared with other decoders, round trips of the writers, limits of memory and size."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ PALETTES = st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=
 
 
 def pixels(kinds: tuple[str, ...], channels: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    """Draw pictures of these types and channel counts."""
+    """Draw images of these data types and channel counts."""
     values = {"allow_nan": False, "allow_infinity": False, "width": 32}
     return st.tuples(st.sampled_from(kinds), st.sampled_from(channels), PLANES).flatmap(
         lambda drawn: arrays(
@@ -67,11 +67,11 @@ class TestRoundTrips:
     @given(mask=arrays(np.uint8, PLANES), palette=PALETTES)
     def test_mask(self, place: Path, mask: np.ndarray, palette: list[tuple[int, int, int]]) -> None:
         write_mask(place / "m.png", mask, palette)
-        found = read_mask(place / "m.png")
-        assert np.array_equal(found.values, mask)
-        assert found.palette is not None
-        assert [found.palette[i] for i in range(len(palette))] == palette
-        assert not found.lossy
+        result = read_mask(place / "m.png")
+        assert np.array_equal(result.values, mask)
+        assert result.palette is not None
+        assert [result.palette[i] for i in range(len(palette))] == palette
+        assert not result.lossy
 
     @given(
         labels=arrays(np.int64, PLANES, elements=st.integers(0, 2**32 - 1) | st.integers(0, 300)),
@@ -85,20 +85,20 @@ class TestRoundTrips:
         assert np.array_equal(read_mask(path).values, labels)
         assert probe(path).dtype == ("uint16" if small else "uint32")
         if path.suffix != ".png" and labels.max() <= 2**24:
-            found = read_image(path).spacing
-            assert (found is None) == (spacing is None)
-            assert found is None or found == pytest.approx(spacing, rel=1e-4)
+            result = read_image(path).spacing
+            assert (result is None) == (spacing is None)
+            assert result is None or result == pytest.approx(spacing, rel=1e-4)
 
     def test_gif(self, tmp_path: Path) -> None:
         frames = [np.full((8, 9, 3), value, np.uint8) for value in (0, 120, 250)]
-        write_gif(tmp_path / "film.gif", frames, 80)
-        with Pillow.open(tmp_path / "film.gif") as film:
-            assert getattr(film, "n_frames", 1) == 3
-            assert film.info["loop"] == 0
+        write_gif(tmp_path / "a.gif", frames, 80)
+        with Pillow.open(tmp_path / "a.gif") as gif:
+            assert getattr(gif, "n_frames", 1) == 3
+            assert gif.info["loop"] == 0
             for number, frame in enumerate(frames):
-                film.seek(number)
-                assert film.info["duration"] == (240 if number == 2 else 80)
-                assert np.array_equal(film.convert("RGB"), frame)
+                gif.seek(number)
+                assert gif.info["duration"] == (240 if number == 2 else 80)
+                assert np.array_equal(gif.convert("RGB"), frame)
 
 
 class TestWritersRefuse:
@@ -148,16 +148,16 @@ class TestOrientation:
         Pillow.fromarray(badfiles.COLOUR).save(path, exif=badfiles.exif(orientation), **options)
         with Pillow.open(path) as picture:
             expected = np.asarray(ImageOps.exif_transpose(picture)).transpose(2, 0, 1)
-        found = read_image(path)
-        assert np.array_equal(found.pixels, expected)
+        result = read_image(path)
+        assert np.array_equal(result.pixels, expected)
         assert np.array_equal(read_mask(path).values.transpose(2, 0, 1), expected)
         info = probe(path)
         assert info.turned == (orientation != 1)
         assert (info.channels, info.height, info.width) == expected.shape
-        assert found.warnings == ()
+        assert result.warnings == ()
 
     def test_exif_behind_the_pixels(self, tmp_path: Path) -> None:
-        # PNG allows the record after the picture, where Pillow finds it only by decoding everything.
+        # PNG allows the record after the image data, where Pillow finds it only by decoding.
         record = badfiles.exif(3).removeprefix(b"Exif\0\0")
         rows = b"".join(b"\0" + bytes(row) for row in badfiles.GRAY)
         chunks = (b"IDAT", zlib.compress(rows)), (b"eXIf", record), (b"IEND", b"")
@@ -182,11 +182,11 @@ class TestDecodersAgree:
     def test_sixteen_bit_png(self, tmp_path: Path, colour: bool) -> None:
         array = (badfiles.COLOUR if colour else badfiles.GRAY).astype(np.uint16) * 201 + 5
         (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(array))
-        found = read_image(tmp_path / "a.png").pixels
-        assert np.array_equal(found, array.transpose(2, 0, 1) if colour else array[None])
-        assert found.max() > 255
+        result = read_image(tmp_path / "a.png").pixels
+        assert np.array_equal(result, array.transpose(2, 0, 1) if colour else array[None])
+        assert result.max() > 255
 
-    def test_transparent_colour_is_no_channel(self, tmp_path: Path) -> None:
+    def test_a_transparent_colour_adds_no_channel(self, tmp_path: Path) -> None:
         Pillow.fromarray(badfiles.COLOUR).save(tmp_path / "a.png", transparency=(0, 0, 255))
         assert np.array_equal(read_image(tmp_path / "a.png").pixels, badfiles.COLOUR.transpose(2, 0, 1))
 
@@ -230,13 +230,13 @@ class TestPages:
         assert probe(path).pages == 1
         assert np.array_equal(read_image(path).pixels, self.STACK)
 
-    def test_a_pyramid_is_one_picture(self, tmp_path: Path) -> None:
+    def test_a_pyramid_is_one_image(self, tmp_path: Path) -> None:
         with tifffile.TiffWriter(tmp_path / "a.tif") as file:
             file.write(badfiles.GRAY, subifds=1, metadata={"axes": "YX"})
             file.write(badfiles.GRAY[::2, ::2], subfiletype=1)
         assert np.array_equal(read_image(tmp_path / "a.tif").pixels[0], badfiles.GRAY)
 
-    def test_other_files_named_by_ome_are_left_alone(self, tmp_path: Path) -> None:
+    def test_other_files_named_by_ome_are_not_opened(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "secret.tif", np.full_like(badfiles.GRAY, 99))
         plane = '<TiffData FirstT="{}" IFD="0"><UUID FileName="{}">urn:uuid:{}</UUID></TiffData>'
         xml = (
@@ -247,10 +247,10 @@ class TestPages:
         )
         path = tmp_path / "a.tif"
         tifffile.imwrite(path, badfiles.GRAY, description=xml, metadata=None)
-        assert 99 in tifffile.imread(path)[1:]  # the control: a bare reader follows the name
-        found = read_image(path, pages=probe(path).pages).pixels
-        assert np.array_equal(found[0], badfiles.GRAY)
-        assert not (found[1:] == 99).all(axis=(1, 2)).any()
+        assert 99 in tifffile.imread(path)[1:]  # control: tifffile opens the other file
+        result = read_image(path, pages=probe(path).pages).pixels
+        assert np.array_equal(result[0], badfiles.GRAY)
+        assert not (result[1:] == 99).all(axis=(1, 2)).any()
 
 
 class TestSpacing:
@@ -264,14 +264,14 @@ class TestSpacing:
         tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, ome=True, metadata=sizes)
         assert read_image(tmp_path / "a.tif").spacing == pytest.approx((0.5, 0.325))
 
-    def test_a_printers_resolution_is_none(self, tmp_path: Path) -> None:
+    def test_a_print_resolution_is_ignored(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, resolution=(72, 72), resolutionunit="INCH")
         assert read_image(tmp_path / "a.tif").spacing is None
 
-    def test_turns_with_the_image(self, tmp_path: Path) -> None:
-        turn = [(274, 3, 1, 6, True)]
+    def test_spacing_is_rotated_with_the_image(self, tmp_path: Path) -> None:
+        tags = [(274, 3, 1, 6, True)]
         tifffile.imwrite(
-            tmp_path / "a.tif", badfiles.GRAY, resolution=(1e4, 2e4), resolutionunit="CENTIMETER", extratags=turn
+            tmp_path / "a.tif", badfiles.GRAY, resolution=(1e4, 2e4), resolutionunit="CENTIMETER", extratags=tags
         )
         assert read_image(tmp_path / "a.tif").spacing == pytest.approx((1.0, 0.5))
 
@@ -288,11 +288,11 @@ class TestLimits:
         monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 10)
         assert read_image(path).pixels.shape == (1, 21, 26)
         assert Pillow.MAX_IMAGE_PIXELS == 10
-        with pytest.raises(Pillow.DecompressionBombError):  # the control: this is what a bare open would do
+        with pytest.raises(Pillow.DecompressionBombError):  # control: a plain open raises
             Pillow.open(path)
 
     @pytest.mark.parametrize("suffix", [".png", ".tif"])
-    def test_a_large_gray_image_lies_in_memory_once(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_large_grayscale_image_is_in_memory_once(self, tmp_path: Path, suffix: str) -> None:
         side = 8000
         path = tmp_path / f"large{suffix}"
         write_large = np.broadcast_to(np.arange(side, dtype=np.uint8), (side, side))
@@ -331,7 +331,7 @@ class TestLimits:
         assert not wrong
         assert limit == Pillow.MAX_IMAGE_PIXELS
 
-    def test_a_file_becomes_a_pipe_between_scan_and_read(self, tmp_path: Path) -> None:
+    def test_a_file_replaced_by_a_pipe_after_probing(self, tmp_path: Path) -> None:
         path = badfiles.picture("a.png", badfiles.GRAY)(tmp_path)
         probe(path)
         path.unlink()
@@ -342,35 +342,37 @@ class TestLimits:
 
 class TestCutJpeg:
     @pytest.mark.parametrize("cut", range(3, 40))
-    def test_no_lost_byte_goes_unnoticed(self, tmp_path: Path, cut: int) -> None:
+    def test_missing_bytes_are_detected(self, tmp_path: Path, cut: int) -> None:
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
         path = badfiles.content("a.jpg", data[:-cut])(tmp_path)
         with pytest.raises(BadImage, match="truncated"):
             read_image(path)
 
     @pytest.mark.parametrize("cut", [1, 2])
-    def test_a_lost_end_marker_is_mended(self, tmp_path: Path, cut: int) -> None:
+    def test_a_missing_end_marker_is_repaired(self, tmp_path: Path, cut: int) -> None:
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
         whole = read_image(badfiles.content("b.jpg", data)(tmp_path)).pixels
-        found = read_image(badfiles.content("a.jpg", data[:-cut])(tmp_path))
-        assert np.array_equal(found.pixels, whole)
+        result = read_image(badfiles.content("a.jpg", data[:-cut])(tmp_path))
+        assert np.array_equal(result.pixels, whole)
 
-    def test_a_progressive_file_is_not_mended(self, tmp_path: Path) -> None:
+    def test_a_progressive_file_is_not_repaired(self, tmp_path: Path) -> None:
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90, progressive=True)
         with pytest.raises(BadImage, match="truncated"):
             read_image(badfiles.content("a.jpg", data[:-2])(tmp_path))
 
-    def test_control_one_tail_hides_a_lost_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_control_a_single_tail_does_not_detect_missing_bytes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(pillow, "_TAILS", (b"",))
         data = badfiles.encoded(badfiles.NOISE, "JPEG", quality=90)
         half = read_image(badfiles.content("a.jpg", data[: len(data) // 2])(tmp_path)).pixels
         whole = read_image(badfiles.content("b.jpg", data)(tmp_path)).pixels
         assert half.shape == whole.shape
-        assert not np.array_equal(half, whole), "half a picture has passed for a whole one"
+        assert not np.array_equal(half, whole), "half an image is returned without an error"
 
 
 @given(data=st.data())
-def test_damaged_bytes_raise_nothing_but_bad_image(place: Path, data: st.DataObject) -> None:
+def test_damaged_bytes_raise_only_bad_image(place: Path, data: st.DataObject) -> None:
     makers = [row.make for row in badfiles.ROWS if row.number in (12, 16, 26, 32, 33, 34, 37, 43, 54, 57, 58)]
     folder = place / "fuzz"
     folder.mkdir(exist_ok=True)
@@ -389,7 +391,7 @@ def test_damaged_bytes_raise_nothing_but_bad_image(place: Path, data: st.DataObj
 
 
 def _check_same(path: Path, picture: np.ndarray) -> None:
-    found = read_image(path).pixels
-    assert found.dtype == picture.dtype
-    assert np.array_equal(found, picture)
+    result = read_image(path).pixels
+    assert result.dtype == picture.dtype
+    assert np.array_equal(result, picture)
     assert probe(path).dtype == picture.dtype.name

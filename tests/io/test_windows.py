@@ -1,4 +1,4 @@
-"""Windows equal the whole picture in every layout, and only what a window touches is decoded."""
+"""Windows equal the whole image in every file layout, and only the touched tiles are decoded."""
 
 import importlib
 import json
@@ -49,7 +49,7 @@ def test_windows_of_a_tiff_equal_the_whole(tmp_path: Path, layout: str) -> None:
     tifffile.imwrite(path, pixels, **options)
     whole = read_image(path).pixels
     source = open_windows(path)
-    assert isinstance(source, InterpretedPlanes), "not decoded whole"
+    assert isinstance(source, InterpretedPlanes), "read by windows"
     assert source.shape == whole.shape
     assert source.dtype == whole.dtype
     _, height, width = whole.shape
@@ -67,10 +67,10 @@ def test_windows_of_a_tiff_equal_the_whole(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @settings(max_examples=10)
 @given(data=st.data())
-def test_turned_files_are_read_upright(
+def test_windows_are_upright_for_every_orientation(
     tmp_path_factory: pytest.TempPathFactory, orientation: int, data: st.DataObject
 ) -> None:
-    path = tmp_path_factory.mktemp("turned") / "image.tif"
+    path = tmp_path_factory.mktemp("rotated") / "image.tif"
     tifffile.imwrite(path, GRAY, tile=(32, 64), extratags=[(274, "H", 1, orientation, True)])
     whole = read_image(path).pixels
     source = open_windows(path)
@@ -94,7 +94,7 @@ def test_the_full_resolution_of_a_pyramid(tmp_path: Path) -> None:
 
 
 def decoded(source: Source) -> int:
-    """How many tiles or strips were decoded so far."""
+    """Return the number of decoded tiles or strips."""
     planes: Any = source.planes if isinstance(source, InterpretedPlanes) else None
     return planes.decoded
 
@@ -106,26 +106,26 @@ def test_only_the_tiles_that_a_window_touches_are_decoded(tmp_path: Path) -> Non
     source.read((33, 60), (33, 60))
     assert decoded(source) == 1
     source.read((33, 65), (33, 60))
-    assert decoded(source) == 2, "the first tile was kept"
+    assert decoded(source) == 2, "the first tile is cached"
     source.close()
 
 
-def test_the_cache_keeps_to_its_bytes() -> None:
+def test_the_cache_respects_its_limit() -> None:
     cache = ChunkCache(250)
     for key in (1, 2, 1, 3, 1):
         cache.get(key, lambda: np.zeros(100, np.uint8))
-    assert cache.decoded == 3, "1 was used last and stays, 2 is forgotten"
+    assert cache.decoded == 3, "1 was used last and is kept, 2 is evicted"
     cache.get(2, lambda: np.zeros(100, np.uint8))
     assert cache.decoded == 4
-    assert cache.get(4, lambda: np.zeros(1000, np.uint8)).size == 1000, "one chunk is kept, however large"
+    assert cache.get(4, lambda: np.zeros(1000, np.uint8)).size == 1000, "one chunk is always kept"
 
 
-def test_a_band_is_decoded_once_when_it_was_planned(tmp_path: Path) -> None:
+def test_a_planned_band_is_decoded_once(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, np.zeros((512, 4096), np.uint16), tile=(64, 64), compression="zlib")
     source = open_windows(path)
-    resident = source.plan(100)
-    assert resident < 4096 * 512 * 2
+    memory_bytes = source.plan(100)
+    assert memory_bytes < 4096 * 512 * 2
     for top in range(0, 512, 64):
         for left in range(0, 4096, 128):
             source.read((max(0, top - 18), min(512, top + 82)), (left, left + 128))
@@ -133,11 +133,13 @@ def test_a_band_is_decoded_once_when_it_was_planned(tmp_path: Path) -> None:
     source.close()
 
 
-def test_pictures_without_windows_are_told(tmp_path: Path) -> None:
+def test_formats_without_random_access_give_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     write_image(path, np.moveaxis(RGB, -1, 0))
     source = open_windows(path)
-    assert source.warnings == ("a PNG has no windows: it was decoded whole (0 MiB)",)
+    (warning,) = source.warnings
+    assert "PNG" in warning
+    assert "decoded completely (0 MiB)" in warning
     assert np.array_equal(source.read((3, 9), (2, 5)), np.moveaxis(RGB, -1, 0)[:, 3:9, 2:5])
 
 
@@ -148,7 +150,7 @@ def test_channels_are_matched_or_refused(tmp_path: Path) -> None:
     assert source.shape == (3, 150, 201)
     assert (source.read((0, 5), (0, 5)) == GRAY[:5, :5]).all()
     source.close()
-    with pytest.raises(BadImage, match=r"expected 4 channels; got 1\. Convert it as the training images were"):
+    with pytest.raises(BadImage, match="expected 4 channels; got 1"):
         open_windows(path, channels=4)
 
 
@@ -168,7 +170,7 @@ def test_hostile_headers_are_refused(tmp_path: Path) -> None:
         open_windows(path)
 
 
-def test_damage_is_found_where_it_is_read(tmp_path: Path) -> None:
+def test_damage_is_detected_in_the_window_that_is_read(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, GRAY, tile=(32, 32), compression="zlib")
     with tifffile.TiffFile(path) as tiff:
@@ -179,12 +181,12 @@ def test_damage_is_found_where_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(data)
     source = open_windows(path)
     assert np.array_equal(source.read((64, 96), (64, 96))[0], GRAY[64:96, 64:96])
-    with pytest.raises(BadImage, match=r"image\.tif: expected a whole TIFF image; got one that cannot be decoded"):
+    with pytest.raises(BadImage, match=r"image\.tif: .* cannot be decoded"):
         source.read((0, 8), (0, 8))
     source.close()
 
 
-def test_values_are_judged_as_in_whole_pictures(tmp_path: Path) -> None:
+def test_values_are_checked_as_in_whole_images(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     pixels = np.zeros((64, 64), np.float32)
     pixels[40, 40] = np.nan
@@ -197,11 +199,11 @@ def test_values_are_judged_as_in_whole_pictures(tmp_path: Path) -> None:
 
 
 def zarr_image(folder: Path, pixels: np.ndarray, axes: str, version: str, **options: object) -> Path:
-    """Write an OME-Zarr image of one level with the library itself."""
+    """Write an OME-Zarr image of one level with the zarr library."""
     zarr: Any = importlib.import_module("zarr")
-    form = 3 if version == "0.5" else 2
-    group = zarr.create_group(folder, zarr_format=form)
-    if form == 2:
+    zarr_format = 3 if version == "0.5" else 2
+    group = zarr.create_group(folder, zarr_format=zarr_format)
+    if zarr_format == 2:
         options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
     array = group.create_array(
         "0", shape=pixels.shape, dtype=pixels.dtype, **{"chunks": tuple(min(32, n) for n in pixels.shape), **options}
@@ -210,12 +212,12 @@ def zarr_image(folder: Path, pixels: np.ndarray, axes: str, version: str, **opti
     kinds = {"c": "channel", "t": "time"}
     named = [{"name": a, "type": kinds.get(a, "space")} | ({"unit": "nanometer"} if a in "yx" else {}) for a in axes]
     scale = [{"type": "scale", "scale": [1.0] * (len(axes) - 2) + [250.0, 500.0]}]
-    described = {
+    metadata = {
         "multiscales": [
             {"axes": named, "datasets": [{"path": "0", "coordinateTransformations": scale}], "version": version}
         ]
     }
-    group.attrs.update({"ome": {"version": "0.5", **described}} if form == 3 else described)
+    group.attrs.update({"ome": {"version": "0.5", **metadata}} if zarr_format == 3 else metadata)
     return folder
 
 
@@ -247,7 +249,7 @@ def test_hostile_zarr_stores_are_refused(tmp_path: Path) -> None:
         open_windows(zarr_image(tmp_path / "stack", STACK, "zyx", "0.5"))
     folder = zarr_image(tmp_path / "codec", GRAY, "yx", "0.5")
     change(folder / "0" / "zarr.json", '"zstd"', '"numcodecs.pick_le"')
-    with pytest.raises(BadImage, match=r"expected codecs that make numbers; got `numcodecs.pick_le`"):
+    with pytest.raises(BadImage, match=r"expected a numeric codec; got `numcodecs.pick_le`"):
         open_windows(folder)
     folder = zarr_image(tmp_path / "type", GRAY, "yx", "0.4")
     change(folder / "0" / ".zarray", '"<u2"', '"|O"')
@@ -270,9 +272,9 @@ def test_hostile_zarr_stores_are_refused(tmp_path: Path) -> None:
         open_windows(empty)
 
 
-def test_exotic_files_are_decoded_whole_and_told(tmp_path: Path) -> None:
+def test_a_jpeg_is_decoded_completely(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Pillow.fromarray(RGB).save(path)
     source = open_windows(path)
-    assert "decoded whole" in source.warnings[-1]
-    assert source.plan(10) == source.resident == 3 * 150 * 201
+    assert "decoded completely" in source.warnings[-1]
+    assert source.plan(10) == source.memory_bytes == 3 * 150 * 201

@@ -1,4 +1,4 @@
-"""What is decided per pixel while probabilities come in."""
+"""Decoding of probabilities, pixel by pixel and of split regions."""
 
 from dataclasses import replace
 from typing import Literal
@@ -19,7 +19,7 @@ FEW_VALUES = st.sampled_from([-1.5, 0.0, 0.25, 3.0])  # equal ones are frequent
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @given(data=st.data())
-def test_the_most_probable_class_is_that_of_numpy(dtype: type, data: st.DataObject) -> None:
+def test_the_most_probable_class_equals_argmax(dtype: type, data: st.DataObject) -> None:
     shape = data.draw(st.tuples(st.integers(1, 6), st.integers(0, 5), st.integers(1, 5)))
     probabilities = data.draw(arrays.arrays(dtype, shape, elements=FEW_VALUES))
     found = most_probable_class(probabilities)
@@ -46,7 +46,7 @@ def test_of_two_classes_the_second_is_where_its_probability_exceeds_the_threshol
 def test_seeds_outside_the_foreground_make_no_objects(
     kind: Literal["boundary", "distance"], depth: tuple[float]
 ) -> None:
-    """With a foreground that begins at 0.8, an area of interior 0.6 is clear enough for a seed, but no object."""
+    """With a foreground above 0.8, a region of interior 0.6 is a seed, but not an object."""
     sure, unsure, ground = (
         (0.05, 0.9, 0.05, *depth),
         (0.35, 0.6, 0.05, *depth),
@@ -80,7 +80,7 @@ def areas_of(mask: np.ndarray) -> int:
     return int(components(mask == 1).max())
 
 
-def test_areas_that_a_gap_joins_are_split() -> None:
+def test_regions_joined_by_a_gap_are_split() -> None:
     probabilities = two_areas(gap=0.8)
     plain, split = decode(probabilities, TargetOptions()), decode(probabilities, SPLIT)
     assert areas_of(plain) == 2, "control: the gap makes one of two"
@@ -94,8 +94,8 @@ def test_areas_that_a_gap_joins_are_split() -> None:
     )
 
 
-def test_markers_are_deep_and_sure() -> None:
-    """Where the bridge is wide, only its probability tells it from the areas; no area is deeper than 9 pixels."""
+def test_markers_are_deep_and_probable() -> None:
+    """A wide bridge differs from the regions only in its probability; no region is deeper than 9 pixels."""
     probabilities = two_areas(gap=0.8)
     probabilities[1, 5:25, 25:28], probabilities[0, 5:25, 25:28] = 0.8, 0.2
     assert areas_of(decode(probabilities, SPLIT)) == 3
@@ -105,9 +105,7 @@ def test_markers_are_deep_and_sure() -> None:
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 1000), reach=st.integers(1, 3), threshold=st.sampled_from([0.5, 0.6]))
-def test_a_split_mask_is_part_of_the_plain_one_and_its_markers_are_apart(
-    seed: int, reach: int, threshold: float
-) -> None:
+def test_a_split_mask_is_a_subset_and_its_markers_are_separate(seed: int, reach: int, threshold: float) -> None:
     rough = ndimage.gaussian_filter(np.random.default_rng(seed).random((60, 70)), 3)
     second = (rough.ravel().argsort().argsort() / rough.size).reshape(rough.shape).astype(np.float32)
     probabilities = np.stack([1 - second, second])

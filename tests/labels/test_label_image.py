@@ -1,4 +1,4 @@
-"""Components, renumbering and overlap tables, beside scikit-image and scikit-learn."""
+"""Connected components, renumbering and overlap tables, compared with scikit-image and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ pairs = st.tuples(st.integers(1, 10), st.integers(1, 10)).flatmap(
 
 @given(small)
 @pytest.mark.parametrize(("corners", "connectivity"), [(True, 2), (False, 1)])
-def test_components_are_those_of_skimage(corners: bool, connectivity: int, labels: np.ndarray):
+def test_components_equal_those_of_skimage(corners: bool, connectivity: int, labels: np.ndarray):
     expected = skimage_label(labels > 0, connectivity=connectivity)
     np.testing.assert_array_equal(components(labels > 0, corners=corners), expected)
 
@@ -46,7 +46,7 @@ def test_renumber_of_one_value(value: int):
     np.testing.assert_array_equal(renumber(np.full((2, 2), value)), np.full((2, 2), min(value, 1)))
 
 
-def test_nothing_fails_on_an_image_without_pixels():
+def test_images_without_pixels():
     nothing = np.zeros((0, 5), np.int32)
     assert renumber(nothing).shape == (0, 5)
     assert touching_share(nothing) == 0
@@ -83,7 +83,7 @@ def test_touching_share_is_that_of_all_pairs_of_pixels(labels: np.ndarray):
     assert touching_share(labels) == pytest.approx(np.mean(near) if near else 0)
 
 
-def test_touching_share_of_a_drawn_world():
+def test_touching_share_of_a_small_example():
     world = np.zeros((20, 20), np.int32)
     world[0:4, 0:4], world[0:4, 5:9], world[10:14, 10:14], world[0:4, 12:15] = 1, 2, 3, 4
     assert touching_share(world) == 0.5

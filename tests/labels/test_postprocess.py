@@ -1,4 +1,4 @@
-"""Holes are filled, small areas dropped."""
+"""Hole filling and removal of small objects and regions."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 
 def ring() -> np.ndarray:
-    """A ring of 3 around a lone pixel of 1."""
+    """A ring of label 3 around a single pixel of label 1."""
     labels = np.full((7, 7), 3, np.int32)
     labels[0] = 0
     labels[2:5, 2:5] = 0
@@ -21,7 +21,7 @@ def ring() -> np.ndarray:
     return labels
 
 
-def test_background_is_filled_but_no_objects():
+def test_background_is_filled_but_objects_stay():
     labels = ring()
     fill_holes(labels)
     assert (labels[2:5, 2:5] != 0).all()
@@ -44,21 +44,21 @@ def test_every_hole_is_found(mask: np.ndarray):
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_small_ones_are_dropped_and_the_rest_is_numbered_again():
+def test_small_objects_are_removed_and_the_rest_relabelled():
     labels = np.array([[5, 5, 0, 2], [5, 0, 0, 0], [0, 0, 9, 9]], np.int32)
     np.testing.assert_array_equal(remove_small_objects(labels.copy(), 2), [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 2]])
     np.testing.assert_array_equal(remove_small_objects(labels.copy(), 0), [[2, 2, 0, 1], [2, 0, 0, 0], [0, 0, 3, 3]])
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(0, np.uint16), (65_535, np.uint16), (65_536, np.int32)])
-def test_numbers_take_as_many_bits_as_they_need(count: int, dtype: type):
+def test_dtype_depends_on_the_number_of_objects(count: int, dtype: type):
     labels = np.arange(count + 1, dtype=np.int32)[:, None] * 2
     found = remove_small_objects(labels, 0)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found[:, 0], np.arange(count + 1))
 
 
-def test_areas_of_a_class_that_are_too_small_become_background():
+def test_small_regions_of_a_class_become_background():
     mask = np.array([[1, 0, 2, 2, 0, 3], [0, 1, 0, 2, 0, 3], [1, 0, 0, 0, 0, 1]], np.uint8)
     left = mask.copy()
     remove_small_regions(

@@ -1,4 +1,4 @@
-"""The table of objects, beside scikit-image."""
+"""Region properties, compared with scikit-image."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from pixelwise.labels.region_properties import measure
 worlds = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 1, 1, 2, 5]))
 
 
-def test_place_size_and_brightness():
+def test_position_size_and_intensity():
     labels = np.zeros((6, 8), np.int32)
     labels[1:4, 2:6] = 4
     labels[5, 7] = 9
@@ -31,7 +31,7 @@ def test_place_size_and_brightness():
 
 
 @given(worlds, st.sampled_from([1, 10, 30, 1 << 20]), st.sampled_from([np.uint8, np.uint16, np.float32]))
-def test_all_numbers_are_those_of_skimage(labels: np.ndarray, strip: int, dtype: type):
+def test_properties_equal_those_of_skimage(labels: np.ndarray, strip: int, dtype: type):
     image = np.random.default_rng(0).integers(0, 256, (2, *labels.shape)).astype(dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)

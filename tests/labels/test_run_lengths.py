@@ -1,4 +1,4 @@
-"""Runs of pixels: they hold the whole label image."""
+"""Run-length encoding represents the whole label image."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ worlds = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=9), elem
 strips = st.sampled_from([1, 5, 17, 1 << 20])
 
 
-def test_runs_of_a_drawn_world():
+def test_runs_of_a_small_example():
     found = find_runs(np.array([[7, 7, 0], [7, 2, 2]]), first_row=5)
     assert found.number.tolist() == [7, 0, 7, 2]
     assert found.row.tolist() == [5, 5, 6, 6]
@@ -21,7 +21,7 @@ def test_runs_of_a_drawn_world():
 
 
 @given(worlds, strips)
-def test_runs_paint_the_image(labels: np.ndarray, strip: int):
+def test_runs_reproduce_the_image(labels: np.ndarray, strip: int):
     painted = np.full_like(labels, 99)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)

@@ -1,4 +1,4 @@
-"""Splitting: what is deep, where labels meet, and the lines that are cut there."""
+"""Splitting of regions: erosion, contacts of labels, and lines between them."""
 
 import numpy as np
 import pytest
@@ -15,26 +15,26 @@ MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 25), st.integers(1, 25)), e
 
 @st.composite
 def label_images(draw: st.DrawFn) -> np.ndarray:
-    """Few labels, so that many touch at corners alone."""
+    """Few labels, so that many touch only at corners."""
     shape, seed = draw(st.tuples(st.integers(1, 12), st.integers(1, 12))), draw(st.integers(0, 1000))
     return np.random.default_rng(seed).integers(0, 4, shape).astype(np.int32)
 
 
 @settings(max_examples=200)
 @given(mask=MASKS, reach=st.integers(0, 30))
-def test_what_is_deep_is_what_the_distance_says(mask: np.ndarray, reach: int) -> None:
+def test_deep_pixels_agree_with_the_distance_transform(mask: np.ndarray, reach: int) -> None:
     mask[0, 0] = False  # the distance needs something outside
     before = mask.copy()
     assert np.array_equal(deeper_than(mask, reach), depth(mask) > reach)
     assert np.array_equal(mask, before)
 
 
-def test_the_border_of_the_image_is_no_edge() -> None:
+def test_the_image_border_is_not_an_edge() -> None:
     assert deeper_than(np.ones((4, 50), bool), 9).all()
 
 
-def test_only_what_is_near_decides_what_is_deep() -> None:
-    """The reason why it can be decided strip by strip, with so many rows around."""
+def test_depth_is_local() -> None:
+    """It can therefore be computed strip by strip, with a few rows around."""
     mask = np.random.default_rng(0).random((60, 40)) < 0.995
     assert np.array_equal(deeper_than(mask[13:47], 7)[7:-7], deeper_than(mask, 7)[20:40])
     assert not np.array_equal(deeper_than(mask[20:40], 7), deeper_than(mask, 7)[20:40]), "control: no rows around"
@@ -49,7 +49,7 @@ def test_without_the_pixels_where_labels_meet_no_two_touch(labels: np.ndarray) -
 
 
 @given(labels=label_images(), height=st.integers(1, 5))
-def test_lines_are_cut_in_strips_as_in_the_whole(labels: np.ndarray, height: int) -> None:
+def test_lines_by_strips_equal_the_whole_image(labels: np.ndarray, height: int) -> None:
     mask = np.full(labels.shape, 1, np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

@@ -1,4 +1,4 @@
-"""Areas stitched across strips are those of the whole image; objects flooded by windows too, with enough halo."""
+"""Components stitched across strips equal those of the whole image; watershed by windows too, with enough halo."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def test_spirals(rows: int, gap: int, corners: bool) -> None:
     assert np.array_equal(stitched(two, rows, corners=corners), whole(two, corners=corners))
 
 
-def test_a_touch_at_a_corner_between_strips() -> None:
+def test_a_contact_at_a_corner_between_strips() -> None:
     mask = np.array([[1, 0, 0], [0, 1, 0]], bool)
     assert stitched(mask, 1).max() == 1
     assert stitched(mask, 1, corners=False).max() == 2
@@ -88,7 +88,7 @@ def test_combs_join_at_their_last_row() -> None:
     assert strips.count > 11, "control: many provisional numbers, one area"
 
 
-def test_small_areas_are_dropped_by_their_whole_size() -> None:
+def test_small_regions_are_removed_by_their_total_size() -> None:
     mask = np.zeros((10, 5), bool)
     mask[3:8, 1] = True
     mask[0, 4] = True
@@ -112,7 +112,7 @@ def cells(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def deep_cells(height: int, width: int, seed: int) -> np.ndarray:
-    """The same cells with a distance that falls to their edges, behind the classes."""
+    """The same cells with a distance channel after the classes."""
     probabilities = cells(height, width, seed)
     return np.concatenate([probabilities, np.sqrt(probabilities[1:2])])
 
@@ -137,7 +137,7 @@ def by_windows(probabilities: np.ndarray, options: TargetOptions, core: int, hal
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1000), core=st.sampled_from([32, 50, 64]), kind=st.sampled_from(["boundary", "distance"]))
-def test_touching_objects_flooded_by_windows_equal_the_whole(seed: int, core: int, kind: Any) -> None:
+def test_touching_objects_by_windows_equal_the_whole_image(seed: int, core: int, kind: Any) -> None:
     probabilities = deep_cells(150, 170, seed) if kind == "distance" else cells(150, 170, seed)
     options = TargetOptions(kind=kind, seed_threshold=0.5, min_area=8)
     expected = decode(probabilities, options)
@@ -152,7 +152,7 @@ def test_control_without_halo_objects_differ(kind: Any) -> None:
     assert not np.array_equal(by_windows(probabilities, options, 32, halo=0), decode(probabilities, options))
 
 
-def test_holes_are_filled_unless_told_otherwise() -> None:
+def test_holes_are_filled_by_default() -> None:
     seeds = np.zeros((5, 5), np.uint32)
     seeds[0, 0] = 7
     ring = np.ones((5, 5), bool)
@@ -176,26 +176,26 @@ def test_a_window_full_of_seeds() -> None:
     smallest=st.tuples(st.just(0), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30)),
     seed=st.integers(0, 10_000),
 )
-def test_crumbs_dropped_by_strips_are_those_of_the_whole_image(
+def test_small_regions_removed_by_strips_are_those_of_the_whole_image(
     height: int, width: int, rows: int, smallest: tuple[int, ...], seed: int
 ) -> None:
     mask = np.random.default_rng(seed).integers(0, 4, (-(-height // 2), -(-width // 2))).astype(np.uint8)
     mask = mask.repeat(2, 0).repeat(2, 1)[:height, :width]
-    crumbs, tops = StripSmallRegions(smallest), range(0, height, rows)
+    regions, tops = StripSmallRegions(smallest), range(0, height, rows)
     for top in tops:
-        crumbs.count(mask[top : top + rows])
-    found = np.concatenate([crumbs.drop(mask[top : top + rows]) for top in tops])
+        regions.count(mask[top : top + rows])
+    found = np.concatenate([regions.drop(mask[top : top + rows]) for top in tops])
     remove_small_regions(mask, smallest)
     np.testing.assert_array_equal(found, mask)
 
 
-def test_an_area_that_no_strip_holds_whole_stays_whole() -> None:
+def test_a_region_larger_than_a_strip_stays() -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 0] = mask[::4] = 1  # a comb: every strip has teeth of it
-    crumbs = StripSmallRegions((0, int(mask.sum())))
+    regions = StripSmallRegions((0, int(mask.sum())))
     for top in range(0, 40, 8):
-        crumbs.count(mask[top : top + 8])
-    np.testing.assert_array_equal(np.concatenate([crumbs.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
+        regions.count(mask[top : top + 8])
+    np.testing.assert_array_equal(np.concatenate([regions.drop(mask[top : top + 8]) for top in range(0, 40, 8)]), mask)
     alone = StripSmallRegions((0, int(mask.sum())))  # control: a strip that knows of no other drops all of its own
     alone.count(mask[:8])
     assert not alone.drop(mask[:8]).any()

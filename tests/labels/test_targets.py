@@ -1,4 +1,4 @@
-"""What the network learns, and the way back to objects."""
+"""Encoding of targets and decoding of objects."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,18 +32,18 @@ DISTANCE = TargetOptions(kind="distance")
 
 
 def certain(target: np.ndarray, classes: int) -> np.ndarray:
-    """What a perfect network would say of a target."""
+    """Return the prediction of a perfect network for a target."""
     return np.eye(classes, dtype=np.float32)[target].transpose(2, 0, 1)
 
 
 def certain_depths(labels: np.ndarray) -> np.ndarray:
-    """What a perfect network would say of a label image, distances included."""
+    """Return the prediction of a perfect network for a label image, including distances."""
     classes = certain(encode(labels, DISTANCE), 3)
     return np.concatenate([classes, edge_distance(labels)[None].astype(np.float32)])
 
 
 def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
-    """Equal up to the numbers of the objects."""
+    """Return whether two label images are equal up to relabelling."""
     pairs = np.unique(np.stack([first.ravel(), second.ravel()]), axis=1)
     zero = pairs[0][pairs[1] == 0].tolist() in ([], [0])
     return zero and len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
@@ -109,17 +109,17 @@ def test_distance_round_trip_of_touching_cells(seed: int):
     np.testing.assert_array_equal(decoded > 0, labels > 0)
     best = [np.bincount(decoded[labels == n]).max() for n in range(1, 13)]
     assert sum(best) / (labels > 0).sum() > 0.995  # at corners a pixel may go to the neighbour
-    # without the boundary class the depths alone part them
+    # without the boundary class the distances alone separate them
     blurred = certain_depths(labels)
     blurred[1:3] = (blurred[1] + blurred[2]) / 2
     assert decode(blurred, replace(DISTANCE, seed_threshold=0.3)).max() == 12
-    # control: where everything inside is equally deep as well, touching cells are one
+    # control: with constant distances as well, touching cells are one object
     blurred[3] = labels > 0
     assert decode(blurred, replace(DISTANCE, seed_threshold=0.3)).max() == 1
 
 
 @given(tilings(), st.integers(0, 3))
-def test_distances_are_depths_as_shares_of_the_greatest(labels: np.ndarray, quarters: int):
+def test_distances_are_relative_to_the_largest(labels: np.ndarray, quarters: int):
     found = edge_distance(labels)
     outside = found[labels == 0]
     assert (outside == 0).all()
@@ -130,11 +130,11 @@ def test_distances_are_depths_as_shares_of_the_greatest(labels: np.ndarray, quar
     np.testing.assert_array_equal(edge_distance(np.rot90(labels, quarters)), np.rot90(found, quarters))
 
 
-def test_distances_of_a_drawn_world():
+def test_distances_of_a_small_example():
     labels = np.zeros((7, 9), np.int32)
     labels[1:6, 0:5], labels[6, 8], labels[0, 7:] = 3, 8, -1
     expected = np.zeros((7, 9))
-    # the image's border is no edge: the object goes on to the left of it
+    # the image border is not an object border
     expected[1:6, 0:5] = (
         np.array([[1, 1, 1, 1, 1], [2, 2, 2, 2, 1], [3, 3, 3, 2, 1], [2, 2, 2, 2, 1], [1, 1, 1, 1, 1]]) / 3
     )
@@ -143,7 +143,7 @@ def test_distances_of_a_drawn_world():
     assert (edge_distance(np.full((4, 4), 2)) == 1).all()
 
 
-def test_only_the_distance_stands_outside_the_soft_max(rng: np.random.Generator):
+def test_only_the_distance_is_outside_the_softmax(rng: np.random.Generator):
     logits = rng.normal(0, 3, (4, 5, 6)).astype(np.float32)
     probabilities = probabilities_of(logits, DISTANCE)
     np.testing.assert_allclose(probabilities[:3].sum(0), 1, rtol=1e-5)
@@ -163,7 +163,7 @@ def test_components_round_trip_of_separate_objects(present: list[bool], side: in
     np.testing.assert_array_equal(decode(certain(encode(labels, options), 2), options), renumber(labels))
 
 
-def test_classes_pass_through_with_what_is_ignored():
+def test_classes_and_ignored_pixels_are_unchanged():
     mask = np.array([[0, 3], [IGNORE, 1]])
     target = encode(mask, TargetOptions())
     np.testing.assert_array_equal(target, mask)
@@ -171,7 +171,7 @@ def test_classes_pass_through_with_what_is_ignored():
     np.testing.assert_array_equal(decoded, [[0, 3], [0, 1]])
 
 
-def test_boundary_of_a_drawn_world():
+def test_boundary_of_a_small_example():
     labels = np.zeros((5, 8), np.int32)
     labels[:, 1:4], labels[:, 4:8] = 1, 2
     labels[0, 7] = -1
@@ -199,7 +199,7 @@ def test_thin_objects_keep_a_seed():
     assert same_objects(decode(certain(target, 3), BOUNDARY), labels)
 
 
-def test_small_objects_are_dropped_in_decoding():
+def test_small_objects_are_removed_in_decoding():
     labels = np.zeros((20, 20), np.int32)
     labels[1:4, 1:4], labels[8:18, 8:18] = 1, 2
     options = TargetOptions(kind="boundary", min_area=10)
@@ -230,7 +230,7 @@ def test_target_classes(kind: Any, expected: int):
     assert class_channels(options, channels) == expected
 
 
-def test_a_threshold_between_more_than_two_classes_is_refused():
+def test_a_threshold_for_more_than_two_classes_raises():
     options = TargetOptions(foreground_threshold=0.7)
     with pytest.raises(BadOption, match=r"masks of more than two classes; got 0\.7 for 3 classes"):
         target_channels(options, 3)
@@ -255,7 +255,7 @@ def test_a_threshold_between_more_than_two_classes_is_refused():
         {"class_areas": (0, 5), "kind": "components"},
     ],
 )
-def test_impossible_options_are_refused(wrong: dict[str, Any]):
+def test_invalid_options_raise(wrong: dict[str, Any]):
     with pytest.raises(BadOption, match=next(iter(wrong))):
         TargetOptions(**wrong)
 
@@ -276,11 +276,11 @@ def test_border_weights_need_two_objects():
     assert border_weights(np.eye(5, dtype=np.int32)).max() == 0
 
 
-def test_a_separation_border_of_a_drawn_world():
+def test_separation_of_a_small_example():
     labels = np.zeros((4, 7), np.int32)
     labels[:, :3], labels[:2, 3:6], labels[2:, 3:6] = 7, 2, 9
     labels[0, 6] = -1
-    # the object of the higher number gives way, at corners too
+    # the object with the higher label is cut, at corners too
     expected = np.array([[7, 7, 0, 2, 2, 2, -1], [7, 7, 0, 2, 2, 2, 0], [7, 7, 0, 0, 0, 0, 0], [7, 7, 7, 0, 9, 9, 0]])
     np.testing.assert_array_equal(separate(labels), expected)
     target = encode(labels, TargetOptions(kind="components", separate=1))
@@ -288,19 +288,19 @@ def test_a_separation_border_of_a_drawn_world():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_separated_cells_come_back_one_by_one(seed: int):
+def test_separated_cells_are_recovered(seed: int):
     labels = touching_cells(seed)
     options = TargetOptions(kind="components", separate=1)
     decoded = decode(certain(encode(labels, options), 2), options)
     assert decoded.max() == 12
     assert (decoded > 0).sum() > 0.85 * (labels > 0).sum()
-    # control: nothing cut, and they are one
+    # control: without separation they are one object
     joined = replace(options, separate=0)
     assert decode(certain(encode(labels, joined), 2), joined).max() == 1
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_the_border_is_as_wide_as_asked(width: int):
+def test_the_border_has_the_given_width(width: int):
     labels = np.repeat([[1] * 8 + [2] * 8], 6, axis=0)
     assert ((separate(labels, width) == 0).sum(1) == width).all()
 

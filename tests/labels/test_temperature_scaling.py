@@ -1,4 +1,4 @@
-"""Temperatures of drawn logits, beside the formula evaluated by hand."""
+"""Temperature scaling, compared with the formula evaluated by hand."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from scipy.special import softmax
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
 
 
-def test_sureness_runs_from_chance_to_certainty() -> None:
+def test_confidence_is_0_for_uniform_and_1_for_certain_probabilities() -> None:
     probabilities = np.array([[1, 0, 0, 0], [0.25] * 4, [0.1, 0.7, 0.1, 0.1]])
     assert confidence(probabilities, 1)[:, 0].tolist() == pytest.approx([1, 0, 0.6])
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_pixel_lies_between_the_temperatures_by_how_sure_it_is(axis: int, dtype: type) -> None:
+def test_the_temperature_is_interpolated_by_confidence(axis: int, dtype: type) -> None:
     logits = np.random.default_rng(0).normal(0, 2, (4, 4)).astype(dtype)
     both = Temperatures(2.0, 0.5)
     found = tempered_softmax(logits, both, axis)
@@ -26,7 +26,7 @@ def test_a_pixel_lies_between_the_temperatures_by_how_sure_it_is(axis: int, dtyp
         np.testing.assert_allclose(found.take(place, 1 - axis), expected, rtol=1e-5)
 
 
-def test_two_alike_are_one_and_one_divides_all() -> None:
+def test_equal_temperatures_are_a_single_one() -> None:
     logits = np.random.default_rng(1).normal(0, 2, (5, 3))
     np.testing.assert_array_equal(tempered_softmax(logits, UNSCALED, 1), softmax(logits, axis=1))
     expected = softmax(logits / 1.7, axis=1)
@@ -35,6 +35,6 @@ def test_two_alike_are_one_and_one_divides_all() -> None:
     assert not np.allclose(tempered_softmax(logits, Temperatures(1.7, 0.9), 1), expected)  # control
 
 
-def test_temperatures_are_said() -> None:
+def test_temperatures_as_text() -> None:
     assert str(Temperatures(1.5)) == "temperature 1.500"
-    assert str(Temperatures(1.5, 0.25)) == "temperature 1.500 where the network is sure, 0.250 in doubt"
+    assert str(Temperatures(1.5, 0.25)) == "temperature 1.500 at high confidence, 0.250 at low confidence"

@@ -1,4 +1,4 @@
-"""Flooding against scikit-image where heights leave no choice, and against the rule written down pixel by pixel."""
+"""Watershed compared with scikit-image for distinct heights, and with a pixel-by-pixel implementation for ties."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,17 @@ from skimage.segmentation import watershed
 
 from pixelwise.labels import watershed as flooding
 from pixelwise.labels.label_image import components
-from pixelwise.labels.watershed import TAKEN, flood
+from pixelwise.labels.watershed import EXCLUDED, flood
 
 World = tuple[np.ndarray, np.ndarray]
 
 
 def pixel_by_pixel(heights: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """The rule of `flood` without arrays of places: levels, waves, four directions one after the other."""
-    labels, free = seeds.copy(), (heights != TAKEN) & (seeds == 0)
-    inside = [tuple(place) for place in np.argwhere((seeds > 0) & (heights != TAKEN)).tolist()]
-    waiting = {level: [p for p in inside if heights[p] == level] for level in range(TAKEN)}
-    for level in range(TAKEN):
+    """The rule of `flood` pixel by pixel: heights, fronts, four directions in order."""
+    labels, free = seeds.copy(), (heights != EXCLUDED) & (seeds == 0)
+    inside = [tuple(place) for place in np.argwhere((seeds > 0) & (heights != EXCLUDED)).tolist()]
+    waiting = {level: [p for p in inside if heights[p] == level] for level in range(EXCLUDED)}
+    for level in range(EXCLUDED):
         wave = waiting[level]
         while wave:
             following: list[tuple[int, ...]] = []
@@ -36,9 +36,9 @@ def pixel_by_pixel(heights: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Few heights, so that nearly everything is a tie, and seeds anywhere, outside too."""
+    """Few heights, so that nearly all are ties, and seeds anywhere, outside too."""
     shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
-    heights = draw(arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 254, TAKEN])))
+    heights = draw(arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 254, EXCLUDED])))
     return heights, draw(arrays(np.int32, shape, elements=st.sampled_from([0, 0, 0, 1, 2, 7])))
 
 
@@ -47,8 +47,8 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.watershed._FEW", -1)  # by levels, however small
-        patch.setattr("pixelwise.labels.watershed._NARROW", narrow)
+        patch.setattr("pixelwise.labels.watershed._MAX_UNLABELLED", -1)  # by levels, however small
+        patch.setattr("pixelwise.labels.watershed._FEW_PIXELS", narrow)
         patch.setattr("pixelwise.labels.watershed._BLOCK", block)
         patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         labels = seeds.copy()
@@ -57,7 +57,7 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
 
 
 @given(worlds())
-def test_the_rule_holds_for_moments(world: World):
+def test_the_rule_holds_for_arrival_times(world: World):
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
     flood(heights, seeds)
@@ -65,50 +65,50 @@ def test_the_rule_holds_for_moments(world: World):
 
 
 @given(st.integers(2, 80), st.integers(2, 80), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 4]))
-def test_levels_and_moments_say_the_same(height: int, width: int, seed: int, smooth: int):
+def test_heights_and_arrival_times_agree(height: int, width: int, seed: int, smooth: int):
     rng = np.random.default_rng(seed)
     rough = ndimage.gaussian_filter(rng.random((height, width)), smooth)
-    heights = np.digitize(rough, np.linspace(rough.min(), rough.max(), rng.integers(2, TAKEN))).astype(np.uint8)
-    heights[rng.random((height, width)) < rng.uniform(0, 0.4)] = TAKEN
+    heights = np.digitize(rough, np.linspace(rough.min(), rough.max(), rng.integers(2, EXCLUDED))).astype(np.uint8)
+    heights[rng.random((height, width)) < rng.uniform(0, 0.4)] = EXCLUDED
     seeds = components(heights < np.quantile(heights, rng.uniform(0, 0.3)), corners=False)
     by_levels = seeds.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pixelwise.labels.watershed._FEW", -1)
+        patch.setattr("pixelwise.labels.watershed._MAX_UNLABELLED", -1)
         flood(heights.copy(), by_levels)
     flood(heights, seeds)
     np.testing.assert_array_equal(seeds, by_levels)
 
 
 @pytest.mark.parametrize(
-    ("shape", "outside", "by_moments"),
+    ("shape", "outside", "by_arrival_time"),
     [((256, 256), 0, True), ((256, 257), 0, False), ((1024, 1024), 1020, True), ((1025, 1024), 1024, False)],
 )
 def test_few_pixels_of_a_small_image_are_flooded_at_once(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], outside: int, by_moments: bool
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], outside: int, by_arrival_time: bool
 ):
     called: list[str] = []
-    for name in ("_flood_by_moments", "_flood_by_levels"):
+    for name in ("_flood_by_arrival_time", "_flood_by_height"):
         monkeypatch.setattr(flooding, name, lambda *_, name=name: called.append(name))
     heights = np.zeros(shape, np.uint8)
-    heights[:outside] = TAKEN
+    heights[:outside] = EXCLUDED
     flood(heights, np.zeros(shape, np.int32))
-    assert called == ["_flood_by_moments" if by_moments else "_flood_by_levels"]
+    assert called == ["_flood_by_arrival_time" if by_arrival_time else "_flood_by_height"]
 
 
 @given(st.integers(1, 15), st.integers(1, 16), st.integers(0, 2**32 - 1), st.floats(0, 0.5))
-def test_different_heights_leave_no_choice(height: int, width: int, seed: int, outside: float):
+def test_distinct_heights_equal_skimage(height: int, width: int, seed: int, outside: float):
     rng = np.random.default_rng(seed)
-    heights = rng.permutation(TAKEN)[: height * width].reshape(height, width).astype(np.uint8)
+    heights = rng.permutation(EXCLUDED)[: height * width].reshape(height, width).astype(np.uint8)
     mask = rng.random((height, width)) >= outside
     seeds = np.where(rng.random((height, width)) < 0.1, rng.integers(1, 9, (height, width)), 0) * mask
     expected = watershed(heights, seeds, connectivity=1, mask=mask) if mask.any() else seeds
     labels = seeds.astype(np.int32)
-    flood(np.where(mask, heights, TAKEN).astype(np.uint8), labels)
+    flood(np.where(mask, heights, EXCLUDED).astype(np.uint8), labels)
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_ridge_goes_to_the_lower_side_and_labels_do_not_cross_what_is_outside():
-    heights = np.array([[0, 1, 5, 3, 2, 0, TAKEN, 0]], np.uint8)
+    heights = np.array([[0, 1, 5, 3, 2, 0, EXCLUDED, 0]], np.uint8)
     labels = np.array([[4, 0, 0, 0, 0, 9, 0, 0]], np.int32)
     flood(heights, labels)
     np.testing.assert_array_equal(labels, [[4, 4, 4, 9, 9, 9, 0, 0]])

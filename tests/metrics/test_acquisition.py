@@ -1,4 +1,4 @@
-"""Disagreement by hand, and an order of labelling that is not twenty of a kind."""
+"""Mutual information by hand, and core-set selection that avoids copies."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pixelwise.metrics.acquisition import CommitteeVotes, select_core_set
 
 
 def poll_of(*probabilities: float) -> CommitteeVotes:
-    """Networks that give one pixel so much of class 1."""
+    """Votes of networks with these probabilities of class 1 for one pixel."""
     poll = CommitteeVotes()
     for chance in probabilities:
         poll.add(np.array([[[1 - chance]], [[chance]]], np.float16))
@@ -27,7 +27,7 @@ def test_disagreement_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 99), voices=st.integers(1, 5), classes=st.integers(2, 5))
-def test_disagreement_lies_between_nothing_and_the_entropy_of_the_mean(seed: int, voices: int, classes: int) -> None:
+def test_disagreement_is_between_0_and_the_entropy_of_the_mean(seed: int, voices: int, classes: int) -> None:
     rng, poll = np.random.default_rng(seed), CommitteeVotes()
     for _ in range(voices):
         poll.add(rng.dirichlet(np.full(classes, 0.5), (4, 6)).transpose(2, 0, 1).astype(np.float32))
@@ -38,7 +38,7 @@ def test_disagreement_lies_between_nothing_and_the_entropy_of_the_mean(seed: int
     np.testing.assert_allclose(mean.sum(0), 1, atol=1e-5)
 
 
-def test_twenty_copies_of_the_most_uncertain_image_are_named_once() -> None:
+def test_copies_of_the_most_uncertain_image_are_selected_last() -> None:
     rng = np.random.default_rng(0)
     others = rng.normal(size=(10, 3))
     looks = np.concatenate([np.repeat(rng.normal(size=(1, 3)), 20, axis=0), others])
@@ -50,7 +50,7 @@ def test_twenty_copies_of_the_most_uncertain_image_are_named_once() -> None:
     assert len(set(by_value) & set(range(20))) == 11, "a control: by uncertainty alone all of them come first"
 
 
-def test_an_image_like_a_labelled_one_comes_last_and_says_so() -> None:
+def test_an_image_like_a_labelled_one_comes_last() -> None:
     looks = np.array([[0.0, 0.0], [5.0, 5.0], [-5.0, 5.0]])
     picks = select_core_set(np.array([1.0, 0.5, 0.4]), looks, looks[:1])
     assert [pick.index for pick in picks] == [1, 2, 0]
@@ -58,7 +58,7 @@ def test_an_image_like_a_labelled_one_comes_last_and_says_so() -> None:
     assert picks[-1].nearest is None, "the labelled one is the nearest"
 
 
-def test_the_nearest_that_ranks_higher_is_named() -> None:
+def test_the_nearest_selected_image_is_returned() -> None:
     looks = np.array([[0.0], [10.0], [0.5], [20.0]])
     picks = select_core_set(np.array([1.0, 0.9, 0.8, 0.7]), looks, np.zeros((0, 1)))
     assert [pick.index for pick in picks] == [0, 1, 3, 2]
@@ -67,13 +67,13 @@ def test_the_nearest_that_ranks_higher_is_named() -> None:
 
 
 @given(seed=st.integers(0, 99), images=st.integers(1, 12), known=st.integers(0, 5))
-def test_every_image_is_picked_once(seed: int, images: int, known: int) -> None:
+def test_every_image_is_selected_once(seed: int, images: int, known: int) -> None:
     rng = np.random.default_rng(seed)
     picks = select_core_set(rng.random(images), rng.normal(size=(images, 2)), rng.normal(size=(known, 2)))
     assert sorted(pick.index for pick in picks) == list(range(images))
     assert all(0 <= pick.distance <= 1 for pick in picks)
 
 
-def test_where_all_images_look_the_same_the_uncertain_ones_come_first() -> None:
+def test_with_equal_features_the_uncertain_images_come_first() -> None:
     picks = select_core_set(np.array([0.1, 0.3, 0.2]), np.ones((3, 4)), np.ones((2, 4)))
     assert [pick.index for pick in picks] == [1, 2, 0]

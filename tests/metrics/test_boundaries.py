@@ -1,4 +1,4 @@
-"""Scores of boundaries: V_rand and V_info, beside scikit-learn."""
+"""Boundary scores V_rand and V_info, compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from skimage.measure import label
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from pixelwise.metrics.boundaries import NOTHING, rand_information, thin
+from pixelwise.metrics.boundaries import UNDEFINED, rand_information, thin
 
 
 def drawn(*rows: str) -> np.ndarray:
@@ -19,7 +19,7 @@ TRUTH = drawn("####.####", "####.####", "####.####")
 
 
 def reference(truth: np.ndarray, regions: np.ndarray):
-    """Each boundary pixel a cluster of its own; then plain clustering scores over the truth's foreground."""
+    """Clustering scores over the true foreground, with each boundary pixel as its own cluster."""
     cells = np.asarray(label(truth, connectivity=1))[truth]
     found = regions[truth].astype(int)
     found[found == 0] = 1000 + np.arange((found == 0).sum())
@@ -53,7 +53,7 @@ def test_a_gap_in_the_boundary_merges_the_cells():
     assert scores.v_info == pytest.approx(0)
 
 
-def test_an_invented_boundary_splits_a_cell():
+def test_a_false_boundary_splits_a_cell():
     split = drawn("##.#.####", "##.#.####", "##.#.####")
     scores = rand_information(TRUTH, split)
     n = 24
@@ -66,7 +66,7 @@ def test_an_invented_boundary_splits_a_cell():
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("thinned", [True, False])
-def test_scores_are_those_of_sklearn(seed: int, thinned: bool):
+def test_scores_equal_sklearn(seed: int, thinned: bool):
     rng = np.random.default_rng(seed)
     truth = ndimage.gaussian_filter(rng.standard_normal((40, 50)), 2) > 0.3
     predicted = truth ^ (rng.random((40, 50)) < 0.05)
@@ -91,7 +91,7 @@ def test_thinning_leaves_lines_of_one_pixel():
 
 def test_empty_images():
     empty, full = np.zeros((4, 5), bool), np.ones((4, 5), bool)
-    assert rand_information(empty, TRUTH[:, :5][:1].repeat(4, 0)) == NOTHING
+    assert rand_information(empty, TRUTH[:, :5][:1].repeat(4, 0)) == UNDEFINED
     nothing_found = rand_information(full, empty)
     assert nothing_found.v_rand == pytest.approx(2 * (1 / 20) / (1 + 1 / 20))
     assert nothing_found.v_info == 0

@@ -1,4 +1,4 @@
-"""Counts and ranks by hand, and against scikit-learn's definitions written out; the loss against its formula."""
+"""Confusion matrix and ranks, compared with hand-computed values and definitions; the loss with its formula."""
 
 import numpy as np
 import torch
@@ -10,10 +10,10 @@ from pixelwise.training.losses import classification_loss
 
 
 def test_the_confusion_matrix_by_hand() -> None:
-    truth, said = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 2, 0, 2])
-    assert count_classes(truth, said, 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
-    assert count_classes(truth, said, 4).shape == (4, 4)
-    assert count_classes(truth.astype(np.uint8), said.astype(np.uint8), 3).sum() == 6
+    truth, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 2, 0, 2])
+    assert count_classes(truth, predicted, 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+    assert count_classes(truth, predicted, 4).shape == (4, 4)
+    assert count_classes(truth.astype(np.uint8), predicted.astype(np.uint8), 3).sum() == 6
 
 
 def test_ranks_by_hand_with_ties() -> None:
@@ -33,9 +33,9 @@ def test_a_rank_is_the_place_in_the_sorted_row(seed: int, images: int, classes: 
     ranks = rank_of_truth(truth, probabilities)
     order = most_probable(probabilities, classes)
     assert all(order[i, ranks[i]] == truth[i] for i in range(images))
-    said = probabilities.argmax(1)
-    assert ((ranks == 0) == (said == truth)).all()
-    assert np.trace(count_classes(truth, said, classes)) == (ranks == 0).sum()
+    predicted = probabilities.argmax(1)
+    assert ((ranks == 0) == (predicted == truth)).all()
+    assert np.trace(count_classes(truth, predicted, classes)) == (ranks == 0).sum()
 
 
 def test_the_loss_is_its_formula() -> None:

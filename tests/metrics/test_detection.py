@@ -1,4 +1,4 @@
-"""Scores of images: areas under curves beside counts over all pairs and thresholds."""
+"""Image-level metrics, compared with counts over all pairs and thresholds."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixelwise.metrics.detection import TOP, area_under_roc, average_precision, image_score
 
 
-def test_a_score_is_the_mean_of_the_surest_pixels() -> None:
+def test_image_score_is_the_mean_of_the_most_probable_pixels() -> None:
     probabilities = np.zeros((30, 40))
     probabilities[:5, :10] = 0.8
     assert image_score(probabilities) == pytest.approx(0.8 * 50 / TOP)
@@ -24,7 +24,7 @@ def test_the_areas_by_hand() -> None:
     assert average_precision(scores, showing) == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert area_under_roc(scores, np.ones(4, bool)) is None
     assert average_precision(scores, np.zeros(4, bool)) is None
-    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # the same for all says nothing
+    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # equal scores carry no information
     assert average_precision(np.ones(4), showing) == pytest.approx(0.5)
 
 

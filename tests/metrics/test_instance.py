@@ -1,4 +1,4 @@
-"""Scores of objects: by hand, by definition, and beside torchmetrics."""
+"""Instance metrics, compared with hand-computed values, definitions and torchmetrics."""
 
 import sys
 from collections.abc import Callable
@@ -30,7 +30,7 @@ pictures = arrays(np.int32, (4, 6), elements=st.integers(0, 3))
 
 @pytest.fixture
 def world():
-    """Four true objects of 10 pixels; found whole, at IoU 8/10, at 5/10, and not at all; and one invented."""
+    """Four true objects of 10 pixels, predicted at IoU 1, 8/10, 5/10 and 0, and one false positive."""
     truth, predicted = np.zeros((9, 20), np.int32), np.zeros((9, 20), np.int32)
     for number, row in enumerate((0, 2, 4, 6), start=1):
         truth[row, :10] = number
@@ -123,7 +123,7 @@ def test_empty_images_are_undefined_and_false_alarms_are_not(world: World):
     assert (average_precision(missed, 0.5), seg(missed), panoptic_quality(missed).sq) == (0, 0, None)
 
 
-def test_what_lies_on_ignored_pixels_is_taken_away(world: World):
+def test_predictions_on_ignored_pixels_are_removed(world: World):
     truth, predicted = world
     truth[8] = -1
     assert match(truth, predicted).predictions == 3
@@ -139,13 +139,13 @@ def test_pooling_joins_objects_not_images(world: World):
     assert pool([]).truths == 0
 
 
-def test_thresholds_below_a_half_are_refused(world: World):
+def test_thresholds_below_a_half_raise(world: World):
     with pytest.raises(ValueError, match="unique"):
         average_precision(match(*world), 0.3)
 
 
 def instructions(function: Callable[[], object]) -> int:
-    """Count the instructions of Python that a call takes, whatever the machine is doing beside."""
+    """Count the Python instructions of a call, independently of the load of the machine."""
     count, before = 0, sys.gettrace()
 
     def follow(frame: FrameType, event: str, _: object) -> Any:
@@ -169,5 +169,5 @@ def test_a_thousand_objects_take_no_loop_over_objects():
     assert len(match(truth, moved).ious) >= 992
     few = np.where(truth <= 4, truth, 0)
     assert instructions(lambda: match(truth, moved)) < 1.5 * instructions(lambda: match(few, np.roll(few, 3, axis=1)))
-    # the control: such a loop is seen
+    # control: such a loop is detected
     assert instructions(lambda: [number + 1 for number in range(1024)]) > 1024

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, beside scipy, and how often they hold the truth."""
+"""Bootstrap intervals, compared with scipy, and their coverage."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def rows(values: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(values, float), np.ones(len(values))], 1)
 
 
-def test_interval_of_a_mean_is_that_of_scipy(rng: np.random.Generator):
+def test_interval_of_a_mean_equals_scipy(rng: np.random.Generator):
     values = rng.normal(3, 2, 60)
     found = interval(rows(values), draws=4000)
     reference = scipy_bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1)
@@ -29,7 +29,7 @@ def test_interval_of_a_mean_is_that_of_scipy(rng: np.random.Generator):
     assert found[0] < values.mean() < found[1]
 
 
-def test_it_holds_the_truth_about_as_often_as_it_says():
+def test_coverage_of_the_interval():
     rng = np.random.default_rng(5)
     held = [
         low <= 0 <= high for low, high in (interval(rows(rng.normal(size=40)), draws=200, seed=i) for i in range(200))
@@ -48,7 +48,7 @@ def test_one_image_has_no_interval():
     assert bootstrap(np.zeros((0, 2)), mean) is None
 
 
-def test_undefined_draws_are_left_out_until_they_are_the_most():
+def test_undefined_draws_are_left_out_unless_they_are_the_majority():
     some = np.array([[1.0, 1], [0, 0], [0.5, 1], [0, 0]])
     low, high = interval(some)
     assert 0.5 <= low <= high <= 1

@@ -1,4 +1,4 @@
-"""Learning curves of drawn worlds whose true curve is known: it is found, it never falls, and intervals hold it."""
+"""Learning curves fitted to simulated trainings with a known curve, and coverage of the intervals."""
 
 import math
 from itertools import pairwise
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.metrics import learning_curve
-from pixelwise.metrics.learning_curve import LEVEL, MOST_BEND, Curve, SubsetScores, fit_curve, look_ahead
+from pixelwise.metrics.learning_curve import LEVEL, MAX_BEND, Curve, SubsetScores, fit_curve, look_ahead
 
 SIZES = np.array([3, 6, 11, 22])
 
@@ -38,7 +38,7 @@ def world(rng: np.random.Generator, sizes: np.ndarray, repeats: int, images: int
 
 
 @given(limit=st.floats(0.3, 1.0), first=st.floats(0.02, 0.3), bend=st.floats(0.1, 1.8))
-def test_the_curve_of_exact_points_is_found(limit: float, first: float, bend: float) -> None:
+def test_the_curve_of_exact_points_is_recovered(limit: float, first: float, bend: float) -> None:
     true = Curve(limit=limit, drop=first * SIZES[0] ** bend, bend=bend)
     found = fit_curve(SIZES, [true.at(n) for n in SIZES.tolist()])
     assert found.bend == pytest.approx(bend, rel=1e-2)
@@ -48,16 +48,16 @@ def test_the_curve_of_exact_points_is_found(limit: float, first: float, bend: fl
 
 
 @given(scores=st.lists(st.floats(0, 1), min_size=4, max_size=4), noise=st.sampled_from([0.0, 0.01]))
-def test_whatever_the_points_the_curve_keeps_to_its_bounds_and_never_falls(scores: list[float], noise: float) -> None:
+def test_the_curve_stays_in_its_bounds_and_never_decreases(scores: list[float], noise: float) -> None:
     found = fit_curve(SIZES, scores, SIZES, noise=noise)
     assert found.limit <= 1
     assert found.drop >= 0
-    assert 0 < found.bend <= MOST_BEND + 1e-9
+    assert 0 < found.bend <= MAX_BEND + 1e-9
     line = [found.at(n) for n in range(2, 200)]
     assert (np.diff(line) >= -1e-12).all()
 
 
-def test_what_falls_is_fitted_by_a_flat_line_at_the_weighted_mean() -> None:
+def test_decreasing_scores_give_a_flat_line_at_the_weighted_mean() -> None:
     found = fit_curve(np.array([4, 8, 16]), [0.9, 0.8, 0.7], np.array([1, 1, 2]))
     assert found.drop == 0
     assert found.limit == pytest.approx((0.9 + 0.8 + 2 * 0.7) / 4)
@@ -81,16 +81,16 @@ def test_the_fit_is_no_worse_than_that_of_a_general_optimiser() -> None:
         assert mine <= min(costs) + 1e-6
 
 
-def test_noise_pulls_the_bend_to_the_usual_one() -> None:
+def test_noise_shifts_the_exponent_to_the_prior() -> None:
     points = [Curve(limit=0.9, drop=0.5, bend=1.5).at(n) for n in SIZES.tolist()]
     bends = [fit_curve(SIZES, points, SIZES, noise=noise).bend for noise in (0.0, 1e-4, 1e-2, 10.0)]
     assert bends[0] == pytest.approx(1.5, rel=1e-2)
     assert all(first > second for first, second in pairwise(bends))
-    assert bends[-1] == pytest.approx(learning_curve.USUAL_BEND, rel=0.05)
+    assert bends[-1] == pytest.approx(learning_curve.PRIOR_BEND, rel=0.05)
 
 
 def shares(worlds: int, sizes: np.ndarray, repeats: int, images: int) -> tuple[float, float]:
-    """The shares of worlds whose true score, and true gain, with 10 more masks lie in the interval."""
+    """Fractions of simulations whose true score, and true gain, with 10 more masks are in the interval."""
     rng, held = np.random.default_rng(0), list[tuple[bool, bool]]()
     for _ in range(worlds):
         true, trials = world(rng, sizes, repeats, images)
@@ -107,28 +107,28 @@ def check(sizes: np.ndarray, repeats: int, images: int, worlds: int) -> None:
     assert min(shares(worlds, sizes, repeats, images)) >= LEVEL - slack
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_coverage_of_the_intervals() -> None:
     check(SIZES, 2, 5, 60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(3, 6, 11, 22), (6, 11, 22), (5, 18), (50, 100, 200, 400)])
 @pytest.mark.parametrize(("repeats", "images"), [(2, 3), (2, 12), (3, 30)])
-def test_intervals_hold_the_truth_in_many_kinds_of_worlds(sizes: tuple[int, ...], repeats: int, images: int) -> None:
+def test_coverage_of_the_intervals_in_many_simulations(sizes: tuple[int, ...], repeats: int, images: int) -> None:
     check(np.array(sizes), repeats, images, 200)
 
 
-def test_without_wider_ends_few_images_would_hold_a_score_too_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control: the percentiles of a plain bootstrap over three images."""
+def test_control_without_wider_ends_the_coverage_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The percentiles of a plain bootstrap over three images."""
     monkeypatch.setattr(learning_curve, "_tail", lambda images, level: (1 - level) / 2)
     assert shares(60, SIZES, 2, 3)[0] < LEVEL - 0.08
 
 
-def test_if_the_bend_were_taken_as_known_two_sizes_would_hold_a_gain_too_seldom(
+def test_control_with_a_fixed_exponent_the_coverage_is_too_low(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Control: the usual bend, without a spread."""
-    monkeypatch.setattr(learning_curve, "_SPREAD", 1e-3)
+    """The prior mean of the exponent, without variance."""
+    monkeypatch.setattr(learning_curve, "_PRIOR_SD", 1e-3)
     assert shares(60, np.array([5, 18]), 2, 40)[1] < LEVEL - 0.05
 
 
@@ -169,5 +169,5 @@ def test_images_without_a_score_are_drawn_too_and_add_nothing() -> None:
 
 def test_a_curve_needs_two_sizes_and_a_repeat() -> None:
     for masks in ([4, 4, 4], [2, 4, 8]):
-        with pytest.raises(ValueError, match="two sizes, one of them repeated"):
+        with pytest.raises(ValueError, match="one of them repeated"):
             look_ahead(trials_of(np.array(masks), np.full((3, 5), 0.5)))

@@ -1,4 +1,4 @@
-"""Confusion matrices and class scores, beside scikit-learn."""
+"""Confusion matrices and class scores, compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ truths = arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))
 
 
 @given(truths, maps)
-def test_confusion_is_that_of_sklearn(truth: np.ndarray, predicted: np.ndarray):
+def test_confusion_equals_sklearn(truth: np.ndarray, predicted: np.ndarray):
     valid = truth != 255
     if not valid.any():
         assert confusion(truth, predicted, 4).sum() == 0
@@ -24,7 +24,7 @@ def test_confusion_is_that_of_sklearn(truth: np.ndarray, predicted: np.ndarray):
 
 
 @given(maps, maps)
-def test_scores_are_those_of_sklearn(truth: np.ndarray, predicted: np.ndarray):
+def test_scores_equal_sklearn(truth: np.ndarray, predicted: np.ndarray):
     scores = class_scores(confusion(truth, predicted, 4))
     flat = truth.ravel(), predicted.ravel()
     both = {"labels": range(4), "average": None, "zero_division": 0.0}

@@ -182,7 +182,7 @@ def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path
 def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     model_card = make_recipe()
     (tmp_path / "model.safetensors").mkdir()
-    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+    with pytest.raises(OutputFailed, match="expected a writable path"):
         save_model(tmp_path / "model.safetensors", build(model_card.network), model_card)
 
 

@@ -1,4 +1,4 @@
-"""One contract for every registered network."""
+"""Tests of the common interface over all registered networks."""
 
 import json
 import subprocess
@@ -92,18 +92,18 @@ def test_sizes_are_as_predicted(options: dict[str, object], channels: int, class
 
 
 def begins_as_shortcut(network: nn.Module, name: str) -> bool:
-    """Say whether a parameter lies before a normalisation that is zero at the start and so hears nothing yet."""
+    """Return whether a parameter has no gradient because a zero-initialised normalisation follows."""
     zeros = [n for n, p in network.named_parameters() if n.endswith("weight") and p.ndim == 1 and not bool(p.any())]
     return any(name.startswith(zero.rsplit(".layers.", 1)[0] + ".layers.") and name != zero for zero in zeros)
 
 
 @pytest.mark.parametrize("options", CONTRACT, ids=str)
-def test_every_parameter_learns_and_the_state_goes_round(options: dict[str, object]) -> None:
+def test_every_parameter_has_a_gradient_and_the_state_round_trips(options: dict[str, object]) -> None:
     torch.manual_seed(1)
     network = build_segmenter(NetworkOptions(**options))
     side = network.geometry().legal_size(32)
     images = torch.randn(2, 1, side, side)
-    # batch statistics cancel a bias before them, whose gradient is then nothing but rounding; running ones do not
+    # batch statistics cancel a preceding bias, so its gradient is only rounding; running ones do not
     for mode in (True, False):
         heads = network.train(mode).forward_heads(images)
         torch.stack([head.square().mean() for head in heads]).sum().backward()
@@ -115,7 +115,7 @@ def test_every_parameter_learns_and_the_state_goes_round(options: dict[str, obje
     assert torch.equal(again.eval()(image), network.eval()(image))
 
 
-def test_unknown_names_and_sizes_are_refused() -> None:
+def test_unknown_names_and_sizes_raise() -> None:
     with pytest.raises(BadOption, match=r"got `unett`\. Did you mean `unet"):
         build(NetworkOptions(name="unett"))
     with pytest.raises(BadOption, match=r"expected network.depth in 1...8; got 99"):
@@ -124,13 +124,13 @@ def test_unknown_names_and_sizes_are_refused() -> None:
         on_meta(base=4)(torch.zeros(1, 1, 112, 100, device="meta"))
 
 
-def test_only_networks_that_look_locally_are_exact() -> None:
+def test_only_local_networks_are_exact() -> None:
     exact = {n: on_meta(base=4, normalisation=n).geometry().exact for n in ("batch", "none", "group", "instance")}
     assert exact == {"batch": True, "none": True, "group": False, "instance": False}
 
 
 @pytest.mark.parametrize("options", CONTRACT, ids=str)
-def test_the_smallest_legal_size_works(options: dict[str, object]) -> None:
+def test_the_smallest_valid_size_works(options: dict[str, object]) -> None:
     network = build(NetworkOptions(**options)).eval()
     side = network.geometry().legal_first
     assert bool(network(torch.randn(1, 1, side, side)).isfinite().all())
@@ -138,7 +138,7 @@ def test_the_smallest_legal_size_works(options: dict[str, object]) -> None:
 
 # torch's instance normalisation always puts out NCHW; a group of one channel would not, but is far less precise there
 @pytest.mark.parametrize("options", [o for o in CONTRACT if o.get("normalisation") != "instance"], ids=str)
-def test_channels_stay_last_through_every_layer(options: dict[str, object]) -> None:
+def test_every_layer_keeps_channels_last(options: dict[str, object]) -> None:
     network = build(NetworkOptions(**options)).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = network.geometry().legal_size(64)
@@ -155,7 +155,7 @@ def test_channels_stay_last_through_every_layer(options: dict[str, object]) -> N
     assert not moved
 
 
-def test_shifts_that_a_normalisation_takes_out_are_not_learned() -> None:
+def test_no_bias_before_a_normalisation() -> None:
     biases = [n for n, _ in on_meta(base=4, depth=1, upsampling="nearest").named_parameters() if n.endswith("bias")]
     without = on_meta(base=4, depth=1, upsampling="nearest", normalisation="none")
     assert len(biases) == 6 + 1  # of six normalisations and the head
@@ -187,7 +187,7 @@ def average_pooling(
 
 @pytest.mark.parametrize("options", GRADIENT, ids=str)
 def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]) -> None:
-    """With positive weights and averages instead of maxima no path is cut: the gradient shows all that is seen."""
+    """With positive weights and average pooling the gradient shows the whole receptive field."""
     small = with_defaults_where_unread(NetworkOptions(base=1, normalisation="none", **options))
     network = build_segmenter(small).double().eval()
     for parameter in network.parameters():
@@ -197,7 +197,7 @@ def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]
     geometry = network.geometry()
     stride, margin = geometry.total_stride, geometry.margin
     reach = halo = field = 0
-    # the middle of an image so long that neither end is seen; narrow, because both axes are alike
+    # the centre of an image longer than the receptive field; narrow, because both axes are alike
     side = geometry.legal_size(2 * geometry.reach + 3 * stride)
     image = torch.ones(1, 1, side, geometry.legal_first, dtype=torch.float64, requires_grad=True)
     with patch("torch.nn.functional.max_pool2d", average_pooling):
@@ -216,7 +216,7 @@ def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]
 
 
 @pytest.mark.parametrize("options", VOLUMES, ids=str)
-def test_volumes_go_through_as_predicted(options: dict[str, object]) -> None:
+def test_volumes_have_the_predicted_size(options: dict[str, object]) -> None:
     network = build_segmenter(NetworkOptions(**options))
     first, step = network.geometry().legal_first, network.geometry().legal_step
     out = network(torch.randn(2, 1, first + step, first + 2 * step, first + step))
@@ -227,7 +227,7 @@ def test_volumes_go_through_as_predicted(options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("options", CLASSIFYING, ids=str)
-def test_classifiers_take_any_size_and_every_parameter_learns(options: dict[str, object]) -> None:
+def test_classifiers_accept_any_size_and_every_parameter_has_a_gradient(options: dict[str, object]) -> None:
     torch.manual_seed(0)
     network = build_classifier(NetworkOptions(in_channels=3, **options))
     first = network.geometry().legal_first
@@ -249,7 +249,7 @@ def test_classifiers_take_any_size_and_every_parameter_learns(options: dict[str,
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_layers_of_classifiers_are_as_they_run(name: str) -> None:
+def test_layers_of_classifiers_agree_with_execution(name: str) -> None:
     with torch.device("meta"):
         network = build_classifier(published_options(name))
     sizes: list[int] = []
@@ -263,8 +263,8 @@ def test_layers_of_classifiers_are_as_they_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("options", [*CONTRACT, *({"name": name} for name in CLASSIFIERS)], ids=str)
-def test_no_pointwise_convolution_strides_by_itself(options: dict[str, object]) -> None:
-    """With bfloat16 and few channels its backward pass writes outside its memory (`networks.convolutions`)."""
+def test_no_plain_strided_pointwise_convolution(options: dict[str, object]) -> None:
+    """With bfloat16 and few channels its backward pass writes out of bounds (`networks.convolutions`)."""
     with torch.device("meta"):
         network = build(NetworkOptions(**options))
     assert {type(module) for module in strided_pointwise(network)} <= {StridedPointwise2d}
@@ -275,7 +275,7 @@ def strided_pointwise(network: nn.Module) -> list[nn.Conv2d]:
     return [module for module in convolutions if module.kernel_size == (1, 1) and module.stride != (1, 1)]
 
 
-def test_control_a_pointwise_convolution_that_strides_is_found() -> None:
+def test_control_a_plain_strided_pointwise_convolution_is_detected() -> None:
     assert len(strided_pointwise(build(NetworkOptions(name="resnet18")))) == 3  # a shortcut per halving of the size
     assert len(strided_pointwise(nn.Sequential(nn.Conv2d(1, 1, 1, stride=2), nn.Conv2d(1, 1, 1)))) == 1
 
@@ -294,7 +294,7 @@ for options in json.loads(sys.argv[1]):
 
 
 def test_one_graph_can_be_captured() -> None:
-    """In a process of its own: the checks of shapes that tests switch on are no part of the graph."""
+    """In a separate process, because the shape checks of the tests are not part of the graph."""
     every = [*CONTRACT, {"name": "resnet20", "base": 4}]
     done = subprocess.run(
         [sys.executable, "-c", CAPTURE, json.dumps(every)], capture_output=True, text=True, check=False
@@ -302,7 +302,7 @@ def test_one_graph_can_be_captured() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_plain_twins_differ_in_their_shortcuts_alone() -> None:
+def test_plain_networks_differ_only_in_shortcuts() -> None:
     torch.manual_seed(0)
     plain, residual = (
         build_classifier(NetworkOptions(name=f"{n}20", in_channels=3, base=4)) for n in ("plain", "resnet")
@@ -312,7 +312,7 @@ def test_plain_twins_differ_in_their_shortcuts_alone() -> None:
     assert not torch.equal(plain.eval()(image), residual.eval()(image))
 
 
-def test_v1_and_v15_have_equal_shapes_and_different_answers() -> None:
+def test_v1_and_v15_have_equal_shapes_and_different_outputs() -> None:
     torch.manual_seed(0)
     later, first = (
         build_classifier(NetworkOptions(name="resnet50", in_channels=3, stride_first=s)).eval() for s in (False, True)
@@ -322,7 +322,7 @@ def test_v1_and_v15_have_equal_shapes_and_different_answers() -> None:
     assert not torch.allclose(later(image), first(image))
 
 
-def test_zero_init_residuals_begin_as_shortcuts() -> None:
+def test_zero_initialised_residual_blocks_are_shortcuts() -> None:
     torch.manual_seed(0)
     network = build_classifier(NetworkOptions(name="resnet20", in_channels=3, base=4, zero_init_residual=True)).eval()
     features = torch.rand(1, 4, 8, 8)
@@ -340,23 +340,23 @@ def test_shallow_heads_of_a_nested_network_need_no_deeper_columns() -> None:
     assert len(heads) == 3
     assert torch.allclose(whole(image), torch.stack(heads).mean(0), atol=1e-6)
     for column, expected in enumerate(heads, 1):
-        pruned = whole.pruned(column)  # type: ignore[operator]
+        pruned = whole.prune(column)  # type: ignore[operator]
         assert torch.allclose(pruned(image), expected, atol=1e-6)
         assert sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in whole.parameters())
         assert pruned.geometry().total_stride == 2**column
     with pytest.raises(BadOption, match=r"a column in 1\.\.\.3; got 4"):
-        whole.pruned(4)  # type: ignore[operator]
+        whole.prune(4)  # type: ignore[operator]
 
 
-def test_full_resolution_skip_sees_single_pixels() -> None:
-    """Without it, an encoder that halves the size at once hands on nothing finer than two pixels."""
+def test_full_resolution_skip_distinguishes_single_pixels() -> None:
+    """Without it, an encoder that halves the size first has no map finer than two pixels."""
     torch.manual_seed(0)
     finest = [build_segmenter(NetworkOptions(encoder="resnet18", base=4, full_resolution=f)) for f in (False, True)]
     out = [network.get_submodule("encoder")(torch.randn(1, 1, 64, 64))[0].shape[2] for network in finest]
     assert out == [32, 64]
 
 
-def test_the_lists_of_names_are_what_is_promised() -> None:
+def test_names_of_registered_networks() -> None:
     expected = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
     expected += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
     expected += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
@@ -365,7 +365,7 @@ def test_the_lists_of_names_are_what_is_promised() -> None:
     assert all(name in CLASSIFIERS for name in ENCODERS)
 
 
-def test_options_that_do_not_go_together_are_refused() -> None:
+def test_incompatible_options_raise() -> None:
     with pytest.raises(BadOption, match=r"expected options that vnet reads \(.*\); got network\.encoder=resnet18"):
         build(NetworkOptions(name="vnet", encoder="resnet18"))
     with pytest.raises(BadOption, match=r"a registered encoder; got `resnet19`. Did you mean `resnet18"):
@@ -374,7 +374,7 @@ def test_options_that_do_not_go_together_are_refused() -> None:
         build(NetworkOptions(encoder="resnet18", dimensions=3))
     with pytest.raises(BadOption, match=r"expected network\.stem in auto, 7x7, deep for an encoder; got 3x3"):
         build(NetworkOptions(encoder="resnet18", stem="3x3"))
-    with pytest.raises(BadOption, match="expected a network for masks; got `resnet18`"):
+    with pytest.raises(BadOption, match="expected a segmentation network; got `resnet18`"):
         build_segmenter(NetworkOptions(name="resnet18"))
-    with pytest.raises(BadOption, match="expected a network for whole images; got `unet`"):
+    with pytest.raises(BadOption, match="expected a classification network; got `unet`"):
         build_classifier(NetworkOptions())

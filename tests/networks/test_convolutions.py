@@ -1,4 +1,4 @@
-"""Strided pointwise convolutions give what those of the library give."""
+"""Strided pointwise convolutions equal those of PyTorch."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Golden facts: what the papers and the published networks say, worked out by hand or counted by others."""
+"""Numbers of papers and reference implementations: parameters, sizes, operations, receptive fields."""
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_residual_networks_of_cifar(depth: int, millions: float) -> None:
 
 
 @pytest.mark.parametrize(("name", "giga"), [("vgg19", 19.63), ("vgg16_bn", 15.47)])
-def test_work_of_vgg(name: str, giga: float) -> None:
+def test_multiply_adds_of_vgg(name: str, giga: float) -> None:
     with torch.device("meta"):
         network = build(published_options(name))
     assert sum(row.flops for row in network.layers(224)) / 2e9 == pytest.approx(giga, abs=0.01)
@@ -150,18 +150,18 @@ def test_receptive_fields_of_the_vnet_going_down() -> None:
 
 
 def test_deep_resunet_without_shortcuts_and_normalisation() -> None:
-    """Zhang et al. 2018, table 2: 7.8 M parameters, which are those of the 3 x 3 convolutions and of the head."""
+    """Zhang et al. 2018, table 2: 7.8 M parameters in the 3 x 3 convolutions and the head."""
     network = on_meta(name="resunet", base=64, depth=3, **ONE)
     kernels = [p for p in network.parameters() if p.ndim == 4 and p.shape[2] == 3]
     assert sum(p.numel() for p in kernels) + 64 == 7_780_096
 
 
-def test_the_gates_of_the_popular_port() -> None:
+def test_parameters_of_the_aligned_gates() -> None:
     network = on_meta(name="attention_unet", base=64, gates="aligned")
     assert count_parameters([network.get_submodule("decoder.gates")]) == 351_532
 
 
-def test_published_options_name_the_papers_network() -> None:
+def test_published_options_are_those_of_the_paper() -> None:
     assert published_options("unet2015").base == 64
     assert published_options("vnet").dimensions == 3
     assert count_parameters([build_on_meta("resnet50")]) == 25_557_032

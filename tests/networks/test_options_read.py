@@ -1,4 +1,4 @@
-"""Each network reads the options that its record declares, all of them and no others; what is not read is refused."""
+"""Each network reads exactly the options that its record declares; others raise an error."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -35,7 +35,7 @@ FORMS = [(name, "plain") for name in ARCHITECTURES] + [("unet", encoder) for enc
 
 
 class Recorder(NetworkOptions):
-    """Options that remember which of them were read."""
+    """Options that record which of them are read."""
 
     def __getattribute__(self, name: str) -> Any:
         if name in OPTIONS:
@@ -44,7 +44,7 @@ class Recorder(NetworkOptions):
 
 
 def observed(architecture: Architecture, encoder: str = "plain", **options: Any) -> set[str]:
-    """Return the options that the builder reads, by watching it."""
+    """Return the options that the builder reads."""
     recorder = Recorder(name=architecture.name, encoder=encoder, **options)
     recorder.__dict__["seen"] = set()  # the record's own checks have read some
     with torch.device("meta"):
@@ -59,7 +59,7 @@ def test_a_builder_reads_what_its_record_declares(name: str, encoder: str) -> No
     assert len(set(declared)) == len(declared)
 
 
-def test_control_a_wrong_declaration_is_seen() -> None:
+def test_control_a_wrong_declaration_is_detected() -> None:
     unet2015 = ARCHITECTURES["unet2015"]
     for wrong in ((*unet2015.reads, "depth"), tuple(option for option in unet2015.reads if option != "dropout")):
         assert observed(replace(unet2015, reads=wrong, published={})) != set(wrong)
@@ -95,14 +95,14 @@ EFFECTIVE = [
 
 
 def on_meta(options: NetworkOptions) -> tuple[str, str]:
-    """What can be seen of a network without weights: its modules and its layers."""
+    """Return the modules and layers of a network as text."""
     with torch.device("meta"):
         network = build(options)
     return str(network), str(network.layer_graph())
 
 
 def answer(options: NetworkOptions) -> torch.Tensor:
-    """What a network says with the weights that it begins with."""
+    """Return the output of a network with its initial weights."""
     torch.manual_seed(0)
     network = build(options).eval()
     side = network.geometry().legal_size(32)
@@ -111,9 +111,9 @@ def answer(options: NetworkOptions) -> torch.Tensor:
 
 
 def changed(options: NetworkOptions) -> Iterator[tuple[str, bool]]:
-    """Say of each option that is read whether some other value of it makes another network."""
+    """Return for each option that is read whether another value changes the network."""
     for option in options_read(options):
-        # where the zero channels are shows only with the shortcut that has them
+        # the position of the zero channels matters only with shortcut A
         start = replace(options, shortcut="A") if option == "shortcut_padding" else options
         others = [with_defaults_where_unread(replace(start, **{option: value})) for value in OTHERS[option]]
         before = on_meta(start)
@@ -122,7 +122,7 @@ def changed(options: NetworkOptions) -> Iterator[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize(("name", "encoder"), EFFECTIVE)
-def test_every_declared_option_makes_another_network(name: str, encoder: str) -> None:
+def test_every_declared_option_changes_the_network(name: str, encoder: str) -> None:
     options = with_defaults_where_unread(NetworkOptions(name=name, encoder=encoder, base=4, depth=2))
     assert [option for option, different in changed(options) if not different] == []
 
@@ -133,7 +133,7 @@ def test_every_option_is_read_by_some_network() -> None:
 
 
 @pytest.mark.parametrize(("name", "encoder"), FORMS)
-def test_what_a_network_does_not_read_is_refused(name: str, encoder: str) -> None:
+def test_options_that_a_network_does_not_read_raise(name: str, encoder: str) -> None:
     plain = NetworkOptions(name=name, encoder=encoder)
     reads = options_read(plain)
     check_options(plain)
@@ -152,7 +152,7 @@ def test_what_a_network_does_not_read_is_refused(name: str, encoder: str) -> Non
             assert with_defaults_where_unread(changed) == plain
 
 
-def test_a_refusal_says_what_goes_instead() -> None:
+def test_the_error_names_alternatives() -> None:
     with pytest.raises(BadOption) as caught:
         build(NetworkOptions(name="unet2015", depth=6, deep_supervision=True))
     error = caught.value
@@ -164,7 +164,7 @@ def test_a_refusal_says_what_goes_instead() -> None:
     build_segmenter(NetworkOptions(name="unet2015", base=2, depth=4))  # its default is no request
 
 
-def test_values_that_only_some_forms_honour_are_refused() -> None:
+def test_values_that_only_some_variants_read_raise() -> None:
     with pytest.raises(BadOption, match=r"got network\.encoder=resnet18"):
         check_options(NetworkOptions(name="resnet18", encoder="resnet18"))
     with pytest.raises(BadOption, match=r"got network\.stride_first=true"):
@@ -182,25 +182,25 @@ def test_published_numbers_of_parameters(name: str) -> None:
 
 
 def builder(options: NetworkOptions) -> Any:
-    """Build nothing."""
+    """Raise if called."""
     return nn.Identity()
 
 
-def test_records_that_contradict_themselves_are_refused() -> None:
+def test_inconsistent_records_raise() -> None:
     good = Architecture(name="new", builder=builder, reads=("in_channels", "classes", "depth"))
-    assert good.summary == "Build nothing."
+    assert good.summary == "Raise if called."
     with pytest.raises(BadOption, match=r"got `dept`\. Did you mean `depth`"):
         replace(good, reads=("in_channels", "classes", "dept"))
-    with pytest.raises(BadOption, match="expected new to read classes"):
+    with pytest.raises(BadOption, match="classes in `reads` of new"):
         replace(good, reads=("in_channels",))
     with pytest.raises(BadOption, match="got `base`"):
         replace(good, published={"depth": 3, "base": 64})
-    with pytest.raises(BadOption, match="`unet`, which is taken"):
+    with pytest.raises(BadOption, match="`unet`, which is already registered"):
         register(replace(good, name="unet"))
     assert list(ARCHITECTURES) == [*SEGMENTERS, *CLASSIFIERS]
 
 
-def test_a_model_file_of_before_still_loads(tmp_path: Any) -> None:
+def test_an_older_model_file_loads(tmp_path: Any) -> None:
     """Older plans gave `resnet18` a base of 16, which it does not read."""
     model_card = make_photo_recipe()
     network = build(model_card.network).eval()

@@ -1,4 +1,4 @@
-"""Shortcut A pads at the end or on both sides, and says which: equal weights mean different networks."""
+"""Shortcut A pads at the end or on both sides; weights are only loaded with the same padding."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def images() -> Tensor:
 
 @pytest.mark.parametrize("depth", [20, 32])
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_published_names_give_the_answers_of_a_network_written_beside_ours(depth: int, padding: str) -> None:
+def test_published_names_give_the_outputs_of_an_independent_implementation(depth: int, padding: str) -> None:
     peer = make_peer(both_sides=padding == "both", depth=depth)
     with torch.no_grad():
         expected = peer.double()(images())
@@ -38,7 +38,7 @@ def test_published_names_give_the_answers_of_a_network_written_beside_ours(depth
         with torch.no_grad():
             answers[own] = network.eval().double()(images())
     torch.testing.assert_close(answers.pop(padding), expected, rtol=1e-12, atol=1e-12)
-    ((_, other),) = answers.items()  # control: the other convention loads without complaint and says something else
+    ((_, other),) = answers.items()  # control: the other convention loads without an error and gives other outputs
     assert float((other - expected).abs().max()) > 0.1 * float(expected.abs().max())
 
 
@@ -52,7 +52,7 @@ def test_published_names_give_the_answers_of_a_network_written_beside_ours(depth
         (2, "both", [1, 2]),
     ],
 )
-def test_where_the_zero_channels_are(channels: int, padding: ShortcutPadding, expected: list[int]) -> None:
+def test_position_of_the_zero_channels(channels: int, padding: ShortcutPadding, expected: list[int]) -> None:
     pixels = torch.tensor([1.0, 2.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)
     found = PaddedIdentity(2, channels, 2, padding)(pixels)
     assert found.shape == (1, channels, 2, 2)
@@ -77,7 +77,7 @@ def model_card(padding: ShortcutPadding) -> ModelCard:
     return replace(known, network=replace(known.network, shortcut_padding=padding))
 
 
-def test_a_model_file_says_which(tmp_path: Path) -> None:
+def test_the_model_file_stores_the_padding(tmp_path: Path) -> None:
     for padding in PADDINGS:
         torch.manual_seed(0)
         network = build(model_card(padding).network).eval()
@@ -94,12 +94,12 @@ def test_a_model_file_from_before_the_option_pads_at_the_end() -> None:
     assert read_model_card_text(json.dumps(values), Path("old.safetensors")) == model_card("end")
 
 
-def test_weights_of_the_other_convention_or_of_none_are_refused() -> None:
+def test_weights_with_another_or_unknown_padding_raise() -> None:
     network = build(NetworkOptions(name="resnet20", in_channels=3, shortcut_padding="end"))
     check_shortcut_padding(network, "end", "end", "-")
     with pytest.raises(BadWeights, match="no tensor shows it") as caught:
-        check_shortcut_padding(network, "end", "", "Say it.")
-    assert caught.value.hint == "Say it."
+        check_shortcut_padding(network, "end", "", "Set it.")
+    assert caught.value.hint == "Set it."
     with pytest.raises(BadWeights) as caught:
         check_shortcut_padding(network, "end", "both", "-")
     assert "network.shortcut_padding=both" in caught.value.hint

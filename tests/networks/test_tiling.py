@@ -1,4 +1,4 @@
-"""Tiles stitched by plain loops equal the whole image when, and only when, the derived halo is read.
+"""Tiled prediction equals whole-image prediction if and only if the derived halo is read.
 
 Float64 and positive weights: with random weights ReLU and maxima cut so much that half the halo looks right too.
 """
@@ -31,7 +31,7 @@ def draw(height: int, width: int) -> Tensor:
 
 @torch.inference_mode()
 def error_of_padded_tiles(network: Segmenter, halo: int) -> float:
-    """Return the relative difference to the whole image for tiles that keep CORE x CORE."""
+    """Return the relative difference to the whole image for tiles with a valid region of CORE x CORE."""
     image = draw(2 * CORE, 4 * CORE)
     height, width = image.shape[2:]
     whole = network(image)
@@ -68,7 +68,7 @@ def test_the_derived_halo_is_exact_and_no_smaller_one_is(options: dict[str, obje
 
 
 @pytest.mark.parametrize("normalisation", ["instance", "group"])
-def test_no_halo_helps_a_layer_that_looks_everywhere(normalisation: str) -> None:
+def test_no_halo_is_exact_for_global_layers(normalisation: str) -> None:
     network = positive(depth=2, normalisation=normalisation)
     assert error_of_padded_tiles(network, network.geometry().halo) > 1e-6
     assert not network.geometry().exact
@@ -76,7 +76,7 @@ def test_no_halo_helps_a_layer_that_looks_everywhere(normalisation: str) -> None
 
 @torch.inference_mode()
 def error_of_valid_tiles(network: Segmenter, core: int) -> float:
-    """Cut the output into strips of `core` columns, each from the input that is wider by the margins."""
+    """Predict strips of `core` columns, each from an input that is wider by the borders."""
     margin = network.geometry().margin
     image = draw(188, 188 + 128)
     whole = network(image)

@@ -1,7 +1,7 @@
-"""Weights from elsewhere go where they belong, number by number, or not at all.
+"""Loading of external weights: names, strict checks, stem adaptation and provenance.
 
 Numerical parity with torchvision, timm and segmentation_models.pytorch is measured by benchmarks/weights_parity.py, in
-an environment that has them; here stand the names that their files hold, and arithmetic that can be checked by hand.
+an environment with these libraries; these tests check names and hand-computed values.
 """
 
 import json
@@ -19,7 +19,7 @@ from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.first_convolution import adapt_first_convolution, adapt_statistics
 from pixelwise.networks.models import Network
 from pixelwise.networks.published import PRETRAINED, find_pretrained, identify
-from pixelwise.networks.weight_names import our_names, published_names
+from pixelwise.networks.weight_names import pixelwise_names, published_names
 from pixelwise.networks.weights import Provenance, load_encoder, load_network, read_weights
 
 RESNETS = {"resnet18": 122, "resnet34": 218, "resnet50": 320, "resnet101": 626, "resnet152": 932}  # tensors with fc
@@ -87,7 +87,7 @@ def test_vggs_have_the_names_that_torchvision_publishes(name: str, present: str,
     assert absent not in names
 
 
-def test_unets_have_the_names_that_smp_writes() -> None:
+def test_unets_have_the_names_of_smp() -> None:
     names = published_names(on_meta("unet", encoder="resnet34"))
     assert {
         "encoder.conv1.weight",
@@ -101,8 +101,8 @@ def test_unets_have_the_names_that_smp_writes() -> None:
 
 
 @pytest.mark.parametrize("options", [{"encoder": "resnet18", "full_resolution": True}, {}, {"upsampling": "bilinear"}])
-def test_networks_that_others_do_not_have_get_none_of_their_names(options: dict[str, object]) -> None:
-    with pytest.raises(BadWeights, match="other libraries have too; got the layer"):
+def test_networks_without_counterpart_have_no_published_names(options: dict[str, object]) -> None:
+    with pytest.raises(BadWeights, match="exist in other libraries; got the layer"):
         published_names(on_meta("unet", **options))
 
 
@@ -115,14 +115,14 @@ def test_networks_that_others_do_not_have_get_none_of_their_names(options: dict[
         ("unet", {"encoder": "vgg11_bn", "base": 4}),
     ],
 )
-def test_there_and_back_is_the_same_network(name: str, options: dict[str, object]) -> None:
+def test_names_round_trip(name: str, options: dict[str, object]) -> None:
     network, other = make(name, **options), make(name, seed=1, **options)
     load_network(other, published_names(network))
     with torch.no_grad():
         assert torch.equal(network(image()), other(image()))
 
 
-def test_smp_puts_what_comes_up_before_the_skip_and_we_behind_it() -> None:
+def test_channels_of_skip_and_upsampled_map_are_swapped() -> None:
     network = unet()
     theirs = published_names(network)["decoder.blocks.0.conv1.0.weight"]
     ours = network.state_dict()["decoder.blocks.0.layers.0.weight"]
@@ -131,12 +131,12 @@ def test_smp_puts_what_comes_up_before_the_skip_and_we_behind_it() -> None:
     assert torch.equal(theirs[:, up:], ours[:, :skip])
 
 
-def test_our_own_names_stay_as_they_are() -> None:
+def test_own_names_are_unchanged() -> None:
     network = unet()
-    assert our_names(network, network.state_dict()).keys() == network.state_dict().keys()
+    assert pixelwise_names(network, network.state_dict()).keys() == network.state_dict().keys()
 
 
-def test_a_classifier_starts_the_encoder_of_a_unet() -> None:
+def test_encoder_weights_of_a_classifier_in_a_unet() -> None:
     classifier, segmenter = make(), unet(seed=1)
     before = segmenter.state_dict()["decoder.blocks.0.layers.0.weight"].clone()
     load_encoder(segmenter, published_names(classifier))
@@ -146,7 +146,7 @@ def test_a_classifier_starts_the_encoder_of_a_unet() -> None:
 
 
 @pytest.mark.parametrize("source", [{}, {"full_resolution": True}])
-def test_the_full_resolution_skip_is_new_wherever_the_rest_comes_from(source: dict[str, object]) -> None:
+def test_the_full_resolution_skip_is_not_loaded(source: dict[str, object]) -> None:
     other, network = unet(**source), unet(seed=1, full_resolution=True)
     before = network.state_dict()["encoder.block.layers.0.weight"].clone()
     load_encoder(network, other.state_dict())
@@ -154,7 +154,7 @@ def test_the_full_resolution_skip_is_new_wherever_the_rest_comes_from(source: di
     assert torch.equal(skips(network, image())[-1], skips(other, image())[-1])
 
 
-def test_files_from_before_batches_were_counted_load() -> None:
+def test_files_without_batch_counters_load() -> None:
     network, other = make(), make(seed=1)
     old = {name: value for name, value in published_names(network).items() if "num_batches" not in name}
     load_network(other, old)
@@ -169,7 +169,7 @@ def test_half_precision_files_load_as_single() -> None:
     assert other.state_dict()["head.linear.weight"].dtype == torch.float32
 
 
-def test_every_misfit_is_listed_and_nothing_is_loaded() -> None:
+def test_every_mismatch_is_listed_and_nothing_is_loaded() -> None:
     network = make()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     tensors = published_names(make(seed=1))
@@ -181,13 +181,13 @@ def test_every_misfit_is_listed_and_nothing_is_loaded() -> None:
     assert str(caught.value) == (
         "x.safetensors: expected weights with the 122 tensors of the Classifier; got "
         "1 missing: encoder.bn1.weight (64); 1 unexpected: encoder.layer9.weight (2, 3); "
-        "1 of another shape: encoder.layer1.0.conv1.weight (64, 32, 3, 3) where (64, 64, 3, 3) fits. "
-        "Choose the network that the weights were made for. Nothing was loaded."
+        "1 of another shape: encoder.layer1.0.conv1.weight (64, 32, 3, 3) instead of (64, 64, 3, 3). "
+        "Choose the network that the weights were trained for. Nothing was loaded."
     )
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_a_long_list_is_counted() -> None:
+def test_a_long_list_is_truncated() -> None:
     # eight more blocks of two kernels and two normalisations, whose counters may be missing
     with pytest.raises(BadWeights, match=r"80 missing: layer1\.2\.conv1\.weight .* and 70 more"):
         load_encoder(unet("resnet34"), published_names(make("resnet18")))
@@ -195,14 +195,14 @@ def test_a_long_list_is_counted() -> None:
         load_encoder(unet(), {})
 
 
-def test_weights_of_another_family_are_refused() -> None:
+def test_weights_of_another_family_raise() -> None:
     with pytest.raises(BadWeights, match=r"missing: features\.0\.weight .*unexpected: conv1\.weight"):
         load_encoder(unet("vgg11"), published_names(make()))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 @pytest.mark.parametrize("how", ["auto", "sum", "repeat"])
-def test_an_image_of_equal_channels_gets_the_answer_it_had(channels: int, how: str) -> None:
+def test_images_with_equal_channels_keep_their_output(channels: int, how: str) -> None:
     kernel = torch.randn(8, 3, 7, 7, dtype=torch.float64)
     gray = image(1).double()
     if how == "repeat" or (how == "auto" and channels != 1):  # exact where red, green and blue weigh alike
@@ -214,7 +214,7 @@ def test_an_image_of_equal_channels_gets_the_answer_it_had(channels: int, how: s
     torch.testing.assert_close(found, expected)
 
 
-def test_the_ways_to_adapt_a_kernel_by_hand() -> None:
+def test_stem_adaptation_by_hand() -> None:
     kernel = torch.tensor([3.0, 5.0, 10.0]).view(1, 3, 1, 1)
     cases = {
         (1, "auto"): [18.0],
@@ -232,7 +232,7 @@ def test_the_ways_to_adapt_a_kernel_by_hand() -> None:
         adapt_first_convolution(kernel, 2, "rgb+zero")
 
 
-def test_gray_weights_take_colour() -> None:
+def test_grey_weights_for_colour_images() -> None:
     kernel = torch.tensor([6.0]).view(1, 1, 1, 1)
     assert adapt_first_convolution(kernel, 3).flatten().tolist() == [2.0, 2.0, 2.0]
 
@@ -246,7 +246,7 @@ def test_statistics_follow_the_kernel() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn"])
-def test_a_fourth_channel_says_nothing_at_first_and_can_learn(name: str) -> None:
+def test_a_fourth_channel_has_zero_weights_with_gradients(name: str) -> None:
     rgb, four = unet(name), unet(name, seed=1, in_channels=4)
     load_encoder(four, published_names(make(name)) if name == "resnet18" else rgb.state_dict())
     source = make(name) if name == "resnet18" else rgb
@@ -258,21 +258,21 @@ def test_a_fourth_channel_says_nothing_at_first_and_can_learn(name: str) -> None
     assert float(gradient[:, 3].abs().max()) > 0
 
 
-def test_only_what_takes_the_image_is_adapted() -> None:
+def test_only_kernels_on_the_image_are_adapted() -> None:
     tensors = published_names(make())
     tensors["layer1.0.conv1.weight"] = tensors["layer1.0.conv1.weight"][:, :32]
     with pytest.raises(BadWeights, match="1 of another shape"):
         load_encoder(unet(in_channels=1), tensors)
 
 
-def test_a_plain_unet_takes_its_encoder_from_another_number_of_channels() -> None:
+def test_a_plain_unet_loads_an_encoder_with_another_number_of_channels() -> None:
     gray, colour = make("unet", base=4, depth=2, in_channels=1), make("unet", 1, base=4, depth=2)
     load_encoder(colour, gray.state_dict())
     pixels = image(1)
     torch.testing.assert_close(skips(colour, pixels.repeat(1, 3, 1, 1))[-1], skips(gray, pixels)[-1])
 
 
-def test_a_file_tells_its_origin(tmp_path: Path) -> None:
+def test_provenance_round_trip(tmp_path: Path) -> None:
     origin = Provenance(source="somebody", licence="CC0", sha256="ab", mean=(0.5,), std=(0.25,))
     save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors", origin.to_metadata())
     tensors, found = read_weights(tmp_path / "x.safetensors")
@@ -292,12 +292,12 @@ def header(text: str, length: int | None = None) -> bytes:
         (b"", "an empty file"),
         (b"hello, this is text", "a file of another kind"),
         (header("{}", 2**63), "a file of another kind"),
-        (header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'), "cannot be read as such"),
-        (header('{"a": 1}'), "cannot be read as such"),
-        (header(json.dumps({"__metadata__": {"pixelwise_origin": "[1]"}})), "whose origin cannot be read"),
+        (header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'), "an unreadable file"),
+        (header('{"a": 1}'), "an unreadable file"),
+        (header(json.dumps({"__metadata__": {"pixelwise_origin": "[1]"}})), "with invalid provenance"),
     ],
 )
-def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, got: str) -> None:
+def test_invalid_safetensors_files_raise(tmp_path: Path, content: bytes, got: str) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises(BadWeights, match=got) as caught:
@@ -305,13 +305,13 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, 
     assert "pixelwise import-weights" in caught.value.hint
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_non_finite_weights_raise(tmp_path: Path) -> None:
     save_file({"a": torch.tensor([float("nan")])}, tmp_path / "x.safetensors")
     with pytest.raises(BadWeights, match="NaN or Inf in a"):
         read_weights(tmp_path / "x.safetensors")
 
 
-def test_the_ledger_names_each_file_by_its_digest() -> None:
+def test_registry_file_names_contain_the_digest() -> None:
     for word, files in PRETRAINED.items():
         for encoder, published in files.items():
             assert published.word == word
@@ -322,5 +322,5 @@ def test_the_ledger_names_each_file_by_its_digest() -> None:
             assert published.licence
             assert identify(published.sha256.ljust(64, "0")) == published
     assert identify("0" * 64) is None
-    with pytest.raises(BadOption, match=r"got `unet`\. Published are resnet18, .*vgg19_bn: set encoder="):
+    with pytest.raises(BadOption, match=r"got `unet`\. Available: resnet18, .*vgg19_bn\. Set encoder="):
         find_pretrained("imagenet", "unet")

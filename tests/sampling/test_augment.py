@@ -1,4 +1,4 @@
-"""Augmentation: what moves, how far, that labels move with the picture, and that it is drawn from the seed alone."""
+"""Augmentation: transforms and their ranges, consistent labels, and dependence on the seed alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling import intensity
-from pixelwise.sampling.augment import UNCHANGED, Augmentation, augment, draw_warp, window_size
+from pixelwise.sampling.augment import NO_AUGMENTATION, Augmentation, augment, draw_warp, window_size
 from pixelwise.sampling.warp import Warp, positions, read_bilinear, read_nearest
 
 EVERYTHING = Augmentation(
@@ -36,15 +36,15 @@ def ramp(count: int, height: int, width: int):
     return torch.stack([rows, columns]).float().expand(count, 2, height, width).contiguous()
 
 
-def test_unchanged_cuts_the_centre() -> None:
+def test_no_augmentation_is_a_centre_crop() -> None:
     windows, labels = ramp(2, 8, 10), torch.arange(160, dtype=torch.uint8).view(2, 8, 10)
-    images, targets = augment(windows, labels, (4, 4), generators(2), UNCHANGED)
+    images, targets = augment(windows, labels, (4, 4), generators(2), NO_AUGMENTATION)
     torch.testing.assert_close(images, windows[:, :, 2:6, 3:7])
     torch.testing.assert_close(targets, labels[:, 2:6, 3:7])
 
 
-def test_flips_and_turns_reach_the_eight_symmetries_and_no_more() -> None:
-    options = replace(UNCHANGED, flip=True, upside_down=True)
+def test_flips_and_rotations_are_the_eight_symmetries() -> None:
+    options = replace(NO_AUGMENTATION, flip=True, upside_down=True)
     square = torch.tensor([[1, 2], [3, 4]], dtype=torch.uint8)
     _, targets = augment(
         square.float().expand(200, 1, 2, 2), square.expand(200, 2, 2), (2, 2), generators(200), options
@@ -52,7 +52,7 @@ def test_flips_and_turns_reach_the_eight_symmetries_and_no_more() -> None:
     seen = {tuple(target.flatten().tolist()) for target in targets}
     expected = set()
     for mirrored in (square.numpy(), square.numpy()[:, ::-1]):
-        expected |= {tuple(np.rot90(mirrored, turns).ravel().tolist()) for turns in range(4)}
+        expected |= {tuple(np.rot90(mirrored, quarters).ravel().tolist()) for quarters in range(4)}
     assert seen == expected
     for flags, count in (({"flip": True}, 2), ({"upside_down": True}, 2)):
         _, few = augment(
@@ -60,14 +60,14 @@ def test_flips_and_turns_reach_the_eight_symmetries_and_no_more() -> None:
             square.expand(60, 2, 2),
             (2, 2),
             generators(60),
-            replace(UNCHANGED, **flags),
+            replace(NO_AUGMENTATION, **flags),
         )
         assert len({tuple(target.flatten().tolist()) for target in few}) == count
 
 
 @pytest.mark.parametrize("size", [(7, 7), (6, 6), (5, 9)])
-def test_exact_moves_agree_with_the_interpolated_path(size: tuple[int, int]) -> None:
-    options = replace(UNCHANGED, flip=True, upside_down=True)
+def test_exact_transforms_agree_with_interpolation(size: tuple[int, int]) -> None:
+    options = replace(NO_AUGMENTATION, flip=True, upside_down=True)
     window = window_size(size, options)
     images, labels = ramp(24, *window), torch.randint(0, 255, (24, *window), dtype=torch.uint8)
     moved, targets = augment(images, labels, size, generators(24), options)
@@ -78,7 +78,7 @@ def test_exact_moves_agree_with_the_interpolated_path(size: tuple[int, int]) -> 
 
 
 def test_rotation_against_scipy(rng: np.random.Generator) -> None:
-    """Turned by 30 degrees, a smooth picture is what scipy's affine map with the same matrix gives."""
+    """Rotated by 30 degrees, a smooth image equals scipy's affine transform."""
     smooth = ndimage.gaussian_filter(rng.standard_normal((61, 61)), 3).astype(np.float32)
     turn = np.deg2rad(30)
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
@@ -90,8 +90,8 @@ def test_rotation_against_scipy(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_images_and_labels_move_together() -> None:
-    """The image holds the label's value in a large disc, so that both must agree wherever nothing is near its rim."""
+def test_images_and_labels_are_warped_alike() -> None:
+    """The image has the label's value in a large disc, so that both agree away from its edge."""
     size = (64, 64)
     options = replace(EVERYTHING, brightness_share=0.0, contrast_share=0.0, gamma_share=0.0)
     options = replace(options, noise_share=0.0, blur_share=0.0)
@@ -106,10 +106,10 @@ def test_images_and_labels_move_together() -> None:
     assert targets.float().mean() > 0.05
 
 
-def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points() -> None:
-    bends = np.zeros((2, 3, 3))
-    bends[0, 1, 1], bends[1, 0, 2] = 4.0, -3.0
-    warp = Warp(0, False, np.eye(2), bends, exact=False)
+def test_elastic_displacements_at_the_grid_points() -> None:
+    displacements = np.zeros((2, 3, 3))
+    displacements[0, 1, 1], displacements[1, 0, 2] = 4.0, -3.0
+    warp = Warp(0, False, np.eye(2), displacements, exact=False)
     rows, columns = positions([warp], (65, 65), (33, 33), torch.device("cpu"))
     assert rows[0, 16, 16] == pytest.approx(32 + 4.0, abs=1e-4)
     assert columns[0, 0, 32] == pytest.approx(48 - 3.0, abs=1e-4)
@@ -121,7 +121,7 @@ def test_elastic_moves_by_the_drawn_amounts_at_the_grid_points() -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 64), (256, 192)])
 def test_elastic_never_folds(size: tuple[int, int]) -> None:
-    options = replace(UNCHANGED, elastic_share=1.0, elastic_sd=50.0)
+    options = replace(NO_AUGMENTATION, elastic_share=1.0, elastic_sd=50.0)
     warps = [draw_warp(size, rng, options) for rng in generators(30)]
     rows, columns = positions(warps, (4096, 4096), size, torch.device("cpu"))
     down = torch.stack([rows, columns]).diff(dim=-2)[..., :-1]
@@ -129,7 +129,7 @@ def test_elastic_never_folds(size: tuple[int, int]) -> None:
     assert (down[0] * right[1] - down[1] * right[0] > 0).all()
 
 
-def test_beyond_the_window_pixels_are_mirrored() -> None:
+def test_pixels_beyond_the_window_are_reflected() -> None:
     warp = Warp(0, False, np.eye(2) * 2.0, None, exact=False)
     rows, _ = positions([warp], (5, 5), (5, 5), torch.device("cpu"))
     assert rows[0, :, 0].tolist() == [2.0, 0.0, 2.0, 4.0, 2.0]  # -2, 0, 2, 4, 6 mirrored in 0...4
@@ -137,8 +137,10 @@ def test_beyond_the_window_pixels_are_mirrored() -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 48), (33, 20)])
 @pytest.mark.parametrize("rotation", [0.0, 20.0, 180.0])
-def test_the_window_covers_every_turned_and_shrunk_patch(size: tuple[int, int], rotation: float) -> None:
-    options = replace(UNCHANGED, rotation=rotation, rotation_share=1.0, scale_share=1.0, flip=True, upside_down=True)
+def test_the_window_covers_every_rotated_and_scaled_patch(size: tuple[int, int], rotation: float) -> None:
+    options = replace(
+        NO_AUGMENTATION, rotation=rotation, rotation_share=1.0, scale_share=1.0, flip=True, upside_down=True
+    )
     window = window_size(size, options)
     assert all((w - s) % 2 == 0 for w, s in zip(window, size, strict=True))
     centre = (np.array(window) - 1) / 2
@@ -245,25 +247,27 @@ def test_noise_has_the_asked_deviation(rng: np.random.Generator) -> None:
     ("options", "text"),
     [
         ({"flip": True, "noise_share": 1.5}, "augmentation.noise_share between 0 and 1; got 1.5"),
-        ({"scale": (1.4, 0.7)}, "augmentation.scale as two positive numbers, the smaller first"),
+        ({"scale": (1.4, 0.7)}, "augmentation.scale as two positive numbers in ascending order"),
         ({"scale": (0.0, 1.0)}, "two positive numbers"),
         ({"elastic_sd": -1.0}, "augmentation.elastic_sd of at least 0; got -1.0"),
         ({"noise": float("nan")}, "augmentation.noise of at least 0"),
         ({"rotation": 270.0}, "up to 180 degrees; got 270.0"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, Any], text: str) -> None:
+def test_invalid_options_raise(options: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         Augmentation(**options)
 
 
-def test_too_small_windows_are_refused() -> None:
+def test_too_small_windows_raise() -> None:
     with pytest.raises(BadOption, match=r"at least 8 x 8 pixels; got 8 x 7"):
-        augment(torch.zeros(1, 1, 8, 7), torch.zeros((1, 8, 7), dtype=torch.uint8), (8, 8), generators(1), UNCHANGED)
+        augment(
+            torch.zeros(1, 1, 8, 7), torch.zeros((1, 8, 7), dtype=torch.uint8), (8, 8), generators(1), NO_AUGMENTATION
+        )
 
 
 class Made(TorchDispatchMode):
-    """Counts the numbers that torch makes."""
+    """Counts the values that torch allocates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,7 +280,7 @@ class Made(TorchDispatchMode):
 
 
 def test_cheap() -> None:
-    """Numbers made per pixel of the patches: independent of the machine. A step of a training makes thousands."""
+    """Values allocated per pixel of the patches, independent of the machine. A training step allocates thousands."""
     options = Augmentation()
     window = window_size((256, 256), options)
     windows, labels = torch.randn(4, 1, *window), torch.zeros((4, *window), dtype=torch.uint8)
@@ -286,13 +290,15 @@ def test_cheap() -> None:
     assert 10 < made.numbers / (8 * 4 * 256**2) < 50  # 36; the lower bound is the control of the counter
 
 
-def test_maps_are_warped_like_the_picture_and_keep_their_values(rng: np.random.Generator) -> None:
+def test_maps_are_warped_like_the_image_and_keep_their_values(rng: np.random.Generator) -> None:
     window = window_size((32, 32), EVERYTHING)
     picture = torch.from_numpy(rng.standard_normal((4, 1, *window)).astype(np.float32))
     labels = torch.zeros((4, *window), dtype=torch.uint8)
     alone, _ = augment(picture, labels, (32, 32), generators(4), EVERYTHING)
     both, _ = augment(picture.repeat(1, 2, 1, 1), labels, (32, 32), generators(4), EVERYTHING, maps=1)
-    geometry = replace(UNCHANGED, rotation_share=1.0, scale_share=1.0, elastic_share=1.0, flip=True, upside_down=True)
+    geometry = replace(
+        NO_AUGMENTATION, rotation_share=1.0, scale_share=1.0, elastic_share=1.0, flip=True, upside_down=True
+    )
     moved, _ = augment(picture, labels, (32, 32), generators(4), geometry)
     torch.testing.assert_close(both[:, 1], moved[:, 0])
     torch.testing.assert_close(both[:, :1], alone)
@@ -300,19 +306,19 @@ def test_maps_are_warped_like_the_picture_and_keep_their_values(rng: np.random.G
 
 
 def test_the_elastic_deformation_of_2015_can_be_expressed() -> None:
-    """Displacements on a 3 x 3 grid, normal of deviation 10 pixels, bicubic in between, on the paper's tile of 572."""
-    options = replace(UNCHANGED, elastic_share=1.0, elastic_sd=10.0)
+    """Normal displacements of 10 pixels on a 3 x 3 grid, bicubic in between, on the paper's tile of 572."""
+    options = replace(NO_AUGMENTATION, elastic_share=1.0, elastic_sd=10.0)
     warps = [draw_warp((572, 572), rng, options) for rng in generators(300)]
-    bends = np.stack([drawn.bends for drawn in warps if drawn.bends is not None])
-    assert bends.shape == (300, 2, 3, 3)
-    assert bends.std() == pytest.approx(10.0, rel=0.03)
-    assert abs(bends.mean()) < 0.5
+    displacements = np.stack([drawn.displacements for drawn in warps if drawn.displacements is not None])
+    assert displacements.shape == (300, 2, 3, 3)
+    assert displacements.std() == pytest.approx(10.0, rel=0.03)
+    assert abs(displacements.mean()) < 0.5
     rows, columns = positions(warps[:1], (872, 872), (572, 572), torch.device("cpu"))
     there = np.array([0, 571])
-    # at the corners of the tile the pixel moves by what was drawn there; 150 pixels of the window lie before it
+    # corners of the tile are displaced by the drawn values; the window has 150 more pixels on each side
     moved = np.stack([rows[0].numpy(), columns[0].numpy()])[:, there[:, None], there]
     still = np.stack(np.meshgrid(there + 150, there + 150, indexing="ij"))
-    np.testing.assert_allclose(moved - still, bends[0][:, ::2, ::2], atol=1e-3)
-    # control: on small patches the displacements are held back, so that the map does not fold
-    small = [draw_warp((64, 64), rng, options).bends for rng in generators(300)]
+    np.testing.assert_allclose(moved - still, displacements[0][:, ::2, ::2], atol=1e-3)
+    # control: on small patches the displacements are limited, so that the map does not fold
+    small = [draw_warp((64, 64), rng, options).displacements for rng in generators(300)]
     assert np.std([drawn for drawn in small if drawn is not None]) == pytest.approx(3.15, rel=0.05)

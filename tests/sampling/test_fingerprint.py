@@ -1,4 +1,4 @@
-"""Training data in numbers, beside numbers counted by hand or by numpy."""
+"""Fingerprint of a segmentation data set, compared with values by hand or by numpy."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def labelling(task: Any, classes: tuple[str, ...]) -> Labelling:
 
 @pytest.fixture
 def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
-    """Measure drawn arrays instead of files."""
+    """Measure arrays instead of files."""
 
     def go(pairs: Pairs, task: Any, classes: tuple[str, ...]) -> Fingerprint:
         images = {Path(f"{i}.png"): image for i, (image, _) in enumerate(pairs)}
@@ -66,13 +66,13 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
         ([None, None], None),
     ],
 )
-def test_a_spacing_is_known_where_all_files_say_the_same(
+def test_the_spacing_is_known_if_all_files_agree(
     found: list[tuple[float, float] | None], common: tuple[float, float] | None
 ) -> None:
     assert fingerprint._common_spacing(found) == common
 
 
-def test_two_drawn_cases_by_hand(measure: Measure) -> None:
+def test_two_synthetic_cases_by_hand(measure: Measure) -> None:
     first, second = np.zeros((1, 10, 20), np.uint8), np.full((1, 30, 20), 4, np.uint8)
     first[0, :, 10:] = 8
     mask_one, mask_two = np.zeros((10, 20), int), np.zeros((30, 20), int)
@@ -138,7 +138,7 @@ def test_the_width_of_thin_structures(measure: Measure, width: int) -> None:
     mask[50 : 50 + width] = 1
     found = measure([(np.zeros((1, 120, 200), np.uint8), mask)], "binary", ("ground", "vessel"))
     assert found.structure_width == width
-    assert found.object_diameter[1] > width  # the diameter alone would not tell
+    assert found.object_diameter[1] > width  # the diameter alone would differ
 
 
 def test_no_foreground_at_all(measure: Measure) -> None:
@@ -154,7 +154,7 @@ def test_without_masks_there_is_nothing_to_measure() -> None:
         measure_fingerprint([case], labelling("binary", ("a", "b")), 1)
 
 
-def test_a_large_set_is_measured_in_part_where_time_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subset_is_measured_within_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_demo(tmp_path / "cells", train=40, val=1, test=1, size=64)
     dataset = understand(tmp_path / "cells")
     read: list[str] = []
@@ -164,10 +164,10 @@ def test_a_large_set_is_measured_in_part_where_time_is_short(tmp_path: Path, mon
     assert len(read) == 40
     read.clear()
     part = measure_fingerprint(dataset.part("train"), dataset.labelling, 1, seconds=0.0)
-    assert len(read) == fingerprint.TOGETHER
+    assert len(read) == fingerprint.CASES_PER_CHECK
     assert (part.cases, part.pixels, part.class_cases) == (whole.cases, whole.pixels, whole.class_cases)
     assert part.object_diameter[1] == pytest.approx(whole.object_diameter[1], rel=0.2)
-    # from all over the set: of every quarter of the names some are measured
+    # spread over the data set: cases of every quarter are measured
     assert all(
         any(f"cells_{10 * quarter + one:02d}" in name for name in read for one in range(10)) for quarter in range(4)
     )

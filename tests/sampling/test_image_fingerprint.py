@@ -1,4 +1,4 @@
-"""The numbers that a plan stands on, against numpy on the same drawn photos."""
+"""Fingerprint of a classification data set, compared with numpy on synthetic images."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_means_spread_sizes_and_classes(tmp_path: Path) -> None:
     assert all(0 <= low < high <= 255 for low, high in found.intensity_range)
 
 
-def test_every_photo_counts_the_same_whatever_its_size(tmp_path: Path) -> None:
+def test_every_image_has_equal_weight(tmp_path: Path) -> None:
     arrays = [np.full((4, 4), 10, np.uint8), np.full((90, 90), 30, np.uint8)]
     found = measure_classification(cases(tmp_path, arrays, [0, 1]), 2, 1)
     assert found.intensity_mean == (20.0,)
@@ -48,14 +48,14 @@ def test_sixteen_bits_count_on_the_scale_of_eight(tmp_path: Path) -> None:
     assert found.intensity_mean[0] == pytest.approx((image(0).mean() + image(1).mean()) / 2, abs=1e-3)
 
 
-def test_at_most_so_many_are_measured_and_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixelwise.sampling.image_fingerprint.MEASURED", 4)
+def test_a_limited_number_is_measured_and_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixelwise.sampling.image_fingerprint.MAX_MEASURED", 4)
     arrays = [np.full((4, 4), index, np.uint8) for index in range(8)]
     found = measure_classification(cases(tmp_path, arrays, [0] * 8), 1, 1)
     assert (found.cases, found.measured, found.class_cases) == (8, 4, (8,))
     assert found.intensity_mean == (3.0,), "evenly spaced: 0, 2, 4, 6"
 
 
-def test_no_photos_are_refused() -> None:
+def test_an_empty_data_set_raises() -> None:
     with pytest.raises(BadDataset, match=r"expected training images; got none\. Add images to the class folders"):
         measure_classification([], 2, 3)

@@ -1,4 +1,4 @@
-"""The intensity scale of an image, and the way back."""
+"""The intensity scale of an image and its inverse."""
 
 import tracemalloc
 from typing import Any
@@ -49,7 +49,7 @@ def test_mean_and_std_agree_with_numpy_over_several_blocks(
     np.testing.assert_allclose(std, pixels.std((1, 2), dtype=float))
 
 
-def test_small_contrast_on_a_bright_ground_is_kept(rng: np.random.Generator) -> None:
+def test_small_contrast_on_a_bright_background_is_kept(rng: np.random.Generator) -> None:
     pixels = (60_000 + rng.integers(0, 4, (1, 40, 40))).astype(np.uint16)
     scaled = intensity_scale(pixels, IMAGE).apply(pixels)
     exact = (pixels - pixels.mean(dtype=float)) / pixels.std(dtype=float)
@@ -75,7 +75,7 @@ def test_constant_images_become_zero(value: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_float_image_that_is_flat_but_for_rounding_becomes_zero(dtype: type[Any]) -> None:
+def test_a_float_image_that_is_constant_to_rounding_becomes_zero(dtype: type[Any]) -> None:
     flat = np.full((1, 20, 20), 0.1, dtype)
     flat[0, ::2] = np.nextafter(np.float32(0.1), np.float32(1))  # what rounding to float32 somewhere leaves behind
     assert flat.std(dtype=float) > 0
@@ -103,7 +103,7 @@ def test_dataset_and_none() -> None:
     dataset = Normalisation(kind="dataset", mean=(1.0, 5.0), std=(2.0, 4.0))
     np.testing.assert_allclose(intensity_scale(pixels, dataset).apply(pixels)[:, 1, 1], [1.0, 0.5])
     np.testing.assert_array_equal(intensity_scale(pixels, Normalisation(kind="none")).apply(pixels), pixels)
-    with pytest.raises(BadOption, match="2 channels, as the data set had; got 1 channels"):
+    with pytest.raises(BadOption, match="2 channels, as in the training data; got 1 channels"):
         intensity_scale(pixels[:1], dataset)
 
 
@@ -116,6 +116,6 @@ def test_dataset_and_none() -> None:
         ({"kind": "image", "mean": (1.0,)}, "use normalisation.kind=dataset"),
     ],
 )
-def test_contradictions_are_refused(options: dict[str, Any], text: str) -> None:
+def test_inconsistent_options_raise(options: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         Normalisation(**options)

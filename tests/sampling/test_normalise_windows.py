@@ -1,4 +1,4 @@
-"""The scale of a picture that is read by windows is that of the picture in memory."""
+"""The scale of an image that is read by windows equals that of the image in memory."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_the_streamed_scale_is_the_same_to_the_last_bit(
     assert np.array_equal(found.sample, pixels[None, ::2, ::1])
 
 
-def test_sampled_windows_come_near(rng: np.random.Generator) -> None:
+def test_sampled_windows_approximate_the_scale(rng: np.random.Generator) -> None:
     pixels = rng.normal(100, 20, (1, 3000, 2500)).astype(np.float32)
     exact = intensity_scale(pixels, Normalisation())
     found = source_scale(InMemorySource(pixels), Normalisation(), lambda _: None, sampled=True).scale

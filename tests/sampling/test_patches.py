@@ -1,4 +1,4 @@
-"""Patches: places, classes and mirrored edges, as a function of (seed, step, sample)."""
+"""Patch sampling: locations, classes and reflected borders, as a function of (seed, step, sample)."""
 
 import threading
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.sampling import class_locations
-from pixelwise.sampling.augment import UNCHANGED, Augmentation
+from pixelwise.sampling.augment import NO_AUGMENTATION, Augmentation
 from pixelwise.sampling.class_locations import find_locations
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from pixelwise.sampling.patches import Batch, PatchOptions, PatchSampler, part_of_step, prefetch
@@ -23,7 +23,7 @@ def sampler(
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
     options: PatchOptions,
-    augmentation: Augmentation = UNCHANGED,
+    augmentation: Augmentation = NO_AUGMENTATION,
     seed: int = 0,
     normalisation: Normalisation = AS_THEY_ARE,
     **maps: Sequence[np.ndarray],
@@ -33,7 +33,7 @@ def sampler(
 
 
 def numbered(height: int, width: int, start: int = 0):
-    """An image whose pixels tell where they are: row * width + column."""
+    """An image whose pixel values are their positions: row * width + column."""
     return (np.arange(height * width, dtype=np.uint16) + start).reshape(1, height, width)
 
 
@@ -48,7 +48,7 @@ def world():
     return images, targets
 
 
-def test_patches_are_where_their_samples_say() -> None:
+def test_patches_are_at_their_locations() -> None:
     images, targets = world()
     batch = sampler(images, targets, PatchOptions(height=8, width=6, batch=12)).batch(3)
     assert batch.images.shape == (12, 1, 8, 6)
@@ -73,7 +73,7 @@ def test_small_images_are_mirrored_as_numpy_does() -> None:
         np.testing.assert_array_equal(batch.targets[number], padded[box])
 
 
-def test_distances_travel_with_the_patch_beside_weights_and_without() -> None:
+def test_distances_are_cropped_with_the_patch_with_and_without_weights() -> None:
     image, target = numbered(5, 7), np.arange(35, dtype=np.uint8).reshape(5, 7)
     weights, distances = target / 7, (target / 40).astype(np.float16)
     options = PatchOptions(height=16, width=32, batch=6)
@@ -101,7 +101,7 @@ def test_an_image_of_one_pixel() -> None:
 
 @pytest.mark.parametrize(("share", "batch", "forced"), [(0.33, 2, 1), (0.33, 12, 4), (0.0, 4, 0), (1.0, 3, 3)])
 def test_the_last_samples_hold_rare_classes(share: float, batch: int, forced: int) -> None:
-    """One pixel of class 2 in 20,000: chance would practically never find it."""
+    """One pixel of class 2 in 20,000, which uniform sampling would hardly ever contain."""
     target = np.zeros((100, 200), np.uint8)
     target[50, 77] = 2
     options = PatchOptions(height=8, width=8, batch=batch, foreground_share=share)
@@ -148,7 +148,7 @@ def test_the_most_frequent_class_and_the_ignored_pixels_are_not_rare() -> None:
 
 
 def test_locations_are_bounded_repeatable_and_right(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(class_locations, "MOST", 100)
+    monkeypatch.setattr(class_locations, "MAX_PIXELS", 100)
     monkeypatch.setattr(class_locations, "BLOCK", 64)
     target = (rng.random((60, 70)) < 0.3).astype(np.uint8)
     (((_, pixels),),) = find_locations([target], seed=5)
@@ -195,7 +195,7 @@ def test_prefetch_gives_the_same_batches_in_order() -> None:
 
 
 class Watched(PatchSampler):
-    """Notes the steps asked for, the threads torch may use there, and fails at `bad`."""
+    """Records requested steps and torch threads, and fails at `bad`."""
 
     bad = -1
     threads = 0
@@ -212,7 +212,7 @@ class Watched(PatchSampler):
 def watched():
     images, targets = world()
     scales = [intensity_scale(image, AS_THEY_ARE) for image in images]
-    return Watched(images, targets, scales, PatchOptions(height=8, width=8, batch=2), UNCHANGED, 0)
+    return Watched(images, targets, scales, PatchOptions(height=8, width=8, batch=2), NO_AUGMENTATION, 0)
 
 
 def alive():
@@ -238,7 +238,7 @@ def test_a_forgotten_iterator_stops_too() -> None:
     assert not alive()
 
 
-def test_errors_come_through_at_their_step() -> None:
+def test_errors_are_raised_at_their_step() -> None:
     drawn = watched()
     drawn.bad = 2
     batches = prefetch(drawn, 0, 10)
@@ -249,7 +249,7 @@ def test_errors_come_through_at_their_step() -> None:
     assert not alive()
 
 
-def test_the_thread_computes_alone_and_leaves_the_others_their_threads() -> None:
+def test_the_thread_uses_one_worker_and_leaves_other_threads_unchanged() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -270,11 +270,13 @@ def test_the_thread_computes_alone_and_leaves_the_others_their_threads() -> None
         torch.set_num_threads(before)
 
 
-def test_contradictions_are_refused() -> None:
+def test_inconsistent_arguments_raise() -> None:
     images, targets = world()
     options = PatchOptions()
     with pytest.raises(BadOption, match="3 images, 2 targets, 3 scales"):
-        PatchSampler(images, targets[:2], [intensity_scale(i, AS_THEY_ARE) for i in images], options, UNCHANGED, 0)
+        PatchSampler(
+            images, targets[:2], [intensity_scale(i, AS_THEY_ARE) for i in images], options, NO_AUGMENTATION, 0
+        )
     with pytest.raises(BadOption, match=r"shapes \(1, 9, 30\) and \(16, 16\) in case 1"):
         sampler(images, [targets[0], targets[2], targets[1]], options)
     with pytest.raises(BadOption, match="a seed of at least 0; got -1"):
@@ -290,7 +292,7 @@ def test_weights_come_with_their_targets() -> None:
     maps = [np.where(target == 1, 7.5, 0.25).astype(np.float16) for target in targets]
     scales = [intensity_scale(i, AS_THEY_ARE) for i in images]
     options = PatchOptions(height=8, width=8, batch=12)
-    turned = replace(UNCHANGED, flip=True, upside_down=True)
+    turned = replace(NO_AUGMENTATION, flip=True, upside_down=True)
     with_maps = PatchSampler(images, targets, scales, options, turned, 0, weights=maps).batch(2)
     plain = PatchSampler(images, targets, scales, options, turned, 0).batch(2)
     assert with_maps.weights is not None
@@ -304,29 +306,29 @@ def test_weights_come_with_their_targets() -> None:
         PatchSampler(images, targets, scales, options, turned, 0, weights=maps[:2])
 
 
-def test_a_valid_network_sees_every_pixel_of_the_image_and_no_mirrored_one_as_target() -> None:
-    """Of a patch of 12 a network with a margin of 3 puts out 6: their corners reach each place of the image."""
+def test_targets_of_valid_networks_cover_every_pixel_and_no_reflected_one() -> None:
+    """A network with a border of 3 returns 6 pixels of a patch of 12: their corners reach every position."""
     image, target = numbered(10, 14), np.zeros((10, 14), np.uint8)
     options = PatchOptions(height=12, width=12, batch=64, foreground_share=0.0)
     scales = [intensity_scale(image, AS_THEY_ARE)]
     samples = [
         sample
         for step in range(8)
-        for sample in PatchSampler([image], [target], scales, options, UNCHANGED, 0, margin=3).batch(step).samples
+        for sample in PatchSampler([image], [target], scales, options, NO_AUGMENTATION, 0, margin=3).batch(step).samples
     ]
     assert {sample.row + 3 for sample in samples} == set(range(5))
     assert {sample.column + 3 for sample in samples} == set(range(9))
-    # control: without the margin the outputs stay away from the border
-    without = PatchSampler([image], [target], scales, options, UNCHANGED, 0).batch(0).samples
+    # control: without the margin the outputs do not reach the image border
+    without = PatchSampler([image], [target], scales, options, NO_AUGMENTATION, 0).batch(0).samples
     assert {sample.column + 3 for sample in without} == {3, 4, 5}
 
 
-def test_a_rare_pixel_is_in_what_a_valid_network_puts_out() -> None:
+def test_a_rare_pixel_is_in_the_output_of_a_valid_network() -> None:
     target = np.zeros((60, 60), np.uint8)
     target[0, 59] = 1
     options = PatchOptions(height=12, width=12, batch=4, foreground_share=1.0)
     scales = [intensity_scale(numbered(60, 60), AS_THEY_ARE)]
-    drawn = PatchSampler([numbered(60, 60)], [target], scales, options, UNCHANGED, 0, margin=4).batch(0)
+    drawn = PatchSampler([numbered(60, 60)], [target], scales, options, NO_AUGMENTATION, 0, margin=4).batch(0)
     assert (drawn.targets[:, 4:8, 4:8] == 1).any((1, 2)).all()
 
 
@@ -358,8 +360,8 @@ def test_a_sampler_of_the_same_images_draws_other_sizes() -> None:
     scale = intensity_scale(image, Normalisation(kind="none"))
     target = np.zeros((64, 64), np.uint8)
     large, small = PatchOptions(height=32, width=32, batch=4), PatchOptions(height=16, width=16, batch=2)
-    first = PatchSampler([image], [target], [scale], large, UNCHANGED, 0)
+    first = PatchSampler([image], [target], [scale], large, NO_AUGMENTATION, 0)
     other = first.with_options(small)
-    anew = PatchSampler([image], [target], [scale], small, UNCHANGED, 0)
+    anew = PatchSampler([image], [target], [scale], small, NO_AUGMENTATION, 0)
     assert torch.equal(other.batch(3).images, anew.batch(3).images)
     assert first.batch(3).images.shape == (4, 1, 32, 32)

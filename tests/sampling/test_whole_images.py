@@ -1,4 +1,4 @@
-"""Photos of any size and depth become batches that are a function of (seed, step) alone."""
+"""Images of any size and bit depth become batches that are a pure function of (seed, step)."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ NOTHING = Normalisation(kind="none")
 
 
 def numbered(count: int, side: int = 8) -> list[np.ndarray]:
-    """Photos that hold their own number, and in a second channel their columns."""
+    """Images with their index in the first channel and their columns in the second."""
     columns = np.broadcast_to(np.arange(1, side + 1, dtype=np.uint8), (side, side))
     return [np.stack([np.full((side, side), index + 1, np.uint8), columns]) for index in range(count)]
 
@@ -33,7 +33,7 @@ def sampler(photos: list[np.ndarray], seed: int = 0, **options: object) -> Class
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40))
-def test_the_shorter_side_is_met_and_the_longer_keeps_its_share(height: int, width: int, shorter: int) -> None:
+def test_the_shorter_side_is_exact_and_the_aspect_ratio_kept(height: int, width: int, shorter: int) -> None:
     fitted = fit(np.zeros((1, height, width), np.uint8), shorter)
     rows, columns = fitted.shape[1:]
     assert min(rows, columns) == shorter
@@ -56,7 +56,7 @@ def test_shrinking_averages_as_other_libraries_do() -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 26), (61, 80), (90, 33), (1, 1), (200, 5)])
-def test_resizing_is_that_of_pytorch_to_rounding(size: tuple[int, int]) -> None:
+def test_resizing_equals_pytorch_to_rounding(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 61, 80)).astype(np.float32)
     exact = torch.from_numpy(pixels.astype(np.float64))[None]
     wanted = functional.interpolate(exact, size=size, mode="bilinear", antialias=True, align_corners=False)[0].numpy()
@@ -64,19 +64,19 @@ def test_resizing_is_that_of_pytorch_to_rounding(size: tuple[int, int]) -> None:
     assert resized(pixels.astype(np.uint8), size).dtype == np.uint8
 
 
-def test_photos_are_fitted_without_torch() -> None:
+def test_resizing_does_not_import_torch() -> None:
     code = "import sys; from pixelwise.sampling.resize_crop import fit; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_photo_of_the_right_size_is_not_touched() -> None:
+def test_an_image_of_the_right_size_is_unchanged() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 40)).astype(np.uint8)
     assert np.array_equal(fit(pixels, 32), pixels)
     assert fit(pixels, 32).dtype == np.uint8
     assert np.array_equal(middle(pixels, 4, 6), pixels[:, 14:18, 17:23])
 
 
-def test_sixteen_bits_come_to_the_scale_of_eight() -> None:
+def test_sixteen_bits_are_scaled_to_eight() -> None:
     eight = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     deep = eight.astype(np.uint16) * 257
     assert np.allclose(on_eight_bits(deep), eight, atol=1e-4)
@@ -86,7 +86,7 @@ def test_sixteen_bits_come_to_the_scale_of_eight() -> None:
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (3, 8), (7, 7)])
-def test_an_epoch_shows_every_photo_once(count: int, batch: int) -> None:
+def test_an_epoch_uses_every_image_once(count: int, batch: int) -> None:
     drawn = sampler(numbered(count), batch=batch)
     seen = [photo for step in range(3 * count) for photo in drawn.batch(step).samples]
     for epoch in range(3):
@@ -115,7 +115,7 @@ def test_targets_belong_to_their_images() -> None:
         assert batch.targets.tolist() == list(batch.samples)
 
 
-def test_crops_come_out_of_the_border_and_half_are_mirrored() -> None:
+def test_random_crops_with_padding_and_flips() -> None:
     drawn = sampler(numbered(16), batch=16, padding=3)
     images = torch.cat([drawn.batch(step).images for step in range(40)])
     empty_above = (images[:, 0].amax(2) == 0).int()
@@ -128,7 +128,7 @@ def test_crops_come_out_of_the_border_and_half_are_mirrored() -> None:
     assert all(torch.equal(plain.batch(step).images[0, 1, 0], torch.arange(1.0, 9.0)) for step in range(5))
 
 
-def test_random_windows_hold_their_share_of_the_photo() -> None:
+def test_random_windows_have_the_given_area() -> None:
     side = 60
     ramp = np.broadcast_to(np.linspace(0, 1, side, dtype=np.float32), (1, side, side))
     drawn = sampler([ramp], side=20, shorter=60, batch=64, smallest_area=0.25, flip=False)
@@ -141,7 +141,7 @@ def test_random_windows_hold_their_share_of_the_photo() -> None:
     assert float(spans.max() - spans.min()) > 0.2
 
 
-def test_the_scale_is_each_photos_own() -> None:
+def test_each_image_has_its_own_scale() -> None:
     photos = numbered(2)
     scales = [Scale(np.array([10.0, 1.0]), np.zeros(2)), Scale(np.array([100.0, 1.0]), np.zeros(2))]
     drawn = ClassificationSampler(
@@ -160,15 +160,15 @@ def test_the_scale_is_each_photos_own() -> None:
         ({"smallest_area": 0.0}, r"expected photos.smallest_area in \(0, 1\]; got 0.0"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(words: dict[str, float], messages: str) -> None:
+def test_invalid_options_raise(words: dict[str, float], messages: str) -> None:
     with pytest.raises(BadOption, match=messages):
         ClassificationOptions(**words)  # type: ignore[arg-type]
 
 
-def test_a_view_without_pixels_and_a_sampler_without_photos_are_refused() -> None:
-    with pytest.raises(BadOption, match="expected 1 <= side <= shorter <= 8192 for the view of a photo; got side 9"):
+def test_invalid_views_and_samplers_raise() -> None:
+    with pytest.raises(BadOption, match="shorter <= 8192 for classification images; got side 9"):
         View(side=9, shorter=8)
-    with pytest.raises(BadOption, match="got 1 photos, 2 classes, 1 scales"):
+    with pytest.raises(BadOption, match="got 1 images, 2 classes, 1 scales"):
         ClassificationSampler(numbered(1), [0, 1], [Scale(np.ones(2), np.zeros(2))], ClassificationOptions(), 0)
     with pytest.raises(BadOption, match="expected a seed of at least 0; got -1"):
         sampler(numbered(1), seed=-1)

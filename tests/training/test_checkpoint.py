@@ -86,7 +86,7 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pixelwise.atomic_write.os.fsync", full)
-    with pytest.raises(OutputFailed, match="expected room on the disk; got a full disk"):
+    with pytest.raises(OutputFailed, match="expected free disk space; got a full disk"):
         save_checkpoint(tmp_path, state_of(20))
     result, _ = newest_checkpoint(tmp_path)
     assert result is not None

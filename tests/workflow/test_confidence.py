@@ -1,4 +1,4 @@
-"""A drawn world whose probabilities are known: what a model that is three times too sure is told, says and keeps."""
+"""Synthetic images with known probabilities: calibration of a model with logits three times too large."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ SIDE, SPOILT, STEPS = 64, 3.0, 16  # grey values that make a logit of 1
 
 
 def write_fog(folder: Path, part: str, count: int, seed: int) -> None:
-    """Discs in fog, with the chance of each pixel in its brightness; the mask is drawn with that chance."""
+    """Discs in fog; the brightness of a pixel is its probability, with which the mask is drawn."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     for index in range(count):
@@ -46,7 +46,7 @@ def write_fog(folder: Path, part: str, count: int, seed: int) -> None:
 
 
 def too_sure(tiles: np.ndarray) -> np.ndarray:
-    """A network that reads the logit off the brightness, and says three times as much."""
+    """A network that returns three times the logit of the brightness."""
     logit = SPOILT * (tiles[:, :1] - 128) / STEPS
     return np.concatenate([np.zeros_like(logit), logit], axis=1).astype(np.float32)
 
@@ -61,7 +61,7 @@ def fog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[Run, str]]:
-    """A run whose network is `too_sure`, and what its calibration told."""
+    """A run with the network `too_sure`, and the messages of its calibration."""
 
     def make(data: Path = fog) -> tuple[Run, str]:
         model_card = make_recipe()
@@ -100,29 +100,29 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     assert found["bound"]["images"] == 60
     assert 0.8 <= found["bound"]["share"] <= 1
     for row in scores["cases"]:
-        assert row["predicted_dice"] == pytest.approx(row["dice_bound"] + model_card.dice_margin, abs=2e-6)
+        assert row["predicted_dice"] == pytest.approx(row["dice_lower_bound"] + model_card.conformal_margin, abs=2e-6)
     json.dumps(scores, allow_nan=False)
     text = describe_scores(scores)
     assert "after (temperature 3." in text or "after (temperature 2.9" in text
-    assert "they hold" in text
+    assert "well calibrated" in text
     page = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert "Do the probabilities hold?" in page
+    assert "Calibration of the probabilities" in page
     assert "could not be shown" not in page
     assert "Calibration. Temperature" in page
 
 
 def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tuple[Run, str]], fog: Path) -> None:
-    """Control of the test above: the same network as it is promises too much and is told to be wrong."""
+    """Control: without calibration the same network is reported as overconfident."""
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
     assert isinstance(model, Model)
-    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, dice_margin=0.0)
+    model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, conformal_margin=0.0)
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
     text = describe_scores(scores)
-    assert "they do not hold" in text
-    assert "it does not hold here" in text
+    assert "not calibrated" in text
+    assert "not valid here" in text
 
 
 def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple[Run, str]], tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
             write_image(mask, (255 * (pixels > 128)).astype(np.uint8))
     run, messages = calibrated(tmp_path / "few")
     model_card = read_model_card(run.model_path)
-    assert (model_card.temperature, model_card.dice_margin) == (1.0, None)
-    assert "too few pixels of validation images are wrong to find a temperature" in messages
-    assert "No lower bound of the predicted Dice: it takes 9 validation images, and there are 3." in messages
+    assert (model_card.temperature, model_card.conformal_margin) == (1.0, None)
+    assert "too few pixels of validation images are wrong" in messages
+    assert "No lower bound of the expected Dice: it needs 9 validation images, there are 3." in messages
     scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
-    assert "lower bound of the predicted Dice: none" in describe_scores(scores)
+    assert "lower bound of the expected Dice: none" in describe_scores(scores)
 
 
 def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -145,7 +145,7 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
     for task in ("binary", "multiclass", "instance"):
         model_card = make_recipe(task)
         write_model(tmp_path / "plain.safetensors", model_card)
-        write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, dice_margin=0.1))
+        write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, conformal_margin=0.1))
         plain, hot = (load(tmp_path / f"{name}.safetensors") for name in ("plain", "hot"))
         np.testing.assert_array_equal(hot.predict(image), plain.predict(image))
         expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
@@ -158,7 +158,7 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
 def test_predict_writes_uncertainty_and_a_promise_on_request(tmp_path: Path, rng: np.random.Generator) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (1, 30, 40)).astype(np.uint8))
-    model_card = replace(make_recipe("multiclass"), temperature=1.5, dice_margin=0.2)
+    model_card = replace(make_recipe("multiclass"), temperature=1.5, conformal_margin=0.2)
     write_model(tmp_path / "m.safetensors", model_card)
     found = predict(
         tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
@@ -218,7 +218,7 @@ def test_each_image_gets_a_score_of_what_it_shows(
 def test_photos_have_no_map_of_it(tmp_path: Path) -> None:
     write_model(tmp_path / "p.safetensors", make_photo_recipe())
     write_image(tmp_path / "images/a.png", np.zeros((3, 20, 20), np.uint8))
-    with pytest.raises(BadOption, match="--confidence, which belongs to masks"):
+    with pytest.raises(BadOption, match="--confidence, which applies to segmentation only"):
         predict(tmp_path / "p.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True)
 
 
@@ -230,6 +230,6 @@ def test_of_objects_their_pixels_are_promised() -> None:
     assert true_dice(np.array([[2, -1]]), labels, model_card) == 1.0
     assert true_dice(np.array([[2, 2]]), labels, model_card) == pytest.approx(2 / 3)
     np.testing.assert_array_equal(uncertainty_map(probabilities, model_card), [[102, 51]])
-    sure = confidence_of("a", np.zeros((1, 2), np.int32), probabilities, replace(model_card, dice_margin=0.1))
+    sure = confidence_of("a", np.zeros((1, 2), np.int32), probabilities, replace(model_card, conformal_margin=0.1))
     assert (sure.dice, sure.bound) == (None, None)  # nothing was found: no Dice is promised
     assert sure.uncertainty == pytest.approx(0.3)

@@ -1,4 +1,4 @@
-"""The config file can be read, edited and trained again, and says where its values come from."""
+"""The config file can be read, edited and trained again, and lists the origins of its values."""
 
 import re
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def test_an_edited_value_is_the_users(tmp_path: Path) -> None:
     assert loaded.network == NetworkOptions(depth=3)
     assert loaded.origins == {"network.base": "user", "network.depth": "file"}
     assert loaded.reasons["network.base"] == "It is wide."
-    assert loaded.reasons["network.depth"] != config.reasons["network.depth"], "it said why the value was another one"
+    assert loaded.reasons["network.depth"] != config.reasons["network.depth"], "the reason belongs to the old value"
 
 
 def test_what_is_planned_later_is_no_longer_the_users() -> None:

@@ -1,4 +1,4 @@
-"""The demo in small: drawn, trained, scored, predicted, reported, and honest."""
+"""The demo in small: draw, train, evaluate, predict, report."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pixelwise.workflow.demo import demo
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -24,7 +24,7 @@ def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     run = demo(tmp_path / "demo", steps=60, progress=listener)
     text = "\n".join(listener.messages)
     assert "images, part test, 6 images: mean AP" in text
-    assert f"Look at   {run.report_path}" in text
+    assert f"Report: {run.report_path}" in text
     assert run.report_path.stat().st_size > 100_000
     assert (run.folder / "predictions" / "test" / "objects.csv").is_file()
     assert len(list((run.folder / "predictions" / "test").glob("*.overlay.png"))) == 6

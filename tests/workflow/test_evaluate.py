@@ -183,7 +183,7 @@ def test_a_drawn_split_never_scores_what_was_trained_on(make_run: Callable[..., 
     assert [case["name"] for case in evaluate(run, data)["cases"]] == names[4:]
     assert [case["name"] for case in evaluate(run, data, part="train")["cases"]] == names[:4]
     atomic_write_json(run / "splits.json", {"parts": {"train": names}})
-    with pytest.raises(BadDataset, match="labelled images in the part val; got none"):
+    with pytest.raises(BadDataset, match="labelled images in the val split; got none"):
         evaluate(run, data)
 
 
@@ -238,7 +238,7 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
 
 
 def test_another_task_is_refused(make_run: Callable[..., Run], binary_data: Path):
-    with pytest.raises(BadDataset, match="masks for the task instance, as the model learned; got binary"):
+    with pytest.raises(BadDataset, match="instance masks, as the model was trained on; got binary"):
         evaluate(make_run(OBJECTS).folder, binary_data)
 
 

@@ -1,4 +1,4 @@
-"""A run becomes a file that proves itself, is predicted with, and is run by strangers."""
+"""Export of a run: parity check, prediction with the file, and use without pixelwise."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def test_a_run_is_exported_from_the_folder_it_was_trained_on(tmp_path: Path, dat
     run, heard = write_trained_run(tmp_path / "run", data), Heard()
     done = export(run.folder, progress=heard)
     assert done.files == (run.folder / "export" / "model.onnx",)
-    assert "Exporting onnx; it is compared with the run on 2 images." in heard.text
+    assert "Exporting onnx; parity check with the run on 2 images." in heard.text
     assert "onnxruntime: logits within" in done.to_text()
     assert json.dumps(done.to_json())
     again = verify(done.files[0])
@@ -48,7 +48,7 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     photos = draw_photos(tmp_path / "photos")
     run, heard = write_photo_run(tmp_path / "run", photos), Heard()
     done = export(run.folder, progress=heard)
-    assert "Exporting onnx; it is compared with the run on 24 images." in heard.text
+    assert "Exporting onnx; parity check with the run on 24 images." in heard.text
     assert "0.0000% of the images change class, accuracy" in done.to_text()
     scores = evaluate(run.folder, photos, part="val", progress=Progress())
     assert done.comparisons[0].score_torch == pytest.approx(scores["scores"]["images"]["top_1"])
@@ -125,7 +125,7 @@ def test_the_example_runs_it_without_torch_and_without_pixelwise(
 
 
 def run_as_stranger(tmp_path: Path, *words: Path) -> str:
-    """Run a script where a torch and a pixelwise that cannot be imported stand before the real ones."""
+    """Run a script in which torch and pixelwise cannot be imported."""
     for name in ("torch", "pixelwise"):
         (tmp_path / "none").mkdir(exist_ok=True)
         (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
@@ -141,17 +141,17 @@ def test_the_example_for_photos_says_what_pixelwise_says(tmp_path: Path) -> None
     (file,) = export(write_photo_run(tmp_path / "run", photos).folder, progress=Progress()).files
     photo = photos / "val" / "disc" / "val_disc_7.png"
     lines = run_as_stranger(tmp_path, PHOTO_EXAMPLE, file, photo).splitlines()
-    said = {name: float(chance) for chance, name in (line.split() for line in lines)}
+    results = {name: float(probability) for probability, name in (line.split() for line in lines)}
     model = load(file)
     probabilities = model.probabilities(read_image(photo).pixels)
-    for name, chance in zip(model.model_card.classes, probabilities.tolist(), strict=True):
-        assert said[name] == pytest.approx(chance, abs=0.01)  # pillow rounds twice where we round once
-    assert next(iter(said)) == model.model_card.classes[int(probabilities.argmax())]
+    for name, probability in zip(model.model_card.classes, probabilities.tolist(), strict=True):
+        assert results[name] == pytest.approx(probability, abs=0.01)  # pillow rounds twice where we round once
+    assert next(iter(results)) == model.model_card.classes[int(probabilities.argmax())]
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:
     run = write_trained_run(tmp_path / "run", None)
-    with pytest.raises(BadDataset, match="the folder of labelled images for the proof; got none"):
+    with pytest.raises(BadDataset, match="a folder of labelled images for the parity check; got none"):
         export(run.folder, progress=Progress())
     with pytest.raises(BadOption, match=r"Did you mean `openvino`"):
         export(run.folder, data, kind="openvin", progress=Progress())

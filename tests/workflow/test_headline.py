@@ -36,11 +36,11 @@ def test_objects_are_found_and_right() -> None:
     # both images drawn twice: recall 1/2 or 1, precision 1/3 or 1
     assert messages(scores) == [
         "Finds 67 % of the objects (95 % interval: 50 to 100 %).",
-        "50 % of what it finds is right (95 % interval: 33 to 100 %).",
+        "50 % of what it finds is correct (95 % interval: 33 to 100 %).",
     ]
     notes = " ".join(headline(scores).notes)
     assert "2 test images of cells" in notes
-    assert "3 objects, and 4 were predicted" in notes
+    assert "3 objects; 4 were predicted" in notes
 
 
 def test_without_any_object_nothing_is_claimed() -> None:
@@ -50,15 +50,15 @@ def test_without_any_object_nothing_is_claimed() -> None:
     assert str(by_name(scores)).startswith("There is no mean AP: ")
 
 
-@pytest.mark.parametrize(("name", "said"), [("vessel", "vessel"), ("255", "foreground"), ("object", "foreground")])
-def test_a_mask_is_found_and_right(name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "shown"), [("vessel", "vessel"), ("255", "foreground"), ("object", "foreground")])
+def test_a_mask_is_found_and_right(name: str, shown: str) -> None:
     truth, predicted = np.zeros((1, 20), np.int32), np.zeros((1, 20), np.int32)
     truth[0, :8], predicted[0, 2:12] = 1, 1  # 6 shared, of 8 true and 10 marked
     results = [score_case("a", truth, predicted, "binary", 2)] * 3
     scores = whole("binary", summarise(results, ("background", name), 1))
     assert messages(scores) == [
-        f"Finds 75 % of the {said} pixels (95 % interval: 75 to 75 %).",
-        "60 % of the pixels it marks are right (95 % interval: 60 to 60 %).",
+        f"Finds 75 % of the {shown} pixels (95 % interval: 75 to 75 %).",
+        "60 % of the predicted pixels are correct (95 % interval: 60 to 60 %).",
     ]
     dice = headline(scores).numbers[0]
     assert (dice.name, dice.value) == ("Dice", pytest.approx(2 * 6 / 18, abs=1e-6))
@@ -74,14 +74,14 @@ def test_several_classes_have_a_mean_and_extremes() -> None:
         f"Over 3 classes the mean IoU is {np.mean(ious):.2f}.",
         "Best class: tree (IoU 1.00); worst: road (IoU 0.50).",
     ]
-    assert "An interval takes two images or more." in headline(scores).notes
+    assert "Intervals need at least two images." in headline(scores).notes
 
 
 def test_whole_images_are_named() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
     found = summarise_photos(list("wxyz"), np.array([0, 0, 0, 1]), probabilities, ("cat", "dog"))
     sentences = messages(whole("classification", found))
-    assert sentences[0].startswith("Names the right class for 75 % of the images (95 % interval: ")
+    assert sentences[0].startswith("Predicts the correct class for 75 % of the images (95 % interval: ")
     assert sentences[1] == "Best class: cat (100 %); worst: dog (0 %)."
 
 

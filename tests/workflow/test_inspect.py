@@ -60,7 +60,7 @@ def test_data_is_told_with_classes_shares_and_a_contact_sheet(three_classes: Pat
 
 def test_the_contact_sheet_never_lies_in_the_data(three_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files(three_classes)
-    with pytest.raises(OutputFailed, match="expected a place outside the data; got one inside the data folder"):
+    with pytest.raises(OutputFailed, match="expected a path outside the data folder; got one inside it"):
         inspect(three_classes, out=three_classes / "sheet.png", progress=Progress())
     monkeypatch.chdir(three_classes)
     assert inspect(".", progress=Progress()).to_json()["contact_sheet"] is None

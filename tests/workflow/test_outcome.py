@@ -1,4 +1,4 @@
-"""A training says how it ended: useful, unfinished, or no better than a constant prediction."""
+"""The outcome of a training: useful, undertrained, or no better than a constant prediction."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Images are stretched between their percentiles, masks take their colours."""
+"""Images are rescaled between percentiles, masks get the class colours."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Discs, squares and stripes in class folders: train, stop and go on, evaluate, predict, report, inspect."""
+"""Discs, squares and stripes in class folders: train, stop and continue, evaluate, predict, report, inspect."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ STEPS = 60
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -79,7 +79,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "shapes"
     code, messages = finish(first(data, out))
     assert code == 0, messages
-    assert "A folder per class, no masks were found" in messages
+    assert "Task classification (class folders without masks" in messages
     assert f"Plan: resnet20, {STEPS} steps of 32 photos of 24 x 24, float32 on cpu" in messages
     assert "(accuracy) at step" in messages
     return Run.open(out)
@@ -103,7 +103,7 @@ def learned(run: Run) -> dict[str, bytes]:
 def test_the_run_holds_plan_curve_split_and_model(trained: Run) -> None:
     config = trained.config
     assert config.network.name == "resnet20"
-    assert config.reasons["photos.padding"].startswith("Cut at random out of the photo with 3 pixels around it")
+    assert config.reasons["photos.padding"].startswith("Random crop of the image with 3 pixels of padding")
     assert "network.base" in config.user_set
     with trained.metrics_path.open() as file:
         rows = list(csv.DictReader(file))
@@ -160,9 +160,9 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
     assert scores == json.loads(run.scores_path.read_text())
     assert (scores["part"], scores["task"], scores["headline"]["name"]) == ("test", "classification", "top_1")
     top = scores["scores"]["images"]["top_1"]
-    assert top > 0.8, "three classes: chance is a third"
+    assert top > 0.8, "a third is random for three classes"
     assert scores["headline"]["low"] <= top <= scores["headline"]["high"]
-    assert scores["scores"]["images"]["top_5"] is None, "with three classes it says nothing"
+    assert scores["scores"]["images"]["top_5"] is None, "undefined with three classes"
     matrix = np.array(scores["confusion"])
     assert matrix.sum() == 45
     assert np.trace(matrix) / 45 == pytest.approx(top, abs=1e-6)
@@ -176,8 +176,8 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
 def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
     done = predict(run.folder, [data / "test"], tmp_path / "out", progress=Progress())
-    said = {str(messages.file.resolve()): messages.classes[0] for messages in done.messages}
-    assert said == {case["files"][0]: case["said"] for case in scores["cases"]}
+    predicted = {str(messages.file.resolve()): messages.classes[0] for messages in done.predictions}
+    assert predicted == {case["files"][0]: case["said"] for case in scores["cases"]}
 
 
 def test_the_drawn_validation_part_is_that_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_batch_of_odd_sizes_and_modes(run: Run, mixed: Path, tmp_path: Path) -
     assert by_name["alpha.png"]["probability"] == by_name["small.png"]["probability"]
     assert [by_name[name]["class"] for name in ("small.png", "large.jpg", "gray.png")] == list(SHAPES)
     assert any(
-        "1 image: the alpha channel was dropped" in messages or "1 image: transparent" in messages
+        "1 image: the alpha channel was dropped" in messages or "1 image: transparency" in messages
         for messages in listener.messages
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
@@ -263,16 +263,16 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     done = predict(
         run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
     )
-    assert len(done.messages) == 6, "a file that is named twice is told once"
+    assert len(done.predictions) == 6, "a file that is named twice is predicted once"
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         assert float(row[f"probability_of_{row['class']}"]) == float(row["probability"])
-    with pytest.raises(OutputFailed, match=r"expected a folder without these results; got 1, such as predictions\.csv"):
+    with pytest.raises(OutputFailed, match=r"without existing results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
     assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
     for words in ({"overlays": True}, {"tile": 64}, {"tta": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
-        with pytest.raises(BadOption, match="which belongs to masks"):
+        with pytest.raises(BadOption, match="which applies to segmentation only"):
             predict(run.folder, [mixed], tmp_path / "other", progress=Progress(), **words)  # type: ignore[arg-type]
     value = json.loads(json.dumps(done.to_json()))
     assert value["predictions"][0]["top"][0]["class"] == value["predictions"][0]["class"]
@@ -311,7 +311,7 @@ def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Pat
     page = report(run, progress=Progress()).read_text("utf-8")
     assert "Confusion matrix of 3 classes: a row per true class" in page
     assert "Validation: accuracy" in page
-    assert f"Classified wrongly: {len(wrong)} of 48 images" in page
+    assert f"Misclassified: {len(wrong)} of 48 images" in page
     surest = max(wrong, key=lambda case: case["probability"])
     caption = f"{surest['truth']}, predicted {surest['said']} ({surest['probability']:.1%})"
     assert page.index("The most confident mistakes") < page.index(caption)
@@ -323,7 +323,8 @@ def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Pat
     assert "could not be shown" not in page
     shutil.rmtree(copy)
     page = report(run, progress=Progress()).read_text("utf-8")
-    assert f"{len(wrong)} of their pictures could not be read" in page
+    assert f"{len(wrong)} image" in page
+    assert "could not be read" in page
 
 
 def test_inspecting_class_folders(data: Path, tmp_path: Path) -> None:
@@ -350,7 +351,7 @@ def test_inspecting_spoiled_class_folders_names_what_is_wrong(data: Path, tmp_pa
     found = inspect(spoiled, out=tmp_path / "sheet.png", progress=Progress())
     assert isinstance(found, InspectedData)
     assert not found.usable
-    assert "train/cross: empty class folder, no file at all" in found.to_text()
+    assert "train/cross: empty class folder, no files" in found.to_text()
     assert re.search(r"  disc +48 +12 +15\n", found.to_text())
 
 

@@ -149,7 +149,7 @@ def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Pat
 
 def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path, images: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(OutputFailed, match="expected a place that can be written"):
+    with pytest.raises(OutputFailed, match="expected a writable path"):
         run(tmp_path, images)
     assert (tmp_path / "out").read_text() == "mine"
 
@@ -177,7 +177,7 @@ def test_prediction_loads_neither_the_compiler_nor_matplotlib() -> None:
 
 def test_a_path_without_anything_is_told(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    with pytest.raises(BadDataset, match="expected an image or a folder of images; got nothing at this place"):
+    with pytest.raises(BadDataset, match="expected an image or a folder of images; got a path that does not exist"):
         predict(tmp_path / "model.safetensors", [tmp_path / "a.png"], tmp_path / "out", progress=Progress())
     assert not (tmp_path / "out").exists()
 

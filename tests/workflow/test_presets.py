@@ -1,4 +1,4 @@
-"""Recipes bring every setting with its reason, above the plan and below the user's own."""
+"""Presets: every setting has a reason, overrides the plan, and is overridden by the user."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from pixelwise.workflow.settings import Settings, apply_settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_recipe_fits_and_tells_why(name: str) -> None:
+def test_every_preset_is_valid_and_has_reasons(name: str) -> None:
     config = apply_settings(Config(), Settings.parse([f"preset={name}"]))
     assert config.preset == name
     choices = preset_choices(name)
@@ -36,14 +36,14 @@ def test_the_numbers_of_2015() -> None:
 
 
 @pytest.mark.parametrize("words", [("preset=unet2015", "network.base=16"), ("network.base=16", "preset=unet2015")])
-def test_the_users_words_stand_above_the_recipe(words: tuple[str, ...]) -> None:
+def test_user_settings_override_the_preset(words: tuple[str, ...]) -> None:
     config = apply_settings(Config(), Settings.parse([*words, "network=unet"]))
     assert (config.network.base, config.network.name, config.loss.border_weight) == (16, "unet", 10.0)
     assert config.user_set == {"network.base", "network.name"}
     assert config.origins["loss.border_weight"] == "preset"
 
 
-def test_a_recipe_sets_what_the_chosen_network_reads() -> None:
+def test_a_preset_sets_what_the_chosen_network_reads() -> None:
     for network, read in (
         ("unet2015", {"dropout"}),
         ("unet", {"dropout", "normalisation"}),
@@ -59,6 +59,6 @@ def test_a_recipe_sets_what_the_chosen_network_reads() -> None:
         check_options(config.network)
 
 
-def test_an_unknown_recipe_is_refused() -> None:
+def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(BadOption, match=r"expected a known preset; got `unet15`\. Did you mean `unet2015`"):
         preset_choices("unet15")

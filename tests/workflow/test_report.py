@@ -1,4 +1,4 @@
-"""One page that needs nothing else; what is missing is told, and nothing from the data becomes HTML."""
+"""One self-contained page; missing results are mentioned, and text from the data is escaped."""
 
 import re
 from collections.abc import Callable
@@ -36,35 +36,35 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
         write_labels(mask, truth)
         results.append(score_case(f"test/{name}", truth, np.roll(truth, 3, 1), task, 2))
         files.append([str(image), str(mask)])
-    scores: dict[str, Any] = {"part": "test", "data": "drawn & told", "task": task, **summarise(results, names, 1)}
+    scores: dict[str, Any] = {"part": "test", "data": "drawn & more", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
     atomic_write_json(run.scores_path, scores)
     return scores
 
 
-def add_film(run: Run) -> None:
-    write_image(run.film / "image.png", np.zeros((1, 32, 32), np.uint8))
+def add_snapshots(run: Run) -> None:
+    write_image(run.snapshots / "image.png", np.zeros((1, 32, 32), np.uint8))
     for name in ("truth", "step-0000001", "step-0000002"):
-        write_mask(run.film / f"{name}.png", np.zeros((32, 32), np.uint8), [(0, 0, 0), (9, 9, 9)])
+        write_mask(run.snapshots / f"{name}.png", np.zeros((32, 32), np.uint8), [(0, 0, 0), (9, 9, 9)])
 
 
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) -> None:
     run = write_run(tmp_path / "run", task)
     add_scores(run, tmp_path, task)
-    add_film(run)
+    add_snapshots(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
         "Best, median and worst cases",
         "Training curves",
-        "How empty classes and images were counted",
+        "How empty classes and images are counted",
         "Scores: test images",
         "Snapshots during training",
         "The data",
-        "The plan, and why",
+        "The plan and its reasons",
         "Small &amp; quick.",
-        "Made with",
+        "Environment",
         "95&nbsp;% interval",
     ):
         assert words in text
@@ -79,14 +79,14 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, task: str) 
 
 def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    messages = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Crumbs.", "calibration": "Hot."}
+    messages = {"thresholds": "Seeds.", "threshold": "Lines.", "areas": "Small.", "calibration": "Hot."}
     model_card = make_recipe("binary")
     write_model(run.model_path, replace(model_card, trained=model_card.trained | messages))
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     for words in (
-        "Thresholds of objects. Seeds.",
-        "Areas that lines part. Lines.",
-        "Small areas. Crumbs.",
+        "Object thresholds. Seeds.",
+        "Foreground threshold. Lines.",
+        "Small-object removal. Small.",
         "Calibration. Hot.",
     ):
         assert words in text
@@ -110,7 +110,7 @@ def test_scores_without_files_are_told(tmp_path: Path) -> None:
         del case["files"]
     atomic_write_json(run.scores_path, scores)
     text = report(run, progress=Progress()).read_text("utf-8")
-    assert "No pictures: no case has both a score and the names of its files." in text
+    assert "No pictures: no case has a score and file names." in text
 
 
 def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
         path.unlink()
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert text.count("This case could not be shown: ") == 3
-    assert "Made with" in text
+    assert "Environment" in text
 
 
 def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
     order = ("Finds <b>", "Best, median", "Training curves", "Scores: test", "<details><summary>The plan, and why")
     places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "2 of 2 objects found, 0 false alarms" in text
+    assert "2 of 2 objects found, 0 false positives" in text
     assert text.index('class="more"') < text.index("<summary>The data"), "what is looked up comes last"
 
 
@@ -138,7 +138,7 @@ def test_a_legend_names_only_the_errors_that_can_occur(tmp_path: Path) -> None:
     for task, other in (("binary", False), ("instance", True)):
         run = write_run(tmp_path / task, task)
         add_scores(run, tmp_path, task)
-        assert ("taken for another" in report(run.folder, progress=Progress()).read_text("utf-8")) == other
+        assert ("assigned to a different" in report(run.folder, progress=Progress()).read_text("utf-8")) == other
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("nothing_learned", True), ("few_steps", True), ("useful", False)])
@@ -173,7 +173,7 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "understood is empty": (empty("understood.json"), "The data could not be shown"),
     "understood lacks keys": (holds("understood.json", "{}"), "a record is damaged (KeyError"),
     "summary is cut": (holds("summary.json", '{"outcome":'), "The outcome of the training could not be shown"),
-    "no environment": (gone("environment.json"), "Made with could not be shown"),
+    "no environment": (gone("environment.json"), "Environment could not be shown"),
     "config is empty": (empty("config.yaml"), "The plan, and why could not be shown"),
     "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
     "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
@@ -181,7 +181,7 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "model is empty": (empty("model.safetensors"), "Best, median and worst cases could not be shown"),
     "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frame could not be read."),
     "frame of another size": (
-        lambda run: write_mask(run.film / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
+        lambda run: write_mask(run.snapshots / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
         "1 frame could not be read.",
     ),
     "mask of another size": (
@@ -196,7 +196,7 @@ def test_a_damaged_piece_costs_its_own_section(tmp_path: Path, name: str) -> Non
     damage, messages = DAMAGES[name]
     run = write_run(tmp_path / "run")
     add_scores(run, tmp_path, "binary")
-    add_film(run)
+    add_snapshots(run)
     damage(run)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert messages in text
@@ -258,7 +258,7 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
         return np.arange(labels.size, dtype=np.int32).reshape(labels.shape)  # more objects than colours
 
     monkeypatch.setattr("pixelwise.workflow.reporting.pictures.class_errors", look)
-    monkeypatch.setattr("pixelwise.labels.instances.drop_small", many)
+    monkeypatch.setattr("pixelwise.labels.instances.remove_small_objects", many)
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert [set(np.unique(predicted)) for predicted in seen] == [{0, 1}] * 3
@@ -267,13 +267,13 @@ def test_a_mask_learned_as_objects_is_shown_as_a_mask(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_scores_in_words(tmp_path: Path, task: str) -> None:
     messages = describe_scores(add_scores(write_run(tmp_path / "run", task), tmp_path, task))
-    assert "drawn & told, part test, 3 images: mean" in messages
+    assert "drawn & more, test split, 3 images: mean" in messages
     assert ("of the objects (95 % interval" in messages) == (task == "instance")
     assert ("of the foreground pixels (95 % interval" in messages) == (task == "binary")
     assert "background" in messages
     lines = [line.rsplit(maxsplit=1)[0].strip() for line in messages.splitlines()]
     assert ("V_rand" in lines) == (task == "binary")
     assert ("mean AP, all objects" in lines) == (task == "instance")
-    assert ("mean absolute error of the count" in lines) == (task == "instance")
+    assert ("mean absolute count error" in lines) == (task == "instance")
     assert "mean Dice 1.0000 over 1 class," in messages or "over 1 class, mean IoU" in messages
     assert "_" not in messages.replace("V_rand", "").replace("V_info", ""), "no raw keys"

@@ -92,7 +92,7 @@ def partly_checkpointed(run: Path, step: int) -> Callable[[], bool]:
     return lambda: (run / "checkpoints" / f"step-{step:08d}").exists()
 
 
-def filmed(run: Path, step: int) -> Callable[[], bool]:
+def has_snapshot(run: Path, step: int) -> Callable[[], bool]:
     return lambda: (run / "film" / f"step-{step:07d}.png").exists()
 
 
@@ -100,7 +100,7 @@ MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
     "before the first checkpoint": lambda run: lambda: (run / "config.yaml").exists(),
     "while a checkpoint is written": lambda run: partly_checkpointed(run, 12),
     "after a checkpoint": lambda run: checkpointed(run, 18),
-    "while validating": lambda run: filmed(run, 20),
+    "while validating": lambda run: has_snapshot(run, 20),
 }
 
 
@@ -122,11 +122,11 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
 ) -> None:
     out = tmp_path / "run"
     process = first(data, out)
-    wait_for(filmed(out, 10), process)
+    wait_for(has_snapshot(out, 10), process)
     process.send_signal(number)
     code, messages = finish(process)
     assert code == 75, messages
-    go_on = f"Go on with: pixelwise train {data} --out {out} --resume"
+    go_on = f"Continue with: pixelwise train {data} --out {out} --resume"
     assert f" of {STEPS} steps are done. The state is saved and the best model so far is kept. {go_on}" in messages
     assert f"Stopped: {out}: " in messages
     assert "expected" not in messages
@@ -183,7 +183,7 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert code == 2
-    assert "expected a run that nobody is training; got one that is being trained now" in messages
+    assert "expected a run that is not being trained; got one that is being trained" in messages
     assert finish(process)[0] in DONE
 
 
@@ -191,7 +191,7 @@ def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("mine")
     code, messages = finish(first(data, tmp_path))
     assert code == 2
-    assert "expected a new or empty folder for the run; got one that is already there" in messages
+    assert "expected a new or empty folder for the run; got an existing one" in messages
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

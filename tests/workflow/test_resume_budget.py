@@ -1,4 +1,4 @@
-"""A training under a budget that is stopped and continued: time already spent counts, and progress goes on."""
+"""A training under a budget that is stopped and continued: time already used counts, and progress continues."""
 
 import csv
 import time

@@ -1,4 +1,4 @@
-"""The run folder: made once, opened again, refused when it is something else."""
+"""The run folder: created, opened, and rejected if it is not a run."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
 
 def test_one_training_at_a_time(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    with run.only_one(), pytest.raises(OutputFailed, match="one that is being trained now"), run.only_one():
+    with run.only_one(), pytest.raises(OutputFailed, match="one that is being trained"), run.only_one():
         pass
     with run.only_one():
         pass  # free again

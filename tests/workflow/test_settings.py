@@ -1,4 +1,4 @@
-"""What is given is read once, from words and from files, and every value keeps its origin; mistakes are named."""
+"""Settings from the command line and files keep their origins; errors name the mistake."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_words_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("word", "messages"),
     [
-        ("netwok=unet", "expected a known word or section.setting; got `netwok`. Did you mean `network`?"),
+        ("netwok=unet", "expected a known short name or section.setting; got `netwok`. Did you mean `network`?"),
         ("frozen=5ep", "got `frozen`. Did you mean `freeze`? Known: preset, network,"),
         ("encoder.weights=imagenet", "got `encoder.weights`. Did you mean `transfer.encoder_weights`?"),
         ("preset=unet2016", "expected a known preset; got `unet2016`. Did you mean `unet2015`?"),
@@ -53,7 +53,7 @@ def test_mistakes_are_named(word: str, messages: str) -> None:
         ("netwrk:\n  depth: 5\n", "Did you mean `network`?"),
         ("- 1\n- 2\n", "expected sections with settings; got list"),
         ("network: 5\n", "expected settings below `network`; got `5`"),
-        ("a: &x [1]\nb: *x\n", "aliases (*name) are not used in plan files"),
+        ("a: &x [1]\nb: *x\n", "aliases (*name) are not allowed in config files"),
         ("network: !!python/object:os.system {}\n", "expected YAML; got"),
         ("network: [\n", "expected YAML; got"),
         ("preset: unet\n", "expected a known preset; got `unet`"),
@@ -72,7 +72,7 @@ def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, messa
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="expected a plan file in YAML"):
+    with pytest.raises(BadOption, match="expected a config file in YAML"):
         Settings.from_file(tmp_path / "plan.yaml")
 
 
@@ -86,7 +86,7 @@ def test_short_words_stand_for_settings() -> None:
     assert config.user_set == {"network.name", "transfer.encoder_weights", "transfer.freeze"}
 
 
-def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
+def test_a_preset_is_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     config = settled("preset=unet2015", "network.base=16")
     save_config(path, config)
@@ -96,7 +96,7 @@ def test_a_recipe_is_written_and_read_back(tmp_path: Path) -> None:
     assert set(config.origins.values()) == {"preset", "user"}
 
 
-def test_what_a_file_leaves_out_comes_from_its_recipe(tmp_path: Path) -> None:
+def test_what_a_file_leaves_out_comes_from_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text("preset: unet2015\nnetwork:\n  base: 16\n")
     config = load_config(path)

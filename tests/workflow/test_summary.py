@@ -1,4 +1,4 @@
-"""The names of scores are words."""
+"""Display names of scores."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_validation_says_what_it_measured(task: str, kind: str, name: str) -> 
 
 
 def test_keys_become_words() -> None:
-    assert words("count_error_mean_absolute") == "mean absolute error of the count"
+    assert words("count_error_mean_absolute") == "mean absolute count error"
     assert words("mean_ap_pooled") == "mean AP, all objects"
     assert words("rand_merge") == "rand merge"
 

@@ -1,4 +1,4 @@
-"""The main job in small: a folder becomes a run whose model predicts; what cannot be trained is refused."""
+"""Training in small: a folder becomes a run with a model; unusable input raises errors."""
 
 import csv
 import errno
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -100,7 +100,7 @@ def test_the_physical_size_of_a_pixel_travels_to_the_model(data: Path, tmp_path:
 def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     listener = Listener()
     run = learn(data, tmp_path / "run", steps=8, progress=listener)
-    assert any("taken as objects, task instance (--task)" in messages for messages in listener.messages)
+    assert any("task instance (--task)" in messages for messages in listener.messages)
     assert any(messages.startswith("Plan: unet of depth 2 and base width 4, 8 steps") for messages in listener.messages)
     (best,) = (messages for messages in listener.messages if messages.startswith("Best validation score"))
     assert "(mean Dice of interior and boundary) at step" in best
@@ -110,7 +110,7 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["4", "8"]
     assert run.splits["parts"]["train"] == [f"train/cells_{i:02d}" for i in range(4)]
     assert run.understood["classes"] == ["background", "object"]
-    assert {path.name for path in run.film.iterdir()} == {
+    assert {path.name for path in run.snapshots.iterdir()} == {
         "image.png", "truth.png", "step-0000004.png", "step-0000008.png",
     }  # fmt: skip
     assert np.shape(load(run.folder).predict(np.zeros((50, 40), np.uint8))) == (50, 40)
@@ -129,8 +129,9 @@ def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> N
 
 
 def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:
-    words = ("network.name=unet2015", "patches.height=188", "patches.width=204")
-    run = learn(data, tmp_path / "run", *words, steps=2)
+    small = [word for word in SMALL if not word.startswith("network.depth")]  # it has the depth of the paper
+    words = (*small, "network.name=unet2015", "patches.height=188", "patches.width=204")
+    run = train(data, out=tmp_path / "run", overrides=words, steps=2, progress=Progress())
     assert load(run.folder).model_card.geometry.margin == 92
 
 
@@ -138,7 +139,7 @@ def test_a_budget_decides_the_number_of_steps(data: Path, tmp_path: Path) -> Non
     """How well it is kept is measured by benchmarks/five_sets.py: a test must not depend on the clock."""
     run = learn(data, tmp_path / "run", budget="15s")
     assert run.config.training.budget == 15.0
-    assert "s are left, at" in run.config.reasons["training.steps"]
+    assert "s remain, at" in run.config.reasons["training.steps"]
     assert run.model_path.is_file()
 
 
@@ -179,8 +180,8 @@ def test_patience_is_counted_once_the_details_are_learned(
     listener = Listener()
     words = ("training.patience=2", "training.validate_every=1", f"patches.low_res_fraction={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
-    looks = f"the last {ended - 1} validations were no better than the best one."
-    assert f"Ended after step {ended} of 20: {looks}" in listener.messages
+    end = f"the last {ended - 1} validations were no better than the best."
+    assert f"Stopped early after step {ended} of 20: {end}" in listener.messages
     assert run.metrics_path.read_text().splitlines()[-1].startswith(f"{ended},")
 
 
@@ -222,8 +223,8 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
         ({"epochs": 3}, "--epochs 3"),
         ({"seed": 5}, "--seed 5"),
         ({"overrides": ("network.base=8",)}, "network.base 8"),
-        ({"overrides": ("preset=unet2015",)}, "recipe unet2015"),
-        ({"data_options": DataOptions(val_share=0.5)}, "answers about the data"),
+        ({"overrides": ("preset=unet2015",)}, "preset unet2015"),
+        ({"data_options": DataOptions(val_share=0.5)}, "data options"),
     ],
 )
 def test_a_run_that_is_continued_takes_no_other_plan(
@@ -232,7 +233,7 @@ def test_a_run_that_is_continued_takes_no_other_plan(
     with pytest.raises(BadOption) as caught:
         train(data, out=finished.folder, resume=True, progress=Progress(), **asked)
     expected = "expected --resume with the plan of the run, 2 steps"
-    assert f"{expected}; got {got}. Leave it out, or train anew" in str(caught.value)
+    assert f"{expected}; got {got}. Omit it, or start a new training" in str(caught.value)
 
 
 def test_the_same_command_with_resume_behind_it_is_taken(data: Path, finished: Run) -> None:
@@ -254,7 +255,7 @@ def test_a_full_disk_says_how_to_go_on(data: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(DiskFull) as caught:
         learn(data, tmp_path / "run", steps=1)
     go_on = f"pixelwise train {data} --out {tmp_path / 'run'} --resume"
-    assert str(caught.value).endswith(f"got a full disk. Free some space, then go on with: {go_on}")
+    assert str(caught.value).endswith(f"got a full disk. Free some space, then continue with: {go_on}")
 
 
 def test_images_smaller_than_a_patch_are_trained_on(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -1,1 +1,1 @@
-"""What more labelled images would bring, and which to label next."""
+"""Active learning: the expected gain from more labelled images, and the images to label next."""

@@ -1,4 +1,4 @@
-"""The pace: a first training shows how fast this machine really learns, beside other work and on these data."""
+"""Adjustment of the number of steps to the measured duration of the first training."""
 
 import shutil
 import time
@@ -6,43 +6,42 @@ from dataclasses import replace
 
 from pixelwise.active_learning.messages import FEW_STEPS
 from pixelwise.active_learning.plan import write
-from pixelwise.active_learning.subset_trainings import PartTrainings
+from pixelwise.active_learning.subset_trainings import SubsetTrainings
 from pixelwise.workflow.config import with_settings
 
-OFF = 1.5  # times as short as planned: what is less is kept
+TOLERANCE = 1.5  # a first training up to this factor shorter than planned is kept
 
 
-def find_speed(trainings: PartTrainings) -> PartTrainings:
-    """Make the first training; where it was far too long or too short, return trainings with other steps.
+def find_speed(trainings: SubsetTrainings) -> SubsetTrainings:
+    """Run the first training; return the trainings, with other steps if it was far too long or too short.
 
-    All of them get the same steps again, and the first one is made anew. It is done once, not where a training has
-    begun already, and not where the user has set the steps. Too short ones get more. Too long ones get fewer where not
-    even those that the curve needs would end in time, and never so few that they say nothing; others are left out in
-    the end, if the machine stays that slow.
+    All trainings get the same steps, and the first one is repeated. Nothing changes if a training has started already
+    or the user has set the steps. Too long trainings get fewer steps only if not even those that the curve needs would
+    end in time, and never fewer than `FEW_STEPS`.
     """
-    beginning, first = trainings.beginning, trainings.beginning.schedule.trials[0]
-    own = "training.steps" in beginning.config.user_set
+    plan, first = trainings.plan, trainings.plan.schedule.trainings[0]
+    user_set = "training.steps" in plan.config.user_set
     folder = trainings.run_of(first).folder
-    if trainings.deadline is None or beginning.paced or own or folder.exists():
+    if trainings.deadline is None or plan.speed_measured or user_set or folder.exists():
         return trainings
-    began, runs = time.monotonic(), len(beginning.schedule.trials)
-    planned = (trainings.deadline - began) / runs
-    trainings.make(first)
-    took, left = time.monotonic() - began, trainings.deadline - time.monotonic()
-    before, least = beginning.config.training.steps, len(beginning.schedule.sizes) + 1
-    longer, shorter = (int(before * left / count / took) for count in (runs, least))
+    started, count = time.monotonic(), len(plan.schedule.trainings)
+    planned = (trainings.deadline - started) / count
+    trainings.train(first)
+    elapsed, remaining = time.monotonic() - started, trainings.deadline - time.monotonic()
+    before, required = plan.config.training.steps, len(plan.schedule.sizes) + 1
+    longer, shorter = (int(before * remaining / runs / elapsed) for runs in (count, required))
     steps = before
-    if took * OFF < planned:
+    if elapsed * TOLERANCE < planned:
         steps = max(before, longer)
-    elif took * (least - 1) > left and shorter >= FEW_STEPS:
+    elif elapsed * (required - 1) > remaining and shorter >= FEW_STEPS:
         steps = min(before, shorter)
-    paced = replace(beginning, paced=True)
+    measured = replace(plan, speed_measured=True)
     if steps != before:
-        why = f"The first training took {took:.0f} s where {planned:.0f} s were planned"
+        reason = f"The first training took {elapsed:.0f} s instead of the planned {planned:.0f} s"
         choices = {"training.steps": steps, "training.validate_every": steps}
-        reasons = dict.fromkeys(choices, f"{why}: then with {before} steps.")
-        paced = replace(paced, config=with_settings(beginning.config, choices, reasons))
-        trainings.progress.message(f"{why}: all get {steps} steps instead of {before}, and it is made again.")
+        reasons = dict.fromkeys(choices, f"{reason}, with {before} steps.")
+        measured = replace(measured, config=with_settings(plan.config, choices, reasons))
+        trainings.progress.message(f"{reason}: all trainings get {steps} steps instead of {before}; it is repeated.")
         shutil.rmtree(folder)
-    write(trainings.folder, paced)
-    return replace(trainings, beginning=paced)
+    write(trainings.folder, measured)
+    return replace(trainings, plan=measured)

@@ -1,4 +1,4 @@
-"""What a forecast will do, what its curve says in words, and when it says little."""
+"""Text of a learning-curve forecast: its plan, its results, and the reasons why it may be unreliable."""
 
 from collections.abc import Sequence
 
@@ -9,98 +9,98 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.summary import words
 
-WORTH = 0.005  # of the score: half a point, less is not worth labelling ten images for
-FEW_IMAGES = 5  # validation images: fewer hardly know the score itself
-FAR = 4  # times the images there are: beyond that the curve was never near
-LEARNED = 0.1  # of the score: trainings that stay below have learned too little to be compared
-FEW_STEPS = 50  # of a training: the same
+MIN_GAIN = 0.005  # of the score: a smaller gain is negligible
+MIN_IMAGES = 5  # validation images for a reliable score
+MAX_EXTRAPOLATION = 4  # times the number of labelled images
+MIN_SCORE = 0.1  # of a useful training
+FEW_STEPS = 50  # of a training: fewer are too short
 
 
-def describe_plan(beginning: ForecastPlan, dataset: Dataset, total: float | None) -> list[str]:
-    """Say in plain words what will be done."""
-    schedule, steps = beginning.schedule, beginning.config.training.steps
-    *smaller, whole = schedule.sizes
+def describe_plan(plan: ForecastPlan, dataset: Dataset, total: float | None) -> list[str]:
+    """Describe the planned trainings."""
+    schedule, steps = plan.schedule, plan.config.training.steps
+    *smaller, largest = schedule.sizes
     labelled = len([case for case in dataset.part("val") if case.labelled])
-    scored = pluralise(len(beginning.looked_at), "validation image")
-    scored += f" of {labelled}" if len(beginning.looked_at) < labelled else ""
-    sizes = f"{', '.join(map(str, smaller))} and all {whole} labelled images"
+    scored = pluralise(len(plan.scored_cases), "validation image")
+    scored += f" of {labelled}" if len(plan.scored_cases) < labelled else ""
+    sizes = f"{', '.join(map(str, smaller))} and all {largest} labelled images"
     times = {2: "twice", 3: "three times"}.get(schedule.repeats, f"{schedule.repeats} times")
-    trainings = f"{len(schedule.trials)} trainings of {pluralise(steps, 'step')}"
-    time_ = "" if total is None else f" All of it takes about {_duration(total)}, the time given."
-    what = task_planner_of(dataset.labelling.task).describe(beginning.config)
+    trainings = f"{len(schedule.trainings)} trainings of {pluralise(steps, 'step')}"
+    time_ = "" if total is None else f" Total time: about {_duration(total)}, as requested."
+    training = task_planner_of(dataset.labelling.task).describe(plan.config)
     return [
-        f"Forecast: {trainings}, on {sizes}, each {times} with other images (all of them: with other draws), scored on "
-        f"the same {scored}.{time_}",
-        f"Each: {what}. All learn for equally long, so that the curve says what masks bring in that time, and not what "
-        "a longer training would.",
+        f"Forecast: {trainings}, on {sizes}, each {times} with different images (the full set with different seeds), "
+        f"scored on the same {scored}.{time_}",
+        f"Each: {training}. All trainings are equally long: the learning curve shows the effect of more masks, not of "
+        "longer training.",
     ]
 
 
 def describe_forecast(outlook: Projection, more: int, name: str) -> str:
-    """Say what so many more masks would bring."""
+    """Describe the forecast for this number of additional masks."""
     now, then, gain = outlook.curve.at(outlook.now), outlook.score(outlook.now + more), outlook.gain(more)
-    messages = f"With {pluralise(more, 'more mask')}: {words(name)} {now:.3f} -> {then[0]:.3f}"
-    if not _known(then):
-        return f"{messages} (no interval: one validation image cannot give one)."
+    text = f"With {pluralise(more, 'more mask')}: {words(name)} {now:.3f} -> {then[0]:.3f}"
+    if not _has_interval(then):
+        return f"{text} (no interval: it needs more than one validation image)."
     return (
-        f"{messages} ({_level()} interval {then[1]:.3f} to {then[2]:.3f}), a gain of {gain[0]:.3f} "
+        f"{text} ({_level()} interval {then[1]:.3f} to {then[2]:.3f}), a gain of {gain[0]:.3f} "
         f"({gain[1]:.3f} to {gain[2]:.3f}): {judge(gain)}."
     )
 
 
 def judge(gain: Between) -> str:
-    """Say in a few words what an interval of a gain leaves open."""
-    if not _known(gain):
-        return "not known"
-    if gain[1] >= WORTH:
-        return "it helps"
-    if gain[2] < WORTH:
-        return f"hardly anything, less than {WORTH}"
-    return f"open, from next to nothing to {gain[2]:.3f}"
+    """Return what the interval of a gain means."""
+    if not _has_interval(gain):
+        return "unknown"
+    if gain[1] >= MIN_GAIN:
+        return "more masks help"
+    if gain[2] < MIN_GAIN:
+        return f"negligible, below {MIN_GAIN}"
+    return f"uncertain, between almost none and {gain[2]:.3f}"
 
 
 def describe_doubts(
     outlook: Projection, sizes: Sequence[int], images: int, more: Sequence[int], steps: int
 ) -> list[str]:
-    """Return the reasons why the curve says little; none where it can be taken as it stands.
+    """Return the reasons why the forecast is unreliable; empty if there are none.
 
     Parameters
     ----------
-    outlook : Outlook
+    outlook : Projection
     sizes : sequence of int
-        Labelled images of the parts, rising.
+        Labelled images of the subsets, ascending.
     images : int
         Validation images.
     more : sequence of int
-        What is asked about.
+        Numbers of additional masks.
     steps : int
         Of each training.
     """
     doubts: list[str] = []
     now = outlook.curve.at(outlook.now)
-    if now < LEARNED:
-        doubts.append(f"the trainings are too short for these data: with all masks they reach {now:.3f} only")
-    elif not _known(outlook.rise) or outlook.rise[1] <= 0:
-        rose, low, high = outlook.rise
-        between = f" ({_level()} interval {low:.3f} to {high:.3f})" if _known(outlook.rise) else ""
+    if now < MIN_SCORE:
+        doubts.append(f"the trainings are too short for these data: with all masks the score is only {now:.3f}")
+    elif not _has_interval(outlook.rise) or outlook.rise[1] <= 0:
+        rise, low, high = outlook.rise
+        interval = f" ({_level()} interval {low:.3f} to {high:.3f})" if _has_interval(outlook.rise) else ""
         doubts.append(
-            f"the curve is flat as far as can be told: from {sizes[0]} to {sizes[-1]} images the score rose by "
-            f"{rose:.3f}{between}; more masks bring little in this time, or the scores scatter too much"
+            f"the learning curve may be flat: from {sizes[0]} to {sizes[-1]} images the score increased by "
+            f"{rise:.3f}{interval}; more masks have little effect at this training length, or the scores vary too much"
         )
     if steps < FEW_STEPS:
-        doubts.append(f"trainings of {pluralise(steps, 'step')} have hardly begun to learn")
-    if images < FEW_IMAGES:
-        doubts.append(f"{pluralise(images, 'validation image')} can hardly tell the score itself")
+        doubts.append(f"trainings of {pluralise(steps, 'step')} are too short")
+    if images < MIN_IMAGES:
+        doubts.append(f"{pluralise(images, 'validation image')} cannot determine the score well")
     if len(sizes) < 3:
-        doubts.append("with two sizes how the curve bends is assumed, not measured")
-    if max(more) + sizes[-1] > FAR * sizes[-1]:
-        far = [str(count) for count in more if count + sizes[-1] > FAR * sizes[-1]]
-        doubts.append(f"{' and '.join(far)} more is beyond {FAR} times the {sizes[-1]} images there are")
+        doubts.append("with two subset sizes, the exponent of the power law is assumed, not fitted")
+    if max(more) + sizes[-1] > MAX_EXTRAPOLATION * sizes[-1]:
+        far = [str(count) for count in more if count + sizes[-1] > MAX_EXTRAPOLATION * sizes[-1]]
+        doubts.append(f"{' and '.join(far)} more is beyond {MAX_EXTRAPOLATION} times the {sizes[-1]} labelled images")
     return doubts
 
 
-def _known(found: Between) -> bool:
-    return found[1] == found[1]  # not NaN
+def _has_interval(estimate: Between) -> bool:
+    return estimate[1] == estimate[1]  # not NaN
 
 
 def _level() -> str:

@@ -1,12 +1,12 @@
-"""The files of a forecast: numbers, pictures, and a page with both."""
+"""Output files of a forecast: tables, learning curve, contact sheet and HTML report."""
 
 import csv
 import io
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.active_learning.candidates import ask, middle
-from pixelwise.active_learning.learning_curve_plot import MOST_SHOWN, CandidatePicture, draw_candidates, draw_curve
+from pixelwise.active_learning.candidates import central_crop, committee_votes
+from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePicture, draw_candidates, draw_curve
 from pixelwise.active_learning.results import Forecast
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
 from pixelwise.datasets.dataset import read_pixels
@@ -15,61 +15,61 @@ from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.summary import words
 
-ON_PAGE = 30  # candidates in the page's table; the file has all
-READING = (
-    "A dot is a training on so many of the images, for the same number of steps, scored on the same validation images. "
-    "The line is the curve that fits them best; beyond the images there are it is dashed, because nothing was tried "
-    "there. The shade holds the true curve in four of five worlds that look like this one, if curves bend as they "
-    "usually do. The interval of a gain is narrower than that of the score: the same images score both."
+MAX_ROWS = 30  # candidates in the report; the CSV file has all
+CURVE_HELP = (
+    "Each dot is a training on a subset of the images. All trainings have the same number of steps and are scored on "
+    "the same validation images. The line is the fitted learning curve, a power law; it is dashed where extrapolated. "
+    "The shaded band is an 80 % interval of the curve, assuming a typical exponent. The interval of a gain is narrower "
+    "than that of the score, because the same images are used for both."
 )
-CHOOSING = (
-    "The networks of the two largest parts say what they see in each image. Where they disagree (in bits a pixel; "
-    "painted orange above), more masks would settle it; where all are equally unsure, they would not. Each image "
-    "counts less, the more it looks like one that is labelled or ranks higher: the list is not twenty of a kind."
+SELECTION_HELP = (
+    "Query by committee (BALD) with core-set selection. The committee is the networks trained on the two largest "
+    "subsets. Disagreement (mutual information in bits per pixel; orange above) is high where a label would resolve "
+    "it, and low where all networks are equally uncertain. It is weighted by the distance to images that are labelled "
+    "or ranked higher, to avoid selecting many similar images."
 )
 COLUMNS = ("rank", "image", "disagreement", "uncertainty", "distance", "why")
 
 
-def write_forecast(found: Forecast, committee: Sequence[Model], pages: int | None) -> None:
-    """Write all files of a forecast; forecast.json comes last."""
-    folder, name = found.folder, words(found.score)
-    rows = [(masks, time, f"{score:.6f}") for masks, time, score in found.rows()]
+def write_forecast(result: Forecast, committee: Sequence[Model], pages: int | None) -> None:
+    """Write all files of a forecast, forecast.json last."""
+    folder, name = result.folder, words(result.score)
+    rows = [(masks, repeat, f"{score:.6f}") for masks, repeat, score in result.rows()]
     atomic_write_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
-    curve = (found.trials, found.outlook, found.more, name)
+    curve = (result.trials, result.outlook, result.more, name)
     atomic_write_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
-    sheet = _sheet(found, committee, pages)
-    listed = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in found.ranking.candidates]
+    sheet = _contact_sheet(result, committee, pages)
+    ranking = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in result.ranking.candidates]
     if sheet is not None:
-        atomic_write_text(folder / "label_next.csv", _csv(COLUMNS, listed))
+        atomic_write_text(folder / "label_next.csv", _csv(COLUMNS, ranking))
         atomic_write_bytes(folder / "label_next.png", sheet)
-    atomic_write_text(folder / "report.html", _page(found, draw_curve(*curve, "svg"), sheet, listed))
-    atomic_write_json(folder / "forecast.json", found.to_json())
+    atomic_write_text(folder / "report.html", _page(result, draw_curve(*curve, "svg"), sheet, ranking))
+    atomic_write_json(folder / "forecast.json", result.to_json())
 
 
-def _sheet(found: Forecast, committee: Sequence[Model], pages: int | None) -> bytes | None:
+def _contact_sheet(result: Forecast, committee: Sequence[Model], pages: int | None) -> bytes | None:
     shown: list[CandidatePicture] = []
-    for candidate in found.ranking.candidates[:MOST_SHOWN]:
-        pixels = middle(read_pixels(candidate.image, committee[0].model_card.channels, pages).pixels)
+    for candidate in result.ranking.candidates[:MAX_SHOWN]:
+        pixels = central_crop(read_pixels(candidate.image, committee[0].model_card.channels, pages).pixels)
         title = f"{candidate.rank}  {candidate.image.name}"
-        shown.append(CandidatePicture(title, stretch(pixels), ask(committee, pixels).disagreement()))
+        shown.append(CandidatePicture(title, stretch(pixels), committee_votes(committee, pixels).disagreement()))
     return draw_candidates(shown) if shown else None
 
 
-def _page(found: Forecast, curve: bytes, sheet: bytes | None, listed: Sequence[tuple[Any, ...]]) -> str:
-    name = words(found.score)
-    parts = [
-        f"<h1>{html.escape(found.data)}: what more masks would bring</h1>",
-        html.paragraphs(found.sentences()),
+def _page(result: Forecast, curve: bytes, sheet: bytes | None, ranking: Sequence[tuple[Any, ...]]) -> str:
+    sections = [
+        f"<h1>{html.escape(result.data)}: learning curve and images to label next</h1>",
+        html.paragraphs(result.sentences()),
         f'<div class="curves">{html.picture(curve, "svg+xml")}</div>',
-        html.folded("How to read this", [READING]),
-        html.table(("masks", "time", name), found.rows(), "The trainings"),
-        html.heading("What to label next"),
-        html.paragraphs([found.describe_next()]),
+        html.folded("How to read this", [CURVE_HELP]),
+        html.table(("masks", "repeat", words(result.score)), result.rows(), "Trainings"),
+        html.heading("Images to label next"),
+        html.paragraphs([result.describe_next()]),
     ]
     if sheet is not None:
-        parts += [html.picture(sheet, "png"), html.folded("How they were chosen", [CHOOSING])]
-        parts.append(html.table(COLUMNS, listed[:ON_PAGE]))
-    return html.page(f"{found.data}: pixelwise forecast", parts)
+        sections += [html.picture(sheet, "png"), html.folded("How the images are ranked", [SELECTION_HELP])]
+        sections.append(html.table(COLUMNS, ranking[:MAX_ROWS]))
+    return html.page(f"{result.data}: pixelwise forecast", sections)
 
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""The beginning of a forecast: one plan for all its trainings, written down so that a stopped one goes on."""
+"""The plan shared by all trainings of a learning curve, stored so that an interrupted forecast can be resumed."""
 
 import json
 import time
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from pixelwise.active_learning.schedule import (
-    MOST_SCORING_SHARE,
-    POLL_SHARE,
+    MAX_SCORING_SHARE,
+    RANKING_SHARE,
     SCORING_SHARE,
-    SETTING_UP,
+    SETUP_SECONDS,
     TRAINING_SHARE,
-    WRITING,
+    WRITE_SECONDS,
     ForecastSchedule,
     check_share,
     choose_schedule,
@@ -37,8 +37,8 @@ from pixelwise.workflow.settings import Settings, load_config, reasons_to_json, 
 from pixelwise.workflow.weights.encoder_weights import follow
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
-FEWEST_LOOKED_AT = 5  # validation images that are scored, though it take more than its share, up to the most of it
-READING = 0.1  # of the time to score an image: what reading it for a training takes
+MIN_SCORED_CASES = 5  # validation images to score, even beyond SCORING_SHARE, up to MAX_SCORING_SHARE
+READ_SHARE = 0.1  # of the time to score an image: reading it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,49 +48,49 @@ class ForecastPlan:
     Attributes
     ----------
     config : Config
-        The plan of every training, but for its seed.
+        The plan of every training, except for its seed.
     records : dict
-        The JSON records of every training's run.
-    schedule : Schedule
+        JSON records of every training's run.
+    schedule : ForecastSchedule
     orders : tuple of tuple of str
-        For each repeat, the names of the training cases in the order in which parts take them.
-    looked_at : tuple of str
-        Names of the validation cases that score.
-    poll_seconds : float or None
-        For looking at unlabelled images; None without a budget.
-    asked : dict
-        What the user asked for, which a stopped forecast must be asked again.
-    paced : bool
-        A first training has shown how fast this machine really learns (see `pace`).
+        For each repeat, the names of the training cases in the order in which subsets include them.
+    scored_cases : tuple of str
+        Names of the validation cases that are scored.
+    ranking_seconds : float or None
+        Time for ranking unlabelled images; None without a budget.
+    requested : dict
+        The options of the command; resuming requires the same.
+    speed_measured : bool
+        The number of steps was checked against the first training (see `find_speed`).
     """
 
     config: Config
     records: dict[str, Any]
     schedule: ForecastSchedule
     orders: tuple[tuple[str, ...], ...]
-    looked_at: tuple[str, ...]
-    poll_seconds: float | None
-    asked: dict[str, Any]
-    paced: bool = False
+    scored_cases: tuple[str, ...]
+    ranking_seconds: float | None
+    requested: dict[str, Any]
+    speed_measured: bool = False
 
 
-def check_place(folder: Path, root: Path) -> None:
-    """Refuse a place among the user's images, and one that holds something else than a forecast.
+def check_output_folder(folder: Path, root: Path) -> None:
+    """Check that the output folder is outside the data, and new, empty or that of a forecast.
 
     Raises
     ------
     OutputFailed
-        It is such a place.
+        It is not.
     """
     if folder.resolve().is_relative_to(root.resolve()):
-        hint = "Choose another --out: nothing is ever written beside your images."
-        raise OutputFailed("a folder of its own for the forecast", "one among the images", hint, folder)
+        hint = "Choose another --out: nothing is ever written next to your images."
+        raise OutputFailed("an output folder outside the data", "one inside the data folder", hint, folder)
     if folder.exists() and not (folder / BEGUN).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        got, hint = "one that is already there", "Choose another --out."
+        got, hint = "one with other content", "Choose another --out."
         raise OutputFailed("a new or empty folder, or that of a forecast", got, hint, folder)
 
 
-def begin(
+def create_plan(
     folder: Path,
     dataset: Dataset,
     options: DataOptions,
@@ -100,163 +100,162 @@ def begin(
     device: str,
     settings: Settings,
     unlabelled: int,
-    asked: dict[str, Any],
+    requested: dict[str, Any],
     started: float,
     progress: Progress,
 ) -> ForecastPlan:
-    """Measure the data, make the plan, share out the time, and write all of it into the folder.
+    """Measure the data, plan the trainings, divide the time among them, and write the plan into the folder.
 
     Parameters
     ----------
     folder : Path
     dataset : Dataset
     options : DataOptions
-    limit : Limit
+    limit : TrainingBudget
         Seconds of the whole command, or steps of each training.
     seed : int
     device : str
     settings : Settings
-        The user's own.
+        Given by the user.
     unlabelled : int
-        Images that there are to choose from for labelling.
-    asked : dict
+        Number of candidates for labelling.
+    requested : dict
     started : float
-        `time.monotonic()` when the command began.
+        `time.monotonic()` at the start of the command.
     progress : Progress
     """
     machine = look_at_machine(device)
-    preparation = task_planner_of(dataset.labelling.task)
-    fingerprint = preparation.measure(dataset, options, progress)
+    planner = task_planner_of(dataset.labelling.task)
+    fingerprint = planner.measure(dataset, options, progress)
     total, names = propose_seconds(limit), [case.name for case in dataset.part("train") if case.labelled]
     left = None if total is None else total - (time.monotonic() - started)
     schedule = choose_schedule(len(names), None if left is None else TRAINING_SHARE * left, dataset.root)
-    share = None if left is None else TRAINING_SHARE * left / len(schedule.trials)
-    progress.message("Measuring how fast this machine learns.")
-    mine = limit if share is None else TrainingBudget(seconds=share)
-    config, _ = preparation.plan(dataset, fingerprint, options, machine, mine, seed, settings, time.monotonic())
+    share = None if left is None else TRAINING_SHARE * left / len(schedule.trainings)
+    progress.message("Measuring the training speed.")
+    budget = limit if share is None else TrainingBudget(seconds=share)
+    config, _ = planner.plan(dataset, fingerprint, options, machine, budget, seed, settings, time.monotonic())
     config, weights = follow(config, fingerprint, settings, progress)
-    # the first look warms up
+    # the first measurement warms up
     each = min(seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)) / fingerprint.cases
-    looked_at = [case.name for case in spread([case for case in dataset.part("val") if case.labelled])]
-    poll: float | None = None
+    scored = [case.name for case in spread([case for case in dataset.part("val") if case.labelled])]
+    ranking: float | None = None
     if left is not None and total is not None and share is not None:
         left = total - (time.monotonic() - started)
-        looked_at = looked_at[: _how_many(left, each * len(schedule.trials))]
-        poll = min(POLL_SHARE * left, unlabelled * each * len(schedule.committee(schedule.trials)))
-        learning = left - poll - WRITING - _seconds_beside(schedule, each, len(looked_at))
-        check_share(learning / len(schedule.trials), schedule)
-        config = _fit(config, learning / len(schedule.trials), share)
-    config = _equal(config)
-    orders = tuple(draw_order(dataset, seed, repeat) for repeat in range(schedule.repeats))
-    beginning = ForecastPlan(
-        config=config,
+        scored = scored[: _count_scored(left, each * len(schedule.trainings))]
+        ranking = min(RANKING_SHARE * left, unlabelled * each * len(schedule.committee(schedule.trainings)))
+        training = left - ranking - WRITE_SECONDS - _overhead_seconds(schedule, each, len(scored))
+        check_share(training / len(schedule.trainings), schedule)
+        config = _scale_steps(config, training / len(schedule.trainings), share)
+    plan = ForecastPlan(
+        config=_without_selection(config),
         records=first_records(dataset, fingerprint, machine, seed) | weights,
         schedule=schedule,
-        orders=orders,
-        looked_at=tuple(looked_at),
-        poll_seconds=poll,
-        asked=asked,
+        orders=tuple(draw_order(dataset, seed, repeat) for repeat in range(schedule.repeats)),
+        scored_cases=tuple(scored),
+        ranking_seconds=ranking,
+        requested=requested,
     )
-    write(folder, beginning)
-    return beginning
+    write(folder, plan)
+    return plan
 
 
-def reopen(folder: Path, dataset: Dataset, asked: Mapping[str, Any], progress: Progress) -> ForecastPlan:
-    """Read what a forecast in the folder began with.
+def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], progress: Progress) -> ForecastPlan:
+    """Read the plan of an interrupted or finished forecast.
 
     Raises
     ------
     BadOption
-        It was asked for something else.
+        The forecast was started with other options.
     BadRun
         The data have changed, or the record is damaged.
     """
     path = folder / BEGUN
     try:
-        found = json.loads(path.read_text("utf-8"))
-        beginning = ForecastPlan(
-            config=with_reasons(load_config(folder / PLAN), found["reasons"]),
-            records=found["records"],
-            schedule=ForecastSchedule(sizes=tuple(found["sizes"]), repeats=found["repeats"]),
-            orders=tuple(tuple(names) for names in found["orders"]),
-            looked_at=tuple(found["looked_at"]),
-            poll_seconds=found["poll_seconds"],
-            asked=found["asked"],
-            paced=found["paced"],
+        record = json.loads(path.read_text("utf-8"))
+        plan = ForecastPlan(
+            config=with_reasons(load_config(folder / PLAN), record["reasons"]),
+            records=record["records"],
+            schedule=ForecastSchedule(sizes=tuple(record["sizes"]), repeats=record["repeats"]),
+            orders=tuple(tuple(names) for names in record["orders"]),
+            scored_cases=tuple(record["looked_at"]),
+            ranking_seconds=record["poll_seconds"],
+            requested=record["asked"],
+            speed_measured=record["paced"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadRun("the record of a forecast", str(error), "Choose another --out.", path) from error
-    other = [name for name, value in asked.items() if beginning.asked.get(name) != value]
-    if other:
-        was = beginning.asked.get(other[0])
-        expected = f"{other[0]} as this forecast began with" + (f" ({was})" if was is not None else " (none)")
-        raise BadOption(expected, f"{asked[other[0]]}", "Ask the same, or choose another --out.", folder)
-    known = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
-    before = set(beginning.orders[0]) | {str(name) for name in beginning.records["splits"]["parts"]["val"]}
-    if known != before:
-        got = f"{pluralise(len(known ^ before), 'other case')}, such as {min(known ^ before)}"
+    changed = [name for name, value in requested.items() if plan.requested.get(name) != value]
+    if changed:
+        before = plan.requested.get(changed[0])
+        expected = f"{changed[0]} as in the existing forecast ({'none' if before is None else before})"
+        hint = "Use the same options, or choose another --out."
+        raise BadOption(expected, f"{requested[changed[0]]}", hint, folder)
+    labelled = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
+    planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["parts"]["val"]}
+    if different := labelled ^ planned:
+        got = f"{pluralise(len(different), 'different case')}, such as {min(different)}"
         hint = "Restore the data, or choose another --out."
-        raise BadRun("the labelled images that the forecast began with", got, hint, dataset.root)
-    torch.set_num_threads(int(beginning.records["environment"].get("threads", torch.get_num_threads())))
-    progress.message(f"Going on with the forecast in {folder}.")
-    return beginning
+        raise BadRun("the labelled images of the existing forecast", got, hint, dataset.root)
+    torch.set_num_threads(int(plan.records["environment"].get("threads", torch.get_num_threads())))
+    progress.message(f"Resuming the forecast in {folder}.")
+    return plan
 
 
-def _how_many(left: float, each: float) -> int:
-    """Return how many validation images can be scored, where one takes `each` seconds of all trainings together."""
-    usual, most = (max(1, int(share * left / each)) for share in (SCORING_SHARE, MOST_SCORING_SHARE))
-    return max(usual, min(FEWEST_LOOKED_AT, most))
+def _count_scored(seconds: float, each: float) -> int:
+    """Return how many validation images can be scored, if one takes `each` seconds in all trainings together."""
+    usual, largest = (max(1, int(share * seconds / each)) for share in (SCORING_SHARE, MAX_SCORING_SHARE))
+    return max(usual, min(MIN_SCORED_CASES, largest))
 
 
-def _seconds_beside(schedule: ForecastSchedule, each: float, looked_at: int) -> float:
-    """Return the seconds of all trainings that are not steps: setting up, reading and scoring."""
-    read = sum(trial.masks + looked_at for trial in schedule.trials) * each * READING
-    return len(schedule.trials) * (SETTING_UP + looked_at * each) + read
+def _overhead_seconds(schedule: ForecastSchedule, each: float, scored: int) -> float:
+    """Return the seconds of all trainings outside their steps: setup, reading and scoring."""
+    reading = sum(training.masks + scored for training in schedule.trainings) * each * READ_SHARE
+    return len(schedule.trainings) * (SETUP_SECONDS + scored * each) + reading
 
 
-def _fit(config: Config, seconds: float, planned: float) -> Config:
-    """Let a plan that fills `planned` seconds fill others, where the user has not set its steps."""
+def _scale_steps(config: Config, seconds: float, planned: float) -> Config:
+    """Scale the steps of a plan for `planned` seconds to `seconds`, unless the user has set them."""
     if "training.steps" in config.user_set:
         return config
     steps = max(1, int(config.training.steps * seconds / planned))
-    why = f"{seconds:.0f} s for each training, at the measured speed."
-    return with_settings(config, {"training.steps": steps}, {"training.steps": why})
+    reason = f"{seconds:.0f} s for each training, at the measured speed."
+    return with_settings(config, {"training.steps": steps}, {"training.steps": reason})
 
 
-def _equal(config: Config) -> Config:
-    """Let every training take the same steps, and choose nothing on the images that it is scored on."""
+def _without_selection(config: Config) -> Config:
+    """Fix the number of steps, and disable every selection on the validation images."""
     steps = config.training.steps
-    fair = "so that the images that score have chosen nothing"
+    purpose = "so that the validation images select nothing"
     choices: Choices = {
-        "training.budget": (None, "The number of steps decides: the same for every training of the forecast."),
-        "training.patience": (0, "Every training goes to its end."),
-        "training.keep": ("last", f"The weights of the last step count, {fair}."),
-        "training.tune": (False, f"Thresholds stay as planned, {fair}."),
-        "training.validate_every": (steps, "One look at the end: nothing is chosen on the way."),
+        "training.budget": (None, "The number of steps is the same for every training of the forecast."),
+        "training.patience": (0, "No early stopping."),
+        "training.keep": ("last", f"The weights of the last step are used, {purpose}."),
+        "training.tune": (False, f"Thresholds stay as planned, {purpose}."),
+        "training.validate_every": (steps, "One validation, after the last step."),
     }
-    values, reasons = ({key: pair[at] for key, pair in choices.items()} for at in (0, 1))
+    values, reasons = ({key: pair[index] for key, pair in choices.items()} for index in (0, 1))
     return with_settings(config, values, reasons)
 
 
-def write(folder: Path, beginning: ForecastPlan) -> None:
-    """Write down what is fixed, the plan first."""
-    save_config(folder / PLAN, beginning.config)
-    found = {
-        "asked": beginning.asked,
-        "reasons": reasons_to_json(beginning.config),
-        "sizes": beginning.schedule.sizes,
-        "repeats": beginning.schedule.repeats,
-        "orders": beginning.orders,
-        "looked_at": beginning.looked_at,
-        "poll_seconds": beginning.poll_seconds,
-        "records": beginning.records,
-        "paced": beginning.paced,
+def write(folder: Path, plan: ForecastPlan) -> None:
+    """Write the config, then the record."""
+    save_config(folder / PLAN, plan.config)
+    record = {
+        "asked": plan.requested,
+        "reasons": reasons_to_json(plan.config),
+        "sizes": plan.schedule.sizes,
+        "repeats": plan.schedule.repeats,
+        "orders": plan.orders,
+        "looked_at": plan.scored_cases,
+        "poll_seconds": plan.ranking_seconds,
+        "records": plan.records,
+        "paced": plan.speed_measured,
     }
-    atomic_write_json(folder / BEGUN, found)
+    atomic_write_json(folder / BEGUN, record)
 
 
 def seed_of(config: Config, number: int) -> Config:
-    """Return the plan of a training, counted from 1: that of all, with a seed of its own."""
+    """Return the config of the training with this number (from 1), with its own seed."""
     seed = config.training.seed + number - 1
-    why = f"That of the forecast is {config.training.seed}; each training draws for itself."
-    return with_settings(config, {"training.seed": seed}, {"training.seed": why})
+    reason = f"The seed of the forecast is {config.training.seed}; each training has its own."
+    return with_settings(config, {"training.seed": seed}, {"training.seed": reason})

@@ -1,4 +1,4 @@
-"""The score that a forecast is made of: the one that `evaluate` names first, with what each image adds to it."""
+"""The primary metric of `evaluate` as a sum of contributions per image, which a bootstrap can resample."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from pixelwise.workflow.evaluation.mask_scores import CaseResult
 
 @dataclass(frozen=True, kw_only=True)
 class PrimaryMetric:
-    """Mean AP, the mean over images, for objects; else the mean Dice over all pixels of all images.
+    """Mean AP over images for objects, else mean Dice over all pixels of all images.
 
-    `classes` are those of the masks, `first` the first one in the mean.
+    `classes` counts the classes of the masks, `first` is the first one in the mean.
     """
 
     name: str
@@ -24,14 +24,14 @@ class PrimaryMetric:
     first: int
 
     def row(self, result: CaseResult) -> list[float]:
-        """Return what an image adds: its confusion matrix in a row; or its mean AP, and whether it has one."""
+        """Return the contribution of an image: its flattened confusion matrix, or its mean AP and whether defined."""
         if result.matching is None:
             return result.matrix.astype(float).ravel().tolist()
         value = mean_average_precision(result.matching)
         return [value or 0.0, float(value is not None)]
 
     def score(self, total: Float64[np.ndarray, " numbers"]) -> float | None:
-        """Return the score of the summed rows; None where nothing is defined."""
+        """Return the score of the summed rows; None if undefined."""
         if self.name == "mean_ap":
             return float(total[0] / total[1]) if total[1] else None
         matrix = np.rint(total).astype(np.int64).reshape(self.classes, self.classes)
@@ -39,7 +39,7 @@ class PrimaryMetric:
 
 
 def primary_metric_of(labelling: Labelling) -> PrimaryMetric:
-    """Return the score of a task with masks."""
+    """Return the primary metric of a segmentation task."""
     if labelling.task == "instance":
         return PrimaryMetric(name="mean_ap", classes=2, first=1)
     first = int(has_background(labelling.task, labelling.classes))

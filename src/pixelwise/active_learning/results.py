@@ -1,4 +1,4 @@
-"""What a forecast returns: numbers, sentences, and the images to label next."""
+"""The result of a forecast: learning curve, summary text, and the images to label next."""
 
 import math
 from dataclasses import dataclass
@@ -11,31 +11,30 @@ from pixelwise.metrics.learning_curve import LEVEL, Between, Projection, SubsetS
 from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
-NAMED = 5  # images that are told by name
+MAX_LISTED = 5  # images listed in the text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What more masks would bring, and which images to label next.
+    """A learning curve, and a ranking of unlabelled images.
 
     Attributes
     ----------
     folder : Path
-        With forecast.json, forecast.csv, learning_curve.png, report.html, and where there are unlabelled images
+        With forecast.json, forecast.csv, learning_curve.png, report.html, and, if there are unlabelled images,
         label_next.csv and label_next.png.
     data : str
     score : str
         "mean_dice" or "mean_ap".
     steps : int
         Of each training.
-    trials : Trials
-        What was counted in each training.
-    outlook : Outlook
-        The fitted curve.
+    trials : SubsetScores
+        Scores of the trainings.
+    outlook : Projection
+        The fitted power law.
     more : tuple of int
-        How many more masks are asked about.
+        Numbers of additional masks.
     ranking : Ranking
-        Unlabelled images, the one to label first in front.
     """
 
     folder: Path
@@ -49,71 +48,71 @@ class Forecast:
 
     @property
     def images(self) -> int:
-        """Validation images that score."""
+        """Number of validation images."""
         return self.trials.rows.shape[1]
 
     @property
     def doubts(self) -> list[str]:
-        """Reasons why the curve says little; none where it can be taken as it stands."""
+        """Reasons why the forecast is unreliable; empty if there are none."""
         return describe_doubts(self.outlook, self.trials.sizes, self.images, self.more, self.steps)
 
     def sentences(self) -> list[str]:
-        """Say what the curve says, and how far it can be trusted."""
+        """Return the forecasts, and the reasons for doubt, as sentences."""
         messages = [describe_forecast(self.outlook, more, self.score) for more in self.more]
-        return [*messages, f"That says little: {'; '.join(self.doubts)}."] if self.doubts else messages
+        return [*messages, f"The forecast is unreliable: {'; '.join(self.doubts)}."] if self.doubts else messages
 
     def describe_next(self) -> str:
-        """Name the images to label next."""
-        best = [candidate.image.name for candidate in self.ranking.candidates]
-        if not best:
-            return "No unlabelled image to choose from: give a folder of them with --unlabelled."
-        rest = f" (all {len(best)} in {self.folder / 'label_next.csv'})" if len(best) > NAMED else ""
-        unseen = self.ranking.found - len(best) - len(self.ranking.failed)
-        left = f" {pluralise(unseen, 'other was', 'others were')} not looked at, for want of time." if unseen else ""
-        return f"Label next: {', '.join(best[:NAMED])}{rest}.{left}"
+        """List the images to label next."""
+        names = [candidate.image.name for candidate in self.ranking.candidates]
+        if not names:
+            return "No unlabelled images to rank: add a folder of them with --unlabelled."
+        rest = f" (all {len(names)} in {self.folder / 'label_next.csv'})" if len(names) > MAX_LISTED else ""
+        count = self.ranking.found - len(names) - len(self.ranking.failed)
+        skipped = f" {pluralise(count, 'image was', 'images were')} not evaluated, for lack of time." if count else ""
+        return f"Label next: {', '.join(names[:MAX_LISTED])}{rest}.{skipped}"
 
     def to_text(self) -> str:
-        """Return the last lines for people."""
+        """Return the summary that the command prints."""
         return "\n".join([*self.sentences(), self.describe_next()])
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object; what is not known is None."""
+        """Return one JSON-ready object; undefined numbers are None."""
         curve, outlook = self.outlook.curve, self.outlook
-        found: dict[str, Any] = {
+        record: dict[str, Any] = {
             "folder": str(self.folder),
             "data": self.data,
             "score": self.score,
             "masks": outlook.now,
             "validation_images": self.images,
             "steps": self.steps,
-            "trainings": [{"masks": n, "repeat": time, "score": score} for n, time, score in self.rows()],
+            "trainings": [{"masks": n, "repeat": repeat, "score": score} for n, repeat, score in self.rows()],
             "curve": {"limit": curve.limit, "drop": curve.drop, "bend": curve.bend},
             "level": LEVEL,
-            "now": _between(outlook.score(outlook.now)),
-            "rise": _between(outlook.rise),
-            "more": [self._ahead(more) for more in self.more],
+            "now": _interval_record(outlook.score(outlook.now)),
+            "rise": _interval_record(outlook.rise),
+            "more": [self._forecast_record(more) for more in self.more],
             "says_little": self.doubts,
             "unlabelled": self.ranking.found,
             "label_next": [candidate.to_json() for candidate in self.ranking.candidates],
             "failed": [{"file": str(path), "text": text} for path, text in self.ranking.failed],
         }
-        return rounded(found)
+        return rounded(record)
 
     def rows(self) -> list[tuple[int, int, float]]:
-        """Return masks, repeat and score of each training, by masks."""
+        """Return (masks, repeat, score) of each training, sorted by masks."""
         scores, masks = self.trials.scores().tolist(), self.trials.masks.tolist()
-        found: list[tuple[int, int, float]] = []
+        rows: list[tuple[int, int, float]] = []
         for size in self.trials.sizes:
-            mine = [score for score, count in zip(scores, masks, strict=True) if count == size]
-            found += [(size, time, score) for time, score in enumerate(mine, 1)]
-        return found
+            values = [score for score, count in zip(scores, masks, strict=True) if count == size]
+            rows += [(size, repeat, score) for repeat, score in enumerate(values, 1)]
+        return rows
 
-    def _ahead(self, more: int) -> dict[str, Any]:
+    def _forecast_record(self, more: int) -> dict[str, Any]:
         gain = self.outlook.gain(more)
-        score = _between(self.outlook.score(self.outlook.now + more))
-        return {"more": more, **score, "gain": _between(gain), "says": judge(gain)}
+        score = _interval_record(self.outlook.score(self.outlook.now + more))
+        return {"more": more, **score, "gain": _interval_record(gain), "says": judge(gain)}
 
 
-def _between(found: Between) -> dict[str, float | None]:
-    value, low, high = (None if math.isnan(number) else number for number in found)
+def _interval_record(estimate: Between) -> dict[str, float | None]:
+    value, low, high = (None if math.isnan(number) else number for number in estimate)
     return {"value": value, "low": low, "high": high}

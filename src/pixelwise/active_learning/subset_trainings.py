@@ -1,7 +1,7 @@
-"""The trainings of a forecast: an ordinary run on each part of the data, all scored on the same images.
+"""Trainings of a learning curve: an ordinary run on each subset, all scored on the same validation images.
 
-FOLDER/trainings/9-1 is the run on 9 images, the first time. A training is done when what was counted on the validation
-images stands there; what was stopped goes on in the training where it was stopped.
+FOLDER/trainings/9-1 is the run on 9 images, repeat 1. A training is complete once its counts on the validation images
+are written; an interrupted forecast resumes in the training where it was stopped.
 """
 
 import json
@@ -34,36 +34,36 @@ from pixelwise.workflow.summary import words
 COUNTED = "counted.json"
 
 
-class BarsAlone(Progress):
-    """Shows the bars of one training among many, and leaves its sentences out."""
+class BarsOnly(Progress):
+    """Progress of one training among many: its bars, without its messages."""
 
-    def __init__(self, progress: Progress, which: str) -> None:
-        self._progress, self._which = progress, which
+    def __init__(self, progress: Progress, training: str) -> None:
+        self._progress, self._training = progress, training
 
     @contextmanager
     def bar(self, label: str, total: int) -> Generator[Advance, None, None]:
-        """Show a bar that says of which training it is."""
-        title = self._which if label == "training" else f"{label}, {self._which}"
+        """Show a bar labelled with the training."""
+        title = self._training if label == "training" else f"{label}, {self._training}"
         with self._progress.bar(title, total) as advance:
             yield advance
 
 
 @dataclass(frozen=True)
-class PartTrainings:
-    """All trainings of a forecast, from their start or from where they were stopped.
+class SubsetTrainings:
+    """All trainings of a forecast; interrupted ones are resumed.
 
-    After `deadline` (of `time.monotonic()`) none begins that the curve can do without; None is no deadline.
+    No training that the curve can do without starts if it would end after `deadline` (of `time.monotonic()`).
     """
 
     folder: Path
-    beginning: ForecastPlan
+    plan: ForecastPlan
     dataset: Dataset
     device: str
     progress: Progress
     deadline: float | None
 
-    def go(self) -> tuple[SubsetScores, list[SubsetTraining]]:
-        """Train and score what is left, and return what was counted in all trainings, and which these are.
+    def run(self) -> tuple[SubsetScores, list[SubsetTraining]]:
+        """Train and score the remaining subsets; return the scores and the finished trainings.
 
         Raises
         ------
@@ -74,90 +74,90 @@ class PartTrainings:
         BadRun
             The record of a finished training is damaged.
         """
-        trials, headline = self.beginning.schedule.trials, primary_metric_of(self.dataset.labelling)
+        trainings, metric = self.plan.schedule.trainings, primary_metric_of(self.dataset.labelling)
         rows: list[np.ndarray] = []
-        made: list[SubsetTraining] = []
+        finished: list[SubsetTraining] = []
         seconds: list[float] = []
-        for number, trial in enumerate(trials, 1):
-            path = self.run_of(trial).folder / COUNTED
+        for number, training in enumerate(trainings, 1):
+            path = self.run_of(training).folder / COUNTED
             done = path.is_file()
-            if not done and self._too_late(made, seconds):
+            if not done and self._exceeds_deadline(finished, seconds):
                 continue
             if not done:
-                began = time.monotonic()
-                self.make(trial)
-                seconds.append(time.monotonic() - began)
-            made.append(trial)
+                started = time.monotonic()
+                self.train(training)
+                seconds.append(time.monotonic() - started)
+            finished.append(training)
             rows.append(self._read(path))
-            score = headline.score(rows[-1].sum(0))
-            messages = "none" if score is None else f"{score:.3f}"
-            images = pluralise(trial.masks, "image")
-            which = f"Training {number} of {len(trials)}, on {images}{', is done' * done}"
-            self.progress.message(f"{which}: {words(headline.name)} {messages}.")
-        if left := len(trials) - len(made):
-            why = "a step takes more time here than was measured beforehand"
-            out = pluralise(left, "training is", "trainings are")
-            self.progress.message(f"{out} left out: {why}. The same command goes on with what is left.")
-        masks = np.array([trial.masks for trial in made], np.int64)
-        return SubsetScores(masks=masks, rows=np.stack(rows), statistic=headline.score), made
+            score = metric.score(rows[-1].sum(0))
+            value = "none" if score is None else f"{score:.3f}"
+            images = pluralise(training.masks, "image")
+            label = f"Training {number} of {len(trainings)}, on {images}{' (already finished)' * done}"
+            self.progress.message(f"{label}: {words(metric.name)} {value}.")
+        if skipped := len(trainings) - len(finished):
+            count = pluralise(skipped, "training is", "trainings are")
+            self.progress.message(
+                f"{count} skipped: a step takes longer than measured before. The same command runs what is missing."
+            )
+        masks = np.array([training.masks for training in finished], np.int64)
+        return SubsetScores(masks=masks, rows=np.stack(rows), statistic=metric.score), finished
 
-    def _too_late(self, made: Sequence[SubsetTraining], seconds: Sequence[float]) -> bool:
-        """Tell whether another training would miss the deadline; each size once, and one twice, are made anyway."""
-        if self.deadline is None or not seconds or len(made) <= len(self.beginning.schedule.sizes):
+    def _exceeds_deadline(self, finished: Sequence[SubsetTraining], seconds: Sequence[float]) -> bool:
+        """Return whether another training would miss the deadline; each size once, and one repeat, are always run."""
+        if self.deadline is None or not seconds or len(finished) <= len(self.plan.schedule.sizes):
             return False
         return time.monotonic() + sum(seconds) / len(seconds) > self.deadline
 
-    def run_of(self, trial: SubsetTraining) -> Run:
-        """Return the run of a training; it may not have begun."""
-        return Run(self.folder / "trainings" / trial.name)
+    def run_of(self, training: SubsetTraining) -> Run:
+        """Return the run of a training, which may not exist yet."""
+        return Run(self.folder / "trainings" / training.name)
 
-    def make(self, trial: SubsetTraining) -> None:
-        """Train on a part, or go on with it; then count on the validation images, and write what was counted.
+    def train(self, training: SubsetTraining) -> None:
+        """Train on a subset, or resume; then score the validation images and write the counts.
 
         Raises
         ------
         Interrupted, Diverged
-            As `go` does.
+            As `run` does.
         """
-        trials = self.beginning.schedule.trials
-        number = trials.index(trial) + 1
-        which = f"training {number} of {len(trials)}"
-        with describe_where("all trainings", which, "the same command", self.folder):
-            self._train(trial, number, BarsAlone(self.progress, which))
+        trainings = self.plan.schedule.trainings
+        number = trainings.index(training) + 1
+        label = f"training {number} of {len(trainings)}"
+        with describe_where("all trainings", label, "the same command", self.folder):
+            self._train(training, number, BarsOnly(self.progress, label))
 
-    def _train(self, trial: SubsetTraining, number: int, quiet: Progress) -> None:
-        run, started, beginning = self.run_of(trial), time.monotonic(), self.beginning
-        part = learn_from(self.dataset, beginning.orders[trial.repeat - 1][: trial.masks], beginning.looked_at)
+    def _train(self, training: SubsetTraining, number: int, progress: Progress) -> None:
+        run, started, plan = self.run_of(training), time.monotonic(), self.plan
+        subset = learn_from(self.dataset, plan.orders[training.repeat - 1][: training.masks], plan.scored_cases)
         if not run.summary_path.is_file():
             if not run.config_path.is_file():
-                run.begin(seed_of(beginning.config, number), self._records(part))
-            Training(run, part, self.device, quiet, started).go()
+                run.begin(seed_of(plan.config, number), self._records(subset))
+            Training(run, subset, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
-        pages = beginning.config.data.pages
-        results = count_masks(model, self.dataset, part.part("val"), pages=pages, progress=quiet)
-        headline = primary_metric_of(self.dataset.labelling)
-        found = {"images": [result.name for result in results], "rows": [headline.row(result) for result in results]}
-        atomic_write_json(run.folder / COUNTED, found)
+        pages = plan.config.data.pages
+        results = count_masks(model, self.dataset, subset.part("val"), pages=pages, progress=progress)
+        metric = primary_metric_of(self.dataset.labelling)
+        record = {"images": [result.name for result in results], "rows": [metric.row(result) for result in results]}
+        atomic_write_json(run.folder / COUNTED, record)
 
-    def _records(self, part: Dataset) -> dict[str, Any]:
+    def _records(self, subset: Dataset) -> dict[str, Any]:
         """Return the JSON records of the run of a training."""
-        names = {name: [case.name for case in part.part(name)] for name in ("train", "val", "test")}
-        records = self.beginning.records
-        counts = {name: len(found) for name, found in names.items()}
+        names = {split: [case.name for case in subset.part(split)] for split in ("train", "val", "test")}
+        records = self.plan.records
+        counts = {split: len(cases) for split, cases in names.items()}
         return records | {
             "understood": records["understood"] | {"cases": counts},
             "splits": records["splits"] | {"parts": names},
         }
 
     def _read(self, path: Path) -> np.ndarray:
-        """Return what was counted in a finished training (images, numbers)."""
+        """Return the counts of a finished training (images, numbers)."""
+        hint = "Remove the folder of this training to train it again."
         try:
-            found = json.loads(path.read_text("utf-8"))
-            rows = np.array(found["rows"], np.float64)
+            record = json.loads(path.read_text("utf-8"))
+            rows = np.array(record["rows"], np.float64)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            hint = "Remove the folder of this training: it is then trained again."
-            raise BadRun("what was counted in a training", str(error), hint, path) from error
-        if rows.ndim != 2 or sorted(found.get("images", ())) != sorted(self.beginning.looked_at):
-            hint = "Remove the folder of this training: it is then trained again."
-            raise BadRun("what was counted on the validation images", "other images", hint, path)
+            raise BadRun("the counts of a training", str(error), hint, path) from error
+        if rows.ndim != 2 or sorted(record.get("images", ())) != sorted(self.plan.scored_cases):
+            raise BadRun("counts of the validation images", "other images", hint, path)
         return rows

@@ -1,1 +1,1 @@
-"""The command line: one short function per command."""
+"""The command line."""

@@ -1,94 +1,66 @@
-"""The command that looks ahead: what more masks would bring."""
+"""The command `forecast`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pixelwise.cli.options import (
-    SOME_FAILED,
-    AllowDuplicates,
-    Budget,
-    Classes,
-    Conflicts,
-    Device,
-    Foreground,
-    GroupBy,
-    IgnoreIndex,
-    Images,
-    Json,
-    Masks,
-    Overrides,
-    Pages,
-    Seed,
-    SkipBad,
-    Task,
-    ValShare,
-    data_options,
-    show,
-)
+from pixelwise.cli.options import SOME_FAILED, Budget, Device, Json, Overrides, Seed, show
+from pixelwise.cli.options_from_record import options_from_record
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption
 
 
 def add_forecast_command(app: typer.Typer) -> None:
-    """Give an application the command `forecast`."""
+    """Add the command `forecast` to an application."""
     app.command()(forecast)
 
 
+@options_from_record(DataOptions, omit=("allow_missing",))
 def forecast(
-    data: Annotated[Path, typer.Argument(help="Folder of images and masks; some images may lack one.")],
+    data: Annotated[Path, typer.Argument(help="Folder of images and masks; masks may be missing.")],
     overrides: Overrides = None,
     budget: Budget = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of each training, instead of a budget.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each training, instead of a time budget.")] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="Folder of more images without masks.")] = None,
-    more: Annotated[str, typer.Option(help="How many more masks are asked about, with commas.")] = "10,50",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default forecasts/<name>.")] = None,
+    more: Annotated[
+        str, typer.Option(help="Numbers of additional labelled images to forecast. Comma-separated.")
+    ] = "10,50",
+    out: Annotated[Path | None, typer.Option(help="Output folder; by default forecasts/<name of the data>.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
-    images: Images = None,
-    masks: Masks = None,
-    task: Task = "auto",
-    classes: Classes = None,
-    ignore_index: IgnoreIndex = None,
-    foreground: Foreground = None,
-    val_share: ValShare = 0.2,
-    group_by: GroupBy = None,
-    pages: Pages = None,
-    allow_duplicates: AllowDuplicates = False,
-    skip_bad: SkipBad = False,
-    conflicts: Conflicts = "keep",
+    options: DataOptions | None = None,
 ) -> None:
-    """Say what more masks would bring, with an interval, and which images to label next."""
-    options = data_options(locals())
+    """Estimate the gain from more labelled images, with an interval, and select the images to label next."""
     from pixelwise.active_learning.forecast import forecast as verb
 
-    found = verb(
+    result = verb(
         data,
         budget=budget,
         steps=steps,
         unlabelled=unlabelled,
-        more=_counts(more),
+        more=_parse_counts(more),
         out=out,
         seed=seed,
         device=device,
         data_options=options,
         overrides=overrides or (),
     )
-    show(found.to_json(), as_json, found.to_text())
-    if found.ranking.failed:
+    show(result.to_json(), as_json, result.to_text())
+    if result.ranking.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _counts(text: str) -> tuple[int, ...]:
-    """Read whole numbers with commas between them.
+def _parse_counts(text: str) -> tuple[int, ...]:
+    """Return comma-separated whole numbers.
 
     Raises
     ------
     BadOption
-        A word is no whole number.
+        A value is not a whole number.
     """
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words):
-        raise BadOption("--more as whole numbers with commas", f"`{text}`", "Write for example --more 10,50.")
+        raise BadOption("comma-separated whole numbers for --more", f"`{text}`", "Example: --more 10,50.")
     return tuple(map(int, words))

@@ -1,34 +1,18 @@
-"""The commands that look: at a run as a page, at data, runs and networks; one short function each."""
+"""The commands `report`, `inspect` and `cache`."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pixelwise.cli.options import (
-    AllowDuplicates,
-    AllowMissing,
-    Classes,
-    Conflicts,
-    Foreground,
-    GroupBy,
-    IgnoreIndex,
-    Images,
-    Json,
-    Masks,
-    Pages,
-    SkipBad,
-    Task,
-    ValShare,
-    data_options,
-    open_page,
-    show,
-)
+from pixelwise.cli.options import Json, open_page, show
+from pixelwise.cli.options_from_record import options_from_record
+from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption, PixelwiseError
 
 
-def add_looking_commands(app: typer.Typer) -> None:
-    """Give an application the commands `report`, `inspect` and `cache`."""
+def add_inspect_commands(app: typer.Typer) -> None:
+    """Add the commands `report`, `inspect` and `cache` to an application."""
     app.command()(report)
     app.command()(inspect)
     app.command()(cache)
@@ -36,73 +20,62 @@ def add_looking_commands(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the web browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page about a run; no network is needed to view it."""
+    """Write an HTML report of a run: one file that can be viewed offline."""
     from pixelwise.workflow.report import report as verb
 
     path = verb(run)
     show({"report": str(path)}, as_json, f"Report: {path}")
-    if open_it:
+    if open_report:
         typer.echo(open_page(path), err=True)
 
 
+@options_from_record(DataOptions)
 def inspect(
-    target: Annotated[str | None, typer.Argument(help="Data folder, run folder, or network name.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Data folder, run folder or network name.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="For a network: depth=5.")] = None,
-    size: Annotated[int | None, typer.Option(help="For a network: side of the input.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the contact sheet or the drawing goes.")] = None,
-    image: Annotated[Path | None, typer.Option(help="For a run: what its network sees in this image.")] = None,
-    pixel: Annotated[str | None, typer.Option(help="With --image: evidence for this ROW,COLUMN.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="With --image: evidence for this class.")] = None,
-    stage: Annotated[str | None, typer.Option(help="With --image: evidence at this stage.")] = None,
+    size: Annotated[int | None, typer.Option(help="For a network: side length of the input.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output file of the contact sheet or drawing.")] = None,
+    image: Annotated[Path | None, typer.Option(help="For a run: show feature maps and Grad-CAM of this image.")] = None,
+    pixel: Annotated[str | None, typer.Option(help="With --image: Grad-CAM for this ROW,COLUMN.")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="With --image: Grad-CAM for this class.")] = None,
+    stage: Annotated[str | None, typer.Option(help="With --image: Grad-CAM at this stage.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List all networks.")] = False,
     as_json: Json = False,
-    images: Images = None,
-    masks: Masks = None,
-    task: Task = "auto",
-    classes: Classes = None,
-    ignore_index: IgnoreIndex = None,
-    foreground: Foreground = None,
-    val_share: ValShare = 0.2,
-    group_by: GroupBy = None,
-    pages: Pages = None,
-    allow_missing: AllowMissing = False,
-    allow_duplicates: AllowDuplicates = False,
-    skip_bad: SkipBad = False,
-    conflicts: Conflicts = "keep",
+    options: DataOptions | None = None,
 ) -> None:
-    """Show what was understood of data, what a run is made of, or a network: its layers, sizes and drawing."""
+    """Show what was detected in data, the settings of a run, or the layers, sizes and drawing of a network."""
     from pixelwise.workflow.inspect import inspect as verb
 
     if listing == (target is not None):
         got = "both" if listing else "neither"
-        raise BadOption("a data folder, a run folder or a network, or --list", got, "Write for example: unet2015.")
-    options, question = data_options(locals()), _question(pixel, class_name, stage)
-    found = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=question, out=out)
-    show(found.to_json(), as_json, found.to_text())
-    if not getattr(found, "usable", True):
+        raise BadOption("a data folder, a run folder or a network, or --list", got, "Example: unet2015.")
+    request = _attribution_request(pixel, class_name, stage)
+    result = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=request, out=out)
+    show(result.to_json(), as_json, result.to_text())
+    if not getattr(result, "usable", True):
         raise typer.Exit(PixelwiseError.exit_code)
 
 
-def _question(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
-    """Return the Question of `inspect --image`, with the pixel as two numbers."""
+def _attribution_request(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
+    """Return the AttributionRequest of `inspect --image`, with the pixel as two numbers."""
     from pixelwise.workflow.inspection.image import AttributionRequest
 
-    place = [word.strip() for word in pixel.split(",")] if pixel is not None else []
-    if pixel is not None and not (len(place) == 2 and all(word.isdecimal() for word in place)):
+    words = [word.strip() for word in pixel.split(",")] if pixel is not None else []
+    if pixel is not None and not (len(words) == 2 and all(word.isdecimal() for word in words)):
         raise BadOption("--pixel ROW,COLUMN", f"`{pixel}`", "Give two numbers, counted from 0 at the upper left.")
-    where = (int(place[0]), int(place[1])) if place else None
-    return AttributionRequest(class_name=class_name, pixel=where, stage=stage)
+    position = (int(words[0]), int(words[1])) if words else None
+    return AttributionRequest(class_name=class_name, pixel=position, stage=stage)
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove it: everything in it can be made again.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the cache; it is recreated when needed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what this machine keeps of measurements, converted models and downloaded weights."""
+    """Show or clear cached measurements, converted models and downloaded weights."""
     from pixelwise.workflow.cache import cache as verb
 
-    found = verb(clear=clear)
-    show(found.to_json(), as_json, found.to_text())
+    result = verb(clear=clear)
+    show(result.to_json(), as_json, result.to_text())

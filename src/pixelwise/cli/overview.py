@@ -1,28 +1,28 @@
-"""What `pixelwise --help` and `pixelwise --version` print: at once, without the library that reads the command line.
+"""Output of `pixelwise --help` and `pixelwise --version`, without importing Typer.
 
-Typer and what it imports take most of the time of a start. Both answers are needed before anything else, often on a
-busy machine or where Python cannot keep compiled files, so that this module imports nothing.
+Importing Typer takes most of the start-up time, in particular where Python cannot write compiled files. This module
+therefore imports nothing.
 """
 
 COMMANDS = {
     "train": "Train a model on images and masks, or on class folders.",
-    "evaluate": "Score a run on labelled images, with intervals.",
+    "evaluate": "Evaluate a run on labelled images.",
     "predict": "Predict masks or classes for images of any size.",
-    "report": "Write one HTML page about a run.",
-    "inspect": "Show what was understood of data, a run or a network.",
-    "forecast": "Say what more masks would bring, and what to label next.",
-    "import-weights": "Turn weights of another library into safetensors.",
-    "demo": "Draw touching cells, train, evaluate, predict, report.",
-    "export": "Write a run for other programs, with a proof.",
-    "verify": "Repeat the proof of an exported file on this machine.",
-    "cache": "Show or clear what this machine keeps of measurements.",
+    "report": "Write an HTML report of a run.",
+    "inspect": "Show what was detected in data, a run or a network.",
+    "forecast": "Estimate the gain from more labels, select images to label.",
+    "import-weights": "Convert weights of another library to safetensors.",
+    "demo": "Train, evaluate and predict on synthetic images.",
+    "export": "Export a run for other programs, with a parity check.",
+    "verify": "Repeat the parity check of an exported file.",
+    "cache": "Show or clear cached measurements and downloads.",
 }
 
-PURPOSE = "From a folder of images, with masks or in class folders, to a model that can be trusted."
+PURPOSE = "Train segmentation and classification networks on your own images."
 
 
 def overview() -> str:
-    """Return what `pixelwise --help` prints: the commands, each with a line of at most 80 characters.
+    """Return the output of `pixelwise --help`: a line of at most 80 characters for each command.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def overview() -> str:
         [
             "Usage: pixelwise [OPTIONS] COMMAND [ARGS]...",
             "",
-            *PURPOSE.replace(", to a", ",\nto a").splitlines(),
+            PURPOSE,
             "",
             "Options:",
             f"  {'--version':<{width}}  Print the version.",
@@ -44,18 +44,18 @@ def overview() -> str:
             "Commands:",
             *commands,
             "",
-            "Flags of a command: pixelwise COMMAND --help",
+            "Options of a command: pixelwise COMMAND --help",
         ]
     )
 
 
 def quick_answer(words: list[str]) -> str | None:
-    """Return what a command line gets that names no command; None where the command line itself has to be read.
+    """Return the output of a command line without a command; None if Typer has to parse it.
 
     Parameters
     ----------
     words : list of str
-        What was typed after `pixelwise`.
+        The arguments after `pixelwise`.
 
     Examples
     --------

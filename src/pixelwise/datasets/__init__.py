@@ -1,1 +1,1 @@
-"""A folder becomes a data set: its layout, its classes, what is wrong with it, its splits."""
+"""Read data sets from folders: layout, classes, problems, splits and folds."""

@@ -1,4 +1,4 @@
-"""Pairs become cases of train, val and test: by their folders where those say so, else by a fixed seeded split."""
+"""Assign image-mask pairs to the splits train, val and test: by folder, else by a seeded random split."""
 
 import re
 from collections import Counter
@@ -9,17 +9,18 @@ from pathlib import Path
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_values import coded_values, name_of
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, DataOptions, Labelling, Part
+from pixelwise.datasets.records import Case, Labelling, Split
 from pixelwise.datasets.scan import ImageScan
-from pixelwise.datasets.splits import choose_validation, join
+from pixelwise.datasets.splits import choose_validation, union_find
 from pixelwise.text import pluralise
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitAssignment:
-    """Cases in the order of the pairs."""
+    """Cases in the order of the pairs; `made`: the validation split was drawn at random."""
 
     cases: tuple[Case, ...]
     messages: tuple[str, ...]
@@ -29,162 +30,167 @@ class SplitAssignment:
 
 def assign_splits(
     pairs: Sequence[Pair],
-    surveys: Sequence[ImageScan],
+    scans: Sequence[ImageScan],
     copies: Copies,
     labelling: Labelling,
     options: DataOptions,
     seed: int,
     root: Path,
 ) -> SplitAssignment:
-    """Give each pair its part.
+    """Assign each pair to a split.
 
     Parameters
     ----------
-    pairs, surveys : sequences of equal length
+    pairs, scans : sequences of equal length
     copies : Copies
-        Equal images are never parted by a split made here, nor are near copies unless nothing would validate then.
+        Equal images stay in one split; so do near copies, unless no validation image would remain.
     labelling : Labelling
-        Its values keep a class that only one group shows in training.
+        A class that only one group contains stays in training.
     options : DataOptions
         `group_by` and `val_share` are used.
     seed : int
     root : Path
-        The data folder, for the names of files.
+        The data folder, for file names.
     """
     messages: list[str] = []
     problems: list[Problem] = []
-    parts: list[Part] = [pair.part or "train" for pair in pairs]
-    trains = [index for index, part in enumerate(parts) if part == "train"]
-    own = own_groups([pair.name for pair in pairs], options, messages)
-    groups = join_families(own, copies, trains, messages)
-    made = "val" not in parts and bool(trains)
-    if not trains:
-        given = ", ".join(sorted(set(parts)))
+    splits: list[Split] = [pair.split or "train" for pair in pairs]
+    train_indices = [index for index, split in enumerate(splits) if split == "train"]
+    names = group_names([pair.name for pair in pairs], options, messages)
+    groups = merge_copies(names, copies, train_indices, messages)
+    made = "val" not in splits and bool(train_indices)
+    if not train_indices:
+        given = ", ".join(sorted(set(splits)))
         problems.append(Problem(file=".", kind="no training images", text=f"only {given}"))
-    if made and len(trains) < 2:
-        problems.append(Problem(file=pairs[trains[0]].name, kind="one image only", text="1 training image"))
+    if made and len(train_indices) < 2:
+        problems.append(Problem(file=pairs[train_indices[0]].name, kind="one image only", text="1 training image"))
     elif made:
-        holds = [_shows(surveys[index], labelling) for index in trains]
-        chosen = choose_validation([groups[i] for i in trains], holds, options.val_share, seed)
-        for index, validates in zip(trains, chosen, strict=True):
-            parts[index] = "val" if validates else "train"
-        text = f"{sum(chosen)} of {len(trains)} training images validate, drawn with seed {seed} (--val-share)."
-        messages.append(f"No validation part was given: {text}")
-        if not any(chosen):
-            text = f"all {len(trains)} training images are one group"
+        label_sets = [_label_set(scans[index], labelling) for index in train_indices]
+        validation = choose_validation([groups[i] for i in train_indices], label_sets, options.val_share, seed)
+        for index, is_validation in zip(train_indices, validation, strict=True):
+            splits[index] = "val" if is_validation else "train"
+        text = f"{sum(validation)} of {len(train_indices)} training images, drawn with seed {seed} (--val-share)."
+        messages.append(f"Validation split: {text}")
+        if not any(validation):
+            text = f"all {len(train_indices)} training images are one group"
             problems.append(Problem(file=".", kind="groups too large", text=text))
     if options.group_by is not None:
-        problems += _parted_groups(pairs, groups, parts, root)
+        problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=part, group=group, shows=_shows(seen, labelling))
-        for pair, seen, part, group in zip(pairs, surveys, parts, groups, strict=True)
+        Case(
+            name=pair.name,
+            image=pair.image,
+            mask=pair.mask,
+            part=split,
+            group=group,
+            label_set=_label_set(scan, labelling),
+        )
+        for pair, scan, split, group in zip(pairs, scans, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
 
 
-def join_families(own: Sequence[str], copies: Copies, trains: Sequence[int], messages: list[str]) -> list[str]:
-    """Join the groups of the user over families of copies, so that copies stay in one split.
+def merge_copies(names: Sequence[str], copies: Copies, train_indices: Sequence[int], messages: list[str]) -> list[str]:
+    """Merge groups that share copies, so that copies stay in one split.
 
-    Near copies alone never keep a set from being split: where they would make one group of all training images, the
-    equal ones alone are kept together, and that is told.
+    If near copies would merge all training images into one group, only equal images are kept together, with a message.
     """
-    groups = _joined(own, copies.family)
-    if len(trains) > 1 and len({groups[index] for index in trains}) == 1:
-        apart = _joined(own, copies.equal)
-        if len({apart[index] for index in trains}) > 1:
+    groups = _merge_groups(names, copies.family)
+    if len(train_indices) > 1 and len({groups[index] for index in train_indices}) == 1:
+        equal_only = _merge_groups(names, copies.equal)
+        if len({equal_only[index] for index in train_indices}) > 1:
             messages.append(
                 "All training images are nearly equal to one another: only equal ones are kept in one split, and the "
-                "validation score may be too good. --group-by says which images belong together."
+                "validation score may be too optimistic. Use --group-by to define which images belong together."
             )
-            return apart
+            return equal_only
     return groups
 
 
-def part_problems(
-    cases: Sequence[Case], surveys: Sequence[ImageScan], labelling: Labelling, root: Path
-) -> list[Problem]:
-    """Report classes that are missing in training, and parts where nothing is marked."""
-    shown: dict[str, Counter[Hashable]] = {part: Counter() for part in ("train", "val", "test")}
-    for case, seen in zip(cases, surveys, strict=True):
-        shown[case.part].update(_shows(seen, labelling))
+def check_splits(cases: Sequence[Case], scans: Sequence[ImageScan], labelling: Labelling, root: Path) -> list[Problem]:
+    """Report classes that are missing in training, and splits without foreground."""
+    counts: dict[str, Counter[Hashable]] = {split: Counter() for split in ("train", "val", "test")}
+    for case, scan in zip(cases, scans, strict=True):
+        counts[case.part].update(_label_set(scan, labelling))
     problems: list[Problem] = []
     names = dict(zip(labelling.values, labelling.classes, strict=False))
     for value, name in names.items():
-        seen = [part for part in ("val", "test") if shown[part][value]]
-        if seen and not shown["train"][value] and shown["train"]:
-            text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) occurs in {' and '.join(seen)} only"
+        others = [split for split in ("val", "test") if counts[split][value]]
+        if others and not counts["train"][value] and counts["train"]:
+            text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) occurs in {' and '.join(others)} only"
             files = tuple(
                 file
-                for case, measured in zip(cases, surveys, strict=True)
-                if case.part in seen and value in _shows(measured, labelling)
+                for case, scan in zip(cases, scans, strict=True)
+                if case.part in others and value in _label_set(scan, labelling)
                 for file in files_of(root, case.image)
             )
-            problems.append(Problem(file=seen[0], kind="class missing in training", text=text, files=files))
-        elif not seen and not shown["train"][value]:
+            problems.append(Problem(file=others[0], kind="class missing in training", text=text, files=files))
+        elif not others and not counts["train"][value]:
             text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) is named but occurs in no mask"
             problems.append(Problem(file="train", kind="class missing in training", text=text, fatal=False))
-    ground = labelling.values[0] if labelling.values else 0
-    marked = {part: any(value != ground for value in counts) for part, counts in shown.items()}
-    if any(marked.values()):
-        for part, counts in shown.items():
-            if counts and not marked[part]:
-                text = "every mask is empty"
-                problems.append(Problem(file=part, kind="part without foreground", text=text, fatal=part == "train"))
+    background = labelling.values[0] if labelling.values else 0
+    foreground = {split: any(value != background for value in count) for split, count in counts.items()}
+    if any(foreground.values()):
+        problems += [
+            Problem(file=split, kind="split without foreground", text="every mask is empty", fatal=split == "train")
+            for split, count in counts.items()
+            if count and not foreground[split]
+        ]
     return problems
 
 
-def _shows(seen: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
-    """Return the values that a mask holds; for instances, whether it holds an object."""
-    if seen.mask is None:
+def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
+    """Return the values in a mask; for instances, 0 and 1 for background and object."""
+    if scan.mask is None:
         return frozenset()
-    values = {v for v in coded_values(seen.mask, labelling.coded_by_colour) if v != labelling.ignore_value}
+    values = {v for v in coded_values(scan.mask, labelling.coded_by_colour) if v != labelling.ignore_value}
     if labelling.task == "instance":
         return frozenset(min(value, 1) for value in values)
     return frozenset(values)
 
 
-def own_groups(names: Sequence[str], options: DataOptions, messages: list[str]) -> list[str]:
-    """Name the group of each case: what --group-by finds in its name, else the case itself."""
-    own = list(names)
+def group_names(names: Sequence[str], options: DataOptions, messages: list[str]) -> list[str]:
+    """Return the group of each case: the match of --group-by in its name, else its name."""
     if options.group_by is None:
-        return own
+        return list(names)
     pattern = re.compile(options.group_by)
-    finds = [pattern.search(Path(name).name) for name in own]
-    missed = sum(find is None for find in finds)
-    own = [(find[1] or "") if find else name for find, name in zip(finds, own, strict=True)]
-    alone = pluralise(missed, "name that did not match stands", "names that did not match stand")
-    messages.append(f"--group-by found {pluralise(len(set(own)), 'group')}; {alone} alone.")
-    return own
+    matches = [pattern.search(Path(name).name) for name in names]
+    groups = [(match[1] or "") if match else name for match, name in zip(matches, names, strict=True)]
+    unmatched = pluralise(sum(match is None for match in matches), "name")
+    messages.append(f"--group-by found {pluralise(len(set(groups)), 'group')}; {unmatched} without a match.")
+    return groups
 
 
-def _joined(own: Sequence[str], family: Sequence[int]) -> list[str]:
-    """Give all groups that reach into one family of copies one name, over any chain: the first in order of names."""
+def _merge_groups(groups: Sequence[str], family: Sequence[int]) -> list[str]:
+    """Merge all groups that are connected by copies; the merged group has the first of their names."""
     first: dict[str, int] = {}
-    links = [(index, first.setdefault(name, index)) for index, name in enumerate(own)]
-    roots = join(len(own), [*links, *enumerate(family)])
+    links = [(index, first.setdefault(name, index)) for index, name in enumerate(groups)]
+    roots = union_find(len(groups), [*links, *enumerate(family)])
     names: dict[int, str] = {}
-    for name, root in zip(own, roots, strict=True):
+    for name, root in zip(groups, roots, strict=True):
         names[root] = min(name, names.get(root, name))
     return [names[root] for root in roots]
 
 
-def _parted_groups(pairs: Sequence[Pair], groups: Sequence[str], parts: Sequence[Part], root: Path) -> list[Problem]:
-    """Refuse given parts that tear a group which the user named; what is tested on stays when files are left out."""
-    where: dict[str, set[Part]] = {}
-    for group, part in zip(groups, parts, strict=True):
-        where.setdefault(group, set()).add(part)
+def _groups_across_splits(
+    pairs: Sequence[Pair], groups: Sequence[str], splits: Sequence[Split], root: Path
+) -> list[Problem]:
+    """Report groups in several given splits; the files of the last one (test before val before train) are kept."""
+    splits_of: dict[str, set[Split]] = {}
+    for group, split in zip(groups, splits, strict=True):
+        splits_of.setdefault(group, set()).add(split)
     order = ("train", "val", "test")
     problems: list[Problem] = []
-    for group, found in where.items():
-        if len(found) < 2 or all(pair.part is None for pair in pairs):
+    for group, group_splits in splits_of.items():
+        if len(group_splits) < 2 or all(pair.split is None for pair in pairs):
             continue
-        last = max(found, key=order.index)
+        last = max(group_splits, key=order.index)
         files = tuple(
             file
-            for pair, own, part in zip(pairs, groups, parts, strict=True)
-            if own == group and part != last
+            for pair, other, split in zip(pairs, groups, splits, strict=True)
+            if other == group and split != last
             for file in files_of(root, pair.image)
         )
-        text = f"group {group} lies in {' and '.join(sorted(found))}"
-        problems.append(Problem(file=group, kind="group across parts", text=text, files=files))
+        text = f"group {group} is in {' and '.join(sorted(group_splits))}"
+        problems.append(Problem(file=group, kind="group across splits", text=text, files=files))
     return problems

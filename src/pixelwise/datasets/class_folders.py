@@ -1,7 +1,7 @@
-"""A folder with a folder per class: its names say the class of every image (whole-image classification).
+"""Find class folders: one folder per class for whole-image classification.
 
-Layouts known: ``<class>/*.jpg`` and ``train/<class>/*.jpg`` with ``val/`` and ``test/`` beside. Folders inside a class
-folder belong to it. A folder that could hold images and masks is none of these, unless the user says so.
+Supported layouts: ``<class>/*.jpg`` and ``train/<class>/*.jpg``, with ``val/`` and ``test/``. Subfolders of a class
+folder belong to it. Folders that may contain images and masks are not class folders, unless the user sets the task.
 """
 
 import os
@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pixelwise.datasets.folder_layout import check_folder, is_picture
-from pixelwise.datasets.folder_names import looks_like_masks, natural, pairing_name, read_folder_name
-from pixelwise.datasets.pairing import alike_in_values, part_by_suffix
+from pixelwise.datasets.folder_layout import check_folder, is_image_name
+from pixelwise.datasets.folder_names import looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.pairing import separate_masks, similar_value_counts
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import DataOptions, Part
+from pixelwise.datasets.records import Split
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise
@@ -22,127 +23,138 @@ from pixelwise.text import pluralise
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage:
-    """An image with the class and the part that its folders say (part None when they say none)."""
+    """An image with its class and the split given by the folders, if any."""
 
     name: str
     path: Path
     label: str
-    part: Part | None
+    split: Split | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFolders:
-    """What the folders say: photos in natural order, classes in natural order, sentences and problems."""
+    """Images and classes in natural order, with messages and problems."""
 
-    photos: tuple[LabelledImage, ...]
+    images: tuple[LabelledImage, ...]
     classes: tuple[str, ...]
     messages: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 @dataclass
-class _Found:
-    """Pictures per (part, class), and what was seen on the way."""
+class _FolderContents:
+    """Images per (split, class), images outside class folders, empty folders and ignored folders."""
 
-    files: dict[tuple[Part | None, str], list[Path]] = field(default_factory=dict[tuple[Part | None, str], list[Path]])
-    loose: dict[Part | None, list[Path]] = field(default_factory=dict[Part | None, list[Path]])
+    files: dict[tuple[Split | None, str], list[Path]] = field(
+        default_factory=dict[tuple[Split | None, str], list[Path]]
+    )
+    unsorted: dict[Split | None, list[Path]] = field(default_factory=dict[Split | None, list[Path]])
     empty: list[Path] = field(default_factory=list[Path])
-    aside: list[str] = field(default_factory=list[str])
+    ignored: list[str] = field(default_factory=list[str])
 
 
 def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
-    """Read the class of every image from its folder; None when the folders are no class folders.
+    """Return the class of every image from its folder; None if the folders are not class folders.
 
     Parameters
     ----------
     root : Path
     options : DataOptions
-        Task "classification" takes every folder as a class. With "auto" there must be two class folders, at least one
-        with images, and nothing that looks like masks. Any other task, or named folders of images and masks, give None.
+        With task "classification" every folder is a class. "auto" requires two class folders, at least one with images,
+        and no masks. Any other task, or given image and mask folders, return None.
 
     Raises
     ------
     BadDataset
-        `root` is no folder.
+        `root` is not a folder.
     """
     if options.task not in ("auto", "classification") or options.images or options.masks:
         return None
     check_folder(root)
     top = _unwrap(root)
-    found = _scan(top)
-    classes = sorted({label for _, label in found.files}, key=natural)
-    certain = options.task == "classification"
-    if not certain and (len(classes) + len(found.empty) < 2 or not classes or not _are_classes(top, found)):
+    contents = _scan(top)
+    classes = sorted({label for _, label in contents.files}, key=natural_key)
+    explicit = options.task == "classification"
+    if not explicit and (len(classes) + len(contents.empty) < 2 or not classes or not _are_classes(top, contents)):
         return None
-    if certain and not classes:
+    if explicit and not classes:
         return None
-    # in the user's order, where it names the same classes; else the problem is told later
-    messages = [_say(found, options.classes if set(options.classes) == set(classes) else classes, certain)]
+    # in the user's order if it names the same classes; otherwise a problem is reported later
+    messages = [_summary(contents, options.classes if set(options.classes) == set(classes) else classes, explicit)]
     if top != root:
-        messages.append(f"The class folders lie in {printable(top.relative_to(root))}.")
+        messages.append(f"The class folders are in {printable(top.relative_to(root))}.")
     problems = [
-        Problem(file=printable(path.relative_to(root)), kind="empty class folder", text="no file at all")
-        for path in found.empty
+        Problem(file=printable(path.relative_to(root)), kind="empty class folder", text="no files")
+        for path in contents.empty
     ]
     if len(classes) < 2:
         problems.append(Problem(file=".", kind="one class folder only", text=f"only {printable(classes[0])}"))
-    messages += _tell_loose(root, found, problems)
-    messages += [f"{printable(name)} holds no pictures and was left aside." for name in found.aside]
+    messages += _report_unsorted(root, contents, problems)
+    messages += [f"{printable(name)} contains no images and was ignored." for name in contents.ignored]
     return ClassFolders(
-        photos=_photos(found), classes=tuple(classes), messages=tuple(messages), problems=tuple(problems)
+        images=_list_images(contents), classes=tuple(classes), messages=tuple(messages), problems=tuple(problems)
     )
 
 
 def _unwrap(root: Path) -> Path:
-    """Go down as long as a folder holds nothing but one folder that is no part."""
+    """Descend while a folder contains only one folder that is not a split."""
     while True:
-        inner = _folders(root)
-        if len(inner) != 1 or _part(inner[0]) is not None or _pictures(root) or not _folders(inner[0]):
+        subfolders = _folders(root)
+        if (
+            len(subfolders) != 1
+            or _split_of(subfolders[0]) is not None
+            or _image_files(root)
+            or not _folders(subfolders[0])
+        ):
             return root
-        root = inner[0]
+        root = subfolders[0]
 
 
-def _scan(root: Path) -> _Found:
-    """Collect the pictures of every class folder; below part folders where there are any."""
-    found = _Found()
-    inner = _folders(root)
-    parts: list[tuple[Path, Part | None]] = [(folder, _part(folder)) for folder in inner]
-    tops: list[tuple[Part | None, Path]] = [(part, folder) for folder, part in parts if part is not None]
+def _scan(root: Path) -> _FolderContents:
+    """Collect the images of every class folder, below split folders if there are any."""
+    contents = _FolderContents()
+    subfolders = _folders(root)
+    splits: list[tuple[Path, Split | None]] = [(folder, _split_of(folder)) for folder in subfolders]
+    tops: list[tuple[Split | None, Path]] = [(split, folder) for folder, split in splits if split is not None]
     if tops:
-        found.aside += [folder.name for folder, part in parts if part is None and not any(_walk(folder))]
-        # folders with pictures beside the parts belong to nothing: `_tell_loose` names them
-        found.loose[None] = [path for folder, part in parts if part is None for path in _walk(folder)]
-    whole: list[tuple[Part | None, Path]] = [(None, root)]
-    for part, top in tops or whole:
-        found.loose.setdefault(part, []).extend(_pictures(top))
+        contents.ignored += [folder.name for folder, split in splits if split is None and not any(_walk(folder))]
+        # images in folders next to the splits have no split: `_report_unsorted` reports them
+        contents.unsorted[None] = [path for folder, split in splits if split is None for path in _walk(folder)]
+    without_splits: list[tuple[Split | None, Path]] = [(None, root)]
+    for split, top in tops or without_splits:
+        contents.unsorted.setdefault(split, []).extend(_image_files(top))
         for folder in _folders(top):
-            pictures = list(_walk(folder))
-            if pictures:
-                found.files[part, folder.name] = found.files.get((part, folder.name), []) + pictures
+            if images := list(_walk(folder)):
+                contents.files[split, folder.name] = contents.files.get((split, folder.name), []) + images
             elif any(folder.iterdir()):
-                found.aside.append(folder.name)
+                contents.ignored.append(folder.name)
             else:
-                found.empty.append(folder)
-    return found
+                contents.empty.append(folder)
+    return contents
 
 
-def _are_classes(root: Path, found: _Found) -> bool:
-    """Say whether nothing in the folders looks like images and masks of the same things."""
-    ways = {folder for paths in found.files.values() for path in paths for folder in path.relative_to(root).parts[:-1]}
-    if any(read_folder_name(name)[1] is not None or looks_like_masks(name) for name in ways):
+def _are_classes(root: Path, contents: _FolderContents) -> bool:
+    """Return whether the folders do not look like images with masks."""
+    folder_names = {
+        folder for paths in contents.files.values() for path in paths for folder in path.relative_to(root).parts[:-1]
+    }
+    if any(read_folder_name(name)[1] is not None or looks_like_masks(name) for name in folder_names):
         return False
     by_folder: dict[Path, list[Path]] = {}
-    for paths in found.files.values():
+    for paths in contents.files.values():
         for path in paths:
             by_folder.setdefault(path.parent, []).append(path)
-    if any(part_by_suffix(paths, DataOptions()).masks for paths in by_folder.values()):
+    if any(separate_masks(paths, DataOptions()).masks for paths in by_folder.values()):
         return False
-    parts = {part for part, _ in found.files}
-    return not any(_twins([paths for (part, _), paths in found.files.items() if part == one]) for one in parts)
+    splits = {split for split, _ in contents.files}
+    return not any(
+        _are_images_and_masks([paths for (other, _), paths in contents.files.items() if other == split])
+        for split in splits
+    )
 
 
-def _twins(folders: Sequence[Sequence[Path]]) -> bool:
-    """Say whether two folders hold the same names, and one of them hardly any values: images and their masks."""
+def _are_images_and_masks(folders: Sequence[Sequence[Path]]) -> bool:
+    """Return whether two folders have the same file names, but other formats or numbers of distinct values."""
     if len(folders) != 2:
         return False
     first, second = ({pairing_name(path) for path in paths} for paths in folders)
@@ -150,89 +162,86 @@ def _twins(folders: Sequence[Sequence[Path]]) -> bool:
         return False
     shared = sorted(first & second)[:3]
     chosen = [[path for path in paths if pairing_name(path) in shared] for paths in folders]
-    return _kinds(chosen[0]) != _kinds(chosen[1]) or not alike_in_values(chosen[0], chosen[1])
+    return _formats(chosen[0]) != _formats(chosen[1]) or not similar_value_counts(chosen[0], chosen[1])
 
 
-def _kinds(paths: Sequence[Path]) -> Counter[tuple[int, str]]:
+def _formats(paths: Sequence[Path]) -> Counter[tuple[int, str]]:
     kinds: Counter[tuple[int, str]] = Counter()
     for path in paths:
         try:
-            info = probe(path)
+            header = probe(path)
         except BadImage:
             continue
-        kinds[info.channels, info.dtype] += 1
+        kinds[header.channels, header.dtype] += 1
     return kinds
 
 
-def _say(found: _Found, classes: Sequence[str], certain: bool) -> str:
+def _summary(contents: _FolderContents, classes: Sequence[str], explicit: bool) -> str:
     shown = ", ".join(printable(name) for name in classes[:12]) + (", ..." if len(classes) > 12 else "")
-    how = "as you said" if certain else "no masks were found"
-    return (
-        f"A folder per class, {how}: whole images are told apart, task classification (--task). "
-        f"{pluralise(len(classes), 'class')}: {shown}."
-    )
+    reason = "set by the user" if explicit else "class folders without masks"
+    return f"Task classification ({reason}; --task), {pluralise(len(classes), 'class')}: {shown}."
 
 
-def _tell_loose(root: Path, found: _Found, problems: list[Problem]) -> list[str]:
-    """Report pictures outside of class folders; unsorted test images are for prediction."""
+def _report_unsorted(root: Path, contents: _FolderContents, problems: list[Problem]) -> list[str]:
+    """Report images outside class folders; in the test split they are ignored."""
     messages: list[str] = []
-    for part, paths in found.loose.items():
+    for split, paths in contents.unsorted.items():
         if not paths:
             continue
-        if part == "test":
+        if split == "test":
             images = pluralise(len(paths), "image")
-            messages.append(f"test has {images} outside of classes: left aside (use predict on them).")
+            messages.append(f"test has {images} outside the class folders: ignored (use predict on them).")
             continue
-        text = f"{pluralise(len(paths), 'image')} outside of the class folders"
+        text = f"{pluralise(len(paths), 'image')} outside the class folders"
         files = tuple(printable(path.relative_to(root)) for path in paths)
         problems.append(Problem(file=files[0], kind="image outside a class", text=text, files=files))
     return messages
 
 
-def _photos(found: _Found) -> tuple[LabelledImage, ...]:
-    photos: list[LabelledImage] = []
-    for (part, label), paths in found.files.items():
+def _list_images(contents: _FolderContents) -> tuple[LabelledImage, ...]:
+    images: list[LabelledImage] = []
+    for (split, label), paths in contents.files.items():
         stems = Counter(path.stem for path in paths)
         for path in paths:
-            short = path.stem if stems[path.stem] == 1 else _below(path, label)
-            name = "/".join([*((part,) if part else ()), label, short])
-            photos.append(LabelledImage(name=name, path=path, label=label, part=part))
-    photos.sort(key=lambda photo: (("train", "val", "test").index(photo.part or "train"), natural(photo.name)))
-    return tuple(photos)
+            short = path.stem if stems[path.stem] == 1 else _relative_name(path, label)
+            name = "/".join([*((split,) if split else ()), label, short])
+            images.append(LabelledImage(name=name, path=path, label=label, split=split))
+    images.sort(key=lambda image: (("train", "val", "test").index(image.split or "train"), natural_key(image.name)))
+    return tuple(images)
 
 
-def _below(path: Path, label: str) -> str:
-    """Return the way of a file below its class folder."""
+def _relative_name(path: Path, label: str) -> str:
+    """Return the path of a file relative to its class folder."""
     parts = path.parts
     return "/".join(parts[len(parts) - parts[::-1].index(label) :])
 
 
-def _part(folder: Path) -> Part | None:
-    part, role = read_folder_name(folder.name)
-    return part if role is None else None
+def _split_of(folder: Path) -> Split | None:
+    split, role = read_folder_name(folder.name)
+    return split if role is None else None
 
 
 def _folders(folder: Path) -> list[Path]:
-    """List the folders inside, hidden ones passed over, in natural order."""
-    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    return sorted(inner, key=lambda path: natural(path.name))
+    """Return the visible subfolders in natural order."""
+    subfolders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    return sorted(subfolders, key=lambda path: natural_key(path.name))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _image_files(folder: Path) -> list[Path]:
     return sorted(
-        (path for path in folder.iterdir() if is_picture(path.name) and path.is_file()),
-        key=lambda path: natural(path.name),
+        (path for path in folder.iterdir() if is_image_name(path.name) and path.is_file()),
+        key=lambda path: natural_key(path.name),
     )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the pictures of a folder and of all folders in it, each real folder once."""
-    seen: set[str] = set()
-    for here, inner, names in os.walk(folder, followlinks=True):
+    """Yield the images of a folder and its subfolders, each real folder once."""
+    visited: set[str] = set()
+    for here, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
-        if real in seen:
-            inner.clear()
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__")))
+        if real in visited:
+            subfolders.clear()
             continue
-        seen.add(real)
-        yield from (Path(here, name) for name in sorted(names, key=natural) if is_picture(name))
+        visited.add(real)
+        yield from (Path(here, name) for name in sorted(names, key=natural_key) if is_image_name(name))

@@ -1,16 +1,16 @@
-"""The classes of a set coded by value or colour: values, names and colours, each mask checked against them."""
+"""Determine the classes of masks: values, names and colours; check every mask against them."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from pixelwise.datasets.class_table import Entry
-from pixelwise.datasets.mask_checks import smoothed, unexpected
-from pixelwise.datasets.mask_values import MOST_GUESSED, MaskValueTable, name_of
+from pixelwise.datasets.mask_checks import describe_image_like, is_anti_aliased
+from pixelwise.datasets.mask_values import MAX_SHARED_VALUES, MaskValueTable, name_of
 from pixelwise.datasets.records import Colour, Labelling, Task
 from pixelwise.text import pluralise
 
-MOST_CLASSES = 254  # 255 is "ignore" in every class map inside
-# Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can tell apart
+MAX_CLASSES = 254  # 255 is the ignore index of class maps
+# Okabe and Ito 2008, "Color universal design": eight colours that colour-blind people can distinguish
 COLOURS: tuple[Colour, ...] = (
     (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
     (204, 121, 167), (153, 153, 153),
@@ -27,7 +27,7 @@ def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ig
     if len(values) < 2:
         kind = "all background" if values == [0] else "one class only"
         only = name_of(values[0], table.coloured) if values else "nothing"
-        table.fault(kind, f"every mask holds {only} alone")
+        table.add_problem(kind, f"every mask contains only {only}")
         values = sorted({*values, 0, 1})[:2]
     names = _names(table, task, values, known)
     return Labelling(
@@ -43,38 +43,38 @@ def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ig
 def _checked_values(
     table: MaskValueTable, task: Task, values: list[int], known: dict[int, Entry], ignore: int | None
 ) -> list[int]:
-    """Report masks with values that no class has; return the values of the classes."""
+    """Report masks with values of no class; return the values of the classes."""
     if table.coloured and not known and task != "binary":
-        return values[:MOST_CLASSES]
+        return values[:MAX_CLASSES]
     values = _with_background(table, values, known, ignore) if known else _plain_values(table, task, values)
     allowed = {*values, ignore}
     for name, counts in table.counts.items():
-        strange = {value: count for value, count in counts.items() if value not in allowed}
-        if strange:
-            _report(table, name, strange, len(values))
+        unknown = {value: count for value, count in counts.items() if value not in allowed}
+        if unknown:
+            _report_unknown(table, name, unknown, len(values))
     if not known and task == "multiclass":
         for name, mask in table.masks.items():
-            if (text := unexpected(mask, MOST_GUESSED)) is not None:
-                table.fault("too many values", text, name)
-        if len(values) > MOST_CLASSES and not table.problems:
-            table.fault("too many values", f"{len(values)} values, not one connected area each")
-        return values[:MOST_CLASSES]
+            if (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None:
+                table.add_problem("too many values", text, name)
+        if len(values) > MAX_CLASSES and not table.problems:
+            table.add_problem("too many values", f"{len(values)} values, not one connected component each")
+        return values[:MAX_CLASSES]
     return values
 
 
 def _with_background(
     table: MaskValueTable, values: list[int], known: dict[int, Entry], ignore: int | None
 ) -> list[int]:
-    """Add 0 as the background when masks hold it, the description is silent on it and names no other."""
+    """Add 0 as the background if masks contain it and the class table lists neither 0 nor a background."""
     named = any(entry.name.casefold() == "background" for entry in known.values())
     if 0 not in table.values or 0 in values or ignore == 0 or named:
         return values
-    table.messages.append(f"{'Black' if table.coloured else '0'} is not described: taken as background.")
+    table.messages.append(f"{'Black' if table.coloured else '0'} is not in the class table: used as background.")
     return [0, *values]
 
 
 def _plain_values(table: MaskValueTable, task: Task, values: list[int]) -> list[int]:
-    """Without a description: in a binary set the two values that most pixels hold are the classes."""
+    """Return the values of classes without a class table; for a binary task the two most frequent ones."""
     if task != "binary" or len(values) <= 2:
         return values
     clean = {v for mask in table.masks.values() if len(mask.values) <= 2 for v in mask.values}
@@ -86,39 +86,39 @@ def _plain_values(table: MaskValueTable, task: Task, values: list[int]) -> list[
     return sorted(value for value, _ in total.most_common(2))
 
 
-def _report(table: MaskValueTable, name: str, strange: dict[int, int], expected: int) -> None:
-    """Say which values of a mask are unknown, and the cause where it can be seen."""
+def _report_unknown(table: MaskValueTable, name: str, unknown: dict[int, int], expected: int) -> None:
+    """Report the unknown values of a mask, with the probable cause."""
     mask = table.masks[name]
-    most = sorted(strange, key=lambda value: -strange[value])[:8]
-    listed = ", ".join(f"{name_of(value, table.coloured)} ({strange[value]} px)" for value in most)
-    more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
+    frequent = sorted(unknown, key=lambda value: -unknown[value])[:8]
+    listed = ", ".join(f"{name_of(value, table.coloured)} ({unknown[value]} px)" for value in frequent)
+    more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
     if mask.lossy:
         text = f"{pluralise(len(mask.values), 'value')}, {expected} expected, in a lossy format"
-        table.fault("lossy mask", text, name)
+        table.add_problem("lossy mask", text, name)
     elif table.coloured:
-        table.fault("unknown colours", listed + more, name)
-    elif (text := unexpected(mask, MOST_GUESSED)) is not None and not smoothed(mask):
-        table.fault("too many values", text, name)
+        table.add_problem("unknown colours", listed + more, name)
+    elif (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None and not is_anti_aliased(mask):
+        table.add_problem("too many values", text, name)
     else:
-        kind = "anti-aliased mask" if smoothed(mask) else "unknown values"
-        table.fault(kind, f"unexpected values {listed}{more}", name)
+        kind = "anti-aliased mask" if is_anti_aliased(mask) else "unknown values"
+        table.add_problem(kind, f"unexpected values {listed}{more}", name)
 
 
 def _foreground_last(table: MaskValueTable, values: list[int]) -> list[int]:
     """Put the foreground of a binary mask second."""
-    given = table.options.foreground if table.options.foreground is not None else table.legend.foreground
+    given = table.options.foreground if table.options.foreground is not None else table.class_table.foreground
     if given is not None and given in values:
         return [value for value in values if value != given] + [given]
     if table.options.foreground is not None:
         shown = " and ".join(map(str, values))
-        table.fault("unknown values", f"--foreground {given}, but the masks hold {shown}")
+        table.add_problem("unknown values", f"--foreground {given}, but the masks contain {shown}")
     shown = name_of(values[1], table.coloured)
-    table.messages.append(f"{shown} is taken as the foreground (--foreground).")
+    table.messages.append(f"{shown} is used as the foreground (--foreground).")
     return values
 
 
 def _names(table: MaskValueTable, task: Task, values: list[int], known: dict[int, Entry]) -> tuple[str, ...]:
-    """Name the classes: as the user says, else the description, else by value."""
+    """Return the class names: from the user, else from the class table, else by value."""
     given = table.options.classes
     if len(given) == len(values):
         return given
@@ -126,19 +126,19 @@ def _names(table: MaskValueTable, task: Task, values: list[int], known: dict[int
         return ("background", *given)
     if given:
         shown = ", ".join(name_of(value, table.coloured) for value in values[:20])
-        table.fault(
+        table.add_problem(
             "names do not fit", f"{pluralise(len(given), 'name')} for {pluralise(len(values), 'value')} ({shown})"
         )
     if known:
         return tuple(known[v].name if v in known else "background" for v in values)
     if task == "binary":
         return ("background", "foreground")
-    table.messages.append("The classes have no names: they are named by their values (--classes).")
+    table.messages.append("The classes are named by their values (--classes).")
     return tuple("background" if value == 0 else f"class_{name_of(value, table.coloured)}" for value in values)
 
 
 def _colours(table: MaskValueTable, values: list[int], known: dict[int, Entry]) -> tuple[Colour, ...]:
-    """Colour the classes: as described, else by the masks' own palette, else by a fixed one."""
+    """Return the class colours: from the class table, else from the masks' palette, else a fixed palette."""
     if table.coloured:
         return tuple((value >> 16, value >> 8 & 255, value & 255) for value in values)
     palette = {v: colour for mask in table.masks.values() for v, colour in mask.palette}
@@ -151,7 +151,7 @@ def _colours(table: MaskValueTable, values: list[int], known: dict[int, Entry]) 
 
 
 def _colour(index: int) -> Colour:
-    """Return the fixed colour of a class: nine hand-picked ones, then steps that never repeat soon."""
+    """Return the default colour of a class: a fixed palette, then generated colours."""
     if index < len(COLOURS):
         return COLOURS[index]
     return (37 * index % 206 + 50, 91 * index % 206 + 50, 151 * index % 206 + 50)

@@ -1,6 +1,6 @@
-"""What a data set says about its classes: ``classes.txt`` and its relatives, and ``dataset.json``.
+"""Read class tables: ``classes.txt`` and similar files, and ``dataset.json``.
 
-Lines understood, in any of ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv``, ``classes.csv``:
+Supported lines in ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv`` and ``classes.csv``:
 ``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); ``name,r,g,b`` under a header (CamVid).
 """
 
@@ -16,12 +16,12 @@ from pixelwise.datasets.records import Colour, Task
 
 TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv")
 NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])
-_LARGEST = 1 << 20  # a larger description is none
+_MAX_BYTES = 1 << 20  # larger files are not class tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A class as a file names it; what the file leaves open is None."""
+    """A class in a class table; unspecified fields are None."""
 
     name: str
     value: int | None = None
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTable:
-    """All that descriptions in the folder say."""
+    """The content of the class tables in a folder."""
 
     entries: tuple[Entry, ...] = ()
     source: str = ""
@@ -42,12 +42,12 @@ class ClassTable:
 
     @property
     def has_colours(self) -> bool:
-        """Whether the table gives a colour to every class."""
+        """Whether every class has a colour."""
         return bool(self.entries) and all(entry.colour is not None for entry in self.entries)
 
 
 def read_class_table(root: Path) -> ClassTable:
-    """Read the descriptions that lie in `root`; a file that cannot be read is a problem, not an error."""
+    """Read the class tables in `root`; an unreadable file is reported as a problem."""
     problems: list[Problem] = []
     by_name = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_file()}
     entries, source = _read_tables(by_name, problems)
@@ -86,12 +86,12 @@ def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tup
 
 
 def parse_table(text: str) -> tuple[Entry, ...]:
-    """Read a class table.
+    """Parse a class table.
 
     Raises
     ------
     ValueError
-        A line that cannot be understood, or a name or value given twice.
+        An invalid line, or a duplicate name, value or colour.
     """
     entries: list[Entry] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -100,12 +100,12 @@ def parse_table(text: str) -> tuple[Entry, ...]:
             continue
         entry = _parse_line(line)
         if entry is None:
-            raise ValueError(f"line {number} was not understood: {line[:60]!r}")
+            raise ValueError(f"line {number} is invalid: {line[:60]!r}")
         entries.append(entry)
-    for what in ("name", "value", "colour"):
-        given = [getattr(entry, what) for entry in entries if getattr(entry, what) is not None]
+    for key in ("name", "value", "colour"):
+        given = [getattr(entry, key) for entry in entries if getattr(entry, key) is not None]
         if len(set(given)) != len(given):
-            raise ValueError(f"a {what} stands in two lines")
+            raise ValueError(f"duplicate {key} in two lines")
     return tuple(entries)
 
 
@@ -120,15 +120,15 @@ def _is_header(line: str) -> bool:
 
 def _parse_line(line: str) -> Entry | None:
     value, rest = None, line
-    if found := re.match(r"^(-?\d+)\s*[\s,:;=]\s*(\D.*)$", line):
-        value, rest = int(found[1]), found[2]
+    if match := re.match(r"^(-?\d+)\s*[\s,:;=]\s*(\D.*)$", line):
+        value, rest = int(match[1]), match[2]
     cvat = re.match(r"^(.+?):(\d+),(\d+),(\d+):", rest)
     plain = re.match(r"^(.+?)[\s,;:]+\(?(\d+)\s*[,;\s]\s*(\d+)\s*[,;\s]\s*(\d+)\)?$", rest)
-    if found := cvat or plain:
-        colour = (int(found[2]), int(found[3]), int(found[4]))
-        return Entry(name=found[1].strip(), value=value, colour=colour) if max(colour) < 256 else None
-    if value is None and (found := re.match(r"^(\D.*?)\s*[,:;=]\s*(\d+)$", rest)):
-        return Entry(name=found[1].strip(), value=int(found[2]))
+    if match := cvat or plain:
+        colour = (int(match[2]), int(match[3]), int(match[4]))
+        return Entry(name=match[1].strip(), value=value, colour=colour) if max(colour) < 256 else None
+    if value is None and (match := re.match(r"^(\D.*?)\s*[,:;=]\s*(\d+)$", rest)):
+        return Entry(name=match[1].strip(), value=int(match[2]))
     name = next(iter(next(csv.reader([rest]), [])), "").strip()
     return Entry(name=name, value=value) if name and not name.isdecimal() else None
 
@@ -152,8 +152,8 @@ def _entries_of_json(description: dict[str, Any]) -> tuple[Entry, ...]:
         entries = [Entry(name=str(name)) for name in cast(list[Any], given)]
     elif isinstance(given, dict):
         for key, other in cast(dict[str, Any], given).items():
-            turned = key.isdecimal() and isinstance(other, str)
-            name, value = (str(other), int(key)) if turned else (key, _whole(other))
+            by_value = key.isdecimal() and isinstance(other, str)
+            name, value = (str(other), int(key)) if by_value else (key, _whole(other))
             if value is not None:
                 entries.append(Entry(name=name, value=value))
     return tuple(entries) if len({entry.name for entry in entries}) == len(entries) else ()
@@ -165,7 +165,7 @@ def _whole(value: object) -> int | None:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _MAX_BYTES:
             raise ValueError("larger than 1 MB")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The door: a folder becomes cases with a labelling, and every guess is told in words.
+"""The entry point for data sets: `understand` reads a folder and raises its problems, `examine` lists them.
 
-`understand` is what verbs call; `examine` is the same without the refusal, for showing what is wrong.
+Every automatic decision is reported, with the flag that overrides it.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.datasets.assign_splits import assign_splits, part_problems
+from pixelwise.datasets.assign_splits import assign_splits, check_splits
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
-from pixelwise.datasets.folder_layout import Pair, check_folder, is_picture, read_layout
-from pixelwise.datasets.folder_names import natural
+from pixelwise.datasets.folder_layout import Pair, check_folder, is_image_name, read_layout
+from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.mask_checks import find_exchanged
-from pixelwise.datasets.mask_labels import read_meaning
+from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.mask_values import name_of
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, refuse
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, DataOptions, Dataset, Labelling
+from pixelwise.datasets.records import Case, Dataset, Labelling
 from pixelwise.datasets.scan import ImageScan, agree_on_channels, pack, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset, BadImage
@@ -55,22 +56,22 @@ IGNORE_OBJECT = -1  # in label images
 def understand(
     root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Dataset:
-    """Turn a folder into a data set that can be trained on.
+    """Read a data set for training.
 
     Parameters
     ----------
     root : Path
-        The folder; nothing is ever written into it.
+        The folder; it is never written to.
     options : DataOptions, optional
-        What the user says; it wins over what is found.
+        They override what is detected.
     seed : int
-        Draws the validation part where none is given.
+        Random seed of the validation split if none is given.
     progress : Progress, optional
 
     Raises
     ------
     BadDataset
-        One line for a single fault; otherwise the first 20 faults and the number of each kind.
+        One line for a single problem; otherwise the first 20 problems and the number of each kind.
     """
     dataset = examine(root, options, seed, progress)
     refuse(dataset)
@@ -78,13 +79,12 @@ def understand(
 
 
 def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None) -> Dataset:
-    """Turn a folder into a data set, with its problems listed instead of raised.
+    """Read a data set, with its problems listed instead of raised.
 
     Raises
     ------
     BadDataset
-        There is no folder, no picture in it, or neither a pair of image and mask that can be read nor a folder of
-        images per class.
+        No folder, no image in it, or neither a readable pair of image and mask nor class folders.
     """
     options, progress = options or DataOptions(), progress or Progress()
     classes = read_class_folders(root, options)
@@ -92,23 +92,23 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
         return examine_classes(root, classes, options, seed, progress)
     layout = read_layout(root, options)
     if not layout.pairs:
-        alone = all(problem.kind == "missing mask" for problem in layout.problems)
-        pictures = pluralise(len(layout.problems), "picture") if layout.problems else "pictures"
-        nothing = Problem(file=".", kind="no images", text=f"{pictures}, but no masks")
-        raise error_of(root, [nothing] if alone else layout.problems)
+        only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
+        count = pluralise(len(layout.problems), "image") if layout.problems else "images"
+        problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
+        raise error_of(root, [problem] if only_unlabelled else layout.problems)
     tasks = [(pair, options.pages) for pair in layout.pairs]
-    surveys = list(progress.track(parallel_map(scan_pair, tasks), "Looking at images and masks", len(tasks)))
-    pairs = list(zip(layout.pairs, surveys, strict=True))
-    if all(seen.mask is None or _is_its_image(seen) for seen in surveys):
-        raise error_of(root, [*layout.problems, *_faults(root, pairs)])
-    near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], surveys)
-    legend = read_class_table(root)
+    scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
+    pairs = list(zip(layout.pairs, scans, strict=True))
+    if all(scan.mask is None or _is_its_image(scan) for scan in scans):
+        raise error_of(root, [*layout.problems, *_pair_problems(root, pairs)])
+    near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], scans)
+    class_table = read_class_table(root)
     dataset = assemble_without_bad(
         root,
         pairs,
         lambda item: files_of(root, item[0].image, item[0].mask),
-        lambda items: _assemble(root, items, legend, near, options, seed),
-        [*layout.problems, *legend.problems],
+        lambda items: _assemble(root, items, class_table, near, options, seed),
+        [*layout.problems, *class_table.problems],
         options,
     )
     return replace(dataset, messages=(*layout.messages, *dataset.messages))
@@ -117,79 +117,79 @@ def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progr
 def _assemble(
     root: Path,
     items: Sequence[tuple[Pair, ImageScan]],
-    legend: ClassTable,
+    class_table: ClassTable,
     near: Sequence[NearPair],
     options: DataOptions,
     seed: int,
 ) -> Dataset:
-    """Make a data set of pairs that were looked at, with the problems they have."""
-    pairs, surveys = [pair for pair, _ in items], [seen for _, seen in items]
+    """Build a data set from scanned pairs, with their problems."""
+    pairs, scans = [pair for pair, _ in items], [scan for _, scan in items]
     files = [files_of(root, pair.image)[0] for pair in pairs]
-    problems, messages = _faults(root, items), list[str]()
-    masks = {files_of(root, pair.mask)[0]: seen.mask for pair, seen in items if seen.mask and not _is_its_image(seen)}
+    problems, messages = _pair_problems(root, items), list[str]()
+    masks = {files_of(root, pair.mask)[0]: scan.mask for pair, scan in items if scan.mask and not _is_its_image(scan)}
     if not masks:
         raise error_of(root, problems)
-    meaning = read_meaning(masks, legend, options)
-    problems += meaning.problems
-    messages += meaning.messages
-    channels = agree_on_channels(files, surveys, problems, messages)
-    subjects = [
-        DuplicateCandidate(pair.name, file, pair.part or "train", seen.mask.digest if seen.mask else "", seen)
-        for (pair, seen), file in zip(items, files, strict=True)
+    interpretation = interpret_masks(masks, class_table, options)
+    problems += interpretation.problems
+    messages += interpretation.messages
+    channels = agree_on_channels(files, scans, problems, messages)
+    candidates = [
+        DuplicateCandidate(pair.name, file, pair.split or "train", scan.mask.digest if scan.mask else "", scan)
+        for (pair, scan), file in zip(items, files, strict=True)
     ]
-    copies = find_copies(subjects, near, options, conflict="conflicting masks")
+    copies = find_copies(candidates, near, options, conflict="conflicting masks")
     messages += copies.messages
     problems += copies.problems
-    division = assign_splits(pairs, surveys, copies, meaning.labelling, options, seed, root)
-    messages += division.messages
-    problems += division.problems
-    problems += part_problems(division.cases, surveys, meaning.labelling, root)
-    warned = sum(bool(seen.notes) for seen in surveys)
-    if warned:
-        first = next(note for seen in surveys for note in seen.notes)
-        messages.append(f"{pluralise(warned, 'image was', 'images were')} read with a note, such as: {first}")
-    order = sorted(range(len(surveys)), key=lambda i: ("train", "val", "test").index(division.cases[i].part))
+    assignment = assign_splits(pairs, scans, copies, interpretation.labelling, options, seed, root)
+    messages += assignment.messages
+    problems += assignment.problems
+    problems += check_splits(assignment.cases, scans, interpretation.labelling, root)
+    noted = sum(bool(scan.notes) for scan in scans)
+    if noted:
+        first = next(note for scan in scans for note in scan.notes)
+        messages.append(f"{pluralise(noted, 'image was', 'images were')} read with a warning, such as: {first}")
+    order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].part))
     return Dataset(
         root=root,
-        cases=tuple(division.cases[index] for index in order),
-        labelling=meaning.labelling,
+        cases=tuple(assignment.cases[index] for index in order),
+        labelling=interpretation.labelling,
         channels=channels,
         messages=tuple(messages),
         problems=tuple(problems),
-        split_made=division.made,
+        split_made=assignment.made,
     )
 
 
-def _is_its_image(seen: ImageScan) -> bool:
-    return any(fault.kind == "mask is the image" for fault in seen.faults)
+def _is_its_image(scan: ImageScan) -> bool:
+    return any(issue.kind == "mask is the image" for issue in scan.issues)
 
 
-def _faults(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[Problem]:
-    """Return what is wrong with each pair by itself, and which masks look exchanged."""
+def _pair_problems(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[Problem]:
+    """Return the problems of each pair, and which masks are probably swapped."""
     files = [files_of(root, pair.image)[0] for pair, _ in items]
-    exchanged = find_exchanged([(seen.size, seen.mask_size) for _, seen in items])
+    exchanged = find_exchanged([(scan.size, scan.mask_size) for _, scan in items])
     problems: list[Problem] = []
-    for index, (name, (_, seen)) in enumerate(zip(files, items, strict=True)):
-        for fault in seen.faults:
-            other = exchanged.get(index) if fault.kind == "size mismatch" else None
-            hint = f"; its mask looks exchanged with that of {files[other]}" if other is not None else ""
-            problems.append(Problem(file=name, kind=fault.kind, text=fault.text + hint))
+    for index, (name, (_, scan)) in enumerate(zip(files, items, strict=True)):
+        for issue in scan.issues:
+            other = exchanged.get(index) if issue.kind == "size mismatch" else None
+            suffix = f"; its mask is probably swapped with that of {files[other]}" if other is not None else ""
+            problems.append(Problem(file=name, kind=issue.kind, text=issue.text + suffix))
     return problems
 
 
 def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
-    """Read a mask as the data set understands it.
+    """Read a mask as class indices or object numbers.
 
     Returns
     -------
     (height, width) int32
-        Class indices 0 ... k-1 with 255 where nothing is known; for instances the object numbers of the file,
-        0 for background and -1 where nothing is known.
+        Class indices 0 ... k-1, and 255 for ignored pixels; for instances the object numbers of the file, 0 for
+        background and -1 for ignored pixels.
 
     Raises
     ------
     BadImage
-        The file cannot be read, or holds a value that no class has.
+        The file cannot be read, or contains a value of no class.
     """
     mask = read_mask(path)
     values = pack(mask.values)
@@ -204,21 +204,21 @@ def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height w
         return labels
     order = np.argsort(labelling.values)
     known = np.array(labelling.values, np.int64)[order]
-    slots = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    classes = order[slots].astype(np.int32)
-    strange = known[slots] != values
+    positions = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    classes = order[positions].astype(np.int32)
+    unknown = known[positions] != values
     if labelling.ignore_value is not None:
         classes[values == labelling.ignore_value] = IGNORE
-        strange &= values != labelling.ignore_value
-    if strange.any():
-        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[strange])[:8].tolist())
-        wanted = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
-        raise BadImage(f"mask values {wanted}", shown, KINDS["unknown values"][1], path)
+        unknown &= values != labelling.ignore_value
+    if unknown.any():
+        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[unknown])[:8].tolist())
+        expected = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
+        raise BadImage(f"mask values {expected}", shown, KINDS["unknown values"][1], path)
     return classes
 
 
 def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
-    """Read an image with the wanted number of channels; a gray one is repeated where three are wanted, and says so.
+    """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
     ------
@@ -231,41 +231,41 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
         return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)
     if image.pixels.shape[0] != channels:
         names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-        wanted = names.get(channels, pluralise(channels, "channel"))
-        raise BadImage(wanted, f"{image.pixels.shape[0]}", "Convert it as the training images were.", path)
+        expected = names.get(channels, pluralise(channels, "channel"))
+        raise BadImage(expected, f"{image.pixels.shape[0]}", "Convert it in the same way as the training images.", path)
     return image
 
 
 def find_images(path: Path) -> list[Path]:
-    """List the images that a path stands for: itself, or those in the folder, in natural order.
+    """Return the images of a path: the file itself, or the images in the folder, in natural order.
 
-    Folders inside are looked at only when the folder itself holds no picture.
+    Subfolders are searched only if the folder itself contains no image.
 
     Raises
     ------
     BadDataset
-        Nothing there, or no picture.
+        The path does not exist, or contains no image.
     """
-    if (path.is_file() and is_picture(path.name)) or is_zarr(path):
+    if (path.is_file() and is_image_name(path.name)) or is_zarr(path):
         return [path]
     if not path.exists():
-        raise BadDataset("an image or a folder of images", "nothing at this place", "Check the path.", path)
+        raise BadDataset("an image or a folder of images", "a path that does not exist", "Check the path.", path)
     check_folder(path)
-    found = [inner for inner in path.iterdir() if (is_picture(inner.name) and inner.is_file()) or is_zarr(inner)]
-    found = found or [
+    images = [inner for inner in path.iterdir() if (is_image_name(inner.name) and inner.is_file()) or is_zarr(inner)]
+    images = images or [
         inner
         for inner in path.rglob("*")
-        if is_picture(inner.name)
+        if is_image_name(inner.name)
         and inner.is_file()
         and not any(name.startswith(".") for name in inner.relative_to(path).parts)
     ]
-    if not found:
+    if not images:
         raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
-    return sorted(found, key=lambda inner: natural(str(inner.relative_to(path))))
+    return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
 
 
 def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> np.ndarray:
     """Return packed colours for the indices of a palette file, or for gray values."""
-    found, inverse = np.unique(values, return_inverse=True)
-    colours = np.array([palette.get(v, (v & 255,) * 3) for v in found.tolist()], np.int64)
+    unique, inverse = np.unique(values, return_inverse=True)
+    colours = np.array([palette.get(v, (v & 255,) * 3) for v in unique.tolist()], np.int64)
     return pack(colours[None])[0][inverse].reshape(values.shape)

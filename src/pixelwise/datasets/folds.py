@@ -1,4 +1,4 @@
-"""Folds: the labelled cases of a data set dealt out, so that each is left out of training once."""
+"""Assign the labelled cases of a data set to folds for cross-validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,61 +9,62 @@ from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.text import pluralise
 
-LEAST, MOST = 2, 20  # folds
+MIN_FOLDS, MAX_FOLDS = 2, 20  # folds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folds:
-    """Names of the cases that each fold leaves out, and what is to be told of it."""
+    """Names of the cases that each fold holds out, and messages."""
 
     left_out: tuple[tuple[str, ...], ...]
     messages: tuple[str, ...]
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> Folds:
-    """Deal the labelled cases of the training and the validation part out to folds; a test part stays apart.
+    """Assign the labelled cases of the training and validation splits to folds; the test split is excluded.
 
-    Groups and copies stay together, as in the split that `assign_splits` draws.
+    Groups and copies stay together, as in `assign_splits`.
 
     Raises
     ------
     BadOption
-        No such number of folds.
+        The number of folds is out of range.
     BadDataset
         There are fewer groups than folds.
     """
-    if not LEAST <= folds <= MOST:
-        raise BadOption(f"--folds from {LEAST} to {MOST}", f"{folds}", "5 is usual.")
+    if not MIN_FOLDS <= folds <= MAX_FOLDS:
+        raise BadOption(f"--folds from {MIN_FOLDS} to {MAX_FOLDS}", f"{folds}", "5 is usual.")
     cases = [case for case in merge_train_val(dataset).part("train") if case.labelled]
     groups = [case.group or case.name for case in cases]
     if len(set(groups)) < folds:
-        found = pluralise(len(set(groups)), "group")
-        got = f"{found} in {pluralise(len(cases), 'image')}" if len(set(groups)) < len(cases) else found
+        groups_text = pluralise(len(set(groups)), "group")
+        got = f"{groups_text} in {pluralise(len(cases), 'image')}" if len(set(groups)) < len(cases) else groups_text
         raise BadDataset(f"at least {folds} groups of images for {folds} folds", got, "Lower --folds.", dataset.root)
-    chosen = choose_folds(groups, [case.shows for case in cases], folds, seed)
+    fold_of_case = choose_folds(groups, [case.label_set for case in cases], folds, seed)
     left_out = tuple(
-        tuple(case.name for case, fold in zip(cases, chosen, strict=True) if fold == number) for number in range(folds)
+        tuple(case.name for case, fold in zip(cases, fold_of_case, strict=True) if fold == number)
+        for number in range(folds)
     )
     sizes = ", ".join(str(len(names)) for names in left_out)
-    messages = [f"Dealt {pluralise(len(cases), 'labelled image')} out to {folds} folds of {sizes}, with seed {seed}."]
+    messages = [f"Assigned {pluralise(len(cases), 'labelled image')} to {folds} folds of {sizes} with seed {seed}."]
     if not dataset.split_made and dataset.part("val"):
-        messages.append(f"The validation part ({pluralise(len(dataset.part('val')), 'image')}) is among them.")
+        messages.append(f"The validation split ({pluralise(len(dataset.part('val')), 'image')}) is included.")
     if dataset.part("test"):
-        messages.append(f"The test part ({pluralise(len(dataset.part('test')), 'image')}) stays apart.")
-    return Folds(left_out=left_out, messages=(*messages, *_alone(dataset, left_out)))
+        messages.append(f"The test split ({pluralise(len(dataset.part('test')), 'image')}) is excluded.")
+    return Folds(left_out=left_out, messages=(*messages, *_single_fold_classes(dataset, left_out)))
 
 
 def merge_train_val(dataset: Dataset) -> Dataset:
-    """Return the data set with its validation part among the training part."""
+    """Return the data set with its validation split merged into the training split."""
     cases = [replace(case, part="train") if case.part == "val" else case for case in dataset.cases]
     return _with(dataset, cases)
 
 
 def fold_split(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Return the data set of a fold: cases of these names validate, all others but the test part train."""
-    out = frozenset(names)
+    """Return the data set of a fold: the named cases are the validation split; the test split is unchanged."""
+    held_out = frozenset(names)
     cases = [
-        case if case.part == "test" else replace(case, part="val" if case.name in out else "train")
+        case if case.part == "test" else replace(case, part="val" if case.name in held_out else "train")
         for case in dataset.cases
     ]
     return _with(dataset, cases)
@@ -74,17 +75,17 @@ def _with(dataset: Dataset, cases: Sequence[Case]) -> Dataset:
     return replace(dataset, cases=tuple(sorted(cases, key=lambda case: order.index(case.part))), split_made=True)
 
 
-def _alone(dataset: Dataset, left_out: Sequence[Sequence[str]]) -> list[str]:
-    """Say which classes one fold alone shows: its own network never sees them."""
+def _single_fold_classes(dataset: Dataset, left_out: Sequence[Sequence[str]]) -> list[str]:
+    """Return messages about classes in only one fold: the network trained without it never sees them."""
     labelling = dataset.labelling
     values = labelling.values or tuple(range(len(labelling.classes)))
-    shows = {case.name: case.shows for case in dataset.cases}
+    label_set = {case.name: case.label_set for case in dataset.cases}
     messages: list[str] = []
     for value, name in zip(values, labelling.classes, strict=False):
-        where = [n for n, names in enumerate(left_out, 1) if any(value in shows[case] for case in names)]
-        if len(where) == 1:
-            words = name if not labelling.values else f"{name} ({name_of(value, labelling.coded_by_colour)})"
+        fold_numbers = [n for n, names in enumerate(left_out, 1) if any(value in label_set[case] for case in names)]
+        if len(fold_numbers) == 1:
+            label = name if not labelling.values else f"{name} ({name_of(value, labelling.coded_by_colour)})"
             messages.append(
-                f"Only fold {where[0]} shows the class {words}: the network it is left out of never sees it."
+                f"Only fold {fold_numbers[0]} contains the class {label}: the network trained without it never sees it."
             )
     return messages

@@ -1,45 +1,46 @@
-"""The values of all masks of a set in one coding, and what is said about them."""
+"""The values of all masks of a data set in one coding."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from pixelwise.datasets.class_table import ClassTable
+from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Colour, DataOptions
-from pixelwise.datasets.scan import Values
+from pixelwise.datasets.records import Colour
+from pixelwise.datasets.scan import MaskValues
 
-MOST_GUESSED = 40  # more values shared between files are taken for classes only where the data say so
+MAX_SHARED_VALUES = 40  # more values shared between files are classes only if the data set defines them
 
 
 @dataclass
 class MaskValueTable:
-    """Masks by file, in one coding, and everything said about them."""
+    """Masks by file in one coding, with messages and problems."""
 
-    masks: dict[str, Values]
+    masks: dict[str, MaskValues]
     counts: dict[str, dict[int, int]]
     coloured: bool
-    legend: ClassTable
+    class_table: ClassTable
     options: DataOptions
     messages: list[str] = field(default_factory=list[str])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     @property
     def values(self) -> list[int]:
-        """Every value that occurs, rising."""
+        """All values, sorted."""
         return sorted({value for counts in self.counts.values() for value in counts})
 
-    def fault(self, kind: str, text: str, file: str = "", fatal: bool = True) -> None:
-        """Note a problem."""
+    def add_problem(self, kind: str, text: str, file: str = "", fatal: bool = True) -> None:
+        """Add a problem."""
         self.problems.append(Problem(file=file, kind=kind, text=text, fatal=fatal))
 
 
 def name_of(value: int, coloured: bool) -> str:
-    """Write a value as people see it in their files."""
+    """Return a value as text: a number, or ``r,g,b``."""
     return f"{value >> 16},{value >> 8 & 255},{value & 255}" if coloured else str(value)
 
 
-def coded_values(mask: Values, coloured: bool) -> dict[int, int]:
-    """Return pixels by value; in a set coded by colour an indexed or gray file means its colours."""
+def coded_values(mask: MaskValues, coloured: bool) -> dict[int, int]:
+    """Return pixel counts by value; if `coloured`, indexed and gray masks are converted to colours."""
     if mask.coloured or not coloured:
         return dict(zip(mask.values, mask.counts, strict=True))
     palette = dict(mask.palette)

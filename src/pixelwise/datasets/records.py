@@ -1,80 +1,17 @@
-"""What the door hands to the rest of the house: plain records of a data set that was understood."""
+"""Data set records: options, cases, labelling and the data set itself."""
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pixelwise.datasets.problems import Problem
-from pixelwise.errors import BadOption
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
-Part = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
 
 BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "void", "unlabelled", "unlabeled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """What the user says about a data set; everything left alone is found out.
-
-    Attributes
-    ----------
-    images, masks : str or None
-        Folder name, path inside the data set, or (for files side by side) the suffix such as ``_mask``.
-    task : str
-        "auto" decides from the folders, and from the values and the geometry of the masks.
-    classes : tuple of str
-        Names in the order of their values, with or without the background.
-    ignore_index : int or None
-        File value that is left out of loss and scores; -1 says that there is none.
-    foreground : int or None
-        In a binary mask, the file value of the interesting class.
-    group_by : str or None
-        Regular expression with one group, searched in the name; equal finds stay in one part.
-    val_share : float
-        Share of the training images that validate when no validation part is given.
-    allow_missing, allow_duplicates : bool
-        Leave images without mask aside; accept equal images in two splits.
-    skip_bad : bool
-        Leave out every file that has a problem, instead of refusing the data set.
-    conflicts : str
-        What happens to copies of one image whose masks (or classes) differ: "keep" keeps all of them, in one split;
-        "drop" leaves all of them out; "first" keeps the first, in natural order of the names.
-    pages : int or None
-        How many pages of a TIFF are channels of one image.
-    """
-
-    images: str | None = None
-    masks: str | None = None
-    task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
-    classes: tuple[str, ...] = ()
-    ignore_index: int | None = None
-    foreground: int | None = None
-    group_by: str | None = None
-    val_share: float = 0.2
-    allow_missing: bool = False
-    allow_duplicates: bool = False
-    skip_bad: bool = False
-    conflicts: Literal["keep", "drop", "first"] = "keep"
-    pages: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that contradict each other or cannot be meant."""
-        if not 0 < self.val_share < 1:
-            raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
-        if self.pages is not None and self.pages < 1:
-            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to have it found.")
-        if len(set(self.classes)) != len(self.classes):
-            raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
-        if self.foreground is not None and self.foreground == self.ignore_index:
-            raise BadOption("foreground unlike ignore_index", str(self.foreground), "Change one of them.")
-        if self.foreground is not None and self.task not in ("auto", "binary"):
-            raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
-        if self.group_by is not None and _groups(self.group_by) != 1:
-            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +26,20 @@ class Case:
     mask : Path or None
     part : str
     group : str
-        Cases of one group are never parted by a split that pixelwise makes.
+        Cases of one group stay together in a random split.
     class_index : int or None
         Class of the whole image, for task "classification".
     shows : frozenset
-        What the mask holds: values of the file, or for instances whether there is an object (1) and ground (0); or the
-        class of the whole image.
+        The file values in the mask; for instances 1 (object) and 0 (background); or the class of the whole image.
     """
 
     name: str
     image: Path
     mask: Path | None
-    part: Part
+    part: Split
     group: str = ""
     class_index: int | None = None
-    shows: frozenset[Hashable] = frozenset()
+    label_set: frozenset[Hashable] = frozenset()
 
     @property
     def labelled(self) -> bool:
@@ -113,21 +49,21 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelling:
-    """How mask files say what a pixel is.
+    """The mapping from mask values to classes or objects.
 
     Attributes
     ----------
     task : str
     classes : tuple of str
-        In index order, background (where there is one) first.
+        In index order, background (if any) first.
     values : tuple of int
         File value of each class, in the same order; packed as ``r << 16 | g << 8 | b`` when coded by colour.
         Empty for instances, where every value but 0 is an object, and for classes of whole images.
     colours : tuple of (int, int, int)
-        For drawing, one per class; empty for classes of whole images.
+        One per class, for display; empty for classes of whole images.
     coded_by_colour : bool
     ignore_value : int or None
-        File value that is left out of loss and scores.
+        File value that is excluded from loss and scores.
     """
 
     task: Task
@@ -139,31 +75,31 @@ class Labelling:
 
 
 def has_background(task: str, classes: Sequence[str]) -> bool:
-    """Tell whether class 0 is a background, which means over classes leave out.
+    """Return whether class 0 is a background, which class means exclude.
 
-    Two classes are one against the rest, and objects lie on a ground. Among more classes the first is a background
-    only where its name says so: in street scenes class 0 may be the sky.
+    It is for binary and instance tasks. With more classes it depends on the name: in street scenes class 0 may be the
+    sky.
     """
     return task != "multiclass" or classes[0].strip().casefold() in BACKGROUND_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A folder that was understood.
+    """A data set read from a folder.
 
     Attributes
     ----------
     root : Path
     cases : tuple of Case
-        In natural order of their names, part by part.
+        Sorted by split, then in natural order of the names.
     labelling : Labelling
     channels : int
-        3 when any image has colour, else 1, or the common number of channels.
+        3 if any image is RGB, else 1, or the common number of channels.
     messages : tuple of str
-        What was guessed, in plain sentences, each with the flag that changes it.
+        Automatic decisions, each with the flag that overrides it.
     problems : tuple of Problem
     split_made : bool
-        The validation part was drawn by pixelwise, so that it should be recorded.
+        The validation split was drawn at random and should be recorded.
     """
 
     root: Path
@@ -175,13 +111,5 @@ class Dataset:
     split_made: bool = False
 
     def part(self, name: str) -> tuple[Case, ...]:
-        """Return the cases of one part, in order; empty when there are none."""
+        """Return the cases of one split, in order."""
         return tuple(case for case in self.cases if case.part == name)
-
-
-def _groups(expression: str) -> int:
-    """Count the groups of a regular expression; -1 when it is none."""
-    try:
-        return re.compile(expression).groups
-    except re.error:
-        return -1

@@ -1,7 +1,7 @@
-"""How alike two pictures of a set are, without what all pictures of the set share.
+"""Find near duplicates by descriptor correlation, corrected for content that all images of a data set share.
 
-A frame, a scale bar, a black border or a fixed background makes all pictures of a set alike, however different their
-content is. Two pictures are near copies only where they are also alike in what tells the pictures of their set apart.
+A frame, a scale bar, a black border or a fixed background makes all images of a set similar. Near copies must also be
+similar after this shared content is removed.
 """
 
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
-from pixelwise.datasets.scan import SKETCH
+from pixelwise.datasets.scan import SIDE
 
-NEAR = 0.97  # correlation of whole sketches from which on two images may be copies of one
-NEAR_UNSHARED = 0.95  # the same of what the set does not share: less of it is left beside the noise of an encoder
-LEAST_IMAGES = 4  # in smaller sets what is shared cannot be told from copies
-_BLOCK = 512  # rows of the comparison held at once
+NEAR = 0.97  # minimum correlation of the descriptors of near copies
+NEAR_UNSHARED = 0.95  # the same without shared content: lower, as compression noise has more weight
+MIN_IMAGES = 4  # in smaller sets shared content and copies cannot be distinguished
+_BLOCK = 512  # rows of the correlation matrix in memory
 
 
-def without_shared(sketches: Float32[np.ndarray, "images fields"]) -> Float32[np.ndarray, "images fields"]:
-    """Return sketches without what the set shares, each of length 1 (or zeros, where nothing else is left).
+def without_shared(descriptors: Float32[np.ndarray, "images fields"]) -> Float32[np.ndarray, "images fields"]:
+    """Return descriptors without shared content, each of length 1 (or zeros if nothing else remains).
 
-    The mean of every field over the set is subtracted. Then each field counts by the square of v / (v + m^2), with v
-    its variance and m its mean over the set: where a frame is, its contrast still varies with the brightness of the
-    content beside it, and that would remain. Fields without anything shared have m near 0 and count fully.
+    The mean of every cell over the set is subtracted. Then each cell is weighted by the square of v / (v + m^2), with v
+    its variance and m its mean over the set: the contrast of a frame still varies with the brightness of the content
+    next to it. Cells without shared content have m near 0 and a weight near 1.
 
     Parameters
     ----------
-    sketches : (images, 1024) float32
-        As made by `scan.sketch`, flattened; zeros (flat pictures) stay out of the mean.
+    descriptors : (images, 1024) float32
+        From `scan.image_descriptor`, flattened; zeros (constant images) are excluded from the mean.
 
     Examples
     --------
@@ -37,54 +37,54 @@ def without_shared(sketches: Float32[np.ndarray, "images fields"]) -> Float32[np
     >>> bool(np.abs(left[:, 9:]).max() < 1e-6), bool((left.argmax(1) == np.arange(5)).all())
     (True, True)
     """
-    present = np.any(sketches != 0, axis=1)
+    present = np.any(descriptors != 0, axis=1)
     if not present.any():
-        return np.zeros_like(sketches)
-    mean, variance = sketches[present].mean(0), sketches[present].var(0)
-    own_share = variance / np.maximum(variance + mean**2, np.finfo(np.float32).tiny)
-    left = np.where(present[:, None], (sketches - mean) * own_share**2, 0)
-    length = np.linalg.norm(left, axis=1, keepdims=True)
-    small = length <= 1e-6  # rounding of a sketch of length 1
-    return np.where(small, 0, left / np.where(small, 1, length)).astype(np.float32)
+        return np.zeros_like(descriptors)
+    mean, variance = descriptors[present].mean(0), descriptors[present].var(0)
+    unshared_fraction = variance / np.maximum(variance + mean**2, np.finfo(np.float32).tiny)
+    unshared = np.where(present[:, None], (descriptors - mean) * unshared_fraction**2, 0)
+    length = np.linalg.norm(unshared, axis=1, keepdims=True)
+    small = length <= 1e-6  # rounding error of length 1
+    return np.where(small, 0, unshared / np.where(small, 1, length)).astype(np.float32)
 
 
-def near_pairs(
-    sketches: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
+def find_near_pairs(
+    descriptors: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
 ) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (i < j) of images that are near-equal, also flipped or turned.
+    """Yield the pairs (i < j) of images that are nearly equal, also flipped or rotated.
 
     Parameters
     ----------
-    sketches : (images, 1024) float32
-        As made by `scan.sketch`, flattened; zeros (flat pictures) are near to nothing.
+    descriptors : (images, 1024) float32
+        From `scan.image_descriptor`, flattened; zeros (constant images) match nothing.
     threshold : float
-        Correlation of whole sketches from which on a pair is near; in sets of at least `LEAST_IMAGES` it must also
-        reach `NEAR_UNSHARED` in what the set does not share.
+        Minimum correlation of a pair; in sets of at least `MIN_IMAGES` it must also reach `NEAR_UNSHARED` without
+        shared content.
     upright : bool
-        Compare with the image and its mirror image alone, a quarter of the work: photographs keep their up.
+        Compare only with the image and its mirror image, not with rotations: a quarter of the work.
     """
-    count = len(sketches)
-    whole = _turned(sketches, upright=upright)
-    own = _turned(without_shared(sketches), upright=upright) if count >= LEAST_IMAGES else None
+    count = len(descriptors)
+    whole = _symmetries(descriptors, upright=upright)
+    unshared = _symmetries(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
     for start in range(0, count, _BLOCK):
         near = np.zeros((min(_BLOCK, count - start), count - start), bool)
         for turn, other in enumerate(whole):
-            found = whole[0][start : start + _BLOCK] @ other[start:].T >= threshold
-            if own is not None and found.any():
-                found &= own[0][start : start + _BLOCK] @ own[turn][start:].T >= NEAR_UNSHARED
-            near |= found
+            near_rows = whole[0][start : start + _BLOCK] @ other[start:].T >= threshold
+            if unshared is not None and near_rows.any():
+                near_rows &= unshared[0][start : start + _BLOCK] @ unshared[turn][start:].T >= NEAR_UNSHARED
+            near |= near_rows
         rows, columns = np.nonzero(near)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             if column > row:
                 yield start + row, start + column
 
 
-def _turned(
-    sketches: Float32[np.ndarray, "images fields"], *, upright: bool
+def _symmetries(
+    descriptors: Float32[np.ndarray, "images fields"], *, upright: bool
 ) -> list[Float32[np.ndarray, "images fields"]]:
-    """Return the sketches as they are, then turned and mirrored."""
-    count = len(sketches)
-    squares = sketches.reshape(count, SKETCH, SKETCH)
-    tta = range(1) if upright else range(4)
-    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in tta]
+    """Return the descriptors and their rotated and mirrored versions."""
+    count = len(descriptors)
+    squares = descriptors.reshape(count, SIDE, SIDE)
+    rotations = range(1) if upright else range(4)
+    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in rotations]
     return [np.ascontiguousarray(t).reshape(count, -1) for t in turned]

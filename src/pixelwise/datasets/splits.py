@@ -1,4 +1,4 @@
-"""Fixed splits that never part a group: validation images, balanced ones, and folds."""
+"""Deterministic group splits: random, stratified by class, and stratified group k-fold."""
 
 import hashlib
 import math
@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 
-def join(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
-    """Return for each of `count` things the smallest number of those it is linked with, over any chain."""
+def union_find(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
+    """Return for each of `count` items the smallest index in its connected component."""
     parent = list(range(count))
 
     def root(item: int) -> int:
@@ -23,44 +23,44 @@ def join(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def choose_validation(
-    groups: Sequence[str], holds: Sequence[frozenset[Hashable]], share: float, seed: int
+    groups: Sequence[str], label_sets: Sequence[frozenset[Hashable]], share: float, seed: int
 ) -> list[bool]:
-    """Choose the cases that validate: whole groups, in an order fixed by the seed and the groups' names.
+    """Choose validation cases: whole groups, in an order fixed by the seed and the group names.
 
     Parameters
     ----------
     groups : sequence of str
         Group of each case.
-    holds : sequence of frozenset
-        What each case shows (its classes); what only one group shows stays in training.
+    label_sets : sequence of frozenset
+        The classes in each case; a class that only one group contains stays in training.
     share : float
-        Wanted share of the cases; at least one case validates and at least one trains, where there are two groups.
+        Target fraction of the cases; with two groups, at least one case is for validation and one for training.
     seed : int
 
     Returns
     -------
     list of bool
-        True for cases that validate; all False when there is one group only.
+        True for validation cases; all False if there is only one group.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    wanted = min(max(1, math.floor(share * len(groups) + 0.5)), len(groups) - 1)
-    left = Counter(thing for things in holds for thing in things)
-    order = sorted(members, key=lambda group: (_draw(seed, group), group))
+    target = min(max(1, math.floor(share * len(groups) + 0.5)), len(groups) - 1)
+    remaining = Counter(label for labels in label_sets for label in labels)
+    order = sorted(members, key=lambda group: (_hash(seed, group), group))
     chosen: set[int] = set()
     smallest = min((len(group) for group in members.values()), default=0)
     for keep_classes in (True, False):
         for group in order:
             cases = members[group]
-            if chosen.issuperset(cases) or len(chosen) + len(cases) > max(wanted, smallest):
+            if chosen.issuperset(cases) or len(chosen) + len(cases) > max(target, smallest):
                 continue
             if len(chosen) + len(cases) == len(groups):
                 continue
-            shown = Counter(thing for index in cases for thing in holds[index])
-            if keep_classes and any(left[thing] <= count for thing, count in shown.items()):
+            shown = Counter(label for index in cases for label in label_sets[index])
+            if keep_classes and any(remaining[label] <= count for label, count in shown.items()):
                 continue
-            left -= shown
+            remaining -= shown
             chosen.update(cases)
         if chosen:
             break
@@ -68,59 +68,61 @@ def choose_validation(
 
 
 def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float, seed: int) -> list[bool]:
-    """Choose the cases that validate so that each class gives the same share of its cases.
+    """Choose validation cases stratified by class.
 
     Parameters
     ----------
     groups : sequence of str
-        Group of each case; a group validates as a whole or not at all.
+        Group of each case; groups are not divided.
     classes : sequence of int
         Class of each case.
     share : float
-        Wanted share of each class; at least one group of a class validates and at least one case trains, where that
-        can be.
+        Target fraction of each class; if possible, at least one group of a class is for validation and at least one
+        case for training.
     seed : int
-        The order in which groups are tried follows from it and their names.
+        Determines, with the group names, the order in which groups are tried.
 
     Returns
     -------
     list of bool
-        True for cases that validate.
+        True for validation cases.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    sizes, least = Counter(classes), dict[int, int]()
+    sizes, smallest = Counter(classes), dict[int, int]()
     for cases in members.values():
         for name, count in Counter(classes[index] for index in cases).items():
-            least[name] = min(count, least.get(name, count))
-    room = {name: min(max(least[name], math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()}
+            smallest[name] = min(count, smallest.get(name, count))
+    capacity = {
+        name: min(max(smallest[name], math.floor(share * size + 0.5)), size - 1) for name, size in sizes.items()
+    }
     chosen: set[int] = set()
-    for group in sorted(members, key=lambda group: (_draw(seed, group), group)):
-        wanted = Counter(classes[index] for index in members[group])
-        if all(room[name] >= count for name, count in wanted.items()):
-            room = {name: left - wanted[name] for name, left in room.items()}
+    for group in sorted(members, key=lambda group: (_hash(seed, group), group)):
+        target = Counter(classes[index] for index in members[group])
+        if all(capacity[name] >= count for name, count in target.items()):
+            capacity = {name: remaining - target[name] for name, remaining in capacity.items()}
             chosen.update(members[group])
     return [index in chosen for index in range(len(groups))]
 
 
-def choose_folds(groups: Sequence[str], holds: Sequence[frozenset[Hashable]], folds: int, seed: int) -> list[int]:
-    """Deal the cases out to folds: whole groups, so that each class lies in as many folds as it can.
+def choose_folds(groups: Sequence[str], label_sets: Sequence[frozenset[Hashable]], folds: int, seed: int) -> list[int]:
+    """Assign whole groups to folds by iterative stratification, so that each class is in as many folds as possible.
 
-    A group goes to the fold that holds the least of the rarest thing the group shows, of equal ones to that with the
-    least of the next rarest, and last to that with the fewest cases: the greedy order of Sechidis et al. 2011 (ECML
-    PKDD, iterative stratification), with the ties broken by more than one class.
+    A group is assigned to the fold with the fewest cases of the rarest class of the group; ties are broken by its next
+    rarest class, and last by the number of cases: the greedy algorithm of Sechidis et al. 2011 (ECML PKDD, iterative
+    stratification), with ties broken by more than one class.
 
     Parameters
     ----------
     groups : sequence of str
         Group of each case.
-    holds : sequence of frozenset
-        What each case shows (its classes).
+    label_sets : sequence of frozenset
+        The classes in each case.
     folds : int
-        At least 2, and at most as many as there are groups; then no fold is empty.
+        From 2 to the number of groups, so that no fold is empty.
     seed : int
-        Groups that show the same and are equally large are dealt in an order that follows from it and their names.
+        Determines, with the group names, the order of groups of equal size and classes.
 
     Returns
     -------
@@ -130,25 +132,27 @@ def choose_folds(groups: Sequence[str], holds: Sequence[frozenset[Hashable]], fo
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    shown = {group: Counter(thing for index in cases for thing in holds[index]) for group, cases in members.items()}
-    total = Counter(thing for things in holds for thing in things)
-    by_rarity = {group: sorted(counts, key=lambda thing: (total[thing], str(thing))) for group, counts in shown.items()}
+    shown = {
+        group: Counter(label for index in cases for label in label_sets[index]) for group, cases in members.items()
+    }
+    total = Counter(label for labels in label_sets for label in labels)
+    by_rarity = {group: sorted(counts, key=lambda label: (total[label], str(label))) for group, counts in shown.items()}
 
     def rarest(group: str) -> int:
         return total[by_rarity[group][0]] if by_rarity[group] else len(groups) + 1
 
-    sizes, dealt = [0] * folds, [Counter[Hashable]() for _ in range(folds)]
+    sizes, label_counts = [0] * folds, [Counter[Hashable]() for _ in range(folds)]
     chosen = [0] * len(groups)
-    for group in sorted(members, key=lambda name: (rarest(name), -len(members[name]), _draw(seed, name), name)):
-        things = by_rarity[group]
-        best = min(range(folds), key=lambda fold: ([dealt[fold][thing] for thing in things], sizes[fold], fold))
+    for group in sorted(members, key=lambda name: (rarest(name), -len(members[name]), _hash(seed, name), name)):
+        labels = by_rarity[group]
+        best = min(range(folds), key=lambda fold: ([label_counts[fold][label] for label in labels], sizes[fold], fold))
         for index in members[group]:
             chosen[index] = best
         sizes[best] += len(members[group])
-        dealt[best] += shown[group]
+        label_counts[best] += shown[group]
     return chosen
 
 
-def _draw(seed: int, group: str) -> str:
-    """Return a number that depends on the seed and the group alone, so that new cases do not move old ones."""
+def _hash(seed: int, group: str) -> str:
+    """Return a hash of the seed and the group, so that new cases do not change the split of others."""
     return hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogateescape")).hexdigest()

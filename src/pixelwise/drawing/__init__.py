@@ -1,1 +1,1 @@
-"""Pictures of networks, from their layer graph."""
+"""Drawings of networks from their layer graph."""

@@ -1,6 +1,6 @@
-"""Where the nodes of a nested network stand: resolutions are rows, and each node is right of all it is made of.
+"""Grid layout of nested networks: resolutions are rows, and each node is to the right of its inputs.
 
-The nodes of U-Net++ come out as the triangle of its paper (Zhou et al. 2018, arXiv 1807.10165, figure 1a).
+U-Net++ is drawn as the triangle of its paper (Zhou et al. 2018, arXiv 1807.10165, figure 1a).
 """
 
 from collections.abc import Sequence
@@ -13,36 +13,36 @@ from pixelwise.drawing.style import (
     SMALL,
     TEXT,
     Box,
-    Layout,
-    fill_of,
-    note_of,
+    NetworkLayout,
+    arrow_kind,
+    fill_colour,
     size_text,
-    way_of,
+    tooltip,
 )
-from pixelwise.drawing.writing import Area, Line, Mark, Words, rectangle, text_width
+from pixelwise.drawing.writing import Line, Mark, Polygon, Text, rectangle, text_width
 
 HEIGHT, COLUMN_GAP, ROW_GAP = 36.0, 22.0, 56.0
-ARC, ARC_STEP = 16.0, 9.0  # height of an arc over one node, and how much each further one adds
+ARC, ARC_STEP = 16.0, 9.0  # height of an arc over one node, and for each further node
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """Nodes of one resolution in a row, drawn as one box: what enters, and what comes out."""
+    """Consecutive nodes of one resolution, drawn as one box."""
 
     nodes: tuple[int, ...]
     column: int
 
 
 def is_nested(nodes: Sequence[Node]) -> bool:
-    """Tell whether two joints stand in a row, so that skips pass other nodes."""
+    """Return whether a resolution has several concatenations, so that skips pass other nodes."""
     rows = [node.level for node in nodes if node.kind == "joined"]
     return len(rows) > len(set(rows))
 
 
-def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
-    """Place the stages of a network in a grid."""
+def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
+    """Lay out the stages of a network in a grid."""
     stages = _stages(nodes)
-    heads = [s for s in stages if _is_end(s, stages, nodes) and s.nodes[0] > 0]
+    heads = [s for s in stages if _is_output(s, stages, nodes) and s.nodes[0] > 0]
     lifted = len(heads) > 1
     width = max(text_width(line, TEXT, True) for s in stages for line in _inside(s, nodes)) + 14
     arcs = [_arc_height(skip, stage, stages, nodes) for stage in stages for skip in nodes[stage.nodes[0]].skips]
@@ -55,12 +55,12 @@ def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
         if lifted and stage in heads:
             column, y = column - 1, 8.0
         boxes[stage.nodes[-1]] = Box(node=node, x=left + column * (width + COLUMN_GAP), y=y, width=width, height=HEIGHT)
-    marks: list[Mark] = [mark for stage in stages for mark in _ways(stage, stages, nodes, boxes)]
+    marks: list[Mark] = [mark for stage in stages for mark in _arrows(stage, stages, nodes, boxes)]
     for stage in stages:
         marks += _box(stage, stage in heads, nodes, boxes[stage.nodes[-1]], dimensions)
     rows = {box.node.level: box for box in reversed(boxes.values())}
     marks += [
-        Words(
+        Text(
             x=box.x - 7,
             y=box.middle[1] + 3,
             text=size_text(box.node.size, dimensions),
@@ -71,11 +71,11 @@ def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> Layout:
         for box in rows.values()
     ]
     bottom = max(box.bottom for box in boxes.values())
-    return Layout(tuple(boxes.values()), tuple(marks), max(box.right for box in boxes.values()), bottom + 10)
+    return NetworkLayout(tuple(boxes.values()), tuple(marks), max(box.right for box in boxes.values()), bottom + 10)
 
 
 def _stages(nodes: Sequence[Node]) -> list[_Stage]:
-    """Group the nodes; each stage's column is one more than those it is made of."""
+    """Group the nodes into stages; the column of a stage is one more than those of its inputs."""
     groups: list[list[int]] = []
     used = {node.source for node in nodes} | {skip.node for node in nodes for skip in node.skips}
     for place, node in enumerate(nodes):
@@ -100,34 +100,34 @@ def _stage_of(place: int, stages: Sequence[_Stage]) -> _Stage:
     return next(stage for stage in stages if place in stage.nodes)
 
 
-def _is_end(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
-    """Tell whether nothing looks at what comes out of a stage."""
+def _is_output(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
+    """Return whether no node uses the output of a stage."""
     end = stage.nodes[-1]
     return all(node.source != end and end not in [skip.node for skip in node.skips] for node in nodes)
 
 
 def _inside(stage: _Stage, nodes: Sequence[Node]) -> list[str]:
-    """Return the words in a box: the stage's name, which is the first word of its layers, and its channels."""
+    """Return the text in a box: the name of the stage (the first word of its layer names) and its channels."""
     node = nodes[stage.nodes[-1]]
-    return [node.steps[-1].name.split()[0] if node.steps else "image", str(node.channels)]
+    return [node.layers[-1].name.split()[0] if node.layers else "image", str(node.channels)]
 
 
 def _arc_height(skip: SkipConnection, stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> float:
-    """Return how high the arc of a skip rises; 0 where nothing stands between, so that it is straight."""
+    """Return the height of the arc of a skip; 0 for a straight line, if there is nothing in between."""
     source = _stage_of(skip.node, stages)
     level = nodes[stage.nodes[0]].level
     between = [s for s in stages if source.column < s.column < stage.column and nodes[s.nodes[0]].level == level]
     return ARC + ARC_STEP * (len(between) - 1) if between else 0.0
 
 
-def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
+def _arrows(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes: dict[int, Box]) -> list[Mark]:
     box, first = boxes[stage.nodes[-1]], nodes[stage.nodes[0]]
     if first.source is None:
         return []
     start = boxes[_stage_of(first.source, stages).nodes[-1]]
     (x0, y0), (x1, y1) = start.middle, box.middle
     quarter = box.width / 4
-    colour = COLOURS[way_of(first)]
+    colour = COLOURS[arrow_kind(first)]
     if y1 > y0:
         points = ((x0 + quarter, start.bottom), (x1 - quarter, box.y))
     elif y1 < y0:
@@ -142,7 +142,7 @@ def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes:
             marks.append(Line(points=((other.right, y1), (box.x, y1)), colour=GREY, width=1.2))
             continue
         a, b = (other.right - 6, other.y), (box.x + quarter / 2 + 3 * (lift - ARC) / ARC_STEP, box.y)
-        high = 4 * lift / 3  # a cubic curve rises to three quarters of its handles
+        high = 4 * lift / 3  # a cubic curve reaches three quarters of the height of its handles
         handles = (a[0] + 30, a[1] - high), (b[0] - 30, b[1] - high)
         marks.append(Line(points=(a, *handles, b), colour=GREY, width=1.2, curved=True, dashed=True))
     return marks
@@ -150,11 +150,11 @@ def _ways(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node], boxes:
 
 def _box(stage: _Stage, last: bool, nodes: Sequence[Node], box: Box, dimensions: int) -> list[Mark]:
     name, channels = _inside(stage, nodes)
-    note = "; ".join(note_of(nodes[place], dimensions) for place in stage.nodes)
-    area = Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
+    note = "; ".join(tooltip(nodes[place], dimensions) for place in stage.nodes)
+    area = Polygon(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     x, y = box.middle
     return [
         area,
-        Words(x=x, y=y - 3, text=name, size=TEXT, bold=True),
-        Words(x=x, y=y + 10, text=channels, size=TEXT),
+        Text(x=x, y=y - 3, text=name, size=TEXT, bold=True),
+        Text(x=x, y=y + 10, text=channels, size=TEXT),
     ]

@@ -1,4 +1,4 @@
-"""A network's layer graph as a graph of maps: what each is made of, and how many lie in memory at once."""
+"""Graph of feature maps of a network, and its peak memory in inference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge,
 
 @dataclass(frozen=True)
 class Map:
-    """What comes out of a step or a joint: its channels, its size along one axis, and the maps it is made of.
+    """The output of a layer or `Merge`: channels, size along one axis, and input maps.
 
-    `stride` is pixels of the image per pixel; the first parent is the path's own, the second one was kept.
+    `stride` is image pixels per pixel of the map; the first parent is the current path, the second the saved map.
     """
 
     element: LayerSpec | Merge | None
@@ -21,55 +21,61 @@ class Map:
 
 
 def read_maps(layer_graph: LayerGraph, sizes: Sequence[int], size: int) -> list[Map]:
-    """Return the image and every map behind it, in the order of computing.
+    """Return the image and all feature maps, in execution order.
 
     Parameters
     ----------
     layer_graph : LayerGraph
     sizes : sequence of int
-        What `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)` returned.
+        Result of `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)`.
     size : int
     """
     first = next(element for element in layer_graph if isinstance(element, LayerSpec))
     maps = [Map(None, first.in_channels, size, 1, ())]
-    kept: dict[str, int] = {}
-    here = 0
+    saved: dict[str, int] = {}
+    current = 0
     for element, side in zip(layer_graph, sizes, strict=True):
         if isinstance(element, Save):
-            kept[element.name] = here
+            saved[element.name] = current
             continue
         if isinstance(element, Branch):
-            here = kept[element.name]
+            current = saved[element.name]
             continue
         if isinstance(element, LayerSpec):
-            maps.append(Map(element, element.channels, side, _stride(element, maps[here].stride), (here,)))
+            maps.append(Map(element, element.channels, side, _stride(element, maps[current].stride), (current,)))
         else:
-            other = kept[element.name]
+            other = saved[element.name]
             maps.append(
-                Map(element, _joined_channels(element, maps[here], maps[other]), side, maps[here].stride, (here, other))
+                Map(
+                    element,
+                    _merged_channels(element, maps[current], maps[other]),
+                    side,
+                    maps[current].stride,
+                    (current, other),
+                )
             )
-        here = len(maps) - 1
+        current = len(maps) - 1
     return maps
 
 
 def peak_values(maps: Sequence[Map], dimensions: int) -> int:
-    """Return the most numbers that lie in memory at once in inference: what a layer reads, writes, and is still needed.
+    """Return the peak number of values in memory in inference: input, output and maps that are still needed.
 
-    Working memory of the layers themselves does not count.
+    Working memory of the layers is not included.
     """
-    last = {parent: index for index, made in enumerate(maps) for parent in made.parents}
-    values = [made.channels * made.size**dimensions for made in maps]
+    last = {parent: index for index, feature_map in enumerate(maps) for parent in feature_map.parents}
+    values = [feature_map.channels * feature_map.size**dimensions for feature_map in maps]
     return max(
         values[now] + sum(values[before] for before in range(now) if last.get(before, -1) >= now)
         for now in range(len(maps))
     )
 
 
-def _stride(step: LayerSpec, before: int) -> int:
-    return max(1, before // step.stride) if step.up else before * step.stride
+def _stride(layer: LayerSpec, before: int) -> int:
+    return max(1, before // layer.stride) if layer.up else before * layer.stride
 
 
-def _joined_channels(join: Merge, here: Map, other: Map) -> int:
-    if join.how == "concatenated":
-        return here.channels + other.channels
-    return other.channels if join.how == "multiplied" else here.channels
+def _merged_channels(merge: Merge, current: Map, other: Map) -> int:
+    if merge.how == "concatenated":
+        return current.channels + other.channels
+    return other.channels if merge.how == "multiplied" else current.channels

@@ -1,16 +1,16 @@
-"""The drawing of a network, made from its own trail: any registered architecture, no line for any of them."""
+"""Drawing of a network from its layer graph, for any registered architecture."""
 
 from collections.abc import Sequence
 
 from pixelwise.drawing.graph import Node
 from pixelwise.drawing.grid import is_nested, lay_out_grid
 from pixelwise.drawing.layout import lay_out_path
-from pixelwise.drawing.style import Layout, frame, legend
+from pixelwise.drawing.style import NetworkLayout, frame, legend
 from pixelwise.drawing.writing import Drawing
 
 
-def lay_out(nodes: Sequence[Node], dimensions: int) -> Layout:
-    """Place the boxes: a grid where joints stand in a row (U-Net++), else a U or a staircase."""
+def lay_out(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
+    """Lay out the boxes: a grid for nested networks (U-Net++), else a U or a staircase."""
     return lay_out_grid(nodes, dimensions) if is_nested(nodes) else lay_out_path(nodes, dimensions)
 
 
@@ -20,7 +20,7 @@ def draw_network(nodes: Sequence[Node], dimensions: int, titles: Sequence[str]) 
     Parameters
     ----------
     nodes : sequence of Node
-        What `read_nodes` returned.
+        Result of `read_nodes`.
     dimensions : {2, 3}
         Of the images.
     titles : sequence of str

@@ -1,27 +1,27 @@
-"""How the drawing of a network looks: measures, colours, and the words of its legend."""
+"""Style of network drawings: dimensions, colours, legend and frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.drawing.graph import Node
-from pixelwise.drawing.writing import Area, Drawing, Line, Mark, Point, Words, rectangle, text_width
+from pixelwise.drawing.writing import Drawing, Line, Mark, Point, Polygon, Text, rectangle, text_width
 from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.text import pluralise
 
-# Okabe & Ito 2008, "Color universal design": eight colours that all eyes can tell apart
+# Okabe & Ito 2008, "Color universal design": colour-blind safe palette
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE, BLACK = (
     "#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#000000",
 )  # fmt: skip
 GREY, PALE = "#7A7A7A", "#F4F4F4"
 MAP_FILL, COPY_FILL, OUT_FILL = "#D3E5F2", "#FFFFFF", "#CBEADF"
 
-TEXT, SMALL = 9.0, 8.0  # sizes of the words at the boxes
-TALLEST, LOWEST = 150.0, 14.0  # heights of boxes
-WIDEST, SLIMMEST = 46.0, 5.0  # widths of boxes
+TEXT, SMALL = 9.0, 8.0  # font sizes
+MAX_HEIGHT, MIN_HEIGHT = 150.0, 14.0  # heights of boxes
+MAX_BOX_WIDTH, MIN_BOX_WIDTH = 46.0, 5.0  # widths of boxes
 MARGIN = 24.0
 TITLE_ROOM = 82.0
 LEGEND_LINE, SAMPLE = 18.0, 30.0
-LEAST_WIDTH = 560.0
+MIN_WIDTH = 560.0
 
 COLOURS = {
     "convolution": BLUE,
@@ -41,21 +41,21 @@ LEGEND = {
     "convolution": "convolution {}",
     "residual": "residual block, kernels {}",
     "strided": "convolution {}, stride 2",
-    "pooling": "maximum {}, stride 2",
-    "average": "mean {}",
-    "subsampling": "every second pixel",
+    "pooling": "max pooling {}, stride 2",
+    "average": "average pooling {}",
+    "subsampling": "subsampling by 2",
     "transposed": "transposed convolution {}, stride 2",
-    "bilinear": "linear interpolation to twice the size",
-    "nearest": "nearest neighbour to twice the size",
+    "bilinear": "linear upsampling by 2",
+    "nearest": "nearest-neighbour upsampling by 2",
     "pointwise": "convolution {}",
-    "global average": "mean over the whole map",
+    "global average": "global average pooling",
     "linear": "linear layer",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A node at its place: `x`, `y` is the upper left corner."""
+    """A node with its position: `x`, `y` is the upper left corner."""
 
     node: Node
     x: float
@@ -80,8 +80,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Boxes of a network and all marks, on an area from (0, 0) to (width, height) without title and legend."""
+class NetworkLayout:
+    """Boxes and marks of a network between (0, 0) and (width, height), without title and legend."""
 
     boxes: tuple[Box, ...]
     marks: tuple[Mark, ...]
@@ -89,74 +89,74 @@ class Layout:
     height: float
 
 
-def way_of(node: Node) -> str:
-    """Return which kind of arrow leads into a node; a key of `COLOURS`."""
-    step = node.entering
-    if step is None or (node.kind == "joined" and not step.up):
+def arrow_kind(node: Node) -> str:
+    """Return the kind of the arrow into a node; a key of `COLOURS`."""
+    layer = node.first_strided
+    if layer is None or (node.kind == "joined" and not layer.up):
         return "residual" if node.kind == "residual" else "convolution"
-    if step.kind != "convolution":
-        return step.kind
-    if step.stride > 1:
+    if layer.kind != "convolution":
+        return layer.kind
+    if layer.stride > 1:
         return "strided"
     if node.kind == "residual":
         return "residual"
-    return "pointwise" if step.kernel == 1 else "convolution"
+    return "pointwise" if layer.kernel == 1 else "convolution"
 
 
-def fill_of(node: Node, last: bool) -> str:
-    """Return the colour of a node's box; `last` for what the network gives back."""
+def fill_colour(node: Node, last: bool) -> str:
+    """Return the colour of a node's box; `last` for the output."""
     return OUT_FILL if last else PALE if node.kind == "input" else MAP_FILL
 
 
-def note_of(node: Node, dimensions: int) -> str:
-    """Return what is told when the pointer rests on a box."""
-    names = [step.name for step in node.steps]
+def tooltip(node: Node, dimensions: int) -> str:
+    """Return the tooltip of a box."""
+    names = [layer.name for layer in node.layers]
     shown = ", ".join(names if len(names) <= 6 else [*names[:3], "...", names[-1]]) or "image"
     size = "" if node.is_vector else f", {' x '.join([str(node.size)] * dimensions)}"
     return f"{shown}: {pluralise(node.channels, 'channel')}{size}"
 
 
 def size_text(size: int, dimensions: int) -> str:
-    """Write the size of a map: 572²."""
+    """Return the size of a map as text: 572²."""
     return f"{size}{'²' if dimensions == 2 else '³'}"
 
 
 def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[str, str]]:
-    """Return the entries of the legend: what is drawn as sample, and its words."""
+    """Return the entries of the legend: key of the sample, and text."""
     kernels: dict[str, set[int]] = {}
     for node in nodes:
         if node.kind not in ("input", "gate"):
-            key = way_of(node)
+            key = arrow_kind(node)
             kernels.setdefault(key, set()).update(_kernels(node, key))
     entries = [(key, words.format(_sides(kernels[key], dimensions))) for key, words in LEGEND.items() if key in kernels]
     if any(node.kind == "residual" for node in nodes):
         entries.append(("shortcut", "shortcut, added"))
     if any(node.skips for node in nodes):
-        entries.append(("skip", "skip: cut to its centre, joined" if cropped else "skip: joined"))
+        entries.append(("skip", "skip: centre-cropped, concatenated" if cropped else "skip: concatenated"))
     if any(node.kind == "gate" for node in nodes):
         entries.append(("gate", "attention gate: weights the skip"))
     if any(node.repeated > 1 for node in nodes):
-        entries.append(("repeated", "so many layers or blocks in a row"))
+        entries.append(("repeated", "repeated layers or blocks"))
     return entries
 
 
 def _kernels(node: Node, key: str) -> set[int]:
     if key == "residual":
-        return {step.kernel for step in node.steps if step.kind == "convolution"}
-    step: LayerSpec | None = node.entering
-    return {step.kernel} if step else set()
+        return {layer.kernel for layer in node.layers if layer.kind == "convolution"}
+    layer: LayerSpec | None = node.first_strided
+    return {layer.kernel} if layer else set()
 
 
 def _sides(kernels: set[int], dimensions: int) -> str:
     return ", ".join(" × ".join([str(kernel)] * dimensions) for kernel in sorted(kernels))
 
 
-def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
-    """Put a title above a layout and a legend below it."""
+def frame(layout: NetworkLayout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:
+    """Add a title above a layout and a legend below it."""
     wide = max(text_width(title, 17.0 if i == 0 else 10.0, i == 0) for i, title in enumerate(titles))
-    width = max(layout.width, wide, LEAST_WIDTH) + 2 * MARGIN
+    width = max(layout.width, wide, MIN_WIDTH) + 2 * MARGIN
     marks: list[Mark] = [
-        Words(
+        Text(
             x=MARGIN,
             y=MARGIN + (12 if i == 0 else 14 + 17 * i),
             text=title,
@@ -168,55 +168,55 @@ def frame(layout: Layout, titles: Sequence[str], entries: Sequence[tuple[str, st
         for i, title in enumerate(titles)
     ]
     shift = (width - layout.width) / 2, TITLE_ROOM + 4
-    marks += [moved(mark, *shift) for mark in layout.marks]
+    marks += [translated(mark, *shift) for mark in layout.marks]
     below = shift[1] + layout.height + 18
     column = SAMPLE + 12 + max((text_width(words, TEXT) for _, words in entries), default=0) + 18
     columns = max(1, min(len(entries), int((width - 2 * MARGIN + 18) // column)))
     rows = -(-len(entries) // columns)
     for index, (key, words) in enumerate(entries):
         x, y = MARGIN + index // rows * column, below + index % rows * LEGEND_LINE
-        marks += [*_sample(key, x, y), Words(x=x + SAMPLE + 10, y=y + 3, text=words, size=TEXT, anchor="start")]
+        marks += [*_sample(key, x, y), Text(x=x + SAMPLE + 10, y=y + 3, text=words, size=TEXT, anchor="start")]
     return Drawing(titles[0], width, below + (rows - 1) * LEGEND_LINE + MARGIN, tuple(marks))
 
 
-def moved(mark: Mark, dx: float, dy: float) -> Mark:
-    """Return a mark at another place."""
-    if isinstance(mark, Words):
+def translated(mark: Mark, dx: float, dy: float) -> Mark:
+    """Return a translated mark."""
+    if isinstance(mark, Text):
         return replace(mark, x=mark.x + dx, y=mark.y + dy)
     return replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points))
 
 
-def diamond(x: float, y: float, half: float = 6.5) -> Area:
-    """Return the sign of an attention gate."""
+def diamond(x: float, y: float, half: float = 6.5) -> Polygon:
+    """Return the symbol of an attention gate."""
     points = ((x - half, y), (x, y - half), (x + half, y), (x, y + half))
-    return Area(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
+    return Polygon(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
 
 
-def hump(start: Point, end: Point, lift: Point) -> Line:
-    """Return the arc of a shortcut beside the way from `start` to `end`, lifted off it by the vector `lift`."""
+def shortcut_arc(start: Point, end: Point, lift: Point) -> Line:
+    """Return the arc of a shortcut from `start` to `end`, offset by the vector `lift`."""
     (x0, y0), (x1, y1), (lx, ly) = start, end, lift
     return Line(points=(start, (x0 + lx, y0 + ly), (x1 + lx, y1 + ly), end), colour=PURPLE, width=1.4, curved=True)
 
 
 def _sample(key: str, x: float, y: float) -> list[Mark]:
     if key == "shortcut":
-        return [hump((x, y + 4), (x + SAMPLE, y + 4), (0.0, -13.0))]
+        return [shortcut_arc((x, y + 4), (x + SAMPLE, y + 4), (0.0, -13.0))]
     if key == "gate":
         return [diamond(x + SAMPLE / 2, y)]
     if key == "repeated":
-        return [Words(x=x + SAMPLE / 2, y=y + 3, text="× n", size=SMALL, colour=PURPLE, bold=True)]
+        return [Text(x=x + SAMPLE / 2, y=y + 3, text="× n", size=SMALL, colour=PURPLE, bold=True)]
     colour = GREY if key == "skip" else COLOURS[key]
     return [Line(points=((x, y), (x + SAMPLE, y)), colour=colour, width=1.2 if key == "skip" else 1.8)]
 
 
-def map_marks(box: Box, dimensions: int, last: bool, parts: Sequence[float] = ()) -> list[Mark]:
-    """Return the box of a map; `parts` are the shares of its width that were copied, from the left."""
-    note = note_of(box.node, dimensions)
+def map_marks(box: Box, dimensions: int, last: bool, copied: Sequence[float] = ()) -> list[Mark]:
+    """Return the box of a map; `copied` are the fractions of its width that are skips, from the left."""
+    note = tooltip(box.node, dimensions)
     marks: list[Mark] = [
-        Area(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_of(box.node, last), note=note)
+        Polygon(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     ]
     x = box.x
-    for share in parts:
-        marks.append(Area(points=rectangle(x, box.y, share * box.width, box.height), fill=COPY_FILL, note=note))
+    for share in copied:
+        marks.append(Polygon(points=rectangle(x, box.y, share * box.width, box.height), fill=COPY_FILL, note=note))
         x += share * box.width
     return marks

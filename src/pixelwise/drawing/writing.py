@@ -1,4 +1,4 @@
-"""Line drawings: boxes, lines and words at given places, written as SVG or PNG with the same look."""
+"""Line drawings of polygons, lines and text, written as SVG or PNG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
 FONT = "DejaVu Sans"
-HEAD = 6.0  # length of an arrow's head
+HEAD = 6.0  # length of an arrow head
 PNG_SCALE = 1.6  # pixels of the PNG per unit of the drawing
-# Widths in parts of the font's size, as in DejaVu Sans; other common sans-serif fonts are narrower.
+# Character widths of DejaVu Sans; other common sans-serif fonts are narrower.
 NARROW, WIDE = set("ijl.,:;'|!()[] -ft/I"), set("mwMW@%+=<>×→")
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
-    """A filled outline with straight edges; `note` is shown when the pointer rests on it."""
+class Polygon:
+    """A filled polygon; `note` is its tooltip."""
 
     points: tuple[Point, ...]
     fill: str
@@ -33,7 +33,7 @@ class Area:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line through points, or a cubic Bezier curve of four points; an arrow has its head at the end."""
+    """A polyline, or a cubic Bezier curve of four points; an arrow has its head at the end."""
 
     points: tuple[Point, ...]
     colour: str
@@ -44,8 +44,8 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
-    """One line of text; `y` is its base line, `anchor` says which end of it `x` is."""
+class Text:
+    """One line of text; `y` is its baseline, `anchor` the position of `x` as in SVG."""
 
     x: float
     y: float
@@ -57,18 +57,18 @@ class Words:
 
     @property
     def rectangle(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom, not less than what any common font needs."""
+        """Left, top, right and bottom, large enough for any common font."""
         width = text_width(self.text, self.size, self.bold)
         left = {"start": self.x, "middle": self.x - width / 2, "end": self.x - width}[self.anchor]
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.24 * self.size
 
 
-Mark = Area | Line | Words
+Mark = Polygon | Line | Text
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Marks in the order of painting, on white paper of `width` x `height`."""
+    """Marks in drawing order, on a white background of `width` x `height`."""
 
     title: str
     width: float
@@ -76,13 +76,13 @@ class Drawing:
     marks: tuple[Mark, ...]
 
     @property
-    def words(self) -> list[Words]:
+    def words(self) -> list[Text]:
         """All text of the drawing."""
-        return [mark for mark in self.marks if isinstance(mark, Words)]
+        return [mark for mark in self.marks if isinstance(mark, Text)]
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return how wide a text becomes at most."""
+    """Return the maximum width of a text."""
     units = sum(0.42 if c in NARROW else 1.0 if c in WIDE else 0.7 if c.isupper() else 0.645 for c in text)
     return units * size * (1.12 if bold else 1.0)
 
@@ -93,27 +93,27 @@ def rectangle(x: float, y: float, width: float, height: float) -> tuple[Point, .
 
 
 def to_svg(drawing: Drawing) -> str:
-    """Write a drawing as an SVG that needs nothing but itself."""
+    """Return a drawing as a self-contained SVG."""
     size = f"{_number(drawing.width)} {_number(drawing.height)}"
     wide, high = size.split()
-    parts = [
+    elements = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{wide}" height="{high}" '
         f'font-family="{FONT}, Verdana, sans-serif" role="img">',
         f"<title>{escape(drawing.title)}</title>",
         f'<rect width="{wide}" height="{high}" fill="#ffffff"/>',
     ]
     for mark in drawing.marks:
-        if isinstance(mark, Area):
-            parts.append(_svg_area(mark))
+        if isinstance(mark, Polygon):
+            elements.append(_svg_area(mark))
         elif isinstance(mark, Line):
-            parts += _svg_line(mark)
+            elements += _svg_line(mark)
         else:
-            parts.append(_svg_words(mark))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+            elements.append(_svg_words(mark))
+    return "\n".join([*elements, "</svg>"]) + "\n"
 
 
 def to_png(drawing: Drawing) -> bytes:
-    """Paint a drawing as a PNG."""
+    """Return a drawing as PNG data."""
     figure = Figure(figsize=(drawing.width / 100, drawing.height / 100), dpi=100 * PNG_SCALE, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -121,7 +121,7 @@ def to_png(drawing: Drawing) -> bytes:
     axes.set_xlim(0, drawing.width)
     axes.set_ylim(drawing.height, 0)
     for order, mark in enumerate(drawing.marks):
-        if isinstance(mark, Words):
+        if isinstance(mark, Text):
             side = {"start": "left", "middle": "center", "end": "right"}[mark.anchor]
             weight = "bold" if mark.bold else "normal"
             text = axes.text(mark.x, mark.y, mark.text, ha=side, va="baseline", zorder=order)
@@ -136,53 +136,53 @@ def to_png(drawing: Drawing) -> bytes:
 
 
 def _points(units: float) -> float:
-    """Return typographic points, 72 to the inch, for units of the drawing, 100 to the inch."""
+    """Convert drawing units, 100 per inch, to typographic points, 72 per inch."""
     return units * 0.72
 
 
-def _patches(mark: Area | Line) -> list[PathPatch]:
+def _patches(mark: Polygon | Line) -> list[PathPatch]:
     style = (0, (3.5, 2.5)) if mark.dashed else "solid"
-    if isinstance(mark, Area):
+    if isinstance(mark, Polygon):
         outline = Outline([*mark.points, mark.points[0]], closed=True)
-        how = {"facecolor": mark.fill, "edgecolor": mark.stroke, "linewidth": _points(mark.width)}
-        return [PathPatch(outline, linestyle=style, joinstyle="miter", **how)]
+        kwargs = {"facecolor": mark.fill, "edgecolor": mark.stroke, "linewidth": _points(mark.width)}
+        return [PathPatch(outline, linestyle=style, joinstyle="miter", **kwargs)]
     shaft, head = _shaft_and_head(mark)
     codes = [Outline.MOVETO, *[Outline.CURVE4 if mark.curved else Outline.LINETO] * (len(shaft) - 1)]
-    how = {"facecolor": "none", "edgecolor": mark.colour, "linewidth": _points(mark.width), "capstyle": "butt"}
-    patches = [PathPatch(Outline(shaft, codes), linestyle=style, **how)]
+    kwargs = {"facecolor": "none", "edgecolor": mark.colour, "linewidth": _points(mark.width), "capstyle": "butt"}
+    patches = [PathPatch(Outline(shaft, codes), linestyle=style, **kwargs)]
     if head:
         patches.append(PathPatch(Outline([*head, head[0]], closed=True), facecolor=mark.colour, linewidth=0))
     return patches
 
 
-def _svg_area(mark: Area) -> str:
+def _svg_area(mark: Polygon) -> str:
     points = " ".join(f"{_number(x)},{_number(y)}" for x, y in mark.points)
-    look = f'fill="{mark.fill}" stroke="{mark.stroke}" stroke-width="{_number(mark.width)}"{_dashes(mark.dashed)}'
+    style = f'fill="{mark.fill}" stroke="{mark.stroke}" stroke-width="{_number(mark.width)}"{_dashes(mark.dashed)}'
     if not mark.note:
-        return f'<polygon points="{points}" {look}/>'
-    return f'<polygon points="{points}" {look}><title>{escape(mark.note)}</title></polygon>'
+        return f'<polygon points="{points}" {style}/>'
+    return f'<polygon points="{points}" {style}><title>{escape(mark.note)}</title></polygon>'
 
 
 def _svg_line(mark: Line) -> list[str]:
     shaft, head = _shaft_and_head(mark)
     first, *rest = (f"{_number(x)},{_number(y)}" for x, y in shaft)
-    way = f"M{first} {'C' if mark.curved else 'L'}{' '.join(rest)}"
-    look = f'stroke="{mark.colour}" stroke-width="{_number(mark.width)}"{_dashes(mark.dashed)}'
-    parts = [f'<path d="{way}" fill="none" {look}/>']
+    path = f"M{first} {'C' if mark.curved else 'L'}{' '.join(rest)}"
+    style = f'stroke="{mark.colour}" stroke-width="{_number(mark.width)}"{_dashes(mark.dashed)}'
+    elements = [f'<path d="{path}" fill="none" {style}/>']
     if head:
         points = " ".join(f"{_number(x)},{_number(y)}" for x, y in head)
-        parts.append(f'<polygon points="{points}" fill="{mark.colour}"/>')
-    return parts
+        elements.append(f'<polygon points="{points}" fill="{mark.colour}"/>')
+    return elements
 
 
-def _svg_words(mark: Words) -> str:
+def _svg_words(mark: Text) -> str:
     weight = ' font-weight="bold"' if mark.bold else ""
     place = f'x="{_number(mark.x)}" y="{_number(mark.y)}" font-size="{_number(mark.size)}"'
     return f'<text {place} text-anchor="{mark.anchor}" fill={quoteattr(mark.colour)}{weight}>{escape(mark.text)}</text>'
 
 
 def _shaft_and_head(line: Line) -> tuple[list[Point], list[Point]]:
-    """Part an arrow into its shaft, which ends inside the head, and the head's three corners."""
+    """Return the shaft of an arrow, which ends inside the head, and the three corners of the head."""
     shaft = list(line.points)
     if not line.arrow:
         return shaft, []
@@ -196,7 +196,7 @@ def _shaft_and_head(line: Line) -> tuple[list[Point], list[Point]]:
 
 
 def _before(points: Sequence[Point]) -> Point:
-    """Return the last point that is not the end itself: it gives the direction."""
+    """Return the last point that differs from the end, for the direction."""
     return next((point for point in reversed(points[:-1]) if point != points[-1]), points[0])
 
 

@@ -1,8 +1,8 @@
-"""The layer graph of a network: its layers in the order of computation, with marks where paths branch and merge.
+"""The layer graph of a network: its layers in execution order, with marks where paths branch and merge.
 
-A layer is a `LayerSpec`. `Save` keeps the current map under a name, `Branch` starts another path from a saved map, and
+A layer is a `LayerSpec`. `Save` stores the current map under a name, `Branch` starts another path from a saved map, and
 `Merge` combines the current map with a saved one: with these three, any graph is a flat list. Convolution, pooling and
-up-sampling treat rows, columns and planes alike and separately, so one axis is enough.
+upsampling treat all axes alike and separately, so one axis is enough.
 
 Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
 """
@@ -14,7 +14,7 @@ from typing import Literal
 Kind = Literal[
     "convolution", "pooling", "average", "subsampling", "transposed", "bilinear", "nearest", "global average", "linear"
 ]
-How = Literal["concatenated", "added", "multiplied"]
+MergeMode = Literal["concatenated", "added", "multiplied"]
 GLOBAL = ("global average", "linear")
 
 
@@ -22,17 +22,17 @@ GLOBAL = ("global average", "linear")
 class LayerSpec:
     """One layer along one axis.
 
-    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1 going down, rounded down, or up where `ceil` says
-    so; (n - 1) stride - 2 padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest"
-    multiply by `stride`; "global average" and "linear" leave one value. "pooling" is the maximum, "average" the mean,
-    "subsampling" keeps one pixel of each stride. Channels and parameters are carried along for tables.
+    Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1, rounded down, or up if `ceil`; (n - 1) stride - 2
+    padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest" multiply by `stride`;
+    "global average" and "linear" return one value. "pooling" is the maximum, "average" the mean, "subsampling" keeps
+    one pixel of each stride. Channels and parameters are for tables.
 
     Examples
     --------
     >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3)
     >>> conv.output_size(572)
     570
-    >>> conv.sees(0, 0)
+    >>> conv.input_span(0, 0)
     (0, 2)
     """
 
@@ -49,41 +49,41 @@ class LayerSpec:
 
     @property
     def up(self) -> bool:
-        """True for layers that enlarge."""
+        """Whether the layer upsamples."""
         return self.kind in ("transposed", "bilinear", "nearest")
 
     @property
     def span(self) -> int:
-        """Pixels from the first to the last one under the kernel."""
+        """Extent of the dilated kernel in pixels."""
         return self.dilation * (self.kernel - 1) + 1
 
     def output_size(self, size: int) -> int:
-        """Return the size of the output for an input of `size`; 0 or less when the input is too small."""
+        """Return the size of the output for an input of `size`; 0 or less if the input is too small."""
         if self.kind == "transposed":
             return (size - 1) * self.stride - 2 * self.padding + self.span
         if self.up:
             return size * self.stride
         if self.kind in GLOBAL:
             return min(size, 1)
-        room = size - self.span + 2 * self.padding
-        return -(-room // self.stride) + 1 if self.ceil else room // self.stride + 1
+        free = size - self.span + 2 * self.padding
+        return -(-free // self.stride) + 1 if self.ceil else free // self.stride + 1
 
     def fits(self, size: int) -> bool:
-        """Tell whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
+        """Return whether the layer uses every pixel of `size`: a map pooled by 2 x 2 must have even sides.
 
-        What the stride leaves over at the end may be padding (7 x 7 of stride 2 and padding 3 takes even sides too) or
-        lie between the kernels (1 x 1 of stride 2).
+        The remainder of the stride may be padding (7 x 7 of stride 2 and padding 3 accepts even sides too) or pixels
+        between the kernels (1 x 1 of stride 2).
         """
         if self.up or self.kind in GLOBAL:
             return size > 0
-        room = size - self.span + 2 * self.padding
-        return room >= 0 and (self.ceil or room % self.stride <= self.padding + max(0, self.stride - self.span))
+        free = size - self.span + 2 * self.padding
+        return free >= 0 and (self.ceil or free % self.stride <= self.padding + max(0, self.stride - self.span))
 
-    def sees(self, first: int, last: int) -> tuple[int, int]:
+    def input_span(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
         if self.kind == "nearest":
             return first // self.stride, last // self.stride
-        if self.kind == "bilinear":  # align_corners=False: the source of o is (o + 1/2) / s - 1/2
+        if self.kind == "bilinear":  # align_corners=False: output o is sampled at (o + 1/2) / s - 1/2
             low = (2 * first + 1 - self.stride) // (2 * self.stride)
             high = (2 * last + 1 - self.stride) // (2 * self.stride) + 1
             return low, high
@@ -93,7 +93,7 @@ class LayerSpec:
         return first * self.stride - self.padding, last * self.stride - self.padding + self.span - 1
 
     def arithmetic(self, size: int) -> str:
-        """Write the sum behind `output_size(size)`, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
+        """Return the formula of `output_size(size)` as text, such as "(572 - 3 + 0) / 1 + 1 = 570"."""
         out = self.output_size(size)
         if self.kind == "transposed":
             return f"({size} - 1) x {self.stride} - {2 * self.padding} + {self.span} = {out}"
@@ -106,35 +106,35 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Save:
-    """Here the map is kept for later under `name`; a name may be used again."""
+    """Saves the current map under `name`; a name may be reused."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Here another path begins: the map kept under `name` is taken up in the place of the present one."""
+    """Starts another path: the map saved under `name` becomes the current one."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Here the map kept under `name` comes in again.
+    """Combines the current map with the one saved under `name`.
 
-    A concatenated map may be larger by an even number of pixels, and is then cut to its centre; maps that are added or
-    multiplied have one size.
+    A concatenated map may be larger by an even number of pixels and is then centre-cropped; maps that are added or
+    multiplied have equal sizes.
     """
 
     name: str
-    how: How = "concatenated"
+    how: MergeMode = "concatenated"
 
 
 LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
 
 
 def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[int] | None:
-    """Return the size after each element, or None when `size` is not valid or a map is below `smallest`.
+    """Return the size after each element, or None if `size` is not valid or a map is below `smallest`.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
     >>> sizes_along([conv, pool], 12), sizes_along([conv, pool], 13)
     ([10, 5], None)
     """
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
         if isinstance(element, LayerSpec):
@@ -153,44 +153,44 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
             if size < smallest and element.kind not in GLOBAL:
                 return None
         elif isinstance(element, Save):
-            kept[element.name] = size
+            saved[element.name] = size
         elif isinstance(element, Branch):
-            size = kept[element.name]
-        elif not _joins(kept[element.name] - size, element.how):
+            size = saved[element.name]
+        elif not _can_merge(saved[element.name] - size, element.how):
             return None
         sizes.append(size)
     return sizes
 
 
 def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
-    """Return the size after each element, where strides may leave pixels over; None when a map vanishes.
+    """Return the size after each element, allowing strides with a remainder; None if a map vanishes.
 
     Examples
     --------
     >>> sizes_with_rest([LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)], 13)
     [6]
     """
-    kept: dict[str, int] = {}
+    saved: dict[str, int] = {}
     sizes: list[int] = []
     for element in layer_graph:
         if isinstance(element, LayerSpec):
             size = element.output_size(size)
         elif isinstance(element, Branch):
-            size = kept[element.name]
+            size = saved[element.name]
         elif isinstance(element, Save):
-            kept[element.name] = size
+            saved[element.name] = size
         if size < 1:
             return None
         sizes.append(size)
     return sizes
 
 
-def _joins(surplus: int, how: How) -> bool:
+def _can_merge(surplus: int, how: MergeMode) -> bool:
     return surplus == 0 or (how == "concatenated" and surplus > 0 and surplus % 2 == 0)
 
 
 def total_stride(layer_graph: LayerGraph) -> int:
-    """Return the largest product of strides on the way down.
+    """Return the largest product of strides on the contracting path.
 
     Examples
     --------
@@ -198,32 +198,32 @@ def total_stride(layer_graph: LayerGraph) -> int:
     >>> total_stride([pool, pool, LayerSpec(name="up", kind="nearest", stride=2)])
     4
     """
-    now = most = 1
-    kept: dict[str, int] = {}
+    current = largest = 1
+    saved: dict[str, int] = {}
     for element in layer_graph:
         if isinstance(element, LayerSpec):
-            now = max(1, now // element.stride) if element.up else now * element.stride
-            most = max(most, now)
+            current = max(1, current // element.stride) if element.up else current * element.stride
+            largest = max(largest, current)
         elif isinstance(element, Save):
-            kept[element.name] = now
+            saved[element.name] = current
         elif isinstance(element, Branch):
-            now = kept[element.name]
-    return most
+            current = saved[element.name]
+    return largest
 
 
 def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
-    """Walk back from one output pixel to the first and last input pixel that it depends on.
+    """Return the first and last input pixel that an output pixel depends on.
 
     Parameters
     ----------
     layer_graph : LayerGraph
-        Steps from the input to the output.
+        Layers from the input to the output.
     sizes : sequence of int
-        What `sizes_along(layer_graph, size)` returned.
+        Result of `sizes_along(layer_graph, size)`.
     size : int
         Of the input.
     pixel : int
-        Index in the output; it need not lie inside.
+        Index in the output; it may be outside.
 
     Examples
     --------
@@ -238,31 +238,31 @@ def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -
     for index in reversed(range(len(layer_graph))):
         element = layer_graph[index]
         if isinstance(element, LayerSpec):
-            span = element.sees(*span) if span else None
+            span = element.input_span(*span) if span else None
         elif isinstance(element, Save):
-            span = _hull(span, pending.pop(element.name, None))
+            span = _union(span, pending.pop(element.name, None))
         elif isinstance(element, Branch):
-            pending[element.name] = _hull(pending.get(element.name), span)
+            pending[element.name] = _union(pending.get(element.name), span)
             span = None
         elif span:
             crop = crops[index]
-            pending[element.name] = _hull(pending.get(element.name), (span[0] + crop, span[1] + crop))
+            pending[element.name] = _union(pending.get(element.name), (span[0] + crop, span[1] + crop))
     return span or (0, size - 1)
 
 
 def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
-    """Return, for each joint, how many pixels are cut off each side of what comes in."""
-    kept: dict[str, int] = {}
+    """Return for each `Merge` how many pixels the saved map is cropped by on each side."""
+    saved: dict[str, int] = {}
     crops: dict[int, int] = {}
     for index, (element, here) in enumerate(zip(layer_graph, sizes, strict=True)):
         if isinstance(element, Save):
-            kept[element.name] = here
+            saved[element.name] = here
         elif isinstance(element, Merge):
-            crops[index] = (kept[element.name] - here) // 2
+            crops[index] = (saved[element.name] - here) // 2
     return crops
 
 
-def _hull(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
+def _union(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])

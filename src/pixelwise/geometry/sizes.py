@@ -1,6 +1,6 @@
-"""Sizes are derived, not guessed: what comes out of a chain of layers, and what an output pixel has seen.
+"""Output size, receptive field, halo and valid sizes of a network, derived from its layer graph.
 
-References: Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28), figure 1, whose 572 -> 388 comes out of here.
+The U-Net of Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28, figure 1) gives 572 -> 388.
 """
 
 from dataclasses import dataclass, field
@@ -19,27 +19,27 @@ from pixelwise.geometry.layer_graph import (
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What tiles, plans and model files need to know of a network; sizes along one axis, in pixels.
+    """Sizes of a network along one axis, in pixels, for tiling, planning and model files.
 
     Attributes
     ----------
     total_stride : int
-        Product of the strides going down.
+        Product of the strides of the contracting path.
     reach : int
-        Largest distance from an output pixel's own place to an input pixel it depends on.
+        Receptive radius: the largest distance from an output pixel to an input pixel it depends on.
     halo : int
-        Smallest multiple of `total_stride` that a tile, whose edges lie on multiples of `total_stride`, must read
-        beyond what it keeps to be exact; 0 for valid convolutions, whose margin does it.
+        Smallest multiple of `total_stride` that a tile, whose edges are multiples of `total_stride`, must read beyond
+        its valid region to be exact; 0 for valid convolutions, whose border covers it.
     margin : int
-        Pixels lost per side: 92 for the U-Net of 2015, 0 for padded networks.
+        Border removed per side: 92 for the U-Net of 2015, 0 for padded networks.
     legal_first, legal_step : int
-        Legal input sizes are legal_first + k legal_step.
+        Valid input sizes are legal_first + k legal_step.
     receptive_field : int
-        Input pixels that an output pixel depends on, at the worst place on the pooling grid.
+        Input pixels that an output pixel depends on, at the worst position on the pooling grid.
     receptive_field_min : int
-        The same at the best place; 0 where it was not derived.
+        The same at the best position; 0 if unknown.
     exact : bool
-        False when a layer looks at the whole image, so that tiles cannot equal the whole.
+        False if a layer depends on the whole image, so that tiled and whole prediction differ.
 
     Examples
     --------
@@ -58,38 +58,38 @@ class Geometry:
     legal_step: int
     receptive_field: int
     exact: bool = True
-    receptive_field_min: int = field(default=0, compare=False)  # told, not used: older model files lack it
+    receptive_field_min: int = field(default=0, compare=False)  # for display only: older model files lack it
 
     def is_legal(self, size: int) -> bool:
-        """Tell whether the network takes inputs of `size`."""
+        """Return whether `size` is a valid input size."""
         return size >= self.legal_first and (size - self.legal_first) % self.legal_step == 0
 
     def legal_size(self, size: int) -> int:
-        """Return the smallest legal input size that is not below `size`."""
+        """Return the smallest valid input size that is not below `size`."""
         steps = -(-max(0, size - self.legal_first) // self.legal_step)
         return self.legal_first + steps * self.legal_step
 
-    def legal_size_below(self, size: int) -> int | None:
-        """Return the largest legal input size that is not above `size`; None where there is none."""
+    def valid_size_below(self, size: int) -> int | None:
+        """Return the largest valid input size that is not above `size`; None without one."""
         if size < self.legal_first:
             return None
         return size - (size - self.legal_first) % self.legal_step
 
     def output_size(self, size: int) -> int:
-        """Return the size of the logits for a legal input size.
+        """Return the size of the logits for a valid input size.
 
         Raises
         ------
         BadOption
-            The size is not legal; the nearest legal ones are named.
+            The size is not valid; the nearest valid ones are named.
         """
         self.check(size)
         return size - 2 * self.margin
 
     def check(self, size: int) -> None:
-        """Refuse a size that is not legal."""
+        """Raise `BadOption` if a size is not valid."""
         if not self.is_legal(size):
-            below = self.legal_size_below(size)
+            below = self.valid_size_below(size)
             smaller = f", the nearest smaller one {below}" if below is not None else ""
             raise BadOption(
                 f"a side of {self.legal_first} + k x {self.legal_step}",
@@ -104,16 +104,16 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     Parameters
     ----------
     layer_graph : LayerGraph
-        Steps from the image to the logits.
+        Layers from the image to the logits.
     exact : bool
-        False when the network also looks at the whole image.
+        False if a layer depends on the whole image.
     smallest : int
-        Least side of every map on the way; 2 for instance normalisation, which cannot normalise a single pixel.
+        Minimum side of every map; 2 for instance normalisation, which cannot normalise a single pixel.
 
     Raises
     ------
     BadOption
-        No size below 4096 passes through, or legal sizes do not repeat with the total stride.
+        No size below 4096 is valid, or valid sizes do not repeat with the total stride.
 
     Examples
     --------
@@ -122,11 +122,11 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     (1, 3)
     """
     stride = total_stride(layer_graph)
-    first = _first_legal(layer_graph, stride, smallest)
+    first = _first_valid(layer_graph, stride, smallest)
     large = first + 64 * stride  # far from all borders
     sizes = sizes_along(layer_graph, large)
     if sizes is None:
-        raise BadOption("legal sizes that repeat with the total stride", f"{large} to be illegal", "Check the strides.")
+        raise BadOption("valid sizes that repeat with the total stride", f"{large} as invalid", "Check the strides.")
     margin = (large - sizes[-1]) // 2
     middle = sizes[-1] // 2 // stride * stride
     lefts: list[int] = []
@@ -150,7 +150,7 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
 
 
 def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
-    """Derive what is known of a network that ends in one value per class: it takes any size that leaves a pixel.
+    """Derive the sizes of a classifier, which accepts any size that leaves a pixel in every map.
 
     `reach` and `receptive_field` are those of the last map before the global average.
 
@@ -165,14 +165,14 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     size = 64 * stride
     sizes = sizes_along(features, size)
     if sizes is None:
-        raise BadOption("a network that takes multiples of its total stride", f"{size} to be illegal", "Check it.")
+        raise BadOption("a network that accepts multiples of its total stride", f"{size} as invalid", "Check it.")
     low, high = seen(features, sizes, size, 0)
     return Geometry(
         total_stride=stride,
         reach=max(-low, high),
         halo=0,
         margin=0,
-        legal_first=_first_without_rest(features),
+        legal_first=_first_with_rest(features),
         legal_step=1,
         receptive_field=high - low + 1,
         receptive_field_min=high - low + 1,
@@ -180,18 +180,18 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     )
 
 
-def _first_legal(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
+def _first_valid(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
     for size in range(1, 4096 + stride):
         sizes = sizes_along(layer_graph, size, smallest)
-        # strided padded layers round odd sizes up; coming back larger, the output would not lie on the input
+        # strided padded layers round odd sizes up; a larger output would not be aligned with the input
         if sizes is not None and sizes[-1] <= size and (size - sizes[-1]) % 2 == 0:
             return size
-    raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")
+    raise BadOption("a network with a valid size below 4096", "none", "Use fewer pooling layers.")
 
 
-def _first_without_rest(layer_graph: LayerGraph) -> int:
-    """Return the least size from which on every map of a classifier has a pixel."""
+def _first_with_rest(layer_graph: LayerGraph) -> int:
+    """Return the smallest size for which every map of a classifier has a pixel."""
     for size in range(1, 4096):
         if sizes_with_rest(layer_graph, size) is not None:
             return size
-    raise BadOption("a network that takes some size below 4096", "none", "Use fewer poolings.")
+    raise BadOption("a network with a valid size below 4096", "none", "Use fewer pooling layers.")

@@ -1,13 +1,13 @@
-"""Tiles: what to read, what to keep, where to write, so that each pixel is written exactly once.
+"""Tiles with halo: what to read, which region is valid, and where to write it, each pixel exactly once.
 
-The image stands at the corner of a canvas that is extended, once and by mirroring, to a size the network takes. Tiles
-start at multiples of the total stride and read a halo that covers the receptive field; the read is cut at the edge of
-the canvas, where the network's own padding acts in the whole-image prediction too. So tiled and whole prediction are
-equal to rounding. For valid convolutions the read reaches beyond the canvas by the margin and is mirrored there: the
-overlap-tile strategy of Ronneberger et al. 2015, figure 2.
+The image is extended by reflection to the padded size, a valid size of the network. Tiles start at multiples of the
+total stride and read a halo that covers the receptive field; reads end at the edge of the padded image, where the
+network's own padding acts in whole-image prediction too. Tiled and whole prediction are therefore equal to rounding.
+For valid convolutions reads extend beyond the padded image by the border and are reflected there: the overlap-tile
+strategy of Ronneberger et al. 2015, figure 2.
 
-Networks that look at the whole image cannot be exact. Their tiles overlap, and where they do the logits are blended
-with weights that rise and fall linearly and add up to 1 everywhere.
+Networks that depend on the whole image cannot be exact. Their tiles overlap, and the logits are blended with linear
+weights that sum to 1 everywhere.
 """
 
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ class Tile:
 
     Attributes
     ----------
-    read : spans on the canvas
-        May reach below 0 and beyond the image: the image is mirrored there.
-    keep : spans within the network's output for that read
+    read : spans in the padded image
+        May be below 0 or beyond the image, which is reflected there.
+    keep : spans in the network's output for that read
+        The valid region.
     write : spans in the image
         As large as `keep`.
     """
@@ -40,58 +41,58 @@ class Tile:
     write: tuple[Span, ...]
 
 
-def canvas_size(size: int, geometry: Geometry) -> int:
-    """Return the side of the canvas of an image: what the network must put out to cover `size` pixels."""
+def padded_size(size: int, geometry: Geometry) -> int:
+    """Return the padded size of an image: the output size that covers `size` pixels."""
     return geometry.legal_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
 
 def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile]:
-    """Cut an image of `size` into tiles that keep about `core` pixels a side.
+    """Divide an image of `size` into tiles with valid regions of about `core` pixels per side.
 
     Parameters
     ----------
     size : tuple of int
         Image size per axis, at least 1.
     core : int
-        Kept pixels per side; rounded up to a multiple of the total stride. A core as large as the image gives one
-        tile: the whole-image prediction.
+        Side of the valid region; rounded up to a multiple of the total stride. If it is as large as the image, there is
+        one tile: whole-image prediction.
     geometry : Geometry
 
     Returns
     -------
     list of Tile
-        Their `write` parts cover each pixel of the image exactly once.
+        Their `write` spans cover each pixel of the image exactly once.
 
     Raises
     ------
     BadOption
-        A side or the core is below 1.
+        A side or `core` is below 1.
     """
     if min(size) < 1 or core < 1:
-        raise BadOption("sides and a core of at least 1 pixel", f"sides {size}, core {core}", "Check the image.")
+        raise BadOption("sides and tiles of at least 1 pixel", f"sides {size}, tile {core}", "Check the image.")
     axes = [_spans(side, core, geometry) for side in size]
     return [_tile(spans) for spans in product(*axes)]
 
 
 def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: int) -> list[Tile]:
-    """Cut an image like `tile_grid`, with parts to keep that reach `overlap` pixels into their neighbours'.
+    """Divide an image like `tile_grid`, with valid regions that extend `overlap` pixels into their neighbours.
 
     Parameters
     ----------
     size, core, geometry
-        As in `tile_grid`; a core as large as the image gives one tile.
+        As in `tile_grid`.
     overlap : int
-        A multiple of the total stride, at most half the core.
+        A multiple of the total stride, at most half of `core`.
 
     Returns
     -------
     list of Tile
-        As many as `tile_grid` gives, in the same order; `write` and `keep` are larger.
+        In number and order those of `tile_grid`; `write` and `keep` are larger.
 
     Raises
     ------
     BadOption
-        The overlap does not fit.
+        The overlap is not allowed.
     """
     core = whole_strides(core, geometry)
     if overlap % geometry.total_stride or not 0 <= 2 * overlap <= core:
@@ -101,17 +102,17 @@ def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: 
     return [_tile(spans) for spans in product(*axes)]
 
 
-def blend_weights(span: Span, own: Span, size: int, overlap: int) -> Float64[np.ndarray, " length"]:
-    """Return the weights along one axis of a tile that keeps `span`, around its `own` part of the core grid.
+def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np.ndarray, " length"]:
+    """Return the blending weights along one axis of a tile with valid region `span` around its grid `cell`.
 
-    They rise from 0 to 1 over 2 x `overlap` pixels around each inner edge of `own`; those of the neighbour fall there.
+    They rise from 0 to 1 over 2 x `overlap` pixels around each inner edge of the cell, where the neighbour's fall.
     """
-    places = np.arange(*span) + 0.5
-    weights = np.ones(len(places))
-    if overlap and own[0] > 0:
-        weights = np.minimum(weights, (places - (own[0] - overlap)) / (2 * overlap))
-    if overlap and own[1] < size:
-        weights = np.minimum(weights, ((own[1] + overlap) - places) / (2 * overlap))
+    positions = np.arange(*span) + 0.5
+    weights = np.ones(len(positions))
+    if overlap and cell[0] > 0:
+        weights = np.minimum(weights, (positions - (cell[0] - overlap)) / (2 * overlap))
+    if overlap and cell[1] < size:
+        weights = np.minimum(weights, ((cell[1] + overlap) - positions) / (2 * overlap))
     return weights
 
 
@@ -126,18 +127,18 @@ def _tile(spans: tuple[tuple[Span, Span, Span], ...]) -> Tile:
 
 def _spans(size: int, core: int, geometry: Geometry, overlap: int = 0) -> list[tuple[Span, Span, Span]]:
     """Return read, keep and write along one axis."""
-    canvas, core = canvas_size(size, geometry), whole_strides(core, geometry)
+    padded, core = padded_size(size, geometry), whole_strides(core, geometry)
     spans: list[tuple[Span, Span, Span]] = []
     for place in range(0, size, core):
         start = max(0, place - overlap)
-        stop = min(place + core + overlap, canvas)
+        stop = min(place + core + overlap, padded)
         if geometry.margin:
-            # a legal input may have to be larger than core + margins: what it puts out beyond is dropped
+            # a valid input may have to be larger than the tile and its borders: the excess output is dropped
             inside = geometry.legal_size(stop - start + 2 * geometry.margin)
             read = (start - geometry.margin, start - geometry.margin + inside)
             first = start
         else:
-            read = (max(0, start - geometry.halo), min(canvas, stop + geometry.halo))
+            read = (max(0, start - geometry.halo), min(padded, stop + geometry.halo))
             first = read[0]
         write = (start, min(stop, size))
         spans.append((read, (write[0] - first, write[1] - first), write))
@@ -145,7 +146,7 @@ def _spans(size: int, core: int, geometry: Geometry, overlap: int = 0) -> list[t
 
 
 def mirror_indices(start: int, stop: int, size: int) -> Int[np.ndarray, " length"]:
-    """Return indices into an axis of `size` for positions `start`...`stop`-1, mirrored beyond its ends.
+    """Return indices into an axis of `size` for positions `start`...`stop`-1, reflected beyond its ends.
 
     The edge pixel is not repeated (numpy's mode "reflect"), at any distance; an axis of one pixel repeats it.
 

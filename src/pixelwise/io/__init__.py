@@ -1,1 +1,1 @@
-"""Image files in and out: formats, headers and limits, windowed reading, chunked writing of label images."""
+"""Image input and output: formats, headers and limits, windowed reading, tiled writing of label images."""

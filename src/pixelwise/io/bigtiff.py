@@ -1,7 +1,7 @@
-"""The end of a BigTIFF of labels: its reduced levels and its directories. Sources: TIFF 6.0; the BigTIFF proposal.
+"""Pyramid levels and directories of a BigTIFF label image. Sources: TIFF 6.0; the BigTIFF proposal.
 
-Each level is a directory of its own, tiled, the reduced ones marked as such (NewSubfileType 1): what GDAL, libvips,
-QuPath and tifffile take for a pyramid.
+Each level is a tiled directory; reduced levels have NewSubfileType 1. GDAL, libvips, QuPath and tifffile read this as a
+pyramid.
 """
 
 import struct
@@ -19,19 +19,19 @@ Tag = tuple[int, int, list[int]]
 
 
 def finish_tiff(tiles: TileFile, spacing: tuple[float, float] | None, palette: Sequence[Colour]) -> None:
-    """Write the pyramid and the directories, and give the file its final name.
+    """Write the pyramid and the directories, and rename the file to its final name.
 
     Parameters
     ----------
     tiles : TileFile
-        All of whose tiles are written.
+        A file whose tiles are all written.
     spacing : (float, float) or None
         Micrometres per pixel, (y, x).
     palette : sequence of colours
-        For masks of 8 bits; empty for gray.
+        For 8-bit masks; empty for grayscale.
     """
     add_levels(tiles)
-    link = 8  # the header's own pointer, entered at the very end
+    link = 8  # the pointer in the header, written last
     first = 0
     for level in tiles.levels:
         tags = _tags(level, spacing, palette, reduced=level is not tiles.levels[0])
@@ -42,11 +42,11 @@ def finish_tiff(tiles: TileFile, spacing: tuple[float, float] | None, palette: S
             first = at
         link = next_link
         spacing = (spacing[0] * 2, spacing[1] * 2) if spacing else None
-    tiles.become(first)
+    tiles.finalize(first)
 
 
 def add_levels(tiles: TileFile) -> None:
-    """Append levels of half the size each, until one fits a tile; every second pixel is kept, no label is mixed."""
+    """Append levels of half the size until one fits into a tile; every second pixel is kept (nearest neighbour)."""
     side = tiles.layout.tile
     while max(tiles.levels[-1].layout.height, tiles.levels[-1].layout.width) > side:
         above = tiles.levels[-1].layout
@@ -64,23 +64,23 @@ def _tags(
     level: PyramidLevel, spacing: tuple[float, float] | None, palette: Sequence[Colour], *, reduced: bool
 ) -> list[Tag]:
     layout = level.layout
-    places = [level.places[index] for index in range(layout.down * layout.across)]
-    coloured = bool(palette) and layout.dtype == "uint8"
+    locations = [level.locations[index] for index in range(layout.down * layout.across)]
+    has_palette = bool(palette) and layout.dtype == "uint8"
     tags: list[Tag] = [
         (254, _LONG, [int(reduced)]),
         (256, _LONG, [layout.width]),
         (257, _LONG, [layout.height]),
         (258, _SHORT, [_BITS[layout.dtype]]),
         (259, _SHORT, [_COMPRESSIONS[layout.compression]]),
-        (262, _SHORT, [3 if coloured else 1]),
+        (262, _SHORT, [3 if has_palette else 1]),
         (277, _SHORT, [1]),
         (322, _LONG, [layout.tile]),
         (323, _LONG, [layout.tile]),
-        (324, _LONG8, [offset for offset, _ in places]),
-        (325, _LONG8, [count for _, count in places]),
+        (324, _LONG8, [offset for offset, _ in locations]),
+        (325, _LONG8, [count for _, count in locations]),
         (339, _SHORT, [1]),
     ]
-    if coloured:
+    if has_palette:
         rows = [*palette, *[(0, 0, 0)] * 256][:256]
         tags.append((320, _SHORT, [row[channel] * 257 for channel in range(3) for row in rows]))
     if spacing:
@@ -97,7 +97,7 @@ def _per_centimetre(spacing: float) -> list[int]:
 
 
 def _write_directory(tiles: TileFile, tags: list[Tag]) -> tuple[int, int]:
-    """Append a directory; return where it stands, and where the pointer to the next one does."""
+    """Append a directory; return its offset and the offset of its pointer to the next directory."""
     entries = b""
     for number, kind, values in tags:
         letter, each = _FORMATS[kind]

@@ -1,4 +1,4 @@
-"""A journal: one line per record, each with a checksum of itself; what a killed process left torn is not read."""
+"""An append-only journal: one JSON record per line with a checksum. Incomplete or damaged lines are ignored."""
 
 import json
 import os
@@ -11,21 +11,21 @@ from pixelwise.errors import OutputFailed
 
 
 class Journal:
-    """Records (JSON objects) that survive their process.
+    """Records (JSON objects) that survive the end of the process.
 
     Parameters
     ----------
     path : Path
-        Is made where it is missing.
+        Created if missing.
     result : Path
-        What it is kept for; named when another process is writing it.
+        The file that the journal is for; used in the error message.
 
     Raises
     ------
     OutputFailed
-        Another process holds this journal.
+        Another process has locked this journal.
     OSError
-        The place cannot be written.
+        The file cannot be written.
     """
 
     def __init__(self, path: Path, result: Path) -> None:
@@ -34,7 +34,7 @@ class Journal:
         _lock(self._file, result)
 
     def records(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Yield the records that are whole, from the first on, each with where it ends in the file."""
+        """Yield the valid records up to the first damaged one, each with its end offset in the file."""
         self._file.seek(0)
         end = 0
         for line in self._file:
@@ -45,38 +45,38 @@ class Journal:
             yield record, end
 
     def cut(self, end: int) -> None:
-        """Forget what stands behind `end`; the next record goes there."""
+        """Truncate the file at offset `end`; the next record is written there."""
         self._file.truncate(end)
         self._file.seek(end)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record; from then on it survives this process."""
+        """Append a record and flush it to the operating system."""
         text = json.dumps(record, separators=(",", ":"))
         self._file.write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
         self._file.flush()
 
     def sync(self) -> None:
-        """Bring it to the disk: from then on it survives a power cut."""
+        """Sync the file to disk, so that it survives a power failure."""
         sync(self._file)
 
     def close(self) -> None:
-        """Let others have it."""
+        """Close the file and release its lock."""
         self._file.close()
 
 
 def open_for_update(path: Path) -> BinaryIO:
-    """Open a file for reading and writing, made where it is missing, never emptied."""
+    """Open a file for reading and writing; create it if missing, never truncate it."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b")
 
 
 def sync(file: BinaryIO) -> None:
-    """Bring a file to the disk."""
+    """Flush a file and sync it to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
-    """Return the record of a line of the journal, None where it is torn or damaged."""
+    """Return the record of a journal line; None if it is incomplete or damaged."""
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
         return None
@@ -84,7 +84,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Refuse a second writer; where files cannot be locked (Windows) nothing holds it off."""
+    """Lock the file against a second writer; without effect on Windows, which has no `fcntl`."""
     try:
         import fcntl
     except ImportError:
@@ -93,5 +93,5 @@ def _lock(file: BinaryIO, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        hint = "Wait until it is done, or choose another --out."
-        raise OutputFailed("a result that nobody else writes", "another process at work on it", hint, path) from error
+        hint = "Wait until it has finished, or choose another --out."
+        raise OutputFailed("a result that no other process writes", "another process writing it", hint, path) from error

@@ -1,7 +1,7 @@
-"""Where label images of any size go: tile by tile, continued after a kill, whole or not there at all.
+"""Write label images of any size tile by tile, resumable and atomic.
 
-A tiled BigTIFF grows in its own place (`tiled_writer`) and gets its directories at the end (`bigtiff`).
-OME-Zarr is written from such tiles in one go when they are all there (`zarr_write`).
+A tiled BigTIFF is written to a temporary file (`tiled_writer`), its directories last (`bigtiff`). OME-Zarr is written
+from such tiles when all are complete (`zarr_write`).
 """
 
 from pathlib import Path
@@ -29,27 +29,27 @@ Format = Literal["tiff", "zarr"]
 _SUFFIXES: dict[str, str] = {"tiff": ".tif", "zarr": ".ome.zarr"}
 
 
-def check_format(form: str) -> None:
-    """Refuse a format that cannot be written here, before any work.
+def check_format(format: str) -> None:
+    """Raise `BadOption` if a format cannot be written.
 
     Raises
     ------
     BadOption
-        Unknown, or its library is not installed.
+        The format is unknown, or its library is not installed.
     """
-    if form not in _SUFFIXES:
-        raise BadOption("a format of tiff or zarr", f"`{form}`", "Give --format tiff or --format zarr.")
-    if form == "zarr":
+    if format not in _SUFFIXES:
+        raise BadOption("a format of tiff or zarr", f"`{format}`", "Give --format tiff or --format zarr.")
+    if format == "zarr":
         zarr_library()
 
 
-def result_path(folder: Path, name: str, form: Format) -> Path:
-    """Return the place of the result called `name`."""
-    return folder / f"{name}{_SUFFIXES[form]}"
+def result_path(folder: Path, name: str, format: Format) -> Path:
+    """Return the path of the result called `name`."""
+    return folder / f"{name}{_SUFFIXES[format]}"
 
 
-def finish(tiles: TileFile, form: Format, meaning: PixelMetadata) -> Path:
-    """Give a label image, all of whose windows are written, its final form and name.
+def finish(tiles: TileFile, format: Format, metadata: PixelMetadata) -> Path:
+    """Convert a completely written label image to its final format and name.
 
     Returns
     -------
@@ -59,11 +59,11 @@ def finish(tiles: TileFile, form: Format, meaning: PixelMetadata) -> Path:
     Raises
     ------
     OutputFailed
-        The place cannot be written; the tiles stay, and the next process tries again.
+        The file cannot be written; the tiles are kept, and the next process tries again.
     """
-    if form == "tiff":
-        finish_tiff(tiles, meaning.spacing, meaning.palette)
+    if format == "tiff":
+        finish_tiff(tiles, metadata.spacing, metadata.palette)
     else:
-        write_zarr(tiles.path, tiles.layout, tiles.read, meaning)
+        write_zarr(tiles.path, tiles.layout, tiles.read, metadata)
         tiles.discard()
     return tiles.path

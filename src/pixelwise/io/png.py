@@ -1,7 +1,7 @@
-"""PNG: its header read by hand, its samples through libpng (8 and 16 bits) or Pillow (palettes, fewer bits).
+"""Read PNG: the header directly, samples with libpng (8 and 16 bits) or Pillow (palettes, lower bit depths).
 
-Pillow alone will not do: it returns 16-bit colour as 8-bit, and decodes the picture to look for an EXIF chunk.
-Source of the layout: Portable Network Graphics (PNG) Specification, third edition, sections 5 and 11.
+Pillow alone is not enough: it returns 16-bit colour as 8-bit, and decodes the image to find an EXIF chunk.
+Source: Portable Network Graphics (PNG) Specification, third edition, sections 5 and 11.
 """
 
 import mmap
@@ -15,30 +15,30 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import Header, truncated
+from pixelwise.io.headers import Header, truncated_error
 from pixelwise.io.pillow import decode_pillow, orientation_of
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-_KEPT = {b"IHDR", b"PLTE", b"eXIf", b"acTL"}
-_LARGEST_KEPT = 1 << 20  # no honest header, palette or EXIF record is longer
-_DEFLATE = 1032  # deflate never shrinks further than 1032 : 1 (zlib technical notes)
+_HEADER_CHUNKS = {b"IHDR", b"PLTE", b"eXIf", b"acTL"}
+_MAX_CHUNK = 1 << 20  # bytes; no valid header, palette or EXIF record is longer
+_DEFLATE = 1032  # largest compression ratio of deflate (zlib technical notes)
 
 
-def look_png(file: BinaryIO, path: Path) -> Header:
-    """Read the chunks that describe the picture; the samples are skipped, not decoded."""
-    chunks, whole = _walk(file)
+def read_png_header(file: BinaryIO, path: Path) -> Header:
+    """Read the chunks that describe the image, without decoding samples."""
+    chunks, whole = _read_chunks(file)
     header = chunks.get(b"IHDR", b"")
     if len(header) != 13 or _read_at(file, 29, 4) != struct.pack(">I", zlib.crc32(b"IHDR" + header)):
-        raise BadImage("a whole PNG image", "a damaged header", "Fetch or export the file again.", path)
+        raise BadImage("a complete PNG image", "a damaged header", "Download or export the file again.", path)
     width, height, bits, colour, *_ = struct.unpack(">IIBBBBB", header)
     if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
         got = f"colour type {colour} with {bits} bits, which PNG does not have"
         raise BadImage("a PNG image", got, "The file is damaged; export it again.", path)
     if not whole and height * width:
-        raise truncated(path, "PNG", f"{file.seek(0, 2)} bytes without the end mark")
+        raise truncated_error(path, "PNG", f"{file.seek(0, 2)} bytes without the end chunk")
     orientation, warnings = orientation_of(chunks.get(b"eXIf"))
     if b"acTL" in chunks:
-        warnings += ("animated PNG: only its first picture is used",)
+        warnings += ("animated PNG: only the first frame is used",)
     palette = np.frombuffer(chunks.get(b"PLTE", b""), np.uint8)
     return Header(
         format="PNG",
@@ -55,23 +55,23 @@ def look_png(file: BinaryIO, path: Path) -> Header:
 
 
 def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
-    """Decode the samples. A gray picture lies in memory once; 16 bits stay 16 bits."""
+    """Decode the samples. A grayscale image is held in memory once; 16 bits stay 16 bits."""
     bits, colour = _read_at(file, 24, 2)
     needed, length = header.height * header.width * header.channels * bits // 8, file.seek(0, 2)
     if needed > length * _DEFLATE:
-        raise truncated(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples it tells of")
+        raise truncated_error(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples in the header")
     if bits < 8 or colour == 3:
         return decode_pillow(file, "PNG")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         samples = imagecodecs.png_decode(content)
     if samples.ndim == 2:
         return samples[None]
-    # A transparent colour (tRNS) makes libpng add an alpha channel that the header does not count.
+    # With a transparent colour (tRNS) libpng adds an alpha channel that the header does not count.
     return np.ascontiguousarray(samples[:, :, : header.channels].transpose(2, 0, 1))
 
 
-def _walk(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
-    """Collect the describing chunks, and whether the end chunk was reached."""
+def _read_chunks(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
+    """Return the header chunks and whether the end chunk was reached."""
     length_of_file = file.seek(0, 2)
     at = file.seek(8)
     chunks: dict[bytes, bytes] = {}
@@ -82,7 +82,7 @@ def _walk(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
             break
         if name == b"IEND":
             return chunks, True
-        if name in _KEPT and length <= _LARGEST_KEPT:
+        if name in _HEADER_CHUNKS and length <= _MAX_CHUNK:
             chunks.setdefault(name, file.read(length))
         at += 12 + length
     return chunks, False

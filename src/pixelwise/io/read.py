@@ -1,8 +1,8 @@
-"""The one door for picture files: readers that interpret by metadata, never by shape alone; writers by suffix.
+"""The entry point for image files: `read_image`, `read_mask`, `probe` and the writers.
 
-No other module opens pictures. Every failure is a `BadImage` with the file's name, what is wrong and the mend. A file's
-first bytes decide what it is, not its ending. PNG stands in `png`, TIFF in `tiff`, the rest in
-`pillow`; what happens before them in `headers`; the writers in `write`.
+Samples are interpreted by metadata, never by shape alone. Every failure is a `BadImage` with the file name, the problem
+and a hint. The format is detected from the first bytes, not from the extension: `headers`, then `png`, `tiff` or
+`pillow`. Writers are in `write`.
 """
 
 from contextlib import closing
@@ -17,15 +17,15 @@ from pixelwise.errors import BadImage
 from pixelwise.io.headers import (
     MAX_PIXELS,
     Header,
-    broken,
+    apply_orientation,
     check_size,
-    open_picture,
-    turned,
+    decode_error,
+    open_image_file,
 )
-from pixelwise.io.pillow import decode_jpeg, decode_pillow, look_pillow
-from pixelwise.io.png import decode_png, look_png
-from pixelwise.io.sample_values import coloured, inverted, usable, whole_numbers
-from pixelwise.io.tiff import decode_tiff, look_tiff
+from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
+from pixelwise.io.png import decode_png, read_png_header
+from pixelwise.io.sample_values import apply_palette, invert, to_integers, to_pixels
+from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
 from pixelwise.text import pluralise
 
@@ -37,9 +37,9 @@ __all__ = [
     "MaskImage",
     "check_pages",
     "gif_bytes",
-    "look",
     "png_bytes",
     "probe",
+    "read_header",
     "read_image",
     "read_mask",
     "write_gif",
@@ -53,16 +53,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Image:
-    """A picture.
+    """An image.
 
     Attributes
     ----------
     pixels : (channels, height, width) array
-        In the file's own type: 8, 16 or 32 bits, integer or float (64-bit values come as 32-bit ones, which hold them).
+        In the data type of the file: 8, 16 or 32 bits, integer or float (64-bit values are converted to 32 bits).
     spacing : (float, float) or None
-        Micrometres per pixel, (y, x), where the file says so.
+        Micrometres per pixel, (y, x), if the file contains it.
     warnings : tuple of str
-        What was decided on the way (alpha dropped, broken EXIF ignored), in sentences.
+        Messages about automatic decisions (alpha channel dropped, damaged EXIF ignored).
     """
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -72,10 +72,10 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInfo:
-    """What a header says of the picture that `read_image` will give: upright, without alpha, palette as RGB.
+    """The header of the image that `read_image` returns: upright, without alpha, palette as RGB.
 
-    `dtype` is that of the stored samples. `pages` above 1 is a stack. `turned` says that EXIF (or TIFF's orientation)
-    turns or mirrors the stored samples.
+    `dtype` is that of the stored samples. `pages` above 1 is a stack. `reoriented`: the EXIF or TIFF orientation is not
+    upright.
     """
 
     format: str
@@ -85,7 +85,7 @@ class ImageInfo:
     dtype: str
     pages: int
     palette: bool
-    turned: bool
+    reoriented: bool
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class MaskImage:
     Attributes
     ----------
     values : (height, width) integers, or (height, width, 3) uint8 colours
-        Palette files give their indices. Colours that are all gray give one value per pixel.
+        Indices for palette files. Colours that are all gray are reduced to one value per pixel.
     palette : dict or None
         Colour of each index in a palette file.
     lossy : bool
-        The format smears values (JPEG, lossy WebP, JPEG inside TIFF).
+        The compression changes values (JPEG, lossy WebP, JPEG inside TIFF).
     warnings : tuple of str
-        What was decided on the way.
+        Messages about automatic decisions.
     """
 
     values: Integer[np.ndarray, "height width"] | Integer[np.ndarray, "height width 3"]
@@ -111,16 +111,16 @@ class MaskImage:
 
 
 def probe(path: Path) -> ImageInfo:
-    """Read the header alone.
+    """Read only the header.
 
     Raises
     ------
     BadImage
-        The file is no picture that pixelwise reads. Damage behind the header is not found here.
+        The file is not a supported image. Damage after the header is not detected.
     """
-    file, kind = open_picture(path)
+    file, kind = open_image_file(path)
     with closing(file):
-        header = look(file, kind, path)
+        header = read_header(file, kind, path)
     height, width = header.height, header.width
     if header.orientation >= 5:
         height, width = width, height
@@ -132,39 +132,39 @@ def probe(path: Path) -> ImageInfo:
         dtype=header.dtype,
         pages=header.pages,
         palette=header.palette is not None,
-        turned=header.orientation != 1,
+        reoriented=header.orientation != 1,
     )
 
 
 def read_image(path: Path, *, pages: int | None = None, max_pixels: int | None = None) -> Image:
-    """Read a picture: turned upright, palette resolved to RGB, alpha dropped (told in `warnings`).
+    """Read an image: upright, palette converted to RGB, alpha dropped (see `warnings`).
 
-    One-bit pictures give 0 and 1; TIFF samples that store white as 0 are inverted, as TIFF 6.0 asks.
+    One-bit images have the values 0 and 1; WhiteIsZero TIFF samples are inverted (TIFF 6.0).
 
     Parameters
     ----------
     path : Path
     pages : int, optional
-        Take a stack of this many pages as that many channels.
+        Read a stack of this many pages as that many channels.
     max_pixels : int, optional
-        Larger pictures (height × width) are refused from their header alone; default `MAX_PIXELS`.
+        Limit of height × width, checked before decoding; default `MAX_PIXELS`.
 
     Raises
     ------
     BadImage
-        Not a readable picture; a stack of pages without `pages`; complex, NaN or infinite values; whole numbers that
-        float32 does not hold exactly.
+        Not a readable image; a stack of pages without `pages`; complex, NaN or infinite values; integers that float32
+        cannot represent exactly.
     """
     samples, header, messages = _read(path, pages, max_pixels)
     if header.palette is not None:
-        samples = coloured(samples[0], header.palette)
-    elif header.inverted:
-        samples = inverted(samples)
+        samples = apply_palette(samples[0], header.palette)
+    elif header.white_is_zero:
+        samples = invert(samples)
     if header.alpha:
         transparent = bool((samples[-1] != samples[-1].max()).any())
-        messages += ("transparent areas were taken as opaque" if transparent else "the alpha channel was dropped",)
+        messages += ("transparency was ignored" if transparent else "the alpha channel was dropped",)
         samples = samples[:-1]
-    pixels = usable(samples, path)
+    pixels = to_pixels(samples, path)
     if pixels.size > 1 and pixels.min() == pixels.max():
         messages += (f"all pixels have the same value ({pixels.flat[0]})",)
     spacing = header.spacing
@@ -174,17 +174,17 @@ def read_image(path: Path, *, pages: int | None = None, max_pixels: int | None =
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
-    """Read a mask: palette files as their indices, colours as colours, turned upright like images.
+    """Read a mask: palette files as indices, RGB as colours, upright.
 
-    Grays of 2 or 4 bits come as they are stored (0..3, 0..15), one-bit masks as 0 and 1.
+    2-bit and 4-bit gray values are returned as stored (0..3, 0..15), one-bit masks as 0 and 1.
 
     Raises
     ------
     BadImage
-        Not a readable picture, several pages, channels that are neither one value nor RGB, or no whole numbers.
+        Not a readable image, several pages, neither one channel nor RGB, or not integers.
     """
     samples, header, messages = _read(path, None, max_pixels)
-    values = whole_numbers(samples[:-1] if header.alpha else samples, path)
+    values = to_integers(samples[:-1] if header.alpha else samples, path)
     if header.palette is not None:
         palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(header.palette)}
         return MaskImage(values[0], palette, header.lossy, messages)
@@ -201,24 +201,24 @@ def read_mask(path: Path, *, max_pixels: int | None = None) -> MaskImage:
     return MaskImage(np.moveaxis(values.astype(np.uint8), 0, -1), None, header.lossy, messages)
 
 
-def look(file: BinaryIO, kind: str, path: Path) -> Header:
-    """Read the header of an open file of a known kind.
+def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
+    """Read the header of an open file of format `kind`.
 
     Raises
     ------
     BadImage
-        The header is damaged, or says what pixelwise does not read.
+        The header is damaged, or describes an unsupported image.
     """
     try:
         if kind == "PNG":
-            return look_png(file, path)
-        return look_tiff(file, path) if kind == "TIFF" else look_pillow(file, kind, path)
+            return read_png_header(file, path)
+        return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
     except BadImage:
         raise
-    # Decoders meet hostile bytes and raise whatever they stumble over (OSError, SyntaxError, struct.error, MemoryError,
-    # RuntimeError ...): here, and in `_decode`, all of it becomes the one error that names the file.
+    # On malformed input decoders raise OSError, SyntaxError, struct.error, MemoryError, RuntimeError and others: here,
+    # and in `_decode`, all are converted to one error that names the file.
     except Exception as error:
-        raise broken(path, kind, error) from error
+        raise decode_error(path, kind, error) from error
 
 
 def _decode(
@@ -237,29 +237,29 @@ def _decode(
     except BadImage:
         raise
     except Exception as error:
-        raise broken(path, header.format, error) from error
+        raise decode_error(path, header.format, error) from error
 
 
 def _read(
     path: Path, pages: int | None, max_pixels: int | None
 ) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]]:
-    """Read the samples upright, before their meaning is settled."""
-    file, kind = open_picture(path)
+    """Read the samples upright, without interpreting them."""
+    file, kind = open_image_file(path)
     with closing(file):
-        header = look(file, kind, path)
+        header = read_header(file, kind, path)
         check_pages(header, path, pages)
         check_size(header, path, max_pixels)
         samples, messages = _decode(file, path, header)
     if np.issubdtype(samples.dtype, np.complexfloating):
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
-    return turned(samples, header.orientation), header, header.warnings + messages
+    return apply_orientation(samples, header.orientation), header, header.warnings + messages
 
 
 def check_pages(header: Header, path: Path, pages: int | None) -> None:
-    """Refuse a stack of pages, unless they are wanted as channels."""
+    """Raise `BadImage` for a stack of pages that are not requested as channels."""
     if header.pages == 1 or (header.pages == pages and header.stackable):
         return
     hint = "Split it into one file per page."
     if header.stackable:
-        hint = f"Split it, or take its pages as channels with --pages {header.pages}."
-    raise BadImage("one picture", f"a stack of {header.pages} pages", hint, path)
+        hint = f"Split it, or use its pages as channels with --pages {header.pages}."
+    raise BadImage("one image", f"a stack of {header.pages} pages", hint, path)

@@ -1,7 +1,7 @@
-"""TIFF through tifffile: any depth, any number of channels; pages told from channels by the file's own axes.
+"""Read TIFF with tifffile: any bit depth, any number of channels; axes from the metadata separate pages from channels.
 
-An axis named S (samples of a pixel) or C (channels) is colour; every other axis beside Y and X (I, Q, Z, T) is a stack
-of pages, whatever its length: three gray pages are never red, green and blue. Source: TIFF 6.0 (Adobe, 1992).
+The axes S (samples of a pixel) and C (channels) are channels; every other axis except Y and X (I, Q, Z, T) is a stack
+of pages of any length: three gray pages are never red, green and blue. Source: TIFF 6.0 (Adobe, 1992).
 """
 
 import logging
@@ -16,13 +16,13 @@ import tifffile
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import Header, truncated
+from pixelwise.io.headers import Header, truncated_error
 
-_MOST_DIRECTORIES = 100_000  # no microscope writes more pages into one file; each costs time to walk
+_MAX_DIRECTORIES = 100_000  # no microscope writes more pages into one file; reading each takes time
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
 _JPEG = {6, 7, 33007, 34892}
 _LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
-_AGAIN = "The file is damaged; export it again."
+_DAMAGED = "The file is damaged; export it again."
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
 _MICROMETRES = {
     "micron": 1.0,
@@ -35,24 +35,24 @@ _MICROMETRES = {
     "mm": 1e3,
     "cm": 1e4,
 }
-# tifffile logs what it finds odd; without a handler Python would print that to the user's terminal.
+# Without a handler Python would print tifffile's log messages to the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def look_tiff(file: BinaryIO, path: Path) -> Header:
-    """Read the tags of a TIFF; no samples are decoded.
+def read_tiff_header(file: BinaryIO, path: Path) -> Header:
+    """Read the tags of a TIFF without decoding samples.
 
     Raises
     ------
     BadImage
-        Colours that are neither gray, palette, RGB nor JPEG's YCbCr, an unknown compression or sample type, data that
-        the tags place outside the file, or too many directories.
+        Colours other than gray, palette, RGB or JPEG's YCbCr, an unknown compression or sample type, data offsets
+        outside the file, or too many directories.
     """
-    warnings = _check_chain(file, path)
-    with _opened(file) as tiff:
-        series, page = _main(tiff)
+    warnings = _check_directories(file, path)
+    with _open_tiff(file) as tiff:
+        series, page = _main_series(tiff)
         _check_page(page, path)
-        _check_data_is_there(series, file, path)
+        _check_data_size(series, file, path)
         axes, shape = str(series.axes), tuple(int(n) for n in series.shape)
         sizes = dict(zip(axes, shape, strict=True))
         extra = tuple(int(e) for e in page.extrasamples)
@@ -60,7 +60,7 @@ def look_tiff(file: BinaryIO, path: Path) -> Header:
         alpha = bool(extra) and extra[-1] in _ALPHA and samples - len(extra) in (1, 3)
         palette = _palette(page)
         if palette is not None and (samples != 1 or np.dtype(series.dtype).kind not in "bu"):
-            raise BadImage("one index per pixel in a palette image", f"{samples} of {series.dtype}", _AGAIN, path)
+            raise BadImage("one index per pixel in a palette image", f"{samples} of {series.dtype}", _DAMAGED, path)
         stacked = math.prod(n for axis, n in sizes.items() if axis not in "YXSC")
         pages = stacked + _further_pages(tiff)
         return Header(
@@ -75,16 +75,16 @@ def look_tiff(file: BinaryIO, path: Path) -> Header:
             orientation=_orientation(page),
             palette=palette,
             lossy=int(page.compression) in _LOSSY,
-            inverted=_name(page.photometric) == "MINISWHITE",
+            white_is_zero=_name(page.photometric) == "MINISWHITE",
             spacing=_spacing(tiff, page),
             warnings=warnings,
         )
 
 
 def decode_tiff(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
-    """Decode the samples as (pages × channels, height, width); `header` has said how many pages there are."""
-    with _opened(file) as tiff:
-        series, _ = _main(tiff)
+    """Decode the samples as (pages × channels, height, width)."""
+    with _open_tiff(file) as tiff:
+        series, _ = _main_series(tiff)
         samples: np.ndarray = np.asarray(series.asarray())
         axes = str(series.axes)
     stack = [i for i, axis in enumerate(axes) if axis not in "YXSC"]
@@ -94,22 +94,22 @@ def decode_tiff(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray
     return ordered.astype(ordered.dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _opened(file: BinaryIO) -> Any:
+def _open_tiff(file: BinaryIO) -> Any:
     file.seek(0)
-    # An OME header may name other files as part of this image: they are left alone.
+    # An OME header may name other files of the same image: they are not opened.
     return tifffile.TiffFile(file, name="image", _multifile=False)
 
 
-def _main(tiff: Any) -> tuple[Any, Any]:
-    """Return the first series (the full picture of a pyramid or slide) and its first page."""
+def _main_series(tiff: Any) -> tuple[Any, Any]:
+    """Return the first series (the full resolution of a pyramid or slide) and its first page."""
     series = tiff.series[0]
     return series, series.keyframe
 
 
 def _further_pages(tiff: Any) -> int:
-    """Count the pages of other sizes or types; reduced copies of the picture are none."""
+    """Return the number of pages of other sizes or types, without reduced copies of the image."""
     if tiff.series[0].kind not in ("generic", "uniform", "shaped", "ome", "imagej"):
-        return 0  # slides hold a label and a thumbnail beside the picture
+        return 0  # slides also contain a label image and a thumbnail
     return sum(max(1, len(s.pages)) for s in tiff.series[1:] if not s.keyframe.is_reduced)
 
 
@@ -118,15 +118,15 @@ def _check_page(page: Any, path: Path) -> None:
     if colours not in _GRAY_OR_COLOUR and not (colours == "YCBCR" and int(page.compression) in _JPEG):
         raise BadImage("gray, palette or RGB colours", f"{colours} colours", "Save the image as RGB.", path)
     if page.dtype is None:
-        got = f"samples of {page.bitspersample} bits in a format that is not known"
+        got = f"samples of {page.bitspersample} bits in an unknown format"
         raise BadImage("8, 16 or 32 bits per sample", got, "Save the image again with 8 or 16 bits.", path)
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         got = f"compression {_name(page.compression)}"
         hint = "Save it with deflate or LZW, or update the package imagecodecs."
-        raise BadImage("a compression that can be read", got, hint, path)
+        raise BadImage("a supported compression", got, hint, path)
 
 
-def _check_data_is_there(series: Any, file: BinaryIO, path: Path) -> None:
+def _check_data_size(series: Any, file: BinaryIO, path: Path) -> None:
     length = file.seek(0, 2)
     for page in series.pages:
         if page is None:
@@ -134,11 +134,11 @@ def _check_data_is_there(series: Any, file: BinaryIO, path: Path) -> None:
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
         missing = max(ends, default=0) - length
         if missing > 0:
-            raise truncated(path, "TIFF", f"{length} bytes, {missing} more are missing")
+            raise truncated_error(path, "TIFF", f"{length} bytes, {missing} more are missing")
 
 
-def _check_chain(file: BinaryIO, path: Path) -> tuple[str, ...]:
-    """Walk the directories by hand: bounded, and a chain that bites its own tail is told."""
+def _check_directories(file: BinaryIO, path: Path) -> tuple[str, ...]:
+    """Follow the chain of directories: limit their number, and return a warning if the chain is circular."""
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(16)
@@ -149,17 +149,17 @@ def _check_chain(file: BinaryIO, path: Path) -> tuple[str, ...]:
     seen: set[int] = set()
     while 0 < at < length:
         if at in seen:
-            return ("the chain of TIFF directories is damaged (it runs in a circle): only its start is used",)
+            return ("the chain of TIFF directories is damaged (circular): only its first pages are used",)
         seen.add(at)
-        if len(seen) > _MOST_DIRECTORIES:
-            got = f"more than {_MOST_DIRECTORIES} directories"
-            raise BadImage("an image of few pages", got, _AGAIN, path)
+        if len(seen) > _MAX_DIRECTORIES:
+            got = f"more than {_MAX_DIRECTORIES} directories"
+            raise BadImage("an image of few pages", got, _DAMAGED, path)
         file.seek(at)
         entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
         file.seek(at + size + entries * entry)
         at = struct.unpack(link, file.read(struct.calcsize(link)).ljust(struct.calcsize(link), b"\0"))[0]
     if not seen:
-        raise truncated(path, "TIFF", f"{length} bytes without a directory")
+        raise truncated_error(path, "TIFF", f"{length} bytes without a directory")
     return ()
 
 
@@ -176,9 +176,9 @@ def _orientation(page: Any) -> int:
 
 
 def _spacing(tiff: Any, page: Any) -> tuple[float, float] | None:
-    """Return micrometres per pixel (y, x) as OME, ImageJ, or a resolution in centimetres tell them.
+    """Return micrometres per pixel (y, x) from OME or ImageJ metadata, or from a resolution in centimetres.
 
-    A resolution in inches is that of a printer and says nothing about the object.
+    A resolution in inches is a print resolution and is ignored.
     """
     if tiff.is_ome:
         return _ome_spacing(tiff.ome_metadata or "")
@@ -195,19 +195,19 @@ def _spacing(tiff: Any, page: Any) -> tuple[float, float] | None:
 
 
 def _ome_spacing(xml: str) -> tuple[float, float] | None:
-    found: list[float] = []
+    spacing: list[float] = []
     for axis in "YX":
         size = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', xml)
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]*)"', xml)
-        scale = _MICROMETRES.get(unit.group(1)) if unit else 1.0  # OME: micrometres when no unit is named
+        scale = _MICROMETRES.get(unit.group(1)) if unit else 1.0  # the default unit of OME
         try:
             value = float(size.group(1)) * scale if size and scale else 0.0
         except ValueError:
             return None
         if not 0 < value < math.inf:
             return None
-        found.append(value)
-    return found[0], found[1]
+        spacing.append(value)
+    return spacing[0], spacing[1]
 
 
 def _name(value: Any) -> str:

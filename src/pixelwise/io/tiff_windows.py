@@ -1,4 +1,4 @@
-"""TIFF by windows: of a tiled or striped file only those tiles and strips are decoded that a window touches."""
+"""Windowed reading of TIFF: only the tiles or strips that a window touches are decoded."""
 
 import math
 from pathlib import Path
@@ -12,19 +12,19 @@ from jaxtyping import Int64, Shaped
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
-from pixelwise.io.headers import broken
+from pixelwise.io.headers import decode_error
 
-LARGEST_CHUNK = 1 << 30  # bytes of one decoded tile or strip; what is larger was not meant to be read in parts
+MAX_CHUNK_BYTES = 1 << 30  # of one decoded tile or strip
 _JPEG = {6, 7, 33007, 34892}
 
 
 class TiffPlanes:
-    """The stored samples of a TIFF's full picture, (planes, height, width), in the order of `decode_tiff`.
+    """The stored samples of a TIFF at full resolution, (planes, height, width), in the order of `decode_tiff`.
 
     Parameters
     ----------
     file : BinaryIO
-        Open, and looked at by `look_tiff`. Is closed with this.
+        Open, and checked by `read_tiff_header`. Closed by `close`.
     path : Path
         For messages.
 
@@ -32,12 +32,12 @@ class TiffPlanes:
     ----------
     shape, dtype
     messages : tuple of str
-        What is slow or large about the file.
+        Warnings about slow or large files.
 
     Raises
     ------
     BadImage
-        A single tile or strip of more than `LARGEST_CHUNK` bytes.
+        A single tile or strip of more than `MAX_CHUNK_BYTES` bytes.
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -57,23 +57,23 @@ class TiffPlanes:
         self.messages = self._check_chunks()
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
-        """Return a window; it must lie within the image."""
+        """Return a window within the image."""
         if self._start is not None:
-            return self._read_plain(rows, columns)
+            return self._read_contiguous(rows, columns)
         samples = self._samples()
-        room = np.empty((len(self._order), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
+        out = np.empty((len(self._order), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
         for place, number in enumerate(self._order.tolist()):
             page, sample = divmod(number, samples)
             assemble(
-                room[place : place + 1],
+                out[place : place + 1],
                 (rows, columns),
                 self._chunk,
                 lambda i, j, p=page, s=sample: self._get(p, s, i, j),
             )
-        return room
+        return out
 
     def plan(self, band: int) -> int:
-        """Keep the chunks of a band of so many rows; return the bytes that this takes at most."""
+        """Set the cache size for bands of `band` rows; return it in bytes."""
         if self._start is not None:
             return 0
         row_bytes = self.shape[2] * self.shape[0] * self.dtype.itemsize
@@ -82,7 +82,7 @@ class TiffPlanes:
 
     @property
     def decoded(self) -> int:
-        """How many tiles or strips have been decoded."""
+        """The number of decoded tiles or strips."""
         return self._cache.decoded
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class TiffPlanes:
         return self._sizes.get("S", 1)
 
     def _contiguous_samples(self) -> int:
-        """Return how many samples of a pixel lie together in one segment."""
+        """Return the number of samples per pixel in one segment."""
         return int(self._page.shaped[4])
 
     def _chunk_size(self) -> tuple[int, int]:
@@ -110,17 +110,17 @@ class TiffPlanes:
         if self._start is not None:
             return ()
         size = self._chunk_bytes()
-        if size > LARGEST_CHUNK:
+        if size > MAX_CHUNK_BYTES:
             got = f"one of {self._chunk[0]} × {self._chunk[1]} pixels, {size / 2**30:.1f} GiB"
             raise BadImage("tiles or strips below 1 GiB", got, "Save the image as a tiled TIFF.", self._path)
         if not self._page.is_tiled and size > 64 * 2**20:
-            return (f"its strips are of {size / 2**20:.0f} MiB each: a tiled TIFF would be read with less memory",)
+            return (f"strips of {size / 2**20:.0f} MiB each: a tiled TIFF needs less memory",)
         return ()
 
     def _get(self, page: int, sample: int, i: int, j: int) -> Shaped[np.ndarray, "1 chunk_rows chunk_columns"]:
-        """Return one plane of a chunk of `page`, in the grid's row i and column j."""
-        together = self._contiguous_samples()
-        plane, inside = (0, sample) if together > 1 else (sample, 0)
+        """Return one plane of the chunk of `page` in row `i` and column `j` of the grid."""
+        per_segment = self._contiguous_samples()
+        plane, inside = (0, sample) if per_segment > 1 else (sample, 0)
         across = -(-self.shape[2] // self._chunk[1])
         down = -(-self.shape[1] // self._chunk[0])
         index = (plane * down + i) * across + j
@@ -133,7 +133,7 @@ class TiffPlanes:
         columns = min(self._chunk[1], self.shape[2] - j * self._chunk[1])
         try:
             count = int(frame.databytecounts[index])
-            if count == 0:  # a sparse file: what was never written holds nothing
+            if count == 0:  # a sparse file: this chunk was not written
                 return np.full((self._contiguous_samples(), rows, columns), self._page.nodata, self.dtype)
             with self._lock:
                 self._file.seek(int(frame.dataoffsets[index]))
@@ -143,64 +143,64 @@ class TiffPlanes:
                 tables = {"jpegtables": frame.jpegtables, "jpegheader": self._page.jpegheader}
             segment = self._page.decode(data, index, **tables)[0]
             pixels = np.asarray(segment)[0, :rows, :columns]
-        except Exception as error:  # decoders meet hostile bytes; see `read._decode`
-            raise broken(self._path, "TIFF", error) from error
+        except Exception as error:  # see `read._decode`
+            raise decode_error(self._path, "TIFF", error) from error
         if pixels.shape[:2] != (rows, columns):
-            found = f"a tile of {pixels.shape[0]} × {pixels.shape[1]} pixels in the place of {rows} × {columns}"
-            raise broken(self._path, "TIFF", ValueError(found))
+            text = f"a tile of {pixels.shape[0]} × {pixels.shape[1]} pixels instead of {rows} × {columns}"
+            raise decode_error(self._path, "TIFF", ValueError(text))
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(self.dtype, copy=False)
 
-    def _read_plain(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
-        """Read samples that lie in the file one after the other, uncompressed: row by row, nothing is kept."""
-        together = self._axes.endswith("S")
-        samples = self._samples() if together else 1
+    def _read_contiguous(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
+        """Read a window of uncompressed contiguous samples row by row, without a cache."""
+        per_segment = self._axes.endswith("S")
+        samples = self._samples() if per_segment else 1
         dtype = self.dtype.newbyteorder(self._tiff.byteorder)
         lead = len(self._order) // samples
         height, width = self.shape[1:]
-        many, wide = rows[1] - rows[0], columns[1] - columns[0]
-        room = np.empty((lead, many, wide, samples), dtype)
+        row_count, wide = rows[1] - rows[0], columns[1] - columns[0]
+        out = np.empty((lead, row_count, wide, samples), dtype)
         full = wide == width
         for plane in range(lead):
-            for row in range(1 if full else many):
+            for row in range(1 if full else row_count):
                 at = ((plane * height + rows[0] + row) * width + columns[0]) * samples * dtype.itemsize
-                target = room[plane] if full else room[plane, row]
+                target = out[plane] if full else out[plane, row]
                 self._fill(target, int(self._start or 0) + at)
-        planes = np.moveaxis(room, -1, 1).reshape(-1, many, wide)
-        return planes[self._places_in_file()].astype(self.dtype, copy=False)
+        planes = np.moveaxis(out, -1, 1).reshape(-1, row_count, wide)
+        return planes[self._stored_order()].astype(self.dtype, copy=False)
 
-    def _places_in_file(self) -> Int64[np.ndarray, " planes"]:
-        """Return where the wanted planes lie among the leading axes of the file, samples last."""
+    def _stored_order(self) -> Int64[np.ndarray, " planes"]:
+        """Return the indices of the planes in the order of the file, samples last."""
         if self._axes.endswith("S"):
             return self._order
         leading = [axis for axis in self._axes if axis not in "YX"]
         numbers = np.arange(len(self._order)).reshape([self._sizes[a] for a in leading])
-        wanted = [a for a in leading if a not in "CS"] + [a for a in "CS" if a in leading]
-        return numbers.transpose([leading.index(a) for a in wanted]).reshape(-1).astype(np.int64)
+        ordered_axes = [a for a in leading if a not in "CS"] + [a for a in "CS" if a in leading]
+        return numbers.transpose([leading.index(a) for a in ordered_axes]).reshape(-1).astype(np.int64)
 
     def _fill(self, target: np.ndarray, at: int) -> None:
         with self._lock:
             self._file.seek(at)
             data = self._file.read(target.nbytes)
         if len(data) != target.nbytes:
-            raise broken(self._path, "TIFF", ValueError(f"{target.nbytes - len(data)} bytes are missing"))
+            raise decode_error(self._path, "TIFF", ValueError(f"{target.nbytes - len(data)} bytes are missing"))
         target[...] = np.frombuffer(data, target.dtype).reshape(target.shape)
 
 
 def plane_order(axes: str, sizes: dict[str, int]) -> Int64[np.ndarray, " planes"]:
-    """Return for each plane, stacks before channels before samples, its page × samples + its sample.
+    """Return page × samples + sample for each plane, in the order stacks, channels, samples.
 
-    Pages run through the axes that are neither Y, X nor S, in the order in which the file names them.
+    Pages are numbered over all axes except Y, X and S, in the order of the file.
     """
     paged = [axis for axis in axes if axis not in "YXS"]
     pages = np.arange(math.prod(sizes[a] for a in paged), dtype=np.int64).reshape([sizes[a] for a in paged])
-    wanted = [a for a in paged if a != "C"] + [a for a in paged if a == "C"]
-    ordered = pages.transpose([paged.index(a) for a in wanted])
+    ordered_axes = [a for a in paged if a != "C"] + [a for a in paged if a == "C"]
+    ordered = pages.transpose([paged.index(a) for a in ordered_axes])
     samples = sizes.get("S", 1)
     return (ordered.reshape(-1)[:, None] * samples + np.arange(samples)).reshape(-1)
 
 
 def readable_by_windows(file: BinaryIO) -> bool:
-    """Tell whether a TIFF's pages are flat pictures of one kind, which windows can be cut from."""
+    """Return whether all pages of a TIFF are 2D images of one kind, which can be read by windows."""
     file.seek(0)
     with tifffile.TiffFile(file, name="image", _multifile=False) as tiff:
         series = tiff.series[0]

@@ -1,9 +1,8 @@
-"""A label image that grows tile by tile on disk, and goes on where a killed process left it.
+"""Write a label image tile by tile, resumable after the process is killed.
 
-Two files beside the place of the result: one holds the compressed tiles behind the first bytes of a BigTIFF (its
-directory is written last, so that until then no reader takes it for an image), the other is a journal, a line per
-finished window with a checksum of each tile and of itself. What the journal does not vouch for is cut off and written
-again; so the order in which the two reach the disk does not matter.
+Two files next to the result: one contains a BigTIFF header and the compressed tiles (its directory is written last, so
+that no reader accepts an unfinished file), the other is a journal with a line per finished window and a checksum of
+each tile. Data without a valid journal record are truncated and written again: the order of disk writes is irrelevant.
 """
 
 import struct
@@ -26,13 +25,13 @@ from pixelwise.io.journal import Journal, open_for_update, sync
 Window = tuple[Span, Span]
 Compression = Literal["deflate", "zstd"]
 HEADER = 16  # bytes of a BigTIFF before anything else
-_SYNC = 1.0  # seconds of work that a power cut may cost; a killed process loses nothing
+_SYNC = 1.0  # seconds between syncs: the work that a power failure may lose; a killed process loses nothing
 _LEVEL = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class TiledLayout:
-    """Size (height, width), type of the numbers, side of the square tiles (a multiple of 16), compression."""
+    """Size (height, width), data type, side of the square tiles (a multiple of 16) and compression."""
 
     height: int
     width: int
@@ -42,58 +41,59 @@ class TiledLayout:
 
     def __post_init__(self) -> None:
         if self.tile < 16 or self.tile % 16:
-            raise BadOption("tiles of a multiple of 16 pixels, as TIFF asks", f"{self.tile}", "512 is usual.")
+            raise BadOption("tiles of a multiple of 16 pixels (TIFF)", f"{self.tile}", "512 is usual.")
 
     def shrunk(self) -> "TiledLayout":
-        """Return the next level of a pyramid: half as many pixels a side, rounded up."""
+        """Return the layout of the next pyramid level: half the size, rounded up."""
         return replace(self, height=-(-self.height // 2), width=-(-self.width // 2))
 
     @property
     def across(self) -> int:
-        """Return how many tiles stand side by side."""
+        """The number of tiles per row."""
         return -(-self.width // self.tile)
 
     @property
     def down(self) -> int:
-        """Return how many tiles stand one above the other."""
+        """The number of tiles per column."""
         return -(-self.height // self.tile)
 
 
 @dataclass
 class PyramidLevel:
-    """Where the tiles of one resolution lie in the file: offset and bytes for each index."""
+    """A pyramid level: its layout and the location (offset, number of bytes) of each tile."""
 
     layout: TiledLayout
-    places: dict[int, tuple[int, int]]
+    locations: dict[int, tuple[int, int]]
 
 
 class TileFile:
-    """A growing label image.
+    """A label image in progress.
 
     Parameters
     ----------
     path : Path
-        Where the result will stand one day.
-    layout : Layout
+        The path of the result.
+    layout : TiledLayout
     identity : str
-        Says what is computed: only a journal of the same identity and layout is continued.
+        Identifies the computation: only a journal of the same identity and layout is resumed.
 
     Attributes
     ----------
     done : set of ((top, bottom), (left, right))
-        The windows that are written and safe.
+        The windows that are written.
     notes : dict
-        What `note` has kept, from earlier processes too.
+        The values stored by `note`, also by earlier processes.
 
     Raises
     ------
     OutputFailed
-        The place cannot be written, or another process is writing there.
+        The file cannot be written, or another process is writing it.
     """
 
     def __init__(self, path: Path, layout: TiledLayout, identity: str) -> None:
         self.path, self.layout, self.identity = path, layout, identity
-        self.part, self.journal = path.with_name(f".{path.name}.tiles"), path.with_name(f".{path.name}.journal")
+        self.tiles_path = path.with_name(f".{path.name}.tiles")
+        self.journal_path = path.with_name(f".{path.name}.journal")
         self.levels = [PyramidLevel(layout, {})]
         self.done: set[Window] = set()
         self.notes: dict[str, Any] = {}
@@ -101,19 +101,19 @@ class TileFile:
         self._end, self._synced = HEADER, time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lines = Journal(self.journal, path)
-            self._file = open_for_update(self.part)
-            self._continue()
+            self._journal = Journal(self.journal_path, path)
+            self._file = open_for_update(self.tiles_path)
+            self._resume()
         except OSError as error:
             raise write_error(path, error) from error
 
     def write(self, window: Window, numbers: Integer[np.ndarray, "rows columns"]) -> None:
-        """Write a window, whose edges lie on those of tiles or of the image, and vouch for it in the journal.
+        """Write a window, whose edges must be tile or image edges, and record it in the journal.
 
         Raises
         ------
         OutputFailed
-            The disk is full, or the place is gone.
+            The disk is full, or the folder was removed.
         """
         (top, bottom), (left, right) = window
         tile = self.layout.tile
@@ -122,18 +122,18 @@ class TileFile:
             right in (self.layout.width, -(-right // tile) * tile),
         )
         if top % tile or left % tile or not all(ends):
-            raise BadOption(f"windows on a grid of {tile} pixels", f"{window}", "Choose another side of the tiles.")
-        written: list[list[int]] = []
+            raise BadOption(f"windows on a grid of {tile} pixels", f"{window}", "Choose another tile size.")
+        tiles: list[list[int]] = []
         for row in range(top, bottom, tile):
             for column in range(left, right, tile):
                 block = numbers[row - top : row - top + tile, column - left : column - left + tile]
                 index = row // tile * self.layout.across + column // tile
-                written.append([index, *self.append(0, index, block)])
-        self._line({"window": window, "tiles": written})
+                tiles.append([index, *self.append(0, index, block)])
+        self._record({"window": window, "tiles": tiles})
         self.done.add(window)
 
     def append(self, level: int, index: int, block: Integer[np.ndarray, "rows columns"]) -> tuple[int, int, int]:
-        """Append a tile of a level without vouching for it; return its offset, bytes and checksum."""
+        """Append a tile of a level without a journal record; return its offset, number of bytes and checksum."""
         side = self.layout.tile
         whole = np.zeros((side, side), self.layout.dtype)
         whole[: block.shape[0], : block.shape[1]] = block
@@ -143,13 +143,13 @@ class TileFile:
             self._file.write(data)
         except OSError as error:
             raise write_error(self.path, error) from error
-        place = self._end, len(data)
-        self.levels[level].places[index] = place
+        location = self._end, len(data)
+        self.levels[level].locations[index] = location
         self._end += len(data)
-        return *place, zlib.crc32(data)
+        return *location, zlib.crc32(data)
 
     def append_bytes(self, data: bytes) -> int:
-        """Append anything, at a multiple of 8; return where."""
+        """Append bytes at a multiple of 8; return the offset."""
         at = -(-self._end // 8) * 8
         try:
             self._file.seek(at)
@@ -160,106 +160,106 @@ class TileFile:
         return at
 
     def patch(self, at: int, data: bytes) -> None:
-        """Overwrite bytes that were appended before."""
+        """Overwrite bytes at offset `at`."""
         self._file.seek(at)
         self._file.write(data)
 
     def note(self, name: str, value: Any) -> None:
-        """Keep a JSON-ready value for the processes that continue."""
-        self._line({"note": name, "value": value})
+        """Store a JSON-serialisable value for processes that resume this file."""
+        self._record({"note": name, "value": value})
         self.notes[name] = value
 
     def read(self, rows: Span, columns: Span, level: int = 0) -> Integer[np.ndarray, "rows columns"]:
-        """Return a window of a level that is whole there."""
-        room = np.empty((1, rows[1] - rows[0], columns[1] - columns[0]), self.layout.dtype)
+        """Return a window of a level; all its tiles must be written."""
+        out = np.empty((1, rows[1] - rows[0], columns[1] - columns[0]), self.layout.dtype)
         side = self.layout.tile
-        assemble(room, (rows, columns), (side, side), lambda i, j: self._tile(level, i, j))
-        return room[0]
+        assemble(out, (rows, columns), (side, side), lambda i, j: self._tile(level, i, j))
+        return out[0]
 
     def plan(self, band: int) -> None:
-        """Keep the tiles that bands of so many rows touch."""
+        """Set the cache size for bands of `band` rows."""
         row_bytes = self.layout.width * np.dtype(self.layout.dtype).itemsize
         self._cache.limit = planned_cache(band, (self.layout.tile, self.layout.tile), row_bytes, self.layout.height)
 
     def sync(self) -> None:
-        """Bring everything to the disk."""
+        """Sync both files to disk."""
         try:
             sync(self._file)
-            self._lines.sync()
+            self._journal.sync()
         except OSError as error:
             raise write_error(self.path, error) from error
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Leave the files for a later process."""
+        """Close both files; a later process can resume them."""
         self._file.close()
-        self._lines.close()
+        self._journal.close()
 
     def discard(self) -> None:
-        """Remove both files."""
+        """Close and delete both files."""
         self.close()
-        self.part.unlink(missing_ok=True)
-        self.journal.unlink(missing_ok=True)
+        self.tiles_path.unlink(missing_ok=True)
+        self.journal_path.unlink(missing_ok=True)
 
-    def become(self, first: int) -> None:
-        """Enter the first directory, at `first`, and take the final name."""
+    def finalize(self, first: int) -> None:
+        """Write the offset of the first directory and rename the file to its final name."""
         self.sync()
         try:
             self._file.seek(0)
             self._file.write(header(first))
             self.sync()
             self._file.close()
-            self.part.replace(self.path)
+            self.tiles_path.replace(self.path)
             sync_folder(self.path.parent)
-            self._lines.close()
-            self.journal.unlink()
+            self._journal.close()
+            self.journal_path.unlink()
         except OSError as error:
             raise write_error(self.path, error) from error
 
     def _tile(self, level: int, i: int, j: int) -> Integer[np.ndarray, "1 side side"]:
         index = i * self.levels[level].layout.across + j
-        return self._cache.get((level, index), lambda: self._decode(self.levels[level].places[index]))
+        return self._cache.get((level, index), lambda: self._decode(self.levels[level].locations[index]))
 
-    def _decode(self, place: tuple[int, int]) -> Integer[np.ndarray, "1 side side"]:
-        self._file.seek(place[0])
-        return decompress(self._file.read(place[1]), self.layout)[None]
+    def _decode(self, location: tuple[int, int]) -> Integer[np.ndarray, "1 side side"]:
+        self._file.seek(location[0])
+        return decompress(self._file.read(location[1]), self.layout)[None]
 
-    def _line(self, record: dict[str, Any]) -> None:
+    def _record(self, record: dict[str, Any]) -> None:
         try:
             self._file.flush()
-            self._lines.append(record)
+            self._journal.append(record)
         except OSError as error:
             raise write_error(self.path, error) from error
         if time.monotonic() - self._synced > _SYNC:
             self.sync()
 
-    def _continue(self) -> None:
-        """Take over what the journal vouches for; cut off the rest."""
-        kept = 0
-        mine = {"identity": self.identity, "layout": asdict(self.layout)}
-        for record, end in self._lines.records():
-            if (kept == 0 and record != mine) or not self._holds(record):
+    def _resume(self) -> None:
+        """Restore the state from the journal; truncate all data without a valid record."""
+        valid_end = 0
+        header_record = {"identity": self.identity, "layout": asdict(self.layout)}
+        for record, end in self._journal.records():
+            if (valid_end == 0 and record != header_record) or not self._restore(record):
                 break
-            kept = end
-        if not kept:
+            valid_end = end
+        if not valid_end:
             self._file.seek(0)
             self._file.write(header(0))
         self._file.truncate(self._end)
-        self._lines.cut(kept)
-        if not kept:
-            self._line(mine)
+        self._journal.cut(valid_end)
+        if not valid_end:
+            self._record(header_record)
 
-    def _holds(self, record: dict[str, Any]) -> bool:
-        """Take over a record when the file holds what it says."""
-        end, found = self._end, dict[int, tuple[int, int]]()
+    def _restore(self, record: dict[str, Any]) -> bool:
+        """Restore a journal record; return whether the tiles in the file match it."""
+        end, locations = self._end, dict[int, tuple[int, int]]()
         for index, offset, count, checksum in record.get("tiles", []):
             self._file.seek(offset)
             data = self._file.read(count)
             if offset != end or len(data) != count or zlib.crc32(data) != checksum:
                 return False
-            end, found[index] = offset + count, (offset, count)
+            end, locations[index] = offset + count, (offset, count)
         self._end = end
-        self.levels[0].places.update(found)
+        self.levels[0].locations.update(locations)
         if "note" in record:
             self.notes[record["note"]] = record["value"]
         if "window" in record:
@@ -269,18 +269,18 @@ class TileFile:
 
 
 def header(first: int) -> bytes:
-    """Return the first bytes of a little-endian BigTIFF whose first directory stands at `first`; 0 is no image yet."""
+    """Return the header of a little-endian BigTIFF with the first directory at offset `first` (0: unfinished)."""
     return struct.pack("<2sHHHQ", b"II", 43, 8, 0, first)
 
 
 def compress(tile: Integer[np.ndarray, "side side"], compression: Compression) -> bytes:
-    """Return the bytes of a tile, little-endian."""
+    """Return the compressed little-endian bytes of a tile."""
     data = tile.astype(tile.dtype.newbyteorder("<"), copy=False).tobytes()
     return zlib.compress(data, _LEVEL) if compression == "deflate" else bytes(imagecodecs.zstd_encode(data, level=3))
 
 
 def decompress(data: bytes, layout: TiledLayout) -> Integer[np.ndarray, "side side"]:
-    """Return the numbers of a tile."""
+    """Return the values of a compressed tile."""
     plain = zlib.decompress(data) if layout.compression == "deflate" else bytes(imagecodecs.zstd_decode(data))
     numbers = np.frombuffer(plain, np.dtype(layout.dtype).newbyteorder("<"))
     return numbers.reshape(layout.tile, layout.tile).astype(layout.dtype, copy=False)

@@ -1,7 +1,7 @@
-"""Windows of pictures of any size: what is read of a file is what is looked at, never the whole.
+"""Windowed reading of images of any size.
 
-TIFF (tiled, striped, pyramidal, OME) and OME-Zarr are read window by window at their full resolution. PNG, JPEG and the
-like have no windows: they are decoded whole, which is told. What a pixel means is settled as `read.read_image` does.
+TIFF (tiled, striped, pyramidal, OME) and OME-Zarr are read window by window at full resolution. Formats without random
+access (PNG, JPEG, BMP, WebP) are decoded completely, with a warning. Pixels are interpreted as in `read.read_image`.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from jaxtyping import Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.headers import Header, check_size, open_picture, turned
-from pixelwise.io.read import check_pages, look, read_image
-from pixelwise.io.sample_values import coloured, inverted, usable
+from pixelwise.io.headers import Header, apply_orientation, check_size, open_image_file
+from pixelwise.io.read import check_pages, read_header, read_image
+from pixelwise.io.sample_values import apply_palette, invert, to_pixels
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.io.zarr import ZarrPlanes, is_zarr
 from pixelwise.text import pluralise
 
 REPEATED = "gray, repeated to the 3 channels that the model takes"
-MOST_PIXELS = 10**12
-"""Pixels of one image that is read by windows, when the caller names no limit: a hundred of the largest slides."""
+MAX_PIXELS_WINDOWED = 10**12
+"""Default pixel limit of an image that is read by windows: about a hundred of the largest slides."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A picture that is read window by window."""
+    """A reader: an image that is read window by window."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -37,30 +37,30 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the pixels, as `read.Image` has it."""
+        """Data type of the pixels, as in `read.Image`."""
         ...
 
     @property
     def spacing(self) -> tuple[float, float] | None:
-        """Micrometres per pixel, (y, x), where the file says so."""
+        """Micrometres per pixel, (y, x), if the file contains it."""
         ...
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was decided, in sentences."""
+        """Messages about automatic decisions."""
         ...
 
     @property
-    def resident(self) -> int:
-        """Bytes that it keeps in memory all the time."""
+    def memory_bytes(self) -> int:
+        """Bytes permanently held in memory."""
         ...
 
     def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "channels window_rows window_columns"]:
-        """Return the pixels of rows[0]...rows[1]-1 and columns[0]...columns[1]-1, which lie within the picture."""
+        """Return the pixels of rows[0]...rows[1]-1 and columns[0]...columns[1]-1, which must be within the image."""
         ...
 
     def plan(self, band: int) -> int:
-        """Get ready for windows side by side in bands of so many rows; return `resident` from then on."""
+        """Prepare for reading in bands of `band` rows; return `memory_bytes` from then on."""
         ...
 
     def close(self) -> None:
@@ -70,18 +70,18 @@ class Source(Protocol):
 
 @runtime_checkable
 class Planes(Protocol):
-    """Stored samples by windows, before their meaning is settled."""
+    """Stored samples read by windows, not yet interpreted."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype
     messages: tuple[str, ...]
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
-        """Return a window that lies within the picture."""
+        """Return a window within the image."""
         ...
 
     def plan(self, band: int) -> int:
-        """Keep what bands of so many rows touch; return the bytes that this takes at most."""
+        """Set the cache size for bands of `band` rows; return it in bytes."""
         ...
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Planes(Protocol):
 
 @dataclass
 class InMemorySource:
-    """A picture that is in memory already."""
+    """An image in memory."""
 
     pixels: Num[np.ndarray, "channels height width"]
     spacing: tuple[float, float] | None = None
@@ -105,12 +105,12 @@ class InMemorySource:
 
     @property
     def dtype(self) -> np.dtype:
-        """Return the type of its pixels."""
+        """Return the data type of the pixels."""
         return self.pixels.dtype
 
     @property
-    def resident(self) -> int:
-        """Return the bytes of its pixels."""
+    def memory_bytes(self) -> int:
+        """Return the size of the pixels in bytes."""
         return self.pixels.nbytes
 
     def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "channels window_rows window_columns"]:
@@ -118,21 +118,21 @@ class InMemorySource:
         return self.pixels[:, rows[0] : rows[1], columns[0] : columns[1]]
 
     def plan(self, band: int) -> int:
-        """Return its bytes: it is whole in memory."""
-        return self.resident
+        """Return the size in bytes; the whole image is in memory."""
+        return self.memory_bytes
 
     def close(self) -> None:
-        """Hold nothing open."""
+        """Do nothing; no file is open."""
 
 
 @dataclass
 class InterpretedPlanes:
-    """Stored planes with the meaning of their samples settled: upright, palette as RGB, without alpha."""
+    """Stored planes as an image: upright, palette as RGB, without alpha."""
 
     planes: Planes
     header: Header
     path: Path
-    resident: int = field(default=0, init=False)
+    memory_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         messages = (*self.header.warnings, *self.planes.messages)
@@ -141,19 +141,19 @@ class InterpretedPlanes:
         self._stored = height, width
         if self.header.orientation >= 5:
             height, width = width, height
-        probe = self._meaning(np.zeros((self.planes.shape[0], 1, 1), self.planes.dtype))
+        probe = self._convert(np.zeros((self.planes.shape[0], 1, 1), self.planes.dtype))
         self.shape, self.dtype = (probe.shape[0], height, width), probe.dtype
         spacing = self.header.spacing
         turned_spacing = (spacing[1], spacing[0]) if spacing is not None else None
         self.spacing = turned_spacing if self.header.orientation >= 5 else spacing
 
     def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "channels window_rows window_columns"]:
-        """Return a window of the upright picture.
+        """Return a window of the upright image.
 
         Raises
         ------
         BadImage
-            The file is damaged there, or holds values that `read.read_image` refuses.
+            The data are damaged, or have values that `read.read_image` refuses.
         """
         orientation = self.header.orientation
         if orientation >= 5:
@@ -163,47 +163,47 @@ class InterpretedPlanes:
             rows = height - rows[1], height - rows[0]
         if orientation in (2, 3, 7, 8):
             columns = width - columns[1], width - columns[0]
-        return self._meaning(turned(self.planes.read(rows, columns), orientation))
+        return self._convert(apply_orientation(self.planes.read(rows, columns), orientation))
 
     def plan(self, band: int) -> int:
         """Keep what bands of so many rows touch; see `Source`."""
-        self.resident = self.planes.plan(band if self.header.orientation < 5 else self._stored[0])
-        return self.resident
+        self.memory_bytes = self.planes.plan(band if self.header.orientation < 5 else self._stored[0])
+        return self.memory_bytes
 
     def close(self) -> None:
         """Close the file."""
         self.planes.close()
 
-    def _meaning(self, samples: Shaped[np.ndarray, "planes rows columns"]) -> Num[np.ndarray, "channels rows columns"]:
+    def _convert(self, samples: Shaped[np.ndarray, "planes rows columns"]) -> Num[np.ndarray, "channels rows columns"]:
         if self.header.palette is not None:
-            samples = coloured(samples[0], self.header.palette)
-        elif self.header.inverted:
-            samples = inverted(samples)
+            samples = apply_palette(samples[0], self.header.palette)
+        elif self.header.white_is_zero:
+            samples = invert(samples)
         if self.header.alpha:
             samples = samples[:-1]
-        return usable(samples, self.path) if samples.size else samples
+        return to_pixels(samples, self.path) if samples.size else samples
 
 
 def open_windows(
-    path: Path, *, channels: int | None = None, pages: int | None = None, max_pixels: int = MOST_PIXELS
+    path: Path, *, channels: int | None = None, pages: int | None = None, max_pixels: int = MAX_PIXELS_WINDOWED
 ) -> Source:
-    """Open a picture for reading by windows.
+    """Open an image for windowed reading.
 
     Parameters
     ----------
     path : Path
-        A picture file, or the folder of an OME-Zarr image.
+        An image file, or the folder of an OME-Zarr image.
     channels : int, optional
-        The number of channels that is wanted; a gray picture is repeated where three are.
+        The required number of channels; a grayscale image is repeated to three.
     pages : int, optional
-        Take a stack of this many pages as that many channels.
+        Read a stack of this many pages as that many channels.
     max_pixels : int
-        Larger pictures (height × width) are refused from their header alone.
+        Limit of height × width, checked before decoding.
 
     Raises
     ------
     BadImage
-        Not a readable picture, or one with another number of channels.
+        Not a readable image, or another number of channels.
     """
     source = _open_zarr(path, max_pixels) if is_zarr(path) else _open_file(path, pages, max_pixels)
     if channels is None or source.shape[0] == channels:
@@ -212,12 +212,12 @@ def open_windows(
         return RepeatedChannels(source, channels)
     source.close()
     names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-    wanted = names.get(channels, pluralise(channels, "channel"))
-    raise BadImage(wanted, f"{source.shape[0]}", "Convert it as the training images were.", path)
+    expected = names.get(channels, pluralise(channels, "channel"))
+    raise BadImage(expected, f"{source.shape[0]}", "Convert it in the same way as the training images.", path)
 
 
 class RepeatedChannels:
-    """A gray picture as one of several equal channels."""
+    """A grayscale image repeated to several channels."""
 
     def __init__(self, source: Source, channels: int) -> None:
         self._source = source
@@ -225,12 +225,12 @@ class RepeatedChannels:
         self.dtype, self.spacing, self.warnings = source.dtype, source.spacing, (*source.warnings, REPEATED)
 
     @property
-    def resident(self) -> int:
-        """Return the bytes that the gray picture keeps."""
-        return self._source.resident
+    def memory_bytes(self) -> int:
+        """Return the bytes that the grayscale image holds in memory."""
+        return self._source.memory_bytes
 
     def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "channels window_rows window_columns"]:
-        """Return a window, its gray repeated."""
+        """Return a window with repeated channels."""
         return np.repeat(self._source.read(rows, columns), self.shape[0], axis=0)
 
     def plan(self, band: int) -> int:
@@ -257,17 +257,17 @@ def _open_zarr(path: Path, max_pixels: int) -> Source:
 
 
 def _open_file(path: Path, pages: int | None, max_pixels: int) -> Source:
-    file, kind = open_picture(path)
+    file, kind = open_image_file(path)
     if kind == "TIFF":
-        return _keeping(file.close, lambda: _open_tiff(path, file, pages, max_pixels))
+        return _close_on_error(file.close, lambda: _open_tiff(path, file, pages, max_pixels))
     file.close()
     image = read_image(path, pages=pages)
-    messages = f"a {kind} has no windows: it was decoded whole ({image.pixels.nbytes / 2**20:.0f} MiB)"
-    return InMemorySource(image.pixels, image.spacing, (*image.warnings, messages))
+    text = f"{kind} cannot be read by windows: decoded completely ({image.pixels.nbytes / 2**20:.0f} MiB)"
+    return InMemorySource(image.pixels, image.spacing, (*image.warnings, text))
 
 
 def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -> Source:
-    header = look(file, "TIFF", path)
+    header = read_header(file, "TIFF", path)
     check_pages(header, path, pages)
     check_size(header, path, max_pixels)
     if np.dtype(header.dtype).kind == "c":
@@ -276,13 +276,12 @@ def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -
         return InterpretedPlanes(TiffPlanes(file, path), header, path)
     file.close()
     image = read_image(path, pages=pages)
-    return InMemorySource(
-        image.pixels, image.spacing, (*image.warnings, "its layout has no windows: it was decoded whole")
-    )
+    text = "this TIFF layout cannot be read by windows: decoded completely"
+    return InMemorySource(image.pixels, image.spacing, (*image.warnings, text))
 
 
-def _keeping(close: Callable[[], None], make: Callable[[], Source]) -> Source:
-    """Return what `make` makes; close where it fails."""
+def _close_on_error(close: Callable[[], None], make: Callable[[], Source]) -> Source:
+    """Return the result of `make`; call `close` if it raises."""
     try:
         return make()
     except BaseException:

@@ -1,4 +1,4 @@
-"""How pictures are written: always through `atomic_write`, so that no half-written file is ever seen."""
+"""Write images, masks, label images and animations, always with `atomic_write`."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -19,49 +19,49 @@ _TIFF = (".tif", ".tiff")
 
 
 def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour]) -> None:
-    """Write class indices as an indexed PNG: any viewer shows the palette, any program reads the indices.
+    """Write class indices as an indexed PNG with a palette.
 
-    Indices beyond the palette are kept and drawn black.
+    Indices outside the palette are kept and shown in black.
 
     Raises
     ------
     BadOption
         A palette of more than 256 colours.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     if len(palette) > 256:
-        raise BadOption("at most 256 colours", f"{len(palette)}", "PNG has no larger palettes.", path)
-    picture = Image.fromarray(mask)
+        raise BadOption("at most 256 colours", f"{len(palette)}", "PNG supports no larger palettes.", path)
+    image = Image.fromarray(mask)
     entries = [value for colour in palette for value in colour]
-    # A decoder may refuse an index that has no colour.
-    picture.putpalette(entries + [0] * 3 * max(0, int(mask.max(initial=0)) + 1 - len(palette)))
-    atomic_write(path, lambda file: picture.save(file, "PNG"))
+    # A decoder may reject an index without a colour.
+    image.putpalette(entries + [0] * 3 * max(0, int(mask.max(initial=0)) + 1 - len(palette)))
+    atomic_write(path, lambda file: image.save(file, "PNG"))
 
 
 def write_labels(
     path: Path, labels: Integer[np.ndarray, "height width"], spacing: tuple[float, float] | None = None
 ) -> Path:
-    """Write object numbers: 16-bit PNG when `path` ends in .png and they fit, else deflated TIFF of 16 or 32 bits.
+    """Write a label image: 16-bit PNG if `path` ends in .png and the numbers fit, else deflated 16- or 32-bit TIFF.
 
     Parameters
     ----------
     path : Path
     labels : (height, width) array of numbers from 0
     spacing : (float, float), optional
-        Micrometres per pixel, (y, x); kept in TIFF only.
+        Micrometres per pixel, (y, x); stored only in TIFF.
 
     Returns
     -------
     Path
-        The file that was written; its suffix is .tif when 16 bits did not hold the numbers.
+        The written file; its suffix is .tif if the numbers do not fit into 16 bits.
 
     Raises
     ------
     BadOption
-        Negative numbers, or numbers beyond 32 bits.
+        Negative numbers, or numbers above 32 bits.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high >= 2**32:
@@ -88,14 +88,14 @@ def write_labels(
 
 
 def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) -> None:
-    """Write a picture by suffix: PNG (8 or 16 bits, 1 or 3 channels) or TIFF (any type, any number of channels).
+    """Write an image by suffix: PNG (8 or 16 bits, 1 or 3 channels) or TIFF (any type, any number of channels).
 
     Raises
     ------
     BadOption
-        Another suffix, or a picture that PNG cannot hold.
+        Another suffix, or an image that PNG does not support.
     OutputFailed
-        The place cannot be written.
+        The file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix == ".png":
@@ -118,36 +118,36 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
 
 
 def gif_bytes(frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> bytes:
-    """Return an endless animation of at least one frame; the last frame stays three times as long."""
+    """Return a looping GIF of at least one frame; the last frame is shown three times as long."""
     if not frames:
         raise BadOption("at least one frame", "none", "Draw a frame first.")
-    pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
-    durations = [milliseconds] * (len(pictures) - 1) + [3 * milliseconds]
+    images = [Image.fromarray(frame).quantize(64) for frame in frames]
+    durations = [milliseconds] * (len(images) - 1) + [3 * milliseconds]
     buffer = BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()
 
 
 def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
-    """Write the animation that `gif_bytes` returns."""
+    """Write the GIF that `gif_bytes` returns."""
     atomic_write_bytes(path, gif_bytes(frames, milliseconds))
 
 
 def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
-    """Return a picture as the bytes of a PNG.
+    """Return an image as the bytes of a PNG.
 
     Raises
     ------
     BadOption
-        Not 8 or 16 bits (uint8, uint16) with 1 or 3 channels.
+        Not uint8 or uint16 with 1 or 3 channels.
     """
     if pixels.dtype.name not in ("uint8", "uint16") or pixels.shape[0] not in (1, 3):
         got = f"{pixels.shape[0]} channels of {pixels.dtype}"
         raise BadOption("1 or 3 channels of uint8 or uint16 for a PNG", got, "Write a TIFF instead.")
-    # A true copy: sides of length 1 keep odd strides otherwise, which libpng's wrapper refuses.
+    # A real copy: axes of length 1 may otherwise keep strides that imagecodecs rejects.
     array = np.array(pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1), order="C")
     if array.ndim == 3 and array.dtype == np.uint16:
-        return bytes(imagecodecs.png_encode(array))  # Pillow has no 16-bit colour
+        return bytes(imagecodecs.png_encode(array))  # Pillow does not support 16-bit colour
     buffer = BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()

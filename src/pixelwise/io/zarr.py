@@ -1,7 +1,7 @@
-"""The one door for OME-Zarr (extra `zarr`): images of NGFF 0.4 and 0.5 by windows, and what both sides agree on.
+"""Windowed reading of OME-Zarr (extra `zarr`), NGFF 0.4 and 0.5.
 
-A store is a folder of strangers' files. Before the library sees it, its metadata are read as plain JSON: numbers only,
-codecs of a known list, paths inside the folder. Sources: NGFF 0.4 and 0.5, zarr v2 and v3 core specifications.
+Stores are untrusted. Their metadata are validated as plain JSON before the library opens them: numeric data types, an
+allowlist of codecs, paths inside the store. Sources: NGFF 0.4 and 0.5, zarr v2 and v3 core specifications.
 """
 
 import json
@@ -17,23 +17,23 @@ from jaxtyping import Shaped
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.io.headers import broken
+from pixelwise.io.headers import decode_error
 
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
-LARGEST_CHUNK = 1 << 27  # samples, of at most 8 bytes each
-# What decodes to numbers and nothing else; zarr v2 knows filters that unpack objects.
+MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
+# Codecs that decode to numbers only; zarr v2 also has filters that unpickle objects.
 _CODECS = {
     *("blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma", "crc32c", "crc32", "adler32", "fletcher32"),
     *("bytes", "transpose", "sharding_indexed", "shuffle", "delta", "bitround"),
 }
 _TYPES = re.compile(r"[<>|][biuf][1248]|u?int(8|16|32|64)|float(16|32|64)|bool")
 _MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
-_MEND = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (0.4)."
+_HINT = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (0.4)."
 
 
 @dataclass(frozen=True)
 class MultiscaleLevel:
-    """The full-resolution array of an image: its path inside the store, its axes and its scale in them."""
+    """The full-resolution array of an image: its path inside the store, its axes and its spacing."""
 
     path: str
     axes: tuple[str, ...]
@@ -46,7 +46,7 @@ class ZarrPlanes:
     Raises
     ------
     BadImage
-        Not an OME-Zarr image, a stack, metadata that are damaged or not harmless.
+        Not an OME-Zarr image, a stack, or damaged or unsafe metadata.
     BadOption
         The extra `zarr` is not installed.
     """
@@ -58,12 +58,12 @@ class ZarrPlanes:
         axes = level.axes
         if len(axes) != len(meta.shape):
             got = f"{len(axes)} axes for an array of {len(meta.shape)}"
-            raise BadImage("an axis for each dimension", got, _MEND, path)
+            raise BadImage("an axis for each dimension", got, _HINT, path)
         sizes = dict(zip(axes, meta.shape, strict=True))
         stack = {a: n for a, n in sizes.items() if a not in ("c", "y", "x") and n != 1}
         if stack:
             got = ", ".join(f"{n} along {a}" for a, n in stack.items())
-            raise BadImage("one picture", f"a stack of {got}", "Save one plane as an image of its own.", path)
+            raise BadImage("one image", f"a stack of {got}", "Save one plane as a separate image.", path)
         self._axes, self._chunks = axes, dict(zip(axes, meta.chunks, strict=True))
         self._array = _open(path / level.path)
         self.shape = sizes.get("c", 1), sizes["y"], sizes["x"]
@@ -72,14 +72,14 @@ class ZarrPlanes:
         self._cache = ChunkCache()
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
-        """Return a window; it must lie within the image."""
-        room = np.empty((self.shape[0], rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
+        """Return a window within the image."""
+        out = np.empty((self.shape[0], rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
         chunk = self._chunks["y"], self._chunks["x"]
-        assemble(room, (rows, columns), chunk, self._get)
-        return room
+        assemble(out, (rows, columns), chunk, self._get)
+        return out
 
     def plan(self, band: int) -> int:
-        """Keep the chunks of a band of so many rows; return the bytes that this takes at most."""
+        """Set the cache size for bands of `band` rows; return it in bytes."""
         chunk = self._chunks["y"], self._chunks["x"]
         self._cache.limit = planned_cache(
             band, chunk, self.shape[0] * self.shape[2] * self.dtype.itemsize, self.shape[1]
@@ -87,76 +87,77 @@ class ZarrPlanes:
         return self._cache.limit
 
     def close(self) -> None:
-        """Hold nothing open: files are opened chunk by chunk."""
+        """Do nothing; files are opened chunk by chunk."""
 
     def _get(self, i: int, j: int) -> Shaped[np.ndarray, "planes chunk_rows chunk_columns"]:
         return self._cache.get((i, j), lambda: self._decode(i, j))
 
     def _decode(self, i: int, j: int) -> Shaped[np.ndarray, "planes chunk_rows chunk_columns"]:
         high, wide = self._chunks["y"], self._chunks["x"]
-        place: dict[str, Any] = {
+        region: dict[str, Any] = {
             "c": slice(None),
             "y": slice(i * high, (i + 1) * high),
             "x": slice(j * wide, (j + 1) * wide),
         }
         try:
-            pixels = np.asarray(self._array[tuple(place.get(axis, 0) for axis in self._axes)])
-        except Exception as error:  # codecs meet hostile bytes; see `read._decode`
-            raise broken(self._path, "OME-Zarr", error) from error
-        left = [axis for axis in self._axes if axis in "cyx"]
-        pixels = pixels.transpose([left.index(a) for a in "cyx" if a in left])
+            pixels = np.asarray(self._array[tuple(region.get(axis, 0) for axis in self._axes)])
+        except Exception as error:  # see `read._decode`
+            raise decode_error(self._path, "OME-Zarr", error) from error
+        axes = [axis for axis in self._axes if axis in "cyx"]
+        pixels = pixels.transpose([axes.index(a) for a in "cyx" if a in axes])
         return pixels.reshape(-1, *pixels.shape[-2:]).astype(self.dtype, copy=False)
 
 
 def is_zarr(path: Path) -> bool:
-    """Tell whether a folder holds a zarr store."""
+    """Return whether a folder is a zarr store."""
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
 
 
 def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
-    """Return where an image's full resolution lies.
+    """Return the full-resolution level of an image.
 
     Raises
     ------
     BadImage
-        No multiscale image there, or one of a plate.
+        No multiscale image, or a plate.
     """
-    described = _attributes(path / inside, path)
-    if "bioformats2raw.layout" in described and "multiscales" not in described and not inside:
-        return find_level(path, "0")  # a wrapper: the images are called 0, 1, ...
+    attributes = _attributes(path / inside, path)
+    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes and not inside:
+        return find_level(path, "0")  # a container: the images are called 0, 1, ...
     try:
-        scales = described["multiscales"][0]
+        scales = attributes["multiscales"][0]
         axes = tuple(str(axis["name"]) for axis in scales["axes"])
         units = [axis.get("unit") for axis in scales["axes"]]
         chosen, scale = min(
             ((str(d["path"]), _scale(d, len(axes))) for d in scales["datasets"]),
-            key=lambda found: math.prod(found[1]),
+            key=lambda level: math.prod(level[1]),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        got = "a plate or a collection" if "plate" in described else "a store without a multiscale image"
-        raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _MEND, path) from error
+        got = "a plate or a collection" if "plate" in attributes else "a store without a multiscale image"
+        raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _HINT, path) from error
     if axes[-2:] != ("y", "x") or len(set(axes)) != len(axes):
-        raise BadImage("axes that end in y, x", ", ".join(axes), _MEND, path)
+        raise BadImage("axes that end in y, x", ", ".join(axes), _HINT, path)
     where = Path(inside) / chosen
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
-        raise BadImage("a path inside the store", f"`{chosen}`", _MEND, path)
+        raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
     return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]))
 
 
 @dataclass(frozen=True)
 class ArrayMeta:
-    """What the JSON of an array says: its shape and the shape of the chunks that are decoded at once."""
+    """The shape of an array and of its chunks."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
 
 
 def check_array(store: Path, folder: Path) -> ArrayMeta:
-    """Read an array's metadata and refuse what a picture does not need.
+    """Read the metadata of an array and check them.
 
     Raises
     ------
     BadImage
+        Damaged or unsupported metadata, or chunks that are too large.
     """
     version = 3 if (folder / "zarr.json").is_file() else 2
     meta = _json(folder / ("zarr.json" if version == 3 else ".zarray"), store)
@@ -169,15 +170,15 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
         sharded = [c["configuration"]["chunk_shape"] for c in codecs if c and c.get("name") == "sharding_indexed"]
         chunks = tuple(int(n) for n in (sharded[0] if sharded else grid))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadImage("metadata of a zarr array", f"damaged ones ({error})", _MEND, store) from error
+        raise BadImage("metadata of a zarr array", f"damaged metadata ({error})", _HINT, store) from error
     if not _TYPES.fullmatch(kind):
-        raise BadImage("an array of numbers", f"one of `{kind}`", _MEND, store)
-    strange = sorted(names - _CODECS)
-    if strange:
-        raise BadImage("codecs that make numbers", f"`{strange[0]}`", "Save it with zstd, blosc or gzip.", store)
+        raise BadImage("an array of numbers", f"one of `{kind}`", _HINT, store)
+    unsupported = sorted(names - _CODECS)
+    if unsupported:
+        raise BadImage("a numeric codec", f"`{unsupported[0]}`", "Save it with zstd, blosc or gzip.", store)
     if min((*shape, *chunks), default=0) < 1 or len(chunks) != len(shape):
-        raise BadImage("an image with pixels", f"shape {shape} in chunks {chunks}", _MEND, store)
-    if math.prod(chunks) > LARGEST_CHUNK:
+        raise BadImage("an image with pixels", f"shape {shape} in chunks {chunks}", _HINT, store)
+    if math.prod(chunks) > MAX_CHUNK_SAMPLES:
         got = " × ".join(str(n) for n in chunks)
         raise BadImage("chunks below 1 GiB", f"chunks of {got}", "Save it in smaller chunks.", store)
     return ArrayMeta(shape, chunks)
@@ -206,40 +207,40 @@ def _open(folder: Path) -> Any:
     try:
         return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
     except Exception as error:
-        raise broken(folder, "OME-Zarr", error) from error
+        raise decode_error(folder, "OME-Zarr", error) from error
 
 
 def _all_codecs(codecs: list[Any]) -> list[Any]:
-    """Return codecs and those inside of shards."""
-    found: list[Any] = []
+    """Return all codecs, including those inside shards."""
+    data: list[Any] = []
     for codec in codecs:
         if codec is None:
             continue
-        found.append(codec)
+        data.append(codec)
         inner = codec.get("configuration") or {}
-        found += _all_codecs([*(inner.get("codecs") or []), *(inner.get("index_codecs") or [])])
-    return found
+        data += _all_codecs([*(inner.get("codecs") or []), *(inner.get("index_codecs") or [])])
+    return data
 
 
 def _attributes(folder: Path, store: Path) -> dict[str, Any]:
     if (folder / "zarr.json").is_file():
-        found = _json(folder / "zarr.json", store).get("attributes", {})
-        found = found.get("ome", found) if isinstance(found, dict) else {}
+        data = _json(folder / "zarr.json", store).get("attributes", {})
+        data = data.get("ome", data) if isinstance(data, dict) else {}
     else:
-        found = _json(folder / ".zattrs", store)
-    return found if isinstance(found, dict) else {}
+        data = _json(folder / ".zattrs", store)
+    return data if isinstance(data, dict) else {}
 
 
 def _json(path: Path, store: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > METADATA_LIMIT:
-            raise BadImage("metadata below 16 MiB", f"{path.stat().st_size} bytes", _MEND, store)
-        found = json.loads(path.read_text("utf-8"))
+            raise BadImage("metadata below 16 MiB", f"{path.stat().st_size} bytes", _HINT, store)
+        data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadImage(f"{path.name} with JSON", f"what cannot be read ({error})", _MEND, store) from error
-    if not isinstance(found, dict):
-        raise BadImage(f"an object in {path.name}", f"a {type(found).__name__}", _MEND, store)
-    return found
+        raise BadImage(f"{path.name} with JSON", f"an unreadable file ({error})", _HINT, store) from error
+    if not isinstance(data, dict):
+        raise BadImage(f"an object in {path.name}", f"a {type(data).__name__}", _HINT, store)
+    return data
 
 
 def _scale(dataset: dict[str, Any], axes: int) -> list[float]:

@@ -1,7 +1,7 @@
-"""OME-Zarr labels (NGFF 0.5): a multiscale label image with a pyramid, which appears under its name when it is whole.
+"""Write multiscale OME-Zarr label images (NGFF 0.5), renamed to the final name when complete.
 
-The shard is what is written at once, so that no two writes ever meet in one file. Chunks of zeros are written too: what
-is missing later is damage, not background.
+One write is one shard, so that no file is written twice. Chunks of zeros are written too: a missing chunk is damage,
+not background.
 """
 
 import os
@@ -20,56 +20,56 @@ from pixelwise.io.tiled_writer import TiledLayout
 from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
-_SHARD = 8  # chunks a side that share a file
+_SHARD = 8  # chunks per side of a shard
 Read = Callable[[Span, Span], Integer[np.ndarray, "rows columns"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelMetadata:
-    """What goes with the numbers: micrometres per pixel (y, x), and for masks the colour and name of each class."""
+    """Micrometres per pixel (y, x), and for masks the colour and name of each class."""
 
     spacing: tuple[float, float] | None = None
     palette: Sequence[Colour] = ()
     names: Sequence[str] = ()
 
 
-def write_zarr(path: Path, layout: TiledLayout, read: Read, meaning: PixelMetadata) -> None:
-    """Write a label image as OME-Zarr; every second pixel of a level makes the next.
+def write_zarr(path: Path, layout: TiledLayout, read: Read, metadata: PixelMetadata) -> None:
+    """Write a label image as OME-Zarr; each level has every second pixel of the previous one.
 
     Parameters
     ----------
     path : Path
-        The folder of the result; one that stands there is replaced.
-    layout : Layout
-        Its tiles become chunks.
+        The folder of the result; an existing one is replaced.
+    layout : TiledLayout
+        The tiles become chunks.
     read : callable
         Returns a window of the label image, (rows, columns).
-    meaning : Meaning
+    metadata : PixelMetadata
 
     Raises
     ------
     OutputFailed
-        The place cannot be written.
+        The folder cannot be written.
     BadOption
         The extra `zarr` is not installed.
     """
     zarr = zarr_library()
-    growing, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
+    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
     try:
-        shutil.rmtree(growing, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.open_group(zarr.storage.LocalStore(growing), mode="w", zarr_format=3)
+        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
         levels = _levels(layout)
         for number, level in enumerate(levels):
             array = _create(group, number, level)
             _fill(array, level, read)
-            read = _halved(array, level)
-        group.attrs.update({"ome": _described(len(levels), meaning)})
-        _sync(growing)
+            read = _downsampled(array, level)
+        group.attrs.update({"ome": _ome_attributes(len(levels), metadata)})
+        _sync(temporary)
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)
-        growing.rename(path)
+        temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise write_error(path, error) from error
@@ -114,8 +114,8 @@ def _fill(array: Any, level: TiledLayout, read: Read) -> None:
             array[top:bottom, left:right] = read((top, bottom), (left, right))
 
 
-def _halved(array: Any, level: TiledLayout) -> Read:
-    """Return how windows of the level below are read from a level that is written."""
+def _downsampled(array: Any, level: TiledLayout) -> Read:
+    """Return a function that reads windows of the next level from a written level."""
 
     def read(rows: Span, columns: Span) -> Integer[np.ndarray, "rows columns"]:
         bottom, right = min(level.height, 2 * rows[1]), min(level.width, 2 * columns[1])
@@ -124,9 +124,9 @@ def _halved(array: Any, level: TiledLayout) -> Read:
     return read
 
 
-def _described(levels: int, meaning: PixelMetadata) -> dict[str, Any]:
-    spacing = meaning.spacing or (1.0, 1.0)
-    unit = {"unit": "micrometer"} if meaning.spacing else {}
+def _ome_attributes(levels: int, metadata: PixelMetadata) -> dict[str, Any]:
+    spacing = metadata.spacing or (1.0, 1.0)
+    unit = {"unit": "micrometer"} if metadata.spacing else {}
     datasets = [
         {
             "path": str(number),
@@ -136,15 +136,15 @@ def _described(levels: int, meaning: PixelMetadata) -> dict[str, Any]:
     ]
     axes = [{"name": name, "type": "space"} | unit for name in "yx"]
     label: dict[str, Any] = {"version": "0.5"}
-    if meaning.palette:
-        label["colors"] = [{"label-value": i, "rgba": [*rgb, 255]} for i, rgb in enumerate(meaning.palette)]
-    if meaning.names:
-        label["properties"] = [{"label-value": i, "name": name} for i, name in enumerate(meaning.names)]
+    if metadata.palette:
+        label["colors"] = [{"label-value": i, "rgba": [*rgb, 255]} for i, rgb in enumerate(metadata.palette)]
+    if metadata.names:
+        label["properties"] = [{"label-value": i, "name": name} for i, name in enumerate(metadata.names)]
     return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}], "image-label": label}
 
 
 def _sync(folder: Path) -> None:
-    """Bring all files of a store to the disk before it gets its name."""
+    """Sync all files of a store to disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)

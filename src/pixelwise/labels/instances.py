@@ -1,19 +1,19 @@
-"""Decoding: probabilities become masks or objects. The way back from `targets.encode`, for images of any size.
+"""Post-processing: convert probabilities to masks or label images, the inverse of `targets.encode`.
 
-Probabilities come window by window, as tiles are predicted, and are decided at once: what is kept of them is one to
-three bytes per pixel. Objects are then found on the whole image, so that none of them knows where a tile ended.
+Probabilities arrive window by window, as tiles are predicted, and are thresholded at once, so that one to three bytes
+per pixel are stored. Objects are then found on the whole image, independently of tile edges.
 
-Memory in bytes per pixel, with the result:
+Memory in bytes per pixel, including the result:
 
-| kind | while probabilities come | while objects are found |
+| kind | while probabilities are added | while objects are found |
 |---|---|---|
-| classes | 1 | 1; 6 where small areas are dropped (those of one class 1, numbers 4) |
-| classes, split | 3 | 6 (foreground 1, heights 1, numbers 4), and the fronts of the flood |
-| components | 1 | 5 (foreground 1, numbers 4) |
-| boundary, distance | 3 | 6 (seeds 1, heights 1, numbers 4), and the fronts of the flood |
+| classes | 1 | 1; 6 with small-region removal (mask of one class 1, labels 4) |
+| classes, split | 3 | 6 (foreground 1, heights 1, labels 4), and the fronts of the watershed |
+| components | 1 | 5 (foreground 1, labels 4) |
+| boundary, distance | 3 | 6 (seeds 1, heights 1, labels 4), and the fronts of the watershed |
 
-Numbers of at most 16 bits are handed out as such: while they are copied 6 bytes, afterwards 2. Holes are filled object
-by object; the largest object that is not convex takes about 5 bytes per pixel of its box, after 2 have become free.
+Labels of at most 16 bits are returned as uint16: 6 bytes while they are copied, afterwards 2. Holes are filled object
+by object; the largest non-convex object takes about 5 bytes per pixel of its bounding box, after 2 have been freed.
 """
 
 from typing import Protocol, runtime_checkable
@@ -28,43 +28,43 @@ from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remov
 from pixelwise.labels.run_lengths import row_strips
 from pixelwise.labels.split_regions import cut_lines, deeper_than
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
-from pixelwise.labels.watershed import TAKEN, flood
+from pixelwise.labels.watershed import EXCLUDED, flood
 
-_REACH = 4  # pixels; there the Gaussian of standard deviation 1 is cut off
+_RADIUS = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Collects what one image's probabilities say, and makes a mask or a label image of it."""
+    """Collects the probabilities of an image window by window and converts them to a mask or a label image."""
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        """Decide the pixels of `window`, ((top, bottom), (left, right))."""
+        """Threshold the pixels of `window`, ((top, bottom), (left, right))."""
         ...
 
     def finish(self) -> Integer[np.ndarray, "height width"]:
-        """Return the result, once all windows have come; the memory is used again, so that it can be asked once."""
+        """Return the result after all windows were added; callable once, because memory is reused."""
         ...
 
 
 def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
-    """Return what decodes an image of `size`, (height, width).
+    """Return the decoder for an image of `size`, (height, width).
 
-    Its result is a mask of class indices (uint8) for kind "classes"; for the others a label image 1...N, uint16 when
-    that holds N, else int32.
+    The result is a mask of class indices (uint8) for kind "classes"; otherwise a label image 1...N, uint16 if N fits,
+    else int32.
     """
     if splits(options):
-        return _Split(options, size)
+        return _SplitDecoder(options, size)
     if options.kind == "classes":
-        return _Classes(options, size)
+        return _ClassesDecoder(options, size)
     if options.kind == "components":
-        return _Components(options, size)
-    return _Flooded(options, size)
+        return _ComponentsDecoder(options, size)
+    return _WatershedDecoder(options, size)
 
 
 def decode(
     probabilities: Float[np.ndarray, "channels height width"], options: TargetOptions
 ) -> Integer[np.ndarray, "height width"]:
-    """Turn the probabilities of a whole image into a mask or a label image, as `start_decoding` has it."""
+    """Convert the probabilities of a whole image to a mask or a label image; see `start_decoding`."""
     height, width = probabilities.shape[1:]
     decoder = start_decoding(options, (height, width))
     decoder.add(((0, height), (0, width)), probabilities)
@@ -74,26 +74,26 @@ def decode(
 def most_probable_class(
     probabilities: Float[np.ndarray, "channels rows columns"],
 ) -> UInt8[np.ndarray, "rows columns"]:
-    """Return the class of each pixel, the first of equals; logits, which have the same order, will do as well.
+    """Return the most probable class of each pixel, the first of equals; logits can be passed instead.
 
-    `argmax(0)` at ten times its speed and more: whole channels are compared, so that neighbours lie side by side.
+    Equal to `argmax(0)`, but at least ten times faster: whole channels are compared, in memory order.
     """
     if len(probabilities) == 2:
         return (probabilities[1] > probabilities[0]).view(np.uint8)
-    found = np.zeros(probabilities.shape[1:], np.uint8)
+    result = np.zeros(probabilities.shape[1:], np.uint8)
     highest = probabilities[0].copy()
     for index, channel in enumerate(probabilities[1:], 1):
-        np.maximum(found, (channel > highest).view(np.uint8) * np.uint8(index), out=found)  # later ones are larger
+        np.maximum(result, (channel > highest).view(np.uint8) * np.uint8(index), out=result)  # later ones are larger
         np.maximum(highest, channel, out=highest)
-    return found
+    return result
 
 
 def class_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> UInt8[np.ndarray, "rows columns"]:
-    """Return the class of each pixel: the most probable one, or of two the second where it exceeds its threshold.
+    """Return the class of each pixel: the most probable one, or of two classes the second above its threshold.
 
-    Logits will do as well where `most_probable_wins`.
+    Logits can be passed instead if `most_probable_wins`.
     """
     if len(probabilities) != 2 or most_probable_wins(options):
         return most_probable_class(probabilities)
@@ -110,15 +110,15 @@ def foreground_of(
 def seeds_of(
     probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
-    """Return what is kept of a window: foreground, seeds, and the interior's probability times 255.
+    """Return what is stored of a window: foreground, seeds, and the probability of the interior times 255.
 
-    Kind "classes" (where `splits`): the seeds are what lies above `split_threshold`; markers are what is deep in them,
-    which takes more than a window to say. The interior is class 1.
+    Kind "classes" (if `splits`): seeds are the pixels above `split_threshold`; the markers, which lie deep inside them,
+    can only be found on the whole image. The interior is class 1.
 
-    Kind "distance" finds its seeds where pixels are deep and no boundary. Where objects meet is left to the interior:
-    depths are shares of each object's own, and slopes of different lengths do not meet where the border is.
+    Kind "distance": seeds have a large distance and are not boundary. The watershed uses the probability of the
+    interior, because distances are relative to each object and do not meet at the border between two objects.
     """
-    # What is compared with a threshold is compared before it is rounded; heights only order the pixels.
+    # Thresholds are applied before rounding; heights only order the pixels.
     interior = probabilities[1]
     if options.kind == "classes":
         foreground = class_of(probabilities, options) > 0
@@ -129,8 +129,8 @@ def seeds_of(
     return foreground, seeds, np.rint(interior * 255).astype(np.uint8)
 
 
-class _Classes:
-    """The class of each pixel; logits will do as well where `most_probable_wins`."""
+class _ClassesDecoder:
+    """The class of each pixel; logits can be passed instead if `most_probable_wins`."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
@@ -144,22 +144,22 @@ class _Classes:
         return self._mask
 
 
-class _Split:
-    """Class 1 without the lines where areas meet that spread from deep inside, over what is most probable first."""
+class _SplitDecoder:
+    """Class 1 without the watershed lines between regions that grow from markers deep inside."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
-        self._foreground, self._sure = np.zeros(size, bool), np.zeros(size, bool)
+        self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
         self._interior = np.zeros(size, np.uint8)
 
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         place = _slices(window)
-        self._foreground[place], self._sure[place], self._interior[place] = seeds_of(probabilities, self._options)
+        self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
-        markers = components(deeper_than(self._sure, self._options.split_depth), corners=False)
-        del self._sure
+        markers = components(deeper_than(self._seeds, self._options.split_depth), corners=False)
+        del self._seeds
         flood(self._interior, markers)
         del self._interior
         mask = self._foreground.view(np.uint8)
@@ -169,8 +169,8 @@ class _Split:
         return mask
 
 
-class _Components:
-    """Connected areas of the foreground."""
+class _ComponentsDecoder:
+    """Connected components of the foreground."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
@@ -185,8 +185,8 @@ class _Components:
         return remove_small_objects(labels, self._options.min_area)
 
 
-class _Flooded:
-    """Areas of clear interior are seeds, which spread over the foreground and meet where interior is least probable."""
+class _WatershedDecoder:
+    """Seeded watershed of the interior probability, limited to the foreground."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
@@ -211,14 +211,14 @@ class _Flooded:
 def interior_to_heights(
     interior: UInt8[np.ndarray, "height width"], foreground: Bool[np.ndarray, "height width"]
 ) -> None:
-    """Smooth the interior and turn it upside down, 0 to 254 and 255 outside the foreground; in place."""
+    """Smooth the interior and invert it to heights 0 to 254, 255 outside the foreground; in place."""
     above = interior[:0]
     for rows in row_strips(interior.shape):
-        block = np.concatenate([above, interior[rows.start : rows.stop + _REACH]]).astype(np.float32)
-        smooth = np.asarray(ndimage.gaussian_filter(block, 1.0, radius=_REACH))[len(above) :][: rows.stop - rows.start]
-        above = interior[max(0, rows.stop - _REACH) : rows.stop].copy()  # as it was, for the rows below
-        heights = (TAKEN - 1) - np.rint(smooth * ((TAKEN - 1) / 255))
-        interior[rows] = np.where(foreground[rows], heights, TAKEN)
+        block = np.concatenate([above, interior[rows.start : rows.stop + _RADIUS]]).astype(np.float32)
+        smooth = np.asarray(ndimage.gaussian_filter(block, 1.0, radius=_RADIUS))[len(above) :][: rows.stop - rows.start]
+        above = interior[max(0, rows.stop - _RADIUS) : rows.stop].copy()  # unsmoothed, for the rows below
+        heights = (EXCLUDED - 1) - np.rint(smooth * ((EXCLUDED - 1) / 255))
+        interior[rows] = np.where(foreground[rows], heights, EXCLUDED)
 
 
 def _slices(window: tuple[Span, ...]) -> tuple[slice, ...]:

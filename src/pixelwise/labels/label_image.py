@@ -1,4 +1,4 @@
-"""Label images: one integer per object, 0 is background. Pure functions on numpy arrays."""
+"""Label images: connected components, renumbering and overlap tables; one integer per object, 0 is background."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,21 @@ from scipy import ndimage
 
 from pixelwise.labels.run_lengths import areas, row_strips
 
-EIGHT = np.ones((3, 3), bool)
-# Up to this label a table of all numbers is quicker than sorting the pixels.
-TABLE = 1 << 24
+EIGHT_CONNECTED = np.ones((3, 3), bool)
+# Up to this label a lookup table is faster than sorting the pixels.
+MAX_TABLE_LABEL = 1 << 24
 
 
 @dataclass(frozen=True)
 class Overlaps:
-    """How the objects of two label images overlap; only pairs that share pixels are listed.
+    """Overlaps of the objects of two label images; only pairs that share pixels are listed.
 
     Attributes
     ----------
     truth_areas, predicted_areas : int64 array
         Pixels of each object, in the order of the labels.
     truth, predicted : int64 array (pairs,)
-        Places in the arrays above.
+        Indices into the arrays above.
     pixels : int64 array (pairs,)
         Shared pixels of each pair, at least 1.
     """
@@ -36,33 +36,33 @@ class Overlaps:
 
     @property
     def ious(self) -> np.ndarray:
-        """Shared pixels over joined pixels, per pair."""
-        joined = self.truth_areas[self.truth] + self.predicted_areas[self.predicted] - self.pixels
-        return self.pixels / joined
+        """Intersection over union of each pair."""
+        union = self.truth_areas[self.truth] + self.predicted_areas[self.predicted] - self.pixels
+        return self.pixels / union
 
 
 def components(mask: Bool[np.ndarray, "height width"], *, corners: bool = True) -> Int32[np.ndarray, "height width"]:
-    """Return the connected areas of `mask`, numbered 1...N in the order in which rows meet them.
+    """Return the connected components of `mask`, numbered 1...N in row-major order of their first pixel.
 
-    Pixels that touch at a corner belong together or not. Memory: 4 bytes per pixel, the result.
+    `corners` selects 8-connectivity instead of 4-connectivity. Memory: 4 bytes per pixel, the result.
     """
-    found = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, structure=EIGHT if corners else None, output=found)
-    return found
+    result = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, structure=EIGHT_CONNECTED if corners else None, output=result)
+    return result
 
 
 def depth(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
-    """Return for each pixel of `mask` the Euclidean distance to the nearest pixel outside; 0 outside.
+    """Return the Euclidean distance transform: the distance of each pixel of `mask` to the nearest pixel outside.
 
-    The mask must leave something outside: beyond the array there is nothing to measure to.
+    The mask must contain a False pixel: pixels beyond the array do not count.
     """
-    found: Any = ndimage.distance_transform_edt(mask)
-    return found.astype(np.float32)
+    result: Any = ndimage.distance_transform_edt(mask)
+    return result.astype(np.float32)
 
 
 def renumber(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
-    """Give the objects the numbers 1...N in the order of their old numbers; 0 stays, negative values become 0."""
-    if int(labels.max(initial=0)) >= TABLE:
+    """Relabel the objects 1...N in the order of their labels; 0 stays, negative values become 0."""
+    if int(labels.max(initial=0)) >= MAX_TABLE_LABEL:
         unique, inverse = np.unique(np.maximum(labels, 0), return_inverse=True)
         start = 0 if unique[0] == 0 else 1
         return (inverse.reshape(labels.shape) + start).astype(np.int32)
@@ -78,27 +78,24 @@ def renumber(labels: Integer[np.ndarray, "height width"]) -> Int32[np.ndarray, "
 def overlap_table(
     truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]
 ) -> Overlaps:
-    """Count the pixels that objects share; values of 0 and below are background. Labels may have gaps."""
+    """Count the pixels shared by objects of two label images; 0 and negative values are background."""
     rows, columns = renumber(truth), renumber(predicted)
     truth_areas, predicted_areas = areas(rows)[1:], areas(columns)[1:]
     both = (rows > 0) & (columns > 0)
-    wide = max(1, len(predicted_areas))
-    keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * wide + columns[both] - 1, return_counts=True)
-    return Overlaps(truth_areas, predicted_areas, keys // wide, keys % wide, pixels.astype(np.int64))
+    width = max(1, len(predicted_areas))
+    keys, pixels = np.unique((rows[both].astype(np.int64) - 1) * width + columns[both] - 1, return_counts=True)
+    return Overlaps(truth_areas, predicted_areas, keys // width, keys % width, pixels.astype(np.int64))
 
 
 def touching_share(labels: Integer[np.ndarray, "height width"], distance: int = 2) -> float:
-    """Return the share of objects that have another object at most `distance` pixels away; 0 without objects.
-
-    Distance is measured along rows, columns and diagonals (Chebyshev).
-    """
+    """Return the fraction of objects with another object at most `distance` pixels away (Chebyshev); 0 without any."""
     labels = renumber(labels)
     count = int(labels.max(initial=0))
     if count == 0:
         return 0.0
     size = 2 * distance + 1
     highest = ndimage.maximum_filter(labels, size)
-    # a larger label within reach, or a smaller one: the latter is the maximum of the reversed numbering
+    # a larger label nearby, or a smaller one: the minimum is the maximum of the reversed numbering
     lowest = count + 1 - ndimage.maximum_filter(np.where(labels > 0, count + 1 - labels, 0), size)
     touched = (labels > 0) & ((highest != labels) | (lowest != labels))
     return len(np.unique(labels[touched])) / count

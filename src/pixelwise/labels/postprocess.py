@@ -1,4 +1,4 @@
-"""Tidying: holes and crumbs, on label images that are too large to be copied."""
+"""Post-processing of label images without copying them: hole filling and small-object removal."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from scipy import ndimage
 from pixelwise.labels.label_image import components
 from pixelwise.labels.run_lengths import areas, extents, row_strips
 
-_SIXTEEN_BITS = 65_535
+_UINT16_MAX = 65_535
 
 
 def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
-    """Fill background that lies wholly inside one object, in place; other objects inside it stay.
+    """Fill background enclosed by one object, in place; other objects inside it stay.
 
-    Every object must be one area, connected along rows and columns.
+    Every object must be one 4-connected region.
     """
-    found = extents(labels)
-    # Beside a hole a row has a part of the object on either side: more runs than rows.
-    for number in np.flatnonzero(found.runs > found.box[:, 2] - found.box[:, 0]).tolist():
-        top, left, bottom, right = found.box[number].tolist()
+    boxes = extents(labels)
+    # A hole splits a row of the object: more runs than rows.
+    for number in np.flatnonzero(boxes.runs > boxes.box[:, 2] - boxes.box[:, 0]).tolist():
+        top, left, bottom, right = boxes.box[number].tolist()
         view = labels[top:bottom, left:right]
         hole = np.asarray(ndimage.binary_fill_holes(view == number), bool)
         hole &= view == 0
@@ -28,29 +28,29 @@ def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
 
 
 def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[np.ndarray, "height width"]:
-    """Drop objects of fewer than `area` pixels and number the rest 1...N in their old order.
+    """Remove objects of fewer than `area` pixels and relabel the rest 1...N in their old order.
 
-    `labels` holds no negative numbers and is used up. The result is uint16 when 16 bits hold N, else int32.
+    `labels` contains no negative values and may be overwritten. The result is uint16 if N fits, else int32.
     """
-    kept = areas(labels) >= max(1, area)
-    kept[0] = False
-    count = int(kept.sum())
-    result = np.empty(labels.shape, np.uint16) if count <= _SIXTEEN_BITS else labels
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(result.dtype)
+    large_enough = areas(labels) >= max(1, area)
+    large_enough[0] = False
+    count = int(large_enough.sum())
+    result = np.empty(labels.shape, np.uint16) if count <= _UINT16_MAX else labels
+    numbers = np.where(large_enough, np.cumsum(large_enough), 0).astype(result.dtype)
     for rows in row_strips(labels.shape):
         result[rows] = numbers[labels[rows]]
     return result
 
 
 def remove_small_regions(mask: UInt8[np.ndarray, "height width"], smallest: Sequence[int]) -> None:
-    """Turn areas of a class that have fewer than `smallest[class]` pixels into class 0, in place.
+    """Set 8-connected regions of a class with fewer than `smallest[class]` pixels to class 0, in place.
 
-    Areas are connected, corners too. Memory: 5 bytes per pixel, for one class at a time.
+    Memory: 5 bytes per pixel, for one class at a time.
     """
-    for index, least in enumerate(smallest):
-        if index and least > 1:
+    for index, minimum in enumerate(smallest):
+        if index and minimum > 1:
             numbers = components(mask == index)
-            crumbs = areas(numbers) < least
-            crumbs[0] = False
+            small = areas(numbers) < minimum
+            small[0] = False
             for rows in row_strips(mask.shape):
-                mask[rows][crumbs[numbers[rows]]] = 0
+                mask[rows][small[numbers[rows]]] = 0

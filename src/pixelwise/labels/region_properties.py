@@ -1,4 +1,4 @@
-"""Measuring: one row of numbers per object, found in strips of rows, so that large images are never copied."""
+"""Region properties: area, centroid, box, perimeter and intensity of each object, computed strip by strip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from jaxtyping import Float64, Int64, Integer, Num
 from pixelwise.labels.run_lengths import Extents, LabelRows, extents, find_runs, row_strips
 
 # Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
-# border runs straight, sqrt 2 where it runs diagonally, and their mean between the two. Which it is follows from its
-# neighbours in the border: the index is 2 for each beside it plus 10 for each at a corner.
+# border is straight, sqrt 2 where it is diagonal, and their mean in between. The index that decides is 2 for each
+# 4-neighbour in the border plus 10 for each diagonal one.
 _STRAIGHT, _DIAGONAL, _BETWEEN = (4, 6, 14, 16, 24, 26), (20, 32), (12, 22)
 _LENGTHS = np.zeros(49)
 _LENGTHS[list(_STRAIGHT)] = 1
 _LENGTHS[list(_DIAGONAL)] = np.sqrt(2)
 _LENGTHS[list(_BETWEEN)] = (1 + np.sqrt(2)) / 2
-_BESIDE = ((-1, 0), (0, -1), (0, 1), (1, 0))
-_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
+_DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 @runtime_checkable
 class PixelRows(Protocol):
-    """An image (channels, height, width) of which `image[:, rows]` can be had."""
+    """An image (channels, height, width) that supports `image[:, rows]`."""
 
     def __len__(self) -> int: ...
 
@@ -34,7 +34,7 @@ class PixelRows(Protocol):
 class ObjectRow:
     """A row of the object table; positions in pixels from the top left corner, `area` in pixels.
 
-    `class_index` is the class the object belongs to. `box` is (top, left, bottom, right), the last two exclusive.
+    `class_index` is the class of the object. `box` is (top, left, bottom, right), the last two exclusive.
     `mean_intensity` is the mean over channels and pixels, None without an image.
     """
 
@@ -50,7 +50,7 @@ class ObjectRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectTable:
-    """The measurements of all objects of an image, a column each; iterating makes `ObjectRow`s of them.
+    """The region properties of all objects of an image, one column each; iteration yields `ObjectRow`s.
 
     Memory: about 90 bytes per object.
     """
@@ -68,7 +68,7 @@ class ObjectTable:
         return len(self.ids)
 
     def __iter__(self) -> Iterator[ObjectRow]:
-        """Yield a row per object, in the order of their numbers."""
+        """Yield a row per object, in the order of the labels."""
         for place, number in enumerate(self.ids.tolist()):
             top, left, bottom, right = self.box[place].tolist()
             yield ObjectRow(
@@ -88,37 +88,37 @@ def measure(
     image: Num[np.ndarray, "channels height width"] | PixelRows | None = None,
     class_index: int = 1,
 ) -> ObjectTable:
-    """Measure every object, in the order of their numbers, which may have gaps; all belong to `class_index`.
+    """Measure every object, in the order of the labels, which may have gaps; all belong to `class_index`.
 
-    Rows are looked at a few at a time: both may lie on the disk.
+    Both arrays are read a few rows at a time and may be on disk.
     """
-    found = extents(labels)
-    present = np.flatnonzero(found.area)
-    area = found.area[present]
+    boxes = extents(labels)
+    present = np.flatnonzero(boxes.area)
+    area = boxes.area[present]
     intensity = None
     if image is not None:
-        intensity = _intensity(labels, image, len(found.area))[present] / (area * len(image))
+        intensity = _intensity(labels, image, len(boxes.area))[present] / (area * len(image))
     return ObjectTable(
         ids=present,
         class_index=class_index,
         area=area,
-        centroid=_centroids(labels, found)[present],
-        box=found.box[present],
-        perimeter=_perimeters(labels, len(found.area))[present],
+        centroid=_centroids(labels, boxes)[present],
+        box=boxes.box[present],
+        perimeter=_perimeters(labels, len(boxes.area))[present],
         mean_intensity=intensity,
     )
 
 
 def _centroids(
-    labels: Integer[np.ndarray, "height width"] | LabelRows, found: Extents
+    labels: Integer[np.ndarray, "height width"] | LabelRows, boxes: Extents
 ) -> Float64[np.ndarray, "numbers 2"]:
-    total = np.zeros((len(found.area), 2))
+    total = np.zeros((len(boxes.area), 2))
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows], rows.start)
         number, length = np.maximum(runs.number, 0), runs.stop - runs.start
         np.add.at(total[:, 0], number, runs.row * length)
         np.add.at(total[:, 1], number, (runs.start + runs.stop - 1) * length / 2)
-    return total / np.maximum(found.area, 1)[:, None]
+    return total / np.maximum(boxes.area, 1)[:, None]
 
 
 def _intensity(
@@ -130,10 +130,10 @@ def _intensity(
     total = np.zeros(numbers)
     for rows in row_strips(labels.shape):
         runs = find_runs(labels[rows])
-        begins = runs.row * labels.shape[1] + runs.start
+        starts = runs.row * labels.shape[1] + runs.start
         for channel in image[:, rows]:
             values = channel.astype(np.float64).ravel()
-            np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, begins))
+            np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, starts))
     return total
 
 
@@ -142,11 +142,11 @@ def _perimeters(
 ) -> Float64[np.ndarray, " numbers"]:
     total = np.zeros(numbers)
     for rows in row_strips(labels.shape):
-        # two rows and columns more on every side: a neighbour's neighbours decide whether it is border
+        # two more rows and columns on every side: whether a neighbour is border depends on its own neighbours
         block = np.zeros((rows.stop - rows.start + 4, labels.shape[1] + 4), labels.dtype)
         near = slice(max(0, rows.start - 2), rows.stop + 2)
-        part = labels[near]
-        block[near.start - rows.start + 2 :, 2:-2][: len(part)] = part
+        values = labels[near]
+        block[near.start - rows.start + 2 :, 2:-2][: len(values)] = values
         number, length = _border_lengths(block)
         np.add.at(total, number, length)
     return total
@@ -155,21 +155,21 @@ def _perimeters(
 def _border_lengths(
     block: Integer[np.ndarray, "rows columns"],
 ) -> tuple[Int64[np.ndarray, " pixels"], Float64[np.ndarray, " pixels"]]:
-    """Return the objects of the border pixels of a block, without its two outer rows and columns, and their lengths.
+    """Return the labels and lengths of the border pixels of a block, without its two outer rows and columns.
 
-    A pixel is border when one of the four beside it belongs to something else.
+    A border pixel has a 4-neighbour with another label.
     """
     middle = block[1:-1, 1:-1]
     border = np.zeros(block.shape, bool)
     inside = middle > 0
-    for row, column in _BESIDE:
-        beside = block[1 + row : block.shape[0] - 1 + row, 1 + column : block.shape[1] - 1 + column]
-        border[1:-1, 1:-1] |= inside & (beside != middle)
+    for row, column in _NEIGHBOURS:
+        neighbour = block[1 + row : block.shape[0] - 1 + row, 1 + column : block.shape[1] - 1 + column]
+        border[1:-1, 1:-1] |= inside & (neighbour != middle)
     rows, columns = (place + 2 for place in np.nonzero(border[2:-2, 2:-2]))
     number = block[rows, columns]
     index = np.zeros(len(number), np.int64)
-    for steps, weight in ((_BESIDE, 2), (_CORNERS, 10)):
+    for steps, weight in ((_NEIGHBOURS, 2), (_DIAGONALS, 10)):
         for row, column in steps:
-            there = rows + row, columns + column
-            index += weight * (border[there] & (block[there] == number))
+            neighbour_index = rows + row, columns + column
+            index += weight * (border[neighbour_index] & (block[neighbour_index] == number))
     return number.astype(np.int64), _LENGTHS[index]

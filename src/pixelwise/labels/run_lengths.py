@@ -1,4 +1,4 @@
-"""Runs: pixels of one object beside one another in a row. What is counted over runs needs no copy of the image."""
+"""Run-length encoding of label images, for areas and bounding boxes without a copy of the image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64, Integer
 
-# Pixels that are worked on at a time; temporaries of 8 bytes per pixel stay below 10 MB.
+# Pixels processed at a time; temporaries of 8 bytes per pixel stay below 10 MB.
 STRIP = 1 << 20
 
 
@@ -15,7 +15,7 @@ STRIP = 1 << 20
 class Runs:
     """The runs of some rows, from left to right and from top to bottom; `stop` is exclusive.
 
-    Background (numbers of 0 and below) makes runs too, so that they cover the rows without a gap.
+    Background (0 and negative values) has runs too, so that they cover the rows without gaps.
     """
 
     number: Int64[np.ndarray, " runs"]
@@ -26,7 +26,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Extents:
-    """Where objects lie: per number from 0 to the highest, of which 0 and those that do not occur have no runs.
+    """Bounding boxes of objects, for each label from 0 to the highest; 0 and absent labels have no runs.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Extents:
 
 @runtime_checkable
 class LabelRows(Protocol):
-    """A label image of which rows can be had: an array, or one that lies on the disk."""
+    """A label image that can be read by rows: an array, or a file on disk."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,45 +51,45 @@ class LabelRows(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the numbers."""
+        """Type of the labels."""
         ...
 
     def max(self, *, initial: int) -> Any:
-        """Return the highest number, or `initial` where it is higher."""
+        """Return the highest label, or `initial` if it is higher."""
         ...
 
     def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield slices of whole rows, of about `STRIP` pixels each, that cover the rows of an image in order."""
+    """Yield slices of rows, about `STRIP` pixels each, that cover an image from top to bottom."""
     rows = max(1, STRIP // max(1, shape[1]))
     for top in range(0, shape[0], rows):
         yield slice(top, min(top + rows, shape[0]))
 
 
 def find_runs(labels: Integer[np.ndarray, "height width"], first_row: int = 0) -> Runs:
-    """Return the runs of a few rows, the first of which is row `first_row`."""
+    """Return the runs of a few rows; the first one is row `first_row`."""
     height, width = labels.shape
-    begins = np.ones((height, width), bool)
-    begins[:, 1:] = labels[:, 1:] != labels[:, :-1]
-    row, start = np.nonzero(begins)
-    stop = np.roll(start, -1)  # where the next run begins, and at the end of a row
+    is_start = np.ones((height, width), bool)
+    is_start[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    row, start = np.nonzero(is_start)
+    stop = np.roll(start, -1)  # the start of the next run, or the end of the row
     stop[stop == 0] = width
     return Runs(labels[row, start].astype(np.int64), row + first_row, start, stop)
 
 
 def extents(labels: Integer[np.ndarray, "height width"] | LabelRows) -> Extents:
-    """Find where every object lies. Memory: 48 bytes per number, nothing per pixel."""
+    """Find the bounding box of every object. Memory: 48 bytes per label, nothing per pixel."""
     numbers = int(labels.max(initial=0)) + 1
     runs, area = np.zeros(numbers, np.int64), np.zeros(numbers, np.int64)
     box = np.empty((numbers, 4), np.int64)
     box[:, :2], box[:, 2:] = max(labels.shape), 0
     for rows in row_strips(labels.shape):
-        found = find_runs(labels[rows], rows.start)
-        inside = found.number > 0
-        number, row = found.number[inside], found.row[inside]
-        start, stop = found.start[inside], found.stop[inside]
+        block = find_runs(labels[rows], rows.start)
+        inside = block.number > 0
+        number, row = block.number[inside], block.row[inside]
+        start, stop = block.start[inside], block.stop[inside]
         np.add.at(runs, number, 1)
         np.add.at(area, number, stop - start)
         np.minimum.at(box[:, 0], number, row)
@@ -100,9 +100,9 @@ def extents(labels: Integer[np.ndarray, "height width"] | LabelRows) -> Extents:
 
 
 def areas(labels: Integer[np.ndarray, "height width"]) -> Int64[np.ndarray, " numbers"]:
-    """Count the pixels of every number from 0 to the highest; negative ones count as 0."""
-    counted = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    """Count the pixels of every label from 0 to the highest; negative ones count as 0."""
+    counts = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
     for rows in row_strips(labels.shape):
-        found = np.bincount(np.maximum(labels[rows], 0).ravel())
-        counted[: found.size] += found
-    return counted
+        block = np.bincount(np.maximum(labels[rows], 0).ravel())
+        counts[: block.size] += block
+    return counts

@@ -1,8 +1,8 @@
-"""Stitching: objects of an image that is looked at piece by piece, numbered as if it had been seen whole.
+"""Stitching: connected components and watershed of an image that is processed strip by strip.
 
-Areas are found strip by strip, and joined across the strips' edges by union-find: exactly the areas of the whole image.
-Objects that flood from seeds are decided window by window from the seeds of the whole image, so that none is cut in two
-or counted twice; see `flood_window` for what is not exact about them.
+Components are found per strip and joined across strip edges by union-find; the result equals that of the whole image.
+Objects of the watershed are computed per window from the seeds of the whole image, so that none is split or counted
+twice; `flood_window` states what is not exact.
 """
 
 from collections.abc import Sequence
@@ -20,123 +20,122 @@ from pixelwise.labels.watershed import flood
 
 
 class StripLabels:
-    """Numbers the connected areas of a mask that comes in strips of rows, from top to bottom.
+    """Connected components of a mask that is passed in strips of rows, from top to bottom.
 
     Parameters
     ----------
     corners : bool
-        Pixels that touch at a corner belong together.
+        Use 8-connectivity instead of 4-connectivity.
 
     Attributes
     ----------
     count : int
-        Provisional numbers that were given: 1...count.
+        Provisional labels so far: 1...count.
 
     Notes
     -----
-    Memory: one row, 16 bytes for each touch across the edge of a strip, and when they are joined about 32 bytes for
-    each provisional number.
+    Memory: one row, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in `joined`.
     """
 
     def __init__(self, *, corners: bool = True) -> None:
         self._corners = corners
         self.count = 0
         self._above: UInt32[np.ndarray, " width"] | None = None
-        self._touches: list[Int64[np.ndarray, "touches 2"]] = []
+        self._contacts: list[Int64[np.ndarray, "touches 2"]] = []
 
     def add(self, mask: Bool[np.ndarray, "rows width"]) -> UInt32[np.ndarray, "rows width"]:
-        """Return the provisional numbers of the next strip, in the order in which its rows meet them; 0 outside."""
-        found = components(mask, corners=self._corners)
-        numbers = found.astype(np.uint32)
-        numbers[found > 0] += np.uint32(self.count)
-        self.count += int(found.max(initial=0))
+        """Return the provisional labels of the next strip, in row-major order of their first pixel; 0 outside."""
+        labels = components(mask, corners=self._corners)
+        numbers = labels.astype(np.uint32)
+        numbers[labels > 0] += np.uint32(self.count)
+        self.count += int(labels.max(initial=0))
         if self._above is not None and len(numbers):
-            self._touch(self._above, numbers[0])
+            self._add_contacts(self._above, numbers[0])
         if len(numbers):
             self._above = numbers[-1].copy()
         return numbers
 
     def joined(self) -> Int64[np.ndarray, " numbers"]:
-        """Return for each provisional number, 0 included, the smallest one of the same area."""
+        """Return for each provisional label, including 0, the smallest one of the same component."""
         nodes = self.count + 1
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._touches])
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._contacts])
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
         _, area = connected_components(graph, directed=False)
         _, first = np.unique(area, return_index=True)
         return first[area].astype(np.int64)
 
-    def _touch(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
+    def _add_contacts(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
         width = len(above)
-        found: list[Int64[np.ndarray, "touches 2"]] = []
+        contacts: list[Int64[np.ndarray, "touches 2"]] = []
         for shift in (-1, 0, 1) if self._corners else (0,):
             a = above[max(0, -shift) : width - max(0, shift)]
             b = below[max(0, shift) : width + min(0, shift)]
             both = (a > 0) & (b > 0)
-            found.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
-        self._touches.append(np.unique(np.concatenate(found), axis=0))
+            contacts.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
+        self._contacts.append(np.unique(np.concatenate(contacts), axis=0))
 
 
 def final_numbers(
     joined: Int64[np.ndarray, " numbers"], areas: Int64[np.ndarray, " numbers"], smallest: int
 ) -> tuple[UInt32[np.ndarray, " numbers"], int]:
-    """Return the final number of each provisional one, and how many there are.
+    """Return the final label of each provisional one, and their number.
 
     Parameters
     ----------
     joined : int array
         From `StripLabels.joined`.
     areas : int array
-        Pixels of each provisional number; those of one area are added up.
+        Pixels of each provisional label; those of one component are summed.
     smallest : int
-        Areas of fewer pixels are dropped: they become 0.
+        Components of fewer pixels become 0.
     """
     total = np.bincount(joined, weights=areas, minlength=len(joined)).astype(np.int64)
-    kept = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
-    return numbers[joined], int(kept.sum())
+    large_enough = (total >= max(1, smallest)) & (joined == np.arange(len(joined)))
+    large_enough[0] = False
+    numbers = np.where(large_enough, np.cumsum(large_enough), 0).astype(np.uint32)
+    return numbers[joined], int(large_enough.sum())
 
 
 class StripSmallRegions:
-    """Remove small regions from a mask that comes in strips of rows; `postprocess.remove_small_regions` in a stream.
+    """Remove small regions from a mask that is passed in strips of rows; see `postprocess.remove_small_regions`.
 
-    The strips come twice, in the same order from top to bottom: `count` looks at each, then `drop` returns each.
+    All strips are passed twice from top to bottom: first to `count`, then to `drop`.
 
     Parameters
     ----------
     smallest : sequence of int
-        Of each class, in pixels.
+        Minimum area of each class, in pixels.
     """
 
     def __init__(self, smallest: Sequence[int]) -> None:
-        self._smallest = {index: least for index, least in enumerate(smallest) if index and least > 1}
+        self._smallest = {index: minimum for index, minimum in enumerate(smallest) if index and minimum > 1}
         self._labels = {index: StripLabels() for index in self._smallest}
         self._pixels = {index: [np.zeros(1, np.int64)] for index in self._smallest}
-        self._crumbs: dict[int, Bool[np.ndarray, " numbers"]] = {}
+        self._small: dict[int, Bool[np.ndarray, " numbers"]] = {}
 
     def count(self, strip: UInt8[np.ndarray, "rows width"]) -> None:
-        """Look at the next strip."""
+        """Count the regions of the next strip."""
         for index, labels in self._labels.items():
             before = labels.count
             numbers = labels.add(strip == index)
             pixels = np.zeros(labels.count - before, np.int64)
             for rows in row_strips(numbers.shape):
-                given = numbers[rows][numbers[rows] > 0].astype(np.int64) - before - 1
-                pixels += np.bincount(given, minlength=len(pixels))
+                labels_above_zero = numbers[rows][numbers[rows] > 0].astype(np.int64) - before - 1
+                pixels += np.bincount(labels_above_zero, minlength=len(pixels))
             self._pixels[index].append(pixels)
 
     def drop(self, strip: UInt8[np.ndarray, "rows width"]) -> UInt8[np.ndarray, "rows width"]:
-        """Return the next strip without what is too small; nothing can be counted any more."""
-        if not self._crumbs:
+        """Return the next strip without small regions; `count` cannot be called afterwards."""
+        if not self._small:
             for index, labels in self._labels.items():
                 joined = labels.joined()
                 total = np.bincount(joined, np.concatenate(self._pixels[index]), len(joined))
-                self._crumbs[index] = total[joined] < self._smallest[index]
-            self._labels = {index: StripLabels() for index in self._smallest}  # give the same numbers again
+                self._small[index] = total[joined] < self._smallest[index]
+            self._labels = {index: StripLabels() for index in self._smallest}  # return the same labels again
         left = strip.copy()
         for index, labels in self._labels.items():
             numbers = labels.add(strip == index)
-            left[(numbers > 0) & self._crumbs[index][numbers]] = 0
+            left[(numbers > 0) & self._small[index][numbers]] = 0
         return left
 
 
@@ -147,27 +146,27 @@ def flood_window(
     *,
     filled: bool = True,
 ) -> UInt32[np.ndarray, "height width"]:
-    """Let the seeds of a window spread over its foreground, as `instances` does for a whole image.
+    """Compute the seeded watershed of a window, as `instances` does for a whole image.
 
     Parameters
     ----------
     seeds : uint32 array
-        Numbers of the seeds in the whole image.
+        Labels of the seeds in the whole image.
     foreground : bool array
     interior : uint8 array
-        Probability of the interior times 255; is used up.
+        Probability of the interior times 255; overwritten.
     filled : bool
         Fill the holes of objects.
 
     Notes
     -----
-    What is kept of a window equals the whole image where the halo around it holds all of every object that reaches
-    into the kept part, and of those that meet them. A larger object keeps its number and all its pixels are decided
-    once, but where it runs into the window's edge its border to neighbours may lie elsewhere, and its holes may stay.
+    The valid region of a window equals the whole-image result if the halo contains all of every object that reaches
+    into it, and their neighbours. A larger object keeps its label and each pixel is decided once, but its border to
+    neighbours may differ near the window edge, and its holes may stay.
     """
     present, local = np.unique(seeds, return_inverse=True)
     labels = np.ascontiguousarray(local.reshape(seeds.shape).astype(np.int32))
-    if present.size and present[0] != 0:  # a window full of seeds: 0 must stay background
+    if present.size and present[0] != 0:  # no background among the seeds: 0 must stay background
         labels += 1
         present = np.concatenate([np.zeros(1, np.uint32), present])
     interior_to_heights(interior, foreground)

@@ -1,15 +1,14 @@
-"""Targets: what the network is asked for. The way back stands in `instances`.
+"""Training targets: encode masks and label images as class maps; `instances` decodes predictions.
 
 | kind | target classes | decoding |
 |---|---|---|
-| classes | the classes of the mask | the most probable class; of two, areas split by lines |
+| classes | the classes of the mask | the most probable class; of two, regions split by watershed lines |
 | components | background, object | connected components |
-| boundary | background, interior, boundary | flooding from seeds in the interiors |
-| distance | as boundary, and the distance to the object's edge | flooding from seeds deep inside |
+| boundary | background, interior, boundary | watershed from seeds in the interiors |
+| distance | as boundary, and the distance to the object's edge | watershed from seeds deep inside |
 
-The distance is no class: it stands in the last channel, a number between 0 and 1 for each pixel (`edge_distance`). What
-turns logits into probabilities is therefore not the same for every channel; `class_channels` says where the soft-max
-ends and the logistic function begins, and `probabilities_of` applies both.
+The distance is the last channel, a number between 0 and 1 for each pixel (`edge_distance`). Softmax applies to the
+first `class_channels` channels, the logistic function to the rest; `probabilities_of` applies both.
 """
 
 from dataclasses import dataclass
@@ -25,28 +24,28 @@ from pixelwise.errors import BadOption
 from pixelwise.labels.label_image import components, depth, renumber
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, tempered_softmax
 
-IGNORE = 255  # in every class map inside pixelwise: this pixel is not compared with anything
-DEEPEST = 128  # pixels inside an area that markers of splitting may be asked for: half the halo of images that stream
+IGNORE = 255  # ignore index of every class map inside pixelwise
+MAX_SPLIT_DEPTH = 128  # largest `split_depth` in pixels: half the halo of streamed images
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions:
-    """How label images become targets.
+    """Options of targets and post-processing.
 
-    `boundary_width` is the width, in pixels, of the boundary inside each object. Seeds are connected areas whose
+    `boundary_width` is the width, in pixels, of the boundary inside each object. Seeds are connected components whose
     interior probability (kind "distance": whose distance) is above `seed_threshold`; objects end where background is
-    more probable than 1 - `foreground_threshold`; objects below `min_area` pixels are dropped. `separate` is the width,
-    in pixels, of the background that is cut between touching objects; kind "components" alone reads it, because the
-    others part objects by a class of its own. Kind "classes" reads `foreground_threshold` for masks of two classes:
-    class 1 is where its probability is larger.
+    more probable than 1 - `foreground_threshold`; objects below `min_area` pixels are removed. `separate` is the width,
+    in pixels, of the background inserted between touching objects, for kind "components" only: the others separate
+    objects by a boundary class. Kind "classes" uses `foreground_threshold` for masks of two classes: class 1 is where
+    its probability is larger.
 
-    `split_threshold` and `split_depth` are for kind "classes" and masks of two classes: areas of class 1 that a bridge
-    joins are split by a watershed. Its markers are the pixels more than `split_depth` pixels inside the area where the
-    probability is above `split_threshold`; where two of them meet, a line one pixel wide becomes background. Areas
-    with no or one marker stay as they are. 0 pixels: nothing is split.
+    `split_threshold` and `split_depth` are for kind "classes" and masks of two classes: regions of class 1 joined by a
+    bridge are split by a watershed. Its markers are the pixels more than `split_depth` pixels inside the region where
+    the probability is above `split_threshold`; the line between two of them, one pixel wide, becomes background.
+    Regions with no or one marker are unchanged. 0 pixels disables splitting.
 
-    `class_areas` is for kind "classes" alone, where class 0 is a background: of each class the smallest area in pixels;
-    connected areas of fewer become class 0. Empty: nothing is dropped.
+    `class_areas` is for kind "classes" with a background class 0: the minimum area of each class in pixels; smaller
+    connected regions become class 0. Empty disables small-region removal.
     """
 
     kind: Literal["classes", "components", "boundary", "distance"] = "classes"
@@ -60,7 +59,7 @@ class TargetOptions:
     split_depth: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that are no probabilities, and boundaries without width."""
+        """Validate thresholds and widths."""
         for name in ("seed_threshold", "foreground_threshold", "split_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise BadOption(f"target.{name} between 0 and 1", f"{getattr(self, name)}", "Try 0.5.")
@@ -68,55 +67,55 @@ class TargetOptions:
             got = f"boundary_width {self.boundary_width}, min_area {self.min_area}"
             raise BadOption("target.boundary_width of 1 or more, min_area of 0 or more", got, "Change them.")
         if self.separate < 0:
-            raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 to cut nothing.")
-        if not 0 <= self.split_depth <= DEEPEST or (self.split_depth and self.kind != "classes"):
+            raise BadOption("target.separate of 0 or more", f"{self.separate}", "Try 1, or 0 for no gap.")
+        if not 0 <= self.split_depth <= MAX_SPLIT_DEPTH or (self.split_depth and self.kind != "classes"):
             got = f"{self.split_depth} for kind {self.kind}"
-            expected = f'target.split_depth of 0 to {DEEPEST}, and 0 but for kind "classes"'
-            raise BadOption(expected, got, "Try 7, or 0 to split nothing.")
+            expected = f'target.split_depth of 0 to {MAX_SPLIT_DEPTH}, and 0 but for kind "classes"'
+            raise BadOption(expected, got, "Try 7, or 0 to disable splitting.")
         areas = self.class_areas
         if any(areas) and (self.kind != "classes" or areas[0] or min(areas) < 0):
             got = f"{list(areas)} for kind {self.kind}"
-            hint = "Give the background 0 and every other class its smallest area in pixels, or leave it out."
+            hint = "Set 0 for the background and a minimum area in pixels for every other class, or omit it."
             raise BadOption('target.class_areas for kind "classes", 0 first, then 0 or more', got, hint)
 
 
 def target_classes(options: TargetOptions, classes: int) -> int:
-    """Return the number of classes the network must tell apart for masks of `classes` classes."""
+    """Return the number of target classes for masks of `classes` classes."""
     return {"classes": classes, "components": 2, "boundary": 3, "distance": 3}[options.kind]
 
 
 def target_channels(options: TargetOptions, classes: int) -> int:
-    """Return the channels of the logits for masks of `classes` classes: one per class, and the distance.
+    """Return the number of channels of the logits for masks of `classes` classes: one per class, and the distance.
 
     Raises
     ------
     BadOption
-        More than two classes, and a threshold or a splitting that only two can have.
+        More than two classes, with a threshold or splitting that needs two.
     """
     if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
         name, usual = ("split_depth", 0) if splits(options) else ("foreground_threshold", 0.5)
         got = f"{getattr(options, name)} for {classes} classes"
-        raise BadOption(f"target.{name} {usual} for masks of more than two classes", got, "Leave it out.")
+        raise BadOption(f"target.{name} {usual} for masks of more than two classes", got, "Omit it.")
     return target_classes(options, classes) + (options.kind == "distance")
 
 
 def floods(options: TargetOptions) -> bool:
-    """Tell whether objects are flooded from seeds."""
+    """Return whether objects are found by a seeded watershed."""
     return options.kind in ("boundary", "distance")
 
 
 def splits(options: TargetOptions) -> bool:
-    """Tell whether areas of a mask of two classes are split."""
+    """Return whether regions of a mask of two classes are split."""
     return options.kind == "classes" and options.split_depth > 0
 
 
 def most_probable_wins(options: TargetOptions) -> bool:
-    """Tell whether each pixel gets its most probable class, so that logits decide as well as probabilities."""
+    """Return whether each pixel gets its most probable class, so that logits can replace probabilities."""
     return options.kind == "classes" and options.foreground_threshold == 0.5 and not splits(options)
 
 
 def class_channels(options: TargetOptions, channels: int) -> int:
-    """Return how many of the `channels` of the logits are classes, which come first and share a soft-max."""
+    """Return how many of the `channels` of the logits are classes; they come first and share a softmax."""
     return channels - (options.kind == "distance")
 
 
@@ -125,24 +124,24 @@ def probabilities_of(
     options: TargetOptions,
     temperatures: Temperatures = UNSCALED,
 ) -> Float[np.ndarray, "*batch channels height width"]:
-    """Turn logits into what they say: soft-max over the classes, the logistic function over the distance.
+    """Convert logits to probabilities: softmax over the classes, the logistic function over the distance.
 
-    The logits of the classes are divided by the temperatures before; the distance is no probability and stays.
+    The logits of the classes are divided by the temperatures first.
     """
     classes = class_channels(options, logits.shape[-3])
-    found = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
+    result = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
     if classes == logits.shape[-3]:
-        return found
+        return result
     probabilities = np.empty_like(logits)
-    probabilities[..., :classes, :, :] = found
+    probabilities[..., :classes, :, :] = result
     probabilities[..., classes:, :, :] = expit(logits[..., classes:, :, :])
     return probabilities
 
 
 def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
-    """Turn a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) into a class map.
+    """Encode a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) as a class map.
 
-    Kind "distance" is compared with `edge_distance` on top.
+    Kind "distance" has `edge_distance` as an additional target.
     """
     if options.kind == "classes":
         return labels.astype(np.uint8)
@@ -154,35 +153,34 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
         for _ in range(options.boundary_width - 1):
             edge |= find_boundaries(np.where(edge, 0, labels), mode="inner") & (labels > 0)
         target[edge & (labels > 0)] = 2
-        _keep_an_interior(target, labels)
+        _restore_interior(target, labels)
     target[labels < 0] = IGNORE
     return target
 
 
 def edge_distance(labels: Integer[np.ndarray, "height width"]) -> Float16[np.ndarray, "height width"]:
-    """Return how deep each pixel lies in its object: the distance to what is outside, 1 at the deepest pixels.
+    """Return the distance target: the distance of a pixel to the border of its object, 1 at the innermost pixels.
 
-    Each object is scaled by its own greatest depth, so that small and large ones all reach 1, and a threshold finds a
-    core in each; 0 outside objects. The image's border is no edge: an object goes on beyond it, as it does beyond the
-    border of a training patch.
+    Each object is scaled by its own largest distance, so that a threshold finds seeds in small and large objects; 0
+    outside objects. The image border is not an object border, like the border of a training patch.
     """
     numbered = renumber(labels)
-    found = np.zeros(labels.shape, np.float16)
+    result = np.zeros(labels.shape, np.float16)
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
-        # a pixel more on every side: beyond that nothing can be nearer
+        # one more pixel on every side: farther pixels cannot be nearer
         near = (slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, columns.start - 1), columns.stop + 1))
         inside = numbered[near] == number
         depths = inside.astype(np.float32) if inside.all() else depth(inside)
-        found[near][inside] = depths[inside] / depths.max()
-    return found
+        result[near][inside] = depths[inside] / depths.max()
+    return result
 
 
 def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Integer[np.ndarray, "height width"]:
-    """Cut background of `width` pixels between touching objects; the rest of `labels` stays as it is.
+    """Insert background of `width` pixels between touching objects; the rest of `labels` is unchanged.
 
-    Ronneberger et al. 2015, section 3, ask for such a border (about a pixel wide). The seam lies in the object of the
-    higher number and is widened to both sides; after it, objects do not touch at corners either. An object that would
-    be gone keeps its middle.
+    Ronneberger et al. 2015, section 3, use such a border (about a pixel wide). The gap is in the object with the higher
+    label and is widened to both sides; objects do not touch at corners either. An object that would vanish keeps its
+    innermost pixels.
     """
     numbered = renumber(labels)
     count = int(numbered.max(initial=0))
@@ -192,9 +190,9 @@ def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Int
     seam = (numbered > 0) & (lowest < numbered)
     if width > 1:
         seam = np.asarray(ndimage.binary_dilation(seam, np.ones((width, width), bool)), bool)
-    kept = ((numbered > 0) & ~seam).astype(np.uint8)
-    _keep_an_interior(kept, numbered)
-    return np.where((numbered > 0) & (kept == 0), 0, labels)
+    remaining = ((numbered > 0) & ~seam).astype(np.uint8)
+    _restore_interior(remaining, numbered)
+    return np.where((numbered > 0) & (remaining == 0), 0, labels)
 
 
 def target_objects(
@@ -207,12 +205,12 @@ def target_objects(
     """
     if options.kind != "classes":
         return renumber(np.where(target == 1, labels, 0))
-    found = np.zeros(labels.shape, np.int32)
+    result = np.zeros(labels.shape, np.int32)
     for index in np.unique(target).tolist():
         if index not in (0, IGNORE):
             areas = components(target == index)
-            found[areas > 0] = areas[areas > 0] + found.max()
-    return found
+            result[areas > 0] = areas[areas > 0] + result.max()
+    return result
 
 
 def border_weights(
@@ -236,8 +234,8 @@ def border_weights(
     return np.where(labels > 0, 0, weights).astype(np.float32)
 
 
-def _keep_an_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
-    """Objects so thin that all of them is boundary would have no seed: their middle stays interior, in place."""
+def _restore_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
+    """Restore the innermost pixels of objects without interior, so that each has a seed; in place."""
     numbered = renumber(labels)
     seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0
     for number, window in enumerate(ndimage.find_objects(numbered), start=1):

@@ -1,9 +1,9 @@
-"""Tempering: logits are divided by a temperature before they become probabilities, by one or by a pixel's own.
+"""Temperature scaling: divide logits by one temperature, or by one per pixel, before the softmax.
 
-One temperature for all (Guo et al. 2017, arXiv 1706.04599) cannot mend a network that is too sure at one end and too
-cautious at the other. Two can: each pixel has a temperature between them, by how sure the network is of it (an adaptive
-temperature as in Balanya et al. 2022, arXiv 2208.00461, with the confidence where they have the entropy). All logits of
-a pixel are divided by the same number, so that no decision changes.
+A single temperature (Guo et al. 2017, arXiv 1706.04599) cannot correct a network that is overconfident at high and
+underconfident at low confidence. Two can: the temperature of a pixel is interpolated between them by its confidence
+(adaptive temperature scaling as in Balanya et al. 2022, arXiv 2208.00461, who use the entropy instead). All logits of a
+pixel are divided by the same number, so that predicted classes do not change.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,16 @@ from scipy.special import softmax
 
 @dataclass(frozen=True)
 class Temperatures:
-    """What logits are divided by: `sure` where the network is certain, `doubt` where all classes are alike to it.
-
-    Without `doubt` it is one number for all.
-    """
+    """Temperatures at full confidence (`sure`) and at none (`doubt`); without `doubt`, one for all pixels."""
 
     sure: float = 1.0
     doubt: float | None = None
 
     def __str__(self) -> str:
-        """Say the numbers."""
+        """Return the numbers as text."""
         if self.doubt is None:
             return f"temperature {self.sure:.3f}"
-        return f"temperature {self.sure:.3f} where the network is sure, {self.doubt:.3f} in doubt"
+        return f"temperature {self.sure:.3f} at high confidence, {self.doubt:.3f} at low confidence"
 
 
 UNSCALED = Temperatures()
@@ -36,7 +33,7 @@ UNSCALED = Temperatures()
 def tempered_softmax(
     logits: Float[np.ndarray, "..."], temperatures: Temperatures, axis: int
 ) -> Float[np.ndarray, "..."]:
-    """Return the probabilities of classes, which lie along `axis`, of the type of the logits."""
+    """Return the probabilities of the classes along `axis`, in the dtype of the logits."""
     if temperatures.doubt is None or temperatures.doubt == temperatures.sure:
         scaled = logits if temperatures.sure == 1 else logits / np.array(temperatures.sure, logits.dtype)
         return softmax(scaled, axis=axis)
@@ -45,9 +42,9 @@ def tempered_softmax(
 
 
 def confidence(probabilities: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
-    """Return how sure the network is, with `axis` of length 1: 0 where all classes are alike, 1 where one is certain.
+    """Return (p - 1/K) / (1 - 1/K), p being the probability of the most probable of K classes; `axis` has length 1.
 
-    It is (p - 1/K) / (1 - 1/K), with p the probability of the most probable of K classes.
+    It is 0 where all classes are equally probable, 1 where one is certain.
     """
-    chance = np.array(1 / probabilities.shape[axis], probabilities.dtype)
-    return (probabilities.max(axis=axis, keepdims=True) - chance) / (1 - chance)
+    uniform = np.array(1 / probabilities.shape[axis], probabilities.dtype)
+    return (probabilities.max(axis=axis, keepdims=True) - uniform) / (1 - uniform)

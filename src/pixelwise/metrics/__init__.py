@@ -1,1 +1,1 @@
-"""Scores and what they are worth, as pure functions."""
+"""Evaluation metrics, as pure functions."""

@@ -1,9 +1,9 @@
-"""V_rand and V_info: how well boundaries part the cells (Arganda-Carreras et al. 2015, ISBI 2012 challenge).
+"""Boundary scores V_rand and V_info of the ISBI 2012 challenge (Arganda-Carreras et al. 2015).
 
-As in Fiji's Trainable Segmentation: computed over the truth's foreground; cells are its 4-connected areas; the
-prediction is thinned, so that the width of its boundaries does not count; a predicted boundary pixel inside a true
-cell is an object of its own. The challenge tries thresholds 0.0, 0.1, ... 1.0 and keeps the best; these functions score
-the one decision they are given.
+As in Fiji's Trainable Segmentation: computed over the foreground of the ground truth; cells are its 4-connected
+components; predicted boundaries are thinned, so that their width does not count; a predicted boundary pixel inside a
+true cell is an object of its own. The challenge reports the best of the thresholds 0.0, 0.1, ... 1.0; these functions
+score one mask.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from pixelwise.labels.label_image import components, overlap_table
 class BoundaryScores:
     """Each in [0, 1], 1 is perfect.
 
-    All are None without foreground in the truth. The information scores are None where they are 0 / 0: `info_split`
-    when the truth is one cell, `info_merge` when the prediction is, `v_info` when both are.
+    All are None without foreground in the ground truth. The information scores are None if they are 0 / 0: `info_split`
+    when the ground truth is one cell, `info_merge` when the prediction is, `v_info` when both are.
     """
 
     v_rand: float | None
@@ -31,7 +31,7 @@ class BoundaryScores:
     info_split: float | None
 
 
-NOTHING = BoundaryScores(None, None, None, None, None, None)
+UNDEFINED = BoundaryScores(None, None, None, None, None, None)
 
 
 def rand_information(
@@ -40,22 +40,22 @@ def rand_information(
     *,
     thinned: bool = True,
 ) -> BoundaryScores:
-    """Compare how two masks of cells (True) and boundaries (False) part one image.
+    """Compare two masks of cells (True) and boundaries (False).
 
     Parameters
     ----------
     truth, predicted : bool array (height, width)
     thinned : bool
-        Thin the predicted boundaries first, as the challenge's final board does.
+        Thin the predicted boundaries first, as in the challenge's final ranking.
     """
     cells = components(truth, corners=False)
     total = int(np.count_nonzero(cells))
     if total == 0:
-        return NOTHING
+        return UNDEFINED
     regions = thin(predicted) if thinned else components(predicted, corners=False)
     table = overlap_table(cells, np.where(truth, regions, 0))
     a, b, joint = (counts / total for counts in (table.truth_areas, table.predicted_areas, table.pixels))
-    lost = 1.0 - float(joint.sum())  # share of cell pixels on predicted boundaries, each an object of its own
+    lost = 1.0 - float(joint.sum())  # fraction of cell pixels on predicted boundaries, each an object of its own
     lost = max(0.0, lost) if table.pixels.sum() < total else 0.0
     squares_a, squares_b = float((a**2).sum()), float((b**2).sum()) + lost / total
     shared = float((joint**2).sum()) + lost / total
@@ -74,15 +74,15 @@ def rand_information(
 
 
 def thin(cells: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
-    """Grow the cells into the boundaries until lines of one pixel, labelled 0, part them.
+    """Thin the boundaries to lines of one pixel, labelled 0, by a 4-connected watershed of the inverted mask.
 
-    A 4-connected watershed of the inverted mask; regions are numbered 1...N. Without a cell all is 0.
+    Regions are numbered 1...N. Without a cell all is 0.
     """
     seeds = components(cells, corners=False)
     return watershed((~cells).astype(np.uint8), seeds, connectivity=1, watershed_line=True).astype(np.int32)
 
 
 def _entropy(shares: np.ndarray) -> float:
-    """Return -sum p ln p, in nats; shares of 0 count nothing. The + 0.0 turns -0 into 0."""
+    """Return -sum p ln p, in nats, with 0 ln 0 = 0. The + 0.0 converts -0 to 0."""
     used = shares[shares > 0]
     return float(-(used * np.log(used)).sum()) + 0.0

@@ -1,9 +1,8 @@
-"""Calibration: whether probabilities mean what they say, and how far a Dice may lie below the one they promise.
+"""Calibration: temperature scaling, reliability, ECE, expected Dice and its conformal lower bound.
 
-A model is calibrated when of all pixels that it is sure of at 80 %, 80 % are right. Networks are often too sure; one
-number for all logits, the temperature, mends most of it and leaves every decision as it is (Guo et al. 2017,
-arXiv 1706.04599); two mend more where sure and doubtful pixels are wrong in different ways
-(`labels.temperature_scaling`).
+A model is calibrated if 80 % of the pixels with a confidence of 80 % are correct. Networks are often overconfident;
+temperature scaling corrects most of it without changing a predicted class (Guo et al. 2017, arXiv 1706.04599). Two
+temperatures correct more if the error depends on the confidence (`labels.temperature_scaling`).
 """
 
 import math
@@ -17,131 +16,131 @@ from pixelwise.labels.run_lengths import row_strips
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
 
 BINS = 15
-LEVEL = 0.9  # of the lower bound of a Dice
-HOTTEST = 20.0  # temperatures are looked for between its inverse and this
-PENALTY = 1e-4  # on the squared logarithm of how far two temperatures lie apart: what says nothing leaves them alike
-_LEAST = 2.0**-24  # of a probability: the smallest half above 0, so that its logarithm is finite
+LEVEL = 0.9  # coverage of the lower bound of a Dice
+MAX_TEMPERATURE = 20.0  # the temperature search covers 1/20 to 20
+PENALTY = 1e-4  # on the squared log ratio of two temperatures: without evidence they stay equal
+_MIN_PROBABILITY = 2.0**-24  # smallest probability, the smallest float16 above 0: its logarithm is finite
 
 
 def logits_of(probabilities: Float[np.ndarray, "*some classes"]) -> Float64[np.ndarray, "*some classes"]:
-    """Return logits whose soft-max the probabilities are: their logarithms."""
-    return np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
+    """Return the logarithms of probabilities, whose softmax they are."""
+    return np.log(np.maximum(probabilities.astype(np.float64), _MIN_PROBABILITY))
 
 
 def tempered(
     probabilities: Float[np.ndarray, "*some classes"], temperatures: Temperatures
 ) -> Float64[np.ndarray, "*some classes"]:
-    """Return the probabilities that the logits make when they are divided by their temperatures."""
+    """Return the probabilities after temperature scaling."""
     return tempered_softmax(logits_of(probabilities), temperatures, -1)
 
 
 def tempered_image(
     probabilities: Float[np.ndarray, "classes height width"], temperatures: Temperatures
 ) -> Float[np.ndarray, "classes height width"]:
-    """Return the probabilities of a whole image as `tempered` has them, of their own type, some rows at a time."""
+    """Return the probabilities of an image after temperature scaling, in their dtype, computed in strips of rows."""
     if temperatures == UNSCALED:
         return probabilities
-    found = np.empty_like(probabilities)
+    result = np.empty_like(probabilities)
     for rows in row_strips(probabilities.shape[1:]):
         logits = logits_of(probabilities[:, rows]).astype(np.float32)
-        found[:, rows] = tempered_softmax(logits, temperatures, 0)
-    return found
+        result[:, rows] = tempered_softmax(logits, temperatures, 0)
+    return result
 
 
 def negative_log_likelihood(
     probabilities: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
 ) -> float:
-    """Return the mean of -log p of the true class: what a temperature makes smallest."""
+    """Return the mean of -log p of the true class, which temperature scaling minimises."""
     probabilities = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
-    return -float(np.log(np.maximum(probabilities, _LEAST)).mean())
+    return -float(np.log(np.maximum(probabilities, _MIN_PROBABILITY)).mean())
 
 
 def find_temperature(logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]) -> float:
-    """Return the temperature with which the logits of pixels (or photos) tell the true classes best.
+    """Return the temperature that minimises the mean negative log-likelihood of pixels or images.
 
-    It makes the mean negative log-likelihood smallest: Guo et al. 2017, section 4.2. Above 1 the probabilities were too
-    sure, below 1 too cautious. It lies between 1/20 and 20; without a pixel it is 1.
+    Guo et al. 2017, section 4.2. Above 1 the probabilities were overconfident, below 1 underconfident. It is between
+    1/20 and 20; 1 without data.
     """
     if not len(truth):
         return 1.0
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    places = np.arange(len(truth)), truth.astype(np.int64)
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    true_entries = np.arange(len(truth)), truth.astype(np.int64)
 
     def loss(log: float) -> float:
-        return -float(log_softmax(wide * math.exp(-log), axis=1)[places].mean())
+        return -float(log_softmax(shifted * math.exp(-log), axis=1)[true_entries].mean())
 
-    edge = math.log(HOTTEST)
-    found = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(found.x))
+    edge = math.log(MAX_TEMPERATURE)
+    result = minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 1e-4})
+    return math.exp(float(result.x))
 
 
 def find_temperatures(
     logits: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
 ) -> Temperatures:
-    """Return the two temperatures, where the network is sure and in doubt, that tell the true classes best.
+    """Return the temperatures at high and low confidence that minimise the mean negative log-likelihood.
 
-    As `find_temperature`, with `PENALTY` times the squared logarithm of their ratio. The lower one may not lie so far
-    below the other that a pixel which was surer would become less sure (`most_rise`).
+    As `find_temperature`, plus `PENALTY` times the squared logarithm of their ratio. The ratio is limited so that the
+    order of pixels by confidence is kept (`max_log_ratio`).
     """
     if not len(truth):
         return Temperatures()
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    places = np.arange(len(truth)), truth.astype(np.int64)
-    doubts = 1 - confidence(softmax(wide, axis=1), 1)[:, 0]
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    true_entries = np.arange(len(truth)), truth.astype(np.int64)
+    doubts = 1 - confidence(softmax(shifted, axis=1), 1)[:, 0]
 
-    def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
-        sure, rise = found
-        scale = np.exp(rise * doubts - sure)
-        logs = log_softmax(wide * scale[:, None], axis=1)
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        sure, log_ratio = parameters
+        scale = np.exp(log_ratio * doubts - sure)
+        logs = log_softmax(shifted * scale[:, None], axis=1)
         slope = np.exp(logs)
-        slope[places] -= 1
-        along = (slope * wide).sum(axis=1) * scale / len(truth)
-        value = -float(logs[places].mean()) + PENALTY * float(rise) ** 2
-        return value, np.array([-along.sum(), (along * doubts).sum() + 2 * PENALTY * rise])
+        slope[true_entries] -= 1
+        along = (slope * shifted).sum(axis=1) * scale / len(truth)
+        value = -float(logs[true_entries].mean()) + PENALTY * float(log_ratio) ** 2
+        return value, np.array([-along.sum(), (along * doubts).sum() + 2 * PENALTY * log_ratio])
 
-    edge = math.log(HOTTEST)
-    bounds = ((-edge, edge), (-edge, min(edge, most_rise(logits.shape[1]))))
+    edge = math.log(MAX_TEMPERATURE)
+    bounds = ((-edge, edge), (-edge, min(edge, max_log_ratio(logits.shape[1]))))
     first = np.array([math.log(find_temperature(logits, truth)), 0.0])
-    sure, rise = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
-    return Temperatures(math.exp(sure), math.exp(sure - rise))
+    sure, log_ratio = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return Temperatures(math.exp(sure), math.exp(sure - log_ratio))
 
 
-def most_rise(classes: int) -> float:
-    """Return the largest log(sure / doubt) of two temperatures with which a surer pixel stays the surer one.
+def max_log_ratio(classes: int) -> float:
+    """Return the largest log(sure / doubt) that keeps the order of pixels by confidence.
 
-    For pixels whose other classes are alike: the lead of the first one, m(p) = log(p (K - 1) / (1 - p)), divided by the
-    temperature must grow with p, so that log(sure / doubt) is at most m'(p) / (m(p) q'(p)), q being the sureness.
+    For pixels whose other classes are equally probable: the logit difference m(p) = log(p (K - 1) / (1 - p)), divided
+    by the temperature, must increase with p, so that log(sure / doubt) is at most m'(p) / (m(p) q'(p)), q being the
+    confidence.
     """
     p = np.linspace(1 / classes, 1, 1001)[1:-1]
-    lead = np.log(p * (classes - 1) / (1 - p))
-    return float((1 / (p * (1 - p) * lead)).min() * (classes - 1) / classes)
+    difference = np.log(p * (classes - 1) / (1 - p))
+    return float((1 / (p * (1 - p) * difference)).min() * (classes - 1) / classes)
 
 
 def reliability(
     probabilities: Float[np.ndarray, "pixels classes"], truth: Integer[np.ndarray, " pixels"]
 ) -> Float64[np.ndarray, "bins 3"]:
-    """Sort pixels into `BINS` bins of equal width by the probability of the class that they are decided for.
+    """Return the reliability table: pixels in `BINS` bins of equal width by the probability of the predicted class.
 
     Returns
     -------
     float64 array (bins, 3)
-        Of each bin: its pixels, the sum of these probabilities, and how many are right. Tables of several images add up
-        to that of all.
+        Pixels, sum of the probabilities, and correct pixels of each bin. Tables of several images can be added.
     """
-    decided = probabilities.argmax(axis=1)
-    sure = np.take_along_axis(probabilities, decided[:, None], axis=1)[:, 0].astype(np.float64)
-    # bins are open below and closed above, as in Guo et al.; 1 belongs to the last
+    predicted_class = probabilities.argmax(axis=1)
+    sure = np.take_along_axis(probabilities, predicted_class[:, None], axis=1)[:, 0].astype(np.float64)
+    # bins are open below and closed above, as in Guo et al.; 1 is in the last
     index = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    columns = (None, sure, (decided == truth).astype(np.float64))
+    columns = (None, sure, (predicted_class == truth).astype(np.float64))
     return np.stack([np.bincount(index, weights=column, minlength=BINS) for column in columns], axis=1).astype(
         np.float64
     )
 
 
 def expected_calibration_error(table: Float64[np.ndarray, "bins 3"]) -> float | None:
-    """Return the ECE: how far confidence and share of right ones lie apart, as the mean over pixels; None without any.
+    """Return the ECE: the mean absolute difference of confidence and accuracy over pixels; None without any.
 
     Naeini et al. 2015, as in Guo et al. 2017, equation 3.
     """
@@ -150,43 +149,42 @@ def expected_calibration_error(table: Float64[np.ndarray, "bins 3"]) -> float | 
 
 
 def expected_dice(
-    probabilities: Float[np.ndarray, "classes pixels"], said: Integer[np.ndarray, " pixels"], first: int
+    probabilities: Float[np.ndarray, "classes pixels"], predicted: Integer[np.ndarray, " pixels"], first: int
 ) -> float | None:
-    """Return the Dice that calibrated probabilities promise for a mask: sum 2 p [said] / sum (p + [said]).
+    """Return the expected Dice of a mask by its calibrated probabilities: sum 2 p [predicted] / sum (p + [predicted]).
 
-    The mean over the classes from `first` on that the mask shows; None where it shows none of them.
+    The mean over the classes from `first` on that the mask contains; None if it contains none of them.
     """
     values: list[float] = []
     for index in range(first, len(probabilities)):
-        where = said == index
+        where = predicted == index
         size = int(where.sum())
         if size:
-            chance = probabilities[index]
-            values.append(2 * float(chance[where].sum(dtype=np.float64)) / (float(chance.sum(dtype=np.float64)) + size))
+            p = probabilities[index]
+            values.append(2 * float(p[where].sum(dtype=np.float64)) / (float(p.sum(dtype=np.float64)) + size))
     return float(np.mean(values)) if values else None
 
 
 def conformal_margin(
     expected: Float64[np.ndarray, " images"], actual: Float64[np.ndarray, " images"], level: float = LEVEL
 ) -> float | None:
-    """Return what is taken from a promised Dice so that the true one is no lower, for a share `level` of new images.
+    """Return the conformal margin: what to subtract from the expected Dice for a lower bound with coverage `level`.
 
-    Split-conformal, one side: of the n differences promised - came the one at place ceil((n + 1) level), counted from
-    the smallest (Lei et al. 2018, arXiv 1604.04173, section 2.2). That holds for images that are of the same kind as
-    these and were not learned from, whatever the model. None with fewer than level / (1 - level) images, which can hold
-    no bound: nine for 90 %.
+    One-sided split-conformal: the ceil((n + 1) level)-th smallest of the n differences expected - actual (Lei et al.
+    2018, arXiv 1604.04173, section 2.2). Valid for exchangeable images that were not used for training, whatever the
+    model. None with fewer than level / (1 - level) images, which give no bound: nine for 90 %.
     """
-    place = math.ceil(round((len(actual) + 1) * level, 9))
-    return float(np.sort(expected - actual)[place - 1]) if 0 < place <= len(actual) else None
+    rank = math.ceil(round((len(actual) + 1) * level, 9))
+    return float(np.sort(expected - actual)[rank - 1]) if 0 < rank <= len(actual) else None
 
 
 def dice_lower_bound(expected: float, margin: float) -> float:
-    """Return the lower bound of a Dice; never below 0 or above 1, where every Dice lies anyway."""
+    """Return the conformal lower bound of a Dice, clipped to [0, 1]."""
     return min(1.0, max(0.0, expected - margin))
 
 
 def coverage(
     bounds: Float64[np.ndarray, " images"], actual: Float64[np.ndarray, " images"]
 ) -> Bool[np.ndarray, " images"]:
-    """Return of which images the Dice is no lower than its bound."""
-    return actual >= bounds - 1e-9  # both were rounded on their way
+    """Return for which images the Dice is not below its bound."""
+    return actual >= bounds - 1e-9  # both were rounded

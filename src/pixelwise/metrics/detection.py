@@ -1,29 +1,30 @@
-"""Detection: whether an image shows a class at all, and how well a score per image tells.
+"""Image-level detection metrics: image score, area under the ROC curve and average precision.
 
-As in anomaly detection (MVTec AD: Bergmann et al. 2021, section 6.2) a score per image is judged over all thresholds
-by the area under the ROC curve; precision is averaged beside it, because images that show something may be rare.
+As in anomaly detection (MVTec AD: Bergmann et al. 2021, section 6.2), image scores are evaluated over all thresholds by
+the area under the ROC curve; average precision is added because positive images may be rare.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-TOP = 100  # pixels: chosen on validation images of steel defects, beside the highest, the mean and smoothed maxima
+TOP = 100  # pixels: compared with maximum, mean and smoothed maxima on validation images of steel defects
 
 
 def image_score(probabilities: Float[np.ndarray, "..."]) -> float:
-    """Return how sure it is that an image shows something: the mean of its `TOP` highest probabilities of that.
+    """Return the image score of a class: the mean of its `TOP` highest probabilities.
 
-    One pixel alone says little, and the mean of all forgets what is small. The score orders images; it is not itself
-    the probability that the image shows something.
+    A single pixel is noisy, and the mean of all pixels misses small objects. The score ranks images; it is not the
+    probability that an image contains the class.
     """
     flat = probabilities.astype(np.float32).ravel()
     return float(np.partition(flat, -TOP)[-TOP:].mean(dtype=np.float64)) if len(flat) > TOP else float(flat.mean())
 
 
 def area_under_roc(scores: Float64[np.ndarray, " images"], showing: Bool[np.ndarray, " images"]) -> float | None:
-    """Return how often an image that shows something scores higher than one that does not; equals count one half.
+    """Return the area under the ROC curve; None without positive or without negative images.
 
-    That is the area under the ROC curve (Hanley and McNeil 1982). None where there are no images of one kind.
+    It is the probability that a positive image scores higher than a negative one, with ties counted as one half (Hanley
+    and McNeil 1982).
     """
     positive, negative = int(showing.sum()), int((~showing).sum())
     if not positive or not negative:
@@ -34,14 +35,14 @@ def area_under_roc(scores: Float64[np.ndarray, " images"], showing: Bool[np.ndar
 
 
 def average_precision(scores: Float64[np.ndarray, " images"], showing: Bool[np.ndarray, " images"]) -> float | None:
-    """Return the precision at each threshold, weighted with the recall that it adds; None where nothing is shown.
+    """Return the average precision: precision at each threshold weighted by the gain in recall; None without positives.
 
-    Images of equal scores come together: their order says nothing.
+    Images with equal scores share a threshold.
     """
     positive = int(showing.sum())
     if not positive:
         return None
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of images of one score
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # last image of each score
     hits = np.cumsum(showing[order])[last]
     return float((hits / (last + 1) * np.diff(hits, prepend=0)).sum()) / positive

@@ -1,7 +1,7 @@
-"""Object scores: matched pairs from one sparse overlap table, and what follows from them.
+"""Instance segmentation metrics: matching, average precision, panoptic quality and SEG.
 
-A truth object and a predicted object match at a threshold t >= 0.5 when their IoU is above t; then each object has at
-most one partner, and no assignment has to be solved (Kirillov et al. 2019, Panoptic Segmentation, section 4.1).
+A true and a predicted object match at a threshold t >= 0.5 if their IoU is above t; each object then has at most one
+match, and no assignment problem has to be solved (Kirillov et al. 2019, Panoptic Segmentation, section 4.1).
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ THRESHOLDS = tuple(step / 20 for step in range(10, 20))  # 0.50, 0.55, ... 0.95,
 
 @dataclass(frozen=True)
 class Matching:
-    """Which objects were found, in one image or in several joined by `pool`.
+    """Matched objects of one image, or of several joined by `pool`.
 
     Attributes
     ----------
     truths, predictions : int
-        Objects in the truth and in the prediction.
+        Objects in the ground truth and in the prediction.
     ious : float64 array (matches,)
         IoU of every pair with an IoU above 0.5.
     covers : float64 array (truths,)
-        Per truth object, the IoU with the object that covers more than half of it, else 0.
+        For each true object, the IoU with the object that covers more than half of it, else 0.
     """
 
     truths: int
@@ -41,18 +41,18 @@ class Matching:
 
     @property
     def precision(self) -> float | None:
-        """Share of the predicted objects that match one at IoU 0.5; None when none was predicted."""
+        """Fraction of the predicted objects that match one at IoU 0.5; None without predictions."""
         return len(self.ious) / self.predictions if self.predictions else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the true objects that match one at IoU 0.5; None when there is none."""
+        """Fraction of the true objects that match one at IoU 0.5; None without true objects."""
         return len(self.ious) / self.truths if self.truths else None
 
 
 @dataclass(frozen=True)
 class PanopticQuality:
-    """PQ = SQ x RQ. All None without any object; `sq` alone is None when nothing matched (`pq` is then 0)."""
+    """PQ = SQ x RQ. All None without objects; `sq` alone is None without matches (`pq` is then 0)."""
 
     pq: float | None
     sq: float | None
@@ -65,7 +65,7 @@ def match(truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndar
     Parameters
     ----------
     truth : int array (height, width)
-        0 is background; pixels below 0 are ignored: what was predicted there is taken away before counting.
+        0 is background; pixels below 0 are ignored: predictions there become background.
     predicted : int array (height, width)
     """
     table = overlap_table(truth, np.where(truth < 0, 0, predicted))
@@ -77,7 +77,7 @@ def match(truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndar
 
 
 def pool(matchings: Sequence[Matching]) -> Matching:
-    """Join the objects of several images, so that every object counts the same."""
+    """Join the objects of several images, so that every object has equal weight."""
     return Matching(
         sum(m.truths for m in matchings),
         sum(m.predictions for m in matchings),
@@ -87,7 +87,7 @@ def pool(matchings: Sequence[Matching]) -> Matching:
 
 
 def average_precision(matching: Matching, threshold: float) -> float | None:
-    """Return TP / (TP + FP + FN) at one threshold; None without any object in truth and prediction.
+    """Return TP / (TP + FP + FN) at one threshold; None without objects in ground truth and prediction.
 
     Raises
     ------
@@ -95,14 +95,14 @@ def average_precision(matching: Matching, threshold: float) -> float | None:
         The threshold is below 0.5, where matches are not unique.
     """
     if not 0.5 <= threshold < 1:
-        raise ValueError(f"a threshold in [0.5, 1) makes matches unique; got {threshold}")
+        raise ValueError(f"expected a threshold in [0.5, 1), where matches are unique; got {threshold}")
     hits = int(np.count_nonzero(matching.ious > threshold))
     union = matching.truths + matching.predictions - hits
     return hits / union if union else None
 
 
 def mean_average_precision(matching: Matching) -> float | None:
-    """Return the mean of `average_precision` over `THRESHOLDS`; None without any object."""
+    """Return the mean of `average_precision` over `THRESHOLDS`; None without objects."""
     values = [average_precision(matching, threshold) for threshold in THRESHOLDS]
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
@@ -120,5 +120,5 @@ def panoptic_quality(matching: Matching) -> PanopticQuality:
 
 
 def seg(matching: Matching) -> float | None:
-    """Return SEG of the Cell Tracking Challenge: mean of `covers` over the truth objects; None without any."""
+    """Return SEG of the Cell Tracking Challenge: the mean of `covers` over the true objects; None without any."""
     return float(matching.covers.mean()) if matching.truths else None

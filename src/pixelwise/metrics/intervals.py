@@ -1,4 +1,4 @@
-"""Intervals: how far a score would move with other images of the same kind (bootstrap; Efron 1979)."""
+"""Bootstrap confidence intervals of scores over images (Efron 1979)."""
 
 from collections.abc import Callable
 
@@ -13,23 +13,23 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float] | None:
-    """Return the percentile interval of a score over images drawn anew with replacement.
+    """Return the percentile bootstrap interval of a score over images.
 
     Parameters
     ----------
     values : float64 array (cases, numbers)
-        What each image adds to the score, such as its confusion matrix in a row.
+        Contribution of each image to the score, such as its flattened confusion matrix.
     statistic : callable
-        Turns the sum over the drawn images (numbers,) into the score; None where it is not defined.
+        Computes the score from the sum over the drawn images (numbers,); None if it is undefined.
     draws, seed : int
     level : float
-        Share of the draws inside the interval.
+        Fraction of the draws inside the interval.
 
     Returns
     -------
     (float, float) or None
-        None for fewer than two images, and when the score is defined in fewer than half of the draws; other
-        undefined draws are left out.
+        None for fewer than two images, or if the score is undefined in more than half of the draws; undefined draws
+        are left out.
     """
     cases = len(values)
     if cases < 2:

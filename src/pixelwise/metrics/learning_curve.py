@@ -1,9 +1,8 @@
-"""The learning curve: how the score rises with the number of labelled images, and what more of them would bring.
+"""Learning curve: the score as a function of the number of labelled images, extrapolated by a power law.
 
-The curve is an inverse power law that comes to rest, score(n) = limit - drop n^-bend, fitted by weighted least squares
-(Figueroa et al. 2012, BMC Medical Informatics and Decision Making 12:8). How fast a curve bends cannot be told from a
-few trainings alone; where they leave it open, an assumption about the bend takes its place, and the interval is drawn
-over that assumption too.
+The curve is an inverse power law with an asymptote, score(n) = limit - drop n^-bend, fitted by weighted least squares
+(Figueroa et al. 2012, BMC Medical Informatics and Decision Making 12:8). A few trainings do not determine the exponent
+`bend`, so it has a log-normal prior, and the bootstrap draws from the prior too.
 """
 
 import math
@@ -18,41 +17,41 @@ from scipy.special import ndtr, stdtrit
 
 LEVEL = 0.8  # of the intervals
 DRAWS = 1000
-LEAST_BEND, MOST_BEND = 0.05, 2.0
-# Assumed of the bend before any training: two of three lie between 0.22 and 1.1. Published ones of errors over very
-# large sets are 0.07 to 0.35 (Hestness et al. 2017, arXiv 1712.00409); of a mean of independent things it is 0.5 to 1.
-USUAL_BEND, USUAL_FACTOR = 0.5, 2.2
-_GRID = np.geomspace(LEAST_BEND, MOST_BEND, 64)
-_SPREAD = math.log(USUAL_FACTOR)
+MIN_BEND, MAX_BEND = 0.05, 2.0
+# Prior of the exponent: two of three are between 0.22 and 1.1. Published exponents of errors on very large data sets
+# are 0.07 to 0.35 (Hestness et al. 2017, arXiv 1712.00409); that of a mean of independent terms is 0.5 to 1.
+PRIOR_BEND, PRIOR_FACTOR = 0.5, 2.2
+_GRID = np.geomspace(MIN_BEND, MAX_BEND, 64)
+_PRIOR_SD = math.log(PRIOR_FACTOR)
 Statistic = Callable[[Float64[np.ndarray, " numbers"]], float | None]
 Between = tuple[float, float, float]  # value, lower and upper end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """score(n) = limit - drop n^-bend: limit at most 1, drop at least 0, so that it never falls."""
+    """score(n) = limit - drop n^-bend, with limit at most 1 and drop at least 0: it never decreases."""
 
     limit: float
     drop: float
     bend: float
 
     def at(self, masks: float | int) -> float:
-        """Return the score with so many labelled images."""
+        """Return the score with `masks` labelled images."""
         return self.limit - self.drop * masks**-self.bend
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetScores:
-    """What was counted in trainings on parts of the data.
+    """Validation results of trainings on subsets of the data.
 
     Attributes
     ----------
     masks : int array (trainings,)
-        Labelled images that each learned from.
+        Labelled images of each training.
     rows : float64 array (trainings, images, numbers)
-        What each validation image adds to the score of each training, such as its confusion matrix in a row.
+        Contribution of each validation image to the score of each training, such as its flattened confusion matrix.
     statistic : callable
-        Turns the sum over images (numbers,) into the score; None where it is not defined.
+        Computes the score from the sum over images (numbers,); None if it is undefined.
     """
 
     masks: Integer[np.ndarray, " trainings"]
@@ -61,35 +60,35 @@ class SubsetScores:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The different numbers of labelled images, rising."""
+        """The distinct numbers of labelled images, ascending."""
         return tuple(int(size) for size in np.unique(self.masks))
 
     def scores(self) -> Float64[np.ndarray, " trainings"]:
-        """Return the score of each training; NaN where it is not defined."""
+        """Return the score of each training; NaN if it is undefined."""
         return self.drawn(np.ones((1, self.rows.shape[1])))[0]
 
     def drawn(self, times: Float64[np.ndarray, "draws images"]) -> Float64[np.ndarray, "draws trainings"]:
-        """Return the scores with each image counted so many times; NaN where they are not defined."""
+        """Return the scores with each image counted `times` times; NaN where they are undefined."""
         totals = np.tensordot(times, self.rows, (1, 1))
-        found = [[self.statistic(total) for total in row] for row in totals]
-        return np.array([[np.nan if score is None else score for score in row] for row in found], np.float64)
+        result = [[self.statistic(total) for total in row] for row in totals]
+        return np.array([[np.nan if score is None else score for score in row] for row in result], np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """A fitted curve with its uncertainty.
+    """A fitted learning curve with bootstrap uncertainty.
 
     Attributes
     ----------
     curve : Curve
     now : int
-        Labelled images that there are.
+        Current number of labelled images.
     rise : (float, float, float)
-        Score with all of them less that with the smallest part, as measured, and its interval.
+        Measured score with all of them minus that with the smallest subset, and its interval.
     draws : float64 array (draws, 3)
-        Limit, drop and bend of the curves that the bootstrap fitted; none where it could not.
+        Limit, drop and bend of the bootstrap curves; empty if the bootstrap is not possible.
     tail : float
-        Share of the draws beyond each end of an interval.
+        Fraction of the draws beyond each end of an interval.
     """
 
     curve: Curve
@@ -99,11 +98,11 @@ class Projection:
     tail: float
 
     def score(self, masks: float | int) -> Between:
-        """Return the score with so many labelled images, and its interval."""
+        """Return the score with `masks` labelled images, and its interval."""
         return (self.curve.at(masks), *self._ends(self._drawn(masks)))
 
     def gain(self, more: float | int) -> Between:
-        """Return what so many more labelled images bring, and its interval: narrower than that of the score."""
+        """Return the gain from `more` labelled images, and its interval, which is narrower than that of the score."""
         value = self.curve.at(self.now + more) - self.curve.at(self.now)
         return (value, *self._ends(self._drawn(self.now + more) - self._drawn(self.now)))
 
@@ -124,91 +123,91 @@ def fit_curve(
 ) -> Curve:
     """Fit the curve by weighted least squares.
 
-    For a given bend limit and drop follow from two linear equations; what is searched is the bend alone.
+    For a given bend, limit and drop are the solution of two linear equations; only the bend is searched.
 
     Parameters
     ----------
     masks, scores : sequences of equal length
         At least two different numbers of masks.
     weights : sequence, optional
-        By default all the same.
+        By default equal.
     noise : float
-        Variance of a score of weight 1. The larger it is, the more the usual bend counts; with 0 the points alone.
+        Variance of a score of weight 1. The larger it is, the more the prior of the bend counts; 0 ignores it.
     """
-    at, wanted = np.asarray(masks, np.float64), np.asarray(scores, np.float64)
+    at, target = np.asarray(masks, np.float64), np.asarray(scores, np.float64)
     given = np.ones_like(at) if weights is None else np.asarray(weights, np.float64)
-    pull = noise / _SPREAD**2
-    usual = np.array([math.log(USUAL_BEND)])
+    prior_weight = noise / _PRIOR_SD**2
+    prior = np.array([math.log(PRIOR_BEND)])
 
     def loss(log_bend: float) -> float:
-        return float(_settle(at, wanted[None], given, math.exp(log_bend), usual, pull)[1][0])
+        return float(_solve(at, target[None], given, math.exp(log_bend), prior, prior_weight)[1][0])
 
-    start = math.log(_fit_many(at, wanted[None], given, usual, pull)[0, 2])
+    start = math.log(_fit_many(at, target[None], given, prior, prior_weight)[0, 2])
     width = math.log(_GRID[1] / _GRID[0])
-    low, high = max(math.log(LEAST_BEND), start - width), min(math.log(MOST_BEND), start + width)
-    found: Any = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
-    bend = math.exp(float(found.x))
-    (limit, drop), _ = _settle(at, wanted[None], given, bend, usual, pull)
+    low, high = max(math.log(MIN_BEND), start - width), min(math.log(MAX_BEND), start + width)
+    result: Any = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
+    bend = math.exp(float(result.x))
+    (limit, drop), _ = _solve(at, target[None], given, bend, prior, prior_weight)
     return Curve(limit=float(limit[0]), drop=float(drop[0]), bend=bend)
 
 
 def look_ahead(trials: SubsetScores, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Projection:
-    """Fit the curve to trainings on parts of the data, with a bootstrap over validation images and trainings.
+    """Fit the curve to trainings on subsets, with a bootstrap over validation images and trainings.
 
-    Scores of trainings on n images are taken to vary as 1/n, so that each weighs n. In each draw the validation
-    images are drawn anew, the same ones for all trainings; each mean over the trainings of a size moves by deviations
-    that are drawn from those of all trainings from the mean of their size; and the bend that is assumed is drawn too.
+    The variance of scores with n images is assumed proportional to 1/n, so each has weight n. Each draw resamples the
+    validation images, the same for all trainings; shifts the mean of each size by resampled deviations of trainings
+    from the mean of their size; and draws the exponent from its prior.
 
-    A plain bootstrap of few things is too narrow. So deviations of m trainings are made sqrt(m / (m - 1)) times as
-    large and, as in Student's t, divided by a drawn estimate of their own spread; and the ends of the interval are
-    moved outwards as those of a mean over so few images would be (Hesterberg 2015, arXiv 1411.5279).
+    A plain bootstrap of small samples is too narrow. Deviations of m trainings are therefore scaled by sqrt(m / (m -
+    1)) and, as in Student's t, divided by a drawn estimate of their standard deviation; the ends of the interval are
+    moved outwards as for a mean over few images (Hesterberg 2015, arXiv 1411.5279).
 
     Parameters
     ----------
-    trials : Trials
-        Of at least two sizes, one of which at least twice.
+    trials : SubsetScores
+        With at least two sizes, one of them at least twice.
     level : float
-        Share of worlds in which an interval holds what is true.
+        Coverage of the intervals.
     draws, seed : int
 
     Raises
     ------
     ValueError
-        One size only, or none that was repeated.
+        A single size, or none that was repeated.
     """
     sizes = np.array(trials.sizes, np.float64)
     member = trials.masks[None] == sizes[:, None].astype(np.int64)
     counts = member.sum(1)
     scores = np.nan_to_num(trials.scores())
-    spare = int((counts - 1).sum())
-    if len(sizes) < 2 or spare < 1:
-        raise ValueError("a curve needs trainings on two sizes, one of them repeated")
+    degrees_of_freedom = int((counts - 1).sum())
+    if len(sizes) < 2 or degrees_of_freedom < 1:
+        raise ValueError("expected trainings of two sizes, one of them repeated")
     means = member @ scores / counts
-    again = np.maximum(counts, 2)
-    swell = np.sqrt(sizes * again / (again - 1))
-    deviations = np.concatenate([(scores[m] - mean) * s for m, mean, s in zip(member, means, swell, strict=True)])
+    repeats = np.maximum(counts, 2)
+    inflation = np.sqrt(sizes * repeats / (repeats - 1))
+    deviations = np.concatenate([(scores[m] - mean) * s for m, mean, s in zip(member, means, inflation, strict=True)])
     repeated = np.repeat(counts > 1, counts)
     deviations = deviations[repeated]
     noise = float(np.mean(deviations**2))
     curve = fit_curve(sizes, means, counts * sizes, noise=noise)
 
     rng = np.random.default_rng(seed)
-    drawn = _draw_images(trials, member, draws, rng)
-    spread = np.sqrt(spare / rng.chisquare(spare, len(drawn)))
+    drawn = _bootstrap_images(trials, member, draws, rng)
+    spread = np.sqrt(degrees_of_freedom / rng.chisquare(degrees_of_freedom, len(drawn)))
     for place, (size, count) in enumerate(zip(sizes, counts, strict=True)):
         moved = rng.choice(deviations, (len(drawn), int(count))).mean(1) / math.sqrt(size)
         drawn[:, place] += moved * spread
-    assumed = math.log(USUAL_BEND) + _SPREAD * rng.standard_normal(len(drawn))
-    curves = _fit_many(sizes, drawn, counts * sizes, assumed, noise / _SPREAD**2)
+    assumed = math.log(PRIOR_BEND) + _PRIOR_SD * rng.standard_normal(len(drawn))
+    curves = _fit_many(sizes, drawn, counts * sizes, assumed, noise / _PRIOR_SD**2)
     tail = _tail(trials.rows.shape[1], level)
     rise = (float(means[-1] - means[0]), *_quantiles(drawn[:, -1] - drawn[:, 0], tail))
     return Projection(curve=curve, now=int(sizes[-1]), rise=rise, draws=curves, tail=tail)
 
 
-def _draw_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean score of each size (draws, sizes) over images drawn anew; undefined draws are left out.
+def _bootstrap_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean score of each size (draws, sizes) over resampled images; undefined draws are left out.
 
-    None are left of a single image, and where more than half are undefined.
+    Empty for a single image, or if more than half of the draws are undefined.
     """
     images = trials.rows.shape[1]
     times = rng.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
@@ -220,7 +219,7 @@ def _draw_images(trials: SubsetScores, member: np.ndarray, draws: int, rng: np.r
 
 
 def _tail(images: int, level: float) -> float:
-    """Return the share of draws beyond each end of an interval over so many images."""
+    """Return the fraction of draws beyond each end of an interval over `images` images."""
     outside = (1 - level) / 2
     if images < 2:
         return outside
@@ -235,22 +234,22 @@ def _quantiles(values: np.ndarray, tail: float) -> tuple[float, float]:
 
 
 def _fit_many(
-    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, log_bends: np.ndarray, pull: float
+    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, log_bends: np.ndarray, prior_weight: float
 ) -> np.ndarray:
-    """Return limit, drop and bend (draws, 3) that fit each row of scores (draws, sizes) best, on a grid of bends."""
-    best, found = np.full(len(scores), np.inf), np.zeros((len(scores), 3))
+    """Return limit, drop and bend (draws, 3) of the best fit to each row of scores (draws, sizes), by grid search."""
+    best, result = np.full(len(scores), np.inf), np.zeros((len(scores), 3))
     for bend in _GRID.tolist():
-        (limit, drop), loss = _settle(masks, scores, weights, bend, log_bends, pull)
+        (limit, drop), loss = _solve(masks, scores, weights, bend, log_bends, prior_weight)
         better = loss < best
-        found[better] = np.stack([limit, drop, np.full_like(limit, bend)], axis=1)[better]
+        result[better] = np.stack([limit, drop, np.full_like(limit, bend)], axis=1)[better]
         best[better] = loss[better]
-    return found
+    return result
 
 
-def _settle(
-    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, bend: float, log_bends: np.ndarray, pull: float
+def _solve(
+    masks: np.ndarray, scores: np.ndarray, weights: np.ndarray, bend: float, log_bends: np.ndarray, prior_weight: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Return limit and drop for a bend, and the loss: exact, because the best lies inside or on one of two edges."""
+    """Return limit and drop for a bend, and the loss: exact, because the optimum is inside or on one of two edges."""
     powers = masks**-bend
     total = weights.sum()
     middle, centre = (weights * powers).sum() / total, scores @ weights / total
@@ -264,4 +263,4 @@ def _settle(
     limit, drop, error = (
         np.choose(which, parts) for parts in ((free[0], flat[0], full[0]), (free[1], flat[1], full[1]), errors)
     )
-    return (limit, drop), error + pull * (math.log(bend) - log_bends) ** 2
+    return (limit, drop), error + prior_weight * (math.log(bend) - log_bends) ** 2

@@ -1,4 +1,4 @@
-"""Pixel scores from one confusion matrix; undefined values are None, never a silent 0, 1 or NaN."""
+"""Semantic segmentation metrics from a confusion matrix; undefined values are None, never 0, 1 or NaN."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from pixelwise.labels.targets import IGNORE
 
 @dataclass(frozen=True)
 class ClassScores:
-    """A value per class.
+    """Scores of each class.
 
-    None where the ratio is 0 / 0: the class is in neither mask; for precision, it was never predicted; for recall, it
-    is not in the truth.
+    None if the ratio is 0 / 0: the class is in neither mask; for precision, it was never predicted; for recall, it is
+    not in the ground truth.
     """
 
     iou: tuple[float | None, ...]
@@ -25,7 +25,7 @@ class ClassScores:
 def confusion(
     truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"], classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Count pixels: entry (i, j) is truth class i, predicted class j. Truth 255 is left out before counting."""
+    """Return the confusion matrix of pixels: entry (i, j) is true class i, predicted class j; true 255 is ignored."""
     valid = truth != IGNORE
     flat = truth[valid].astype(np.int64) * classes + predicted[valid]
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
@@ -45,7 +45,7 @@ def class_scores(matrix: Int64[np.ndarray, "classes classes"]) -> ClassScores:
 
 
 def mean_of(values: tuple[float | None, ...]) -> float | None:
-    """Return the mean over the defined values; None when none is defined."""
+    """Return the mean over the defined values; None without any."""
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
 

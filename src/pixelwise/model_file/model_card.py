@@ -57,7 +57,7 @@ class ModelCard:
     doubt_temperature : float or None
         Temperature of low-confidence pixels; `temperature` then applies to high-confidence pixels, and pixels in
         between are interpolated (`labels.temperature_scaling`). None: `temperature` applies to all.
-    dice_margin : float or None
+    conformal_margin : float or None
         Conformal margin: the expected Dice minus this value is a lower bound of the Dice for 90 % of images
         (`metrics.calibration.conformal_margin`); None if there are too few validation images.
     """
@@ -80,7 +80,7 @@ class ModelCard:
     spacing: tuple[Micrometres, Micrometres] | None = None
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
-    dice_margin: Margin | None = None
+    conformal_margin: Margin | None = None
     version: int = VERSION
 
     @property

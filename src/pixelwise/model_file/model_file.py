@@ -97,7 +97,7 @@ def save_ensemble(
     trained: Mapping[str, str],
     *,
     temperatures: Temperatures = UNSCALED,
-    dice_margin: float | None = None,
+    conformal_margin: float | None = None,
 ) -> ModelCard:
     """Write an ensemble into one model file, with the weights of its members under `member1.`, `member2.` and so on.
 
@@ -106,13 +106,13 @@ def save_ensemble(
     path : Path
     members : sequence of Path
         Model files of single networks, whose model cards may differ only in `trained`, `target`, `intensity_range`,
-        `spacing`, the temperatures and `dice_margin`.
+        `spacing`, the temperatures and `conformal_margin`.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
         Training information for the model card of the ensemble.
     temperatures : Temperatures
-    dice_margin : float, optional
+    conformal_margin : float, optional
         Of the ensemble.
 
     Raises
@@ -127,7 +127,11 @@ def save_ensemble(
     spacings = {card.spacing for card in cards}
     spacing = cards[0].spacing if len(spacings) == 1 else None  # folds differ if one image lacks the spacing
     shared = {"trained": dict(trained), "target": target, "intensity_range": _joint_range(cards), "spacing": spacing}
-    shared |= {"temperature": temperatures.sure, "doubt_temperature": temperatures.doubt, "dice_margin": dice_margin}
+    shared |= {
+        "temperature": temperatures.sure,
+        "doubt_temperature": temperatures.doubt,
+        "conformal_margin": conformal_margin,
+    }
     model_card = replace(cards[0], **shared, members=len(members))
     for member, card in zip(members, cards, strict=True):
         if replace(card, **shared, members=len(members)) != model_card or card.target.kind != target.kind:

@@ -1,7 +1,7 @@
-"""All networks by name, one record each; to add one, write a builder and register its record.
+"""Registry of network architectures; to add one, write a builder and register its record.
 
-A record says which fields of `NetworkOptions` its builder reads. An option that is set and that the chosen network does
-not read is refused: it would be ignored otherwise.
+A record lists the fields of `NetworkOptions` that its builder reads. Options that are set but not read by the network
+raise an error instead of being ignored.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,40 +53,39 @@ Task = Literal["segmentation", "classification"]
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {option.name: option.default for option in fields(NetworkOptions) if option.name != "name"}
 )
-ALWAYS_READ = ("in_channels", "classes")  # the data decide both, so every network must read them
+ALWAYS_READ = ("in_channels", "classes")  # determined by the data, so every network must read them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A registered network: what builds it, which options that reads, and the form in which it was published.
+    """A registered network: its builder, the options it reads, and its published form.
 
     Parameters
     ----------
     name : str
-        What `NetworkOptions.name` is set to.
+        Value of `NetworkOptions.name`.
     builder : callable
-        NetworkOptions -> network, with freshly drawn weights.
+        NetworkOptions -> network, with randomly initialised weights.
     task : {"segmentation", "classification"}
         Whether the network returns logits for each pixel or for the whole image.
     reads : tuple of str
         Fields of `NetworkOptions` that the builder reads, besides `name`.
     encoders : mapping of str to tuple of str
-        For a network whose contracting path can be replaced: each possible encoder, and the fields that are read with
-        it in place of `reads`.
+        For networks with a replaceable encoder: each encoder, and the fields that are read with it instead of `reads`.
     paper : str
-        Where the network is described; empty where nothing is known.
+        Reference; empty if unknown.
     published : mapping of str to value
         Options of the published form that differ from the defaults; `inspect NAME` shows this form.
     parameters : int, optional
-        Number of parameters of the published form, where the publication or its reference implementation settles it.
+        Number of parameters of the published form, if given by the paper or its reference implementation.
     size : int
-        Side in pixels of the images that the paper shows; 256 where it does not matter.
+        Side in pixels of the images in the paper; 256 if it does not matter.
 
     Raises
     ------
     BadOption
-        `reads`, `encoders` or `published` names something that is no option, `in_channels` or `classes` is not read,
-        or the published form sets an option that is not read.
+        `reads`, `encoders` or `published` contains an unknown option, `in_channels` or `classes` is not read, or the
+        published form sets an option that is not read.
 
     Examples
     --------
@@ -107,22 +106,22 @@ class Architecture:
     size: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse records that contradict themselves."""
+        """Validate the record."""
         for reads in (self.reads, *self.encoders.values()):
             for option in reads:
                 if option not in DEFAULTS:
                     raise BadOption(f"options that {self.name} reads", f"`{option}`", nearest(option, list(DEFAULTS)))
             missing = [option for option in ALWAYS_READ if option not in reads]
             if missing:
-                raise BadOption(f"{self.name} to read {missing[0]}", f"{', '.join(reads)}", "The data decide it.")
+                raise BadOption(f"{missing[0]} in `reads` of {self.name}", f"{', '.join(reads)}", "Add it.")
         unread = [option for option in self.published if option not in self.reads]
         if unread:
-            hint = "Leave it out of `published`, or add it to `reads`."
+            hint = "Remove it from `published`, or add it to `reads`."
             raise BadOption(f"a published form of options that {self.name} reads", f"`{unread[0]}`", hint)
 
     @property
     def summary(self) -> str:
-        """One line on the network: the first of its builder's docstring."""
+        """One-line description: the first line of the builder's docstring."""
         return (self.builder.__doc__ or self.name).strip().splitlines()[0]
 
 
@@ -132,22 +131,23 @@ CLASSIFIERS: dict[str, Architecture] = {}
 
 
 def register(architecture: Architecture) -> None:
-    """Enter a network into the registry, so that it can be built, trained and inspected by its name.
+    """Register a network, so that it can be built, trained and inspected by name.
 
     Raises
     ------
     BadOption
-        The name is taken.
+        The name is already registered.
 
     Examples
     --------
     >>> register(Architecture(name="unet", builder=unet, reads=("in_channels", "classes")))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    pixelwise.errors.BadOption: expected a new name for a network; got `unet`, which is taken...
+    pixelwise.errors.BadOption: expected an unused network name; got `unet`, which is already registered...
     """
     if architecture.name in ARCHITECTURES:
-        raise BadOption("a new name for a network", f"`{architecture.name}`, which is taken", "Choose another name.")
+        got = f"`{architecture.name}`, which is already registered"
+        raise BadOption("an unused network name", got, "Choose another name.")
     ARCHITECTURES[architecture.name] = architecture
     (SEGMENTERS if architecture.task == "segmentation" else CLASSIFIERS)[architecture.name] = architecture
 
@@ -167,12 +167,12 @@ _VGG_BN_PARAMETERS = {11: 132_868_840, 13: 133_053_736, 16: 138_365_992, 19: 143
 
 
 def _resnet_reads(depth: int) -> tuple[str, ...]:
-    """Return what the residual blocks of a large ResNet read; only bottlenecks have a choice of strides."""
+    """Return the options of the residual blocks of a large ResNet; only bottlenecks read `stride_first`."""
     return ("stem", *_RESIDUAL, *(("stride_first",) if depth >= BOTTLENECK_DEPTH else ()))
 
 
 def _unet_encoders() -> dict[str, tuple[str, ...]]:
-    """Return what a U-Net on each encoder reads."""
+    """Return the options of a U-Net on each encoder."""
     resnets = {f"resnet{depth}": (*_ON_ENCODER, "full_resolution", *_resnet_reads(depth)) for depth in RESNET_BLOCKS}
     return {name: resnets.get(name, _ON_ENCODER) for name in ENCODERS}
 
@@ -289,12 +289,12 @@ for _architecture in (
 
 
 def build(options: NetworkOptions) -> Network:
-    """Build a registered network with freshly drawn weights.
+    """Build a registered network with randomly initialised weights.
 
     Raises
     ------
     BadOption
-        The name is not registered; the nearest one is named. Or an option is set that the network does not read.
+        The name is not registered (the nearest one is suggested), or an option is set that the network does not read.
 
     Examples
     --------
@@ -307,12 +307,12 @@ def build(options: NetworkOptions) -> Network:
 
 
 def build_segmenter(options: NetworkOptions) -> Segmenter:
-    """Build a network that must be one for segmentation.
+    """Build a segmentation network.
 
     Raises
     ------
     BadOption
-        It is a classifier; or as in `build`.
+        The network is a classifier; or as in `build`.
 
     Examples
     --------
@@ -321,17 +321,17 @@ def build_segmenter(options: NetworkOptions) -> Segmenter:
     """
     network = build(options)
     if not isinstance(network, Segmenter):
-        raise BadOption("a network for masks", f"`{options.name}`", f"Use one of {', '.join(SEGMENTERS)}.")
+        raise BadOption("a segmentation network", f"`{options.name}`", f"Use one of {', '.join(SEGMENTERS)}.")
     return network
 
 
 def build_classifier(options: NetworkOptions) -> Classifier:
-    """Build a network that must be one for whole images.
+    """Build a classification network.
 
     Raises
     ------
     BadOption
-        It is for masks; or as in `build`.
+        The network is a segmentation network; or as in `build`.
 
     Examples
     --------
@@ -342,19 +342,19 @@ def build_classifier(options: NetworkOptions) -> Classifier:
     """
     network = build(options)
     if not isinstance(network, Classifier):
-        raise BadOption("a network for whole images", f"`{options.name}`", f"Use one of {', '.join(CLASSIFIERS)}.")
+        raise BadOption("a classification network", f"`{options.name}`", f"Use one of {', '.join(CLASSIFIERS)}.")
     return network
 
 
 def options_read(options: NetworkOptions) -> tuple[str, ...]:
-    """Return the fields of `NetworkOptions` that the network named in `options` reads, besides `name`.
+    """Return the fields of `NetworkOptions` that a network reads, besides `name`.
 
-    Only the name of the network and that of the encoder matter.
+    Only the names of the network and the encoder matter.
 
     Raises
     ------
     BadOption
-        The network, or the encoder of a network that can have one, is not registered; the nearest one is named.
+        The network or the encoder is not registered; the nearest one is suggested.
 
     Examples
     --------
@@ -378,12 +378,13 @@ def options_read(options: NetworkOptions) -> tuple[str, ...]:
 
 
 def check_options(options: NetworkOptions) -> None:
-    """Refuse options that the network does not read and that differ from their defaults.
+    """Check that all options that differ from their defaults are read by the network.
 
     Raises
     ------
     BadOption
-        There is one: the message names it, what the network reads, and which networks read it. Or as in `options_read`.
+        An option is not read; the message lists the options of the network and the networks that read the option. Or as
+        in `options_read`.
 
     Examples
     --------
@@ -399,19 +400,18 @@ def check_options(options: NetworkOptions) -> None:
         return
     name = options.full_name if "encoder" in reads else options.name
     got = " and ".join(f"network.{option}={_plain(getattr(options, option))}" for option in unread)
-    mends = (
+    hints = (
         f"Leave network.{option} at its default, {_plain(DEFAULTS[option])}, or choose a network that reads it: "
         f"{', '.join(readers(option))}."
         for option in unread
     )
-    raise BadOption(f"options that {name} reads ({', '.join(reads)})", got, " ".join(mends))
+    raise BadOption(f"options that {name} reads ({', '.join(reads)})", got, " ".join(hints))
 
 
 def with_defaults_where_unread(options: NetworkOptions) -> NetworkOptions:
-    """Return `options` with every option that the network does not read at its default.
+    """Return `options` with all options that the network does not read reset to their defaults.
 
-    For options that nobody has set for this network: those of a plan, of a file written before they were checked, or of
-    a test that runs over all networks.
+    For options that were not set for this network: those of a plan, of an old file, or of a test over all networks.
 
     Raises
     ------
@@ -428,7 +428,7 @@ def with_defaults_where_unread(options: NetworkOptions) -> NetworkOptions:
 
 
 def readers(option: str) -> list[str]:
-    """Return which networks read an option, for people: names, with the encoder where it depends on that.
+    """Return the networks that read an option as text, with the encoders if it depends on them.
 
     Examples
     --------
@@ -437,18 +437,18 @@ def readers(option: str) -> list[str]:
     >>> readers("stride_first")
     ['unet with encoder=resnet50|resnet101|resnet152', 'resnet50', 'resnet101', 'resnet152']
     """
-    found: list[str] = []
+    result: list[str] = []
     for name, architecture in ARCHITECTURES.items():
         on = [encoder for encoder, reads in architecture.encoders.items() if option in reads]
         if option in architecture.reads:
-            found.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
+            result.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
         elif on:
-            found.append(f"{name} with encoder={'|'.join(on)}")
-    return found
+            result.append(f"{name} with encoder={'|'.join(on)}")
+    return result
 
 
 def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
-    """Return the options with which a registered network, on an encoder if one is named, is as published.
+    """Return the options of the published form of a network, optionally on an encoder.
 
     Examples
     --------
@@ -460,7 +460,7 @@ def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
 
 
 def published_size(name: str) -> int:
-    """Return a side of the image that goes with a registered network.
+    """Return the side of the images in the paper of a registered network.
 
     Examples
     --------
@@ -471,7 +471,7 @@ def published_size(name: str) -> int:
 
 
 def paper(name: str) -> str:
-    """Return where a registered network is described; empty where nothing is known.
+    """Return the reference of a registered network; empty if unknown.
 
     Examples
     --------
@@ -482,7 +482,7 @@ def paper(name: str) -> str:
 
 
 def summary(name: str) -> str:
-    """Return one line on a registered network: the first of its builder's docstring.
+    """Return the one-line description of a registered network.
 
     Examples
     --------
@@ -498,5 +498,5 @@ def _unread(options: NetworkOptions, reads: tuple[str, ...]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """Write a value as it is written on the command line."""
+    """Return a value as written on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,26 +8,26 @@ from pixelwise.networks.convolutions import CONVOLUTIONS
 
 
 class GridGate(nn.Module):
-    """The gate as published: a skip is weighted by what the coarser map beside it says.
+    """The published attention gate: weights a skip by a coarser gating signal.
 
     Equations 1 and 2 and figure 2, additive attention on the coarser grid: theta is a 2 x 2 convolution of stride 2
     without bias on the skip, phi a 1 x 1 convolution on the gating signal; ReLU of their sum, psi 1 x 1, sigmoid; the
-    coefficients are interpolated to the skip's size and multiplied with it; then 1 x 1 and normalisation.
+    coefficients are interpolated to the size of the skip and multiplied with it; then 1 x 1 and normalisation.
 
     Parameters
     ----------
     name : str
-        The name of the skip in the layer graph.
+        Name of the skip in the layer graph.
     skip_channels : int
         Channels of the skip.
     gate_channels : int
-        Channels of the coarser map, which is half as large as the skip.
+        Channels of the gating signal, which has half the size of the skip.
     normalisation : {"batch", "group", "instance", "none"}
         After the 1 x 1 convolutions of signal and output.
     dimensions : {2, 3}
         Spatial axes of the maps.
     with_signal : bool
-        Prepare the gating signal by 1 x 1, normalisation and ReLU, as is done with the coarsest map.
+        Apply 1 x 1 convolution, normalisation and ReLU to the gating signal, as for the coarsest map.
 
     Examples
     --------
@@ -50,28 +50,34 @@ class GridGate(nn.Module):
         super().__init__()
         self.signal: ConvLayer | None = None
         if with_signal:
-            wide = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
-            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **wide)  # type: ignore[arg-type]
+            kwargs = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
+            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **kwargs)  # type: ignore[arg-type]
         conv = CONVOLUTIONS[dimensions]
         self.theta = conv(skip_channels, skip_channels, 2, stride=2, bias=False)
         self.phi = conv(gate_channels, skip_channels, 1)
         self.psi = conv(skip_channels, 1, 1)
         self.up = make_interpolation("bilinear", dimensions)
-        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
-        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **how)  # type: ignore[arg-type]
+        kwargs = {
+            "kernel": 1,
+            "normalisation": normalisation,
+            "activation": None,
+            "bias": True,
+            "dimensions": dimensions,
+        }
+        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **kwargs)  # type: ignore[arg-type]
         self._name, self._channels = name, (skip_channels, gate_channels)
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """Return the attention (batch, 1, h, w) in 0...1 on the skip's grid; `gate` is half as large."""
+        """Return the coefficients (batch, 1, h, w) in 0...1 on the grid of the skip; `gate` has half the size."""
         gate = gate if self.signal is None else self.signal(gate)
         return self.up(self.psi((self.theta(skip) + self.phi(gate)).relu()).sigmoid())
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """Return the weighted skip, of its shape."""
+        """Return the weighted skip, in its shape."""
         return self.out(self.coefficients(skip, gate) * skip)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
+        """Return the layers; the gating signal is the current map before and after, the result is "<name> gated"."""
         skip, gate = self._channels
         name = self._name
         theta = LayerSpec(
@@ -86,14 +92,14 @@ class GridGate(nn.Module):
         phi = _one_by_one(f"gate {name} phi", gate, skip)
         psi = _one_by_one(f"gate {name} psi", skip, 1)
         up = LayerSpec(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
-        signal, seen = f"gate {name} signal", f"gate {name} skip"
-        first = [Save(signal), Branch(name), theta, Save(seen), Branch(signal)]
+        signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
+        first = [Save(signal), Branch(name), theta, Save(weighted_skip), Branch(signal)]
         prepare = [] if self.signal is None else self.signal.layer_graph()
         return [
             *first,
             *prepare,
             phi,
-            Merge(seen, "added"),
+            Merge(weighted_skip, "added"),
             psi,
             up,
             Merge(name, "multiplied"),
@@ -104,14 +110,14 @@ class GridGate(nn.Module):
 
 
 class AlignedGate(nn.Module):
-    """The gate of the popular port, on the skip's own grid: 1 x 1 with normalisation on both sides, half as wide.
+    """Attention gate of common reimplementations, on the grid of the skip: 1 x 1 with normalisation on both inputs.
 
-    The gating signal is the up-sampled map, as large as the skip.
+    The gating signal is the upsampled map, in the size of the skip; the inner width is half that of the skip.
 
     Parameters
     ----------
     name : str
-        The name of the skip in the layer graph.
+        Name of the skip in the layer graph.
     skip_channels : int
         Channels of the skip.
     gate_channels : int
@@ -134,34 +140,40 @@ class AlignedGate(nn.Module):
     ) -> None:
         super().__init__()
         inner = max(1, skip_channels // 2)
-        how = {"kernel": 1, "normalisation": normalisation, "activation": None, "bias": True, "dimensions": dimensions}
-        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **how)  # type: ignore[arg-type]
-        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **how)  # type: ignore[arg-type]
-        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **how)  # type: ignore[arg-type]
+        kwargs = {
+            "kernel": 1,
+            "normalisation": normalisation,
+            "activation": None,
+            "bias": True,
+            "dimensions": dimensions,
+        }
+        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **kwargs)  # type: ignore[arg-type]
+        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **kwargs)  # type: ignore[arg-type]
+        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **kwargs)  # type: ignore[arg-type]
         self._name = name
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """Return the attention (batch, 1, h, w) in 0...1; `gate` is as large as `skip`."""
+        """Return the coefficients (batch, 1, h, w) in 0...1; `gate` has the size of `skip`."""
         return self.psi((self.theta(skip) + self.phi(gate)).relu()).sigmoid()
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """Return the weighted skip, of its shape."""
+        """Return the weighted skip, in its shape."""
         return skip * self.coefficients(skip, gate)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, from the gating signal on and back to it; the result is kept as "<name> gated"."""
+        """Return the layers; the gating signal is the current map before and after, the result is "<name> gated"."""
         name = self._name
-        signal, seen = f"gate {name} signal", f"gate {name} skip"
+        signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
         first = [
             Save(signal),
             Branch(name),
             *self.theta.layer_graph(),
-            Save(seen),
+            Save(weighted_skip),
             Branch(signal),
             *self.phi.layer_graph(),
         ]
         last = [
-            Merge(seen, "added"),
+            Merge(weighted_skip, "added"),
             *self.psi.layer_graph(),
             Merge(name, "multiplied"),
             Save(f"{name} gated"),

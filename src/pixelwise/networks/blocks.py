@@ -1,6 +1,6 @@
-"""The bricks of every network: each is a module that tells the steps it takes (`layer_graph`).
+"""Building blocks of all networks: modules with a `layer_graph`.
 
-Maps are (batch, channels, height, width), or (batch, channels, depth, height, width) where `dimensions` is 3.
+Maps are (batch, channels, height, width), or (batch, channels, depth, height, width) if `dimensions` is 3.
 """
 
 import math
@@ -15,7 +15,7 @@ from pixelwise.networks.options import NormalisationName
 
 Upsampling = Literal["transposed", "bilinear", "nearest"]
 
-GROUP_CHANNELS = 8  # channels per group: many small groups come close to instance normalisation (Zhou & Yang)
+GROUP_CHANNELS = 8  # channels per group: many small groups approximate instance normalisation (Zhou & Yang)
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAXIMA = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -23,12 +23,12 @@ INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class ConvLayer(nn.Sequential):
-    """A convolution, its normalisation and its activation.
+    """Convolution, normalisation and activation.
 
     Parameters
     ----------
     name : str
-        Of the layer in tables.
+        Name of the layer in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -36,15 +36,15 @@ class ConvLayer(nn.Sequential):
     kernel : int
         Side of the kernel in pixels.
     stride : int
-        Pixels from one place of the kernel to the next; 2 halves the size.
+        Stride of the kernel; 2 halves the size.
     padding : int, optional
-        By default half of the kernel, which keeps the size; 0 loses pixels at each border (valid, as in 2015).
+        By default half of the kernel, which keeps the size; 0 for valid convolutions (as in 2015).
     normalisation : {"batch", "group", "instance", "none"}
         Between convolution and activation; see `make_normalisation`.
     activation : callable, optional
-        Channels -> module; ReLU by default. None leaves it out.
+        Channels -> module; ReLU by default. None for no activation.
     bias : bool, optional
-        By default only without normalisation: a shift before it is taken out again by it.
+        By default only without normalisation, which would remove it.
     dimensions : {2, 3}
         Spatial axes of the maps.
 
@@ -54,7 +54,7 @@ class ConvLayer(nn.Sequential):
     >>> layer = ConvLayer("conv", 3, 8, stride=2)
     >>> layer(torch.zeros(1, 3, 64, 48)).shape
     torch.Size([1, 8, 32, 24])
-    >>> [step.name for step in layer.layer_graph()]
+    >>> [spec.name for spec in layer.layer_graph()]
     ['conv']
     """
 
@@ -79,7 +79,7 @@ class ConvLayer(nn.Sequential):
         if activation is not None:
             layers.append(activation(channels))
         super().__init__(*layers)
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -91,8 +91,8 @@ class ConvLayer(nn.Sequential):
         )
 
     def layer_graph(self) -> LayerGraph:
-        """Return the one step."""
-        return [self._step]
+        """Return the layer."""
+        return [self._spec]
 
 
 class ConvBlock(nn.Module):
@@ -101,7 +101,7 @@ class ConvBlock(nn.Module):
     Parameters
     ----------
     name : str
-        Of the layers in tables.
+        Prefix of the layer names in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -109,11 +109,11 @@ class ConvBlock(nn.Module):
     middle : int, optional
         Channels after the first of the two convolutions; by default `channels`.
     padding : int
-        1 keeps the size, 0 loses a pixel per side and convolution (valid, as in 2015).
+        1 keeps the size, 0 removes a pixel per side and convolution (valid, as in 2015).
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     dropout : float
-        Share of the values that is set to 0 after the last ReLU while training; 0 leaves it out.
+        Dropout probability after the last ReLU; 0 for none.
     dimensions : {2, 3}
         Spatial axes of the maps.
 
@@ -140,10 +140,10 @@ class ConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         middle = middle or channels
-        how = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
-        first = ConvLayer(f"{name} conv a", in_channels, middle, **how)  # type: ignore[arg-type]
-        second = ConvLayer(f"{name} conv b", middle, channels, **how)  # type: ignore[arg-type]
-        self._steps = [*first.layer_graph(), *second.layer_graph()]
+        kwargs = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
+        first = ConvLayer(f"{name} conv a", in_channels, middle, **kwargs)  # type: ignore[arg-type]
+        second = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
+        self._specs = [*first.layer_graph(), *second.layer_graph()]
         rest: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*first, *second, *rest)
 
@@ -152,32 +152,32 @@ class ConvBlock(nn.Module):
         return self.layers(features)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of the convolutions."""
-        return self._steps
+        """Return the two convolutions."""
+        return self._specs
 
 
 class Chain(nn.Sequential):
-    """Parts that tell their steps, one behind the other.
+    """A sequence of modules with a `layer_graph`.
 
     Examples
     --------
     >>> chain = Chain(Pool("pool", 4), ConvLayer("conv", 4, 8))
-    >>> [step.name for step in chain.layer_graph()]
+    >>> [spec.name for spec in chain.layer_graph()]
     ['pool', 'conv']
     """
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of all parts."""
-        return [step for part in self for step in part.layer_graph()]  # type: ignore[operator]
+        """Return the layers of all modules."""
+        return [spec for module in self for spec in module.layer_graph()]  # type: ignore[operator]
 
 
 class Pool(nn.Module):
-    """Maximum over 2 x 2, which halves all sides.
+    """Max pooling over 2 x 2, which halves all sides.
 
     Parameters
     ----------
     name : str
-        Of the layer in tables.
+        Name of the layer in tables.
     channels : int
         Channels of input and output.
     dimensions : {2, 3}
@@ -193,34 +193,34 @@ class Pool(nn.Module):
     def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
         super().__init__()
         self.layer = MAXIMA[dimensions](2)
-        self._step = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
+        self._spec = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, channels, h / 2, w / 2)."""
         return self.layer(features)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the one step."""
-        return [self._step]
+        """Return the layer."""
+        return [self._spec]
 
 
 class Up(nn.Module):
-    """Doubles all sides: a transposed convolution of 2 x 2 to `channels`, or interpolation, which keeps the channels.
+    """Upsampling by 2: a transposed convolution of 2 x 2 to `channels`, or interpolation, which keeps the channels.
 
     Parameters
     ----------
     name : str
-        Of the layer in tables.
+        Name of the layer in tables.
     in_channels : int
         Channels of the input.
     channels : int
-        Channels of the output of a transposed convolution; interpolation does not look at it.
+        Channels of the output of a transposed convolution; ignored by interpolation.
     upsampling : {"transposed", "bilinear", "nearest"}
-        How the size is doubled.
+        Method of upsampling.
     dimensions : {2, 3}
         Spatial axes of the maps.
     activation : callable, optional
-        Channels -> module that follows where a network has an activation there; None leaves it out.
+        Channels -> module applied afterwards; None for no activation.
 
     Attributes
     ----------
@@ -253,7 +253,7 @@ class Up(nn.Module):
             self.layer = make_interpolation(upsampling, dimensions)
             self.channels = in_channels
         self.activation = activation(self.channels) if activation is not None else nn.Identity()
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind=upsampling,
             kernel=2 if upsampling == "transposed" else 1,
@@ -268,12 +268,12 @@ class Up(nn.Module):
         return self.activation(self.layer(features))
 
     def layer_graph(self) -> LayerGraph:
-        """Return the one step."""
-        return [self._step]
+        """Return the layer."""
+        return [self._spec]
 
 
 class Head(nn.Module):
-    """A convolution from features to logits.
+    """Convolution from features to logits.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ class Head(nn.Module):
     dimensions : {2, 3}
         Spatial axes of the maps.
     name : str
-        Of the layer in tables.
+        Name of the layer in tables.
 
     Examples
     --------
@@ -300,7 +300,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.layer = CONVOLUTIONS[dimensions](in_channels, classes, kernel, padding=kernel // 2)
-        self._step = LayerSpec(
+        self._spec = LayerSpec(
             name=name,
             kind="convolution",
             kernel=kernel,
@@ -315,26 +315,26 @@ class Head(nn.Module):
         return self.layer(features)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the one step."""
-        return [self._step]
+        """Return the layer."""
+        return [self._spec]
 
 
-def side_by_side(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
-    """Return the layer graph of a residual block: a main path, and beside it a shortcut, added.
+def residual_graph(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:
+    """Return the layer graph of a residual block: the sum of a main path and a shortcut.
 
     Parameters
     ----------
     name : str
-        Of the block; the maps that are kept for the sum are named after it.
+        Name of the block, used for the saved maps.
     main : LayerGraph
-        Steps of the main path.
+        Layers of the main path.
     shortcut : LayerGraph
-        Steps of the shortcut; empty for the identity.
+        Layers of the shortcut; empty for the identity.
 
     Examples
     --------
     >>> conv = ConvLayer("conv", 4, 4).layer_graph()
-    >>> [type(element).__name__ for element in side_by_side("block", conv, [])]
+    >>> [type(element).__name__ for element in residual_graph("block", conv, [])]
     ['Save', 'LayerSpec', 'Merge']
     """
     start, end = f"{name} in", f"{name} out"
@@ -349,9 +349,9 @@ def make_normalisation(name: NormalisationName, channels: int, dimensions: int =
     Parameters
     ----------
     name : {"batch", "group", "instance", "none"}
-        "batch": mean and deviation of each channel over the images of a batch while training, running ones afterwards.
-        "instance": of each channel of each image. "group": of each image over groups of about 8 channels. The latter
-        two look at the whole image, so that tiles are no longer exact.
+        "batch": statistics of each channel over the batch in training, running ones in inference. "instance": of each
+        channel of each image. "group": of each image over groups of about 8 channels. The latter two depend on the
+        whole image, so that tiles are not exact.
     channels : int
         Channels of the map.
     dimensions : {2, 3}
@@ -375,7 +375,7 @@ def make_normalisation(name: NormalisationName, channels: int, dimensions: int =
 
 
 def make_interpolation(kind: Upsampling, dimensions: int = 2) -> nn.Module:
-    """Return the layer that doubles all sides without weights; "bilinear" is trilinear in three dimensions.
+    """Return a layer that upsamples by 2 without weights; "bilinear" is trilinear in three dimensions.
 
     Examples
     --------
@@ -389,7 +389,7 @@ def make_interpolation(kind: Upsampling, dimensions: int = 2) -> nn.Module:
 
 
 def count_parameters(modules: Iterable[nn.Module]) -> int:
-    """Count the learned numbers in `modules`.
+    """Count the parameters of `modules`.
 
     Examples
     --------
@@ -399,25 +399,25 @@ def count_parameters(modules: Iterable[nn.Module]) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def has_memory(network: nn.Module) -> bool:
-    """Tell whether weights can be drawn: those of the "meta" device have sizes and no values.
+def has_values(network: nn.Module) -> bool:
+    """Return whether the weights have values; those on the "meta" device do not.
 
-    Nothing would be drawn into them, but PyTorch loads its whole compiler to find out: half a second at every start.
+    Initialising meta tensors has no effect, but makes PyTorch load its compiler, which takes half a second.
 
     Examples
     --------
-    >>> has_memory(nn.Linear(1, 1)), has_memory(nn.Linear(1, 1, device="meta"))
+    >>> has_values(nn.Linear(1, 1)), has_values(nn.Linear(1, 1, device="meta"))
     (True, False)
     """
     return not next(network.parameters()).is_meta
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw kernels from a normal distribution of deviation sqrt(2 / N), N inputs of one neuron; biases are 0.
+    """Initialise kernels from a normal distribution of standard deviation sqrt(2 / N), N inputs per neuron; biases 0.
 
-    He et al. 2015 (arXiv 1502.01852), as the U-Net paper asks for in section 3: N = 9 x 64 for a 3 x 3 convolution on
-    64 channels. One output pixel of a 2 x 2 transposed convolution of stride 2 sees one input pixel, so there N is
-    the number of input channels.
+    He et al. 2015 (arXiv 1502.01852), as in section 3 of the U-Net paper: N = 9 x 64 for a 3 x 3 convolution on 64
+    channels. An output pixel of a 2 x 2 transposed convolution of stride 2 depends on one input pixel, so N is the
+    number of input channels there.
 
     Examples
     --------
@@ -426,7 +426,7 @@ def initialise(network: nn.Module) -> None:
     >>> round(layer.weight.std().item(), 2) == round((2 / (9 * 64)) ** 0.5, 2)
     True
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):

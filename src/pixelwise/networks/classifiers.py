@@ -16,7 +16,7 @@ VGG_POOL, VGG_HIDDEN = 7, 4096
 
 
 class PooledHead(nn.Module):
-    """Mean over the whole map, and one linear layer to the logits: He et al. 2015, table 1.
+    """Global average and a linear layer to the logits: He et al. 2015, table 1.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ class PooledHead(nn.Module):
         return self.linear(features.mean((2, 3)))
 
     def layer_graph(self) -> LayerGraph:
-        """Return the two steps."""
+        """Return the two layers."""
         channels, classes = self.linear.in_features, self.linear.out_features
         return [
             LayerSpec(name="mean", kind="global average", in_channels=channels, channels=channels),
-            _linear_step("linear", self.linear, classes),
+            _linear_spec("linear", self.linear, classes),
         ]
 
 
 class VGGHead(nn.Module):
-    """Means over 7 x 7 parts of the map and three linear layers, dropout 0.5: Simonyan & Zisserman 2015, table 1.
+    """Adaptive average pooling to 7 x 7 and three linear layers, dropout 0.5: Simonyan & Zisserman 2015, table 1.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ class VGGHead(nn.Module):
         return self.classifier(functional.adaptive_avg_pool2d(features, VGG_POOL).flatten(1))
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps: the parts of the map count as channels of the first linear layer."""
-        parts = self._channels * VGG_POOL**2
+        """Return the layers; the pooled map is flattened to channels of the first linear layer."""
+        flattened = self._channels * VGG_POOL**2
         layers = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
         return [
-            LayerSpec(name="7 x 7 means", kind="global average", in_channels=self._channels, channels=parts),
-            *(_linear_step(f"linear {'abc'[i]}", layer, layer.out_features) for i, layer in enumerate(layers)),
+            LayerSpec(name="7 x 7 means", kind="global average", in_channels=self._channels, channels=flattened),
+            *(_linear_spec(f"linear {'abc'[i]}", layer, layer.out_features) for i, layer in enumerate(layers)),
         ]
 
 
@@ -97,11 +97,11 @@ def resnet(options: NetworkOptions) -> Classifier:
     """ResNet-18, 34, 50, 101, 152: stages of residual blocks, global average, one linear layer.
 
     He, Zhang, Ren, Sun 2015, "Deep residual learning for image recognition", arXiv 1512.03385, table 1: 11,689,512
-    parameters for 18 layers, 25,557,032 for 50 (3 -> 1000). V1.5, the form of published weights, puts the stride of
-    bottlenecks into the 3 x 3; `stride_first` is the paper's V1. Stem "deep" is variant C and shortcut "D" variant D of
+    parameters for 18 layers, 25,557,032 for 50 (3 -> 1000). V1.5, used by published weights, has the stride of
+    bottlenecks in the 3 x 3; `stride_first` is the paper's V1. Stem "deep" is variant C and shortcut "D" variant D of
     He et al. 2019, "Bag of tricks", arXiv 1812.01187.
 
-    Blocks of two convolutions (18 and 34 layers) have one place for the stride and do not read `stride_first`.
+    Blocks of two convolutions (18 and 34 layers) do not read `stride_first`.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def cifar_resnet(options: NetworkOptions) -> Classifier:
 
 
 def plain(options: NetworkOptions) -> Classifier:
-    """Plain twin of a small ResNet: the same layers without shortcuts, which shows what shortcuts cure.
+    """Plain counterpart of a small ResNet: the same layers without shortcuts, for comparison.
 
     He et al. 2015, arXiv 1512.03385, section 4.2 and figure 6 left: deeper plain nets have a higher training error.
 
@@ -189,11 +189,11 @@ def _depth(options: NetworkOptions, family: str) -> int:
     """Read the number of layers from the name."""
     digits = options.name.removeprefix(family).removesuffix("_bn")
     if not digits.isdecimal():
-        raise BadOption(f"{family} with its number of layers", f"`{options.name}`", "Write for example resnet18.")
+        raise BadOption(f"{family} with its number of layers", f"`{options.name}`", "Use for example resnet18.")
     return int(digits)
 
 
-def _linear_step(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
+def _linear_spec(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
     return LayerSpec(
         name=name,
         kind="linear",

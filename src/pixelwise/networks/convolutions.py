@@ -7,11 +7,10 @@ CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class StridedPointwise2d(nn.Conv2d):
-    """A 1 x 1 convolution with a stride: it reads every stride-th pixel, so the others are left out first.
+    """Strided 1 x 1 convolution that subsamples its input first.
 
-    The numbers are those of `nn.Conv2d` and so are the names of the weights. With bfloat16 on CPUs, the backward pass
-    of that one writes outside its memory for few channels (torch 2.13 with oneDNN: 8 to 16 channels, stride 2). In
-    evaluation mode, which nobody learns in, it is that one, to the last bit.
+    Results and weight names are those of `nn.Conv2d`, whose backward pass in bfloat16 on CPUs writes out of bounds for
+    few channels (torch 2.13 with oneDNN: 8 to 16 channels, stride 2). In evaluation mode it is `nn.Conv2d`, bit by bit.
 
     Examples
     --------
@@ -29,7 +28,7 @@ class StridedPointwise2d(nn.Conv2d):
 
 
 class StridedPointwise3d(nn.Conv3d):
-    """The same for volumes.
+    """Strided 1 x 1 x 1 convolution; see `StridedPointwise2d`.
 
     Examples
     --------
@@ -60,9 +59,9 @@ def make_convolution(
     kernel : int
         Side of the kernel, an odd number.
     stride : int
-        Pixels from one place of the kernel to the next.
+        Stride of the kernel.
     bias : bool
-        Add a learned number per channel.
+        Add a bias per channel.
     dimensions : {2, 3}
         Spatial axes of the maps.
 

@@ -1,4 +1,4 @@
-"""Decoders: skips, fine to coarse, become features at the finest resolution."""
+"""Decoders: from skip connections, fine to coarse, to features at the finest resolution."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,20 +15,20 @@ MakeBlock = Callable[[str, int, int], nn.Module]
 
 
 class UNetDecoder(nn.Module):
-    """The expanding path of the U-Net: up, join the skip (cut to its centre when it is larger), a block.
+    """Expanding path of the U-Net: upsampling, concatenation with the (centre-cropped) skip, a block.
 
     Parameters
     ----------
     skip_channels : sequence of int
-        Of the encoder, fine to coarse; the last one is the map that comes up. 0 stands for a level without a skip.
+        Of the encoder, fine to coarse, the coarsest map included. 0 for a stage without a skip.
     widths : sequence of int
-        Channels after each level, fine to coarse; one less than `skip_channels`.
+        Channels after each stage, fine to coarse; one less than `skip_channels`.
     make_up : callable
         (name, in_channels, channels of the skip) -> `Up`.
     make_block : callable
-        (name, in_channels, channels) -> module that tells its steps.
+        (name, in_channels, channels) -> module with a `layer_graph`.
     gates : sequence of gate or None, optional
-        A gate per level, fine to coarse; it weights the skip before it is joined.
+        An attention gate per stage, fine to coarse, applied to the skip.
     centre : nn.Module, optional
         A block on the coarsest map, for encoders that end on pooling.
 
@@ -70,7 +70,7 @@ class UNetDecoder(nn.Module):
         self._skipped = [skip > 0 for skip in reversed(skip_channels[:-1])]
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
-        """Turn maps of the encoder, fine to coarse, into features (batch, channels, h, w)."""
+        """Return features (batch, channels, h, w) from the maps of the encoder, fine to coarse."""
         features = skips[-1] if self.centre is None else self.centre(skips[-1])
         waiting = list(reversed(skips[:-1]))
         for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
@@ -87,7 +87,7 @@ class UNetDecoder(nn.Module):
         return features
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is joined."""
+        """Return the layers, with a `Merge` for each skip."""
         layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         layer_graph += self.centre.layer_graph() if self.centre is not None else []  # type: ignore[operator]
         level = sum(self._skipped)
@@ -104,7 +104,7 @@ class UNetDecoder(nn.Module):
 
 
 class NestedDecoder(nn.Module):
-    """The nested skips of U-Net++: each is a chain of blocks that see all maps before them at their resolution.
+    """Nested decoder of U-Net++: dense blocks on all previous maps of their resolution.
 
     Zhou et al. 2018 (arXiv 1807.10165), equation 1: X(i, j) = H([X(i, 0), ..., X(i, j - 1), up(X(i + 1, j - 1))]).
 
@@ -117,8 +117,8 @@ class NestedDecoder(nn.Module):
 
     Notes
     -----
-    The nodes of column j need those of the columns before alone: the sub-network that ends at X(0, j) can be cut out
-    (`columns`), which is the paper's pruning.
+    The nodes of column j depend only on previous columns, so that the sub-network that ends at X(0, j) can be extracted
+    (`cut`): the pruning of the paper.
 
     Examples
     --------
@@ -144,10 +144,9 @@ class NestedDecoder(nn.Module):
                 self.blocks[f"{i}_{j}"] = make_block(f"x{i},{j}", j * widths[i] + up.channels, widths[i])
 
     def cut(self, columns: int) -> "NestedDecoder":
-        """Return the decoder of the first `columns` columns; it shares its weights with this one."""
-        nodes = iter([f"{i}_{j}" for j in range(1, columns + 1) for i in range(columns + 1 - j)])
-        kept = [(self.ups[node], self.blocks[node]) for node in nodes]
-        ups, blocks = iter([up for up, _ in kept]), iter([block for _, block in kept])
+        """Return the decoder of the first `columns` columns, with shared weights."""
+        nodes = [f"{i}_{j}" for j in range(1, columns + 1) for i in range(columns + 1 - j)]
+        ups, blocks = iter([self.ups[node] for node in nodes]), iter([self.blocks[node] for node in nodes])
         return NestedDecoder(
             self._widths[: columns + 1],
             make_up=lambda name, source, skip: next(ups),  # type: ignore[arg-type,return-value]
@@ -155,7 +154,7 @@ class NestedDecoder(nn.Module):
         )
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        """Turn maps of the encoder, fine to coarse, into the features of X(0, 1), X(0, 2), ..., X(0, columns)."""
+        """Return the features of X(0, 1), ..., X(0, columns) from the maps of the encoder, fine to coarse."""
         rows = [[skip] for skip in skips]
         for j in range(1, self.columns + 1):
             for i in range(len(skips) - j):
@@ -164,7 +163,7 @@ class NestedDecoder(nn.Module):
         return rows[0][1:]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps; the features of X(0, j) are kept as "0,j"."""
+        """Return the layers; the features of X(0, j) are saved as "0,j"."""
         layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         last = self.columns
         layer_graph.append(Save(f"{last},0"))
@@ -177,7 +176,7 @@ class NestedDecoder(nn.Module):
 
 
 def cut_to(skip: Tensor, features: Tensor) -> Tensor:
-    """Cut the centre of `skip` to the sides of `features`; the same size passes untouched.
+    """Centre-crop `skip` to the size of `features`.
 
     Examples
     --------
@@ -192,5 +191,5 @@ def cut_to(skip: Tensor, features: Tensor) -> Tensor:
 
 
 def _node(i: int, j: int, last: int) -> str:
-    """Name a node in the layer graph: the encoder keeps its maps as "0", "1", ..., the coarsest is kept here."""
+    """Return the name of a node in the layer graph; the encoder saves its maps as "0", "1", ... except the coarsest."""
     return str(i) if j == 0 and i < last else f"{i},{j}"

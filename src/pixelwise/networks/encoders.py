@@ -1,15 +1,15 @@
-"""Encoders: an image becomes skips, fine to coarse.
+"""Encoders (backbones): from an image to skip connections, fine to coarse.
 
-The contract of every encoder (write a new one by keeping it):
+Interface of every encoder:
 
 * `channels`: a tuple of ints, the channels of each skip, fine to coarse;
-* `strides`: a tuple of ints, pixels of the image per pixel of each skip; each is twice the one before;
-* `ends_on_pooling`: True when no convolution follows the last pooling;
-* `forward(image (batch, in_channels, h, w))` returns as many maps; map i has `channels[i]` channels, and each is half
-  as large as the one before (after the losses of valid convolutions);
-* `layer_graph()` returns its layers, with `Save("0")`, `Save("1")`, ... after each map but the last, which continues
+* `strides`: a tuple of ints, image pixels per pixel of each skip; each is twice the previous one;
+* `ends_on_pooling`: True if no convolution follows the last pooling;
+* `forward(image (batch, in_channels, h, w))` returns as many maps; map i has `channels[i]` channels and half the size
+  of the previous one (minus the border of valid convolutions);
+* `layer_graph()` returns its layers, with `Save("0")`, `Save("1")`, ... after each map except the last, which continues
   into the decoder;
-* `parts()`: its modules in groups, coarse stages last: what learns at one rate in transfer.
+* `parts()`: its modules in groups, coarse stages last, for layer-wise learning-rate decay in fine-tuning.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
 from pixelwise.networks.vgg import VGGEncoder
 
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-BOTTLENECK_DEPTH = 50  # layers from which ResNets have blocks of three convolutions
+BOTTLENECK_DEPTH = 50  # number of layers from which ResNets use bottleneck blocks
 VGG_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What decoders and classifiers need of an encoder.
+    """Interface of encoders for decoders and classifiers.
 
     Examples
     --------
@@ -47,25 +47,25 @@ class Encoder(Protocol):
         ...
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps."""
+        """Return the layers."""
         ...
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules that learn at one rate."""
+        """Return the parameter groups of fine-tuning."""
         ...
 
 
 class StagedEncoder(nn.Module):
-    """The contracting path of a U-Net: a block per stage, and between stages what halves the size.
+    """Contracting path of a U-Net: a block per stage, with downsampling between stages.
 
     Parameters
     ----------
     stages : sequence of nn.Module
-        Finished blocks that tell their steps.
+        Blocks with a `layer_graph`.
     widths : sequence of int
         Channels of each.
     make_down : callable, optional
-        Index of the stage before, and its channels -> module that halves; None where the blocks do it themselves.
+        (index, channels) of the previous stage -> module that halves the size; None if the blocks do so.
 
     Examples
     --------
@@ -99,18 +99,18 @@ class StagedEncoder(nn.Module):
         return skips
 
     def cut(self, stages: int) -> "StagedEncoder":
-        """Return the encoder of the first `stages` stages; it shares its weights with this one."""
+        """Return the encoder of the first `stages` stages, with shared weights."""
         downs = list(self.downs)
         make_down = (lambda index, width: downs[index]) if downs else None
         return StagedEncoder(list(self.stages)[:stages], self.channels[:stages], make_down)
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        """Return the parameter groups of fine-tuning, coarse stages last."""
         downs = [[], *([down] for down in self.downs)] if len(self.downs) else [[] for _ in self.stages]
         return [[*down, stage] for down, stage in zip(downs, self.stages, strict=True)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is taken."""
+        """Return the layers, with a `Save` for each skip."""
         layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         for index, stage in enumerate(self.stages):
             layer_graph += stage.layer_graph()  # type: ignore[operator]
@@ -121,18 +121,18 @@ class StagedEncoder(nn.Module):
 
 
 class FullResolutionEncoder(nn.Module):
-    """An encoder with one more skip in front, at the size of the image: a block on the image itself.
+    """An encoder with an additional skip at the size of the image, computed by a block on the image.
 
-    For encoders whose first stage already halves the size, so that thin things are not lost.
+    For encoders whose first stage halves the size, so that thin structures are not lost.
 
     Parameters
     ----------
     block : nn.Module
-        Computes the additional skip from the image.
+        Computes the additional skip.
     channels : int
         Channels of that skip.
     encoder : Encoder
-        Computes the other skips from the image.
+        Computes the other skips.
 
     Examples
     --------
@@ -154,11 +154,11 @@ class FullResolutionEncoder(nn.Module):
         return [self.block(image), *self.inner(image)]
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last; the block on the image is new and belongs to none of them."""
+        """Return the parameter groups of the inner encoder; the block on the image has no pretrained weights."""
         return self.inner.parts()
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths; the names of the inner skips move up by one."""
+        """Return the layers of both paths; the names of the inner skips are shifted by one."""
         block: LayerGraph = self.block.layer_graph()  # type: ignore[operator]
         graph: list[LayerSpec | Save | Branch | Merge] = [Save("image"), *block, Save("0"), Branch("image")]
         for element in self.inner.layer_graph():
@@ -176,22 +176,22 @@ def make_resnet_encoder(
     shortcut_padding: ShortcutPadding = "end",
     stride_first: bool = False,
 ) -> ResNetEncoder:
-    """ResNet-18, 34, 50, 101 or 152 without its classifier: He et al. 2015 (arXiv 1512.03385), table 1.
+    """Return ResNet-18, 34, 50, 101 or 152 without its classifier: He et al. 2015 (arXiv 1512.03385), table 1.
 
     Parameters
     ----------
     in_channels : int
         Channels of the image.
     depth : {18, 34, 50, 101, 152}
-        Number of layers, the classifier counted.
+        Number of layers, including the classifier.
     stem : {"7x7", "deep", "3x3"}
         First layers; "deep" is variant C of He et al. 2019, see `ResNetEncoder`.
     shortcut : {"A", "B", "C", "D", "none"}
-        See `make_shortcut`; published weights have B, variant D of He et al. 2019 averages first.
+        See `make_shortcut`; published weights use B.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
     stride_first : bool
-        Of bottlenecks: the stride is in the first 1 x 1 (the paper, V1), not in the 3 x 3 (V1.5, published weights).
+        For bottlenecks: the stride is in the first 1 x 1 (the paper, V1), not in the 3 x 3 (V1.5, published weights).
 
     Examples
     --------
@@ -212,16 +212,16 @@ def make_cifar_encoder(
     shortcut_padding: ShortcutPadding = "end",
     base: int = 16,
 ) -> ResNetEncoder:
-    """ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2.
+    """Return ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2.
 
     Parameters
     ----------
     in_channels : int
         Channels of the image.
     depth : {20, 32, 44, 56, 110}
-        Number of layers, the classifier counted.
+        Number of layers, including the classifier.
     shortcut : {"A", "B", "C", "D", "none"}
-        See `make_shortcut`; the paper has A.
+        See `make_shortcut`; the paper uses A.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
     base : int
@@ -238,16 +238,16 @@ def make_cifar_encoder(
 
 
 def make_vgg_encoder(in_channels: int, depth: int, *, normalised: bool) -> VGGEncoder:
-    """VGG-11, 13, 16 or 19 without its classifier: Simonyan & Zisserman 2015 (arXiv 1409.1556), table 1.
+    """Return VGG-11, 13, 16 or 19 without its classifier: Simonyan & Zisserman 2015 (arXiv 1409.1556), table 1.
 
     Parameters
     ----------
     in_channels : int
         Channels of the image.
     depth : {11, 13, 16, 19}
-        Number of layers, the classifier counted.
+        Number of layers, including the classifier.
     normalised : bool
-        Batch normalisation behind each convolution.
+        Batch normalisation after each convolution.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Several networks that answer as one: the mean of their probabilities."""
+"""Ensembles: networks of the same architecture whose probabilities are averaged."""
 
 import math
 from collections.abc import Sequence
@@ -14,21 +14,20 @@ from pixelwise.geometry.sizes import Geometry
 
 
 class Ensemble(nn.Module):
-    """Networks of one build, each with its own weights; their probabilities are averaged.
+    """Networks of the same architecture whose probabilities are averaged.
 
-    The logits of an ensemble are the logarithms of the mean probabilities, log(1/K sum_k softmax(z_k)): their soft-max
-    is that mean, so whatever works on the logits of one network (tiles, exports, decoding) works on an ensemble as it
-    stands. Channels behind the classes stand for a logistic function each; there the logits are log(p / (1 - p)) of
-    the mean p. Averaging probabilities of networks that started apart: Lakshminarayanan et al. 2017 (arXiv 1612.01474),
-    section 2.4.
+    The logits of an ensemble are the logarithms of the mean probabilities, log(1/K sum_k softmax(z_k)), whose softmax
+    is that mean, so that tiling, export and decoding work as for a single network. Channels after the classes have a
+    logistic function each; their logits are log(p / (1 - p)) of the mean p. Lakshminarayanan et al. 2017 (arXiv
+    1612.01474), section 2.4.
 
     Parameters
     ----------
     members : sequence of nn.Module
-        Finished networks of the same options; images -> logits (batch, classes, ...). Their weights are named
-        `member1.`, `member2.` and so on.
+        Networks with the same options; images -> logits (batch, classes, ...). Their weights are named `member1.`,
+        `member2.` and so on.
     classes : int
-        Channels of the logits that share a soft-max; they come first.
+        Channels of the logits that share a softmax; they come first.
 
     Examples
     --------
@@ -58,23 +57,23 @@ class Ensemble(nn.Module):
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
         """Images -> logarithms of the mean probabilities."""
-        answers = torch.stack([member(image) for member in self.members])
-        logarithms = functional.log_softmax(answers[:, :, : self._classes], dim=2)
-        joined = torch.logsumexp(logarithms, dim=0) - math.log(len(answers))
-        if self._classes == answers.shape[2]:
-            return joined
-        rest = answers[:, :, self._classes :]
+        logits = torch.stack([member(image) for member in self.members])
+        logarithms = functional.log_softmax(logits[:, :, : self._classes], dim=2)
+        mean = torch.logsumexp(logarithms, dim=0) - math.log(len(logits))
+        if self._classes == logits.shape[2]:
+            return mean
+        rest = logits[:, :, self._classes :]
         yes, no = (torch.logsumexp(functional.logsigmoid(sign * rest), dim=0) for sign in (1, -1))
-        return torch.cat([joined, yes - no], dim=1)
+        return torch.cat([mean, yes - no], dim=1)
 
     def forward_heads(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
-        """Return the logits alone: members learn one by one."""
+        """Return the logits as a list; members are trained separately."""
         return [self(image)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of one member: the others take the same ones beside it."""
+        """Return the layers of one member; the others are equal and parallel."""
         return self.members[0].layer_graph()  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
-        """Return the geometry that all members share."""
+        """Return the common geometry of the members."""
         return cast(Geometry, self.members[0].geometry())  # type: ignore[operator]

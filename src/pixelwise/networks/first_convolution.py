@@ -1,4 +1,4 @@
-"""The first convolution of published weights, fitted to images with another number of channels."""
+"""Stem adaptation: fit the first convolution of pretrained weights to another number of channels."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,10 +12,10 @@ from pixelwise.text import pluralise
 FirstConvolution = Literal["auto", "sum", "repeat", "rgb+zero"]
 
 
-def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> FirstConvolution:
-    """Return what "auto" means from `source` to `channels` channels.
+def choose_adaptation(source: int, channels: int, method: FirstConvolution) -> FirstConvolution:
+    """Resolve "auto" for `source` to `channels` channels.
 
-    One channel takes the sum; four from three keep red, green and blue exact, because the fourth is mostly another
+    One channel uses the sum; four from three keep red, green and blue exact, because the fourth is usually another
     band; any other number repeats.
 
     Examples
@@ -23,31 +23,31 @@ def choose_adaptation(source: int, channels: int, how: FirstConvolution) -> Firs
     >>> choose_adaptation(3, 1, "auto"), choose_adaptation(3, 4, "auto"), choose_adaptation(3, 2, "auto")
     ('sum', 'rgb+zero', 'repeat')
     """
-    if how != "auto":
-        return how
+    if method != "auto":
+        return method
     if channels == 1:
         return "sum"
     return "rgb+zero" if (source, channels) == (3, 4) else "repeat"
 
 
-def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution = "auto") -> Tensor:
-    """Fit a kernel that takes an image to another number of channels.
+def adapt_first_convolution(weight: Tensor, channels: int, method: FirstConvolution = "auto") -> Tensor:
+    """Adapt the kernel of the first convolution to another number of channels.
 
     Parameters
     ----------
     weight : Tensor (out, source channels, ...)
-        The kernel, as published.
+        The pretrained kernel.
     channels : int
-        Of our images; an equal number returns the kernel as it is.
-    how : {"auto", "sum", "repeat", "rgb+zero"}
-        sum: every channel gets the sum over the source channels, divided by the number of ours. repeat: the channels in
-        turn, times source / channels. Both answer an image of equal channels as the source does one of as many.
-        rgb+zero: the source channels exact, zeros for the rest, which therefore say nothing at first.
+        Number of image channels; if equal, the kernel is returned unchanged.
+    method : {"auto", "sum", "repeat", "rgb+zero"}
+        sum: every channel gets the sum over the source channels, divided by `channels`. repeat: the source channels
+        cyclically, times source / channels. Both keep the output for images with equal channels. rgb+zero: the source
+        channels unchanged, zeros for the rest.
 
     Raises
     ------
     BadOption
-        "rgb+zero" for fewer channels than the kernel has.
+        "rgb+zero" with fewer channels than the kernel.
 
     Examples
     --------
@@ -60,11 +60,11 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
     source = weight.shape[1]
     if source == channels:
         return weight
-    how = choose_adaptation(source, channels, how)
-    if how == "sum":
+    method = choose_adaptation(source, channels, method)
+    if method == "sum":
         total = weight.sum(1, keepdim=True) / channels
         return total.expand(-1, channels, *weight.shape[2:]).contiguous()
-    if how == "repeat":
+    if method == "repeat":
         return weight[:, [i % source for i in range(channels)]] * (source / channels)
     if channels < source:
         hint = "Use transfer.first_convolution=sum or repeat."
@@ -75,20 +75,20 @@ def adapt_first_convolution(weight: Tensor, channels: int, how: FirstConvolution
 
 
 def adapt_statistics(
-    values: Sequence[float], channels: int, how: FirstConvolution, own: Sequence[float]
+    values: Sequence[float], channels: int, method: FirstConvolution, fallback: Sequence[float]
 ) -> tuple[float, ...]:
-    """Fit means or deviations per channel to another number of channels, as the kernel is.
+    """Adapt means or standard deviations per channel to another number of channels, like the kernel.
 
     Parameters
     ----------
     values : sequence of float
-        Of the weights' channels.
+        Statistics of the pretrained channels.
     channels : int
-        Of our images.
-    how : {"auto", "sum", "repeat", "rgb+zero"}
+        Number of image channels.
+    method : {"auto", "sum", "repeat", "rgb+zero"}
         As for `adapt_first_convolution`.
-    own : sequence of float
-        Those of our own images, for channels that the weights do not know.
+    fallback : sequence of float
+        Statistics of the images, for additional channels.
 
     Examples
     --------
@@ -99,9 +99,9 @@ def adapt_statistics(
     """
     if len(values) == channels:
         return tuple(values)
-    how = choose_adaptation(len(values), channels, how)
-    if how == "sum":
+    method = choose_adaptation(len(values), channels, method)
+    if method == "sum":
         return (sum(values) / len(values),) * channels
-    if how == "repeat":
+    if method == "repeat":
         return tuple(values[i % len(values)] for i in range(channels))
-    return (*values, *own[len(values) :])
+    return (*values, *fallback[len(values) :])

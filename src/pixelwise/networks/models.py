@@ -1,4 +1,4 @@
-"""Whole networks, put together from finished parts."""
+"""Segmentation and classification networks, assembled from encoder, decoder and head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ WEIGHTED = ("convolution", "transposed", "linear")
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A row of the table that `inspect` shows, for a square input; `flops` counts a multiply-add as two.
+    """A row of the layer table, for a square input; `flops` counts a multiply-add as two.
 
-    `values` are the numbers in the output map of one image.
+    `values` is the number of values in the output map of one image.
 
     Examples
     --------
@@ -50,11 +50,11 @@ class Segmenter(nn.Module):
     Parameters
     ----------
     encoder, decoder, head : nn.Module
-        Finished parts that tell their steps (see `encoders`).
+        Modules with a `layer_graph` (see `encoders`).
     exact : bool
-        False when a layer looks at the whole image (instance or group normalisation).
+        False if a layer depends on the whole image (instance or group normalisation).
     smallest : int
-        Least side of every map; 2 where a layer cannot take a single pixel (instance normalisation).
+        Minimum side of every map; 2 if a layer cannot process a single pixel (instance normalisation).
     dimensions : {2, 3}
         Spatial axes of the images.
 
@@ -82,35 +82,35 @@ class Segmenter(nn.Module):
         self._geometry = derive_geometry(self.layer_graph(), exact, smallest)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
-        """Images of a legal size -> logits, smaller by the margin for valid networks.
+        """Images of a valid size -> logits, without the border of valid convolutions.
 
         Raises
         ------
         BadOption
-            A side is not legal; the nearest legal one is named.
+            A side is not valid; the nearest valid ones are named.
         """
         _check_sides(image, self._geometry)
         return self.head(self.decoder(self.encoder(image)))
 
     def forward_heads(self, image: Float[Tensor, "batch channels *size"]) -> list[Tensor]:
-        """Return every map of logits that the loss looks at: one, or several for deep supervision."""
+        """Return the logits of all heads that the loss uses: one, or several for deep supervision."""
         return [self(image)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return all steps in the order of computing."""
+        """Return all layers in execution order."""
         return [*self.encoder.layer_graph(), *self.decoder.layer_graph(), *self.head.layer_graph()]  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
-        """Return stride, reach, halo, margin and legal sizes, derived from the steps."""
+        """Return stride, receptive field, halo, border and valid sizes, derived from the layers."""
         return self._geometry
 
     def layers(self, size: int) -> tuple[Layer, ...]:
-        """Return a row per layer for an input of a legal `size` along each axis.
+        """Return a row per layer for an input of a valid `size` along each axis.
 
         Raises
         ------
         BadOption
-            The size is not legal.
+            The size is not valid.
         """
         self._geometry.check(size)
         return _rows(self.layer_graph(), size, sizes_along(self.layer_graph(), size) or [], self.dimensions)
@@ -120,14 +120,14 @@ class NestedSegmenter(Segmenter):
     """U-Net++: heads on X(0, 1), X(0, 2), ...; the logits are those of the last, or their mean with deep supervision.
 
     Zhou et al. 2018 (arXiv 1807.10165), section 3.2: trained with a loss per head, the network predicts with the mean
-    of all heads ("accurate"), or with one of them and without what lies behind it ("fast", `pruned`).
+    of all heads ("accurate"), or with one of them and without the later columns ("fast", `prune`).
 
     Parameters
     ----------
     encoder : nn.Module
-        Finished encoder that tells its steps.
+        Encoder with a `layer_graph`.
     decoder : NestedDecoder
-        Its columns.
+        Nested decoder.
     heads : sequence of Head
         One for each of the last columns, shallow ones first.
     exact, smallest, dimensions
@@ -139,7 +139,7 @@ class NestedSegmenter(Segmenter):
     >>> network = build(NetworkOptions(name="unetplusplus", base=2, depth=2, deep_supervision=True))
     >>> len(network.forward_heads(torch.zeros(1, 1, 16, 16)))
     2
-    >>> network.pruned(1).geometry().total_stride
+    >>> network.prune(1).geometry().total_stride
     2
     """
 
@@ -156,7 +156,7 @@ class NestedSegmenter(Segmenter):
         super().__init__(encoder, decoder, nn.ModuleList(heads), exact=exact, smallest=smallest, dimensions=dimensions)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
-        """Images of a legal size -> logits: the mean over the heads."""
+        """Images of a valid size -> logits: the mean over the heads."""
         heads = self.forward_heads(image)
         return heads[0] if len(heads) == 1 else sum(heads[1:], heads[0]) / len(heads)
 
@@ -167,13 +167,13 @@ class NestedSegmenter(Segmenter):
         heads: nn.ModuleList = self.head  # type: ignore[assignment]
         return [head(features) for head, features in zip(heads, maps[-len(heads) :], strict=True)]
 
-    def pruned(self, column: int) -> "NestedSegmenter":
-        """Return the sub-network that ends at X(0, column); it shares its weights with this one.
+    def prune(self, column: int) -> "NestedSegmenter":
+        """Return the sub-network that ends at X(0, column), with shared weights.
 
         Raises
         ------
         BadOption
-            There is no such column, or no head on it.
+            The column does not exist or has no head.
         """
         heads: nn.ModuleList = self.head  # type: ignore[assignment]
         columns: int = self.decoder.columns  # type: ignore[assignment]
@@ -183,11 +183,11 @@ class NestedSegmenter(Segmenter):
         if place < 0:
             raise BadOption("a head on the column", f"none on {column}", "Train with network.deep_supervision=true.")
         encoder, decoder = self.encoder.cut(column + 1), self.decoder.cut(column)  # type: ignore[operator]
-        how = {"exact": self._geometry.exact, "dimensions": self.dimensions}
-        return NestedSegmenter(encoder, decoder, [heads[place]], **how).train(self.training)  # type: ignore[arg-type]
+        kwargs = {"exact": self._geometry.exact, "dimensions": self.dimensions}
+        return NestedSegmenter(encoder, decoder, [heads[place]], **kwargs).train(self.training)  # type: ignore[arg-type]
 
     def layer_graph(self) -> LayerGraph:
-        """Return all steps; each head begins at its node."""
+        """Return all layers; each head starts at its node."""
         layer_graph = [*self.encoder.layer_graph(), *self.decoder.layer_graph()]  # type: ignore[operator]
         first = self.decoder.columns - len(self.head) + 1  # type: ignore[operator]
         for j, head in enumerate(self.head, first):  # type: ignore[arg-type]
@@ -201,9 +201,9 @@ class Classifier(nn.Module):
     Parameters
     ----------
     encoder : nn.Module
-        Finished encoder that tells its steps; only its coarsest map is used.
+        Encoder with a `layer_graph`; only its coarsest map is used.
     head : nn.Module
-        (batch, channels, h, w) -> (batch, classes); tells its steps.
+        (batch, channels, h, w) -> (batch, classes), with a `layer_graph`.
 
     Examples
     --------
@@ -221,7 +221,7 @@ class Classifier(nn.Module):
         self._geometry = derive_classifier_geometry(self.layer_graph())
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Images of any size from the least one on -> logits.
+        """Images of at least the minimum size -> logits.
 
         Raises
         ------
@@ -232,15 +232,15 @@ class Classifier(nn.Module):
         return self.head(self.encoder(image)[-1])
 
     def forward_heads(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
-        """Return every map of logits that the loss looks at: one."""
+        """Return the logits as a list with one element."""
         return [self(image)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return all steps in the order of computing."""
+        """Return all layers in execution order."""
         return [*self.encoder.layer_graph(), *self.head.layer_graph()]  # type: ignore[operator]
 
     def geometry(self) -> Geometry:
-        """Return stride, reach and receptive field of the last map, and the least size."""
+        """Return stride and receptive field of the last map, and the minimum size."""
         return self._geometry
 
     def layers(self, size: int) -> tuple[Layer, ...]:
@@ -250,13 +250,13 @@ class Classifier(nn.Module):
 
 
 Network = Segmenter | Classifier
-Trained = Network | Ensemble  # what a model file holds
+Trained = Network | Ensemble  # content of a model file
 
 
 def make_segmenter(
     encoder: Encoder, decoder: nn.Module, head: nn.Module, *, normalisation: str, dimensions: int = 2
 ) -> Segmenter:
-    """Put a segmenter together; what the normalisation means for tiles and smallest sizes is decided here.
+    """Assemble a segmenter with the tiling and size constraints of its normalisation.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def make_segmenter(
     head : nn.Module
         Features -> logits.
     normalisation : {"batch", "group", "instance", "none"}
-        What the parts have; "group" and "instance" look at the whole image.
+        Normalisation of the modules; "group" and "instance" depend on the whole image.
     dimensions : {2, 3}
         Spatial axes of the images.
 
@@ -279,14 +279,13 @@ def make_segmenter(
     False
     """
     exact = normalisation in ("batch", "none")
-    # the coarsest map needs more than one pixel to have a deviation
-    smallest = 2 if normalisation == "instance" else 1
-    parts: tuple[nn.Module, nn.Module, nn.Module] = (encoder, decoder, head)  # type: ignore[assignment]
-    return Segmenter(*parts, exact=exact, smallest=smallest, dimensions=dimensions)
+    smallest = 2 if normalisation == "instance" else 1  # a single pixel has no standard deviation
+    modules: tuple[nn.Module, nn.Module, nn.Module] = (encoder, decoder, head)  # type: ignore[assignment]
+    return Segmenter(*modules, exact=exact, smallest=smallest, dimensions=dimensions)
 
 
 def _check_sides(image: Tensor, geometry: Geometry) -> None:
-    """Refuse sides that are not legal. While a graph is traced for export sides are symbols, free among legal ones."""
+    """Check that all sides are valid, except during export, where sides are symbols."""
     if not torch.compiler.is_exporting():
         for side in image.shape[2:]:
             geometry.check(side)
@@ -300,20 +299,20 @@ def _rows(layer_graph: LayerGraph, size: int, sizes: Sequence[int], dimensions: 
     )
 
 
-def _row(step: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
-    # a transposed convolution spreads each input pixel, the others gather for each output pixel
-    places = (before if step.kind == "transposed" else after) ** dimensions
-    weighted = step.kind in WEIGHTED
-    flops = 2 * step.kernel**dimensions * step.in_channels * step.channels * places if weighted else 0
+def _row(spec: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
+    # a transposed convolution applies its kernel per input pixel, the others per output pixel
+    places = (before if spec.kind == "transposed" else after) ** dimensions
+    weighted = spec.kind in WEIGHTED
+    flops = 2 * spec.kernel**dimensions * spec.in_channels * spec.channels * places if weighted else 0
     return Layer(
-        name=step.name,
-        kind=step.kind,
-        in_channels=step.in_channels,
-        channels=step.channels,
+        name=spec.name,
+        kind=spec.kind,
+        in_channels=spec.in_channels,
+        channels=spec.channels,
         input_size=before,
         output_size=after,
-        arithmetic=step.arithmetic(before),
-        parameters=step.parameters,
+        arithmetic=spec.arithmetic(before),
+        parameters=spec.parameters,
         flops=flops,
-        values=step.channels * after**dimensions,
+        values=spec.channels * after**dimensions,
     )

@@ -1,4 +1,4 @@
-"""What can be chosen of a network."""
+"""Options of network architectures."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,10 +20,9 @@ LIMITS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """What can be chosen of a network.
+    """Options of network architectures.
 
-    No network reads all of it: `architectures.options_read` says which options one reads, and `build` refuses others
-    that are set.
+    Each network reads some of them, see `architectures.options_read`; `build` raises an error if others are set.
 
     Attributes
     ----------
@@ -34,47 +33,47 @@ class NetworkOptions:
     classes : int
         Channels of the logits, one for each class.
     depth : int
-        How often the size is halved (4 in the paper of 2015).
+        Number of times the size is halved (4 in the paper of 2015).
     base : int
         Channels of the finest stage, which double at each halving up to `max_width`.
     max_width : int
-        Most channels that a stage has.
+        Maximum number of channels of a stage.
     normalisation : {"batch", "group", "instance", "none"}
         Layer after each convolution: "batch" over the images of a batch, "group" over groups of channels of one image,
         "instance" over each channel of one image.
     upsampling : {"auto", "transposed", "bilinear", "nearest"}
-        How the decoder doubles the size: by a transposed convolution, or by interpolation. "auto" is what the network
-        was published with.
+        Upsampling in the decoder: transposed convolution or interpolation. "auto" is the published one.
     dropout : float
-        Share of the features that is set to 0 at the end of the contracting path while training.
+        Dropout probability at the end of the contracting path.
     encoder : str
-        "plain", or a ResNet or VGG in the place of the contracting path of `unet`.
+        "plain", or a ResNet or VGG that replaces the contracting path of `unet`.
     full_resolution : bool
-        One more skip at the size of the image, for encoders whose first stage halves it.
+        Additional skip at the size of the image, for encoders whose first stage halves it.
     deep_supervision : bool
-        Heads on all of U-Net++'s columns.
+        Heads on all columns of U-Net++.
     gates : {"published", "aligned"}
-        Of the Attention U-Net: on the coarser grid as published, or on the skip's own as in the popular port.
+        Attention gates: on the coarser grid as published, or on the grid of the skip as in common reimplementations.
     dimensions : {2, 3}
         Spatial axes of the images: 2 for images, 3 for volumes.
     stem : {"auto", "7x7", "deep", "3x3"}
-        First layers of a ResNet: one convolution of 7 x 7 with stride 2, three of 3 x 3 in its place, or one of 3 x 3
-        that keeps the size. "auto" is the published one.
+        First layers of a ResNet: one convolution of 7 x 7 with stride 2, three of 3 x 3 instead, or one of 3 x 3 that
+        keeps the size. "auto" is the published one.
     shortcut : {"auto", "A", "B", "C", "D"}
-        Of ResNets, where a block changes the number of channels: zero channels are added (A), a 1 x 1 convolution
-        there alone (B), in every block (C), or after an average over 2 x 2 (D). "auto" is the published one.
+        Shortcuts of ResNet blocks that change the number of channels: zero-padded channels (A), a 1 x 1 convolution
+        only there (B), in every block (C), or after 2 x 2 average pooling (D). "auto" is the published one.
     shortcut_padding : {"end", "both"}
-        Of shortcut A, where the zero channels are: all behind the old ones, or half before and half behind them, as in
-        akamaster/pytorch_resnet_cifar10. The paper does not say; weights learned with one are useless with the other.
+        Position of the zero channels of shortcut A: all after the input channels, or half before and half after, as in
+        akamaster/pytorch_resnet_cifar10. The paper does not specify it; weights trained with one do not work with the
+        other.
     stride_first : bool
-        Of ResNets: True is the paper's V1, False the V1.5 of published weights.
+        ResNet variant: True is the paper's V1, False the V1.5 of published weights.
     zero_init_residual : bool
-        Of ResNets: each block begins as its shortcut.
+        Initialise each ResNet block as its shortcut.
 
     Raises
     ------
     BadOption
-        A number makes no network.
+        A number is out of range.
 
     Examples
     --------
@@ -104,14 +103,14 @@ class NetworkOptions:
 
     @property
     def full_name(self) -> str:
-        """The name for people, with the encoder that takes the place of the contracting path, if one does."""
+        """The name with the encoder, if the contracting path is replaced."""
         return self.name if self.encoder == "plain" else f"{self.name} on {self.encoder}"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no network."""
-        for name, least, most in LIMITS:
-            if not least <= getattr(self, name) <= most:
+        """Validate the numbers."""
+        for name, minimum, maximum in LIMITS:
+            if not minimum <= getattr(self, name) <= maximum:
                 got = f"{getattr(self, name)}"
-                raise BadOption(f"network.{name} in {least}...{most}", got, f"Change network.{name}.")
+                raise BadOption(f"network.{name} in {minimum}...{maximum}", got, f"Change network.{name}.")
         if not 0 <= self.dropout < 1:
             raise BadOption("network.dropout in [0, 1)", f"{self.dropout}", "Change network.dropout.")

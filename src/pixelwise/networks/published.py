@@ -1,9 +1,8 @@
-"""The ledger of published weights: where each file lies, how it is known again, whose it is, what images it expects.
+"""Registry of pretrained weights: address, digest, licence and expected input of each file.
 
-Nothing here touches the network. Names of files and sizes are torchvision's (`torchvision.models.*_Weights`); the
-first eight hexadecimal digits of a file's SHA-256 stand in its name. A full digest is written down here where two
-independent public records agree on it; otherwise the eight digits are checked, and the full digest is recorded at the
-first download.
+This module does not download. File names and sizes are torchvision's (`torchvision.models.*_Weights`); a file name
+contains the first eight hexadecimal digits of its SHA-256. A full digest is given if two independent public records
+agree on it; otherwise the eight digits are checked, and the full digest is recorded at the first download.
 """
 
 from dataclasses import dataclass
@@ -14,29 +13,29 @@ ROOT = "https://download.pytorch.org/models/"
 VERSIONS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LICENCE = (
-    "BSD-3-Clause, as torchvision; learned from ImageNet, whose photos are for non-commercial research: "
-    "whether your use is allowed is yours to settle"
+    "BSD-3-Clause, as torchvision; trained on ImageNet, whose images are for non-commercial research: "
+    "check whether your use is allowed"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedWeights:
-    """One published file.
+    """One file of pretrained weights.
 
     Attributes
     ----------
     word : str
-        What `encoder_weights=` calls it.
+        Value of `encoder_weights=`.
     url : str
-        Where it is fetched from.
+        Download address.
     sha256 : str
-        Of the file, 64 hexadecimal digits, or its first eight where no more is known.
+        Digest of the file, 64 hexadecimal digits, or the first eight if no more is known.
     mebibytes : float
         Size of the file.
     source, licence : str
-        For people.
+        Origin and licence as text.
     mean, std : tuple of float
-        Of red, green and blue in 0...1: what the images were normalised with.
+        Normalisation of the training images, for red, green and blue in 0...1.
 
     Examples
     --------
@@ -56,12 +55,12 @@ class PretrainedWeights:
 
     @property
     def stem(self) -> str:
-        """The file's name without its ending."""
+        """The file name without its extension."""
         return self.url.rsplit("/", 1)[-1].removesuffix(".pth")
 
     @property
     def whole_digest(self) -> bool:
-        """Whether all of the SHA-256 is known beforehand."""
+        """Whether the full SHA-256 is known."""
         return len(self.sha256) == 64
 
 
@@ -75,13 +74,13 @@ def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> Pret
     )
 
 
-def _ledger(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
+def _registry(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
     return {encoder: _torchvision(word, encoder, sha256, mebibytes) for encoder, sha256, mebibytes in rows}
 
 
-# The word of `encoder_weights=`, and the file for each encoder.
+# For each value of `encoder_weights=`, the file of each encoder.
 PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
-    "imagenet": _ledger(
+    "imagenet": _registry(
         "imagenet",
         ("resnet18", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 44.661),
         ("resnet34", "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", 83.275),
@@ -97,7 +96,7 @@ PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
         ("vgg19", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 548.051),
         ("vgg19_bn", "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6", 548.143),
     ),
-    "imagenet-v2": _ledger(
+    "imagenet-v2": _registry(
         "imagenet-v2",
         ("resnet50", "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca", 97.79),
         ("resnet101", "cd907fc2a0de2292b2ba2b27d2216bc672d84632d1cf20058d01c0c03b5e020e", 170.53),
@@ -107,12 +106,12 @@ PRETRAINED: dict[str, dict[str, PretrainedWeights]] = {
 
 
 def find_pretrained(word: str, encoder: str) -> PretrainedWeights:
-    """Return the file that a word of `encoder_weights=` names for an encoder.
+    """Return the file of pretrained weights for a value of `encoder_weights=` and an encoder.
 
     Raises
     ------
     BadOption
-        There is none for this encoder; those that have one are listed.
+        There is none for this encoder; the available encoders are listed.
 
     Examples
     --------
@@ -121,13 +120,13 @@ def find_pretrained(word: str, encoder: str) -> PretrainedWeights:
     """
     files = PRETRAINED[word]
     if encoder not in files:
-        hint = f"Published are {', '.join(files)}: set encoder= for masks, or network= for whole images."
-        raise BadOption(f"an encoder with published weights for encoder_weights={word}", f"`{encoder}`", hint)
+        hint = f"Available: {', '.join(files)}. Set encoder= for segmentation, or network= for classification."
+        raise BadOption(f"an encoder with pretrained weights for encoder_weights={word}", f"`{encoder}`", hint)
     return files[encoder]
 
 
 def identify(sha256: str) -> PretrainedWeights | None:
-    """Return the published file with this digest, if it is one; eight digits suffice where no more is known.
+    """Return the pretrained weights with this digest, if any; eight digits are compared if no more are known.
 
     Examples
     --------

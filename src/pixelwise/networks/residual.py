@@ -1,4 +1,4 @@
-"""Residual blocks of classifiers: He et al. 2015 (arXiv 1512.03385)."""
+"""Residual blocks of ResNets: He et al. 2015 (arXiv 1512.03385)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import (
     count_parameters,
-    side_by_side,
+    residual_graph,
 )
 from pixelwise.networks.convolutions import make_convolution
 from pixelwise.networks.options import ShortcutPadding
@@ -17,14 +17,14 @@ Shortcut = Literal["A", "B", "C", "D", "none"]
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; keys as published by torchvision.
+    """Two 3 x 3 convolutions and a shortcut; parameter names as in torchvision.
 
     He et al. 2015, figure 2 and figure 5 left: conv-norm-ReLU, conv-norm, add, ReLU.
 
     Parameters
     ----------
     name : str
-        Of the block in tables.
+        Name of the block in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
     stride : int
         Of the first convolution; 2 halves the size.
     shortcut : {"A", "B", "C", "D", "none"}
-        See `make_shortcut`; "none" is the plain twin without a shortcut.
+        See `make_shortcut`; "none" is the plain network without shortcuts.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
@@ -59,12 +59,12 @@ class BasicBlock(nn.Module):
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, channels, 3, stride)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
         self.plain = shortcut == "none"
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._trail = [*first, *second] if self.plain else side_by_side(name, [*first, *second], beside)
+        self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
+        self._layer_graph = [*first, *second] if self.plain else residual_graph(name, [*first, *second], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that is zero at the start where residuals begin as identities."""
+        """The normalisation that is initialised to 0 by `zero_init_residual`."""
         return self.bn2
 
     def forward(self, features: Tensor) -> Tensor:
@@ -76,19 +76,19 @@ class BasicBlock(nn.Module):
         return functional.relu(inner, inplace=True)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths."""
-        return self._trail
+        """Return the layers of both paths."""
+        return self._layer_graph
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 to a quarter, 3 x 3, 1 x 1 back, beside a shortcut; keys as published by torchvision.
+    """1 x 1 to a quarter of the channels, 3 x 3, 1 x 1 back, and a shortcut; parameter names as in torchvision.
 
     He et al. 2015, figure 5 right.
 
     Parameters
     ----------
     name : str
-        Of the block in tables.
+        Name of the block in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -98,8 +98,8 @@ class Bottleneck(nn.Module):
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`.
     stride_first : bool
-        The stride is in the first 1 x 1 (the paper, V1); without it, it is in the 3 x 3 (V1.5, as in torchvision):
-        weights have equal shapes and must not be interchanged.
+        The stride is in the first 1 x 1 (the paper, V1) instead of the 3 x 3 (V1.5, as in torchvision). Weights have
+        equal shapes but are not interchangeable.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
@@ -129,12 +129,12 @@ class Bottleneck(nn.Module):
         self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, width, 1, early)
         self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
         self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
-        self.downsample, beside = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._trail = side_by_side(name, [*first, *second, *third], beside)
+        self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
+        self._layer_graph = residual_graph(name, [*first, *second, *third], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that is zero at the start where residuals begin as identities."""
+        """The normalisation that is initialised to 0 by `zero_init_residual`."""
         return self.bn3
 
     def forward(self, features: Tensor) -> Tensor:
@@ -146,12 +146,12 @@ class Bottleneck(nn.Module):
         return functional.relu(inner, inplace=True)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths."""
-        return self._trail
+        """Return the layers of both paths."""
+        return self._layer_graph
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A: every `stride`-th pixel, new channels filled with zeros; no weights.
+    """Shortcut A: subsampling by `stride` and zero-padded channels; no weights.
 
     Parameters
     ----------
@@ -160,9 +160,9 @@ class PaddedIdentity(nn.Module):
     channels : int
         Channels of the output, at least as many.
     stride : int
-        Pixels from one that is kept to the next.
+        Subsampling factor.
     padding : {"end", "both"}
-        "end": the old channels come first, all zeros behind them. "both": half of the zeros (rounded down) before them.
+        "end": zeros after the input channels. "both": half of the zeros (rounded down) before them.
 
     Examples
     --------
@@ -182,9 +182,9 @@ class PaddedIdentity(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
-        # not features[:, :, ::2, ::2]: its size must be seen to be that of the convolutions beside it, for every size
-        thinned = functional.avg_pool2d(features, 1, self.stride)
-        return functional.pad(thinned, (0, 0, 0, 0, self.before, self.after))
+        # not features[:, :, ::2, ::2]: for export its symbolic size must equal that of the parallel convolutions
+        subsampled = functional.avg_pool2d(features, 1, self.stride)
+        return functional.pad(subsampled, (0, 0, 0, 0, self.before, self.after))
 
 
 def make_shortcut(
@@ -195,16 +195,16 @@ def make_shortcut(
     shortcut: Shortcut,
     shortcut_padding: ShortcutPadding = "end",
 ) -> tuple[nn.Module | None, LayerGraph]:
-    """Return the shortcut of a residual block (None: the identity) and its steps.
+    """Return the shortcut of a residual block (None: the identity) and its layers.
 
-    He et al. 2015, section 4.1: A pads with zeros (`shortcut_padding` says where), B projects (1 x 1) where the size
-    changes, C projects always; D averages 2 x 2 before a projection without stride (He et al. 2019, "Bag of tricks",
-    figure 2c).
+    He et al. 2015, section 4.1: A pads with zeros (at `shortcut_padding`), B projects (1 x 1) where the size changes, C
+    always projects; D applies 2 x 2 average pooling before a projection without stride (He et al. 2019, "Bag of
+    tricks", figure 2c).
 
     Parameters
     ----------
     name : str
-        Of the block in tables.
+        Name of the block in tables.
     in_channels : int
         Channels of the block's input.
     channels : int
@@ -212,7 +212,7 @@ def make_shortcut(
     stride : int
         Of the block.
     shortcut : {"A", "B", "C", "D", "none"}
-        As above; "none" for no shortcut at all.
+        As above; "none" for no shortcut.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
@@ -220,48 +220,48 @@ def make_shortcut(
     --------
     >>> make_shortcut("block", 4, 4, 1, "B")
     (None, [])
-    >>> module, steps = make_shortcut("block", 4, 8, 2, "D")
-    >>> [step.name for step in steps]
+    >>> module, layers = make_shortcut("block", 4, 8, 2, "D")
+    >>> [layer.name for layer in layers]
     ['block average', 'block shortcut']
     """
     changes = stride != 1 or in_channels != channels
     if shortcut == "none" or not (changes or shortcut == "C"):
         return None, []
     if shortcut == "A":
-        step = LayerSpec(
+        spec = LayerSpec(
             name=f"{name} shortcut", kind="subsampling", stride=stride, in_channels=in_channels, channels=channels
         )
-        return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [step]
+        return PaddedIdentity(in_channels, channels, stride, shortcut_padding), [spec]
     layers: list[nn.Module] = []
-    steps: list[LayerSpec] = []
+    specs: list[LayerSpec] = []
     if shortcut == "D":
-        # at odd sizes the last average is over the pixels there are, as the strided convolution beside it rounds up
+        # at odd sizes the last window is partial, because the parallel strided convolution rounds up
         averages = stride != 1
         layers.append(nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False) if averages else nn.Identity())
         if averages:
-            steps.append(average_step(name, in_channels, stride))
+            specs.append(average_spec(name, in_channels, stride))
         stride = 1
     conv, norm, layer_graph = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
-    return nn.Sequential(*layers, conv, norm), [*steps, *layer_graph]
+    return nn.Sequential(*layers, conv, norm), [*specs, *layer_graph]
 
 
 def _pair(
     name: str, in_channels: int, channels: int, kernel: int, stride: int
 ) -> tuple[nn.Module, nn.BatchNorm2d, list[LayerSpec]]:
-    """Return a convolution without bias, its batch normalisation, and their step."""
+    """Return a convolution without bias, its batch normalisation, and their layer."""
     conv = make_convolution(in_channels, channels, kernel, stride, bias=False)
     norm = nn.BatchNorm2d(channels)
-    return conv, norm, [convolution_step(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
+    return conv, norm, [convolution_spec(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
 
 
-def convolution_step(
+def convolution_spec(
     name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int
 ) -> LayerSpec:
-    """Return the step of a convolution padded by half its kernel.
+    """Return the `LayerSpec` of a convolution padded by half its kernel.
 
     Examples
     --------
-    >>> convolution_step("conv", 3, 8, 3, 2, 224).padding
+    >>> convolution_spec("conv", 3, 8, 3, 2, 224).padding
     1
     """
     return LayerSpec(
@@ -276,12 +276,12 @@ def convolution_step(
     )
 
 
-def average_step(name: str, channels: int, stride: int) -> LayerSpec:
-    """Return the step of the average that makes a shortcut smaller (ResNet-D); a last half window counts.
+def average_spec(name: str, channels: int, stride: int) -> LayerSpec:
+    """Return the `LayerSpec` of the average pooling of a shortcut (ResNet-D), including a partial last window.
 
     Examples
     --------
-    >>> average_step("block", 8, 2).name
+    >>> average_spec("block", 8, 2).name
     'block average'
     """
     return LayerSpec(

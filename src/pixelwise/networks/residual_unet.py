@@ -1,4 +1,4 @@
-"""Residual blocks of U-Nets: before activation (ResUNet), of nnU-Net (ResEnc), and of V-Net."""
+"""Residual blocks of U-Nets: pre-activation (ResUNet), nnU-Net (ResEnc) and V-Net."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,21 +12,21 @@ from pixelwise.networks.blocks import (
     NormalisationName,
     count_parameters,
     make_normalisation,
-    side_by_side,
+    residual_graph,
 )
 from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
-from pixelwise.networks.residual import average_step, convolution_step
+from pixelwise.networks.residual import average_spec, convolution_spec
 
 
 class PreActivationUnit(nn.Module):
-    """norm-ReLU-conv, norm-ReLU-conv, beside a 1 x 1 projection where the size changes.
+    """norm-ReLU-conv, norm-ReLU-conv, plus a shortcut, with a 1 x 1 projection if the size changes.
 
     He et al. 2016 (arXiv 1603.05027), figure 4e, as in the Deep ResUNet (Zhang et al. 2018, figure 1b).
 
     Parameters
     ----------
     name : str
-        Of the unit in tables.
+        Name of the unit in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -36,7 +36,7 @@ class PreActivationUnit(nn.Module):
     normalisation : {"batch", "group", "instance", "none"}
         Before each ReLU; see `make_normalisation`.
     first : bool
-        Leave out what is before the first convolution, as in the first unit of that network.
+        Omit the first normalisation and ReLU, as in the first unit of that network.
     dimensions : {2, 3}
         Spatial axes of the maps.
 
@@ -64,36 +64,36 @@ class PreActivationUnit(nn.Module):
         two = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU(), conv(channels, channels, 3, 1, 1)]
         self.layers = nn.Sequential(*one, *two)
         main = [
-            convolution_step(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
-            convolution_step(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
+            convolution_spec(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
+            convolution_spec(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
         ]
-        beside: LayerGraph = []
+        shortcut_graph: LayerGraph = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
             parameters = count_parameters([self.shortcut])
-            beside = [convolution_step(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
-        self._trail = side_by_side(name, main, beside)
+            shortcut_graph = [convolution_spec(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
+        self._layer_graph = residual_graph(name, main, shortcut_graph)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         return self.layers(features) + self.shortcut(features)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths."""
-        return self._trail
+        """Return the layers of both paths."""
+        return self._layer_graph
 
 
 class ResEncBlock(nn.Module):
-    """conv-norm-act, conv-norm, add, act; the shortcut averages by the stride and projects where channels change.
+    """conv-norm-act, conv-norm, add, act; the shortcut has average pooling, and a projection if channels change.
 
-    The residual encoder of nnU-Net (Isensee et al. 2024, arXiv 2404.09556): ResNet-D's basic block. Its last
-    normalisation starts at zero, so that each block begins as its shortcut.
+    The residual encoder of nnU-Net (Isensee et al. 2024, arXiv 2404.09556): the basic block of ResNet-D. Its last
+    normalisation is initialised to 0, so that each block is initially its shortcut.
 
     Parameters
     ----------
     name : str
-        Of the block in tables.
+        Name of the block in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -126,16 +126,16 @@ class ResEncBlock(nn.Module):
         dimensions: int = 2,
     ) -> None:
         super().__init__()
-        how = {"normalisation": normalisation, "dimensions": dimensions, "bias": True}
-        first = ConvLayer(f"{name} conv a", in_channels, channels, stride=stride, activation=activation, **how)  # type: ignore[arg-type]
-        second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **how)  # type: ignore[arg-type]
+        kwargs = {"normalisation": normalisation, "dimensions": dimensions, "bias": True}
+        first = ConvLayer(f"{name} conv a", in_channels, channels, stride=stride, activation=activation, **kwargs)  # type: ignore[arg-type]
+        second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **kwargs)  # type: ignore[arg-type]
         self.layers = nn.Sequential(first, second)
         self.activation = activation(channels)
-        beside: list[LayerSpec] = []
+        shortcut_graph: list[LayerSpec] = []
         shortcut: list[nn.Module] = []
         if stride != 1:
             shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
-            beside.append(average_step(name, in_channels, stride))
+            shortcut_graph.append(average_spec(name, in_channels, stride))
         if in_channels != channels:
             projection = ConvLayer(
                 f"{name} shortcut",
@@ -143,16 +143,16 @@ class ResEncBlock(nn.Module):
                 channels,
                 kernel=1,
                 activation=None,
-                **{**how, "bias": False},  # type: ignore[arg-type]
+                **{**kwargs, "bias": False},  # type: ignore[arg-type]
             )
             shortcut.append(projection)
-            beside += projection.layer_graph()  # type: ignore[arg-type]
+            shortcut_graph += projection.layer_graph()  # type: ignore[arg-type]
         self.shortcut = nn.Sequential(*shortcut)
-        self._trail = side_by_side(name, [*first.layer_graph(), *second.layer_graph()], beside)
+        self._layer_graph = residual_graph(name, [*first.layer_graph(), *second.layer_graph()], shortcut_graph)
 
     @property
     def last_norm(self) -> nn.Module:
-        """The normalisation that is zero at the start."""
+        """The normalisation that is initialised to 0."""
         return self.layers[1][-1]  # type: ignore[index,return-value]
 
     def forward(self, features: Tensor) -> Tensor:
@@ -160,20 +160,20 @@ class ResEncBlock(nn.Module):
         return self.activation(self.layers(features) + self.shortcut(features))
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths."""
-        return self._trail
+        """Return the layers of both paths."""
+        return self._layer_graph
 
 
 class VNetStage(nn.Module):
-    """`count` convolutions of 5 x 5, PReLU behind each; the stage's input is added before the last one's.
+    """`count` convolutions of 5 x 5 with PReLU; the input of the stage is added before the last PReLU.
 
-    Milletari et al. 2016 (arXiv 1606.04797), section 2 and figure 2. An input of fewer channels is repeated to the
-    stage's width, as a single volume is before the first sum.
+    Milletari et al. 2016 (arXiv 1606.04797), section 2 and figure 2. An input with fewer channels is repeated to the
+    width of the stage.
 
     Parameters
     ----------
     name : str
-        Of the stage in tables.
+        Name of the stage in tables.
     in_channels : int
         Channels of the input.
     channels : int
@@ -204,7 +204,7 @@ class VNetStage(nn.Module):
         super().__init__()
         self._in, self._channels = in_channels, channels
         layers: list[nn.Module] = []
-        steps: list[LayerSpec] = []
+        specs: list[LayerSpec] = []
         for index in range(count):
             source = in_channels if index == 0 else channels
             last = index == count - 1
@@ -219,10 +219,10 @@ class VNetStage(nn.Module):
                 dimensions=dimensions,
             )
             layers.append(layer)
-            steps += layer.layer_graph()  # type: ignore[arg-type]
+            specs += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
-        steps[-1] = _with_parameters(steps[-1], channels)
-        self._trail = side_by_side(name, steps, [])
+        specs[-1] = _with_parameters(specs[-1], channels)
+        self._layer_graph = residual_graph(name, specs, [])
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h, w)."""
@@ -233,9 +233,9 @@ class VNetStage(nn.Module):
         return self.activation(self.layers(features) + shortcut)
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps of both paths."""
-        return self._trail
+        """Return the layers of both paths."""
+        return self._layer_graph
 
 
-def _with_parameters(step: LayerSpec, more: int) -> LayerSpec:
-    return replace(step, parameters=step.parameters + more)
+def _with_parameters(spec: LayerSpec, more: int) -> LayerSpec:
+    return replace(spec, parameters=spec.parameters + more)

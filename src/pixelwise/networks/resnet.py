@@ -1,4 +1,4 @@
-"""Residual networks as encoders: He et al. 2015, "Deep residual learning for image recognition" (arXiv 1512.03385)."""
+"""ResNet encoders: He et al. 2015, "Deep residual learning for image recognition" (arXiv 1512.03385)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_memory
+from pixelwise.networks.blocks import count_parameters, has_values
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
 
@@ -17,7 +17,7 @@ Block = BasicBlock | Bottleneck
 
 
 class ResNetEncoder(nn.Module):
-    """A stem and stages of residual blocks; parameters have torchvision's key names.
+    """A stem and stages of residual blocks; parameter names as in torchvision.
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ class ResNetEncoder(nn.Module):
     blocks : sequence of int
         Blocks of each stage.
     stem : {"7x7", "deep", "3x3"}
-        7x7 of stride 2 and a maximum of stride 2 (the paper); three 3x3 in its place (variant C of He et al. 2019); one
-        3x3 of stride 1 and no maximum (the paper's nets for CIFAR-10, section 4.2).
+        7x7 of stride 2 and max pooling of stride 2 (the paper); three 3x3 instead of 7x7 (variant C of He et al. 2019);
+        one 3x3 of stride 1 without pooling (the paper's networks for CIFAR-10, section 4.2).
     stem_channels : int
-        Channels of the map behind the stem.
+        Channels of the stem.
 
     Attributes
     ----------
     channels : tuple of int
-        Of the skips. For the small images of "3x3" the first skip is the first stage, at full resolution; otherwise it
-        is the stem, at half of it.
+        Of the skips. With stem "3x3" the first skip is the first stage, at full resolution; otherwise the stem, at half
+        the resolution.
     strides : tuple of int
-        Pixels of the image per pixel of each skip.
+        Image pixels per pixel of each skip.
 
     Examples
     --------
@@ -64,9 +64,9 @@ class ResNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self._small = stem == "3x3"
-        self.conv1, steps = _make_stem(stem, in_channels, stem_channels)
+        self.conv1, specs = _make_stem(stem, in_channels, stem_channels)
         self.bn1 = nn.BatchNorm2d(stem_channels)
-        self._stem_trail = _with_norm(steps, self.bn1)
+        self._stem_graph = _with_norm(specs, self.bn1)
         self.stages: list[str] = []
         source = stem_channels
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -94,12 +94,12 @@ class ResNetEncoder(nn.Module):
         return skips
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        """Return the parameter groups of fine-tuning, coarse stages last."""
         return [[self.conv1, self.bn1], *([getattr(self, name)] for name in self.stages)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is taken."""
-        layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_trail]
+        """Return the layers, with a `Save` for each skip."""
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = [*self._stem_graph]
         skip = 0
         if not self._small:
             width = layer_graph[-1].channels  # type: ignore[union-attr]
@@ -115,10 +115,11 @@ class ResNetEncoder(nn.Module):
 
 
 def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
-    """Draw convolutions as Kaiming normal over the outputs (fan-out, ReLU); normalisations are 1 and 0.
+    """Initialise convolutions as Kaiming normal (fan-out, ReLU); normalisations are 1 and 0.
 
-    He et al. 2015 (arXiv 1502.01852), as torchvision and timm do. With `zero_init_residual` the last normalisation of
-    each block starts at 0, so that the block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    He et al. 2015 (arXiv 1502.01852), as in torchvision and timm. `zero_init_residual` initialises the last
+    normalisation of each block to 0, so that the block is initially its shortcut (Goyal et al. 2017, arXiv 1706.02677,
+    section 5.1).
 
     Examples
     --------
@@ -127,7 +128,7 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
     >>> block.last_norm.weight.tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -141,16 +142,16 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
 def make_block_of(
     bottleneck: bool, shortcut: Shortcut, *, stride_first: bool, shortcut_padding: ShortcutPadding
 ) -> Callable[[str, int, int, int], Block]:
-    """Return what `ResNetEncoder` calls to make its blocks.
+    """Return the block factory of `ResNetEncoder`.
 
     Parameters
     ----------
     bottleneck : bool
-        Blocks of three convolutions (`Bottleneck`), not of two (`BasicBlock`).
+        Use `Bottleneck` instead of `BasicBlock`.
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`.
     stride_first : bool
-        Of bottlenecks: the stride is in the first 1 x 1.
+        For bottlenecks: the stride is in the first 1 x 1.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
@@ -178,22 +179,22 @@ def make_block_of(
 
 
 def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[LayerSpec]]:
-    """Return the stem's convolutions, without the last normalisation, and their steps."""
+    """Return the convolutions of the stem, without the last normalisation, and their layers."""
     if stem != "deep":
         kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
         conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
-        return conv, [_stem_step("stem", conv)]
+        return conv, [_stem_spec("stem", conv)]
     half = channels // 2
     one = nn.Conv2d(in_channels, half, 3, 2, 1, bias=False)
     two = nn.Conv2d(half, half, 3, 1, 1, bias=False)
     three = nn.Conv2d(half, channels, 3, 1, 1, bias=False)
     norms = nn.BatchNorm2d(half), nn.BatchNorm2d(half)
     layers = nn.Sequential(one, norms[0], nn.ReLU(inplace=True), two, norms[1], nn.ReLU(inplace=True), three)
-    steps = [_stem_step("stem a", one, norms[0]), _stem_step("stem b", two, norms[1]), _stem_step("stem c", three)]
-    return layers, steps
+    specs = [_stem_spec("stem a", one, norms[0]), _stem_spec("stem b", two, norms[1]), _stem_spec("stem c", three)]
+    return layers, specs
 
 
-def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
+def _stem_spec(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
     return LayerSpec(
         name=name,
         kind="convolution",
@@ -206,7 +207,7 @@ def _stem_step(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
     )
 
 
-def _with_norm(steps: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
-    """Count the stem's own normalisation with its last convolution."""
-    last = replace(steps[-1], parameters=steps[-1].parameters + count_parameters([norm]))
-    return [*steps[:-1], last]
+def _with_norm(specs: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:
+    """Add the parameters of the last normalisation of the stem to its last convolution."""
+    last = replace(specs[-1], parameters=specs[-1].parameters + count_parameters([norm]))
+    return [*specs[:-1], last]

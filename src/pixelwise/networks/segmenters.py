@@ -1,4 +1,4 @@
-"""Segmentation networks: one function per paper, all its numbers in one place."""
+"""Segmentation networks: one function per paper, with all its numbers."""
 
 from functools import partial
 from itertools import pairwise
@@ -32,11 +32,11 @@ def unet2015(options: NetworkOptions) -> Segmenter:
 
     Ronneberger, Fischer, Brox 2015, "U-Net: convolutional networks for biomedical image segmentation", doi
     10.1007/978-3-319-24574-4_28, figure 1 and section 2: five resolutions, two valid 3 x 3 convolutions with ReLU at
-    each, 2 x 2 maximum between them, 2 x 2 up-convolutions that halve the channels, skips cut to their centre, a 1 x 1
+    each, 2 x 2 max pooling between them, 2 x 2 up-convolutions that halve the channels, centre-cropped skips, a 1 x 1
     convolution at the end: 23 convolutional layers, 31,030,658 parameters (1 -> 2). Dropout 0.5 at the end of the
     contracting path (section 3.1): after the last two of its stages, as in the released network.
 
-    A dropout of 0 stands for the paper's 0.5.
+    A dropout of 0 means the paper's 0.5.
 
     Examples
     --------
@@ -57,11 +57,11 @@ def unet2015(options: NetworkOptions) -> Segmenter:
 
 
 def unet(options: NetworkOptions) -> Segmenter:
-    """U-Net with padding: logits are as large as the image; with encoder=resnet34 and the like, on a ResNet or VGG.
+    """U-Net with padding: logits have the size of the image; on a ResNet or VGG with encoder=resnet34 and similar.
 
-    The common open form of Ronneberger et al. 2015: 3 x 3 convolutions with padding 1, normalisation, ReLU. With
-    interpolation instead of transposed convolutions the channels must shrink elsewhere: the coarsest stage and the
-    decoder's outputs are half as wide (17,263,042 parameters for 3 -> 2 at base 64 against 31,037,698).
+    The common padded form of Ronneberger et al. 2015: 3 x 3 convolutions with padding 1, normalisation, ReLU. With
+    interpolation instead of transposed convolutions, the coarsest stage and the decoder outputs have half the channels
+    (17,263,042 parameters for 3 -> 2 at base 64 instead of 31,037,698).
 
     With an encoder it is built by `unet_on_encoder`.
 
@@ -91,7 +91,7 @@ def unet(options: NetworkOptions) -> Segmenter:
 
 
 def resunet(options: NetworkOptions) -> Segmenter:
-    """Deep ResUNet: pre-activation residual units, strides in place of pooling, nearest up-sampling.
+    """Deep ResUNet: pre-activation residual units, strides instead of pooling, nearest upsampling.
 
     Zhang, Liu, Wang 2018, "Road extraction by deep residual U-Net", doi 10.1109/LGRS.2018.2802944, table 1: depth 3,
     base 64. The 3 x 3 convolutions and the head have 7,780,096 parameters of its 8,220,993 (3 -> 1).
@@ -113,8 +113,8 @@ def resencunet(options: NetworkOptions) -> Segmenter:
     """Residual-encoder U-Net: a deep residual encoder and a thin decoder.
 
     The ResEnc form of nnU-Net (Isensee et al. 2024, "nnU-Net revisited", arXiv 2404.09556): a stem, 1, 3, 4, 6, 6, ...
-    basic blocks of ResNet-D per stage, widths that double up to 512, transposed convolutions to the skip's channels,
-    one convolution per level of the decoder, LeakyReLU of slope 0.01. Published with instance normalisation.
+    basic blocks of ResNet-D per stage, widths that double up to 512, transposed convolutions to the channels of the
+    skip, one convolution per decoder stage, LeakyReLU of slope 0.01. Published with instance normalisation.
 
     Examples
     --------
@@ -124,21 +124,21 @@ def resencunet(options: NetworkOptions) -> Segmenter:
     """
     widths = _widths(options)
     counts = [(1, 3, 4)[stage] if stage < 3 else 6 for stage in range(len(widths))]
-    how = {"normalisation": options.normalisation, "activation": _leaky, "dimensions": options.dimensions}
+    kwargs = {"normalisation": options.normalisation, "activation": _leaky, "dimensions": options.dimensions}
     stages: list[nn.Module] = []
     source = widths[0]
     for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
-        parts: list[nn.Module] = []
+        blocks: list[nn.Module] = []
         if stage == 0:
-            parts.append(ConvLayer("stem", options.in_channels, width, bias=True, **how))  # type: ignore[arg-type]
+            blocks.append(ConvLayer("stem", options.in_channels, width, bias=True, **kwargs))  # type: ignore[arg-type]
         for place in range(count):
             stride = 2 if stage > 0 and place == 0 else 1
-            parts.append(ResEncBlock(f"enc{stage + 1}.{place}", source, width, stride=stride, **how))  # type: ignore[arg-type]
+            blocks.append(ResEncBlock(f"enc{stage + 1}.{place}", source, width, stride=stride, **kwargs))  # type: ignore[arg-type]
             source = width
-        stages.append(Chain(*parts))
+        stages.append(Chain(*blocks))
 
     def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
-        return ConvLayer(f"{name} conv", in_channels, channels, bias=True, **how)  # type: ignore[arg-type]
+        return ConvLayer(f"{name} conv", in_channels, channels, bias=True, **kwargs)  # type: ignore[arg-type]
 
     decoder = UNetDecoder(widths, widths[:-1], make_up=_ups(options, "transposed"), make_block=make_block)
     network = _finish(options, StagedEncoder(stages, widths), decoder)
@@ -182,11 +182,11 @@ def unetplusplus(options: NetworkOptions) -> Segmenter:
 
 
 def attention_unet(options: NetworkOptions) -> Segmenter:
-    """Attention U-Net: gates weight the skips by what the coarser map says.
+    """Attention U-Net: attention gates weight the skips by a coarser gating signal.
 
     Oktay et al. 2018, "Attention U-Net: learning where to look for the pancreas", arXiv 1804.03999: gates on all skips
-    but the finest, on the coarser grid. With gates=aligned the popular two-dimensional port: gates on all skips, on
-    their own grid (31,389,230 parameters for 3 -> 2 at base 64).
+    except the finest, on the coarser grid. With gates=aligned as in common two-dimensional reimplementations: gates on
+    all skips, on their grid (31,389,230 parameters for 3 -> 2 at base 64).
 
     Examples
     --------
@@ -213,11 +213,11 @@ def attention_unet(options: NetworkOptions) -> Segmenter:
 
 
 def vnet(options: NetworkOptions) -> Segmenter:
-    """V-Net: residual stages of 5 x 5 convolutions, strides in place of pooling, PReLU.
+    """V-Net: residual stages of 5 x 5 convolutions, strides instead of pooling, PReLU.
 
     Milletari, Navab, Ahmadi 2016, "V-Net: fully convolutional neural networks for volumetric medical image
-    segmentation", arXiv 1606.04797, figure 2: 1, 2, 3, 3, 3 convolutions going down, 3, 3, 2, 1 going up, 16 channels
-    at first; 65,175,314 parameters in three dimensions (1 -> 2, without normalisation, as published).
+    segmentation", arXiv 1606.04797, figure 2: 1, 2, 3, 3, 3 convolutions in the encoder, 3, 3, 2, 1 in the decoder, 16
+    channels at first; 65,175,314 parameters in three dimensions (1 -> 2, without normalisation, as published).
 
     Examples
     --------
@@ -234,8 +234,8 @@ def vnet(options: NetworkOptions) -> Segmenter:
     ]
 
     def make_down(index: int, width: int) -> nn.Module:
-        how = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes}
-        return ConvLayer(f"down {index + 1}", width, widths[index + 1], kernel=2, stride=2, padding=0, **how)  # type: ignore[arg-type]
+        kwargs = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes}
+        return ConvLayer(f"down {index + 1}", width, widths[index + 1], kernel=2, stride=2, padding=0, **kwargs)  # type: ignore[arg-type]
 
     def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
         count = counts[int(name.removeprefix("dec")) - 1]
@@ -258,7 +258,7 @@ def _plain_encoder(
     padding: int = 1,
     normalisation: NormalisationName | None = None,
 ) -> StagedEncoder:
-    """Build the contracting path of 2015: two convolutions per stage, 2 x 2 maximum between stages."""
+    """Build the contracting path of 2015: two convolutions per stage, 2 x 2 max pooling between stages."""
     sources = [options.in_channels, *widths[:-1]]
     stages = [
         ConvBlock(
@@ -276,18 +276,18 @@ def _plain_encoder(
 
 
 def _blocks(options: NetworkOptions, *, padding: int = 1, normalisation: NormalisationName | None = None) -> MakeBlock:
-    """Return what makes a block of two convolutions."""
+    """Return the factory of blocks of two convolutions."""
     norm = normalisation or options.normalisation
     return partial(ConvBlock, padding=padding, normalisation=norm, dimensions=options.dimensions)
 
 
 def _halving_block(make_block: MakeBlock, name: str, in_channels: int, channels: int) -> nn.Module:
-    """Interpolation keeps all channels; the first convolution then halves them."""
+    """Make a block whose first convolution halves the channels, which interpolation keeps."""
     return make_block(name, in_channels, channels, middle=in_channels // 2)  # type: ignore[call-arg]
 
 
 def _ups(options: NetworkOptions, upsampling: Upsampling) -> MakeUp:
-    """Return what makes the layers that double the size."""
+    """Return the factory of upsampling layers."""
     return partial(Up, upsampling=upsampling, dimensions=options.dimensions)
 
 
@@ -310,7 +310,7 @@ def _finish(
     *,
     normalisation: NormalisationName | None = None,
 ) -> Segmenter:
-    """Add the 1 x 1 head, put the network together and draw its weights."""
+    """Add the 1 x 1 head, assemble the network and initialise its weights."""
     head = Head(decoder.channels, options.classes, dimensions=options.dimensions)
     norm = normalisation or options.normalisation
     network = make_segmenter(encoder, decoder, head, normalisation=norm, dimensions=options.dimensions)

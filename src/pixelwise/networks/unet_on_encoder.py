@@ -1,4 +1,4 @@
-"""U-Nets whose contracting path is a ResNet or a VGG."""
+"""U-Nets with a ResNet or VGG encoder."""
 
 from functools import partial
 
@@ -26,13 +26,13 @@ ENCODERS = (
 
 
 def unet_on_encoder(options: NetworkOptions) -> Segmenter:
-    """Build a U-Net on a ResNet or VGG encoder, in the form that segmentation_models.pytorch made common.
+    """Build a U-Net with a ResNet or VGG encoder, as in segmentation_models.pytorch.
 
-    Five levels of up-sampling x 2 (nearest), the skip, two 3 x 3 convolutions with normalisation; widths 16, 8, 4, 2, 1
-    times `base` (16 there); a 3 x 3 head. The last level of a ResNet has no skip unless `full_resolution`.
+    Five stages of upsampling x 2 (nearest), the skip, two 3 x 3 convolutions with normalisation; widths 16, 8, 4, 2, 1
+    times `base` (16 there); a 3 x 3 head. The last stage of a ResNet has no skip unless `full_resolution`.
 
-    `normalisation` is that of the decoder. `full_resolution` is read for encoders whose first skip is smaller than the
-    image, which are the ResNets.
+    `normalisation` is that of the decoder. `full_resolution` is for encoders whose first skip is smaller than the
+    image: ResNets.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def unet_on_encoder(options: NetworkOptions) -> Segmenter:
 
 
 def make_encoder(options: NetworkOptions) -> Encoder:
-    """Build the ResNet or VGG encoder that `options.encoder` names.
+    """Build the ResNet or VGG encoder `options.encoder`.
 
     Raises
     ------
     BadOption
-        There is no such encoder; the nearest one is named. Or the stem is "3x3", which is for classifiers only.
+        The encoder is unknown (the nearest one is suggested), or the stem is "3x3", which is for classifiers only.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""VGG as an encoder: Simonyan & Zisserman 2015, "Very deep convolutional networks" (arXiv 1409.1556), table 1."""
+"""VGG encoders: Simonyan & Zisserman 2015, "Very deep convolutional networks" (arXiv 1409.1556), table 1."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,13 +6,13 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_memory
+from pixelwise.networks.blocks import count_parameters, has_values
 
 WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGGEncoder(nn.Module):
-    """Five stages of 3 x 3 convolutions, a 2 x 2 maximum behind each; keys `features.{i}` as published by torchvision.
+    """Five stages of 3 x 3 convolutions and 2 x 2 max pooling; parameter names `features.{i}` as in torchvision.
 
     Parameters
     ----------
@@ -21,16 +21,16 @@ class VGGEncoder(nn.Module):
     counts : sequence of int
         Convolutions per stage: 2 2 3 3 3 for VGG-16.
     normalised : bool
-        Batch normalisation behind each convolution.
+        Batch normalisation after each convolution.
 
     Attributes
     ----------
     channels : tuple of int
-        The maps before each maximum, and the one behind the last: 64, 128, 256, 512, 512, 512.
+        The maps before each pooling, and the one after the last: 64, 128, 256, 512, 512, 512.
     strides : tuple of int
         1, 2, 4, 8, 16, 32.
     ends_on_pooling : bool
-        True: nothing has looked at the last map yet, so a decoder begins with convolutions of its own on it.
+        True: no convolution follows the last pooling, so the decoder starts with a block on the last map.
 
     Examples
     --------
@@ -41,15 +41,15 @@ class VGGEncoder(nn.Module):
     def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self._steps: list[LayerSpec | Save | Branch | Merge] = []
-        self._stages: list[int] = []  # where each stage's maximum stands
+        self._specs: list[LayerSpec | Save | Branch | Merge] = []
+        self._stages: list[int] = []  # index of the pooling of each stage
         source = in_channels
         for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
             for place in range(count):
                 conv = nn.Conv2d(source, width, 3, padding=1)
                 norm = [nn.BatchNorm2d(width)] if normalised else []
                 layers += [conv, *norm, nn.ReLU(inplace=True)]
-                self._steps.append(
+                self._specs.append(
                     LayerSpec(
                         name=f"conv{stage + 1}_{place + 1}",
                         kind="convolution",
@@ -66,7 +66,7 @@ class VGGEncoder(nn.Module):
             pool = LayerSpec(
                 name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width
             )
-            self._steps += [Save(str(stage)), pool]
+            self._specs += [Save(str(stage)), pool]
         self.features = nn.Sequential(*layers)
         self.channels, self.strides = (*WIDTHS, WIDTHS[-1]), (1, 2, 4, 8, 16, 32)
         self.ends_on_pooling = True
@@ -82,17 +82,17 @@ class VGGEncoder(nn.Module):
         return [*skips, features]
 
     def parts(self) -> list[list[nn.Module]]:
-        """Return the modules, coarse stages last: what learns at one rate in transfer."""
+        """Return the parameter groups of fine-tuning, coarse stages last."""
         edges = [0, *self._stages]
         return [[*self.features][low:high] for low, high in pairwise(edges)]
 
     def layer_graph(self) -> LayerGraph:
-        """Return the steps, with a mark where a skip is taken."""
-        return self._steps
+        """Return the layers, with a `Save` for each skip."""
+        return self._specs
 
 
 def initialise_vgg(network: nn.Module) -> None:
-    """Draw convolutions as Kaiming normal over the outputs and linear layers from N(0, 0.01), as torchvision does.
+    """Initialise convolutions as Kaiming normal (fan-out) and linear layers from N(0, 0.01), as torchvision does.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def initialise_vgg(network: nn.Module) -> None:
     >>> round(layer.weight.std().item(), 2), layer.bias.any().item()
     (0.01, False)
     """
-    if not has_memory(network):
+    if not has_values(network):
         return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,7 +1,7 @@
-"""Other people's names for our layers, there and back.
+"""Conversion of parameter names between pixelwise and other libraries.
 
-Known are torchvision's ResNet and VGG, timm's ResNet (with the deep stem too), the small ResNets of
-akamaster/pytorch_resnet_cifar10, and the U-Nets of segmentation_models.pytorch; below `encoder.` ours are the same.
+Supported are ResNet and VGG of torchvision, ResNet of timm (including the deep stem), the small ResNets of
+akamaster/pytorch_resnet_cifar10, and the U-Nets of segmentation_models.pytorch; names below `encoder.` are equal.
 """
 
 import re
@@ -16,17 +16,17 @@ from pixelwise.networks.models import Network, Segmenter
 
 Tensors = Mapping[str, Tensor]
 
-# Other people's names, and ours; # stands for a number, * for the rest. Names of ours match none on the left.
+# External names and ours; # is a number, * the rest. Our names match none on the left.
 _CLASSIFIERS = (  # torchvision's ResNet and VGG, timm's ResNet
     ("conv1.*", "encoder.conv1.*"),
     ("bn1.*", "encoder.bn1.*"),
     ("layer#.*", "encoder.layer#.*"),
     ("features.*", "encoder.features.*"),
     ("fc.*", "head.linear.*"),
-    ("linear.*", "head.linear.*"),  # akamaster/pytorch_resnet_cifar10; the way back takes the pair before
+    ("linear.*", "head.linear.*"),  # akamaster/pytorch_resnet_cifar10; the inverse uses the pair above
     ("classifier.#.*", "head.classifier.#.*"),
 )
-_SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; their encoders have our names
+_SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; encoder names are equal
     ("decoder.blocks.#.conv1.0.*", "decoder.blocks.#.layers.0.*"),
     ("decoder.blocks.#.conv1.1.*", "decoder.blocks.#.layers.1.*"),
     ("decoder.blocks.#.conv2.0.*", "decoder.blocks.#.layers.3.*"),
@@ -39,17 +39,17 @@ _SEGMENTERS = (  # U-Nets of segmentation_models.pytorch; their encoders have ou
 )
 
 
-def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
-    """Return the tensors as `network` names them; names of nobody known stay as they are.
+def pixelwise_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors under the names of `network`; unknown names are kept.
 
-    A decoder of segmentation_models.pytorch puts what comes up before the skip, ours puts it behind: the channels of
-    those kernels change places.
+    Decoders of segmentation_models.pytorch concatenate the upsampled map before the skip, ours after it, so the
+    channels of those kernels are swapped.
 
     Examples
     --------
     >>> from pixelwise.networks.architectures import NetworkOptions, build
     >>> network = build(NetworkOptions(name="resnet20", base=2))
-    >>> list(our_names(network, {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(1)}))
+    >>> list(pixelwise_names(network, {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(1)}))
     ['head.linear.weight', 'encoder.layer1.0.bn1.bias']
     """
     named = {_renamed(name, (*_CLASSIFIERS, *_SEGMENTERS), 0, 1) or name: value for name, value in tensors.items()}
@@ -60,14 +60,14 @@ def our_names(network: Network, tensors: Tensors) -> dict[str, Tensor]:
 
 
 def published_names(network: Network) -> dict[str, Tensor]:
-    """Return the weights of a network of ours under the names that others read.
+    """Return the weights of a network under the names of other libraries.
 
     A U-Net on a ResNet or VGG gets those of segmentation_models.pytorch, a classifier those of torchvision.
 
     Raises
     ------
     BadWeights
-        A layer has no counterpart there (a full-resolution skip, another network).
+        A layer has no counterpart (a full-resolution skip, another network).
 
     Examples
     --------
@@ -81,39 +81,39 @@ def published_names(network: Network) -> dict[str, Tensor]:
     if segmenter:
         encoder: Any = network.encoder
         tensors = _skips_moved(tensors, encoder.channels[-1], skip_first=True)
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for name, value in tensors.items():
         bare = _renamed(name, _CLASSIFIERS, 1, 0)
         theirs = (_renamed(name, _SEGMENTERS, 1, 0) or (bare and name)) if segmenter else bare
         if theirs is None:
-            hint = "Others read ResNets, VGGs, and U-Nets on them without full_resolution."
-            raise BadWeights("layers that other libraries have too", f"the layer {name}", hint)
-        found[theirs] = value
-    return found
+            hint = "Supported are ResNets, VGGs, and U-Nets on them without full_resolution."
+            raise BadWeights("layers that exist in other libraries", f"the layer {name}", hint)
+        result[theirs] = value
+    return result
 
 
 def _skips_moved(tensors: Tensors, deepest: int, *, skip_first: bool) -> dict[str, Tensor]:
-    """Swap skip and what comes up in the first kernel of each decoder block, in names of ours.
+    """Swap the channels of skip and upsampled map in the first kernel of each decoder block.
 
-    `deepest` are the channels that come up into the first block; later ones get what the block before has put out.
+    `deepest` are the upsampled channels of the first block; those of later ones are the output of the previous block.
     """
-    found, up = dict(tensors), deepest
+    result, up = dict(tensors), deepest
     for level in range(len(tensors)):
         first, last = (tensors.get(f"decoder.blocks.{level}.layers.{place}.weight") for place in (0, 3))
         if first is None or last is None:
             break
         cut = first.shape[1] - up if skip_first else up
         if 0 < cut < first.shape[1]:
-            found[f"decoder.blocks.{level}.layers.0.weight"] = torch.cat([first[:, cut:], first[:, :cut]], dim=1)
+            result[f"decoder.blocks.{level}.layers.0.weight"] = torch.cat([first[:, cut:], first[:, :cut]], dim=1)
         up = last.shape[0]
-    return found
+    return result
 
 
-def _renamed(name: str, pairs: Sequence[tuple[str, str]], here: int, there: int) -> str | None:
-    """Return the name on the other side of the first pair that it matches, or None."""
+def _renamed(name: str, pairs: Sequence[tuple[str, str]], source: int, target: int) -> str | None:
+    """Return the counterpart of a name in the first pair that matches, or None."""
     for pair in pairs:
-        pattern = re.escape(pair[here]).replace(r"\#", r"(?P<number>\d+)").replace(r"\*", r"(?P<rest>.+)")
+        pattern = re.escape(pair[source]).replace(r"\#", r"(?P<number>\d+)").replace(r"\*", r"(?P<rest>.+)")
         if match := re.fullmatch(pattern, name):
-            parts = match.groupdict()
-            return pair[there].replace("#", parts.get("number", "")).replace("*", parts["rest"])
+            groups = match.groupdict()
+            return pair[target].replace("#", groups.get("number", "")).replace("*", groups["rest"])
     return None

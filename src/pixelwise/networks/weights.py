@@ -1,7 +1,6 @@
-"""Weights learned elsewhere: read from safetensors, and loaded only where they fit.
+"""Loading of pretrained weights from safetensors, with strict checks.
 
-Nothing keeps its random start unsaid: a tensor that is missing, unexpected or of another shape is named, and nothing is
-loaded.
+If a tensor is missing, unexpected or of another shape, it is listed in the error and nothing is loaded.
 """
 
 import json
@@ -23,18 +22,18 @@ from pixelwise.networks.first_convolution import FirstConvolution, adapt_first_c
 from pixelwise.networks.models import Network
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import PaddedIdentity
-from pixelwise.networks.weight_names import Tensors, our_names
+from pixelwise.networks.weight_names import Tensors, pixelwise_names
 
 HEADER_LIMIT = 16 * 2**20  # bytes
 TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
-NAMED = 10  # tensors that a message lists before it counts the rest
+MAX_LISTED = 10  # tensors listed in a message before the rest is counted
 ORIGIN = "pixelwise_origin"
-COUNTER = ".num_batches_tracked"  # old files lack it, and only a momentum of None reads it
+BATCH_COUNTER = ".num_batches_tracked"  # missing in old files, and only used with a momentum of None
 
-# How to find out, for messages.
+# Hint on how to find the right value.
 WHICH_PADDING = (
-    "akamaster/pytorch_resnet_cifar10 has both, pixelwise has end by default; with the wrong one the accuracy on "
+    "akamaster/pytorch_resnet_cifar10 uses both, pixelwise end by default; with the wrong one the accuracy on "
     "labelled images is about that of guessing."
 )
 
@@ -43,19 +42,18 @@ _NOT_ENCODER = ("head.", "decoder.", "classification_head.")
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where weights come from; it travels in the header of the file.
+    """Origin of weights, stored in the header of their file.
 
     Attributes
     ----------
     source, licence : str
-        For people; empty when nobody said.
+        Free text; empty if unknown.
     sha256 : str
-        Of the file they came in.
+        Of the original file.
     mean, std : tuple of float
-        Per channel, in 0...1: what images were normalised with when the weights were learned. Empty: not known.
+        Normalisation of the training images per channel, in 0...1; empty if unknown.
     shortcut_padding : {"", "end", "both"}
-        Of ResNets with shortcut A: `NetworkOptions.shortcut_padding` of the network they were learned with; empty when
-        nobody said.
+        For ResNets with shortcut A: `NetworkOptions.shortcut_padding` in training; empty if unknown.
 
     Examples
     --------
@@ -76,12 +74,12 @@ class Provenance:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Provenance]:
-    """Read a safetensors file of weights with names as they stand there, and what its header says of their origin.
+    """Read the tensors of a safetensors file, with their original names, and their provenance.
 
     Raises
     ------
     BadWeights
-        It is not a safetensors file, it is damaged or too large, or a value is not finite.
+        The file is not safetensors, damaged or too large, or a value is not finite.
 
     Examples
     --------
@@ -103,7 +101,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Provenance]:
             tensors = {name: file.get_tensor(name) for name in names}
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise _broken(path, f"a file that cannot be read as such ({error})") from error
+        raise _broken(path, f"an unreadable file ({error})") from error
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise _broken(path, f"NaN or Inf in {name}")
@@ -117,7 +115,7 @@ def load_network(
     first_convolution: FirstConvolution | None = "auto",
     path: Path | str | None = None,
 ) -> None:
-    """Load all weights of a network, from names of any known library.
+    """Load all weights of a network, with the names of any supported library.
 
     Parameters
     ----------
@@ -126,16 +124,16 @@ def load_network(
     tensors : mapping of str to Tensor
         As `read_weights` returns them.
     first_convolution : {"auto", "sum", "repeat", "rgb+zero"} or None
-        See `adapt_first_convolution`; None refuses another number of channels.
+        See `adapt_first_convolution`; None requires an equal number of channels.
     path : Path, optional
         For messages.
 
     Raises
     ------
     BadWeights
-        Names or shapes differ; they are listed, and nothing was loaded.
+        Names or shapes differ; they are listed, and nothing is loaded.
     BadOption
-        The first convolution cannot be adapted that way.
+        The first convolution cannot be adapted in this way.
 
     Examples
     --------
@@ -146,15 +144,15 @@ def load_network(
     True
     """
     kernels = _image_kernels(network.encoder, "encoder.")
-    _load(network, our_names(network, tensors), kernels, first_convolution, path)
+    _load(network, pixelwise_names(network, tensors), kernels, first_convolution, path)
 
 
 def load_encoder(
     network: Network, tensors: Tensors, *, first_convolution: FirstConvolution = "auto", path: Path | str | None = None
 ) -> None:
-    """Load the weights of a network's encoder; heads and decoders in `tensors` are left aside.
+    """Load the weights of the encoder of a network; heads and decoders in `tensors` are ignored.
 
-    Parameters and errors as for `load_network`. A block on the image itself (`full_resolution`) keeps its own start: no
+    Parameters and errors as for `load_network`. The `full_resolution` block keeps its random initialisation, because no
     published network has one.
 
     Examples
@@ -167,35 +165,37 @@ def load_encoder(
     """
     encoder: Any = network.encoder
     target: Any = encoder.inner if isinstance(encoder, FullResolutionEncoder) else encoder
-    named = {n: value for n, value in our_names(network, tensors).items() if not n.startswith(_NOT_ENCODER)}
-    found = {n.removeprefix("encoder."): value for n, value in named.items()}
-    if any(n.startswith("inner.") for n in found):  # a model of ours with the full-resolution skip
-        found = {n.removeprefix("inner."): value for n, value in found.items() if not n.startswith("block.")}
-    _load(target, found, _image_kernels(target, ""), first_convolution, path)
+    named = {n: value for n, value in pixelwise_names(network, tensors).items() if not n.startswith(_NOT_ENCODER)}
+    encoder_tensors = {n.removeprefix("encoder."): value for n, value in named.items()}
+    if any(n.startswith("inner.") for n in encoder_tensors):  # a pixelwise model with the full-resolution skip
+        encoder_tensors = {
+            n.removeprefix("inner."): value for n, value in encoder_tensors.items() if not n.startswith("block.")
+        }
+    _load(target, encoder_tensors, _image_kernels(target, ""), first_convolution, path)
 
 
 def check_shortcut_padding(
-    network: Network, own: ShortcutPadding, stated: str, hint: str, path: Path | str | None = None
+    network: Network, padding: ShortcutPadding, weights_padding: str, hint: str, path: Path | str | None = None
 ) -> None:
-    """Refuse weights whose shapes fit, but whose shortcuts A put their zero channels elsewhere, or nobody said where.
+    """Check that the weights were trained with the `shortcut_padding` of the network, which shapes do not show.
 
     Parameters
     ----------
     network : Segmenter or Classifier
-        One without shortcuts A fits always.
-    own : {"end", "both"}
+        Networks without shortcut A always pass.
+    padding : {"end", "both"}
         `NetworkOptions.shortcut_padding` of `network`.
-    stated : {"", "end", "both"}
-        That of the weights; empty when nobody said.
+    weights_padding : {"", "end", "both"}
+        That of the weights; empty if unknown.
     hint : str
-        How to say it.
+        How to specify it.
     path : Path, optional
         For messages.
 
     Raises
     ------
     BadWeights
-        They differ, or `stated` is empty.
+        They differ, or `weights_padding` is empty.
 
     Examples
     --------
@@ -204,20 +204,20 @@ def check_shortcut_padding(
     >>> check_shortcut_padding(network, "end", "both", "")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    pixelwise.errors.BadWeights: expected weights learned with network.shortcut_padding=end, ...
+    pixelwise.errors.BadWeights: expected weights trained with network.shortcut_padding=end, ...
     """
-    if not has_padded_shortcuts(network) or stated == own:
+    if not has_padded_shortcuts(network) or weights_padding == padding:
         return
-    if not stated:
-        what = "weights that say where their shortcuts without parameters (A) have the zero channels"
-        raise BadWeights(what, "weights that do not: no tensor shows it", hint, path)
-    what = f"weights learned with network.shortcut_padding={own}, as the network has it"
-    hint = f"Set network.shortcut_padding={stated}: the weights have equal shapes and another meaning."
-    raise BadWeights(what, f"weights learned with {stated}", hint, path)
+    if not weights_padding:
+        requirement = "weights with a known shortcut_padding (zero channels of the parameter-free shortcut A)"
+        raise BadWeights(requirement, "weights without it: no tensor shows it", hint, path)
+    requirement = f"weights trained with network.shortcut_padding={padding}, like the network"
+    hint = f"Set network.shortcut_padding={weights_padding}: shapes are equal, but the meaning is not."
+    raise BadWeights(requirement, f"weights trained with {weights_padding}", hint, path)
 
 
 def has_padded_shortcuts(network: nn.Module) -> bool:
-    """Tell whether a network has shortcuts A that add channels, so that `shortcut_padding` matters.
+    """Return whether a network has shortcuts A, so that `shortcut_padding` matters.
 
     Examples
     --------
@@ -228,7 +228,7 @@ def has_padded_shortcuts(network: nn.Module) -> bool:
 
 
 def lacks_projections(tensors: Tensors) -> bool:
-    """Tell whether the weights are those of a ResNet whose shortcuts have none: shortcut A, or none at all.
+    """Return whether the weights are those of a ResNet with parameter-free shortcuts, or without shortcuts.
 
     `tensors` have the names of torchvision or akamaster/pytorch_resnet_cifar10.
 
@@ -246,37 +246,37 @@ def lacks_projections(tensors: Tensors) -> bool:
 
 def _load(
     module: nn.Module,
-    found: Tensors,
-    takes_image: Collection[str],
-    how: FirstConvolution | None,
+    tensors: Tensors,
+    image_kernels: Collection[str],
+    method: FirstConvolution | None,
     path: Path | str | None,
 ) -> None:
-    """Load `found` into `module`, or list what does not fit; `takes_image` are the kernels that may be adapted."""
+    """Load `tensors` into `module`, or list the mismatches; `image_kernels` are the kernels that may be adapted."""
     expected: dict[str, Tensor] = module.state_dict()
     fitted = {
-        name: _fit(found[name], value, how) if how is not None and name in takes_image else found[name]
+        name: _fit(tensors[name], value, method) if method is not None and name in image_kernels else tensors[name]
         for name, value in expected.items()
-        if name in found
+        if name in tensors
     }
-    missing = [n for n in expected if n not in found and not n.endswith(COUNTER)]
-    unexpected = [n for n in found if n not in expected]
+    missing = [n for n in expected if n not in tensors and not n.endswith(BATCH_COUNTER)]
+    unexpected = [n for n in tensors if n not in expected]
     misshapen = [n for n, value in fitted.items() if _kind(value) != _kind(expected[n])]
-    complaints = [
+    mismatches = [
         _listed("missing", [f"{n} {_kind(expected[n])}" for n in missing]),
-        _listed("unexpected", [f"{n} {_kind(found[n])}" for n in unexpected]),
-        _listed("of another shape", [f"{n} {_kind(found[n])} where {_kind(expected[n])} fits" for n in misshapen]),
+        _listed("unexpected", [f"{n} {_kind(tensors[n])}" for n in unexpected]),
+        _listed("of another shape", [f"{n} {_kind(tensors[n])} instead of {_kind(expected[n])}" for n in misshapen]),
     ]
-    if any(complaints):
-        what = f"weights with the {len(expected)} tensors of the {type(module).__name__}"
-        hint = "Choose the network that the weights were made for. Nothing was loaded."
-        raise BadWeights(what, "; ".join(filter(None, complaints)), hint, path)
+    if any(mismatches):
+        requirement = f"weights with the {len(expected)} tensors of the {type(module).__name__}"
+        hint = "Choose the network that the weights were trained for. Nothing was loaded."
+        raise BadWeights(requirement, "; ".join(filter(None, mismatches)), hint, path)
     module.load_state_dict({name: fitted.get(name, value) for name, value in expected.items()})
 
 
 def _image_kernels(encoder: Any, prefix: str) -> set[str]:
-    """Return the names of the kernels that take the image: in the finest part, with as many channels as it has."""
-    channels = next(step.in_channels for step in encoder.layer_graph() if isinstance(step, LayerSpec))
-    first = {id(kernel) for part in encoder.parts()[0] for kernel in part.parameters()}
+    """Return the names of the kernels applied to the image: in the finest stage, with its number of channels."""
+    channels = next(spec.in_channels for spec in encoder.layer_graph() if isinstance(spec, LayerSpec))
+    first = {id(kernel) for module in encoder.parts()[0] for kernel in module.parameters()}
     return {
         f"{prefix}{name}"
         for name, kernel in encoder.named_parameters()
@@ -284,28 +284,28 @@ def _image_kernels(encoder: Any, prefix: str) -> set[str]:
     }
 
 
-def _fit(found: Tensor, expected: Tensor, how: FirstConvolution) -> Tensor:
-    """Adapt a kernel that differs in the channels of the image alone."""
-    if found.ndim == expected.ndim and found.shape[0] == expected.shape[0] and found.shape[2:] == expected.shape[2:]:
-        return adapt_first_convolution(found, expected.shape[1], how)
-    return found
+def _fit(weight: Tensor, expected: Tensor, method: FirstConvolution) -> Tensor:
+    """Adapt a kernel that differs only in the image channels."""
+    if weight.ndim == expected.ndim and weight.shape[0] == expected.shape[0] and weight.shape[2:] == expected.shape[2:]:
+        return adapt_first_convolution(weight, expected.shape[1], method)
+    return weight
 
 
-def _listed(what: str, items: Sequence[str]) -> str:
+def _listed(label: str, items: Sequence[str]) -> str:
     if not items:
         return ""
-    rest = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return f"{len(items)} {what}: {', '.join(items[:NAMED])}{rest}"
+    rest = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return f"{len(items)} {label}: {', '.join(items[:MAX_LISTED])}{rest}"
 
 
 def _kind(tensor: Tensor) -> str:
-    """Return the shape as text; whole numbers, which only counters are, say so."""
+    """Return the shape as text, with a note for integers (counters)."""
     shape = f"({', '.join(str(side) for side in tensor.shape)})"
-    return shape if tensor.is_floating_point() else f"{shape} of whole numbers"
+    return shape if tensor.is_floating_point() else f"{shape} of integers"
 
 
 def _check_size(path: Path) -> None:
-    """Refuse what is no safetensors file, or too large, before anything is allocated."""
+    """Check type and size of a file before anything is allocated."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -320,15 +320,15 @@ def _check_size(path: Path) -> None:
 
 
 def _origin(metadata: Mapping[str, str], path: Path) -> Provenance:
-    """Read the origin out of a header; files of others have none."""
+    """Read the provenance from a header; external files have none."""
     if ORIGIN not in metadata:
         return Provenance()
     try:
         return TypeAdapter(Provenance).validate_python(json.loads(metadata[ORIGIN]))
     except ValueError as error:
-        raise _broken(path, "a header whose origin cannot be read") from error
+        raise _broken(path, "a header with invalid provenance") from error
 
 
 def _broken(path: Path, got: str) -> BadWeights:
-    hint = "Give a .safetensors file; `pixelwise import-weights` makes one of a .pth file."
+    hint = "Use a .safetensors file; `pixelwise import-weights` converts a .pth file."
     return BadWeights("weights as safetensors", got, hint, path)

@@ -1,1 +1,1 @@
-"""From a data set to batches: fingerprint, normalisation, patches, augmentation."""
+"""Sampling of batches from a data set: fingerprint, normalisation, patches, augmentation."""

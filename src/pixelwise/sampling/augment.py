@@ -1,7 +1,7 @@
-"""Random changes of training patches: one fused warp (affine and elastic), then intensity changes.
+"""Data augmentation of patches: one fused warp (affine and elastic), then intensity transforms.
 
-Every draw comes from the generator of its sample, so that a batch is a pure function of (seed, step, sample).
-Images are read once, with `grid_sample`, and labels once, by index, from the same positions.
+Each sample has its own generator, so that a batch is a pure function of (seed, step, sample). Images are resampled
+once, with `grid_sample`, and labels once, by index, at the same positions.
 """
 
 import math
@@ -19,38 +19,37 @@ from pixelwise.sampling.warp import ELASTIC_POINTS, Warp
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What may happen to a training patch; a share is the probability per sample, 0 switches the change off.
+    """Augmentation options; a share is the probability per sample, 0 disables the transform.
 
     Attributes
     ----------
     rotation, rotation_share : float
-        Largest angle, in degrees, both ways.
+        Largest angle, in degrees, in both directions.
     scale, scale_share : (float, float), float
-        Range of the magnification, the same for both axes; above 1 objects grow. Drawn evenly in its
-        logarithm.
+        Range of the magnification, the same for both axes; above 1 objects grow. Drawn log-uniformly.
     flip : bool
-        Left and right may be swapped.
+        Random horizontal flips.
     upside_down : bool
-        Top and bottom may be swapped, and (when `flip` holds too) quarter turns happen: all eight symmetries
-        of the square. For pictures without an up, such as microscopy or aerial views.
+        Random vertical flips and, with `flip`, rotations by 90 degrees: all eight symmetries of the square. For
+        images without an up direction, such as microscopy or aerial images.
     elastic_sd, elastic_share : float
-        Standard deviation, in pixels, of displacements on a 3 x 3 grid, bicubic in between (U-Net paper, which
-        has 10 pixels on 572). Never more than a tenth of the distance between grid points, so that the map does
-        not fold: the paper's 10 pixels hold as they are for patches of 201 pixels or more.
+        Standard deviation, in pixels, of displacements on a 3 x 3 grid, with bicubic interpolation (U-Net paper:
+        10 pixels on 572). At most a tenth of the distance between grid points, so that the map does not fold: the
+        paper's 10 pixels apply to patches of 201 pixels or more.
     brightness, brightness_share : float
-        Largest offset, both ways, in standard deviations of the image (patches are normalised).
+        Largest offset, in both directions, in standard deviations of the image (patches are normalised).
     contrast, contrast_share : (float, float), float
-        Range of the factor on the distance from the channel's mean.
+        Range of the factor on the difference from the channel mean.
     gamma, gamma_share : (float, float), float
-        Range of the exponent on intensities brought to 0...1, half of the time inverted; mean and standard
+        Range of the exponent on intensities scaled to 0...1, inverted in half of the cases; mean and standard
         deviation are kept.
     noise, noise_share : float
         Largest standard deviation of Gaussian noise.
     blur, blur_share : (float, float), float
         Range of the standard deviation, in pixels, of a Gaussian blur.
 
-    Contrast and gamma are drawn below or above 1 with equal chance. Defaults follow nnU-Net, with geometry
-    more often: trainings here are short, and of the two it helps more.
+    Contrast and gamma are drawn below or above 1 with equal probability. Defaults follow nnU-Net, with more frequent
+    geometric transforms, which help more in short trainings.
     """
 
     rotation: float = 180.0
@@ -80,19 +79,19 @@ class Augmentation:
                 low, high = value
                 if not 0.0 < low <= high < math.inf:
                     raise BadOption(
-                        f"{name} as two positive numbers, the smaller first",
+                        f"{name} as two positive numbers in ascending order",
                         str(value),
                         "Swap or correct them.",
                     )
             elif field.name.endswith("_share") and not 0.0 <= value <= 1.0:
-                raise BadOption(f"{name} between 0 and 1", str(value), "Give a share, such as 0.2.")
+                raise BadOption(f"{name} between 0 and 1", str(value), "Set a probability, such as 0.2.")
             elif not 0.0 <= value < math.inf:
-                raise BadOption(f"{name} of at least 0", str(value), "Give a finite number, 0 to switch it off.")
+                raise BadOption(f"{name} of at least 0", str(value), "Set a finite number, or 0 to disable it.")
         if self.rotation > 180.0:
             raise BadOption("augmentation.rotation up to 180 degrees", str(self.rotation), "180 allows every angle.")
 
 
-UNCHANGED = Augmentation(
+NO_AUGMENTATION = Augmentation(
     rotation_share=0.0,
     scale_share=0.0,
     flip=False,
@@ -107,23 +106,23 @@ UNCHANGED = Augmentation(
 
 
 def window_size(size: tuple[int, int], options: Augmentation) -> tuple[int, int]:
-    """Return the window (height, width) to read so that a warped patch of `size` sees real pixels.
+    """Return the window (height, width) that a warped patch of `size` reads.
 
-    It covers the patch turned by any angle and shrunk to the smallest scale; what elastic displacements reach
-    beyond it is mirrored. Sizes keep their parity, so that both centres fall on the same kind of place.
+    It covers the patch at any angle and the smallest scale; elastic displacements beyond it are reflected. The parity
+    of both sizes is equal, so that the centres coincide.
     """
     height, width = size
-    turn = math.radians(min(options.rotation, 90.0)) if options.rotation_share > 0 else 0.0
+    max_angle = math.radians(min(options.rotation, 90.0)) if options.rotation_share > 0 else 0.0
     if options.flip and options.upside_down and height != width:
-        turn = math.pi / 2  # quarter turns need the other side's length too
+        max_angle = math.pi / 2  # rotations by 90 degrees need the length of the other side too
     shrink = max(1.0, 1.0 / options.scale[0]) if options.scale_share > 0 else 1.0
 
-    def reach(along: int, across: int) -> int:
-        angle = min(turn, math.atan2(across, along))  # where along * cos + across * sin is largest
+    def window_side(along: int, across: int) -> int:
+        angle = min(max_angle, math.atan2(across, along))  # maximum of along * cos + across * sin
         needed = (along * math.cos(angle) + across * math.sin(angle)) * shrink
         return along + 2 * math.ceil((needed - along) / 2 - 1e-9)
 
-    return reach(height, width), reach(width, height)
+    return window_side(height, width), window_side(width, height)
 
 
 def augment(
@@ -134,21 +133,21 @@ def augment(
     options: Augmentation,
     maps: int = 0,
 ) -> tuple[Float32[Tensor, "batch channels rows columns"], UInt8[Tensor, "batch rows columns"]]:
-    """Warp windows and labels alike into patches of `size`, then change the intensities of the images.
+    """Warp windows and labels to patches of `size`, then transform the intensities of the images.
 
     Parameters
     ----------
     windows : float32 tensor (batch, channels, height, width)
-        Normalised images, `window_size(size, options)` large or larger; the patch is their centre. Unchanged.
+        Normalised images of at least `window_size(size, options)`; the patch is their centre. Not modified.
     labels : uint8 tensor (batch, height, width)
-        Class maps; every value survives as it is (nearest pixel), the ignore value too.
+        Class maps; resampled by nearest neighbour, the ignore index too.
     size : (int, int)
         Height and width of the patches.
     draws : sequence of numpy.random.Generator
         One per sample; the result depends on nothing else.
     options : Augmentation
     maps : int
-        The last `maps` channels are no picture (weight maps): warped like one, their values left alone.
+        The last `maps` channels are maps (weights, distances): warped, but without intensity transforms.
 
     Returns
     -------
@@ -158,7 +157,7 @@ def augment(
     Raises
     ------
     BadOption
-        When the windows are smaller than `size`.
+        The windows are smaller than `size`.
     """
     if windows.shape[2] < size[0] or windows.shape[3] < size[1]:
         raise BadOption(
@@ -169,64 +168,65 @@ def augment(
     warps = [draw_warp(size, rng, options) for rng in draws]
     images = windows.new_empty((*windows.shape[:2], *size))
     targets = labels.new_empty((labels.shape[0], *size))
-    bent = [i for i, drawn in enumerate(warps) if not drawn.exact]
-    if bent:
-        rows, columns = warp.positions([warps[i] for i in bent], windows.shape[2:], size, windows.device)
-        whole = len(bent) == len(warps)
-        images[bent] = warp.read_bilinear(windows if whole else windows[bent], rows, columns)
-        targets[bent] = warp.read_nearest(labels if whole else labels[bent], rows, columns)
+    resampled = [i for i, drawn in enumerate(warps) if not drawn.exact]
+    if resampled:
+        rows, columns = warp.positions([warps[i] for i in resampled], windows.shape[2:], size, windows.device)
+        whole = len(resampled) == len(warps)
+        images[resampled] = warp.read_bilinear(windows if whole else windows[resampled], rows, columns)
+        targets[resampled] = warp.read_nearest(labels if whole else labels[resampled], rows, columns)
     for i, drawn in enumerate(warps):
         if drawn.exact:
-            images[i] = warp.move(windows[i], drawn, size)
-            targets[i] = warp.move(labels[i], drawn, size)
+            images[i] = warp.apply_exact(windows[i], drawn, size)
+            targets[i] = warp.apply_exact(labels[i], drawn, size)
     for image, rng in zip(images[:, : images.shape[1] - maps], draws, strict=True):
-        _change_intensities(image, rng, options)
+        _augment_intensities(image, rng, options)
     return images, targets
 
 
 def draw_warp(size: tuple[int, int], rng: np.random.Generator, options: Augmentation) -> Warp:
     """Draw the warp of one sample."""
-    coins = rng.random(6)
-    mirrored = options.flip and coins[0] < 0.5
-    turns = 0
+    uniform = rng.random(6)
+    mirrored = options.flip and uniform[0] < 0.5
+    quarters = 0
     if options.upside_down:
-        # mirrored columns and two turns are mirrored rows; without `flip` only top and bottom are swapped
-        turns = int(coins[1] * 4) if options.flip else 0
-        mirrored_rows = not options.flip and coins[1] < 0.5
-        turns, mirrored = (2, True) if mirrored_rows else (turns, mirrored)
-    angle = rng.uniform(-options.rotation, options.rotation) if coins[2] < options.rotation_share else 0.0
-    growth = 1.0
-    if coins[3] < options.scale_share:
-        growth = math.exp(rng.uniform(math.log(options.scale[0]), math.log(options.scale[1])))
-    bends = None
-    if coins[4] < options.elastic_share and options.elastic_sd > 0 and min(size) > 1:
+        # a vertical flip is a horizontal one and two quarters; without `flip` there are only vertical flips
+        quarters = int(uniform[1] * 4) if options.flip else 0
+        mirrored_rows = not options.flip and uniform[1] < 0.5
+        quarters, mirrored = (2, True) if mirrored_rows else (quarters, mirrored)
+    angle = rng.uniform(-options.rotation, options.rotation) if uniform[2] < options.rotation_share else 0.0
+    scale = 1.0
+    if uniform[3] < options.scale_share:
+        scale = math.exp(rng.uniform(math.log(options.scale[0]), math.log(options.scale[1])))
+    displacements = None
+    if uniform[4] < options.elastic_share and options.elastic_sd > 0 and min(size) > 1:
         spacing = (min(size) - 1) / (ELASTIC_POINTS - 1)
-        bends = rng.normal(0.0, min(options.elastic_sd, spacing / 10), (2, ELASTIC_POINTS, ELASTIC_POINTS))
-    turn, mirror = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.diag([1.0, -1.0 if mirrored else 1.0])
+        displacements = rng.normal(0.0, min(options.elastic_sd, spacing / 10), (2, ELASTIC_POINTS, ELASTIC_POINTS))
+    quarter, mirror = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.diag([1.0, -1.0 if mirrored else 1.0])
     radians = math.radians(angle)
-    cosine, sine = math.cos(radians) / growth, math.sin(radians) / growth
-    matrix = np.array([[cosine, sine], [-sine, cosine]]) @ mirror @ np.linalg.matrix_power(turn, turns)
-    return Warp(turns, bool(mirrored), matrix, bends, exact=bends is None and angle == 0.0 and growth == 1.0)
+    cosine, sine = math.cos(radians) / scale, math.sin(radians) / scale
+    matrix = np.array([[cosine, sine], [-sine, cosine]]) @ mirror @ np.linalg.matrix_power(quarter, quarters)
+    exact = displacements is None and angle == 0.0 and scale == 1.0
+    return Warp(quarters, bool(mirrored), matrix, displacements, exact=exact)
 
 
-def _change_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
-    """Change one image (channels, height, width) in place."""
-    coins = rng.random(5)
+def _augment_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
+    """Transform the intensities of one image (channels, height, width) in place."""
+    uniform = rng.random(5)
     channels = image.shape[0]
-    if coins[0] < options.noise_share:
+    if uniform[0] < options.noise_share:
         intensity.add_noise(image, rng.uniform(0.0, options.noise), rng)
-    if coins[1] < options.blur_share:
+    if uniform[1] < options.blur_share:
         intensity.blur(image, rng.uniform(*options.blur))
-    if coins[2] < options.brightness_share:
+    if uniform[2] < options.brightness_share:
         intensity.brighten(image, rng.uniform(-options.brightness, options.brightness, channels))
-    if coins[3] < options.contrast_share:
+    if uniform[3] < options.contrast_share:
         intensity.stretch(image, np.array([_factor(options.contrast, rng) for _ in range(channels)]))
-    if coins[4] < options.gamma_share:
+    if uniform[4] < options.gamma_share:
         intensity.bend(image, _factor(options.gamma, rng), inverted=bool(rng.random() < 0.5))
 
 
 def _factor(limits: tuple[float, float], rng: np.random.Generator) -> float:
-    """Draw below or above 1 with equal chance (nnU-Net), as far as the limits allow."""
+    """Draw below or above 1 with equal probability (nnU-Net) if the limits contain 1."""
     low, high = limits
     if low < 1.0 < high:
         low, high = (low, 1.0) if rng.random() < 0.5 else (1.0, high)

@@ -1,4 +1,4 @@
-"""What a data set looks like, in numbers: the ground on which a training is planned."""
+"""Fingerprint of a segmentation data set: statistics from which a training is planned, as in nnU-Net."""
 
 import time
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 
-SAMPLED = 2_000_000  # pixels per channel from which percentiles are taken, an equal share per image
-TOGETHER = 16  # cases between two looks at the clock
-SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
-MIDDLE = 768  # widths of structures are measured on the middle of each image, at most this many pixels a side
+SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
+CASES_PER_CHECK = 16  # cases between two checks of the time
+SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
+CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +41,26 @@ class Fingerprint:
     intensity_mean, intensity_std : tuple of float
         Per channel, in file values; every image counts the same.
     intensity_range : tuple of (float, float)
-        Percentiles 0.5 and 99.5 per channel, from an equal share of pixels of every image.
+        Percentiles 0.5 and 99.5 per channel, from equally many pixels of every image.
     class_shares : tuple of float
-        Per class, over pixels that are not ignored; background and objects for instances.
+        Fraction of each class among pixels that are not ignored; background and objects for instances.
     class_cases : tuple of int
-        Per class, the number of images that hold it.
+        Number of images that contain each class.
     empty_share : float
-        Share of images without foreground.
+        Fraction of images without foreground.
     ignored_share : float
-        Share of pixels that are ignored.
+        Fraction of ignored pixels.
     objects_per_case : (int, int, int)
         Smallest, median, largest; objects for instances, connected regions of one class otherwise.
     object_diameter : (float, float, float)
-        Percentiles 5, 50 and 95 of the diameter of a disk of the same area, in pixels. 0 without objects.
+        Percentiles 5, 50 and 95 of the diameter of a disk of equal area, in pixels. 0 without objects.
     structure_width : float
-        Median width of the foreground across its middle line, in pixels: small for vessels and membranes. 0
+        Median width of the foreground at its medial axis, in pixels: small for vessels and membranes. 0
         without foreground.
     touching_share : float
-        Share of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
+        Fraction of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
     spacing : (float, float) or None
-        Micrometres per pixel, (y, x), where all files say the same to a hundredth.
+        Micrometres per pixel, (y, x), if all files agree within 1 %.
     """
 
     cases: int
@@ -83,8 +83,8 @@ class Fingerprint:
     spacing: tuple[float, float] | None = None
 
 
-class _Facts(NamedTuple):
-    """What one case tells."""
+class _CaseStatistics(NamedTuple):
+    """Statistics of one case."""
 
     size: tuple[int, int]
     spacing: tuple[float, float] | None
@@ -106,7 +106,7 @@ def measure_fingerprint(
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> Fingerprint:
-    """Measure the training cases, in threads when there are many.
+    """Measure the training cases, in threads if there are many.
 
     Parameters
     ----------
@@ -114,10 +114,11 @@ def measure_fingerprint(
         Those without a mask are left out.
     labelling : Labelling
     channels : int
-        Of the data set; gray images among colour ones are read as colour.
+        Of the data set; grey images among colour ones are read as colour.
     progress : Progress, optional
     seconds : float, optional
-        After which no more cases are measured: those that are come from all over the set, and counts are estimates.
+        Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
+        are estimates.
 
     Raises
     ------
@@ -128,32 +129,32 @@ def measure_fingerprint(
     """
     cases = [case for case in cases if case.mask is not None]
     if not cases:
-        raise BadDataset("training images with masks", "none", "Add masks beside the images.")
-    sampled = max(100, min(20_000, SAMPLED // len(cases)))
+        raise BadDataset("training images with masks", "none", "Add masks for the images.")
+    sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
     measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
-    found: list[_Facts] = []
+    statistics: list[_CaseStatistics] = []
     began, order = time.monotonic(), spread(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
-        for first in range(0, len(order), TOGETHER):
-            if found and seconds is not None and time.monotonic() - began > seconds:
+        for first in range(0, len(order), CASES_PER_CHECK):
+            if statistics and seconds is not None and time.monotonic() - began > seconds:
                 break
-            found += parallel_map(measure, order[first : first + TOGETHER])
-            advance(len(found) - first, "")
-    return _of_all(_summarise(found, channels), len(cases))
+            statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
+            advance(len(statistics) - first, "")
+    return _extrapolate(_summarise(statistics, channels), len(cases))
 
 
-def measure_orientation(dataset: Dataset, most: int = 64) -> float:
-    """Measure on at most `most` training masks whether the pictures have an up and a down.
+def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
+    """Measure on at most `max_masks` training masks how much the images have an up direction.
 
     Returns
     -------
     float
-        Total variation distance between the class shares of the upper and of the lower third of the masks:
-        0 when classes lie everywhere alike, 1 when none occurs in both. Objects count as one class.
+        Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
+        are equal, 1 if no class occurs in both. Objects count as one class.
     """
     cases = dataset.part("train")
     above, below = np.zeros(256), np.zeros(256)
-    for case in cases[:: max(1, len(cases) // most)]:
+    for case in cases[:: max(1, len(cases) // max_masks)]:
         if case.mask is None:
             continue
         labels = read_labels(case.mask, dataset.labelling)
@@ -168,8 +169,8 @@ def measure_orientation(dataset: Dataset, most: int = 64) -> float:
     return float(np.abs(above / above.sum() - below / below.sum()).sum() / 2)
 
 
-def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
-    """Return the fingerprint of all cases as estimated from those that were measured."""
+def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
+    """Extrapolate a fingerprint from the measured cases to all."""
     if measured.cases == cases:
         return measured
     times = cases / measured.cases
@@ -177,7 +178,7 @@ def _of_all(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _Facts:
+def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _CaseStatistics:
     image = read_pixels(case.image, channels)
     pixels = image.pixels
     labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
@@ -189,7 +190,7 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
     objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
     areas = np.bincount(objects.ravel())[1:]
     mean, std = mean_and_std(pixels)
-    return _Facts(
+    return _CaseStatistics(
         size=(pixels.shape[1], pixels.shape[2]),
         spacing=image.spacing,
         dtype=pixels.dtype.name,
@@ -205,20 +206,20 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
 
 
 def _sample(pixels: Num[np.ndarray, "channels height width"], count: int) -> Float32[np.ndarray, "channels count"]:
-    """Return values at `count` places, drawn with replacement, the same ones for images of the same size."""
+    """Return values at `count` random positions, drawn with replacement, the same for images of equal size."""
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, count) for side in pixels.shape[1:])
     return pixels[:, rows, columns].astype(np.float32)
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
-    """Return the width of the foreground at each pixel of its middle lines.
+    """Return the width of the foreground at each pixel of its medial axis.
 
-    Middle lines are the local maxima of the distance to the edge; an edge is any pixel with another value
-    beside it, so that touching objects and neighbouring classes are parted too. The image border is no edge.
+    The medial axis are the local maxima of the distance to an edge. An edge is any pixel with a neighbour of another
+    value, so that touching objects and neighbouring classes are separate. The image border is not an edge.
     """
-    top, left = (max(0, (side - MIDDLE) // 2) for side in labels.shape)
-    labels = labels[top : top + MIDDLE, left : left + MIDDLE]
+    top, left = (max(0, (side - CROP_SIDE) // 2) for side in labels.shape)
+    labels = labels[top : top + CROP_SIDE, left : left + CROP_SIDE]
     edge = _edges(labels)
     if not edge.any() or not labels.any():
         return np.zeros(0, np.float32)
@@ -236,48 +237,48 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
     return edge
 
 
-def _summarise(found: Sequence[_Facts], channels: int) -> Fingerprint:
-    means = np.array([facts.mean for facts in found])
-    spread = np.array([facts.std for facts in found])
+def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
+    means = np.array([case.mean for case in statistics])
+    spread = np.array([case.std for case in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
-    counts = np.array([facts.counts for facts in found])
-    areas = np.concatenate([facts.areas for facts in found])
-    widths = np.concatenate([facts.widths for facts in found])
-    objects = np.array([facts.areas.size for facts in found])
+    low, high = np.percentile(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5), axis=1)
+    counts = np.array([case.counts for case in statistics])
+    areas = np.concatenate([case.areas for case in statistics])
+    widths = np.concatenate([case.widths for case in statistics])
+    objects = np.array([case.areas.size for case in statistics])
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
-    touching = sum(facts.touching * facts.areas.size for facts in found) / max(1, areas.size)
-    pixels = sum(facts.size[0] * facts.size[1] for facts in found)
+    touching = sum(case.touching * case.areas.size for case in statistics) / max(1, areas.size)
+    pixels = sum(case.size[0] * case.size[1] for case in statistics)
     return Fingerprint(
-        cases=len(found),
+        cases=len(statistics),
         channels=channels,
         pixels=pixels,
-        dtype=", ".join(sorted({facts.dtype for facts in found})),
-        heights=_low_middle_high(np.array([facts.size[0] for facts in found])),
-        widths=_low_middle_high(np.array([facts.size[1] for facts in found])),
+        dtype=", ".join(sorted({case.dtype for case in statistics})),
+        heights=_low_middle_high(np.array([case.size[0] for case in statistics])),
+        widths=_low_middle_high(np.array([case.size[1] for case in statistics])),
         intensity_mean=tuple(mean.tolist()),
-        # of all images together: spread inside them and between them
+        # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
         intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
         empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
-        ignored_share=sum(facts.ignored for facts in found) / pixels,
+        ignored_share=sum(case.ignored for case in statistics) / pixels,
         objects_per_case=_low_middle_high(objects),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
         touching_share=float(touching),
-        spacing=_common_spacing([facts.spacing for facts in found]),
+        spacing=_common_spacing([case.spacing for case in statistics]),
     )
 
 
-def _common_spacing(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
-    """Return the spacing that all files say, or None where one says nothing or another one."""
-    known = [spacing for spacing in found if spacing is not None]
-    if not known or len(known) < len(found):
+def _common_spacing(statistics: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Return the spacing on which all files agree, or None if one differs or lacks it."""
+    known = [spacing for spacing in statistics if spacing is not None]
+    if not known or len(known) < len(statistics):
         return None
     low, high = np.min(known, axis=0), np.max(known, axis=0)
-    return None if (high > (1 + SAME_SPACING) * low).any() else known[0]
+    return None if (high > (1 + SPACING_TOLERANCE) * low).any() else known[0]
 
 
 def _low_middle_high(values: Int64[np.ndarray, " cases"]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""What the training photos of a classification look like, in numbers."""
+"""Fingerprint of a classification data set: statistics from which a training is planned."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
 from pixelwise.sampling.resize_crop import on_eight_bits
 
-MEASURED = 2000  # photos that are measured, evenly spaced: means over more of them do not move
-SAMPLED = 500  # pixels of each photo from which percentiles are taken
+MAX_MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
+PIXELS_PER_IMAGE = 500  # pixels of each image for percentiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationFingerprint:
-    """Measurements over the training photos; plain values, so that `asdict` is JSON.
+    """Measurements over the training images; plain values, so that `asdict` is JSON.
 
     Attributes
     ----------
     cases, measured, channels : int
-        Training photos, how many of them were measured, channels of each.
+        Training images, how many of them were measured, channels of each.
     dtype : str
         Of the files, such as "uint8"; several are joined by ", ".
     heights, widths : (int, int, int)
         Smallest, median, largest.
     intensity_mean, intensity_std : tuple of float
-        Per channel, in file values (16-bit ones on the scale of 8), over the pixels of all photos, every photo
-        counting the same.
+        Per channel, in file values (16-bit ones on the scale of 8), over the pixels of all images with equal weight per
+        image.
     intensity_range : tuple of (float, float)
         Percentiles 0.5 and 99.5 per channel.
     class_cases : tuple of int
-        Training photos of each class.
+        Training images of each class.
     class_shares : tuple of float
     """
 
@@ -55,8 +55,8 @@ class ClassificationFingerprint:
     class_shares: tuple[float, ...]
 
 
-class _Facts(NamedTuple):
-    """What one photo tells."""
+class _ImageStatistics(NamedTuple):
+    """Statistics of one image."""
 
     size: tuple[int, int]
     dtype: str
@@ -72,35 +72,35 @@ def measure_classification(
     pages: int | None = None,
     progress: Progress | None = None,
 ) -> ClassificationFingerprint:
-    """Measure the training photos, at most `MEASURED` of them, in threads.
+    """Measure at most `MAX_MEASURED` training images, in threads.
 
     Raises
     ------
     BadDataset
-        There is no photo.
+        There are no images.
     BadImage
         A file cannot be read.
     """
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
-    count = min(MEASURED, len(cases))
+    count = min(MAX_MEASURED, len(cases))
     chosen = [cases[index * len(cases) // count] for index in range(count)]
     measure = partial(_measure, channels=channels, pages=pages)
-    found = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
-    means, spread = np.array([facts.mean for facts in found]), np.array([facts.std for facts in found])
+    statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
+    means, spread = np.array([image.mean for image in statistics]), np.array([image.std for image in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([facts.values for facts in found], 1), (0.5, 99.5), axis=1)
+    low, high = np.percentile(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5), axis=1)
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(classes)]
     return ClassificationFingerprint(
         cases=len(cases),
         measured=count,
         channels=channels,
-        dtype=", ".join(sorted({facts.dtype for facts in found})),
-        heights=_low_middle_high([facts.size[0] for facts in found]),
-        widths=_low_middle_high([facts.size[1] for facts in found]),
+        dtype=", ".join(sorted({image.dtype for image in statistics})),
+        heights=_low_middle_high([image.size[0] for image in statistics]),
+        widths=_low_middle_high([image.size[1] for image in statistics]),
         intensity_mean=tuple(mean.tolist()),
-        # of all photos together: spread inside them and between them
+        # of all images together: variance within images and between them
         intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
         intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         class_cases=tuple(shares),
@@ -108,14 +108,14 @@ def measure_classification(
     )
 
 
-def _measure(case: Case, *, channels: int, pages: int | None) -> _Facts:
+def _measure(case: Case, *, channels: int, pages: int | None) -> _ImageStatistics:
     stored = read_pixels(case.image, channels, pages).pixels
     pixels = on_eight_bits(stored)
     mean, std = mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))
-    rows, columns = (rng.integers(0, side, SAMPLED) for side in pixels.shape[1:])
+    rows, columns = (rng.integers(0, side, PIXELS_PER_IMAGE) for side in pixels.shape[1:])
     values = pixels[:, rows, columns].astype(np.float32)
-    return _Facts((pixels.shape[1], pixels.shape[2]), stored.dtype.name, mean, std, values)
+    return _ImageStatistics((pixels.shape[1], pixels.shape[2]), stored.dtype.name, mean, std, values)
 
 
 def _low_middle_high(values: Sequence[int]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Changes of the intensities of one normalised image, in place; each as in nnU-Net (batchgenerators)."""
+"""Intensity augmentation of a normalised image, in place, as in nnU-Net (batchgenerators)."""
 
 import math
 
@@ -8,17 +8,17 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from torch.nn import functional
 
-Picture = Float32[Tensor, "channels height width"]
+Image = Float32[Tensor, "channels height width"]
 
 
-def add_noise(image: Picture, sd: float, rng: np.random.Generator) -> None:
-    """Add Gaussian noise; drawn by numpy so that it is the same on every device."""
+def add_noise(image: Image, sd: float, rng: np.random.Generator) -> None:
+    """Add Gaussian noise, drawn by numpy so that it is equal on every device."""
     noise = rng.standard_normal(image.numel(), dtype=np.float32)
     image.add_(torch.from_numpy(noise).to(image.device).view(image.shape), alpha=sd)
 
 
-def blur(image: Picture, sd: float) -> None:
-    """Blur with a Gaussian of `sd` pixels, cut at three `sd`, mirrored at the border."""
+def blur(image: Image, sd: float) -> None:
+    """Blur with a Gaussian of `sd` pixels, truncated at three `sd`, reflected at the border."""
     reach = min(math.ceil(3.0 * sd), image.shape[1] - 1, image.shape[2] - 1)
     if reach < 1:
         return
@@ -29,21 +29,21 @@ def blur(image: Picture, sd: float) -> None:
     image.copy_(functional.conv2d(across, weights.view(1, 1, -1, 1))[:, 0])
 
 
-def brighten(image: Picture, offsets: Float64[np.ndarray, " channels"]) -> None:
+def brighten(image: Image, offsets: Float64[np.ndarray, " channels"]) -> None:
     """Add an offset to each channel."""
     image.add_(_column(offsets, image))
 
 
-def stretch(image: Picture, factors: Float64[np.ndarray, " channels"]) -> None:
-    """Multiply the distance from the channel's mean."""
+def stretch(image: Image, factors: Float64[np.ndarray, " channels"]) -> None:
+    """Change the contrast: multiply the difference from the channel mean."""
     mean = image.mean((1, 2), keepdim=True)
     image.sub_(mean).mul_(_column(factors, image)).add_(mean)
 
 
-def bend(image: Picture, gamma: float, *, inverted: bool) -> None:
-    """Raise intensities, brought to 0...1 per channel, to the power `gamma`; mean and spread are kept.
+def bend(image: Image, gamma: float, *, inverted: bool) -> None:
+    """Gamma correction of intensities scaled to 0...1 per channel; mean and standard deviation are kept.
 
-    Inverted bends the bright end instead of the dark one. Constant channels stay as they are.
+    `inverted` changes bright instead of dark values. Constant channels are unchanged.
     """
     values = image.neg() if inverted else image.clone()
     std, mean = torch.std_mean(values, (1, 2), correction=0, keepdim=True)

@@ -1,4 +1,4 @@
-"""The intensity scale of an image: found once per image, applied window by window, and the way back."""
+"""Intensity normalisation: the scale of an image, computed once, applied window by window, and its inverse."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,21 +9,20 @@ from jaxtyping import Float, Float32, Float64, Num
 
 from pixelwise.errors import BadOption
 
-# Rows are measured in blocks of about this many pixels, so that no float copy of a large image is ever made.
+# Rows are processed in blocks of about this many pixels, so that large images are not copied as floats.
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
-    """How intensities become numbers around zero; it travels inside the model file.
+    """Normalisation of intensities, stored in the model file.
 
     Attributes
     ----------
     kind : {"image", "dataset", "none"}
-        image: mean 0 and standard deviation 1 per image and channel (nnU-Net's `zscore`, its default for
-        everything but CT). dataset: the same with `mean` and `std` of all training images, for pictures whose
-        absolute brightness means something, or with those that the weights of an encoder were learned with.
-        none: pixel values as they are.
+        image: mean 0 and standard deviation 1 per image and channel (nnU-Net's `zscore`, its default except for
+        CT). dataset: `mean` and `std` of all training images, for images with meaningful absolute intensities, or
+        those of the pretrained encoder. none: unchanged pixel values.
     mean, std : tuple of float
         One per channel; for "dataset" only.
     """
@@ -39,7 +38,7 @@ class Normalisation:
                 raise BadOption(
                     "normalisation.mean and normalisation.std with one number per channel for kind `dataset`",
                     f"{len(self.mean)} means and {len(self.std)} standard deviations",
-                    "Give both, or use normalisation.kind=image.",
+                    "Set both, or use normalisation.kind=image.",
                 )
             if not all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
                 raise BadOption(
@@ -51,34 +50,34 @@ class Normalisation:
             raise BadOption(
                 f"no normalisation.mean and normalisation.std for kind `{self.kind}`",
                 f"mean {list(self.mean)}, std {list(self.std)}",
-                "Leave them out, or use normalisation.kind=dataset.",
+                "Omit them, or use normalisation.kind=dataset.",
             )
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One line per channel: scaled = (pixel - shift) * factor.
+    """Affine intensity scale of each channel: scaled = (pixel - shift) * factor.
 
-    The shift is taken off first and both are float64: `pixel * factor + offset` in float32 would lose the
-    last digits of 16-bit images with a small contrast on a bright ground.
+    The shift is subtracted first and both are float64: `pixel * factor + offset` in float32 would lose the last digits
+    of 16-bit images with low contrast on a bright background.
 
     Attributes
     ----------
     factor, shift : float64 array (channels,)
-        `factor` is never zero, so that the way back exists.
+        `factor` is never zero, so that the inverse exists.
     """
 
     factor: Float64[np.ndarray, " channels"]
     shift: Float64[np.ndarray, " channels"]
 
     def apply(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels height width"]:
-        """Return `pixels` (of any dtype) on the scale of the network, as float32."""
-        # 8 and 16 bit values, and float32, are exact in float32 or as good as their file; others are not
+        """Return the normalised `pixels` (of any dtype) as float32."""
+        # 8 and 16 bit values and float32 are exact in float32; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
         shift = self.shift.astype(exact)
         scaled = np.subtract(pixels, shift[:, None, None], dtype=exact)
         np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
-        rest = (shift - self.shift) * self.factor  # what rounding the shift to float32 left over
+        rest = (shift - self.shift) * self.factor  # rounding error of the shift in float32
         if np.abs(rest).max(initial=0.0) > 1e-7:
             np.add(scaled, rest.astype(exact)[:, None, None], out=scaled)
         return scaled.astype(np.float32, copy=False)
@@ -86,12 +85,12 @@ class Scale:
     def invert(
         self, scaled: Float[np.ndarray, "channels height width"]
     ) -> Float64[np.ndarray, "channels height width"]:
-        """Return pixel values for `scaled` ones; `invert(apply(x))` is x to float32 rounding."""
+        """Return the pixel values of `scaled`; `invert(apply(x))` is x to float32 rounding."""
         return scaled / self.factor[:, None, None] + self.shift[:, None, None]
 
 
 def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisation: Normalisation) -> Scale:
-    """Find the scale of one image.
+    """Compute the scale of one image.
 
     Parameters
     ----------
@@ -102,12 +101,12 @@ def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisat
     Returns
     -------
     Scale
-        A constant channel (or one whose spread is mere rounding) gets the factor 1: it becomes all zeros.
+        A channel that is constant to rounding has factor 1 and becomes all zeros.
 
     Raises
     ------
     BadOption
-        For kind `dataset` when the image has another number of channels than the data set had.
+        For kind `dataset` if the image has another number of channels than the data set.
     """
     channels = pixels.shape[0]
     if normalisation.kind == "none":
@@ -115,16 +114,16 @@ def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisat
     if normalisation.kind == "dataset":
         if len(normalisation.mean) != channels:
             raise BadOption(
-                f"an image with {len(normalisation.mean)} channels, as the data set had",
+                f"an image with {len(normalisation.mean)} channels, as in the training data",
                 f"{channels} channels",
-                "Give an image like those the model was trained on.",
+                "Use an image like those the model was trained on.",
             )
         return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float))
     return scale_of(*mean_and_std(pixels), pixels.dtype)
 
 
 def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " channels"], dtype: np.dtype) -> Scale:
-    """Return the scale of an image of `dtype` with these means and standard deviations."""
+    """Return the scale of an image of `dtype` from its means and standard deviations."""
     rounding = 1e-6 * np.abs(mean) if dtype.kind == "f" else 0.0
     flat = std <= np.maximum(rounding, 1e-30)
     return Scale(1.0 / np.where(flat, 1.0, std), mean)
@@ -135,8 +134,8 @@ def mean_and_std(
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
-    Deviations are taken from the mean of the first block, which keeps the difference of squares accurate.
-    An image without pixels gives 0 and 0.
+    Values are shifted by the mean of the first block, so that the difference of squares is accurate. An image without
+    pixels gives 0 and 0.
     """
     return mean_and_std_of((pixels[:, rows.start : rows.stop] for rows in row_blocks(pixels.shape)), pixels.shape[0])
 
@@ -144,7 +143,7 @@ def mean_and_std(
 def mean_and_std_of(
     blocks: Iterable[Num[np.ndarray, "channels rows columns"]], channels: int
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
-    """Return what `mean_and_std` does, for an image that comes in blocks."""
+    """Return `mean_and_std` of an image that is passed in blocks."""
     count, origin, total, squares = 0, np.zeros(channels), np.zeros(channels), np.zeros(channels)
     for block in blocks:
         for channel in range(channels):
@@ -153,7 +152,7 @@ def mean_and_std_of(
                 origin[channel] = values.mean()
             values -= origin[channel]
             total[channel] += values.sum()
-            # not `values @ values`: that wakes the threads of the matrix library, which spin for long afterwards
+            # not `values @ values`: it starts the BLAS threads, which keep spinning afterwards
             squares[channel] += np.square(values, out=values).sum()
         count += block.shape[1] * block.shape[2]
     if count == 0:

@@ -1,4 +1,4 @@
-"""The intensity scale of a picture that is read by windows: exact in one pass, or from windows drawn over it."""
+"""Intensity scale of an image that is read window by window: exact in one pass, or estimated from windows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from jaxtyping import Num
 from pixelwise.io.windows import Source
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale, mean_and_std_of, row_blocks, scale_of
 
-_SEEN = 256  # rows and columns of the thinned picture
-_WINDOWS = 8  # sampled windows a side
-_WINDOW = 256  # pixels a side of a sampled window
+_SAMPLE_SIDE = 256  # minimum rows and columns of the subsampled image
+_WINDOWS_PER_AXIS = 8  # sampled windows per axis
+_WINDOW_SIDE = 256  # side of a sampled window in pixels
 
 
 @dataclass(frozen=True)
 class SourceScale:
-    """The scale, and a thinned copy of the picture, (channels, rows, columns), for a look at its values."""
+    """The scale, and a subsampled copy of the image, (channels, rows, columns), for checks of its values."""
 
     scale: Scale
     sample: Num[np.ndarray, "channels rows columns"]
@@ -25,60 +25,61 @@ class SourceScale:
 def source_scale(
     source: Source, normalisation: Normalisation, advance: Callable[[int], None], *, sampled: bool = False
 ) -> SourceScale:
-    """Find the scale of a picture of any size.
+    """Compute the scale of an image of any size.
 
     Parameters
     ----------
     source : Source
     normalisation : Normalisation
-        Of kind `image` needs all pixels: they are read once, block by block, and the scale is that of
-        `normalise.intensity_scale` to the last bit.
+        Kind `image` needs all pixels: they are read once, block by block, and the scale is exactly that of
+        `normalise.intensity_scale`.
     advance : callable
-        Is called with the number of rows that were read.
+        Called with the number of rows read.
     sampled : bool
-        Read 64 windows of 256 x 256 pixels, evenly spread, in the place of all pixels; the scale is then an estimate.
+        Read 64 evenly spaced windows of 256 x 256 pixels instead of all pixels; the scale is then an estimate.
 
     Raises
     ------
     BadOption
-        As `normalise.intensity_scale`.
+        As in `normalise.intensity_scale`.
     BadImage
-        The file is damaged, or holds values that cannot be used.
+        The file is damaged or contains invalid values.
     """
     if normalisation.kind != "image" or sampled:
-        windows = list(_spread(source))
+        windows = list(_spread_windows(source))
         sample = np.concatenate([w[:, ::8, ::8].reshape(source.shape[0], 1, -1) for w in windows], axis=2)
         advance(source.shape[1])
         if normalisation.kind != "image":
             return SourceScale(intensity_scale(np.empty((source.shape[0], 0, 0), source.dtype), normalisation), sample)
         return SourceScale(scale_of(*mean_and_std_of(windows, source.shape[0]), source.dtype), sample)
-    seen: list[np.ndarray] = []
-    moments = mean_and_std_of(_blocks(source, seen, advance), source.shape[0])
-    return SourceScale(scale_of(*moments, source.dtype), np.concatenate(seen, axis=1))
+    samples: list[np.ndarray] = []
+    moments = mean_and_std_of(_blocks(source, samples, advance), source.shape[0])
+    return SourceScale(scale_of(*moments, source.dtype), np.concatenate(samples, axis=1))
 
 
-def _blocks(source: Source, seen: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
-    """Yield all pixels from top to bottom; every so manieth row and column goes into `seen`."""
+def _blocks(source: Source, samples: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """Yield all pixels from top to bottom and append a subsampled copy to `samples`."""
     _, height, width = source.shape
-    down, across = max(1, height // _SEEN), max(1, width // _SEEN)
+    down, across = max(1, height // _SAMPLE_SIDE), max(1, width // _SAMPLE_SIDE)
     blocks = list(row_blocks(source.shape))
     source.plan(blocks[0].stop)
     for rows in blocks:
         block = source.read((rows.start, rows.stop), (0, width))
-        seen.append(block[:, -rows.start % down :: down, ::across].copy())
+        samples.append(block[:, -rows.start % down :: down, ::across].copy())
         yield block
         advance(rows.stop - rows.start)
 
 
-def _spread(source: Source) -> Iterator[Num[np.ndarray, "channels rows columns"]]:
-    """Yield windows that lie evenly over the picture; all of it where it is small."""
+def _spread_windows(source: Source) -> Iterator[Num[np.ndarray, "channels rows columns"]]:
+    """Yield evenly spaced windows of the image, or all of a small one."""
     _, height, width = source.shape
-    if max(height, width) <= _WINDOW * _WINDOWS:
+    if max(height, width) <= _WINDOW_SIDE * _WINDOWS_PER_AXIS:
         yield source.read((0, height), (0, width))
         return
     starts = [
-        np.unique(np.linspace(0, max(0, side - _WINDOW), _WINDOWS).astype(int)).tolist() for side in (height, width)
+        np.unique(np.linspace(0, max(0, side - _WINDOW_SIDE), _WINDOWS_PER_AXIS).astype(int)).tolist()
+        for side in (height, width)
     ]
     for top in starts[0]:
         for left in starts[1]:
-            yield source.read((top, min(height, top + _WINDOW)), (left, min(width, left + _WINDOW)))
+            yield source.read((top, min(height, top + _WINDOW_SIDE)), (left, min(width, left + _WINDOW_SIDE)))

@@ -1,4 +1,4 @@
-"""Random patches for training: where they are cut, and a thread that cuts them ahead of time."""
+"""Random training patches: a stateless sampler and a prefetching thread."""
 
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -19,25 +19,24 @@ from pixelwise.sampling.augment import Augmentation, augment, window_size
 from pixelwise.sampling.class_locations import Locations, find_locations
 from pixelwise.sampling.normalise import Scale
 
-LARGE_PATCH = 128  # pixels a side, above which a patch can be halved and still shows enough around a pixel
-PURPOSE = 1  # second word of the generators' key: draws for other purposes use another number
+LARGE_PATCH = 128  # side in pixels above which a patch can be halved and still contains enough context
+PURPOSE = 1  # second word of the generators' key, different for each purpose
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchOptions:
-    """Size and number of the patches of a training step.
+    """Size and number of patches of a training step.
 
     Attributes
     ----------
     height, width : int
         Pixels.
     batch : int
-        Patches per step.
+        Batch size, in patches.
     foreground_share : float
         The last round(share * batch) patches of a batch are centred on a pixel of a rare class.
     low_res_fraction : float
-        The share of the training that comes first and sees images at half the resolution
-        (`sampling.progressive_resizing`).
+        The first fraction of the training that uses images at half the resolution (`sampling.progressive_resizing`).
     """
 
     height: int = 256
@@ -49,16 +48,16 @@ class PatchOptions:
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
             if getattr(self, name) < 1:
-                raise BadOption(f"patches.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
+                raise BadOption(f"patches.{name} of at least 1", str(getattr(self, name)), "Increase it.")
         for name in ("foreground_share", "low_res_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Give a share.")
+                raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Set a fraction.")
 
 
 def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> PatchOptions:
-    """Return options for steps with a share of the pixels: fewer patches, and where they become few smaller ones.
+    """Return options for steps with a fraction of the pixels: fewer patches, or smaller ones if there are few.
 
-    Large patches are halved rather than left alone in a step: several places teach more than one.
+    Large patches are halved rather than used alone in a step, because several locations are more informative.
 
     Parameters
     ----------
@@ -66,24 +65,24 @@ def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> Pat
     share : float
         In (0, 1].
     geometry : Geometry
-        Of the network. Its coarsest maps keep several pixels over a batch: batch normalisation needs more than one.
+        Of the network. Its coarsest maps keep several pixels per batch: batch normalisation needs more than one.
     """
     patches = options.batch * share
-    large = max(options.height, options.width) > LARGE_PATCH
-    small = min(options.height, options.width) < 2 * geometry.total_stride
-    if share == 1 or patches >= (2 if large else 1):
-        return replace(options, batch=max(round(patches), min(2, options.batch) if small else 1))
-    least = 2 * geometry.total_stride
+    is_large = max(options.height, options.width) > LARGE_PATCH
+    is_small = min(options.height, options.width) < 2 * geometry.total_stride
+    if share == 1 or patches >= (2 if is_large else 1):
+        return replace(options, batch=max(round(patches), min(2, options.batch) if is_small else 1))
+    minimum = 2 * geometry.total_stride
     height, width = (
-        geometry.legal_size(max(min(side, least), -(-side // 2))) for side in (options.height, options.width)
+        geometry.legal_size(max(min(side, minimum), -(-side // 2))) for side in (options.height, options.width)
     )
     batch = round(patches * options.height * options.width / (height * width))
-    few = 1 if min(height, width) >= least else min(2, options.batch)
-    return replace(options, height=height, width=width, batch=max(few, batch))
+    min_batch = 1 if min(height, width) >= minimum else min(2, options.batch)
+    return replace(options, height=height, width=width, batch=max(min_batch, batch))
 
 
 class PatchLocation(NamedTuple):
-    """Which patch was drawn: its number in the training (step * batch + place), case and top left corner."""
+    """Location of a patch: its number in the training (step * batch + index), case and top left corner."""
 
     number: int
     case: int
@@ -92,10 +91,10 @@ class PatchLocation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and where they come from.
+    """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and their locations.
 
-    `weights` float32 (b, h, w) is the border term of the loss, `distances` float32 (b, h, w) what kind "distance" is
-    compared with on top, where the training has them.
+    Optional `weights` float32 (b, h, w) are the border term of the loss, `distances` float32 (b, h, w) the distance
+    target of kind "distance".
     """
 
     images: Float32[Tensor, "batch channels height width"]
@@ -106,41 +105,41 @@ class Batch(NamedTuple):
 
 
 class PatchSampler:
-    """Batches of random patches of images that are kept in memory.
+    """Sampler of random patches from images in memory.
 
-    A batch is a pure function of (seed, step): each sample has a generator of its own, Philox with the seed
-    as key and (step, place in the batch) as counter. No state is kept, so that any step can be drawn again.
+    A batch is a pure function of (seed, step): each sample has its own generator, Philox with the seed as key and
+    (step, index in the batch) as counter. There is no state, so any step can be drawn again.
 
-    Cases are drawn evenly, whatever their size. The last round(share * batch) samples are centred on a pixel
-    of a rare class (all classes but the most frequent one of the set): a rare class, a case that holds it, one
-    of its pixels there, evenly each time. nnU-Net's foreground sampling draws the case first, and so shows
-    classes of few cases seldom; and here the background is replaced by whatever is most frequent: among densely
-    packed cells the background is the rare class. What the network puts out (the patch without `margin`) stays
-    inside the image where it is large enough; beyond the border image and target are mirrored, as in prediction.
+    Cases are drawn uniformly, whatever their size. The last round(share * batch) samples are centred on a pixel of a
+    rare class (all except the most frequent one of the data set): a rare class, a case that contains it and one of its
+    pixels are drawn, each uniformly. nnU-Net draws the case first, so that classes of few cases are rarely sampled, and
+    always treats background as the frequent class, which it is not among densely packed cells. The output of the
+    network (the patch without `margin`) is inside the image if that is large enough; beyond the border image and target
+    are reflected, as in prediction.
 
     Parameters
     ----------
     images : sequence of arrays (channels, height, width)
-        In any dtype; they are read window by window and never copied.
+        In any dtype; read window by window, never copied.
     targets : sequence of uint8 arrays (height, width)
-        Class maps; IGNORE (255) is no class.
+        Class maps; IGNORE (255) is not a class.
     scales : sequence of Scale
-        Brings each image to the intensities of the network.
+        Normalisation of each image.
     options : PatchOptions
     augmentation : Augmentation
     seed : int
         At least 0.
     device : str or torch.device
-        Where patches are warped, and where they are returned.
+        Where patches are warped and returned.
     margin : int
-        Pixels per side of a patch that the network reads but does not put out (valid convolutions).
+        Border per side that valid convolutions remove from a patch.
     weights, distances : sequences of float arrays (height, width)
-        Weight maps of the loss, and distances (`targets.edge_distance`), one per case, or none.
+        Weight maps of the loss and distance targets (`targets.edge_distance`), one per case, or none.
 
     Raises
     ------
     BadOption
-        There are no images, or lengths or sizes do not agree, or the seed is negative.
+        There are no images, lengths or sizes differ, or the seed is negative.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class PatchSampler:
         _check(images, targets, scales, seed)
         for name, maps in (("weight map", weights), ("distance map", distances)):
             if maps and [m.shape for m in maps] != [t.shape for t in targets]:
-                hint = "Give one of the target's size per case, or none."
+                hint = "Pass one of the target's size per case, or none."
                 raise BadOption(f"a {name} for each target", f"{len(maps)} maps of other sizes", hint)
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
         self._options, self._augmentation, self._seed = options, augmentation, seed
@@ -173,11 +172,11 @@ class PatchSampler:
 
     @property
     def options(self) -> PatchOptions:
-        """Size and number of the patches."""
+        """Size and number of patches."""
         return self._options
 
     def with_options(self, options: PatchOptions) -> "PatchSampler":
-        """Return a sampler of the same images with patches of another size or number."""
+        """Return a sampler of the same images with another patch size or batch size."""
         other = copy(self)
         other._options, other._size = options, (options.height, options.width)
         other._window = window_size(other._size, self._augmentation)
@@ -187,14 +186,14 @@ class PatchSampler:
         """Draw the patches of one step."""
         options = self._options
         draws = [self._generator(step, place) for place in range(options.batch)]
-        # weights and distances travel as more channels, so that they are warped with the picture
+        # weights and distances are additional channels, so that they are warped with the image
         channels, maps = self._images[0].shape[0], len(self._maps)
         windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
         labels = np.empty((options.batch, *self._window), np.uint8)
         samples: list[PatchLocation] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
         for place, rng in enumerate(draws):
-            case, row, column = self._draw_place(rng, forced=place >= forced_from)
+            case, row, column = self._draw_location(rng, forced=place >= forced_from)
             samples.append(PatchLocation(step * options.batch + place, case, row, column))
             self._read(case, row, column, windows[place], labels[place])
         images, targets = augment(
@@ -210,26 +209,24 @@ class PatchSampler:
         return Batch(images[:, :channels], targets, tuple(samples), weights, distances)
 
     def _generator(self, step: int, place: int) -> np.random.Generator:
-        # the lower words of the counter are left to the generator: 2**128 numbers per sample
+        # the generator uses the lower words of the counter: 2**128 numbers per sample
         return np.random.Generator(np.random.Philox(key=[self._seed, PURPOSE], counter=[0, 0, place, step]))
 
-    def _draw_place(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
+    def _draw_location(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
         """Return a case and the top left corner of the patch in it."""
-        kept = [side - 2 * self._margin for side in self._size]
+        output_size = [side - 2 * self._margin for side in self._size]
         if forced and self._rare:
             cases = self._rare[rng.integers(len(self._rare))]
             case, pixels = cases[rng.integers(len(cases))]
             centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[case].shape[1])
-            wanted = [c - side // 2 for c, side in zip(centre, kept, strict=True)]
+            forced_corner = [c - side // 2 for c, side in zip(centre, output_size, strict=True)]
         else:
-            case, wanted = int(rng.integers(len(self._images))), None
+            case, forced_corner = int(rng.integers(len(self._images))), None
         corner: list[int] = []
-        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, kept, strict=True)):
-            low, high = (
-                min(0, whole - side),
-                max(0, whole - side),
-            )  # small images lie anywhere inside the patch
-            corner.append(int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high))
+        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, output_size, strict=True)):
+            low, high = min(0, whole - side), max(0, whole - side)  # a small image is anywhere inside the patch
+            drawn = int(rng.integers(low, high + 1)) if forced_corner is None else forced_corner[axis]
+            corner.append(min(max(drawn, low), high))
         return case, corner[0] - self._margin, corner[1] - self._margin
 
     def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
@@ -240,9 +237,9 @@ class PatchSampler:
             first = start - (wide - side) // 2
             spans.append((first, first + wide))
         (top, bottom), (left, right) = spans
-        picture = window[: image.shape[0]]
+        image_window = window[: image.shape[0]]
         if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
-            picture[:] = self._scales[case].apply(image[:, top:bottom, left:right])
+            image_window[:] = self._scales[case].apply(image[:, top:bottom, left:right])
             labels[:] = target[top:bottom, left:right]
             for place, maps in enumerate(self._maps, start=len(image)):
                 window[place] = maps[case][top:bottom, left:right]
@@ -250,7 +247,7 @@ class PatchSampler:
         rows = mirror_indices(top, bottom, target.shape[0])
         columns = mirror_indices(left, right, target.shape[1])
         # rows first: whole rows are copied fast
-        picture[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
+        image_window[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
         labels[:] = target.take(rows, axis=0).take(columns, axis=1)
         for place, maps in enumerate(self._maps, start=len(image)):
             window[place] = maps[case].take(rows, axis=0).take(columns, axis=1)
@@ -261,7 +258,7 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
         raise BadOption(
             "as many targets and scales as images, and at least one",
             f"{len(images)} images, {len(targets)} targets, {len(scales)} scales",
-            "Give one of each per case.",
+            "Pass one of each per case.",
         )
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
         if image.ndim != 3 or image.shape[0] != images[0].shape[0] or image.shape[1:] != target.shape:
@@ -271,39 +268,39 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
                 "Read all images with the same number of channels, and masks of their size.",
             )
     if seed < 0:
-        raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
+        raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
 
 
-Drawn = TypeVar("Drawn", covariant=True)
+BatchT = TypeVar("BatchT", covariant=True)
 
 
 @runtime_checkable
-class Sampler(Protocol[Drawn]):
-    """Draws the batch of a step as a pure function of its number."""
+class Sampler(Protocol[BatchT]):
+    """Returns the batch of a step as a pure function of its number."""
 
-    def batch(self, step: int) -> Drawn:
+    def batch(self, step: int) -> BatchT:
         """Return the batch of one step."""
         ...
 
 
-def prefetch(sampler: Sampler[Drawn], start: int, stop: int, ahead: int = 4) -> Generator[Drawn, None, None]:
-    """Yield the batches of steps `start` ... `stop` - 1 in order, drawn ahead of time by a thread.
+def prefetch(sampler: Sampler[BatchT], start: int, stop: int, ahead: int = 4) -> Generator[BatchT, None, None]:
+    """Yield the batches of steps `start` ... `stop` - 1 in order, prefetched by a thread.
 
-    At most `ahead` + 1 batches wait. The thread ends when the last batch is drawn, when an error in a batch
-    was raised here, or when the iterator is closed or forgotten.
+    At most `ahead` + 1 batches are queued. The thread ends after the last batch, after an error in a batch was raised
+    here, or when the iterator is closed or garbage-collected.
 
     Notes
     -----
-    Torch gives every thread that calls it a team of workers of its own. A second team as large as that of
-    the training would wait, spinning, on the same cores: so this thread computes alone, and a batch costs it
-    a few per cent of one core. The number of threads does not change the bytes of a batch.
+    Torch creates a pool of workers for every thread that calls it. A second pool as large as that of the training would
+    spin on the same cores, so this thread uses a single worker; a batch takes a few per cent of one core. The number of
+    threads does not change the bytes of a batch.
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-    pending: deque[Future[Drawn]] = deque()
+    pending: deque[Future[BatchT]] = deque()
     try:
         pool.submit(_compute_alone).result()
-        # what a thread sets also becomes the default of threads that start later: put that back
+        # the setting of a thread also becomes the default of later threads: restore it
         torch.set_num_threads(threads)
         for step in range(start, stop):
             pending.append(pool.submit(sampler.batch, step))
@@ -316,5 +313,5 @@ def prefetch(sampler: Sampler[Drawn], start: int, stop: int, ahead: int = 4) -> 
 
 
 def _compute_alone() -> None:
-    torch.get_num_threads()  # a thread's first call takes over the default, undoing what was set before it
+    torch.get_num_threads()  # the first call of a thread applies the default, overwriting an earlier setting
     torch.set_num_threads(1)

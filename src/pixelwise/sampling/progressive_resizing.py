@@ -1,8 +1,7 @@
-"""A coarse beginning: the first part of a training sees images at half the resolution.
+"""Progressive resizing: the first fraction of a training uses images at half the resolution.
 
-Four patches of half the side cost what one patch costs, and show as much of the images as four: a network learns what
-things look like before it learns where exactly they end (Howard et al. 2018 trained ImageNet so for DAWNBench, under
-the name of progressive resizing). What it brings here stands in `benchmarks/RECIPE.md`.
+Four patches of half the side cost as much as one patch and cover four times the image area (Howard et al. 2018, who
+trained ImageNet this way for DAWNBench). Results are in `benchmarks/RECIPE.md`.
 """
 
 from collections.abc import Sequence
@@ -16,21 +15,21 @@ from pixelwise.sampling.patches import PatchOptions
 
 
 def coarse_options(options: PatchOptions, height: int, width: int) -> PatchOptions:
-    """Return as many patches of `height` x `width` as fill the pixels of a fine step."""
+    """Return options with patches of `height` x `width` and the number of pixels of a full-resolution step."""
     batch = max(1, round(options.batch * options.height * options.width / (height * width)))
     return replace(options, height=height, width=width, batch=batch)
 
 
 def halve_image(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, "channels rows columns"]:
-    """Return means of 2 x 2 pixels, in the same dtype; a last odd row or column counts twice.
+    """Return means of 2 x 2 pixels, in the same dtype; an odd last row or column counts twice.
 
-    Integers are rounded to the nearest, halves up.
+    Integers are rounded to nearest, halves up.
     """
     views = _blocks(pixels)
     if pixels.dtype.kind == "f":
         return np.add(views[0] / 4 + views[1] / 4, views[2] / 4 + views[3] / 4).astype(pixels.dtype)
-    wide = np.int64 if pixels.dtype.itemsize > 2 else np.int32
-    total = views[0].astype(wide)
+    accumulator = np.int64 if pixels.dtype.itemsize > 2 else np.int32
+    total = views[0].astype(accumulator)
     for view in views[1:]:
         total += view
     total += 2
@@ -38,15 +37,13 @@ def halve_image(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndar
 
 
 def halve_target(target: UInt8[np.ndarray, "height width"], counts: Sequence[int]) -> UInt8[np.ndarray, "rows columns"]:
-    """Return of each 2 x 2 pixels the class that is rarest in the set; IGNORE where all four are ignored.
-
-    Thin lines and specks so survive, a little thicker.
+    """Return the rarest class of each 2 x 2 pixels, so that thin lines remain; IGNORE if all four are ignored.
 
     Parameters
     ----------
     target : uint8 array (height, width)
     counts : sequence of int
-        Pixels of each class in the set; classes beyond it count as unseen, that is as rarest.
+        Pixels of each class in the data set; 0 for classes beyond its length.
     """
     padded = np.zeros(256, np.int64)
     padded[: len(counts)] = counts
@@ -59,7 +56,7 @@ def halve_target(target: UInt8[np.ndarray, "height width"], counts: Sequence[int
 
 
 def _blocks(array: np.ndarray) -> list[np.ndarray]:
-    """Return the four corners of the 2 x 2 blocks of the last two axes; an odd last row or column stands for two."""
+    """Return the four corners of the 2 x 2 blocks of the last two axes; an odd last row or column counts twice."""
     rows, columns = array.shape[-2:]
     below = np.minimum(np.arange(1, rows + rows % 2, 2), rows - 1)
     right = np.minimum(np.arange(1, columns + columns % 2, 2), columns - 1)

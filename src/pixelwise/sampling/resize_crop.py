@@ -1,7 +1,7 @@
-"""What of a photo is seen, and how it is brought to that size; without torch, so that exported models start quickly.
+"""Resize and centre crop of classification images, without torch, so that exported models start quickly.
 
-Photos shrink by averaging: each new pixel is the mean of the old ones under a triangle as wide as two new pixels, so
-that fine patterns leave no false ones behind (bilinear with antialiasing, as Pillow and PyTorch compute it).
+Resizing is bilinear with antialiasing, as in Pillow and PyTorch: each output pixel is a weighted mean under a triangle
+as wide as two output pixels.
 """
 
 from dataclasses import dataclass
@@ -13,51 +13,51 @@ from scipy import sparse
 
 from pixelwise.errors import BadOption
 
-MOST_SIDE = 8192
-LONGEST = 2  # a photo keeps at most this many times its shorter side; the rest is cut off on both ends
+MAX_SIDE = 8192
+MAX_ASPECT_RATIO = 2  # largest aspect ratio; longer images are cropped at both ends
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What of a photo is predicted: it is brought to a shorter side, and the middle `side` x `side` is seen."""
+    """Input of the network: the image is resized to the shorter side `shorter`, and the centre `side` x `side` used."""
 
     side: int
     shorter: int
 
     def __post_init__(self) -> None:
-        """Refuse sizes that leave nothing to see, or more than any memory holds."""
-        if not 1 <= self.side <= self.shorter <= MOST_SIDE:
+        """Validate the sizes."""
+        if not 1 <= self.side <= self.shorter <= MAX_SIDE:
             got = f"side {self.side}, shorter {self.shorter}"
-            raise BadOption(f"1 <= side <= shorter <= {MOST_SIDE} for the view of a photo", got, "Change them.")
+            raise BadOption(f"1 <= side <= shorter <= {MAX_SIDE} for classification images", got, "Change them.")
 
 
 def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
-    """Bring 16-bit values to the scale of 8 bits, as float32: 65,535 becomes 255. Other types stay as they are.
+    """Scale 16-bit values to the range of 8 bits, as float32: 65,535 becomes 255. Other types are unchanged.
 
-    So photos of both depths can be learned and predicted together.
+    Images of both bit depths can then be used together.
     """
     return pixels.astype(np.float32) / 257 if pixels.dtype == np.uint16 else pixels
 
 
 def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
-    """Bring a photo to a shorter side, its shape kept, and to the scale of 8 bits; very long ones lose their ends.
+    """Resize an image to a shorter side, keeping the aspect ratio; the ends of very long images are cropped.
 
-    The type stays, but for 16 bits (see `on_eight_bits`).
+    The dtype is kept, except for 16 bits (see `on_eight_bits`).
     """
     height, width = pixels.shape[1:]
-    least = min(height, width)
-    rows, columns = (min(side, LONGEST * least) for side in (height, width))
+    shorter_side = min(height, width)
+    rows, columns = (min(side, MAX_ASPECT_RATIO * shorter_side) for side in (height, width))
     pixels = on_eight_bits(middle(pixels, rows, columns))
-    if least == shorter:
+    if shorter_side == shorter:
         return pixels
-    tall, wide = (max(shorter, round(side * shorter / least)) for side in (rows, columns))
+    tall, wide = (max(shorter, round(side * shorter / shorter_side)) for side in (rows, columns))
     return resized(pixels, (tall, wide))
 
 
 def middle(
     pixels: Num[np.ndarray, "channels height width"], rows: int, columns: int
 ) -> Num[np.ndarray, "channels rows columns"]:
-    """Cut the middle out of a photo that is at least as large."""
+    """Return the centre crop of an image that is at least as large."""
     top, left = (pixels.shape[1] - rows) // 2, (pixels.shape[2] - columns) // 2
     return pixels[:, top : top + rows, left : left + columns]
 
@@ -65,13 +65,13 @@ def middle(
 def resized(
     pixels: Num[np.ndarray, "channels height width"], size: tuple[int, int]
 ) -> Num[np.ndarray, "channels rows columns"]:
-    """Resize to (rows, columns) by averaging and return the same type; whole numbers are rounded.
+    """Resize to (rows, columns) with antialiasing, in the same dtype; integers are rounded.
 
-    A sparse matrix per axis, so that work grows with the photo alone and the sums have one order on every machine.
+    One sparse matrix per axis: the cost is linear in the image size, and the order of sums equal on every machine.
     """
     channels, height, width = pixels.shape
     rows, columns = size
-    down, across = _averages(height, rows), _averages(width, columns)
+    down, across = _resize_weights(height, rows), _resize_weights(width, columns)
     exact = pixels.astype(np.float32)
     tall = np.stack([down @ plane for plane in exact]).reshape(channels * rows, width)
     scaled = (across @ np.ascontiguousarray(tall.T)).T.reshape(channels, rows, columns)
@@ -79,8 +79,8 @@ def resized(
 
 
 @lru_cache(maxsize=64)
-def _averages(before: int, after: int) -> sparse.csr_array:
-    """Return the weights, (after, before) float32, of the old pixels in the new ones along one axis."""
+def _resize_weights(before: int, after: int) -> sparse.csr_array:
+    """Return the weights, (after, before) float32, of input pixels in output pixels along one axis."""
     scale = before / after
     reach = max(scale, 1.0)
     centres = (np.arange(after) + 0.5) * scale

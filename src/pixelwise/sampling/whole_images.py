@@ -1,4 +1,4 @@
-"""Whole photographs for classification: random batches as a function of (seed, step)."""
+"""Batches of whole images for classification, as a pure function of (seed, step)."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -13,32 +13,32 @@ from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Scale
-from pixelwise.sampling.resize_crop import MOST_SIDE, resized
+from pixelwise.sampling.resize_crop import MAX_SIDE, resized
 
-ORDER, DRAWS = 2, 3  # second word of the generators' key; 1 belongs to patches
-TRIES = 10  # for a random window that fits
+ORDER_PURPOSE, CROP_PURPOSE = 2, 3  # second word of the generators' key; 1 is that of patches
+MAX_TRIES = 10  # attempts to draw a random window that fits
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationOptions:
-    """How photographs become batches, and what of a photograph is predicted.
+    """Input size, batch size and augmentation of classification.
 
     Attributes
     ----------
     side : int
-        Pixels a side that the network sees.
+        Side of the network's input in pixels.
     shorter : int
-        Photos are brought to this shorter side when they are read; prediction takes the middle `side` x `side` of it.
+        Images are resized to this shorter side when they are read; prediction uses the centre `side` x `side`.
     batch : int
-        Photos per step.
+        Batch size, in images.
     padding : int
-        In training the square is cut at random out of the photo with this border of mean colour around it
-        (4 pixels at 32 x 32: He et al. 2016, section 4.2).
+        Training uses random crops of the image, padded by this many pixels of mean colour (4 pixels at 32 x 32: He et
+        al. 2016, section 4.2).
     smallest_area : float
-        Below 1 a random window of at least this share of the photo's area is cut instead, 3:4 to 4:3 in shape, and
-        resized (Szegedy et al. 2015, section 6).
+        Below 1, random resized crops are used instead: at least this fraction of the image area, with aspect ratios of
+        3:4 to 4:3 (Szegedy et al. 2015, section 6).
     flip : bool
-        Half of the photos are mirrored, left to right.
+        Flip half of the images horizontally.
     """
 
     side: int = 224
@@ -49,21 +49,21 @@ class ClassificationOptions:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse sizes that leave nothing to cut."""
+        """Validate the sizes."""
         for name in ("side", "batch"):
             if getattr(self, name) < 1:
-                raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Give a larger number.")
-        if not self.side <= self.shorter <= MOST_SIDE:
+                raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Increase it.")
+        if not self.side <= self.shorter <= MAX_SIDE:
             got = f"{self.shorter} with side {self.side}"
-            raise BadOption(f"photos.shorter from photos.side to {MOST_SIDE}", got, "Raise shorter, or lower side.")
+            raise BadOption(f"photos.shorter from photos.side to {MAX_SIDE}", got, "Increase shorter or reduce side.")
         if self.padding < 0:
-            raise BadOption("photos.padding of at least 0", str(self.padding), "Give 0 or more.")
+            raise BadOption("photos.padding of at least 0", str(self.padding), "Use 0 or more.")
         if not 0 < self.smallest_area <= 1:
-            raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 cuts without resizing.")
+            raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 crops without resizing.")
 
 
 class ClassificationBatch(NamedTuple):
-    """Photos of one step: images float32 (b, c, side, side), targets (b,), and which photos they are."""
+    """Images of one step: float32 (b, c, side, side), targets (b,), and their indices in the data set."""
 
     images: Float32[Tensor, "batch channels side side"]
     targets: Int64[Tensor, " batch"]
@@ -73,71 +73,71 @@ class ClassificationBatch(NamedTuple):
 
 
 class ClassificationSampler:
-    """Batches of photos that are kept in memory.
+    """Sampler of batches of images in memory.
 
-    A batch is a pure function of (seed, step). Every photo comes once per epoch, in an order that is drawn anew for
-    each: the i-th photo of the training is the (i mod n)-th of the permutation of epoch i div n. No state is kept.
+    A batch is a pure function of (seed, step). Every image is used once per epoch, in a new random order: the i-th
+    image of the training is the (i mod n)-th of the permutation of epoch i div n. There is no state.
 
     Parameters
     ----------
-    photos : sequence of arrays (channels, rows, columns)
-        Fitted (see `resize_crop.fit`), of any type.
+    images : sequence of arrays (channels, rows, columns)
+        Resized (see `resize_crop.fit`), of any dtype.
     classes : sequence of int
     scales : sequence of Scale
-    options : PhotoOptions
+    options : ClassificationOptions
     seed : int
         At least 0.
 
     Raises
     ------
     BadOption
-        There are no photos, or the numbers of photos, classes and scales differ, or the seed is negative.
+        There are no images, the numbers of images, classes and scales differ, or the seed is negative.
     """
 
     def __init__(
         self,
-        photos: Sequence[np.ndarray],
+        images: Sequence[np.ndarray],
         classes: Sequence[int],
         scales: Sequence[Scale],
         options: ClassificationOptions,
         seed: int,
     ) -> None:
-        if not photos or not len(photos) == len(classes) == len(scales):
-            got = f"{len(photos)} photos, {len(classes)} classes, {len(scales)} scales"
-            raise BadOption("as many classes and scales as photos, and at least one", got, "Give one of each.")
+        if not images or not len(images) == len(classes) == len(scales):
+            got = f"{len(images)} images, {len(classes)} classes, {len(scales)} scales"
+            raise BadOption("as many classes and scales as images, and at least one", got, "Pass one of each.")
         if seed < 0:
-            raise BadOption("a seed of at least 0", str(seed), "Give another seed.")
-        self._photos, self._scales, self._options, self._seed = tuple(photos), tuple(scales), options, seed
+            raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
+        self._images, self._scales, self._options, self._seed = tuple(images), tuple(scales), options, seed
         self._classes = np.asarray(classes, np.int64)
 
     def with_batch(self, batch: int) -> "ClassificationSampler":
-        """Return a sampler of the same photos with another number of them in a step."""
+        """Return a sampler of the same images with another batch size."""
         other = copy(self)
         other._options = replace(self._options, batch=batch)
         return other
 
     def batch(self, step: int) -> ClassificationBatch:
-        """Draw the photos of one step."""
+        """Draw the images of one step."""
         options = self._options
-        rng = np.random.Generator(np.random.Philox(key=[self._seed, DRAWS], counter=[0, 0, 0, step]))
-        chosen = [self._photo(step * options.batch + place) for place in range(options.batch)]
+        rng = np.random.Generator(np.random.Philox(key=[self._seed, CROP_PURPOSE], counter=[0, 0, 0, step]))
+        chosen = [self._case(step * options.batch + place) for place in range(options.batch)]
         flips = rng.random(options.batch) < 0.5
-        images = np.zeros((options.batch, self._photos[0].shape[0], options.side, options.side), np.float32)
-        for image, photo, flip in zip(images, chosen, flips, strict=True):
-            self._cut(photo, rng, image)
+        images = np.zeros((options.batch, self._images[0].shape[0], options.side, options.side), np.float32)
+        for image, case, flip in zip(images, chosen, flips, strict=True):
+            self._crop(case, rng, image)
             if flip and options.flip:
                 image[:] = image[:, :, ::-1].copy()
         return ClassificationBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
 
-    def _photo(self, number: int) -> int:
-        epoch, place = divmod(number, len(self._photos))
-        return int(_permutation(self._seed, epoch, len(self._photos))[place])
+    def _case(self, number: int) -> int:
+        epoch, place = divmod(number, len(self._images))
+        return int(_permutation(self._seed, epoch, len(self._images))[place])
 
-    def _cut(self, photo: int, rng: np.random.Generator, image: np.ndarray) -> None:
-        """Fill `image` (channels, side, side) with a random part of a photo; what lies beyond it stays 0, the mean."""
-        pixels, scale, options = self._photos[photo], self._scales[photo], self._options
+    def _crop(self, case: int, rng: np.random.Generator, image: np.ndarray) -> None:
+        """Fill `image` (channels, side, side) with a random crop; padding stays 0, the mean."""
+        pixels, scale, options = self._images[case], self._scales[case], self._options
         if options.smallest_area < 1:
-            rows, columns = _window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
+            rows, columns = _random_window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
             image[:] = resized(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
             return
         spans: list[tuple[slice, slice]] = []
@@ -151,13 +151,13 @@ class ClassificationSampler:
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " count"]:
-    rng = np.random.Generator(np.random.Philox(key=[seed, ORDER], counter=[0, 0, 0, epoch]))
+    rng = np.random.Generator(np.random.Philox(key=[seed, ORDER_PURPOSE], counter=[0, 0, 0, epoch]))
     return rng.permutation(count).astype(np.int64)
 
 
-def _window(height: int, width: int, smallest: float, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Draw a window by its share of the area and its shape; where none fits, the largest square in the middle."""
-    for _ in range(TRIES):
+def _random_window(height: int, width: int, smallest: float, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Draw a window by its area and aspect ratio; if none fits, return the largest centre square."""
+    for _ in range(MAX_TRIES):
         area = height * width * rng.uniform(smallest, 1)
         shape = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
         rows, columns = round(float(np.sqrt(area / shape))), round(float(np.sqrt(area * shape)))

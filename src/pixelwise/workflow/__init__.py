@@ -1,1 +1,1 @@
-"""The verbs: one file, one command, one public function."""
+"""The commands: one file, one command, one public function."""

@@ -1,4 +1,4 @@
-"""Cache: what this machine keeps so that it need not be measured, converted or fetched again, seen and cleared."""
+"""Show and clear the cache of measurements, converted models and downloads on this machine."""
 
 import shutil
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CacheReport:
-    """What lies in the cache: files and bytes by kind; `cleared` tells whether they were removed."""
+    """The contents of the cache: files and bytes by kind; `cleared` is true if they were removed."""
 
     folder: Path
     files: dict[str, int]
@@ -44,14 +44,14 @@ class CacheReport:
 
 
 def cache(*, clear: bool = False, kinds: tuple[str, ...] = ()) -> CacheReport:
-    """Show what the cache holds, or remove it; everything in it can be made again.
+    """Show the contents of the cache, or remove them; everything in it can be recreated.
 
     Parameters
     ----------
     clear : bool
-        Remove it.
+        Remove the contents.
     kinds : tuple of str
-        Of `KINDS`; by default all.
+        Keys of `KINDS`; by default all.
 
     Raises
     ------
@@ -59,16 +59,16 @@ def cache(*, clear: bool = False, kinds: tuple[str, ...] = ()) -> CacheReport:
         A file cannot be removed.
     """
     folder = cache_folder()
-    there = [kind for kind in kinds or KINDS if (folder / kind).is_dir()]
-    files = {kind: [path for path in (folder / kind).rglob("*") if path.is_file()] for kind in there}
-    found = {kind: paths for kind, paths in files.items() if paths}
+    present = [kind for kind in kinds or KINDS if (folder / kind).is_dir()]
+    files = {kind: [path for path in (folder / kind).rglob("*") if path.is_file()] for kind in present}
+    files = {kind: paths for kind, paths in files.items() if paths}
     report = CacheReport(
         folder=folder,
-        files={kind: len(paths) for kind, paths in found.items()},
-        bytes={kind: sum(path.stat().st_size for path in paths) for kind, paths in found.items()},
+        files={kind: len(paths) for kind, paths in files.items()},
+        bytes={kind: sum(path.stat().st_size for path in paths) for kind, paths in files.items()},
         cleared=clear,
     )
-    for kind in there if clear else ():
+    for kind in present if clear else ():
         try:
             shutil.rmtree(folder / kind)
         except OSError as error:

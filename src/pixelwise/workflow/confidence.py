@@ -1,8 +1,7 @@
-"""Confidence in a mask: how sure each pixel is, and the Dice that the probabilities of an image promise.
+"""Confidence of predicted masks: the uncertainty map, and the expected Dice of an image.
 
-Shared by what finds the temperature and the margin after a training, by `evaluate`, which looks whether they hold, and
-by `predict`, which writes them. Probabilities are those of `inference.segmentation_model.Prediction`: of the classes of
-the target.
+Shared by calibration, `evaluate` and `predict`. Probabilities are those of the classes of the target, as in
+`inference.segmentation_model.Prediction`.
 """
 
 from dataclasses import dataclass
@@ -18,25 +17,25 @@ from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
 
 TOP = 255  # of the uncertainty map
-ANYTHING = "anything"  # in the place of the name of a class
+ANYTHING = "anything"  # used instead of a class name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confidence:
-    """How sure a model is of one image.
+    """The confidence of a model in one image.
 
     Attributes
     ----------
     image : str
     dice : float or None
-        The mean Dice that the probabilities promise, of the classes that the mask shows but the background (of objects:
-        of their pixels); None where the mask shows none.
+        The expected mean Dice of the classes in the mask without the background (for objects: of their pixels); None
+        for an empty mask.
     bound : float or None
-        No higher than the true mean Dice, for 90 % of images; None where the model knows no margin.
+        A lower bound of the true mean Dice for 90 % of images; None if the model has no conformal margin.
     uncertainty : float
-        Mean over the pixels of the probability that the class they are decided for is wrong.
+        Mean over the pixels of the probability that the predicted class is wrong.
     scores : dict
-        How sure it is that the image shows anything, and each class: see `image_scores`.
+        See `image_scores`.
     """
 
     image: str
@@ -49,18 +48,18 @@ class Confidence:
 def uncertainty_map(
     probabilities: Float[np.ndarray, "channels height width"], model_card: ModelCard
 ) -> UInt8[np.ndarray, "height width"]:
-    """Return 255 (1 - p) of each pixel, p the probability of its most probable class: how likely that one is wrong.
+    """Return 255 (1 - p) for each pixel, where p is the probability of its most probable class.
 
-    Of objects the classes are those of the target: background, object and, where the target has it, boundary.
+    For objects the classes are those of the target: background, object and possibly boundary.
     """
-    surest = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
-    return np.rint(TOP * (1 - surest.astype(np.float32))).clip(0, TOP).astype(np.uint8)
+    confidence = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
+    return np.rint(TOP * (1 - confidence.astype(np.float32))).clip(0, TOP).astype(np.uint8)
 
 
 def expected_dice_of(
     labels: Integer[np.ndarray, "..."], probabilities: Float[np.ndarray, "channels ..."], model_card: ModelCard
 ) -> float | None:
-    """Return the mean Dice that calibrated probabilities promise for a mask; see `Confidence.dice`."""
+    """Return the expected mean Dice of a mask from its calibrated probabilities; see `Confidence.dice`."""
     if model_card.target.kind == "classes":
         return expected_dice(probabilities.reshape(len(probabilities), -1), labels.ravel(), _first(model_card))
     background = probabilities[0].ravel().astype(np.float32)
@@ -70,7 +69,7 @@ def expected_dice_of(
 def true_dice(
     truth: Integer[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"], model_card: ModelCard
 ) -> float | None:
-    """Return the mean Dice that came, as `evaluate` has it for one image; of objects that of their pixels."""
+    """Return the mean Dice of one image as in `evaluate`; for objects that of their pixels."""
     if model_card.target.kind == "classes":
         return mean_of(class_scores(confusion(truth, labels, len(model_card.classes))).dice[_first(model_card) :])
     unknown = truth < 0 if model_card.task == "instance" else truth == IGNORE
@@ -84,33 +83,32 @@ def confidence_of(
     probabilities: Float[np.ndarray, "channels height width"],
     model_card: ModelCard,
 ) -> Confidence:
-    """Return how sure the model is of one image."""
+    """Return the confidence of the model in one image."""
     dice = expected_dice_of(labels, probabilities, model_card)
-    margin = model_card.dice_margin
-    surest = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
+    margin = model_card.conformal_margin
+    confidence = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
     return Confidence(
         image=image,
         dice=dice,
         bound=None if dice is None or margin is None else dice_lower_bound(dice, margin),
-        uncertainty=1 - float(surest.mean(dtype=np.float64)),
+        uncertainty=1 - float(confidence.mean(dtype=np.float64)),
         scores=image_scores(probabilities, model_card),
     )
 
 
 def image_scores(probabilities: Float[np.ndarray, "channels height width"], model_card: ModelCard) -> dict[str, float]:
-    """Return how sure it is that an image shows anything but the background (`ANYTHING`), and each class by its name.
+    """Return a score for any foreground in the image (`ANYTHING`), and one per class with more than two classes.
 
-    Of two classes, and of objects, the first says it all. Without a background there is nothing to be sure of, and the
-    dict is empty. See `metrics.detection.image_score`.
+    Empty without a background class. See `metrics.detection.image_score`.
     """
     if not has_background(model_card.task, model_card.classes):
         return {}
-    found = {ANYTHING: image_score(1 - probabilities[0].astype(np.float32))}
+    scores = {ANYTHING: image_score(1 - probabilities[0].astype(np.float32))}
     if model_card.target.kind == "classes" and len(model_card.classes) > 2:
-        found |= {name: image_score(probabilities[i]) for i, name in enumerate(model_card.classes) if i}
-    return found
+        scores |= {name: image_score(probabilities[i]) for i, name in enumerate(model_card.classes) if i}
+    return scores
 
 
 def _first(model_card: ModelCard) -> int:
-    """Return the first class whose Dice enters the mean: 1 where class 0 is a background."""
+    """Return the first class whose Dice enters the mean: 1 if class 0 is the background."""
     return int(has_background(model_card.task, model_card.classes))

@@ -1,8 +1,8 @@
-"""Config: every option of a run in one record, with where each value comes from, and its file in YAML.
+"""Configuration of a run: all settings with the origin of each value, and the YAML file.
 
-The file has two levels, section and setting. A comment line above a setting is its reason, for people: comments are
-never read. Where the values come from stands in a section of its own, `origins`. On top may stand a preset: what is
-left out below comes from it. `workflow.settings` reads such files.
+The file has two levels, section and setting. A comment above a setting is its reason; comments are never read. The
+section `origins` lists where the values come from. A `preset` at the top provides the settings that are left out.
+`workflow.settings` reads these files.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ from pixelwise.training.learner import TrainingOptions
 from pixelwise.training.losses import LossOptions
 
 _HEADER = """\
-# The plan of a pixelwise run. Every setting can be changed here and trained again:
+# The configuration of a pixelwise run. Change settings here and train again:
 #   pixelwise train DATA --config THIS_FILE
-# The comment above a setting says why it has its value. Comments are for you: they are never read.
+# The comment above a setting explains its value. Comments are never read.
 """
 _ORIGINS_HEADER = """\
-# Where each value comes from: user (a word or a flag), file (an edited file), preset (a preset), planned.
-# Leave this as it is: a setting above that has another value than here counts as yours."""
+# The origin of each value: user (command line), file (an edited file), preset or planned.
+# Do not edit this section: a setting above whose value differs from this one counts as edited by you."""
 
 Origin = Literal["planned", "preset", "file", "user"]  # from the weakest to the strongest
 STRENGTH: dict[Origin, int] = {origin: strength for strength, origin in enumerate(get_args(Origin))}
@@ -42,11 +42,11 @@ STRENGTH: dict[Origin, int] = {origin: strength for strength, origin in enumerat
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All options of a run; each section belongs to the module that reads it.
+    """All settings of a run; each section belongs to the module that reads it.
 
-    `preset` names the preset that was followed, if any. `origins` maps "section.setting" to where its value comes from;
-    what is not in it was planned, or left as it is by the plan. `reasons` maps "section.setting" to the sentence that
-    tells people why the setting has its value; nothing is decided by it.
+    `preset` is the name of the preset, if any. `origins` maps "section.setting" to the origin of its value; missing
+    settings are planned or have their defaults. `reasons` maps "section.setting" to the explanation of its value, for
+    display only.
     """
 
     data: DataOptions = DataOptions()
@@ -66,14 +66,14 @@ class Config:
 
     @property
     def user_set(self) -> frozenset[str]:
-        """Settings that the user has decided, in words or in a file: nothing else is chosen in their place."""
+        """Settings with origin `user` or `file`: they are never changed automatically."""
         return frozenset(key for key, origin in self.origins.items() if origin in ("user", "file"))
 
 
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in fields(Config) if is_dataclass(f.default)}
 KEYS = tuple(f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind))
-PRESET, ORIGINS = "preset", "origins"  # what stands in a config file beside the sections
-# Short words of the command line, and the settings they stand for.
+PRESET, ORIGINS = "preset", "origins"  # keys of a config file besides the sections
+# Short names on the command line, and their settings.
 ALIASES = {
     "network": "network.name",
     "encoder": "network.encoder",
@@ -88,17 +88,17 @@ def values_of(config: Config) -> dict[str, Any]:
 
 
 def origins_of(config: Config) -> dict[str, Origin]:
-    """Return where the value of every setting comes from, in the order of the file."""
+    """Return the origin of every setting, in the order of the file."""
     return {key: config.origins.get(key, "planned") for key in KEYS}
 
 
 def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Config:
-    """Return `config` with some settings replaced by planned values, and with reasons noted.
+    """Return `config` with some settings replaced by planned values, and their reasons.
 
     Raises
     ------
     BadOption
-        A key is unknown (the nearest known one is named), or a value does not fit.
+        A key is unknown (the closest one is suggested), or a value is invalid.
     """
     changed: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
@@ -113,17 +113,17 @@ def with_settings(config: Config, values: Mapping[str, Any], reasons: Mapping[st
 
 
 def full_key(word: str) -> str:
-    """Return the "section.setting" that a key or a short word stands for.
+    """Return the "section.setting" of a key or a short name.
 
     Raises
     ------
     BadOption
-        It is unknown; the nearest known one is named.
+        It is unknown; the closest one is suggested.
     """
     key = ALIASES.get(word, word)
     section, dot, _ = key.partition(".")
     if not dot:
-        raise BadOption("a known word or section.setting", f"`{word}`", nearest(word, [PRESET, *ALIASES]))
+        raise BadOption("a known short name or section.setting", f"`{word}`", nearest(word, [PRESET, *ALIASES]))
     if key not in KEYS:
         near = [known for known in KEYS if known.startswith(f"{section}.")]
         raise BadOption("a known setting", f"`{word}`", nearest(word, near or KEYS))
@@ -136,19 +136,19 @@ def as_section(section: str, values: Mapping[str, Any]) -> Any:
     Raises
     ------
     BadOption
-        A value does not fit its setting.
+        A value is invalid.
     """
     try:
         return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join([section, *(str(part) for part in first["loc"])])
+        name = ".".join([section, *map(str, first["loc"])])
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
 
 
 def save_config(path: Path, config: Config) -> None:
-    """Write the config as YAML with each reason above its setting."""
+    """Write the config as YAML, each reason above its setting."""
     atomic_write_text(path, to_yaml(config))
 
 
@@ -169,14 +169,14 @@ def to_yaml(config: Config) -> str:
 
 
 def _write_origins(config: Config) -> list[str]:
-    """Return a line per origin and section, with the values themselves: so a value that is edited later is known."""
-    found: dict[Origin, dict[str, dict[str, Any]]] = {}
+    """Return a line per origin and section with the values, so that later edits are detected."""
+    by_origin: dict[Origin, dict[str, dict[str, Any]]] = {}
     for key, origin in origins_of(config).items():
         section, _, name = key.partition(".")
-        found.setdefault(origin, {}).setdefault(section, {})[name] = _value(config, key)
+        by_origin.setdefault(origin, {}).setdefault(section, {})[name] = _value(config, key)
     lines: list[str] = []
-    for origin in sorted(found, key=STRENGTH.__getitem__, reverse=True):
-        lines += [f"  {origin}:", *(f"    {section}: {_flow(values)}" for section, values in found[origin].items())]
+    for origin in sorted(by_origin, key=STRENGTH.__getitem__, reverse=True):
+        lines += [f"  {origin}:", *(f"    {section}: {_flow(values)}" for section, values in by_origin[origin].items())]
     return lines
 
 
@@ -190,7 +190,7 @@ def _as_dict(options: Any) -> dict[str, Any]:
 
 
 def _flow(value: Any) -> str:
-    """Write one value on one line of YAML; tuples become lists."""
+    """Return a value as one line of YAML; tuples become lists."""
     text = yaml.safe_dump(_plain(value), default_flow_style=True, width=2**20, allow_unicode=True, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
 

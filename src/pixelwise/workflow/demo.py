@@ -1,7 +1,7 @@
-"""Demo: the main job from nothing, in a minute or two on two cores: draw, train, evaluate, predict, report.
+"""Run the whole workflow on synthetic images in a minute or two on two cores: train, evaluate, predict, report.
 
-Training is bound by steps, so that the demo comes out the same on a fast and on a slow machine, with a limit in time
-for a busy one. Its settings are those that learn this set in the least processor time (benchmarks/RECIPE.md).
+The training has a fixed number of steps, so that the result does not depend on the machine, and a time limit for busy
+ones. The settings are those that learn this data set in the least processor time (benchmarks/RECIPE.md).
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from pixelwise.workflow.summary import describe_scores
 from pixelwise.workflow.train import train
 
 STEPS = 800
-TIME_LIMIT = 300.0  # seconds of the training, which leaves room for scores and report in six minutes on a busy machine
+TIME_LIMIT = 300.0  # seconds of training; on a busy machine scores and report are done within six minutes
 SETTINGS = (
     "patches.height=128",
     "patches.width=128",
@@ -37,22 +37,22 @@ def demo(
     progress: Progress | None = None,
     started: float | None = None,
 ) -> Run:
-    """Draw touching cells with known truth, train on them, score, predict and write the report.
+    """Draw touching cells with ground truth, then train, evaluate, predict and write the report.
 
     Parameters
     ----------
     out : path
-        Folder of the demo: `images` holds the drawn set, `run-1`, `run-2`, ... a run for each call, with its
-        predictions inside.
+        Folder of the demo: `images` is the data set; `run-1`, `run-2`, ... are the runs, one per call, with their
+        predictions.
     seed : int
-        Of the drawing and of the training.
+        Random seed of the images and of the training.
     steps : int
-        Of the training.
+        Training steps.
     time_limit : float or str
-        Latest end of the training; the rest takes well under a minute on a machine with nothing else to do.
+        Time limit of the training; the rest takes well under a minute on an idle machine.
     progress : Progress, optional
     started : float, optional
-        `time.monotonic()` when the command began; by default now.
+        `time.monotonic()` at the start of the command; by default now.
 
     Returns
     -------
@@ -62,19 +62,19 @@ def demo(
     progress = progress or Console()
     folder = Path(out)
     data = folder / "images"
-    place = _free(folder)
+    run_folder = _new_folder(folder)
     progress.message(
-        "This demo draws 36 images of touching cells, trains a U-Net to tell the cells apart, scores it on images it "
-        "has not seen, and writes a report: a minute or two, at most six on a busy machine.",
+        "This demo draws 36 images of touching cells, trains a U-Net to separate the cells, evaluates it on the test "
+        "images, and writes a report. It takes a minute or two, at most six on a busy machine.",
         f"1/5  Drawing images and masks into {data}.",
     )
     write_demo(data, seed=seed)
     limit = f"{float(time_limit):.0f}s" if isinstance(time_limit, float | int) else time_limit
-    command = f"pixelwise train {data} --out {place} --steps {steps} --time-limit {limit} {' '.join(SETTINGS)}"
+    command = f"pixelwise train {data} --out {run_folder} --steps {steps} --time-limit {limit} {' '.join(SETTINGS)}"
     progress.message(f"2/5  Training: {command}")
     run = train(
         data,
-        out=place,
+        out=run_folder,
         steps=steps,
         time_limit=time_limit,
         seed=seed,
@@ -82,24 +82,25 @@ def demo(
         progress=progress,
         started=started,
     )
-    progress.message(f"3/5  Scoring on the test images: pixelwise evaluate {place} {data}")
-    scores = evaluate(place, data, progress=progress)
-    masks = place / "predictions" / "test"
+    progress.message(f"3/5  Evaluating on the test images: pixelwise evaluate {run_folder} {data}")
+    scores = evaluate(run_folder, data, progress=progress)
+    masks = run_folder / "predictions" / "test"
     images = data / "test" / "images"
-    progress.message(f"4/5  Predicting the test images: pixelwise predict {place} {images} --out {masks} --overlays")
-    predict(place, [images], masks, overlays=True, progress=progress)
-    progress.message(f"5/5  Writing the report: pixelwise report {place}")
-    page = report(place, progress=progress)
+    command = f"pixelwise predict {run_folder} {images} --out {masks} --overlays"
+    progress.message(f"4/5  Predicting the test images: {command}")
+    predict(run_folder, [images], masks, overlays=True, progress=progress)
+    progress.message(f"5/5  Writing the report: pixelwise report {run_folder}")
+    page = report(run_folder, progress=progress)
     progress.message("", describe_scores(scores), "")
     overlay = sorted(masks.glob("*.overlay.png"))[0]
-    progress.picture(read_image(overlay).pixels, "A test image with the outlines of the cells that were found:")
-    progress.message(f"Look at   {page}", f"Masks in  {masks}")
+    progress.picture(read_image(overlay).pixels, "A test image with the outlines of the predicted cells:")
+    progress.message(f"Report: {page}", f"Masks:  {masks}")
     return run
 
 
-def _free(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     for number in range(1, 1000):
-        place = folder / f"run-{number}"
-        if not place.exists():
-            return place
+        path = folder / f"run-{number}"
+        if not path.exists():
+            return path
     raise OutputFailed("fewer than 1000 demo runs", "1000", "Remove some of them.", folder)

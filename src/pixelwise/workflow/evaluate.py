@@ -1,4 +1,4 @@
-"""Evaluate: labelled images and a run become scores."""
+"""Evaluate a run on labelled images."""
 
 from dataclasses import replace
 from functools import partial
@@ -30,59 +30,59 @@ def evaluate(
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a run on labelled images, and write `scores.json` into its folder.
+    """Evaluate a run on labelled images, and write `scores.json` into its folder.
 
     Parameters
     ----------
     run : path
-        A run folder that `train` made.
+        A run folder.
     data : path
-        A folder of images and masks, or for whole-image classes a folder per class.
+        A folder of images and masks, or for classification a folder per class.
     part : {"train", "val", "test", "out_of_fold"}, optional
-        By default the test part, or the validation part where there is no test part. In a folder without parts,
-        "val" means the images that the run was not trained on. A run with folds has "out_of_fold" in place of "val":
-        each image is scored by the network that did not see it.
+        The split; by default test, or val if there is no test split. In a folder without splits, "val" means the images
+        that the run was not trained on. A run with folds has "out_of_fold" instead of "val": each image is scored by
+        the network that was trained without it.
     device : {"auto", "cpu", "cuda", "mps"}
     options : DataOptions, optional
-        Answers to what would otherwise be guessed from the folder; those left at their defaults are as in training.
+        Options that override what is detected in the folder; those left at their defaults are as in training.
     progress : Progress, optional
-        Who is told; by default sentences and bars on standard error.
+        By default messages and progress bars on standard error.
 
     Returns
     -------
     dict
-        JSON-ready: part, data, task, headline, scores, classes, confusion, cases, empty; warnings where the training
-        did not become useful. Undefined values are None.
+        JSON-compatible: part, data, task, headline, scores, classes, confusion, cases, empty; warnings if the training
+        did not produce a useful model. Undefined values are None.
 
     Raises
     ------
     BadRun, BadModel
         There is no run, its records are damaged, or it has no model yet.
     BadDataset
-        The folder is not understood, has other classes than the model, or nothing to score in the part.
+        The folder is unusable, has other classes than the model, or the split has nothing to score.
     BadOption, OutputFailed
-        There is no such part or device; the scores cannot be written.
+        The split or device does not exist; the scores cannot be written.
     """
     progress = progress or Console()
     keep_large_blocks()
     if part is not None and part not in PARTS:
-        expected = "a part: train, val, test, or for a run with folds out_of_fold"
-        raise BadOption(expected, f"`{part}`", "Leave --part out to score test, or else val.")
+        expected = "a split: train, val, test, or for a run with folds out_of_fold"
+        raise BadOption(expected, f"`{part}`", "Omit --split to evaluate test, or else val.")
     opened, root = Run.open(run), Path(data)
     warnings = {"warnings": messages} if (messages := opened.warnings) else {}
     if part == PART and not opened.folds:
-        raise BadOption("a run with folds for the part out_of_fold", "one without", "Score --part val.", opened.folder)
+        raise BadOption("a run with folds for out_of_fold", "one without", "Use --split val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
     options = joined(config.data, options or DataOptions())
     if isinstance(model, ClassificationModel) and options.task == "auto":
-        options = replace(options, task="classification")  # a folder of one class alone can be scored too
+        options = replace(options, task="classification")  # so that a folder with a single class can be scored
     dataset = understand(root, options, config.training.seed, progress)
     if part == PART or (part is None and opened.folds and not dataset.part("test")):
         return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
     chosen, cases = choose(dataset, part, opened)
     score = partial(score_photos, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
-    found = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
-    scores = {"part": chosen, "data": root.resolve().name, **warnings, **found}
+    result = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
+    scores = {"part": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)
     return scores

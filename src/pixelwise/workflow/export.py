@@ -1,4 +1,4 @@
-"""Export: a run becomes a file that other programs run, proven on images that the run was not trained on."""
+"""Export a run as a file for other programs, with a parity check on images that the run was not trained on."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +22,7 @@ from pixelwise.workflow.evaluation.photos import read_photo_samples
 from pixelwise.workflow.run import Run
 
 Item = TypeVar("Item")
-MOST_PIXELS = 400_000_000  # of the images that are held at once for a proof
+MAX_PIXELS = 400_000_000  # of all parity images in memory
 
 
 def export(
@@ -35,83 +35,83 @@ def export(
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
-    """Export a run.
+    """Export a run for another program.
 
     Parameters
     ----------
     run : path
         A run folder.
     data : path, optional
-        The labelled images for the proof, and for int8 those whose intensities are observed; by default the folder
-        that the run was trained on, of which the validation images prove and the training images are observed.
+        The labelled images for the parity check and for int8 calibration; by default the folder that the run was
+        trained on: its validation images for the parity check, its training images for the calibration.
     kind : str
         A key of `exporters.formats.FORMATS`.
     out : path, optional
         The file; by default in the run's folder `export`.
     about : About, optional
-        What a bioimage.io package says of itself.
+        Metadata of a bioimage.io package.
     options : DataOptions, optional
-        Answers to what would otherwise be guessed from the folder.
+        Options that override what is detected in the folder.
     progress : Progress, optional
 
     Returns
     -------
-    Exported
+    ExportResult
 
     Raises
     ------
     ExportFailed
-        What was written says something else than the run; nothing is left.
+        The exported model does not reproduce the run; its files are removed.
     BadOption
-        No such format, or its libraries are not installed.
+        The format is unknown, or its libraries are not installed.
     BadRun, BadModel, BadDataset, OutputFailed
-        The run, its model, the data or the place cannot be used.
+        The run, its model, the data or the output path cannot be used.
     """
     progress = progress or Console()
     if kind not in FORMATS:
-        raise BadOption("a format of export", f"`{kind}`", nearest(kind, list(FORMATS)))
+        raise BadOption("an export format", f"`{kind}`", nearest(kind, list(FORMATS)))
     opened = Run.open(run)
     path = Path(out) if out is not None else opened.folder / "export" / FORMATS[kind].place
     if path.suffix != Path(FORMATS[kind].place).suffix:
         raise BadOption(f"a file {Path(FORMATS[kind].place).suffix} for {kind}", path.name, "Change --out.")
     network, model_card = load_model(find_model_file(opened.folder))
-    material = _material(opened, Path(data) if data is not None else None, options, model_card, progress)
-    progress.message(f"Exporting {kind}; it is compared with the run on {pluralise(len(material.proof), 'image')}.")
-    return export_model(network, model_card, kind, path, material, about)
+    images = _read_images(opened, Path(data) if data is not None else None, options, model_card, progress)
+    progress.message(f"Exporting {kind}; parity check with the run on {pluralise(len(images.proof), 'image')}.")
+    return export_model(network, model_card, kind, path, images, about)
 
 
-def _material(
-    run: Run, data: Path | None, given: DataOptions | None, model_card: ModelCard, progress: Progress
+def _read_images(
+    run: Run, data: Path | None, user_options: DataOptions | None, model_card: ModelCard, progress: Progress
 ) -> ExportImages:
     folder = str(run.understood.get("folder", ""))
     if data is None and not folder:
-        raise BadDataset("the folder of labelled images for the proof", "none", "Give it behind the run.", run.folder)
+        raise BadDataset("a folder of labelled images for the parity check", "none", "Give DATA after RUN.", run.folder)
     root = data if data is not None else Path(folder)
-    config, subject = run.config, export_task_of(model_card)
-    options = joined(config.data, given or DataOptions())
+    config, task = run.config, export_task_of(model_card)
+    options = joined(config.data, user_options or DataOptions())
     dataset = understand(root, options, config.training.seed, progress)
-    parts = divide(dataset, run)
-    unseen = _evenly(parts["val"] or parts["test"], subject.most_samples)
+    splits = divide(dataset, run)
+    unseen = _evenly(splits["val"] or splits["test"], task.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
     read = read_mask_samples if model_card.view is None else partial(read_photo_samples, view=model_card.view)
-    proof = list(_few(read(model_card, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
-    observed = _evenly(parts["train"] or unseen, subject.observed)
-    training = partial(read, model_card, dataset=dataset, cases=observed, pages=options.pages)
+    proof = list(_limit(read(model_card, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
+    calibration = _evenly(splits["train"] or unseen, task.observed)
+    training = partial(read, model_card, dataset=dataset, cases=calibration, pages=options.pages)
     return ExportImages(proof=proof, training=training)
 
 
-def _evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """Return at most `most`, evenly spread: folders of classes lie one behind the other."""
-    count = min(most, len(items))
+def _evenly(items: Sequence[Item], maximum: int) -> Sequence[Item]:
+    """Return at most `maximum` evenly spaced items, so that all class folders are represented."""
+    count = min(maximum, len(items))
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def _few(samples: Iterator[Sample], progress: Progress, total: int) -> Iterator[Sample]:
-    """Yield samples until they are many pixels; at least one."""
+def _limit(samples: Iterator[Sample], progress: Progress, total: int) -> Iterator[Sample]:
+    """Yield samples until they exceed `MAX_PIXELS`; at least one."""
     pixels = 0
     for sample in progress.track(samples, "reading", total):
         yield sample
         pixels += sample.pixels[0].size
-        if pixels > MOST_PIXELS:
+        if pixels > MAX_PIXELS:
             return

@@ -1,4 +1,4 @@
-"""The headline of an evaluation in plain words: what is found, what of it is right, each with its interval."""
+"""Headline of an evaluation: the main scores as sentences with 95 % intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from pixelwise.datasets.records import has_background
 from pixelwise.text import pluralise
 
 Interval = tuple[float, float] | None
-PLAIN_NAMES = ("object", "foreground", "1", "255", "true", "yes")  # say no more than "foreground" does
+PLAIN_NAMES = ("object", "foreground", "1", "255", "true", "yes")  # shown as "foreground"
 NOTES = {
-    "val": "The validation images also chose the weights, so these numbers are a little too high. A test split is not.",
-    "train": "These are the training images: how the model does on new ones is not known from them.",
+    "val": "The weights were selected on the validation images: these scores are slightly optimistic.",
+    "train": "These are the training images: the scores do not measure performance on new images.",
 }
 WORDS = {
     "mean_ap": "mean AP",
@@ -25,25 +25,25 @@ WORDS = {
     "v_info": "V_info",
     "top_1": "top-1 accuracy",
     "top_5": "top-5 accuracy",
-    "count_error_mean": "mean error of the count",
-    "count_error_mean_absolute": "mean absolute error of the count",
+    "count_error_mean": "mean count error",
+    "count_error_mean_absolute": "mean absolute count error",
     "precision_50": "precision at IoU 0.5",
     "recall_50": "recall at IoU 0.5",
-    "objects_true": "objects in the truth",
+    "objects_true": "objects in the ground truth",
     "objects_predicted": "objects predicted",
 }
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One measured value inside its words, such as "Finds ", "93 %", " of the objects".
+    """A sentence with a measured value, such as "Finds ", "93 %", " of the objects".
 
     Parameters
     ----------
     before, value, after : str
-        The words before the value, the value as it is written, and the words after it.
+        The words before the value, the formatted value, and the words after it.
     interval : str
-        The 95 % interval as it is written; empty where there is none.
+        The formatted 95 % interval; empty if there is none.
 
     Examples
     --------
@@ -57,18 +57,18 @@ class Claim:
     interval: str = ""
 
     def __str__(self) -> str:
-        """Return the claim as one sentence."""
+        """Return the sentence."""
         return f"{self.before}{self.value}{self.after}{self.aside}."
 
     @property
     def aside(self) -> str:
-        """The interval in parentheses; empty where there is none."""
+        """The interval in parentheses; empty if there is none."""
         return f" (95 % interval: {self.interval})" if self.interval else ""
 
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A score between 0 and 1 that is shown beside the claims, with its 95 % interval where there is one."""
+    """A score between 0 and 1 that is shown with the claims, with its 95 % interval if there is one."""
 
     name: str
     value: float | None
@@ -77,7 +77,7 @@ class KeyNumber:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is said first about a run: claims, the key numbers behind them, and notes on how to read both."""
+    """The summary of an evaluation: claims, key numbers, and notes on their interpretation."""
 
     claims: tuple[Claim, ...]
     numbers: tuple[KeyNumber, ...]
@@ -85,45 +85,45 @@ class Headline:
 
 
 def headline(scores: dict[str, Any]) -> Headline:
-    """Say in words what the scores of `evaluate` mean.
+    """Summarise the scores of `evaluate` in sentences.
 
     Parameters
     ----------
     scores : dict
-        What `evaluate` returned. Scores that an earlier version wrote may lack the counts that a claim needs: then
-        there is none, and `by_name` says what there is.
+        The result of `evaluate`. Scores from an earlier version may lack the counts for a claim: then there are no
+        claims, and `by_name` describes the main score.
     """
     make = {"instance": _of_objects, "binary": _of_one_class, "classification": _of_images}
     claims, numbers, notes = make.get(scores["task"], _of_classes)(scores)
-    part = scores["part"]
-    basis = f"Measured on {pluralise(len(scores['cases']), f'{words(part)} image')} of {scores['data']}."
-    few = ["An interval takes two images or more."] if len(scores["cases"]) < 2 else []
-    own = [NOTES[part]] if part in NOTES else []
-    return Headline(tuple(claims), tuple(numbers), (basis, *notes, *few, *own))
+    split = scores["part"]
+    basis = f"Measured on {pluralise(len(scores['cases']), f'{words(split)} image')} of {scores['data']}."
+    few = ["Intervals need at least two images."] if len(scores["cases"]) < 2 else []
+    optimistic = [NOTES[split]] if split in NOTES else []
+    return Headline(tuple(claims), tuple(numbers), (basis, *notes, *few, *optimistic))
 
 
 def by_name(scores: dict[str, Any]) -> Claim:
-    """Say the one number that `evaluate` quotes, by its name."""
+    """Return the main score of `evaluate` as a sentence with its name."""
     head = scores["headline"]
     name = words(head["name"])
     if head["value"] is None:
-        return Claim(f"There is no {name}", "", ": neither truth nor prediction holds anything to score")
+        return Claim(f"There is no {name}", "", ": neither ground truth nor prediction contains anything to score")
     interval = None if head["low"] is None else [head["low"], head["high"]]
     return Claim(f"The {name} is ", f"{head['value']:.2f}", "", _plain_interval(interval))
 
 
 def percent(value: float) -> str:
-    """Write a share in percent, with a decimal only near 0 and 1.
+    """Format a fraction in percent, with a decimal only near 0 and 1.
 
     Examples
     --------
     >>> percent(0.934), percent(0.996), percent(1.0)
     ('93 %', '99.6 %', '100 %')
     """
-    return f"{_in_hundred(value)} %"
+    return f"{_percentage(value)} %"
 
 
-def _in_hundred(value: float) -> str:
+def _percentage(value: float) -> str:
     exact = 100 * value
     plain = exact in (0, 100) or 1 <= exact <= 99
     return f"{exact:.0f}" if plain else f"{exact:.1f}"
@@ -140,11 +140,11 @@ def _of_objects(scores: dict[str, Any]) -> _Parts:
         return [], numbers, []
     claims = [
         *_share("Finds ", found["recall_50"], " of the objects", intervals.get("recall_50")),
-        *_share("", found["precision_50"], " of what it finds is right", intervals.get("precision_50")),
+        *_share("", found["precision_50"], " of what it finds is correct", intervals.get("precision_50")),
     ]
     notes = [
-        f"They hold {pluralise(found['objects_true'], 'object')}, and {found['objects_predicted']:,} were predicted.",
-        "An object counts as found where it and its prediction overlap with an IoU above 0.5.",
+        f"They contain {pluralise(found['objects_true'], 'object')}; {found['objects_predicted']:,} were predicted.",
+        "An object counts as found if it overlaps a predicted object with an IoU above 0.5.",
     ]
     return claims, numbers, notes
 
@@ -152,14 +152,14 @@ def _of_objects(scores: dict[str, Any]) -> _Parts:
 def _of_one_class(scores: dict[str, Any]) -> _Parts:
     row, intervals = scores["classes"][1], scores["scores"].get("intervals", {})
     name = "foreground" if row["name"].casefold() in PLAIN_NAMES else row["name"]
-    marked = {"dice": "mean_dice", "recall": "recall", "precision": "precision"}
-    numbers = [KeyNumber(words(key), row[key], _pair(intervals.get(other))) for key, other in marked.items()]
+    keys = {"dice": "mean_dice", "recall": "recall", "precision": "precision"}
+    numbers = [KeyNumber(words(key), row[key], _pair(intervals.get(name))) for key, name in keys.items()]
     numbers[0] = KeyNumber("Dice", numbers[0].value, numbers[0].interval)
     claims = [
         *_share("Finds ", row["recall"], f" of the {name} pixels", intervals.get("recall")),
-        *_share("", row["precision"], " of the pixels it marks are right", intervals.get("precision")),
+        *_share("", row["precision"], " of the predicted pixels are correct", intervals.get("precision")),
     ]
-    return claims, numbers, ["Dice is the harmonic mean of these two shares."]
+    return claims, numbers, ["Dice is the harmonic mean of these two fractions (recall and precision)."]
 
 
 def _of_classes(scores: dict[str, Any]) -> _Parts:
@@ -180,21 +180,21 @@ def _of_images(scores: dict[str, Any]) -> _Parts:
     images, intervals = scores["scores"]["images"], scores["scores"].get("intervals", {})
     numbers = _numbers(images, intervals, {"top_1": "top-1 accuracy", "top_5": "top-5 accuracy"})
     numbers.append(KeyNumber("mean class accuracy", images["mean_class_accuracy"]))
-    claims = _share("Names the right class for ", images["top_1"], " of the images", intervals.get("top_1"))
+    claims = _share("Predicts the correct class for ", images["top_1"], " of the images", intervals.get("top_1"))
     rows = [(row["name"], row["accuracy"]) for row in scores["classes"]]
-    return [*claims, *_extremes(rows, "", percent)], [one for one in numbers if one.value is not None], []
+    return [*claims, *_extremes(rows, "", percent)], [number for number in numbers if number.value is not None], []
 
 
 def _share(before: str, value: float | None, after: str, interval: Sequence[float] | None) -> list[Claim]:
-    """Return the claim of a share in percent; nothing for one that is not defined."""
+    """Return the claim for a fraction in percent; nothing if it is undefined."""
     if value is None:
         return []
-    between = f"{_in_hundred(interval[0])} to {percent(interval[1])}" if interval else ""
-    return [Claim(before, percent(value), after, between)]
+    range_ = f"{_percentage(interval[0])} to {percent(interval[1])}" if interval else ""
+    return [Claim(before, percent(value), after, range_)]
 
 
 def _extremes(rows: Sequence[tuple[str, float | None]], what: str, write: Any) -> list[Claim]:
-    """Name the best and the worst class, where there are two with a score."""
+    """Return a claim with the best and the worst class, if at least two have a score."""
     known = [(value, name) for name, value in rows if value is not None]
     if len(known) < 2:
         return []
@@ -219,5 +219,5 @@ def _two_digits(value: float) -> str:
 
 
 def words(key: str) -> str:
-    """Write the name of a score or a fact for people."""
+    """Return the display name of a score or a fact."""
     return WORDS.get(key, key.replace("_", " "))

@@ -1,6 +1,6 @@
-"""Import weights: a file of another library becomes safetensors that say where they come from, or a complete model.
+"""Import weights of another library as safetensors with their provenance, or as a complete model.
 
-Nothing in the file is run.
+No code in the file is executed.
 """
 
 import math
@@ -30,7 +30,7 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was written where."""
+    """The written file or run folder, with the number of tensors and the provenance."""
 
     path: Path
     tensors: int
@@ -42,8 +42,8 @@ class ImportResult:
         return {"path": str(self.path), "tensors": self.tensors, "parameters": self.parameters} | asdict(self.origin)
 
     def to_text(self) -> str:
-        """Return one line for people."""
-        return f"{self.tensors} tensors, {self.parameters:,} numbers: {self.path}"
+        """Return one line of text."""
+        return f"{self.tensors} tensors, {self.parameters:,} parameters: {self.path}"
 
 
 def import_weights(
@@ -57,46 +57,46 @@ def import_weights(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> ImportResult:
-    """Turn a .pth file into safetensors; a .safetensors file gets a header that says where it comes from.
+    """Convert a .pth file to safetensors, or add a provenance header to a .safetensors file.
 
-    With `classes` the weights become a complete model, a run folder that `evaluate`, `predict`, `export` and the other
-    verbs take: `import_weights("resnet20.th", classes=("cat", "dog"), mean=(0.5,) * 3, std=(0.25,) * 3,
+    With `classes` the weights become a complete model, a run folder for `evaluate`, `predict`, `export` and the other
+    commands: `import_weights("resnet20.th", classes=("cat", "dog"), mean=(0.5,) * 3, std=(0.25,) * 3,
     overrides=("network=resnet20", "network.shortcut_padding=both"))`.
 
     Parameters
     ----------
     file : path
-        As written by `torch.save(model.state_dict(), FILE)`, or a checkpoint that holds such a mapping.
+        As written by `torch.save(model.state_dict(), FILE)`, or a checkpoint that contains such a mapping.
     out : path, optional
-        By default a published file goes where `encoder_weights=imagenet` looks for it, and any other one into the
-        working folder, under its own name with the ending .safetensors. With `classes` the run folder, by default
+        By default published weights go to the weights cache, where `encoder_weights=imagenet` finds them, and other
+        files to the working folder, with the suffix .safetensors. With `classes` the run folder, by default
         runs/<name of the file>.
     licence : str
-        Of the weights, for the header. A published file's own is known.
+        Licence of the weights, for the header. For published weights it is known.
     mean, std : sequence of float
-        Per channel, in 0...1: what images were normalised with. A published file's own are known.
+        Normalisation of the training images per channel, in 0...1. For published weights they are known.
     classes : sequence of str
         Names in the order of the network's outputs.
     overrides : sequence of str
-        "section.setting=value" words, such as "network=resnet20". Without `classes` only network.shortcut_padding,
-        which the header then says.
+        "section.setting=value", such as "network=resnet20". Without `classes` only network.shortcut_padding, which is
+        stored in the header.
     progress : Progress, optional
 
     Raises
     ------
     BadWeights
-        The file holds anything but tensors, is damaged, is too large, or is no model of these classes.
+        The file contains anything but tensors, is damaged or too large, or is not a model of these classes.
     BadOption
-        mean and std do not go together, or a word of `overrides` cannot be used.
+        mean and std do not match, or a setting in `overrides` cannot be used.
     OutputFailed
-        The place is taken or cannot be written.
+        The output exists or cannot be written.
     """
     path, progress = Path(file), progress or Console()
     _check_statistics(mean, std)
     settings = Settings.parse(overrides)
     if not classes:
         refuse_settings_of_a_model(settings)
-    target = Path(out) if out is not None else _usual_place(path, model=bool(classes))
+    target = Path(out) if out is not None else _default_path(path, model=bool(classes))
     digest = file_digest(path)
     published = identify(digest)
     if not classes and (published is None or out is not None):
@@ -120,36 +120,34 @@ def import_weights(
         )
     elif published is not None and out is None:
         target = store(published, tensors, digest)
-        progress.message(f"encoder_weights={published.word} finds it from now on, without a network.")
+        progress.message(f"encoder_weights={published.word} now uses this file, without a download.")
     else:
         atomic_write_bytes(target, to_file(tensors, origin))
         if lacks_projections(tensors):
             progress.message(_describe_padding(origin.shortcut_padding))
-    progress.message(f"Licence: {origin.licence or 'not said; give it with --licence'}.")
+    progress.message(f"Licence: {origin.licence or 'unknown; set it with --licence'}.")
     return ImportResult(target, len(tensors), sum(value.numel() for value in tensors.values()), origin)
 
 
 def _describe_padding(padding: str) -> str:
-    """Say where the zero channels of shortcuts A are said to be, or that nobody said it."""
+    """Describe the zero padding of parameter-free shortcuts (option A), or ask for it if unknown."""
     if padding:
-        return f"Its shortcuts have no weights; the header says {PADDING}={padding}."
-    how = f"say {PADDING}=both or {PADDING}=end, or encoder_weights= refuses the file"
-    return (
-        f"Its shortcuts have no weights (A), and no tensor shows where their zero channels are: {how}. {WHICH_PADDING}"
-    )
+        return f"Its shortcuts have no weights; the header has {PADDING}={padding}."
+    hint = f"give {PADDING}=both or {PADDING}=end, otherwise encoder_weights= refuses the file"
+    return f"Its shortcuts have no weights (A), and their zero channels are unknown: {hint}. {WHICH_PADDING}"
 
 
-def _usual_place(path: Path, *, model: bool) -> Path:
-    """Return where the result goes unless the user says otherwise."""
+def _default_path(path: Path, *, model: bool) -> Path:
+    """Return the default output path."""
     return Path("runs") / path.stem if model else Path(path.with_suffix(SUFFIX).name)
 
 
 def _check_free(target: Path) -> None:
     if target.exists():
-        raise OutputFailed("a new file", "one that is already there", "Choose another --out.", target)
+        raise OutputFailed("a new file", "an existing one", "Choose another --out.", target)
 
 
 def _check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) != len(std) or not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
         got = f"mean {list(mean)}, std {list(std)}"
-        raise BadOption("--mean and --std with one number per channel, std above 0", got, "Give both, or neither.")
+        raise BadOption("--mean and --std with one number per channel, std above 0", got, "Give both or neither.")

@@ -1,4 +1,4 @@
-"""Inspect: what was understood of a data folder, what a run is made of, what the layers of a network do."""
+"""Inspect a data folder, a run, a network, or the activations of a model on an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,36 +25,36 @@ def inspect(
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> InspectedData | InspectedRun | InspectedImage | InspectedNetwork | InspectedList:
-    """Look at a data folder, a run folder, a registered network, or into a model while it sees an image.
+    """Inspect a data folder, a run folder, a registered network, or a model on an image.
 
     Parameters
     ----------
     target : path or str, optional
-        Without one all registered networks are listed.
+        By default all registered networks are listed.
     size : int, optional
-        Side of a network's input; by default that of its paper (572 for `unet2015`), or 256, or the next legal size.
+        Input side of a network; by default that of its paper (572 for `unet2015`), or 256, or the next valid size.
     options : DataOptions, optional
         For a data folder.
     overrides : sequence of "setting=value"
-        For a network, such as "depth=5"; what is not named is as published.
+        For a network, such as "depth=5"; the other settings are as published.
     image : path, optional
-        For a run folder or a model file: what its network sees in this image, drawn stage by stage.
-    question : Question, optional
-        For an image: the class, pixel and stage that evidence is wanted for.
+        For a run folder or a model file: draw the activations of each stage for this image.
+    question : AttributionRequest, optional
+        For an image: the class, pixel and stage of the Grad-CAM map.
     out : path, optional
-        Where the contact sheet of a data folder goes; by default inspect-<name>.png in the current folder. For a
-        network the place of its drawing, an SVG and a PNG beside it. For an image by default inspect-<image>.png.
+        The contact sheet of a data folder; by default inspect-<name>.png in the current folder. For a network the
+        drawing, as SVG and PNG. For an image by default inspect-<image>.png.
     progress : Progress, optional
 
     Raises
     ------
     BadOption
-        The target is neither a folder nor a known network, or the size is not legal; or there is no such class, pixel
-        or stage, or a question without an image.
+        The target is neither a folder nor a known network, or the size is invalid; or the class, pixel or stage does
+        not exist, or `question` is given without an image.
     BadModel, BadImage
         For an image: the model or the image cannot be used.
     OutputFailed
-        `out` lies inside the data folder, or beside the image, or cannot be written.
+        `out` is inside the data folder, or next to the image, or cannot be written.
     """
     if image is not None and target is not None:
         pages = options.pages if options is not None else None
@@ -63,7 +63,7 @@ def inspect(
         )
     if image is not None or question not in (None, AttributionRequest()):
         got = "no image" if image is None else "no model"
-        raise BadOption("a model and an image to look for evidence in", got, "Give a run and --image.")
+        raise BadOption("a model and an image for Grad-CAM", got, "Give a run and --image.")
     if target is None:
         return list_networks()
     path = Path(target)

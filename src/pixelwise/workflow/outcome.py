@@ -1,4 +1,4 @@
-"""Outcome: whether a training came far enough to be useful, and if not, why and what helps."""
+"""Outcome of a training: whether the model is useful, and if not, the reason and a hint."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,25 +8,25 @@ from pixelwise.text import pluralise
 
 Kind = Literal["useful", "few_steps", "nothing_learned"]
 
-FEW_STEPS = 100  # below, masks of a network that starts from random weights are seldom of use (benchmarks/RECIPE.md)
-LEAST_GAIN = 0.03  # of the way from the validation score of a constant prediction to a perfect one
-LEAST_AP = 0.02  # mean AP of objects below which none are found
-BUSY = 0.6  # of the processor time that the threads could have had
+FEW_STEPS = 100  # with fewer, masks of a network with random initialisation are rarely useful (benchmarks/RECIPE.md)
+MIN_GAIN = 0.03  # fraction of the difference between the validation scores of a constant and a perfect prediction
+MIN_AP = 0.02  # mean AP of objects; below this, none are found
+BUSY = 0.6  # fraction of the processor time available to the threads
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a training ended.
+    """The outcome of a training.
 
     Attributes
     ----------
     kind : {"useful", "few_steps", "nothing_learned"}
     steps, planned_steps : int
-        Made, and expected before it began.
+        The steps of the training, and those expected at its start.
     cpu_share : float or None
-        Processor time that the training had, as a share of what its threads could have had; None where it is not known.
+        Processor time used, as a fraction of that available to the threads; None if unknown.
     sentence : str
-        For people; empty for a useful one.
+        The explanation; empty for a useful model.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ def judge(
     fine_tuned: bool,
     limited: bool,
 ) -> Outcome:
-    """Decide whether a training came far enough.
+    """Decide whether a training produced a useful model.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def judge(
     score, trivial : float
         Best validation score, and that of the best constant prediction.
     mean_ap : float or None
-        Of objects on validation images, where it was measured.
+        Of objects on validation images, if measured.
     cpu_share : float or None
     fine_tuned : bool
-        The encoder or the whole network started from learned weights: few steps can be enough.
+        The encoder or the whole network started from pretrained weights: few steps can be enough.
     limited : bool
-        Time ended the training.
+        The time budget or limit ended the training.
 
     Examples
     --------
@@ -72,48 +72,47 @@ def judge(
     >>> judge(steps=51, limited=True, **facts).kind
     'few_steps'
     """
-    nothing = score < trivial + LEAST_GAIN * (1 - trivial) or (mean_ap is not None and mean_ap < LEAST_AP)
+    useless = score < trivial + MIN_GAIN * (1 - trivial) or (mean_ap is not None and mean_ap < MIN_AP)
     few = steps < FEW_STEPS and not fine_tuned
-    kind: Kind = "nothing_learned" if nothing else "few_steps" if few else "useful"
+    kind: Kind = "nothing_learned" if useless else "few_steps" if few else "useful"
     sentence = "" if kind == "useful" else _explain(kind, steps, planned_steps, few, cpu_share, limited)
     return Outcome(kind=kind, steps=steps, planned_steps=planned_steps, cpu_share=cpu_share, sentence=sentence)
 
 
 def _explain(kind: Kind, steps: int, planned: int, few: bool, cpu_share: float | None, limited: bool) -> str:
-    made = pluralise(steps, "training step")
+    done = pluralise(steps, "training step")
     what = {
-        "nothing_learned": f"This model has learned nothing of use: after {made} it is no better than a constant "
-        "prediction",
-        "few_steps": f"This model is not finished: {made} are too few for useful masks",
+        "nothing_learned": f"This model is not useful: after {done} it is no better than a constant prediction",
+        "few_steps": f"This model is undertrained: {done} are too few for useful masks",
     }[kind]
     busy = cpu_share is not None and cpu_share < BUSY
     if few and limited and busy:
-        reason = f"the machine was busy and left this training {cpu_share:.0%} of its processor time"
+        reason = f"the machine was busy: this training got {cpu_share:.0%} of its processor time"
     elif few and limited:
-        reason = f"this processor is slow for the time given, in which {planned:,} steps were expected"
+        reason = f"this machine is too slow for the time budget, in which {planned:,} steps were expected"
     elif few:
-        reason = "no more were asked for"
+        reason = "no more were requested"
     else:
         reason = "more training may help, or check images and masks with `pixelwise inspect`"
-    remedy = "Give more time (--budget 10m)" if limited else "Give more steps (--steps 1000) or a time (--budget 10m)"
+    hint = "Use a longer budget (--budget 10m)" if limited else "Use more steps (--steps 1000) or --budget 10m"
     if few and limited and busy:
-        remedy += " or a quieter machine"
-    return f"{what} ({reason}). {remedy}."
+        hint += " or an idle machine"
+    return f"{what} ({reason}). {hint}."
 
 
 def outcome_of(summary: Mapping[str, Any]) -> Outcome | None:
-    """Read the outcome from a run's summary; None where an older version wrote it.
+    """Return the outcome in a run's summary; None if an older version wrote it.
 
     >>> outcome_of({"steps": 3}) is None
     True
     """
-    found = summary.get("outcome")
-    if not isinstance(found, Mapping) or found.get("kind") not in get_args(Kind):
+    record = summary.get("outcome")
+    if not isinstance(record, Mapping) or record.get("kind") not in get_args(Kind):
         return None
     return Outcome(
-        kind=found["kind"],
-        steps=int(found.get("steps", 0)),
-        planned_steps=int(found.get("planned_steps", 0)),
-        cpu_share=found.get("cpu_share"),
-        sentence=str(found.get("sentence", "")),
+        kind=record["kind"],
+        steps=int(record.get("steps", 0)),
+        planned_steps=int(record.get("planned_steps", 0)),
+        cpu_share=record.get("cpu_share"),
+        sentence=str(record.get("sentence", "")),
     )

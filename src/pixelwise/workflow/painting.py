@@ -1,4 +1,4 @@
-"""Images and masks as pictures that people look at, 8 bits and three colours."""
+"""Conversion of images and masks to 8-bit RGB for display."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pixelwise.labels.targets import IGNORE
 
 
 def stretch(pixels: np.ndarray) -> np.ndarray:
-    """Bring (channels, height, width) to an 8-bit picture (height, width, 3) between its percentiles 0.5 and 99.5."""
+    """Rescale (channels, height, width) to 8-bit RGB (height, width, 3) between the percentiles 0.5 and 99.5."""
     view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
     low, high = np.percentile(view, (0.5, 99.5))
     scaled = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1) * 255
@@ -16,7 +16,7 @@ def stretch(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour(labels: np.ndarray, colours: Sequence[tuple[int, int, int]], *, objects: bool) -> np.ndarray:
-    """Paint a class map in the class colours, or each object in its own; ignored pixels are mid-gray."""
+    """Colour a class map with the class colours, or each object with a random one; ignored pixels are mid-grey."""
     if objects:
         table = np.random.default_rng(7).integers(90, 256, (int(labels.max(initial=0)) + 1, 3))
         table[0] = 0

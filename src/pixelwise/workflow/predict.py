@@ -1,4 +1,4 @@
-"""Predict: images in, masks or classes out. Needs a model alone: no training data, no Lightning."""
+"""Predict masks or classes of image files with a trained or exported model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,16 @@ from pixelwise.inference.segmentation_model import Model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.masks import predict_masks
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_place
+from pixelwise.workflow.prediction.results import Predictions, check_place
 
 
 def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
     """Load a run folder, a model file or an exported file for prediction in Python: `load("runs/x").predict(array)`.
 
-    `predict` of a model of masks returns a mask or a label image; of a model of whole-image classes the index of a
-    class, whose name stands in `model_card.classes`.
+    The `predict` method of a segmentation model returns a mask or a label image; that of a classification model the
+    index of a class, whose name is in `model_card.classes`.
     """
     return open_model(path, device=device, runtime=runtime)
 
@@ -54,54 +55,54 @@ def predict(
     inputs : sequence of path
         Image files, or folders of them.
     out : path
-        The folder of the results: an indexed PNG per image, or a label image and `objects.csv` for objects, or for
-        whole-image classes `predictions.csv`.
+        The output folder: an indexed PNG per image, or a label image and `objects.csv` for objects, or
+        `predictions.csv` for classification.
     probabilities, overlays : bool
-        Also write 8-bit probabilities (a TIFF channel per class), or pictures with outlines. For whole-image classes:
-        a column of probabilities per class, and no overlays.
+        Also write 8-bit probabilities (a TIFF channel per class), or images with outlines. For classification: a column
+        of probabilities per class, and no overlays.
     confidence : bool
-        Also write how sure the model is: a map of the uncertainty of each pixel (8-bit, 255 times the probability that
-        the class it is decided for is wrong), and in `confidence.csv` the predicted Dice of each image with a lower
-        bound that holds for 90 % of images. For masks alone; not of images that stream.
+        Also write an uncertainty map (8-bit, 255 times the probability that the predicted class is wrong), and in
+        `confidence.csv` the expected Dice of each image with a lower bound for 90 % of images. For segmentation only;
+        not for streamed images.
     symmetries : bool
-        Average over the four flips: `tta=4`; of whole images over the image and its mirror image.
+        Test-time augmentation with the four flips: `tta=4`; for classification with the horizontal flip.
     tta : int, optional
-        Average over 1, 4, 7 or 8 turned inputs; 7 is the average of the 2015 paper. By default what the model says.
-        For masks alone, like `tile`.
+        Test-time augmentation with 1, 4, 7 or 8 flipped and rotated inputs; 7 is the average of the 2015 paper. By
+        default as stored in the model. For segmentation only, like `tile`.
     device, tile : optional
         As in `load_model_for_prediction`.
     runtime : str
-        What computes: "auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16" or "torch-compile". For masks
-        "auto" takes what was measured as the fastest for this model on this machine, and measures where there is enough
-        to predict; the last three are never taken unasked.
+        "auto", "torch", "onnx", "openvino", "torch-bf16", "openvino-bf16" or "torch-compile". For segmentation "auto"
+        uses the fastest runtime for this model on this machine, which is measured if there are enough images; it never
+        selects the last three.
     overwrite : bool
-        Replace results that are there already.
+        Replace existing results.
     pages : int, optional
-        Take stacks of this many pages as channels.
+        Read stacks of this many pages as channels.
     tolerance : float, optional
-        For masks: let tiles read the smallest halo with which no logit differs by more, measured on some of the
-        images. By default tiles are exact.
+        For segmentation: use the smallest halo with which no logit differs by more, measured on some of the images. By
+        default tiling is exact.
     format : {"tiff", "zarr"}, optional
-        Stream all masks into tiled BigTIFFs or OME-Zarr with a pyramid. Images of more than 100 megapixels always
-        stream, into BigTIFFs unless this says otherwise; a stopped command is continued by the same command.
+        Stream all masks to tiled BigTIFFs or OME-Zarr with a pyramid. Images of more than 100 megapixels are always
+        streamed, by default to BigTIFF; the same command continues a stopped one.
     compression : {"deflate", "zstd"}, optional
-        Of results that stream; by default what is usual in their format: deflate in TIFF, zstd in Zarr.
+        Of streamed results; by default deflate for TIFF and zstd for Zarr.
     sampled_intensities : bool
-        Of images that stream and are normalised by their own mean and standard deviation: estimate these from 64
-        windows of 256 x 256 pixels, spread evenly, and save a pass over all pixels.
+        For streamed images that are normalised by their own mean and standard deviation: estimate these from 64 evenly
+        spaced windows of 256 x 256 pixels, which saves a pass over all pixels.
     progress : Progress, optional
 
     Returns
     -------
     Predictions
-        A bad image is named in `failed`; the others are predicted all the same.
+        Unreadable images are listed in `failed`; the others are predicted.
 
     Raises
     ------
     OutputFailed
-        `out` cannot be written, is where the images lie, or holds results already.
+        `out` cannot be written, is the folder of the images, or already contains results.
     BadModel, BadImage, BadOption
-        The model, the inputs or the options cannot be used at all.
+        The model, the inputs or the options cannot be used.
     """
     progress = progress or Console()
     keep_large_blocks()

@@ -1,4 +1,4 @@
-"""Report: one HTML file about a run, with everything inside it."""
+"""Write a self-contained HTML report of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +22,12 @@ from pixelwise.workflow.reporting.photos import photo_cases, photo_mistakes, pho
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 
-CONFIDENCE = "Do the probabilities hold?"
+CONFIDENCE = "Calibration of the probabilities"
 Section = tuple[str, Callable[[], list[str]]]
 
 
 def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
-    """Write report/index.html of a run: headline, cases, curves and scores; data, plan and environment folded away.
+    """Write report/index.html of a run: headline, cases, curves and scores; data, plan and environment collapsed.
 
     Parameters
     ----------
@@ -38,40 +38,40 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
     Returns
     -------
     Path
-        The page; it needs no other file and no network. What the run does not have yet is left out, with a
-        sentence on how to get it; a damaged record costs its own section, where the reason is told.
+        The page; it needs no other file and no network. Missing results are replaced by a sentence on how to get them,
+        damaged records by an error message in their section.
 
     Raises
     ------
     BadRun
-        The folder is no run.
+        The folder is not a run.
     OutputFailed
         The page cannot be written.
     """
     progress = progress or Console()
     opened = run if isinstance(run, Run) else Run.open(run)
     name = opened.folder.resolve().name
-    parts = ["<header>", f"<h1>{html.escape(name)}</h1>"]
-    parts += [*attempt("The summary of the run", lambda: facts(opened), progress), "</header>"]
-    parts += attempt("The outcome of the training", lambda: outcome_box(opened), progress)
-    scores: dict[str, Any] | None = None
+    content = ["<header>", f"<h1>{html.escape(name)}</h1>"]
+    content += [*attempt("The summary of the run", lambda: facts(opened), progress), "</header>"]
+    content += attempt("The outcome of the training", lambda: outcome_box(opened), progress)
+    read: dict[str, Any] | None = None
     try:
-        scores = opened.read_json("scores.json") if opened.scores_path.is_file() else None
+        read = opened.read_json("scores.json") if opened.scores_path.is_file() else None
     except BadRun as error:
-        parts.append(html.paragraphs([f"The scores cannot be read: {error}"]))
-    found = scores
-    parts += attempt("The headline", lambda: _headline(opened, found), progress)
+        content.append(html.paragraphs([f"The scores cannot be read: {error}"]))
+    scores = read
+    content += attempt("The headline", lambda: _headline(opened, scores), progress)
     for title, make in (
-        *_of_cases(opened, found, progress),
+        *_case_sections(opened, scores, progress),
         ("Training curves", lambda: _curves(opened)),
-        *_of_scores(found),
+        *_score_sections(scores),
         ("The folds", lambda: fold_table(opened)),
         ("Test-time augmentation", lambda: tta_table(opened)),
     ):
-        content = attempt(title, make, progress)
-        parts += [html.section(title, content)] if content else []
-    parts.append(_details(opened, progress))
-    atomic_write_text(opened.report_path, html.page(f"{name}: pixelwise report", parts))
+        section = attempt(title, make, progress)
+        content += [html.section(title, section)] if section else []
+    content.append(_details(opened, progress))
+    atomic_write_text(opened.report_path, html.page(f"{name}: pixelwise report", content))
     return opened.report_path
 
 
@@ -82,12 +82,12 @@ def _headline(run: Run, scores: dict[str, Any] | None) -> list[str]:
 
 
 def _details(run: Run, progress: Progress) -> str:
-    """Return what is looked up rather than read, folded away: snapshots, data, plan, environment."""
+    """Return the collapsed sections: snapshots, data, plan, environment."""
     sections: list[Section] = [
         ("Snapshots during training", lambda: _snapshots(run)),
         ("The data", lambda: _data(run)),
-        ("The plan, and why", lambda: _plan(run)),
-        ("Made with", lambda: _environment(run)),
+        ("The plan and its reasons", lambda: _plan(run)),
+        ("Environment", lambda: _environment(run)),
     ]
     contents = [(title, attempt(title, make, progress)) for title, make in sections]
     folded = [html.fold(title, content) for title, content in contents if content]
@@ -95,46 +95,45 @@ def _details(run: Run, progress: Progress) -> str:
 
 
 def _data(run: Run) -> list[str]:
-    found = run.understood
-    counts = ", ".join(f"{count} {part}" for part, count in found["cases"].items())
-    classes = ", ".join(found["classes"])
-    facts = f"Task: {found['task']}. Classes: {classes}. Cases: {counts}. Channels: {found['channels']}."
-    parts = [html.paragraphs([facts, *found["told"]])]
-    if found["problems"]:
-        rows = [(p["file"], p["kind"], p["text"]) for p in found["problems"][:20]]
-        parts.append(html.table(("file", "kind", "text"), rows, "Noticed, and not in the way"))
-    return parts
+    record = run.understood
+    counts = ", ".join(f"{count} {split}" for split, count in record["cases"].items())
+    classes = ", ".join(record["classes"])
+    facts = f"Task: {record['task']}. Classes: {classes}. Cases: {counts}. Channels: {record['channels']}."
+    content = [html.paragraphs([facts, *record["told"]])]
+    if record["problems"]:
+        rows = [(p["file"], p["kind"], p["text"]) for p in record["problems"][:20]]
+        content.append(html.table(("file", "kind", "text"), rows, "Minor problems in the data"))
+    return content
 
 
 def _plan(run: Run) -> list[str]:
     config = run.config
-    chosen = [(key, value) for key, value in values_of(config).items() if key in config.reasons]
-    rows = [(key, str(value), config.reasons[key]) for key, value in chosen]
-    return [html.table(("setting", "value", "why"), rows), *_thresholds(run)]
+    rows = [(key, str(value), config.reasons[key]) for key, value in values_of(config).items() if key in config.reasons]
+    return [html.table(("setting", "value", "reason"), rows), *_thresholds(run)]
 
 
 def _thresholds(run: Run) -> list[str]:
-    """Say what was chosen on validation images after training, and what calibration found."""
+    """Describe the thresholds and the calibration that were chosen on validation images."""
     try:
         trained = read_model_card(run.model_path).trained
-    except PixelwiseError:  # a report of a run without a model shows the rest
+    except PixelwiseError:  # a run without a model has a report all the same
         return []
     kinds = {
-        "thresholds": "Thresholds of objects",
-        "threshold": "Areas that lines part",
-        "areas": "Small areas",
+        "thresholds": "Object thresholds",
+        "threshold": "Foreground threshold",
+        "areas": "Small-object removal",
         "calibration": "Calibration",
     }
     return [html.paragraphs([f"{title}. {trained[key]}" for key, title in kinds.items() if key in trained])]
 
 
 def _curves(run: Run) -> list[str]:
-    drawn = draw.draw_curves(draw.read_metrics(run.metrics_path), _score_name(run))
-    return [html.charts(drawn)] if drawn else []
+    curves = draw.draw_curves(draw.read_metrics(run.metrics_path), _score_name(run))
+    return [html.charts(curves)] if curves else []
 
 
 def _score_name(run: Run) -> str:
-    """Name what the validations measured; a run whose records are damaged has curves all the same."""
+    """Return the name of the validation score; a run with damaged records has curves all the same."""
     try:
         return validation_score(str(run.understood.get("task")), run.config.target.kind)
     except PixelwiseError:
@@ -142,39 +141,39 @@ def _score_name(run: Run) -> str:
 
 
 def _snapshots(run: Run) -> list[str]:
-    frames, left_out = draw.film_frames(run.film)
+    frames, left_out = draw.film_frames(run.snapshots)
     if not frames:
         return []
-    caption = "One validation patch during training: image, prediction, truth."
+    caption = "One validation patch during training: image, prediction, ground truth."
     caption += f" {pluralise(left_out, 'frame')} could not be read." if left_out else ""
     return [html.picture(draw.film_bytes(frames), "gif", caption, "film")]
 
 
 def _environment(run: Run) -> list[str]:
-    found = dict(run.environment)
-    versions = found.pop("versions", {})
-    rows = [(words(key), str(value)) for key, value in {**found, **versions}.items()]
-    return [html.table(("what", "value"), rows)]
+    record = dict(run.environment)
+    versions = record.pop("versions", {})
+    rows = [(words(key), str(value)) for key, value in {**record, **versions}.items()]
+    return [html.table(("name", "value"), rows)]
 
 
-def _of_cases(run: Run, scores: dict[str, Any] | None, progress: Progress) -> list[Section]:
-    """Return the sections that show cases as pictures; only a scored run has them, and they differ with the task."""
+def _case_sections(run: Run, scores: dict[str, Any] | None, progress: Progress) -> list[Section]:
+    """Return the sections with images of cases, depending on the task; empty without scores."""
     if scores is None:
         return []
     if scores.get("task") == "classification":
         return [
             ("The most confident mistakes", lambda: photo_mistakes(scores, progress)),
-            ("Right, and how sure", lambda: photo_cases(scores)),
+            ("Correct predictions by confidence", lambda: photo_cases(scores)),
         ]
     return [("Best, median and worst cases", lambda: mask_cases(run, scores, progress))]
 
 
-def _of_scores(scores: dict[str, Any] | None) -> list[Section]:
-    """Return the sections of the scores, which only a scored run has."""
+def _score_sections(scores: dict[str, Any] | None) -> list[Section]:
+    """Return the sections of the scores; empty without scores."""
     if scores is None:
         return []
     tables = photo_scores if scores.get("task") == "classification" else mask_scores
-    split = words(scores.get("part", "no part"))
+    split = words(scores.get("part", "no split"))
     return [
         (f"Scores: {split} images", lambda: tables(scores)),
         (CONFIDENCE, lambda: confidence_section(scores)),

@@ -1,6 +1,6 @@
-"""Run: the run folder and its only keeper.
+"""The run folder: its files, and how they are read and written.
 
-Everything in the folder is written through `pixelwise.atomic_write`, so it can be killed at any moment and continued.
+All files are written by `pixelwise.atomic_write`, so that a training can be killed at any moment and continued.
 """
 
 import json
@@ -17,38 +17,38 @@ from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.outcome import Outcome, outcome_of
 from pixelwise.workflow.settings import load_config, reasons_to_json, with_reasons
 
-REASONS = "reasons.json"  # why each setting has its value: for people
+REASONS = "reasons.json"  # the reason of each setting, for display
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, made by `Run.create` or opened by `Run.open`."""
+    """A run folder, created by `Run.create` or opened by `Run.open`."""
 
     folder: Path
 
     @property
     def config_path(self) -> Path:
-        """The plan: values, and where they come from."""
+        """The configuration: values and their origins."""
         return self.folder / "config.yaml"
 
     @property
     def model_path(self) -> Path:
-        """The best weights with everything that prediction needs."""
+        """The model file: the best weights and the metadata for prediction."""
         return self.folder / "model.safetensors"
 
     @property
     def scores_path(self) -> Path:
-        """What `evaluate` found last."""
+        """The scores of the last `evaluate`."""
         return self.folder / "scores.json"
 
     @property
     def summary_path(self) -> Path:
-        """How the training went; it stands there once the training has come to its end."""
+        """The summary of the training; it exists once the training is complete."""
         return self.folder / "summary.json"
 
     @property
     def out_of_fold_path(self) -> Path:
-        """Probabilities and Dice beside the truth, each from the network that did not see the image."""
+        """Out-of-fold probabilities and Dice with the ground truth."""
         return self.folder / "out_of_fold.npz"
 
     @property
@@ -58,33 +58,33 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """The last states for an exact continuation."""
+        """The latest checkpoints, for an exact continuation."""
         return self.folder / "checkpoints"
 
     @property
-    def film(self) -> Path:
-        """One validation patch as it was predicted along the training."""
+    def snapshots(self) -> Path:
+        """Training snapshots: predictions of one validation patch."""
         return self.folder / "film"
 
     @property
     def report_path(self) -> Path:
-        """The page that `report` writes."""
+        """The HTML report."""
         return self.folder / "report" / "index.html"
 
     @property
     def config(self) -> Config:
-        """The config as it stands in the folder, with the reasons that stand beside it."""
+        """The configuration in the folder, with its reasons."""
         config = load_config(self.config_path)
         return with_reasons(config, self.read_json(REASONS)) if (self.folder / REASONS).is_file() else config
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the training data looked like."""
+        """Statistics of the training data."""
         return self.read_json("fingerprint.json")
 
     @property
     def splits(self) -> dict[str, Any]:
-        """Case names per part."""
+        """Case names per split."""
         return self.read_json("splits.json")
 
     @property
@@ -94,47 +94,47 @@ class Run:
 
     @property
     def understood(self) -> dict[str, Any]:
-        """What was understood of the data, in sentences and numbers."""
+        """The detected properties of the data, as sentences and numbers."""
         return self.read_json("understood.json")
 
     @property
     def outcome(self) -> Outcome | None:
-        """Whether the training came far enough to be useful; None while it runs, and for a run with folds."""
+        """Whether the training produced a useful model; None while it runs, and for a run with folds."""
         return outcome_of(self.read_json("summary.json")) if self.summary_path.is_file() else None
 
     @property
     def warnings(self) -> list[str]:
-        """The sentences of trainings (the run's, or its folds') that did not become useful.
+        """The explanations of trainings (of the run or its folds) that did not produce a useful model.
 
         Raises
         ------
         BadRun
             A summary is damaged.
         """
-        found = [("", self)]
-        found += [(f"Fold {number}: ", self.fold(number)) for number in range(1, len(self.folds) + 1)]
-        ended = [(prefix, run.outcome) for prefix, run in found]
-        return [f"{prefix}{outcome.sentence}" for prefix, outcome in ended if outcome and outcome.kind != "useful"]
+        runs = [("", self)]
+        runs += [(f"Fold {number}: ", self.fold(number)) for number in range(1, len(self.folds) + 1)]
+        outcomes = [(prefix, run.outcome) for prefix, run in runs]
+        return [f"{prefix}{outcome.sentence}" for prefix, outcome in outcomes if outcome and outcome.kind != "useful"]
 
     @property
     def folds(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the cases that each fold leaves out; empty for a run without folds."""
+        """Names of the held-out cases of each fold; empty for a run without folds."""
         if not (self.folder / "folds.json").is_file():
             return ()
         return tuple(tuple(str(name) for name in names) for names in self.read_json("folds.json")["left_out"])
 
     def fold(self, number: int) -> "Run":
-        """Return the run of a fold, counted from 1; it may not have begun."""
+        """Return the run of a fold, counted from 1; it may not exist yet."""
         return Run(self.folder / "folds" / str(number))
 
     @property
     def distilled(self) -> bool:
-        """Whether a student is to learn from the ensemble of the folds."""
+        """Whether a student is distilled from the ensemble of the folds."""
         return bool(self.folds) and bool(self.read_json("folds.json").get("distil"))
 
     @property
     def student(self) -> "Run":
-        """The run of the network that learns from the ensemble; it may not have begun."""
+        """The run of the student of the ensemble; it may not exist yet."""
         return Run(self.folder / "student")
 
     @classmethod
@@ -144,10 +144,10 @@ class Run:
         Raises
         ------
         BadRun
-            The folder is missing or is no run.
+            The folder is missing or not a run.
         """
         run = cls(Path(folder))
-        hint = "Give the folder that `pixelwise train` made (it holds config.yaml)."
+        hint = "Give the folder that `pixelwise train` created (it contains config.yaml)."
         if not run.folder.exists():
             raise BadRun("a run folder", "nothing at this path", hint, folder)
         if not run.config_path.is_file():
@@ -161,12 +161,12 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: Config, records: Mapping[str, Any]) -> "Run":
-        """Make a new run folder with its config and JSON records; config.yaml comes last and makes it a run.
+        """Create a run folder with its config and JSON records; config.yaml is written last and makes it a run.
 
         Raises
         ------
         OutputFailed
-            The folder is taken or cannot be written.
+            The folder is not empty or cannot be written.
         """
         run = cls(folder)
         run.check_free()
@@ -174,17 +174,17 @@ class Run:
         return run
 
     def begin(self, config: Config, records: Mapping[str, Any]) -> None:
-        """Write the JSON records, then config.yaml, into a folder that may hold what was left of an earlier attempt."""
+        """Write the JSON records, then config.yaml; files of an earlier attempt are replaced."""
         for name, value in records.items():
             atomic_write_json(self.folder / f"{name}.json", value)
         atomic_write_json(self.folder / REASONS, reasons_to_json(config))
         save_config(self.config_path, config)
 
     def check_free(self) -> None:
-        """Refuse a folder that holds anything, and one that cannot be written, before any work is done."""
+        """Raise OutputFailed if the folder is not empty or cannot be written."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             hint = "Continue it with --resume, or choose another --out."
-            raise OutputFailed("a new or empty folder for the run", "one that is already there", hint, self.folder)
+            raise OutputFailed("a new or empty folder for the run", "an existing one", hint, self.folder)
         new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -192,12 +192,12 @@ class Run:
             probe.touch()
             probe.unlink()
             if new:
-                self.folder.rmdir()  # if the data is refused next, nothing is left behind
+                self.folder.rmdir()  # leave nothing behind if the data is unusable
         except OSError as error:
             raise write_error(self.folder, error) from error
 
     def how_to_go_on(self, data: Path | str) -> str:
-        """Return the command that continues the training; `data` is the folder it learns from."""
+        """Return the command that continues the training; `data` is the folder of the training data."""
         return command("train", data, "--out", self.folder, "--resume")
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class Run:
 
     @contextmanager
     def only_one(self) -> Generator[None, None, None]:
-        """Keep a second training out of the folder while this one runs; the lock dies with its process."""
+        """Lock the folder against a second training; the lock ends with the process."""
         handle = (self.folder / ".lock").open("w")
         try:
             _lock(handle, self.folder)
@@ -240,10 +240,10 @@ class Run:
 def _lock(handle: Any, folder: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows: no advisory locks of this kind; two trainings at once are the user's care
+    except ImportError:  # Windows has no such advisory locks
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        hint = "Wait for it, or choose another --out."
-        raise OutputFailed("a run that nobody is training", "one that is being trained now", hint, folder) from error
+        hint = "Wait until it ends, or choose another --out."
+        raise OutputFailed("a run that is not being trained", "one that is being trained", hint, folder) from error

@@ -1,7 +1,6 @@
-"""Settings: what is given before anything is planned, each value with its origin.
+"""Settings from the command line and config files, each value with its origin.
 
-Words of the command line and config files are read here, once; everything else receives the record. Where a value came
-from is data, and what is written for people (comments, reasons) is never read.
+Comments and reasons are for display and never read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,11 +28,11 @@ from pixelwise.workflow.config import (
 )
 from pixelwise.workflow.presets import Choices, preset_choices
 
-DATA = "data."  # what the keys of answers about the data begin with
-# What people read of a value that was given.
+DATA = "data."  # prefix of the keys of data options
+# The displayed reason of a given value.
 _REASONS: dict[Origin, str] = {
-    "planned": "Planned before, and taken from the config file.",
-    "preset": "Of a preset.",
+    "planned": "Planned earlier and read from the config file.",
+    "preset": "From a preset.",
     "file": "Set in the config file.",
     "user": "Set by you.",
 }
@@ -41,17 +40,17 @@ _REASONS: dict[Origin, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings that are given, in words, by flags or in a file; what they leave open is planned.
+    """Settings given on the command line or in a file; the others are planned.
 
     Attributes
     ----------
     values : mapping of str to Any
-        "section.setting" -> value as YAML has it.
+        "section.setting" -> value as parsed from YAML.
     origins : mapping of str to Origin
-        Of the same keys: "user" (a word or a flag), "file" (written into a config file by hand), "preset" (of a
-        preset), "planned" (chosen by the plan that a config file holds).
+        For the same keys: "user" (command line), "file" (edited in a config file), "preset", or "planned" (chosen by
+        the plan that wrote the config file).
     preset : str
-        Name of the preset whose settings are among the others; "" for none.
+        Name of the preset that is included; "" for none.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -60,14 +59,14 @@ class Settings:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> "Settings":
-        """Read words: `section.setting=value`, a short word (`ALIASES`), or `preset=name`.
+        """Parse words: `section.setting=value`, a short name (`ALIASES`), or `preset=name`.
 
-        Keys are checked, values are read as YAML. A preset brings all its settings; words beside it stand above them.
+        Keys are checked, values are parsed as YAML. Other words override the settings of the preset.
 
         Raises
         ------
         BadOption
-            A word is no assignment, or its key or preset is unknown (the nearest known one is named).
+            A word is not an assignment, or its key or preset is unknown (the closest one is suggested).
 
         Examples
         --------
@@ -78,7 +77,7 @@ class Settings:
         for assignment in words:
             word, equals, text = assignment.partition("=")
             if not equals:
-                raise BadOption("section.setting=value", f"`{assignment}`", "Write for example network.depth=5.")
+                raise BadOption("section.setting=value", f"`{assignment}`", "For example network.depth=5.")
             value = _parse_yaml(text, f"the value of {word}")
             if word == PRESET:
                 preset = _of_preset(str(value))
@@ -90,18 +89,18 @@ class Settings:
     def from_file(cls, path: Path) -> "Settings":
         """Read a config file.
 
-        Its section `origins` holds the values as pixelwise wrote them, by origin. A value that stands as it was written
-        has that origin still; every other one was written by hand.
+        Its section `origins` contains the values as pixelwise wrote them, by origin. Unchanged values keep that origin;
+        all others were edited by the user.
 
         Raises
         ------
         BadOption
-            The file is no YAML mapping, or a section, key, origin or preset is unknown (the nearest known is named).
+            The file is not a YAML mapping, or a section, key, origin or preset is unknown (the closest is suggested).
         """
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadOption("a plan file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
+            raise BadOption("a config file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
         content = _mapping(_parse_yaml(text, str(path)), path)
         preset, written = content.pop(PRESET, None), _mapping(content.pop(ORIGINS, None) or {}, path)
         given = _of(_flatten(content, path), "file")
@@ -114,7 +113,7 @@ class Settings:
         return _of_preset(str(preset))._over(given) if preset else given
 
     def merged(self, above: "Settings") -> "Settings":
-        """Return both together; of a key that both have the stronger origin counts, and of equal ones `above`.
+        """Return the union; for a common key the stronger origin wins, and `above` if they are equal.
 
         Examples
         --------
@@ -128,31 +127,31 @@ class Settings:
         return self._over(above._only(k for k, o in above.origins.items() if STRENGTH[o] >= STRENGTH[here.get(k, o)]))
 
     def with_data(self, options: DataOptions | None) -> "Settings":
-        """Return the settings with answers about the data that were given by flags, in the place of all others."""
+        """Return the settings with the data options replaced by those from the command line."""
         if options is None:
             return self
-        usual = DataOptions()
-        answers = {f.name: getattr(options, f.name) for f in fields(options)}
-        given = {DATA + name: value for name, value in answers.items() if value != getattr(usual, name)}
+        default = DataOptions()
+        values = {f.name: getattr(options, f.name) for f in fields(options)}
+        given = {DATA + name: value for name, value in values.items() if value != getattr(default, name)}
         return self._only(key for key in self.values if not key.startswith(DATA))._over(_of(given, "user"))
 
     def with_planned(self, values: Mapping[str, Any]) -> "Settings":
-        """Return the settings with planned values, whatever was given in their place."""
+        """Return the settings with some values replaced by planned ones."""
         return self._over(_of(values, "planned"))
 
     @property
     def user_set(self) -> frozenset[str]:
-        """Settings that the user has decided, in words or in a file."""
+        """Settings with origin `user` or `file`."""
         return frozenset(key for key, origin in self.origins.items() if origin in ("user", "file"))
 
     @property
     def data(self) -> DataOptions:
-        """The answers about the data; everything else is found out.
+        """The data options; those that are not given are detected.
 
         Raises
         ------
         BadOption
-            A value does not fit.
+            A value is invalid.
         """
         return as_section("data", {k.removeprefix(DATA): v for k, v in self.values.items() if k.startswith(DATA)})
 
@@ -163,12 +162,12 @@ class Settings:
 
     @property
     def without_preset(self) -> "Settings":
-        """The settings that no preset has brought."""
+        """The settings that do not come from a preset."""
         return self._only(key for key, origin in self.origins.items() if origin != "preset")
 
     @property
     def reasons(self) -> dict[str, str]:
-        """What people read of each setting: whose it is, or why it belongs to its preset."""
+        """The displayed reason of each setting."""
         preset = preset_choices(self.preset) if self.preset else {}
         return {
             key: preset[key][1] if origin == "preset" and key in preset else _REASONS[origin]
@@ -183,14 +182,14 @@ class Settings:
         )
 
     def _only(self, keys: Iterable[str]) -> "Settings":
-        kept = tuple(keys)
-        return replace(self, values={k: self.values[k] for k in kept}, origins={k: self.origins[k] for k in kept})
+        keys = tuple(keys)
+        return replace(self, values={k: self.values[k] for k in keys}, origins={k: self.origins[k] for k in keys})
 
 
 def apply_settings(config: Config, settings: Settings, choices: Choices | None = None) -> Config:
-    """Return `config` with the settings that are given, and with choices of the plan where these leave them open.
+    """Return `config` with the given settings, and with planned choices for the others.
 
-    Network options of a preset or of the plan that the chosen network does not read keep their defaults.
+    Network options of a preset or of the plan that the network does not read keep their defaults.
 
     Parameters
     ----------
@@ -201,7 +200,7 @@ def apply_settings(config: Config, settings: Settings, choices: Choices | None =
     Raises
     ------
     BadOption
-        A value does not fit.
+        A value is invalid.
     """
     settled = _apply(config, settings, choices or {})
     reads = {f"network.{option}" for option in ("name", *options_read(settled.network))}
@@ -213,12 +212,12 @@ def apply_settings(config: Config, settings: Settings, choices: Choices | None =
 
 
 def refuse_unread(settings: Settings) -> None:
-    """Refuse network options of the user that the chosen network does not read, before the data are known.
+    """Raise BadOption for network options of the user that the network does not read, before reading the data.
 
     Raises
     ------
     BadOption
-        There is such an option; or the network or its encoder is unknown.
+        There is such an option, or the network or its encoder is unknown.
 
     Examples
     --------
@@ -231,32 +230,32 @@ def refuse_unread(settings: Settings) -> None:
 
 
 def load_config(path: Path) -> Config:
-    """Read a config file; settings that are left out are those of the file's preset, or keep their defaults.
+    """Read a config file; settings that are left out come from the file's preset or keep their defaults.
 
     Raises
     ------
     BadOption
-        See `Settings.from_file`; or a value does not fit its setting.
+        See `Settings.from_file`; or a value is invalid.
     """
     return _apply(Config(), Settings.from_file(path), {})
 
 
 def reasons_to_json(config: Config) -> dict[str, dict[str, str]]:
-    """Return the reasons as a record beside the config file, each with the origin of its value."""
+    """Return the reasons with the origins of their values, for reasons.json."""
     origins = origins_of(config)
     return {key: {"origin": origins[key], "reason": why} for key, why in config.reasons.items()}
 
 
 def with_reasons(config: Config, record: Mapping[str, Mapping[str, str]]) -> Config:
-    """Return a loaded config with the reasons of a record, but for values that come from elsewhere since."""
+    """Return a loaded config with the reasons of a record, except for values whose origin has changed since."""
     origins = origins_of(config)
-    kept = {key: found["reason"] for key, found in record.items() if found["origin"] == origins[key]}
-    edited = {key: why for key, why in config.reasons.items() if key not in kept and origins[key] != "planned"}
-    return replace(config, reasons=kept | edited)
+    unchanged = {key: entry["reason"] for key, entry in record.items() if entry["origin"] == origins[key]}
+    edited = {key: why for key, why in config.reasons.items() if key not in unchanged and origins[key] != "planned"}
+    return replace(config, reasons=unchanged | edited)
 
 
 def _apply(config: Config, settings: Settings, choices: Choices) -> Config:
-    """Set what is given, and choices where it leaves them open, with reasons and origins."""
+    """Apply the given settings, and choices for the others, with reasons and origins."""
     free = {key: pair for key, pair in choices.items() if key not in settings.values}
     values = {key: value for key, (value, _) in free.items()} | dict(settings.values)
     reasons = {key: why for key, (_, why) in free.items()} | settings.reasons
@@ -281,24 +280,24 @@ def _mapping(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _flatten(content: Any, path: Path) -> dict[str, Any]:
-    """Return sections as a file has them as "section.setting" -> value."""
-    found: dict[str, Any] = {}
+    """Flatten nested sections to "section.setting" -> value."""
+    flat: dict[str, Any] = {}
     for section, values in _mapping(content, path).items():
         if section not in SECTIONS:
             raise BadOption("a known section", f"`{section}`", nearest(str(section), list(SECTIONS)), path)
         if values is not None and not isinstance(values, dict):
-            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` a line.", path)
+            raise BadOption(f"settings below `{section}`", f"`{values}`", "Write one `setting: value` per line.", path)
         for name, value in (values or {}).items():
-            found[full_key(f"{section}.{name}")] = value
-    return found
+            flat[full_key(f"{section}.{name}")] = value
+    return flat
 
 
 class _NoAliases(yaml.SafeLoader):
-    """Plain values only: an alias could unfold a short file into gigabytes."""
+    """A safe loader without aliases, which could expand a short file to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not used in plan files")
+            raise yaml.YAMLError("aliases (*name) are not allowed in config files")
         return super().compose_node(parent, index)
 
 

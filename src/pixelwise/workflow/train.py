@@ -1,4 +1,4 @@
-"""Train: from a folder of images with masks, or of images in class folders, to a run folder with a model file."""
+"""Train a segmentation model on images with masks, or a classification model on class folders."""
 
 import time
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
 from pixelwise.workflow.weights.encoder_weights import follow, look_early
 
-FINGERPRINT_SHARE = 0.05  # of the time given: a large set is measured in part
-LEAST_SECONDS = 3.0  # to learn, after the data is read
+FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
+MIN_SECONDS = 3.0  # for training, after the data is read
 
 
 def train(
@@ -48,52 +48,51 @@ def train(
     progress: Progress | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train a model on a folder: of masks for images and masks, of whole-image classes for a folder per class.
+    """Train a segmentation model on a folder of images and masks, or a classification model on class folders.
 
     Parameters
     ----------
     data : path
-        The folder; `pixelwise inspect` shows how it is understood.
+        The data folder; `pixelwise inspect` shows how it is interpreted.
     out : path, optional
         The run folder; by default runs/<name of the data folder>.
     budget : float or str, optional
-        Wall-clock time of the whole call: seconds, or text such as "90s", "10m", "2h". The clock drives the training:
-        its progress is the share of the time that is used.
+        Time budget of the whole call: seconds, or text such as "90s", "10m", "2h". The progress of the training is the
+        used fraction of the time.
     steps, epochs : int, optional
-        Instead of a budget. A pass over as many pixels as the training images have is an epoch.
+        Instead of a budget. An epoch has as many pixels as the training images.
     time_limit : float or str, optional
-        Latest end of a training with `steps` or `epochs`; a slow machine makes fewer and smaller steps by then.
+        Time limit of a training with `steps` or `epochs`; a slow machine then does fewer and smaller steps.
     folds : int, optional
-        Cross-validation: train so many networks, each without the images of one fold, score every image by the network
-        that did not see it, and write all of them as one ensemble. A budget is shared out to them; `steps` and
-        `epochs` are those of each.
+        Cross-validation: train this many networks, each without the images of one fold, evaluate every image out of
+        fold, and save all networks as an ensemble. A budget is divided between them; `steps` and `epochs` are for each.
     distil : bool
-        With folds: teach one network what the ensemble says, so that predicting costs as much as with one.
+        With folds: distil the ensemble into one network, which predicts as fast as a single one.
     seed : int
-        Every random draw is a function of it.
+        Random seed.
     resume : bool
-        Continue the run in `out` where its last checkpoint stands.
+        Continue the run in `out` from its last checkpoint.
     config : path, optional
-        A plan to follow instead of making one; what it leaves out is planned around it.
+        A config file; settings that it leaves out are planned.
     device : {"auto", "cpu", "cuda", "mps"}
     data_options : DataOptions, optional
-        Answers to what would otherwise be guessed from the folder.
+        Options that override what is detected in the folder.
     overrides : sequence of str
-        "section.setting=value" words, such as "network.depth=5".
+        "section.setting=value", such as "network.depth=5".
     progress : Progress, optional
-        Who is told; by default sentences and bars on standard error.
+        By default messages and progress bars on standard error.
     started : float, optional
-        `time.monotonic()` when the command began, from which a budget counts; by default now.
+        `time.monotonic()` at the start of the command, from which a budget counts; by default now.
 
     Returns
     -------
     Run
-        The run folder with `model.safetensors`; its `outcome` says whether the training came far enough to be useful.
+        The run folder with `model.safetensors`; its `outcome` states whether the model is useful.
 
     Raises
     ------
     BadDataset, BadOption, BadRun, OutputFailed
-        What was given cannot be used.
+        The arguments or the data cannot be used.
     Interrupted
         Ctrl-C or SIGTERM; the state is saved and `resume` continues it.
     Diverged
@@ -102,7 +101,7 @@ def train(
     started = time.monotonic() if started is None else started
     progress = progress or Console()
     keep_large_blocks()
-    words = Settings.parse(overrides)  # a mistyped setting is refused before any work
+    words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
     if resume:
@@ -117,23 +116,23 @@ def train(
                 "--distil": distil or None,
                 "--seed": seed or None,
                 "--config": config,
-                "answers about the data": data_options,
+                "data options": data_options,
             },
             words,
         )
         run, dataset = reopen(folder, root, progress)
     else:
         if distil and folds is None:
-            raise BadOption("--distil with --folds", "no folds", "Give --folds 5: an ensemble is what teaches.")
+            raise BadOption("--distil with --folds", "no folds", "Give --folds 5: distillation needs an ensemble.")
         if time_limit is not None and folds is not None:
-            hint = "Give --budget: it is shared out to the folds."
+            hint = "Give --budget, which is divided between the folds."
             raise BadOption("--time-limit for one training", f"{folds} folds", hint)
         limit = TrainingBudget(
             seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit)
         )
         file = Settings.from_file(Path(config)) if config is not None else Settings()
         settings = file.with_data(data_options).merged(words)
-        followed = apply_settings(Config(), settings) if settings.complete else None
+        complete = apply_settings(Config(), settings) if settings.complete else None
         run = Run(folder)
         run.check_free()
         refuse_unread(settings)
@@ -141,39 +140,38 @@ def train(
         options = settings.data
         dataset = understand(root, options, seed, progress)
         progress.message(*dataset.messages)
-        dealt = assign_folds(dataset, folds, seed) if folds is not None else None
-        if dealt is not None:
+        assignment = assign_folds(dataset, folds, seed) if folds is not None else None
+        if assignment is not None:
             dataset = merge_train_val(dataset)
-            progress.message(*dealt.messages)
+            progress.message(*assignment.messages)
         machine = look_at_machine(device)
-        preparation = task_planner_of(dataset.labelling.task)
-        given_seconds = limit.time_limit or propose_seconds(limit)
-        looking = None if given_seconds is None else FINGERPRINT_SHARE * given_seconds
-        fingerprint = preparation.measure(dataset, options, progress, looking)
+        planner = task_planner_of(dataset.labelling.task)
+        total_seconds = limit.time_limit or propose_seconds(limit)
+        allowed = None if total_seconds is None else FINGERPRINT_SHARE * total_seconds
+        fingerprint = planner.measure(dataset, options, progress, allowed)
         measuring = 0.0
-        if followed is None:
+        if complete is None:
             left = _time_left(propose_seconds(limit), started)
-            mine, began = (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
-            progress.message(
-                f"Measuring how fast this machine learns, to fill the {left:.0f} s that are left."
-                if left
-                else "Measuring how fast this machine learns."
+            fold_limit, began = (
+                (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
             )
-            settled, measuring = preparation.plan(dataset, fingerprint, options, machine, mine, seed, settings, began)
+            rest = f", to plan the remaining {left:.0f} s" if left else ""
+            progress.message(f"Measuring the training speed of this machine{rest}.")
+            settled, measuring = planner.plan(dataset, fingerprint, options, machine, fold_limit, seed, settings, began)
         else:
-            settled = followed
-        # weights that are asked for in words bring the normalisation that they were learned with
+            settled = complete
+        # pretrained weights from the command line also set the normalisation of their training
         named = words if "transfer.encoder_weights" in words.values else settings
         settled, weights = follow(settled, fingerprint, named, progress)
         records = first_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
-        if dealt is not None:
-            total = propose_seconds(limit) if followed is None else None
+        if assignment is not None:
+            total = propose_seconds(limit) if complete is None else None
             settled = _share_out(
-                settled, dataset, fingerprint, machine, total, started, len(dealt.left_out), distil=distil
+                settled, dataset, fingerprint, machine, total, started, len(assignment.left_out), distil=distil
             )
-            records |= {"folds": {"left_out": dealt.left_out, "seconds": total, "distil": distil}}
+            records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
-        progress.message(*_announce(preparation.describe(settled), settled, machine, run))
+        progress.message(*_announce(planner.describe(settled), settled, machine, run))
     with run.only_one():
         try:
             if run.folds:
@@ -181,7 +179,7 @@ def train(
             else:
                 Training(run, dataset, choose_device(device), progress, started).go()
         except DiskFull as error:
-            hint = f"Free some space, then go on with: {run.how_to_go_on(root)}"
+            hint = f"Free some space, then continue with: {run.how_to_go_on(root)}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
     return run
 
@@ -190,9 +188,9 @@ def _time_left(seconds: float | None, started: float) -> float | None:
     if seconds is None:
         return None
     left = seconds - (time.monotonic() - started)
-    if left < LEAST_SECONDS:
-        hint = f"Reading the data took {seconds - left:.0f} s: give more time, or --steps."
-        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to learn", f"{seconds:.0f} s", hint)
+    if left < MIN_SECONDS:
+        hint = f"Reading the data took {seconds - left:.0f} s: use a longer budget, or --steps."
+        raise BadOption(f"a budget that leaves {MIN_SECONDS:.0f} s for training", f"{seconds:.0f} s", hint)
     return left
 
 
@@ -207,7 +205,7 @@ def _share_out(
     *,
     distil: bool,
 ) -> Config:
-    """Return the plan of each fold, with its share of the time that is left."""
+    """Return the plan of each fold, with its share of the remaining time."""
     config = go_to_the_end(config)
     if total is None:
         return config
@@ -216,12 +214,12 @@ def _share_out(
 
 
 def _share(left: float | None, folds: int, limit: TrainingBudget) -> TrainingBudget:
-    """Return the limit that the plan of one fold is made for."""
+    """Return the budget for the plan of one fold."""
     return limit if left is None else TrainingBudget(seconds=left / folds)
 
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:
-    """Say what will happen."""
+    """Describe the plan."""
     given = config.training.time_given
     limit = "until the last step" if given is None else f"{given / 60:.0f} min" if given >= 120 else f"{given:.0f} s"
     time_ = limit if given is None else f"{'at most' if config.training.time_limit else 'about'} {limit}"
@@ -231,5 +229,5 @@ def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str
     return [
         f"{plan}: {what}, {where}, {time_}.",
         *([f"{config.reasons['training.budget']}"] if run.folds and config.training.budget else []),
-        f"Every choice and its reason stands in {run.config_path}.",
+        f"All settings and their reasons are in {run.config_path}.",
     ]

@@ -1,4 +1,4 @@
-"""Verify: an exported file repeats its proof on this machine, without the run and without torch."""
+"""Repeat the parity check of an exported file on this machine, without the run and without torch."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,36 +10,36 @@ from pixelwise.exporters.verification import verify_export
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What the proof says here, for each runtime that reads the file."""
+    """The result of the parity check for each runtime that reads the file."""
 
     file: Path
     comparisons: tuple[Comparison, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object."""
+        """Return a JSON-compatible dict."""
         return {"file": str(self.file), "results": [asdict(comparison) for comparison in self.comparisons]}
 
     def to_text(self) -> str:
-        """Return a line per runtime for people."""
+        """Return one line per runtime."""
         return "\n".join(comparison.to_text() for comparison in self.comparisons)
 
 
 def verify(file: Path | str) -> Verification:
-    """Let every runtime on this machine answer the images that lie beside an exported file.
+    """Compare an exported model with its parity data in every runtime on this machine.
 
     Parameters
     ----------
     file : path
-        What `export` wrote, or the folder of an OpenVINO export; certificate and images lie beside it.
+        The exported file, or the folder of an OpenVINO export, with the parity report and parity data next to it.
 
     Raises
     ------
     BadModel
-        Certificate, images or the file are missing, damaged, or do not belong together.
+        The file, its parity report or parity data are missing, damaged, or do not match.
     ExportFailed
-        The file says something else here than the run said in PyTorch.
+        The file does not reproduce the outputs of PyTorch.
     BadOption
-        Nothing that reads the file is installed.
+        No runtime for the file is installed.
     """
     path = Path(file)
     return Verification(file=path, comparisons=verify_export(path))

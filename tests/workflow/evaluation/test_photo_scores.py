@@ -1,4 +1,4 @@
-"""Scores of whole-image classes by hand, and the pictures made of them."""
+"""Classification scores against values computed by hand, and their figures."""
 
 import json
 
@@ -78,10 +78,10 @@ def test_the_page_names_the_largest_confusions() -> None:
     page = "".join(photo_scores(scores()))
     assert "Confusion matrix of 7 classes" in page
     assert page.count("data:image/svg+xml;base64,") == 1
-    assert "Most often confused" in page
-    assert "In neither truth nor prediction, so without a score: d, e, f, g." in page
+    assert "Most frequent confusions" in page
+    assert "in neither ground truth nor prediction): d, e, f, g." in page
     assert photo_mistakes(summarise_photos(["1"], np.array([0]), probabilities("ab"), CLASSES), Progress()) == [
-        "<p>No mistakes.</p>"
+        "<p>No image is misclassified.</p>"
     ]
 
 

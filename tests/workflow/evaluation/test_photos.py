@@ -1,4 +1,4 @@
-"""Photos for a proof are those that prediction sees, with the model's own index of their class."""
+"""Samples of classification images have the size that prediction uses, and the class index of the model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from pixelwise.workflow.evaluation.photos import read_photo_samples
 from tiny import make_photo_recipe
 
 
-def test_photos_come_fitted_with_the_index_that_the_model_knows(tmp_path: Path) -> None:
+def test_samples_are_resized_and_have_the_class_index_of_the_model(tmp_path: Path) -> None:
     dataset = examine(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
     model_card, view = replace(make_photo_recipe(), classes=("stripes", "disc", "square")), View(side=8, shorter=12)
     cases = dataset.part("val")

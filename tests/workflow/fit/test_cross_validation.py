@@ -1,4 +1,4 @@
-"""Cross-validation in small: each image is scored by the network that did not see it, and all become one model file."""
+"""Cross-validation in small: out-of-fold scores, and the ensemble in one model file."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ FOLDS, STEPS = 3, 4
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -103,11 +103,11 @@ def test_each_fold_is_a_run_that_never_saw_what_it_leaves_out(whole: tuple[Run, 
 
 def test_what_is_done_is_told(whole: tuple[Run, Listener]) -> None:
     messages = whole[1].messages
-    assert "Dealt 7 labelled images out to 3 folds of 3, 2, 2, with seed 0." in messages
+    assert "Assigned 7 labelled images to 3 folds of 3, 2, 2 with seed 0." in messages
     assert any(text.startswith("Plan for each of 3 folds: unet of depth 2") for text in messages)
-    assert any("predicting takes 3 times as long as with one of them" in text for text in messages)
-    assert any(text.startswith("Averaging over turned inputs") for text in messages)
-    assert any("Its own, on the test part: pixelwise evaluate" in text for text in messages)
+    assert any("prediction takes 3 times as long as with one of them" in text for text in messages)
+    assert any(text.startswith("Test-time augmentation on the validation") for text in messages)
+    assert any("To score the ensemble on the test split: pixelwise evaluate" in text for text in messages)
 
 
 def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
@@ -122,7 +122,7 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
     for number in range(1, FOLDS + 1):
         alone = evaluate(run.fold(number).folder, discs, part="val", progress=Progress())
         # the confidence is judged with the temperatures and margins of the other folds
-        others = ("fold", "predicted_dice", "dice_bound")
+        others = ("fold", "predicted_dice", "dice_lower_bound")
         mine = [case for case in scores["cases"] if case["fold"] == number]
         assert sorted(without(mine, others), key=str) == sorted(without(alone["cases"], others), key=str)
         assert scores["folds"][number - 1]["value"] == alone["headline"]["value"]
@@ -142,15 +142,15 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
     others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
-    presets = [load(run.fold(number).folder).model_card for number in others]
-    sure = min(model_card.temperature for model_card in presets)  # the lower of two
-    doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in presets)
+    model_cards = [load(run.fold(number).folder).model_card for number in others]
+    sure = min(model_card.temperature for model_card in model_cards)  # the lower of two
+    doubt = min(model_card.doubt_temperature or model_card.temperature for model_card in model_cards)
     model.model_card = replace(model.model_card, temperature=sure, doubt_temperature=doubt)
     probabilities = model.probabilities(pixels)
-    said = np.equal(model.predict(pixels), 1)
+    mask = np.equal(model.predict(pixels), 1)
     truth = kept["truth"][kept["case"] == case]
     assert np.count_nonzero(truth) == np.count_nonzero(read_mask(image.parent.parent / "masks" / image.name).values)
-    expected = 2 * probabilities[1][said].sum() / (probabilities[1].sum() + said.sum())
+    expected = 2 * probabilities[1][mask].sum() / (probabilities[1].sum() + mask.sum())
     assert kept["expected_dice"][case][1] == pytest.approx(expected, abs=1e-3)
     scores = json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
     np.testing.assert_allclose(kept["dice"][:, 1], [row["mean_dice"] for row in scores["cases"]], atol=1e-6)
@@ -187,7 +187,7 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
 
 def test_images_of_the_folds_are_no_validation_of_the_ensemble(whole: tuple[Run, Listener], discs: Path) -> None:
     run, _ = whole
-    with pytest.raises(BadDataset, match=r"labelled images in the part val; got none \(test 2, val 0, train 7\)"):
+    with pytest.raises(BadDataset, match=r"labelled images in the val split; got none \(test 2, val 0, train 7\)"):
         evaluate(run.folder, discs, part="val", progress=Progress())
     again = evaluate(run.folder, discs, part="out_of_fold", progress=Progress())
     assert again == json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
@@ -218,7 +218,7 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
         with pytest.raises(Interrupted) as caught:
             learn(discs, tmp_path / "run")
     assert f"fold {fold} of 3" in str(caught.value)
-    assert f"Go on with: pixelwise train {discs} --out {tmp_path / 'run'} --resume" in str(caught.value)
+    assert f"Continue with: pixelwise train {discs} --out {tmp_path / 'run'} --resume" in str(caught.value)
     run, listener = Run(tmp_path / "run"), Listener()
     done = {number: run.fold(number).model_path.stat().st_mtime_ns for number in range(1, fold)}
     learn(discs, run.folder, listener, resume=True)
@@ -236,7 +236,7 @@ def test_a_finished_run_and_a_single_fold_are_not_gone_on_with(whole: tuple[Run,
     learn(discs, run.folder, listener, resume=True)
     assert f"All 3 folds are done; the ensemble is {run.model_path}." in listener.messages
     assert bits(run) == before
-    with pytest.raises(BadRun, match=r"expected a whole run; got fold 2 of .* Go on with: pixelwise train"):
+    with pytest.raises(BadRun, match=r"expected a complete run; got fold 2 of .* Continue with: pixelwise train"):
         train(discs, out=run.fold(2).folder, resume=True, progress=Progress())
     with pytest.raises(BadOption, match="got --folds 5"):
         learn(discs, run.folder, folds=5, resume=True)

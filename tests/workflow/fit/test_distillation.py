@@ -1,4 +1,4 @@
-"""One network is taught by the ensemble of all folds: it goes on where it was stopped, and costs as much as one."""
+"""Distillation of the ensemble into one network: it can be continued, and predicts as fast as one network."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
-from pixelwise.workflow.fit.distillation import looked_at
+from pixelwise.workflow.fit.distillation import with_training_images_as_val
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -46,7 +46,7 @@ def learn(data: Path, out: Path, progress: Progress | None = None, **more: Any) 
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -69,10 +69,13 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     assert model_card.trained["validation_images"] == "seen in training"
     assert run.student.splits["parts"]["val"] == []
     assert len(run.student.splits["parts"]["train"]) == 6
-    (messages,) = (text for text in listener.messages if "It takes the time of one network" in text)
-    assert f"not how good it is; that tells: pixelwise evaluate {run.student.folder} {blocks}" in messages
+    (messages,) = (text for text in listener.messages if "It predicts as fast as one network" in text)
+    assert (
+        f"does not measure performance on new images; for that run: pixelwise evaluate {run.student.folder} {blocks}"
+        in messages
+    )
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
-    with pytest.raises(BadDataset, match=r"the part val; got none \(test 2, val 0, train 6\)"):
+    with pytest.raises(BadDataset, match=r"the val split; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, part="val", progress=Progress())
 
 
@@ -121,11 +124,11 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
 def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple[Run, Listener], blocks: Path) -> None:
     with pytest.raises(BadOption, match="expected --distil with --folds; got no folds"):
         train(blocks, steps=1, distil=True, progress=Progress())
-    with pytest.raises(BadRun, match="expected a whole run; got the student of"):
+    with pytest.raises(BadRun, match="expected a complete run; got the student of"):
         train(blocks, out=taught[0].student.folder, resume=True, progress=Progress())
 
 
-def test_some_of_the_images_are_looked_at_on_the_way(blocks: Path) -> None:
-    dataset = looked_at(understand(blocks), 3)
+def test_some_training_images_are_in_the_validation_split(blocks: Path) -> None:
+    dataset = with_training_images_as_val(understand(blocks), 3)
     assert len(dataset.part("train")) == 6
     assert [case.name for case in dataset.part("val")] == [case.name for case in dataset.part("train")[::3]]

@@ -1,4 +1,4 @@
-"""A whole training: transfer, how long the encoder stays frozen, how fast it learns, and what is told of its length."""
+"""A whole training: fine-tuning, frozen encoder, layer-wise learning rates, and messages about its length."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ WORDS = (
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -59,7 +59,7 @@ def first_weights(run: Run) -> dict[str, Tensor]:
 
 
 def moved(run: Run, part: str) -> list[bool]:
-    """Tell of each tensor of a part, batch statistics included, whether it is another than at the start."""
+    """Return for each tensor of a module, batch statistics included, whether it has changed."""
     before, after = first_weights(run), last_weights(run)
     names = [name for name in before if name.startswith(part)]
     assert names
@@ -68,16 +68,12 @@ def moved(run: Run, part: str) -> list[bool]:
 
 def test_an_encoder_frozen_for_two_passes_learns_from_the_fifth_step_on(cells: Path, tmp_path: Path) -> None:
     run, listener = learn(cells, tmp_path / "short", "freeze=2ep", "transfer.layer_decay=0.5")
-    assert listener.frozen() == [
-        "Encoder frozen to the last step: its weights and batch statistics stay as they are, the rest learns."
-    ]
+    assert listener.frozen() == ["Encoder frozen to the last step: its weights and batch statistics do not change."]
     assert {"transfer.freeze", "transfer.layer_decay"} <= run.config.user_set
     assert not any(moved(run, "encoder."))
     assert all(moved(run, "decoder."))
     run, listener = learn(cells, tmp_path / "long", "freeze=2ep", steps=5)
-    assert listener.frozen() == [
-        "Encoder frozen until step 4 of 5: its weights and batch statistics stay as they are, the rest learns."
-    ]
+    assert listener.frozen() == ["Encoder frozen until step 4 of 5: its weights and batch statistics do not change."]
     assert all(moved(run, "encoder."))
 
 
@@ -91,7 +87,7 @@ def test_random_weights_that_are_frozen_are_told(cells: Path, tmp_path: Path) ->
     """They are no error: a frozen random encoder is the control that shows what learned weights are worth."""
     _, listener = learn(cells, tmp_path / "run", "freeze=50%", steps=2)
     assert (
-        "Its weights are random: nothing was loaded. Give encoder_weights=, or leave freeze= out." in listener.messages
+        "Warning: the frozen encoder has random weights. Give encoder_weights=, or omit freeze=." in listener.messages
     )
 
 

@@ -1,4 +1,4 @@
-"""Thresholds that the user has set are not tuned, however they were set; comments have no say in it."""
+"""Thresholds that the user has set are not tuned, however they were set; comments have no effect."""
 
 import re
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     tuned: list[set[str]] = []
 
     def tune(
-        model: Path, rival: object, data: object, pages: object, fixed: Sequence[str], **more: Any
+        model: Path, candidate: object, data: object, pages: object, user_set: Sequence[str], **more: Any
     ) -> tuple[str, bool]:
-        tuned.append(set(fixed))
+        tuned.append(set(user_set))
         return "", False
 
     monkeypatch.setattr(segmentation_task, "tune_model", tune)
@@ -44,7 +44,7 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     plan.write_text(re.sub(r"(?m)^( *)#.*$", r"\1# Set by you.", text))
     again = train(tmp_path / "cells", out=tmp_path / "again", config=plan, progress=Progress())
     assert again.config.origins == first.config.origins
-    assert tuned.pop() == {"kind", "seed_threshold"}, "comments have no say"
+    assert tuned.pop() == {"kind", "seed_threshold"}, "comments have no effect"
     bare, changed = re.subn(
         r"(?m)^  foreground_threshold: .*$", "  foreground_threshold: 0.61", re.sub(r"(?m)^ *#.*\n", "", text)
     )

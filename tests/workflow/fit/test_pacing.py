@@ -1,4 +1,4 @@
-"""Pacing: the clock drives a budget, steps drive the rest; a slow machine gets rarer looks, then smaller steps."""
+"""Pacing: the clock drives a budget, else steps; a slow machine gets rarer validations, then smaller steps."""
 
 import pytest
 from hypothesis import given
@@ -29,9 +29,9 @@ def train(pace: ClockPacing, clock: Clock, seconds: float, look: float = 0.0, un
         clock.now += took
         step += 1
         pace.note_step(step, took)
-        if pace.look_due(step):
+        if pace.validation_due(step):
             clock.now += look
-            pace.note_look(step, look, reserve=look + 5.0)
+            pace.note_validation(step, look, reserve=look + 5.0)
     return seen
 
 
@@ -114,16 +114,16 @@ def looks(look: float) -> int:
             break
         clock.now += 0.1
         pace.note_step(step, 0.1)
-        if pace.look_due(step):
+        if pace.validation_due(step):
             count += 1
             clock.now += look
-            pace.note_look(step, look, reserve=5.0)
+            pace.note_validation(step, look, reserve=5.0)
     return count
 
 
 def test_slow_validations_become_rarer() -> None:
     assert looks(0.1) == pytest.approx(pacing.VALIDATIONS, abs=1)
-    assert looks(4.0) <= 1 + pacing.MOST_VALIDATION_SHARE * 120 / 4
+    assert looks(4.0) <= 1 + pacing.MAX_VALIDATION_SHARE * 120 / 4
     assert looks(40.0) == 1
 
 
@@ -146,7 +146,7 @@ def test_a_continuation_goes_on_where_the_clock_stood() -> None:
     options = TrainingOptions(budget=120.0, steps=1000)
     before = ClockPacing(options, clock, reserve=5.0)
     train(before, clock, 0.1, until=500)
-    before.note_look(500, 3.0, reserve=20.0)  # the end has moved
+    before.note_validation(500, 3.0, reserve=20.0)  # the end has moved
     state, progress = before.state(), before.progress(500)
     # the process that goes on has used five seconds more until it has read the data
     clock.now += 5.0
@@ -181,7 +181,7 @@ def test_a_time_limit_ends_steps_that_would_take_longer_with_a_rate_of_zero() ->
 def test_the_number_of_steps_alone_decides_without_a_clock() -> None:
     pace = make_pacing(TrainingOptions(steps=100, validate_every=10, checkpoint_every=25), Clock(1e9), 5.0)
     assert isinstance(pace, StepPacing)
-    assert [step for step in range(1, 101) if pace.look_due(step)] == list(range(10, 101, 10))
+    assert [step for step in range(1, 101) if pace.validation_due(step)] == list(range(10, 101, 10))
     assert [step for step in range(1, 101) if pace.save_due(step)] == [25, 50, 75, 100]
     assert (pace.progress(50), pace.over(99), pace.over(100), pace.share) == (0.5, False, True, 1.0)
 

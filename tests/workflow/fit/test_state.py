@@ -1,13 +1,13 @@
-"""The share of the processor: what it is, and how much longer work takes beside others."""
+"""The share of the processor, and the time of work on a busy machine."""
 
 import pytest
 
 from pixelwise.workflow.fit import state as processor
-from pixelwise.workflow.fit.state import LEAST_SHARE, ProcessorMeter, State
+from pixelwise.workflow.fit.state import MIN_SHARE, ProcessorMeter, State
 
 
 class Machine:
-    """Two clocks that move when they are told to."""
+    """Two clocks that are set by the test."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0
@@ -27,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("cpu", "threads", "share", "wall"), [(20.0, 2, 1.0, 3.0), (5.0, 2, 0.25, 12.0), (0.1, 1, 0.01, 3 / LEAST_SHARE)]
+    ("cpu", "threads", "share", "wall"), [(20.0, 2, 1.0, 3.0), (5.0, 2, 0.25, 12.0), (0.1, 1, 0.01, 3 / MIN_SHARE)]
 )
 def test_work_takes_longer_by_the_share_that_others_take(
     machine: Machine, cpu: float, threads: int, share: float, wall: float

@@ -1,4 +1,4 @@
-"""Validation looks at the same pixels each time, as many as the time allows."""
+"""Validation uses the same pixels each time, as many as the time allows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,9 @@ def piece(name: str, side: int, rng: np.random.Generator) -> TrainingImage:
     return TrainingImage(name, pixels, target, intensity_scale(pixels, Normalisation()))
 
 
-def look(pieces: list[TrainingImage], film: Path, most: int) -> Validation:
+def look(images: list[TrainingImage], snapshots: Path, limit: int) -> Validation:
     geometry = make_recipe().geometry
-    return Validation(pieces, 2, geometry, "cpu", most, film, make_palette("classes", ((0, 0, 0), (9, 9, 9))))
+    return Validation(images, 2, geometry, "cpu", limit, snapshots, make_palette("classes", ((0, 0, 0), (9, 9, 9))))
 
 
 class Threshold(nn.Module):
@@ -59,9 +59,9 @@ def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Gene
     assert cut.pixels.shape == (1, 100, 100)
 
 
-def test_the_film_shows_one_patch(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_snapshots_show_one_patch(tmp_path: Path, rng: np.random.Generator) -> None:
     validation = look([piece("a", 300, rng)], tmp_path, 10**9)
-    validation.start_film()
-    validation.film(build(make_recipe().network), 7)
+    validation.start_snapshots()
+    validation.write_snapshot(build(make_recipe().network), 7)
     assert {path.name for path in tmp_path.iterdir()} == {"image.png", "truth.png", "step-0000007.png"}
     assert read_mask(tmp_path / "step-0000007.png").values.shape == (256, 256)

@@ -1,4 +1,4 @@
-"""Looking into a model: one picture, and the facts behind it."""
+"""Inspection of a model on an image: figure and JSON record."""
 
 import json
 from dataclasses import replace
@@ -75,19 +75,19 @@ def test_evidence_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
     )
     value = found.to_json()
     assert (value["class"], value["pixel"]) == ("road", [12, 50])
-    assert "road at row 12, column 50, where its probability is" in value["asked"]
+    assert "road at row 12, column 50 (probability " in value["asked"]
     assert [evidence["stage"] for evidence in value["evidence"]] == ["decoder 2"]
 
 
-def test_without_a_question_the_class_predicted_most_is_asked_for(tmp_path: Path, image: Path) -> None:
+def test_the_most_frequent_class_is_the_default(tmp_path: Path, image: Path) -> None:
     value = look(tmp_path, image, task="multiclass").to_json()
     shares = {name: share for name, share in value["predicted"].items() if name != "sky"}
     assert value["class"] == max(shares, key=lambda name: shares[name])
     count = round(value["predicted"][value["class"]] * 40 * 52)
-    assert f"over {count:,} pixels predicted as it" in value["asked"]
+    assert f"over {count:,} pixels predicted as this class" in value["asked"]
 
 
-def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Path, image: Path) -> None:
+def test_a_class_that_is_not_predicted_uses_all_pixels(tmp_path: Path, image: Path) -> None:
     model_card = make_recipe()
     network = build(model_card.network)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_a_class_that_is_predicted_nowhere_is_looked_for_everywhere(tmp_path: Pa
         out=tmp_path / "seen.png",
         progress=Progress(),
     )
-    assert "object, which is predicted nowhere: over all pixels" in found.to_json()["asked"]
+    assert "object, over all pixels, because it is not predicted" in found.to_json()["asked"]
 
 
 @pytest.mark.parametrize("name", ["unet2015", "unetplusplus", "attention_unet"])
@@ -109,7 +109,7 @@ def test_other_networks_are_drawn_too(tmp_path: Path, image: Path, name: str) ->
     assert found.picture.stat().st_size > 20_000
     assert bool(found.gates) == (name == "attention_unet")
     text = found.to_text()
-    assert ("Gates, what they let through" in text) == bool(found.gates)
+    assert ("Attention gate coefficients" in text) == bool(found.gates)
     for gate in found.gates:
         least, mean, most = (f"{fold(gate.coefficients):.2f}" for fold in (np.min, np.mean, np.max))
         (line,) = (line for line in text.splitlines() if line.split()[-3:] == [least, mean, most])
@@ -130,7 +130,7 @@ def write_photo_model(path: Path) -> None:
     save_model(path, network, model_card)
 
 
-def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
+def test_a_classification_model(tmp_path: Path, image: Path) -> None:
     write_photo_model(tmp_path / "model.safetensors")
     how: dict[str, Any] = {"image": image, "out": tmp_path / "seen.png", "progress": Progress()}
     found = inspect(tmp_path / "model.safetensors", question=AttributionRequest(class_name="tree"), **how)
@@ -142,7 +142,7 @@ def test_a_model_of_whole_images(tmp_path: Path, image: Path) -> None:
         inspect(tmp_path / "model.safetensors", question=AttributionRequest(pixel=(1, 2)), **how)
 
 
-def test_a_large_image_is_looked_into_around_the_pixel(
+def test_a_large_image_is_cropped_around_the_pixel(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop, "SIDE", 16)
@@ -169,10 +169,10 @@ def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeyp
         look(tmp_path, image, AttributionRequest(pixel=(40, 0)))
     with pytest.raises(BadOption, match=r"expected a stage of the network; got `decoder 9`"):
         look(tmp_path, image, AttributionRequest(stage="decoder 9"))
-    with pytest.raises(OutputFailed, match=r"expected a place that is not beside the image; got the image's folder"):
+    with pytest.raises(OutputFailed, match=r"expected a path outside the image folder; got one inside it"):
         inspect(path, image=image, out=image.parent / "seen.png", progress=Progress())
     monkeypatch.chdir(image.parent)
-    with pytest.raises(OutputFailed, match="Give another --out"):
+    with pytest.raises(OutputFailed, match="Choose another --out"):
         inspect(path, image=image.name, progress=Progress())
     assert len(list(image.parent.iterdir())) == 1
     with pytest.raises(BadImage, match=r"none\.png"):

@@ -1,4 +1,4 @@
-"""What `inspect NETWORK` tells: sizes, memory, receptive field."""
+"""`inspect NETWORK`: sizes, memory, receptive field, drawings."""
 
 import json
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_what_is_shown_is_what_runs(name: str) -> None:
         assert out.shape[1:] == (value["classes"], *[value["output_size"]] * value["dimensions"])
 
 
-def test_without_words_a_network_is_as_published() -> None:
+def test_without_settings_a_network_is_as_published() -> None:
     """Parameters of torchvision's documentation (ResNet-50, VGG-16) and of the papers."""
     shown = {name: inspect(name).to_json() for name in ("resnet50", "vgg16", "resnet20", "vnet")}
     assert {name: value["parameters"] for name, value in shown.items()} == {
@@ -96,7 +96,7 @@ def test_without_words_a_network_is_as_published() -> None:
     assert inspect("unet", overrides=["encoder=resnet34"]).to_json()["parameters"] == 24_436_369 + 145
 
 
-def test_words_change_the_network() -> None:
+def test_settings_change_the_network() -> None:
     shallow, deep = (inspect("unet", size=256, overrides=[f"network.depth={d}"]).to_json() for d in (2, 5))
     assert (shallow["total_stride"], deep["total_stride"]) == (4, 32)
     assert deep["receptive_field"] > shallow["receptive_field"]
@@ -105,11 +105,12 @@ def test_words_change_the_network() -> None:
         inspect("unet", overrides=["network.dept=5"])
 
 
-def test_what_a_pixel_sees_depends_on_its_place_on_the_pooling_grid() -> None:
+def test_the_receptive_field_depends_on_the_position_on_the_pooling_grid() -> None:
     value = inspect("unet2015").to_json()
     assert (value["receptive_field_min"], value["receptive_field_max"]) == (188, 204)
     text = inspect("unet2015").to_text()
-    assert "sees 188 to 204 input pixels a side (by its place on the grid of 16), at most 107 pixels away on" in text
+    assert "188 to 204 input pixels per side" in text
+    assert "at most 107 pixels in one direction" in text
     flat = inspect("resnet50").to_json()
     assert flat["receptive_field_min"] == flat["receptive_field_max"] == 427
     # one level: 5 pixels behind lie in 3 of half the size, which see 7 of them, 14 in all, and 2 more to each side
@@ -124,7 +125,7 @@ def test_the_field_of_view_is_where_gradients_arrive() -> None:
         torch.nn.init.constant_(parameter, 0.1)
     for module in network.modules():
         if isinstance(module, Pool):
-            module.add_module("layer", torch.nn.AvgPool2d(2))  # a maximum hides what it leaves out
+            module.add_module("layer", torch.nn.AvgPool2d(2))  # max pooling has zero gradients
     seen: set[int] = set()
     for place in range(4):
         image = torch.ones(1, 1, 96, 96, requires_grad=True)
@@ -136,7 +137,7 @@ def test_the_field_of_view_is_where_gradients_arrive() -> None:
     assert (min(seen), max(seen)) == (geometry.receptive_field_min, geometry.receptive_field)
 
 
-def test_an_illegal_size_names_both_neighbours() -> None:
+def test_an_invalid_size_lists_both_neighbours() -> None:
     with pytest.raises(BadOption, match=r"got 570\. The nearest larger one is 572, the nearest smaller one 556\."):
         inspect("unet2015", size=570)
     with pytest.raises(BadOption, match=r"got 100\. The nearest larger one is 188\.$"):
@@ -148,7 +149,7 @@ def test_an_unknown_name_lists_the_networks() -> None:
         inspect("unet2051")
 
 
-def test_the_drawing_lies_in_the_current_folder_or_where_it_is_wanted(own_folder: Path) -> None:
+def test_the_drawing_is_written_to_the_current_folder_or_to_out(own_folder: Path) -> None:
     named = inspect("unet", overrides=["depth=2"])
     assert sorted(p.name for p in own_folder.iterdir()) == ["inspect-unet.png", "inspect-unet.svg"]
     assert "Drawing: inspect-unet.svg, inspect-unet.png" in named.to_text()
@@ -158,7 +159,7 @@ def test_the_drawing_lies_in_the_current_folder_or_where_it_is_wanted(own_folder
     assert wanted == [str(own_folder / "new" / "v.11.svg"), str(own_folder / "new" / "v.11.png")]
     root = ElementTree.parse(wanted[0]).getroot()
     words = " ".join(root.itertext())
-    for part in ("vgg11", "arXiv 1409.1556", "132,863,336 parameters", "3 × 224 × 224 → 1000", "maximum 2 × 2"):
+    for part in ("vgg11", "arXiv 1409.1556", "132,863,336 parameters", "3 × 224 × 224 → 1000", "max pooling 2 × 2"):
         assert part in words
     assert read_image(Path(wanted[1])).pixels.std() > 10, "something is drawn"
     with pytest.raises(OutputFailed, match=r"expected a drawing as \.svg or \.png; got `\.pdf`"):

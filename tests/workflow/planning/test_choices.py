@@ -1,4 +1,4 @@
-"""What all planning shares: limits, and the precision that is measured to be faster."""
+"""Planning for all tasks: limits, and the choice of precision."""
 
 import math
 
@@ -18,8 +18,8 @@ class Probe:
         self.asked: list[tuple[str, bool]] = []
         self._bfloat16 = bfloat16
 
-    def __call__(self, config: Config, rival: Config | None = None) -> float | None:
-        self.asked.append((config.training.precision, rival is not None))
+    def __call__(self, config: Config, baseline: Config | None = None) -> float | None:
+        self.asked.append((config.training.precision, baseline is not None))
         return self._bfloat16 if config.training.precision == "bfloat16" else 1.0
 
 

@@ -1,4 +1,4 @@
-"""The time of a cross-validation: equal shares, and time kept for the scores, measured on an image."""
+"""The time of a cross-validation: equal shares, and time reserved for the scores, measured on an image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_each_fold_gets_its_share_and_as_many_steps_as_fit_into_it() -> None:
     assert config.training.budget == 80.0
     assert config.training.steps == 800
     why = config.reasons["training.budget"]
-    assert why.startswith("An equal share for each of 5 folds of 500 s; 100 s are kept to score every image")
+    assert why.startswith("An equal share of 500 s for each of 5 folds; 100 s are reserved")
 
 
 def test_a_student_gets_a_share_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""The plan follows from data, machine and time, and every choice bears a reason."""
+"""The plan follows from data, machine and time, and every choice has a reason."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def ground(fingerprint: Fingerprint = PRINT, labelling: Labelling = BINARY, orie
     )
 
 
-def quick(config: Config, rival: Config | None = None) -> float:
+def quick(config: Config, baseline: Config | None = None) -> float:
     """A machine on which a step of width 16 takes 0.1 s, and twice the width four times as long."""
     return 0.1 * (config.network.base / 16) ** 2
 
@@ -63,7 +63,7 @@ def plan(limit: TrainingBudget, words: tuple[str, ...] = (), on: PlanInputs | No
 
 def test_a_budget_is_filled_at_the_measured_speed() -> None:
     config = plan(TrainingBudget(seconds=600.0))
-    # 60 sqrt(600) = 1470 steps wanted, so 0.41 s a step: width 32 takes 0.4 s
+    # 60 sqrt(600) = 1470 target steps, so 0.41 s a step: width 32 takes 0.4 s
     assert config.network.base == 32
     assert config.training.steps == int(600 * 0.94 / 0.4)
     assert (config.training.budget, config.training.patience) == (600, 0)
@@ -80,7 +80,7 @@ def test_less_time_makes_a_smaller_network() -> None:
 def test_without_a_limit_a_budget_is_proposed_and_told() -> None:
     config = plan(TrainingBudget())
     assert config.training.budget == 600
-    assert config.reasons["training.budget"] == "Proposed: none was given."
+    assert config.reasons["training.budget"] == "The default."
 
 
 def test_steps_and_epochs_are_taken_as_given() -> None:
@@ -139,16 +139,16 @@ def test_small_images_make_small_patches() -> None:
 
 
 def test_bfloat16_only_where_it_was_measured_to_pay() -> None:
-    def with_units(config: Config, rival: Config | None = None) -> float:
+    def with_units(config: Config, baseline: Config | None = None) -> float:
         return quick(config) / (1.9 if config.training.precision == "bfloat16" else 1.0)
 
-    def without(config: Config, rival: Config | None = None) -> float:
+    def without(config: Config, baseline: Config | None = None) -> float:
         return quick(config) * (3.0 if config.training.precision == "bfloat16" else 1.0)
 
     assert make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), with_units).training.precision == "bfloat16"
     plain = make_plan(ground(), TrainingBudget(steps=10), 0, Settings(), without)
     assert plain.training.precision == "float32"
-    why = "measured 0.33 times as fast here: too little to pay for its coarser numbers, which 1.2 times would."
+    why = "measured to be 0.33 times as fast as in float32: below 1.2, too little for the lower precision."
     assert why in plain.reasons["training.precision"]
 
 
@@ -156,7 +156,7 @@ def test_a_valid_network_gets_patches_it_can_take() -> None:
     config = plan(TrainingBudget(steps=10), ("network.name=unet2015",))
     # the 256 of a padded network as output: 256 + 2 x 92 = 440, and the next legal size after it
     assert (config.patches.height, config.patches.width) == (444, 444)
-    assert config.reasons["patches.height"] == "260 pixels out, with 92 more that are read on each side."
+    assert config.reasons["patches.height"] == "The output has 260 pixels, the border 92 on each side."
     assert config.network.classes == 2
 
 
@@ -167,22 +167,22 @@ def sized(height: int, width: int) -> PlanInputs:
     return ground(replace(PRINT, heights=(height,) * 3, widths=(width,) * 3))
 
 
-def test_the_recipe_keeps_its_tile_on_large_images() -> None:
+def test_the_preset_keeps_its_tile_on_large_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(500, 1000))
     assert (config.patches.height, config.patches.width, config.patches.batch) == (572, 572, 1)
-    assert config.reasons["patches.height"].startswith("recipe unet2015: a large tile")
+    assert config.reasons["patches.height"].startswith("preset unet2015: a large tile")
 
 
-def test_the_recipe_shrinks_its_tile_to_what_covers_small_images() -> None:
+def test_the_preset_shrinks_its_tile_to_what_covers_small_images() -> None:
     config = plan(TrainingBudget(steps=10), (RECIPE,), sized(128, 1000))
     # 128 + 2 x 92 = 312; legal sizes are 188 + 16 k
     assert (config.patches.height, config.patches.width) == (316, 572)
-    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
-    assert config.reasons["patches.width"].startswith("recipe unet2015: a large tile")
-    assert config.reasons["loss.class_weights"] == "Found from the training targets: see balanced."
+    assert config.reasons["patches.height"] == "The output of 132 pixels covers the largest image, which has 128."
+    assert config.reasons["patches.width"].startswith("preset unet2015: a large tile")
+    assert config.reasons["loss.class_weights"] == "Computed from the training targets: see balanced."
 
 
-def test_the_tile_of_the_recipe_fits_other_networks() -> None:
+def test_the_tile_of_the_preset_fits_other_networks() -> None:
     large = plan(TrainingBudget(steps=10), (RECIPE, "network=unet"), sized(1000, 512))
     assert (large.patches.height, large.patches.width) == (576, 512)
     assert large.reasons["patches.height"] == "The next size after 572 that unet takes."
@@ -190,7 +190,7 @@ def test_the_tile_of_the_recipe_fits_other_networks() -> None:
     assert (small.patches.height, small.patches.width) == (128, 128)
 
 
-def test_the_users_own_tile_stands_beside_a_recipe() -> None:
+def test_a_tile_of_the_user_is_kept_with_a_preset() -> None:
     for words in ((RECIPE, "patches.height=300"), ("patches.height=300", RECIPE)):
         config = plan(TrainingBudget(steps=10), words, sized(128, 128))
         assert (config.patches.height, config.patches.width) == (300, 316)
@@ -199,22 +199,22 @@ def test_the_users_own_tile_stands_beside_a_recipe() -> None:
         assert "patches.width" not in config.origins, "planned: the recipe's would be 572"
 
 
-def test_the_recipe_keeps_to_a_budget_by_fewer_steps() -> None:
+def test_the_preset_keeps_to_a_budget_by_fewer_steps() -> None:
     config = plan(TrainingBudget(seconds=600.0), (RECIPE,))
     assert (config.network.base, config.training.budget) == (64, 600.0)
     assert config.training.steps == int(600 * 0.94 / 1.6)
-    assert config.reasons["training.patience"] == "The time given is used to its end."
+    assert config.reasons["training.patience"] == "The training uses the whole budget."
     assert (
         plan(TrainingBudget(seconds=600.0))
         .reasons["training.patience"]
-        .endswith("where the learning rate reaches zero.")
+        .endswith("when the learning rate reaches zero.")
     )
 
 
 def test_each_kind_of_step_is_measured_for_the_precision_alone() -> None:
     asked: list[tuple[int, int, str]] = []
 
-    def probe(config: Config, rival: Config | None = None) -> float:
+    def probe(config: Config, baseline: Config | None = None) -> float:
         asked.append((config.network.base, config.patches.height, config.training.precision))
         return quick(config)
 
@@ -246,7 +246,7 @@ def test_learned_encoders_and_gradient_descent_get_rates_of_their_own() -> None:
     config = plan(TrainingBudget(steps=10), words)
     assert (config.transfer.freeze, config.transfer.layer_decay) == ("5ep", 0.5)
     assert config.user_set == {"network.encoder", "transfer.freeze", "transfer.encoder_weights"}
-    assert config.reasons["transfer.layer_decay"].startswith("The encoder has learned already")
+    assert config.reasons["transfer.layer_decay"].startswith("Layer-wise learning-rate decay")
     assert plan(TrainingBudget(steps=10), (*words, "transfer.layer_decay=1.0")).transfer.layer_decay == 1.0
     assert plan(TrainingBudget(steps=10), ("encoder=resnet18", "freeze=5ep")).transfer.layer_decay == 1.0
     assert (config.training.optimiser, config.training.learning_rate) == ("adamw", 2e-3)
@@ -270,13 +270,13 @@ def test_a_number_of_steps_of_ones_own_is_kept() -> None:
 @pytest.mark.parametrize(
     ("step", "messages"),
     [
-        (0.40, "The widest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.408 s; measured 0.400 s."),
-        # the rule for widths not yet measured lets 32 in, and 15 % more than wanted is tolerated
+        (0.40, "The largest of 8, 12, 16, 24, 32, 48, 64 with a step of at most 0.408 s; measured 0.400 s."),
+        # the rule for widths not yet measured lets 32 in, and 15 % more than the target is tolerated
         (0.45, "of at most 0.408 s (15% more are tolerated); measured 0.450 s."),
     ],
 )
 def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, messages: str) -> None:
-    def probe(config: Config, rival: Config | None = None) -> float:
+    def probe(config: Config, baseline: Config | None = None) -> float:
         return {16: 0.1, 32: step}.get(config.network.base, 9.0 if config.network.base > 32 else 0.2)
 
     config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, Settings(), probe)
@@ -285,13 +285,13 @@ def test_the_reason_of_the_width_agrees_with_its_numbers(step: float, messages: 
 
 
 def test_a_machine_too_slow_for_any_width_is_told() -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, Settings(), lambda config, rival=None: 3.0)
+    config = make_plan(ground(), TrainingBudget(seconds=600.0), 0, Settings(), lambda config, baseline=None: 3.0)
     assert config.network.base == 8
-    messages = "The narrowest of 8, 12, 16, 24, 32, 48, 64: even so a step takes 3.000 s, where 0.408 s are wanted."
+    messages = "The smallest of 8, 12, 16, 24, 32, 48, 64: a step takes 3.000 s, above the target of 0.408 s."
     assert config.reasons["network.base"] == messages
 
 
-def slow(config: Config, rival: Config | None = None) -> float:
+def slow(config: Config, baseline: Config | None = None) -> float:
     """A machine on which a step of width 8 on 262,144 pixels takes 1 s, in proportion to pixels and squared width."""
     patches = config.patches
     return (config.network.base / 8) ** 2 * patches.batch * patches.height * patches.width / 2**18
@@ -299,7 +299,7 @@ def slow(config: Config, rival: Config | None = None) -> float:
 
 @pytest.mark.parametrize(
     ("seconds", "size"),
-    # wanted: 0.129 s, 0.289 s and 1 s a step
+    # targets: 0.129 s, 0.289 s and 1 s a step
     [(60.0, (128, 2, 3)), (300.0, (128, 4, 3)), (3600.0, (256, 4, 4))],
 )
 def test_a_slow_machine_gets_smaller_steps_rather_than_few(seconds: float, size: tuple[int, int, int]) -> None:
@@ -317,7 +317,7 @@ def test_a_patch_of_ones_own_stays_on_a_slow_machine() -> None:
 
 @pytest.mark.parametrize("words", [("network=unet2015",), ("preset=unet2015",), ("preset=unet2015", "network=vnet")])
 def test_of_a_network_only_what_it_reads_is_planned(words: tuple[str, ...]) -> None:
-    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, words, slow)
+    config = make_plan(ground(), TrainingBudget(seconds=60.0), 0, Settings.parse(words), slow)
     check_options(config.network)
     unread = {f"network.{option}" for option in DEFAULTS} - {f"network.{o}" for o in options_read(config.network)}
     noted = {key: config.reasons[key] for key in unread if key in config.reasons}
@@ -326,11 +326,11 @@ def test_of_a_network_only_what_it_reads_is_planned(words: tuple[str, ...]) -> N
 
 
 def test_what_the_network_does_not_read_is_refused_before_a_step_is_measured() -> None:
-    def never(config: Config, rival: Config | None = None) -> float:
+    def never(config: Config, baseline: Config | None = None) -> float:
         raise AssertionError("a step was measured")
 
     with pytest.raises(BadOption, match=r"got network\.gates=aligned"):
-        make_plan(ground(), TrainingBudget(seconds=60.0), 0, ("network.gates=aligned",), never)
+        make_plan(ground(), TrainingBudget(seconds=60.0), 0, Settings.parse(["network.gates=aligned"]), never)
 
 
 def test_a_depth_that_is_not_read_is_told() -> None:
@@ -341,11 +341,11 @@ def test_a_depth_that_is_not_read_is_told() -> None:
 
 
 def test_few_steps_have_few_looks_and_lose_little() -> None:
-    reasons = make_plan(ground(), TrainingBudget(steps=8), 0, Settings(), lambda config, rival=None: 0.01).reasons
-    assert reasons["training.validate_every"] == "8 looks at the validation images."
+    reasons = make_plan(ground(), TrainingBudget(steps=8), 0, Settings(), lambda config, baseline=None: 0.01).reasons
+    assert reasons["training.validate_every"] == "8 validations in total."
     assert reasons["training.checkpoint_every"] == "A stopped run loses less than a second of work."
-    reasons = make_plan(ground(), TrainingBudget(steps=2000), 0, Settings(), lambda config, rival=None: 0.5).reasons
-    assert reasons["training.validate_every"] == "20 looks at the validation images."
+    reasons = make_plan(ground(), TrainingBudget(steps=2000), 0, Settings(), lambda config, baseline=None: 0.5).reasons
+    assert reasons["training.validate_every"] == "20 validations in total."
     assert reasons["training.checkpoint_every"] == "A stopped run loses at most about 50 s of work."
     assert plan(TrainingBudget(epochs=1)).reasons["training.steps"].startswith("1 epoch of 18 steps of 262,144 pixels")
 
@@ -358,27 +358,27 @@ def test_the_classes_of_a_scene_are_weighted(first: str, weights: tuple[float, .
     shares = replace(PRINT, class_shares=(0.64, 0.16, 0.0256, 0.0))
     config = plan(TrainingBudget(steps=10), on=ground(shares, scene))
     assert config.loss.class_weights == weights
-    assert ("1 in the mean" in config.reasons["loss.class_weights"]) == bool(weights)
+    assert ("mean 1" in config.reasons["loss.class_weights"]) == bool(weights)
 
 
 def test_areas_that_lines_part_are_seen_at_full_resolution_alone() -> None:
     key = "patches.low_res_fraction"
-    parted = plan(TrainingBudget(steps=10))
-    assert parted.patches.low_res_fraction == 0.0
-    assert parted.reasons[key].startswith("None: lines part the areas")
+    membranes = plan(TrainingBudget(steps=10))
+    assert membranes.patches.low_res_fraction == 0.0
+    assert membranes.reasons[key].startswith("None: gaps in the thin borders")
     few = replace(PRINT, objects_per_case=(1, 2, 9))
     lines = replace(PRINT, class_shares=(0.8, 0.2))
     for usual in (ground(few), ground(lines), ground(labelling=OBJECTS)):
         config = plan(TrainingBudget(steps=10), on=usual)
         assert config.patches.low_res_fraction == 0.5
-        assert config.reasons[key].startswith("At half the resolution")
+        assert config.reasons[key].startswith("Progressive resizing")
     assert plan(TrainingBudget(steps=10), (f"{key}=0.3",)).patches.low_res_fraction == 0.3
 
 
 def test_the_dice_of_a_background_that_is_rarer_counts() -> None:
     rarer = plan(TrainingBudget(steps=10))
     assert rarer.loss.dice_background
-    assert rarer.reasons["loss.dice_background"].startswith("Class 0 is the rarer one")
+    assert rarer.reasons["loss.dice_background"].startswith("Class 0 is rarer")
     usual = plan(TrainingBudget(steps=10), on=ground(replace(PRINT, class_shares=(0.8, 0.2))))
     assert not usual.loss.dice_background
     assert usual.reasons["loss.dice_background"] == "Class 0 is the background."

@@ -1,4 +1,4 @@
-"""The plan of a classification follows from photos, machine and time, and every choice bears a reason."""
+"""The plan of a classification follows from images, machine and time, and every choice has a reason."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ SMALL = ClassificationFingerprint(
 LARGE = replace(SMALL, cases=2000, heights=(300, 480, 900), widths=(400, 640, 1200), class_cases=(500,) * 4)
 
 
-def quick(config: Config, rival: Config | None = None) -> float:
+def quick(config: Config, baseline: Config | None = None) -> float:
     """A machine on which 128 photos of 32 x 32 take ResNet-20 0.1 s; bfloat16 helps nothing."""
     layers = int(config.network.name[6:]) / 20
     width = 8 if config.network.name in ("resnet18", "resnet34") else 1
@@ -50,7 +50,7 @@ def plan(
     return make_photo_plan(ground, limit, 3, Settings.parse(words), quick)
 
 
-def test_small_photos_get_the_net_and_the_recipe_of_cifar() -> None:
+def test_small_images_get_the_network_and_the_settings_of_cifar() -> None:
     config = plan(TrainingBudget(seconds=600.0))
     assert (config.network.name, config.network.base, config.network.in_channels) == ("resnet20", 16, 3)
     assert config.network.classes == 4
@@ -86,7 +86,7 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
     config = plan(TrainingBudget(seconds=600.0), used=100.0)
     assert config.training.steps == int(500 * 0.94 / 0.1)
     assert (config.training.budget, config.training.patience) == (600.0, 0)
-    assert "500 s are left, at 0.100 s a step, measured." in config.reasons["training.steps"]
+    assert "500 s remain, at a measured 0.100 s per step." in config.reasons["training.steps"]
     assert plan(TrainingBudget(steps=77)).training.steps == 77
     assert plan(TrainingBudget(steps=77)).training.budget is None
     assert plan(TrainingBudget(epochs=2)).training.steps == 2 * 63
@@ -100,7 +100,7 @@ def test_more_time_makes_the_net_deeper() -> None:
     deep = plan(TrainingBudget(seconds=36000.0))
     assert plan(TrainingBudget(steps=100)).network.name == plan(TrainingBudget(epochs=10)).network.name == "resnet20"
     assert plan(TrainingBudget(epochs=200)).network.name == "resnet56"
-    assert "that sees each photo 150 times" in deep.reasons["network.name"]
+    assert "with at least 150 epochs" in deep.reasons["network.name"]
     assert deep.training.steps == pytest.approx(36000 * 0.94 / 0.28, rel=0.01)
 
 
@@ -153,7 +153,7 @@ def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda device: True)
     asked: list[Config] = []
 
-    def watched(config: Config, rival: Config | None = None) -> float:
+    def watched(config: Config, baseline: Config | None = None) -> float:
         asked.append(config)
         return 0.5 if config.training.precision == "bfloat16" else 1.0
 

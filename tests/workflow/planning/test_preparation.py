@@ -1,4 +1,4 @@
-"""What a step is made of, in words, and the steps that are measured."""
+"""Descriptions of steps, and the steps that are measured."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The recipe of 2015 in training: as a word, as a file, on small images, and piece by piece with another network."""
+"""The preset unet2015 in training: as a word, in a file, on small images, and its settings with another network."""
 
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,14 @@ def learn(data: Path, out: Path, *words: str, **more: Any) -> Run:
     return train(data, out=out, overrides=words, progress=Progress(), steps=2, **more)
 
 
-def test_the_recipe_as_a_word_on_images_smaller_than_its_tile(
+def test_the_preset_as_a_word_on_images_smaller_than_its_tile(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Watch(monkeypatch)
     run = learn(cells, tmp_path / "run", "preset=unet2015", *SMALL)
     config = run.config
     assert (config.preset, config.target.kind, config.network.classes) == ("unet2015", "components", 2)
-    assert config.reasons["patches.height"] == "316 in, 132 out cover the largest image, which has 128."
+    assert config.reasons["patches.height"] == "The output of 132 pixels covers the largest image, which has 128."
     images, targets, weights = watch.batches[0]
     assert weights is not None
     assert images.shape == (1, 1, 316, 316)
@@ -75,10 +75,10 @@ def test_the_recipe_as_a_word_on_images_smaller_than_its_tile(
     learn(cells, run.folder, "preset=unet2015", *SMALL, resume=True)  # the same words, though a tile was planned anew
 
 
-def test_the_recipe_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: Path) -> None:
+def test_the_preset_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: Path) -> None:
     word = learn(cells, tmp_path / "word", "preset=unet2015", *SMALL)
     plan = tmp_path / "plan.yaml"
-    plan.write_text("recipe: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n")
+    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n")
     file = learn(cells, tmp_path / "file", config=plan)
     assert values_of(file.config) == values_of(word.config)
     assert file.config.user_set == word.config.user_set == {"network.base", "training.precision"}
@@ -90,7 +90,7 @@ def test_the_recipe_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: P
 
 def test_words_stand_above_the_file(cells: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("recipe: unet2015\nnetwork:\n  base: 2\ntraining:\n  steps: 1\n")
+    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  steps: 1\n")
     run = train(cells, out=tmp_path / "run", config=plan, overrides=("network=unet",), progress=Progress())
     assert (run.config.network.name, run.config.network.base, run.config.training.steps) == ("unet", 2, 1)
     assert run.config.training.budget is None  # a number of steps of one's own is no start for a proposed budget
@@ -115,7 +115,7 @@ def check_balance(run: Run, watch: Watch) -> None:
 
 def check_separation(run: Run, watch: Watch) -> None:
     assert (run.config.target.kind, run.config.network.classes) == ("components", 2)
-    assert "1 pixel of background is cut between them" in run.config.reasons["target.kind"]
+    assert "1 pixel of background is inserted between them" in run.config.reasons["target.kind"]
 
 
 def check_dropout(run: Run, watch: Watch) -> None:
@@ -123,7 +123,7 @@ def check_dropout(run: Run, watch: Watch) -> None:
     assert [layer.p for layer in layers] == [0.5]
 
 
-def check_turns(run: Run, watch: Watch) -> None:
+def check_tta(run: Run, watch: Watch) -> None:
     assert load(run.folder).model_card.tta == 7
 
 
@@ -141,7 +141,7 @@ PIECES = {
     "separation border": (("target.separate=1",), check_separation),
     "elastic": (("augmentation.elastic_share=1", "augmentation.elastic_sd=10"), check_elastic),
     "dropout": (("network.dropout=0.5",), check_dropout),
-    "turned inputs": (("prediction.tta=7",), check_turns),
+    "test-time augmentation": (("prediction.tta=7",), check_tta),
 }
 
 

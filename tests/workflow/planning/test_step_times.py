@@ -1,4 +1,4 @@
-"""Measuring has a deadline: small probes first, slow candidates are dropped, what is known is kept."""
+"""Measurements have a deadline: small probes first, slow candidates are dropped, results are cached."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning import step_times
-from pixelwise.workflow.planning.step_times import RUNGS, Step, StepTimes
+from pixelwise.workflow.planning.step_times import SIZES, Step, StepTimes
 
 SLOW = 50.0
 
@@ -38,14 +38,14 @@ PLAIN = Config()
 HALF = with_settings(PLAIN, {"training.precision": "bfloat16"}, {})
 
 
-def test_a_candidate_50_times_slower_than_its_rival_is_dropped_on_the_smallest_probe() -> None:
+def test_a_candidate_50_times_slower_than_its_baseline_is_dropped_on_the_smallest_probe() -> None:
     machine = Machine()
     probe = machine.probe(3.0)
     assert probe(PLAIN) == pytest.approx(4.0)
     before = machine.now
-    assert probe(HALF, rival=PLAIN) == math.inf
-    assert [share for precision, share in machine.made if precision == "bfloat16"] == [RUNGS[0]]
-    assert machine.now - before == pytest.approx(SLOW * 4.0 * RUNGS[0])
+    assert probe(HALF, baseline=PLAIN) == math.inf
+    assert [share for precision, share in machine.made if precision == "bfloat16"] == [SIZES[0]]
+    assert machine.now - before == pytest.approx(SLOW * 4.0 * SIZES[0])
 
 
 def test_measuring_ends_near_its_deadline_and_no_step_is_made_that_would_not_fit() -> None:
@@ -63,13 +63,13 @@ def test_control_without_the_deadline_steps_are_made_at_full_size() -> None:
     assert machine.now > 8.0
 
 
-def test_control_without_a_rival_the_slow_candidate_eats_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_a_baseline_the_slow_candidate_eats_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
     probe = machine.probe(60.0)
     probe(PLAIN)
     before = machine.now
     assert probe(HALF) == pytest.approx(SLOW * 4.0)
-    assert machine.now - before > 2 * SLOW * 4.0 * RUNGS[0]
+    assert machine.now - before > 2 * SLOW * 4.0 * SIZES[0]
 
 
 def test_there_is_no_time_for_a_second_one_after_the_deadline() -> None:
@@ -86,7 +86,7 @@ def test_a_faster_candidate_is_measured_to_the_end() -> None:
     machine = Machine(times=0.5)
     probe = machine.probe(60.0)
     assert probe(PLAIN) == pytest.approx(4.0)
-    assert probe(HALF, rival=PLAIN) == pytest.approx(2.0)
+    assert probe(HALF, baseline=PLAIN) == pytest.approx(2.0)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_was_measured_on_a_quiet_machine_is_kept(cache: Path) -> None:
     assert len(list(cache.iterdir())) == 1
     again = Machine()
     assert again.probe(60.0, keep=True)(PLAIN) == pytest.approx(4.0)
-    assert {share for _, share in again.made} == {RUNGS[0]}, "one small probe sees whether it still holds"
+    assert {share for _, share in again.made} == {SIZES[0]}, "one small probe sees whether it still holds"
 
 
 def test_a_machine_that_is_slower_now_makes_what_was_kept_slower(cache: Path) -> None:
@@ -118,7 +118,7 @@ def test_another_machine_or_version_measures_anew(cache: Path, monkeypatch: pyte
     monkeypatch.setattr(step_times, "machine_facts", lambda: {"node": "another"})
     again = Machine()
     again.probe(60.0, keep=True)(PLAIN)
-    assert {share for _, share in again.made} == set(RUNGS)
+    assert {share for _, share in again.made} == set(SIZES)
 
 
 def test_a_damaged_file_in_the_cache_is_measured_anew(cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""What whole-image classes do not have is refused, whatever it is called."""
+"""Options of segmentation are rejected for classification."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.progress import Progress
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import PredictOptions
 
 USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"}
 VALUES = {
@@ -27,7 +27,7 @@ VALUES = {
 def test_every_wish_is_read_or_refused(tmp_path: Path, name: str) -> None:
     options = PredictOptions(**{name: VALUES[name]})
     flag = f"--{name.replace('_', '-')}"
-    with pytest.raises(BadOption, match=rf"got {flag}, which belongs to masks\. Leave it out[.;]"):
+    with pytest.raises(BadOption, match=rf"got {flag}, which applies to segmentation only\. Remove it[.;]"):
         predict_photos(tmp_path / "none", [], tmp_path, options, Progress())
 
 

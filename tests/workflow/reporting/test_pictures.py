@@ -7,10 +7,10 @@ from PIL import Image
 
 from pixelwise.workflow.reporting.pictures import (
     CONFUSED,
-    FALSE,
+    CORRECT,
+    FALSE_POSITIVE,
     FILM_BYTES,
     MISSED,
-    RIGHT,
     class_errors,
     film_bytes,
     object_errors,
@@ -37,9 +37,9 @@ def test_errors_are_painted_by_kind() -> None:
     truth = np.array([[0, 1, 1, 0, 1, 255]])
     predicted = np.array([[0, 1, 0, 1, 2, 1]])
     painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=True)
-    expect(painted, [None, RIGHT, MISSED, FALSE, CONFUSED, None])
+    expect(painted, [None, CORRECT, MISSED, FALSE_POSITIVE, CONFUSED, None])
     painted = class_errors(np.zeros((1, 6, 3), np.uint8), truth, predicted, background=False)
-    expect(painted, [RIGHT, RIGHT, CONFUSED, CONFUSED, CONFUSED, None])
+    expect(painted, [CORRECT, CORRECT, CONFUSED, CONFUSED, CONFUSED, None])
 
 
 def test_merged_objects_are_no_green_objects() -> None:
@@ -47,8 +47,8 @@ def test_merged_objects_are_no_green_objects() -> None:
     predicted = np.array([[7, 7, 7, 0, 0, 5, 5, 5, 5, 5, 5, 4]])
     painted = object_errors(np.zeros((1, 12, 3), np.uint8), truth, predicted)
     # 7 and 1 share 3 of 4 pixels; 5 covers both 2 and 3 and shares 2 of 5 with each
-    merged = [CONFUSED, CONFUSED, FALSE, CONFUSED, CONFUSED]
-    expect(painted, [RIGHT, RIGHT, RIGHT, MISSED, None, *merged, None, FALSE])
+    merged = [CONFUSED, CONFUSED, FALSE_POSITIVE, CONFUSED, CONFUSED]
+    expect(painted, [CORRECT, CORRECT, CORRECT, MISSED, None, *merged, None, FALSE_POSITIVE])
 
 
 def test_shrinking_averages_and_keeps_small_pictures() -> None:

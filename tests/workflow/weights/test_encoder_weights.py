@@ -1,4 +1,4 @@
-"""An encoder starts from the weights that are named, sees images as they did, and says whose they are."""
+"""Pretrained encoder weights: loading, normalisation and provenance."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def classifier() -> nn.Module:
-    """A ResNet-18 whose weights and statistics are its own."""
+    """A ResNet-18 with random weights and statistics."""
     torch.manual_seed(5)
     network = build(NetworkOptions(name="resnet18", in_channels=3, classes=7))
     for module in network.modules():
@@ -117,18 +117,18 @@ def test_published_weights_from_the_server_to_the_model_file(
     assert model_card.trained["encoder_weights_licence"] == LICENCE
     assert model_card.trained["encoder_weights_sha256"] == entry.sha256
     whence = f"torchvision resnet18, IMAGENET1K_V1, SHA-256 {entry.sha256}"
-    assert f"The encoder starts from {whence}." in listener.messages
+    assert f"The encoder is initialised from {whence}." in listener.messages
     assert f"Licence of these weights: {LICENCE}." in listener.messages
     reasons = run.config.reasons
-    assert reasons["transfer.encoder_weights"] == f"The encoder starts from {whence}. Licence: {LICENCE}."
+    assert reasons["transfer.encoder_weights"] == f"The encoder is initialised from {whence}. Licence: {LICENCE}."
     assert reasons["transfer.first_convolution"] == "sum: from the 3 channels of the weights to 1."
-    assert "0 to 255 counts as 0 to 1, less 0.449, divided by 0.226" in reasons["normalisation.kind"]
+    assert "0 to 255 is scaled to 0 to 1, minus 0.449, divided by 0.226" in reasons["normalisation.kind"]
     again = learn(data, tmp_path / "again", "encoder_weights=imagenet")
     assert holds(again, published)
     assert len(server.asked) == 1
 
 
-def test_without_the_word_the_encoder_is_random_and_nobody_is_asked(
+def test_without_encoder_weights_the_encoder_is_random_and_nothing_is_downloaded(
     server: Served, data: Path, tmp_path: Path, published: dict[str, Tensor]
 ) -> None:
     """The control of the test above."""
@@ -164,7 +164,7 @@ def test_a_continuation_needs_the_weights_no_more(
 
 
 def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp_path: Path) -> None:
-    """There is no data at all: the weights are looked at first."""
+    """The data folder does not exist: the weights are checked first."""
     server.close()
     with pytest.raises(BadWeights, match="no connection"):
         learn(tmp_path / "absent", tmp_path / "run", "encoder_weights=imagenet")
@@ -174,20 +174,20 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        (["encoder_weights=imagnet"], r"`imagnet`, and nothing is there\. Did you mean `imagenet`\?"),
-        (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Published are resnet18"),
+        (["encoder_weights=imagnet"], r"`imagnet`, which does not exist\. Did you mean `imagenet`\?"),
+        (["encoder_weights=imagenet", "encoder=plain"], "got `plain`. Available: resnet18"),
         (["encoder_weights=imagenet", "network=resnet20"], "got `resnet20`"),
-        (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Published are resnet50"),
+        (["encoder_weights=imagenet-v2", "encoder=vgg16"], "Available: resnet50"),
     ],
 )
-def test_words_that_name_nothing_are_refused_early(words: list[str], got: str) -> None:
+def test_unknown_weights_are_rejected_early(words: list[str], got: str) -> None:
     with pytest.raises(BadOption, match=got):
         look_early(Settings.parse(words), Progress())
 
 
 def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
-    with pytest.raises(BadWeights, match="can hold programs") as caught:
+    with pytest.raises(BadWeights, match="can contain code") as caught:
         look_early(Settings.parse([f"encoder_weights={tmp_path / 'x.pth'}"]), Progress())
     assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.hint
 
@@ -209,7 +209,10 @@ def test_the_file_that_was_given_is_named_beside_its_origin(
     save_file(published, tmp_path / "r18b.safetensors", {ORIGIN: json.dumps(asdict(origin))})
     listener = Listener()
     learn(data, tmp_path / "run", f"encoder_weights={tmp_path / 'r18b.safetensors'}", progress=listener)
-    assert f"The encoder starts from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}." in listener.messages
+    assert (
+        f"The encoder is initialised from r18b.safetensors (torchvision resnet18), SHA-256 {'0' * 64}."
+        in listener.messages
+    )
 
 
 def config(**values: object) -> Config:
@@ -218,7 +221,7 @@ def config(**values: object) -> Config:
 
 
 def write_photos_run(folder: Path, normalisation: Normalisation, **network: object) -> Path:
-    """Write a classifier of photos as training leaves it."""
+    """Write a classification run as training does."""
     options = NetworkOptions(**{"name": "resnet18", "in_channels": 3, "classes": 2, **network})
     torch.manual_seed(1)
     model = build(options)
@@ -238,7 +241,7 @@ def write_photos_run(folder: Path, normalisation: Normalisation, **network: obje
     return folder
 
 
-def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path) -> None:
+def test_a_classification_run_initialises_the_encoder_of_a_unet(data: Path, tmp_path: Path) -> None:
     scale = Normalisation(kind="dataset", mean=(90.0, 100.0, 110.0), std=(40.0, 50.0, 60.0))
     photos = write_photos_run(tmp_path / "photos", scale)
     run = learn(data, tmp_path / "run", f"encoder_weights={photos}")
@@ -247,15 +250,17 @@ def test_a_run_on_photos_starts_the_encoder_of_a_unet(data: Path, tmp_path: Path
     assert torch.equal(network.state_dict()["encoder.layer4.1.conv2.weight"], source["encoder.layer4.1.conv2.weight"])
     assert model_card.normalisation.mean == pytest.approx((100.0,))
     assert model_card.normalisation.std == pytest.approx((50.0,))
-    assert model_card.trained["encoder_weights"] == "a resnet18 of pixelwise, learned from photos"
-    whence = "photos (a resnet18 of pixelwise, learned from photos)"
-    assert run.config.reasons["transfer.encoder_weights"].startswith(f"The encoder starts from {whence}, SHA-256 ")
-    assert model_card.trained["encoder_weights_licence"] == "yours: learned by pixelwise from photos"
+    assert model_card.trained["encoder_weights"] == "a resnet18 of pixelwise, trained on photos"
+    whence = "photos (a resnet18 of pixelwise, trained on photos)"
+    assert run.config.reasons["transfer.encoder_weights"].startswith(
+        f"The encoder is initialised from {whence}, SHA-256 "
+    )
+    assert model_card.trained["encoder_weights_licence"] == "yours: trained with pixelwise on photos"
     # changed since: a continuation from the start would begin elsewhere
     shutil.rmtree(run.checkpoints)
     shutil.rmtree(photos)
     write_photos_run(tmp_path / "photos", Normalisation())
-    with pytest.raises(BadRun, match="the weights that the run began with"):
+    with pytest.raises(BadRun, match="the initial encoder weights of the run"):
         train(data, out=run.folder, resume=True, progress=Progress())
 
 
@@ -271,11 +276,11 @@ def test_a_licence_goes_on_from_run_to_run(tmp_path: Path) -> None:
 def test_equal_shapes_with_another_meaning_are_refused(tmp_path: Path) -> None:
     photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet50", stride_first=True)
     weights = {"transfer.encoder_weights": str(photos), "network.encoder": "resnet50"}
-    with pytest.raises(BadWeights, match=r"strides where the weights had them; got network\.stride_first=false"):
+    with pytest.raises(BadWeights, match=r"the strides of the pretrained network; got network\.stride_first=false"):
         find_start(config(**weights), Progress())
     find_start(config(**weights, **{"network.stride_first": True}), Progress())  # control
     imagenet = {"transfer.encoder_weights": "imagenet", "network.encoder": "resnet50", "network.stride_first": True}
-    with pytest.raises(BadWeights, match="strides where the weights had them"):
+    with pytest.raises(BadWeights, match="the strides of the pretrained network"):
         find_start(config(**imagenet), Progress())
 
 
@@ -285,7 +290,7 @@ def test_a_run_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 class Print:
-    """What a fingerprint says of intensities."""
+    """The intensities of a fingerprint."""
 
     def __init__(self, dtype: str, channels: int = 3, high: float = 255.0) -> None:
         self.dtype, self.intensity_range = dtype, ((0.0, high),) * channels
@@ -307,15 +312,13 @@ KNOWN = Provenance(source="x", sha256="0", **IMAGENET)
     ],
     ids=["8 bits", "12 of 16 bits", "0 to 1", "gray", "a fourth of its own", "two"],
 )
-def test_images_are_brought_to_the_scale_of_the_weights(
-    found: Print, mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
+def test_images_are_normalised_as_in_pretraining(found: Print, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     settings = config(**{"network.in_channels": len(found.intensity_range)})
     scale, messages = find_scale(KNOWN, None, settings, found)
     assert scale is not None
     assert scale.mean == pytest.approx(mean, rel=1e-5)
     assert scale.std == pytest.approx(std, rel=1e-5)
-    assert "as the encoder knows them" in messages
+    assert "as in pretraining" in messages
 
 
 def test_the_scale_is_the_one_that_everybody_uses() -> None:
@@ -333,12 +336,12 @@ def test_a_file_that_does_not_say_its_scale_leaves_the_plans() -> None:
     assert "normalisation.kind=dataset" in messages
 
 
-def test_the_users_own_scale_stands(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
+def test_a_given_normalisation_is_kept(data: Path, tmp_path: Path, published: dict[str, Tensor]) -> None:
     save_file(published, tmp_path / "x.safetensors", KNOWN.to_metadata())
     listener, words = Listener(), (f"encoder_weights={tmp_path / 'x.safetensors'}", "normalisation.kind=image")
     run = learn(data, tmp_path / "run", *words, progress=listener)
     assert read_model_card(run.model_path).normalisation == Normalisation(kind="image")
-    assert "Images are normalised as you have said, not as the weights were learned." in listener.messages
+    assert "Images are normalised as you set it, not as in the pretraining of the weights." in listener.messages
     # a plan that is followed keeps its scale too, and loads the weights again
     twin = train(data, out=tmp_path / "twin", config=run.config_path, progress=Progress())
     assert read_model_card(twin.model_path).normalisation == Normalisation(kind="image")
@@ -353,8 +356,8 @@ def small_resnet(path: Path, padding: ShortcutPadding) -> Config:
 @pytest.mark.parametrize(
     ("stated", "own", "fits"), [("both", "both", True), ("end", "both", False), ("", "end", False)]
 )
-def test_shortcuts_pad_where_the_weights_had_it(tmp_path: Path, stated: str, own: ShortcutPadding, fits: bool) -> None:
-    """Shapes are equal: only the header of the file, or the recipe of a run, says which convention it is."""
+def test_shortcut_padding_must_match_the_weights(tmp_path: Path, stated: str, own: ShortcutPadding, fits: bool) -> None:
+    """Shapes are equal: the convention is only in the header of the file, or in the model card of a run."""
     path = tmp_path / "r20.safetensors"
     torch.manual_seed(1)
     network = build(NetworkOptions(name="resnet20", in_channels=3, base=4))

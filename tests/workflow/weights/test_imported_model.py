@@ -1,4 +1,4 @@
-"""Weights of another library become a run that every verb takes; what their file cannot say is asked for."""
+"""Import of a classifier as a run folder; missing information is required."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def bring(weights: Path, words: tuple[str, ...] = WORDS, **more: object) -> Impo
     return import_weights(weights, overrides=words, progress=Progress(), **{**known, **more})  # type: ignore[arg-type]
 
 
-def test_a_photo_gets_the_probabilities_of_the_network_it_came_from(weights: Path) -> None:
+def test_probabilities_equal_those_of_the_original_network(weights: Path) -> None:
     found = bring(weights, licence="CC0")
     assert (found.path, found.origin.shortcut_padding) == (weights.parent / "run", "both")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
@@ -50,7 +50,7 @@ def test_a_photo_gets_the_probabilities_of_the_network_it_came_from(weights: Pat
     model_card = read_model_card(found.path / "model.safetensors")
     assert (model_card.classes, model_card.network.shortcut_padding) == (CLASSES, "both")
     assert model_card.trained["encoder_weights_licence"] == "CC0"
-    # control: said to be of the other convention, the same file answers something else
+    # control: with the other convention, the same file gives other results
     other = bring(weights, (*WORDS, "network.shortcut_padding=end"), out=weights.parent / "other")
     assert np.abs(load_classification_model(other.path).probabilities(pixels) - expected).max() > 0.01
 
@@ -74,7 +74,7 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
     ("words", "more", "error", "got"),
     [
         (WORDS[:1] + WORDS[2:], {}, BadWeights, "no tensor shows it"),
-        (WORDS[1:], {}, BadOption, "network= with a network for whole images; got none"),
+        (WORDS[1:], {}, BadOption, "network= with a classification network; got none"),
         (("network=resnet21",), {}, BadOption, "got `resnet21`"),
         (("network=unet",), {}, BadOption, "got `unet`"),
         (WORDS, {"mean": (), "std": ()}, BadOption, "--mean and --std"),
@@ -84,7 +84,7 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
         (("network=resnet32", *WORDS[1:]), {}, BadWeights, "missing"),
     ],
 )
-def test_what_cannot_be_known_is_asked_for(
+def test_missing_information_is_required(
     weights: Path, words: tuple[str, ...], more: dict[str, object], error: type[PixelwiseError], got: str
 ) -> None:
     with pytest.raises(error, match=got):
@@ -118,7 +118,7 @@ class Listener(Progress):
 
 
 @pytest.mark.parametrize("padding", ["", "both", "end"])
-def test_weights_alone_carry_in_their_header_what_was_said(weights: Path, padding: str) -> None:
+def test_the_shortcut_padding_is_stored_in_the_header(weights: Path, padding: str) -> None:
     listener, words = Listener(), (f"network.shortcut_padding={padding}",) if padding else ()
     import_weights(weights, out=weights.parent / "w.safetensors", overrides=words, progress=listener)
     assert read_weights(weights.parent / "w.safetensors")[1].shortcut_padding == padding

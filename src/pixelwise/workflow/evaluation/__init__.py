@@ -1,1 +1,1 @@
-"""What evaluate does, task by task."""
+"""Evaluation of segmentation and classification models."""

@@ -1,4 +1,4 @@
-"""Evaluate, of whole images: whether a model of masks tells images that show something from empty ones."""
+"""Image-level detection scores of segmentation models: AUROC, average precision, false alarms and misses."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,67 +15,67 @@ from pixelwise.workflow.evaluation.mask_scores import rounded
 
 
 @dataclass
-class ImageLevel:
-    """What was seen of images as a whole: an entry per image, each with a value per class and for anything in place 0.
+class ImageLevelEvaluation:
+    """Image-level scores and labels: an entry per image, with a value for any foreground (index 0) and per class.
 
-    `scores` are those of `confidence.image_scores`; `shown` and `found` say what truth and mask hold. Images without a
-    known pixel, and models without a background, have None.
+    `scores` are those of `confidence.image_scores`; `true` and `predicted` are whether the ground truth and the mask
+    contain it. Scores are None for images without a labelled pixel, and for models without a background.
     """
 
     scores: list[np.ndarray | None] = field(default_factory=list[np.ndarray | None])
-    shown: list[np.ndarray] = field(default_factory=list[np.ndarray])
-    found: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    true: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    predicted: list[np.ndarray] = field(default_factory=list[np.ndarray])
 
-    def look(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, model_card: ModelCard) -> None:
-        """Take up an image whose calibrated probabilities are known."""
+    def add(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, model_card: ModelCard) -> None:
+        """Add an image with calibrated probabilities."""
         if prediction.probabilities is None:
-            raise ValueError("no probabilities to look at")
+            raise ValueError("no probabilities to evaluate")
         scores = image_scores(prediction.probabilities, model_card)
         known = truth != IGNORE
         if model_card.task == "instance" or not scores or not known.any():
             self.scores.append(None)
             return
         self.scores.append(np.array(list(scores.values())))
-        self.shown.append(_holds(truth[known], len(scores)))
-        self.found.append(_holds(prediction.labels[known], len(scores)))
+        self.true.append(_contained(truth[known], len(scores)))
+        self.predicted.append(_contained(prediction.labels[known], len(scores)))
 
     def to_json(self, model_card: ModelCard) -> dict[str, Any] | None:
-        """Return the JSON-ready record; None where no image is empty, or all are."""
+        """Return the JSON-ready record; None if no image is empty, or all are."""
         scores = np.array([row for row in self.scores if row is not None], np.float64)
-        shown, found = np.array(self.shown), np.array(self.found)
-        if not len(scores) or shown[:, 0].all() or not shown[:, 0].any():
+        true, predicted = np.array(self.true), np.array(self.predicted)
+        if not len(scores) or true[:, 0].all() or not true[:, 0].any():
             return None
-        each = [_judge(scores[:, place], shown[:, place], found[:, place]) for place in range(scores.shape[1])]
-        names = model_card.classes[1:] if len(each) > 1 else ()
+        rows = [_detection_scores(*columns) for columns in zip(scores.T, true.T, predicted.T, strict=True)]
+        names = model_card.classes[1:] if len(rows) > 1 else ()
         return rounded(
-            {"any": each[0], "classes": [{"name": n, **row} for n, row in zip(names, each[1:], strict=True)]}
+            {"any": rows[0], "classes": [{"name": n, **row} for n, row in zip(names, rows[1:], strict=True)]}
         )
 
-    def judge(self, scores: dict[str, Any], model_card: ModelCard) -> dict[str, Any]:
-        """Add the record to the scores of masks, and to each case its score."""
-        found = self.to_json(model_card)
-        if found is None:
+    def add_to(self, scores: dict[str, Any], model_card: ModelCard) -> dict[str, Any]:
+        """Return segmentation scores with the record, and the image score of each case."""
+        record = self.to_json(model_card)
+        if record is None:
             return scores
         for row, values in zip(scores["cases"], self.scores, strict=True):
             row["image_score"] = None if values is None else rounded(float(values[0]))
-        return scores | {"images": found}
+        return scores | {"images": record}
 
 
-def _holds(labels: Integer[np.ndarray, " pixels"], values: int) -> np.ndarray:
-    """Return whether labels hold anything but 0, and each class from 1 on where there is a value for it."""
-    return np.array([(labels != 0).any(), *((labels == index).any() for index in range(1, values))])
+def _contained(labels: Integer[np.ndarray, " pixels"], count: int) -> np.ndarray:
+    """Return whether labels contain any foreground, and each class from 1 to `count` - 1."""
+    return np.array([(labels != 0).any(), *((labels == index).any() for index in range(1, count))])
 
 
-def _judge(scores: np.ndarray, shown: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    showing, empty = int(shown.sum()), int((~shown).sum())
-    alarms, missed = int((found & ~shown).sum()), int((shown & ~found).sum())
+def _detection_scores(scores: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    positive, empty = int(true.sum()), int((~true).sum())
+    false_alarms, missed = int((predicted & ~true).sum()), int((true & ~predicted).sum())
     return {
-        "showing": showing,
+        "showing": positive,
         "empty": empty,
-        "auroc": area_under_roc(scores, shown),
-        "average_precision": average_precision(scores, shown),
-        "false_alarms": alarms,
-        "false_alarm_rate": alarms / empty if empty else None,
+        "auroc": area_under_roc(scores, true),
+        "average_precision": average_precision(scores, true),
+        "false_alarms": false_alarms,
+        "false_alarm_rate": false_alarms / empty if empty else None,
         "missed": missed,
-        "miss_rate": missed / showing if showing else None,
+        "miss_rate": missed / positive if positive else None,
     }

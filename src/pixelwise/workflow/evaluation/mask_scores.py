@@ -1,4 +1,4 @@
-"""Scores: what was counted on each case becomes the record that `evaluate` writes; plain values, no NaN."""
+"""Segmentation scores of a data set as a JSON-ready record without NaN."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 Values = tuple[float | None, ...]
 
 POLICY = (
-    "A class that is in neither truth nor prediction has no score (null) and is left out of means; means say how "
-    "many entered.",
-    "A class that is in one of truth and prediction only has IoU and Dice 0, in the means too; precision is null "
-    "when it was never predicted, recall when it is not in the truth.",
-    "Images without any object in truth and prediction have no object scores and are left out of their means.",
-    "Images without foreground in the truth have no boundary scores and are left out of their means.",
-    "Pixels whose truth is the ignore value count nowhere.",
+    "A class that is in neither ground truth nor prediction has no score (null) and is excluded from means; the "
+    "number of classes in each mean is given.",
+    "A class that is only in the ground truth or only in the prediction has IoU and Dice 0, also in means; precision "
+    "is null if it is never predicted, recall if it is not in the ground truth.",
+    "Images without objects in ground truth and prediction have no object scores and are excluded from their means.",
+    "Images without foreground in the ground truth have no boundary scores and are excluded from their means.",
+    "Pixels with the ignore value in the ground truth are excluded from all scores.",
 )
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What one case adds: `matrix` (truth class, predicted class) in pixels; the rest where the task has it."""
+    """Counts of one case: confusion matrix (true class, predicted class) in pixels; the rest depends on the task."""
 
     name: str
     matrix: np.ndarray
@@ -46,7 +46,7 @@ class CaseResult:
 
 
 def score_case(name: str, truth: np.ndarray, predicted: np.ndarray, task: str, classes: int) -> CaseResult:
-    """Count one case.
+    """Return the counts of one case.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def score_case(name: str, truth: np.ndarray, predicted: np.ndarray, task: str, c
 def summarise(results: Sequence[CaseResult], classes: Sequence[str], first: int, seed: int = 0) -> dict[str, Any]:
     """Return the JSON-ready scores of a data set: headline, scores, classes, confusion, cases, empty.
 
-    Data-set numbers come from counts summed over all images; "per image" ones are means over images. The mean IoU is
-    over all classes, the mean Dice over those from `first` on: 1 where class 0 is a background, else 0.
+    Data-set scores come from counts summed over all images; "per image" ones are means over images. The mean IoU is
+    over all classes, the mean Dice over those from `first` on: 1 if class 0 is a background, else 0.
     """
     matrix = np.sum([result.matrix for result in results], axis=0)
     per_case = [class_scores(result.matrix) for result in results]
@@ -122,11 +122,11 @@ def summarise(results: Sequence[CaseResult], classes: Sequence[str], first: int,
 
 
 def rounded(value: Any) -> Any:
-    """Round every float in nested dicts and lists to six digits; what is not finite becomes None."""
+    """Round every float in nested dicts and lists to six digits; non-finite ones become None."""
     if isinstance(value, dict):
-        return {key: rounded(part) for key, part in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(part) for part in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return round(float(value), 6) if np.isfinite(value) else None
     return value
@@ -139,27 +139,27 @@ def _headline(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def _objects(matchings: Sequence[Matching]) -> dict[str, Any]:
-    joined = pool(matchings)
-    quality = panoptic_quality(joined)
+    pooled = pool(matchings)
+    quality = panoptic_quality(pooled)
     errors = [matching.count_error for matching in matchings]
     return {
         "mean_ap": mean_of(tuple(mean_average_precision(m) for m in matchings)),
-        "mean_ap_pooled": mean_average_precision(joined),
+        "mean_ap_pooled": mean_average_precision(pooled),
         "ap": {
             f"{threshold:.2f}": {
                 "mean": mean_of(tuple(average_precision(m, threshold) for m in matchings)),
-                "pooled": average_precision(joined, threshold),
+                "pooled": average_precision(pooled, threshold),
             }
             for threshold in THRESHOLDS
         },
         "pq": quality.pq,
         "sq": quality.sq,
         "rq": quality.rq,
-        "seg": seg(joined),
-        "precision_50": joined.precision,
-        "recall_50": joined.recall,
-        "objects_true": joined.truths,
-        "objects_predicted": joined.predictions,
+        "seg": seg(pooled),
+        "precision_50": pooled.precision,
+        "recall_50": pooled.recall,
+        "objects_true": pooled.truths,
+        "objects_predicted": pooled.predictions,
         "count_error_mean": float(np.mean(errors)),
         "count_error_mean_absolute": float(np.mean(np.abs(errors))),
     }
@@ -209,18 +209,18 @@ def _empty(
     boundaries: Sequence[BoundaryScores],
 ) -> dict[str, Any]:
     true = np.array([result.matrix.sum(1) > 0 for result in results])
-    found = np.array([result.matrix.sum(0) > 0 for result in results])
+    predicted = np.array([result.matrix.sum(0) > 0 for result in results])
 
-    def images(where: np.ndarray) -> dict[str, int]:
-        return {name: int(where[:, i].sum()) for i, name in enumerate(classes)}
+    def images(mask: np.ndarray) -> dict[str, int]:
+        return {name: int(mask[:, i].sum()) for i, name in enumerate(classes)}
 
-    nowhere = (matrix.sum(0) + matrix.sum(1)) == 0
+    absent = (matrix.sum(0) + matrix.sum(1)) == 0
     return {
         "policy": list(POLICY),
-        "classes_nowhere": [name for i, name in enumerate(classes) if nowhere[i]],
-        "images_without_class": images(~true & ~found),
-        "images_class_missed": images(true & ~found),
-        "images_class_invented": images(~true & found),
+        "classes_nowhere": [name for i, name in enumerate(classes) if absent[i]],
+        "images_without_class": images(~true & ~predicted),
+        "images_class_missed": images(true & ~predicted),
+        "images_class_invented": images(~true & predicted),
         "images_all_ignored": sum(int(result.matrix.sum() == 0) for result in results),
         "images_without_objects": sum(m.truths + m.predictions == 0 for m in matchings),
         "images_without_boundary_scores": sum(b.v_rand is None for b in boundaries),
@@ -234,7 +234,7 @@ def _intervals(
     first: int,
     seed: int,
 ) -> dict[str, list[float] | None]:
-    """Return the 95 % bootstrap interval over images of each score that is shown first."""
+    """Return the 95 % bootstrap intervals over images of the main scores."""
     classes = len(results[0].matrix)
     counts = np.array([result.matrix.ravel() for result in results], np.float64)
 
@@ -242,50 +242,50 @@ def _intervals(
         interval = bootstrap(counts, lambda total: score(total.reshape(classes, classes).astype(np.int64)), seed=seed)
         return list(interval) if interval else None
 
-    found = {
+    intervals = {
         "mean_dice": pixel(lambda matrix: mean_of(class_scores(matrix).dice[first:])),
         "mean_iou": pixel(lambda matrix: mean_of(class_scores(matrix).iou)),
         "accuracy": pixel(_accuracy),
     }
-    if classes == 2:  # of the one class that is asked for
-        found["precision"] = pixel(lambda matrix: class_scores(matrix).precision[1])
-        found["recall"] = pixel(lambda matrix: class_scores(matrix).recall[1])
+    if classes == 2:  # of the foreground class
+        intervals["precision"] = pixel(lambda matrix: class_scores(matrix).precision[1])
+        intervals["recall"] = pixel(lambda matrix: class_scores(matrix).recall[1])
     if matchings:
-        found |= _object_shares(matchings, seed)
-        found["mean_ap"] = _mean_interval(tuple(mean_average_precision(m) for m in matchings), seed)
-        found["ap_50"] = _mean_interval(tuple(average_precision(m, 0.5) for m in matchings), seed)
+        intervals |= _object_intervals(matchings, seed)
+        intervals["mean_ap"] = _mean_interval(tuple(mean_average_precision(m) for m in matchings), seed)
+        intervals["ap_50"] = _mean_interval(tuple(average_precision(m, 0.5) for m in matchings), seed)
         sums = np.array([(m.ious.sum(), m.truths + m.predictions) for m in matchings], np.float64)
         # PQ = SQ RQ = (sum of IoU / TP) (2 TP / objects)
         interval = bootstrap(sums, lambda total: float(2 * total[0] / total[1]) if total[1] else None, seed=seed)
-        found["pq"] = list(interval) if interval else None
+        intervals["pq"] = list(interval) if interval else None
     for name in ("v_rand", "v_info") if boundaries else ():
-        found[name] = _mean_interval(_column(boundaries, name), seed)
-    return found
+        intervals[name] = _mean_interval(_column(boundaries, name), seed)
+    return intervals
 
 
-def _object_shares(matchings: Sequence[Matching], seed: int) -> dict[str, list[float] | None]:
-    """Return the intervals of precision and recall of objects at IoU 0.5, over all objects of the drawn images."""
+def _object_intervals(matchings: Sequence[Matching], seed: int) -> dict[str, list[float] | None]:
+    """Return the intervals of precision and recall of objects at IoU 0.5, pooled over the resampled images."""
     counts = np.array([(len(m.ious), m.predictions, m.truths) for m in matchings], np.float64)
-    found: dict[str, list[float] | None] = {}
-    for place, name in enumerate(("precision_50", "recall_50"), 1):
-        interval = bootstrap(counts, partial(_share, place=place), seed=seed)
-        found[name] = list(interval) if interval else None
-    return found
+    intervals: dict[str, list[float] | None] = {}
+    for column, name in enumerate(("precision_50", "recall_50"), 1):
+        interval = bootstrap(counts, partial(_ratio, column=column), seed=seed)
+        intervals[name] = list(interval) if interval else None
+    return intervals
 
 
-def _share(total: np.ndarray, place: int) -> float | None:
-    return float(total[0] / total[place]) if total[place] else None
+def _ratio(total: np.ndarray, column: int) -> float | None:
+    return float(total[0] / total[column]) if total[column] else None
 
 
 def _mean_interval(values: Values, seed: int) -> list[float] | None:
-    """Return the interval of a mean over images; images without a value are drawn too, and add nothing."""
+    """Return the interval of a mean over images; images without a value are resampled too, but contribute nothing."""
     rows = np.array([(value or 0.0, value is not None) for value in values], np.float64)
     interval = bootstrap(rows, lambda total: float(total[0] / total[1]) if total[1] else None, seed=seed)
     return list(interval) if interval else None
 
 
 def _accuracy(matrix: np.ndarray) -> float | None:
-    """Return the share of right pixels; None without any pixel."""
+    """Return the pixel accuracy; None without pixels."""
     total = int(matrix.sum())
     return float(np.trace(matrix)) / total if total else None
 

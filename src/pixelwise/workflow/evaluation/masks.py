@@ -1,4 +1,4 @@
-"""Evaluate, of masks: each image is predicted and compared with its mask."""
+"""Evaluation of segmentation models: predicted and true masks are compared."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,33 +16,34 @@ from pixelwise.labels.targets import encode
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, judge_confidence, unscaled
-from pixelwise.workflow.evaluation.image_level import ImageLevel
+from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
+from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 
 OBJECTS = ("background", "object")
-Look = Callable[[Case, np.ndarray, Prediction], None]
+PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]
 
 
 def score_masks(
     model: Model, dataset: Dataset, cases: Sequence[Case], *, pages: int | None, seed: int, progress: Progress
 ) -> dict[str, Any]:
-    """Return the scores of a model of masks on cases with masks; see `evaluate`.
+    """Return the scores of a segmentation model on labelled cases; see `evaluate`.
 
     Raises
     ------
     BadDataset
         The masks have another task or other classes than the model.
     """
-    observed, whole = ConfidenceEvaluation(), ImageLevel()
+    confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
 
-    def look(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
-        whole.look(truth, observed.look(truth, prediction, model.model_card), model.model_card)
+    def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
+        image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = Model(unscaled(model.model_card), model.predictor)
-    results = count_masks(raw, dataset, cases, pages=pages, progress=progress, look=look)
-    scores = whole.judge(join_masks(results, model.model_card, dataset, cases, seed=seed), model.model_card)
-    return judge_confidence(scores, observed, [model.model_card.dice_margin] * len(results))
+    results = count_masks(raw, dataset, cases, pages=pages, progress=progress, on_prediction=on_prediction)
+    scores = summarise_masks(results, model.model_card, dataset, cases, seed=seed)
+    scores = image_level.add_to(scores, model.model_card)
+    return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
 
 
 def count_masks(
@@ -52,13 +53,13 @@ def count_masks(
     *,
     pages: int | None,
     progress: Progress,
-    look: Look | None = None,
+    on_prediction: PredictionCallback | None = None,
 ) -> list[CaseResult]:
-    """Predict the cases that have masks, in order, and count what is right in each; see `score_masks`.
+    """Predict the cases that have masks, in order, and return their counts; see `score_masks`.
 
-    `look` is shown each prediction, with its probabilities.
+    `on_prediction` receives each prediction with its probabilities.
     """
-    labelling = agree(model.model_card, dataset.labelling, dataset.root)
+    labelling = match_labelling(model.model_card, dataset.labelling, dataset.root)
     masked = [(case, case.mask) for case in cases if case.mask is not None]
     instances = labelling.task == "instance"
     names = class_names(model.model_card)
@@ -67,54 +68,57 @@ def count_masks(
     for case, mask in progress.track(masked, "evaluating", len(masked)):
         truth = read_labels(mask, labelling)
         pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
-        prediction = model.predict_pixels(pixels, probabilities=look is not None)
-        if look is not None:
-            look(case, truth, prediction)
+        prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None)
+        if on_prediction is not None:
+            on_prediction(case, truth, prediction)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
         labels = prediction.labels
         if not instances and model.model_card.target.kind != "classes":
-            labels = (labels > 0).astype(labels.dtype)  # a mask that was learned as objects
+            labels = (labels > 0).astype(labels.dtype)  # a semantic mask with an object target
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.message(*(f"{text} ({pluralise(count, 'image')})" for text, count in warnings.items()))
     return results
 
 
-def join_masks(
+def summarise_masks(
     results: Sequence[CaseResult], model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], *, seed: int
 ) -> dict[str, Any]:
-    """Return the scores of what `count_masks` counted on the cases, in their order."""
-    labelling, names = agree(model_card, dataset.labelling, dataset.root), class_names(model_card)
+    """Return the scores for the results of `count_masks` on the cases."""
+    labelling, names = match_labelling(model_card, dataset.labelling, dataset.root), class_names(model_card)
     masked = [(case, case.mask) for case in cases if case.mask is not None]
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
     for row, (case, mask) in zip(scores["cases"], masked, strict=True):
-        row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # the report shows some of them
+        row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # for the report
     return scores
 
 
 def class_names(model_card: ModelCard) -> tuple[str, ...]:
-    """Name the classes that masks are scored in."""
+    """Return the names of the scored classes."""
     return OBJECTS if model_card.task == "instance" else model_card.classes
 
 
-def agree(model_card: ModelCard, labelling: Labelling, root: Path) -> Labelling:
-    """Return how to read the masks in the model's classes; refuse another task or other classes.
+def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> Labelling:
+    """Return the labelling of the masks with the model's classes; masks may contain fewer classes than the model.
 
-    Masks that do not show every class of the model are understood with fewer; they are read with all of them.
+    Raises
+    ------
+    BadDataset
+        The masks have another task or other classes than the model.
     """
     if labelling.task == "classification":
-        expected = f"images with masks, for the task {model_card.task} that the model learned"
-        raise BadDataset(expected, "a folder per class", "Give such a folder, or use another run.", root)
+        expected = f"images with masks, for the {model_card.task} model"
+        raise BadDataset(expected, "a folder per class", "Use a matching data folder or another run.", root)
     if (labelling.task == "instance") != (model_card.task == "instance"):
-        hint = f"Say what the masks are with --task {model_card.task}, or use another run."
-        raise BadDataset(f"masks for the task {model_card.task}, as the model learned", labelling.task, hint, root)
+        hint = f"Set the task with --task {model_card.task}, or use another run."
+        raise BadDataset(f"{model_card.task} masks, as the model was trained on", labelling.task, hint, root)
     if labelling.task == "instance" or labelling.classes == model_card.classes:
         return labelling
-    known = dict(zip(model_card.classes, model_card.values, strict=True))
-    here = dict(zip(labelling.classes, labelling.values, strict=True))
-    if not here.items() <= known.items():
-        hint = "Name the classes of the data with --classes in the model's order, or use another run."
+    model_values = dict(zip(model_card.classes, model_card.values, strict=True))
+    data_values = dict(zip(labelling.classes, labelling.values, strict=True))
+    if not data_values.items() <= model_values.items():
+        hint = "List the classes of the data with --classes in the model's order, or use another run."
         expected = f"the model's classes ({', '.join(model_card.classes)})"
         raise BadDataset(expected, ", ".join(labelling.classes), hint, root)
     task = "binary" if len(model_card.classes) <= 2 else "multiclass"
@@ -126,7 +130,7 @@ def agree(model_card: ModelCard, labelling: Labelling, root: Path) -> Labelling:
 def read_mask_samples(
     model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], pages: int | None
 ) -> Iterator[Sample]:
-    """Read labelled images one by one.
+    """Yield labelled images.
 
     Raises
     ------
@@ -135,7 +139,7 @@ def read_mask_samples(
     BadImage
         A file cannot be read.
     """
-    labelling = agree(model_card, dataset.labelling, dataset.root)
+    labelling = match_labelling(model_card, dataset.labelling, dataset.root)
     for case in cases:
         if case.mask is not None:
             truth = encode(read_labels(case.mask, labelling), model_card.target)

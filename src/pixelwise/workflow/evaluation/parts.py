@@ -1,4 +1,4 @@
-"""The labelled images that a run is compared with: never those it was trained on, where the split is ours."""
+"""Selection of the labelled images that a run is evaluated on, without its training images."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -10,12 +10,12 @@ from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.workflow.run import Run
 
-# What makes a folder unfit for training alone; it can be scored all the same.
+# problems that prevent training, but not evaluation
 TRAINING_ONLY = (
     "one image only",
     "no training images",
     "class missing in training",
-    "part without foreground",
+    "split without foreground",
     "one class only",
     "groups too large",
     "one class folder only",
@@ -24,18 +24,18 @@ TRAINING_ONLY = (
 
 
 def joined(trained: DataOptions, given: DataOptions) -> DataOptions:
-    """Return the options of the training with what is given now put over them."""
-    now = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
-    return replace(trained, **now)
+    """Return the options of the training, overridden by those given."""
+    changed = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
+    return replace(trained, **changed)
 
 
 def understand(root: Path, options: DataOptions, seed: int, progress: Progress) -> Dataset:
-    """Understand a folder that is compared with, not trained on.
+    """Read a data folder for evaluation; problems that only prevent training are ignored.
 
     Raises
     ------
     BadDataset
-        It cannot be understood.
+        It is invalid.
     """
     dataset = examine(root, options, seed, progress)
     refuse(dataset, but=TRAINING_ONLY)
@@ -44,32 +44,32 @@ def understand(root: Path, options: DataOptions, seed: int, progress: Progress) 
 
 
 def divide(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
-    """Return the labelled cases of "test", "val" and "train".
+    """Return the labelled cases of the "test", "val" and "train" splits.
 
-    A split that pixelwise drew belongs to the run, and so do its folds: what the run was trained on is never
-    validation.
+    If the split was drawn automatically, or the run has folds, the record of the run decides which cases were trained
+    on: these are never validation cases.
     """
-    parts: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
+    splits: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
     if dataset.split_made or run.folds or "fold" in run.splits:
         trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
         rest = [case for case in dataset.cases if case.part != "test"]
-        parts["val"] = [case for case in rest if case.name not in trained]
-        parts["train"] = [case for case in rest if case.name in trained]
-    return {name: [case for case in cases if case.labelled] for name, cases in parts.items()}
+        splits["val"] = [case for case in rest if case.name not in trained]
+        splits["train"] = [case for case in rest if case.name in trained]
+    return {name: [case for case in cases if case.labelled] for name, cases in splits.items()}
 
 
 def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[Case]]:
-    """Return the part to compare with, by default the test part or else the validation part, and its cases.
+    """Return the split to evaluate, by default test if it has cases and else validation, and its cases.
 
     Raises
     ------
     BadDataset
-        It holds no labelled image.
+        It contains no labelled image.
     """
-    parts = divide(dataset, run)
-    chosen = part or ("test" if parts["test"] else "val")
-    if not parts[chosen]:
-        held = ", ".join(f"{name} {len(found)}" for name, found in parts.items())
-        hint = "Choose another --part, or give a folder with images that were not trained on."
-        raise BadDataset(f"labelled images in the part {chosen}", f"none ({held})", hint, dataset.root)
-    return chosen, parts[chosen]
+    splits = divide(dataset, run)
+    chosen = part or ("test" if splits["test"] else "val")
+    if not splits[chosen]:
+        counts = ", ".join(f"{name} {len(cases)}" for name, cases in splits.items())
+        hint = "Choose another --split, or a folder with images that were not used for training."
+        raise BadDataset(f"labelled images in the {chosen} split", f"none ({counts})", hint, dataset.root)
+    return chosen, splits[chosen]

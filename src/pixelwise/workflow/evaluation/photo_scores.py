@@ -1,4 +1,4 @@
-"""Scores of whole-image classes: what was said of each image becomes the record that `evaluate` writes."""
+"""Classification scores of a data set as a JSON-ready record: top-1 and top-5 accuracy, confusion matrix."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from pixelwise.metrics.intervals import bootstrap
 from pixelwise.metrics.semantic import class_scores, mean_of
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
-FIRST = 5  # the true class is among so many most probable ones: top-5
+TOP_K = 5
 
 POLICY = (
-    "A class without an image in the part has no accuracy (null) and is left out of the mean over classes.",
-    "A class that was never said has no precision (null).",
-    f"With {FIRST} classes or fewer the top-{FIRST} accuracy says nothing and is null.",
-    "Of equally probable classes the one that stands first counts as said.",
+    "A class without images in the split has no accuracy (null) and is excluded from the mean over classes.",
+    "A class that is never predicted has no precision (null).",
+    f"With {TOP_K} classes or fewer, the top-{TOP_K} accuracy is meaningless and null.",
+    "Of equally probable classes, the first one is predicted.",
 )
 
 
@@ -40,13 +40,13 @@ def summarise_photos(
     seed : int
         Of the bootstrap.
     """
-    said = probabilities.argmax(1)
-    matrix = count_classes(truth, said, len(classes))
+    predicted = probabilities.argmax(1)
+    matrix = count_classes(truth, predicted, len(classes))
     ranks = rank_of_truth(truth, probabilities)
     total = class_scores(matrix)
-    limits = {"top_1": 1} | ({f"top_{FIRST}": FIRST} if len(classes) > FIRST else {})
+    limits = {"top_1": 1} | ({f"top_{TOP_K}": TOP_K} if len(classes) > TOP_K else {})
     intervals = {name: _interval(ranks < limit, seed) for name, limit in limits.items()}
-    shares = {name: float((ranks < limit).mean()) for name, limit in limits.items()}
+    accuracies = {name: float((ranks < limit).mean()) for name, limit in limits.items()}
     low, high = intervals["top_1"] or (None, None)
     rows = [
         {
@@ -60,11 +60,11 @@ def summarise_photos(
     ]
     return rounded(
         {
-            "headline": {"name": "top_1", "value": shares["top_1"], "low": low, "high": high},
+            "headline": {"name": "top_1", "value": accuracies["top_1"], "low": low, "high": high},
             "scores": {
                 "images": {
-                    "top_1": shares["top_1"],
-                    f"top_{FIRST}": shares.get(f"top_{FIRST}"),
+                    "top_1": accuracies["top_1"],
+                    f"top_{TOP_K}": accuracies.get(f"top_{TOP_K}"),
                     "mean_class_accuracy": mean_of(total.recall),
                     "classes_in_mean": sum(value is not None for value in total.recall),
                 },
@@ -76,27 +76,27 @@ def summarise_photos(
                 {
                     "name": name,
                     "truth": classes[true],
-                    "said": classes[one],
-                    "probability": float(probabilities[one]),
-                    "probability_of_truth": float(probabilities[true]),
+                    "said": classes[best],
+                    "probability": float(row[best]),
+                    "probability_of_truth": float(row[true]),
                     "rank": rank,
                 }
-                for name, true, one, rank, probabilities in zip(
-                    names, truth.tolist(), said.tolist(), ranks.tolist(), probabilities, strict=True
+                for name, true, best, rank, row in zip(
+                    names, truth.tolist(), predicted.tolist(), ranks.tolist(), probabilities, strict=True
                 )
             ],
-            "empty": {"policy": list(POLICY), "classes_nowhere": _nowhere(matrix, classes)},
+            "empty": {"policy": list(POLICY), "classes_nowhere": _absent_classes(matrix, classes)},
         }
     )
 
 
-def _interval(right: np.ndarray, seed: int) -> list[float] | None:
-    """Return the 95 % bootstrap interval of a share over images."""
-    values = np.stack([right, np.ones_like(right)], 1).astype(np.float64)
+def _interval(correct: np.ndarray, seed: int) -> list[float] | None:
+    """Return the 95 % bootstrap interval of an accuracy over images."""
+    values = np.stack([correct, np.ones_like(correct)], 1).astype(np.float64)
     interval = bootstrap(values, lambda total: float(total[0] / total[1]), seed=seed)
     return list(interval) if interval else None
 
 
-def _nowhere(matrix: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Name the classes that are neither true nor said of any image."""
+def _absent_classes(matrix: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Return the classes that are neither true nor predicted for any image."""
     return [name for index, name in enumerate(classes) if not matrix[index].any() and not matrix[:, index].any()]

@@ -1,4 +1,4 @@
-"""Evaluate, of whole-image classes: the class of each image is told and compared with its folder."""
+"""Evaluation of classification models: predicted and true classes are compared."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -17,10 +17,10 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View, fit
-from pixelwise.workflow.evaluation.confidence import judge_photos, unscaled
+from pixelwise.workflow.evaluation.confidence import add_image_confidence, unscaled
 from pixelwise.workflow.evaluation.photo_scores import summarise_photos
 
-TOGETHER = 64  # images that are read and predicted at once: a bound on the memory
+BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the memory
 
 
 def score_photos(
@@ -32,37 +32,37 @@ def score_photos(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Return the scores of a model of whole-image classes on cases with classes; see `evaluate`.
+    """Return the scores of a classification model on labelled cases; see `evaluate`.
 
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or folders that the model knows no class for.
+        There are masks instead of class folders, or classes that are unknown to the model.
     """
     truth = true_classes(model.model_card.classes, dataset, cases)
     model_card, raw = model.model_card, copy(model)
     raw.model_card = unscaled(model_card)
-    probabilities = look_at_photos(raw, cases, pages=pages, progress=progress)
+    probabilities = predict_probabilities(raw, cases, pages=pages, progress=progress)
     scaled = tempered(probabilities, model_card.temperatures).astype(np.float32)
-    scores = join_photos(scaled, truth, model_card.classes, cases, seed=seed)
-    return judge_photos(scores, probabilities, truth, model_card.temperatures)
+    scores = summarise_images(scaled, truth, model_card.classes, cases, seed=seed)
+    return add_image_confidence(scores, probabilities, truth, model_card.temperatures)
 
 
-def look_at_photos(
+def predict_probabilities(
     model: ClassificationModel, cases: Sequence[Case], *, pages: int | None, progress: Progress
 ) -> Float32[np.ndarray, "images classes"]:
-    """Return the probabilities of the classes for each case, in order."""
-    look = partial(_look, model=model, pages=pages)
+    """Return the class probabilities of each case, in order."""
+    read = partial(_read_view, model=model, pages=pages)
     probabilities: list[np.ndarray] = []
     with progress.bar("evaluating", len(cases)) as advance:
-        for start in range(0, len(cases), TOGETHER):
-            some = cases[start : start + TOGETHER]
-            probabilities.append(model.predict_batch(list(parallel_map(look, some))))
-            advance(len(some), "")
+        for start in range(0, len(cases), BATCH_SIZE):
+            batch = cases[start : start + BATCH_SIZE]
+            probabilities.append(model.predict_batch(list(parallel_map(read, batch))))
+            advance(len(batch), "")
     return np.concatenate(probabilities)
 
 
-def join_photos(
+def summarise_images(
     probabilities: Float32[np.ndarray, "images classes"],
     truth: Int64[np.ndarray, " images"],
     classes: Sequence[str],
@@ -70,56 +70,56 @@ def join_photos(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the scores of the probabilities that were told of the cases, in their order."""
+    """Return the scores for the predicted probabilities of the cases."""
     names = [case.name for case in cases]
     scores: dict[str, Any] = {"task": "classification", **summarise_photos(names, truth, probabilities, classes, seed)}
     for row, case in zip(scores["cases"], cases, strict=True):
-        row["files"] = [str(case.image.resolve())]  # the report shows some of them
+        row["files"] = [str(case.image.resolve())]  # for the report
     return scores
 
 
 def true_classes(classes: Sequence[str], dataset: Dataset, cases: Sequence[Case]) -> Int64[np.ndarray, " images"]:
     """Return the index of the class of each case among the classes of the model."""
-    index = agree(classes, dataset)
+    index = class_indices(classes, dataset)
     return np.array([index[case.class_index or 0] for case in cases], np.int64)
 
 
-def agree(classes: Sequence[str], dataset: Dataset) -> list[int]:
-    """Return the model's index of each class of the data, which may show fewer classes than the model knows.
+def class_indices(classes: Sequence[str], dataset: Dataset) -> list[int]:
+    """Return the model's index of each class of the data, which may have fewer classes than the model.
 
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or folders that the model knows no class for.
+        There are masks instead of class folders, or classes that are unknown to the model.
     """
     expected = f"folders named as the model's classes ({', '.join(classes)})"
     labelling = dataset.labelling
     if labelling.task != "classification":
-        raise BadDataset(expected, "images with masks", "Give such a folder, or use another run.", dataset.root)
-    strange = [name for name in labelling.classes if name not in classes]
-    if strange:
-        hint = "Rename these folders or take them out, or use another run."
-        raise BadDataset(expected, ", ".join(strange), hint, dataset.root)
+        raise BadDataset(expected, "images with masks", "Use a matching data folder or another run.", dataset.root)
+    unknown = [name for name in labelling.classes if name not in classes]
+    if unknown:
+        hint = "Rename or remove these folders, or use another run."
+        raise BadDataset(expected, ", ".join(unknown), hint, dataset.root)
     return [list(classes).index(name) for name in labelling.classes]
 
 
-def _look(case: Case, *, model: ClassificationModel, pages: int | None) -> np.ndarray:
+def _read_view(case: Case, *, model: ClassificationModel, pages: int | None) -> np.ndarray:
     return model.look(read_pixels(case.image, model.model_card.channels, pages).pixels)
 
 
 def read_photo_samples(
     model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
 ) -> Iterator[Sample]:
-    """Read photos one by one.
+    """Yield classification images.
 
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or folders that the model knows no class for.
+        There are masks instead of class folders, or classes that are unknown to the model.
     BadImage
         A file cannot be read.
     """
-    index = agree(model_card.classes, dataset)
+    index = class_indices(model_card.classes, dataset)
     for case in cases:
         if case.class_index is not None:
             pixels = fit(read_pixels(case.image, model_card.channels, pages).pixels, view.shorter)

@@ -1,4 +1,4 @@
-"""The course of whole-image classification: random parts of photos, scored by the share of right ones."""
+"""Training task of image classification: random crops of images, scored by accuracy."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,20 +23,20 @@ from pixelwise.sampling.resize_crop import View, fit, middle
 from pixelwise.sampling.whole_images import ClassificationSampler
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.fit.select.calibration import LEAST_WRONG_PHOTOS, fit_temperatures
+from pixelwise.workflow.fit.select.calibration import MIN_ERRORS_IMAGES, fit_temperatures
 from pixelwise.workflow.fit.select.tta import TtaGain, TtaResult, compare
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 
-STEPS_PER_LOOK = 3.0  # a forward pass in inference costs about a third of a training step on the same photos
-LEAST_LOOKED_AT = 256  # photos: the share of right ones among fewer says little
-FITTING_SECONDS = 0.5  # of a budget, to find a temperature
-TOGETHER = 64  # photos that are validated at once
+FORWARD_PASSES_PER_STEP = 3.0  # a forward pass in inference costs about a third of a training step on the same images
+MIN_VALIDATION_IMAGES = 256  # the accuracy on fewer is too uncertain
+FITTING_SECONDS = 0.5  # of a budget, for temperature scaling
+BATCH = 64  # images per validation batch
 
 
 @dataclass(frozen=True)
 class ClassifiedImage:
-    """One photo in memory: fitted pixels (channels, rows, columns) in their own type, its class, its scale."""
+    """One image in memory: resized pixels (channels, rows, columns) in their original dtype, class and scale."""
 
     pixels: np.ndarray
     index: int
@@ -44,14 +44,14 @@ class ClassifiedImage:
 
 
 class ClassificationTask:
-    """Reads the photos into memory, draws parts of them, and looks at validation photos.
+    """The training task of image classification, with all images in memory.
 
     Parameters
     ----------
     run : Run
     dataset : Dataset
     geometry : Geometry
-        Of the network that learns.
+        Of the network.
     device : str
     progress : Progress
     """
@@ -61,91 +61,91 @@ class ClassificationTask:
         self._progress = progress
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
-        self.most_inputs = 2
-        prints = _read(dataset.part("train"), dataset.channels, config, progress)
+        self.max_inputs = 2
+        images = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
-        self.pass_steps = len(prints) / config.photos.batch
+        self.pass_steps = len(images) / config.photos.batch
         sampler = ClassificationSampler(
-            [photo.pixels for photo in prints],
-            [photo.index for photo in prints],
-            [photo.scale for photo in prints],
+            [image.pixels for image in images],
+            [image.index for image in images],
+            [image.scale for image in images],
             config.photos,
             config.training.seed,
         )
         self._samplers = {1.0: sampler}
-        looked_at = _some(dataset.part("val"), config)
-        self._validation = _read(looked_at, dataset.channels, config, progress)
+        subset = _subset(dataset.part("val"), config)
+        self._validation = _read(subset, dataset.channels, config, progress)
 
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:
-        """Return what draws batches of photos, alike at every step, and fewer of them where time is short."""
+        """Return the sampler of batches; `share` reduces the batch size."""
         if share not in self._samplers:
-            whole = self._run.config.photos.batch
-            batch = max(min(2, whole), round(whole * share))  # batch normalisation needs more than one
+            planned = self._run.config.photos.batch
+            batch = max(min(2, planned), round(planned * share))  # batch normalisation needs more than one
             self._samplers[share] = self._samplers[1.0].with_batch(batch)
         return self._samplers[share]
 
-    def finish_seconds(self, look: float) -> float:
-        """Return the seconds of one look and of finding a temperature."""
-        return look + FITTING_SECONDS
+    def finish_seconds(self, validation: float) -> float:
+        """Return the seconds of one validation and of temperature scaling."""
+        return validation + FITTING_SECONDS
 
     @property
     def trivial_score(self) -> float:
-        """The share of the most frequent class."""
-        classes = np.array([photo.index for photo in self._validation])
+        """The frequency of the most frequent class."""
+        classes = np.array([image.index for image in self._validation])
         return float(np.bincount(classes).max() / len(classes))
 
     def begin(self) -> None:
-        """Write nothing: a class has no picture to compare with."""
+        """Do nothing: classification has no training snapshots."""
 
     def score(self, network: nn.Module) -> float:
-        """Return the share of right photos among those that are looked at."""
+        """Return the accuracy on the validation images."""
         runtime = TorchRuntime(network, self._device)
-        right = sum(int((runtime(seen).argmax(1) == truth).sum()) for seen, truth in self._looks())
-        return right / len(self._validation)
+        correct = sum(int((runtime(batch).argmax(1) == truth).sum()) for batch, truth in self._batches())
+        return correct / len(self._validation)
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
-        """Measure what the average over a photo and its mirror image brings."""
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
+        """Measure the gain of test-time augmentation with the horizontal flip."""
         runtime = TorchRuntime(network, self._device)
-        runtime(next(self._looks())[0])  # the first pass is slower than the others
+        runtime(next(self._batches())[0])  # warm-up
         plain, both = TtaResult("", []), TtaResult("--symmetries", [])
-        for seen, truth in self._looks():
+        for batch, truth in self._batches():
             began = time.perf_counter()
-            logits = runtime(seen)
+            logits = runtime(batch)
             between = time.perf_counter()
-            mirrored = runtime(np.ascontiguousarray(seen[:, :, :, ::-1]))
+            flipped = runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))
             plain.seconds += between - began
             both.seconds += time.perf_counter() - began
-            for tally, said in ((plain, logits), (both, logits + mirrored)):
-                tally.rows += [np.array([right, 1.0]) for right in said.argmax(1) == truth]
+            for result, total in ((plain, logits), (both, logits + flipped)):
+                result.rows += [np.array([correct, 1.0]) for correct in total.argmax(1) == truth]
         return compare({1: plain, 2: both}, lambda row: float(row[0] / row[1]))
 
-    def _looks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield validation photos as the network takes them, some at a time, with their classes."""
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield batches of validation images as network input, with their classes."""
         side = self._run.config.photos.side
-        for start in range(0, len(self._validation), TOGETHER):
-            some = self._validation[start : start + TOGETHER]
-            seen = np.stack([photo.scale.apply(middle(photo.pixels, side, side)) for photo in some])
-            yield seen, np.array([photo.index for photo in some])
+        for start in range(0, len(self._validation), BATCH):
+            images = self._validation[start : start + BATCH]
+            batch = np.stack([image.scale.apply(middle(image.pixels, side, side)) for image in images])
+            yield batch, np.array([image.index for image in images])
 
-    def finish(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Calibrate the probabilities: the validations measure what counts, and classes need no thresholds."""
+    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
+        """Calibrate the probabilities; classification has no thresholds."""
         if self._run.config.training.tune:
             network, model_card = load_network(model)
             runtime = TorchRuntime(network, self._device)
-            seen = [(softmax(runtime(photos).astype(np.float64), axis=1), truth) for photos, truth in self._looks()]
-            probabilities, truth = (np.concatenate(column) for column in zip(*seen, strict=True))
-            found = fit_temperatures(probabilities, truth, np.arange(len(truth)), LEAST_WRONG_PHOTOS)
-            messages = found.to_text("validation photos")
-            trained = model_card.trained | {"calibration": messages}
-            save_model(model, network, found.into(replace(model_card, trained=trained)))
-            self._progress.message(messages)
+            batches = [(softmax(runtime(batch).astype(np.float64), axis=1), truth) for batch, truth in self._batches()]
+            probabilities, truth = (np.concatenate(column) for column in zip(*batches, strict=True))
+            calibration = fit_temperatures(probabilities, truth, np.arange(len(truth)), MIN_ERRORS_IMAGES)
+            message = calibration.to_text("validation images")
+            trained = model_card.trained | {"calibration": message}
+            save_model(model, network, calibration.into(replace(model_card, trained=trained)))
+            self._progress.message(message)
         return False
 
-    def picture(self, network: nn.Module, step: int) -> None:
-        """Write nothing: see `begin`."""
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
+        """Do nothing: see `begin`."""
 
     def model_card(self, score: float, step: int) -> ModelCard:
-        """Return everything that prediction needs besides the weights."""
+        """Return the metadata for prediction."""
         config = self._run.config
         return ModelCard(
             network=config.network,
@@ -169,15 +169,15 @@ class ClassificationTask:
         )
 
 
-def _some(cases: Sequence[Case], config: Config) -> list[Case]:
-    """Take evenly spaced cases, so that every class is among them, as many as their share of the time allows."""
-    allowed = config.training.steps * VALIDATION_SHARE / VALIDATIONS * STEPS_PER_LOOK * config.photos.batch
-    count = min(len(cases), max(LEAST_LOOKED_AT, int(allowed)))
+def _subset(cases: Sequence[Case], config: Config) -> list[Case]:
+    """Return as many evenly spaced cases as the time for validation allows, so that all classes are represented."""
+    allowed = config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.photos.batch
+    count = min(len(cases), max(MIN_VALIDATION_IMAGES, int(allowed)))
     return [cases[index * len(cases) // count] for index in range(count)]
 
 
 def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progress) -> list[ClassifiedImage]:
-    """Read and fit photos, in order; decoding runs in threads, because image libraries release Python's lock."""
+    """Read and resize images, in order; decoding runs in threads, because it releases the global interpreter lock."""
 
     def read(case: Case) -> ClassifiedImage:
         pixels = fit(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)

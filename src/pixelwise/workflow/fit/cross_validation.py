@@ -1,8 +1,8 @@
-"""Cross-validation: a training per fold, then every image scored out of fold, then all folds as one ensemble.
+"""Cross-validation: one training per fold, out-of-fold scores, and the ensemble of all folds.
 
-RUN/folds/1 ... K are ordinary runs. A fold is done when its summary stands there; what was stopped goes on in the fold
-where it was stopped. No fold chooses anything on the images that it leaves out (`training.keep: last`, no patience), so
-that their scores are those of images that the network has never met.
+RUN/folds/1 ... K are ordinary runs. A fold is complete when its summary exists; a stopped cross-validation continues in
+the fold where it was stopped. Nothing is selected on the held-out images (`training.keep: last`, no early stopping), so
+that their scores are unbiased.
 """
 
 import time
@@ -32,12 +32,12 @@ from pixelwise.workflow.summary import describe_scores
 
 
 class CrossValidation:
-    """The folds of a run, from their start or from where they were stopped.
+    """The cross-validation of a run, new or continued.
 
     Parameters
     ----------
     run : Run
-        With folds.
+        A run with folds.
     dataset : Dataset
     device : str
     progress : Progress
@@ -48,7 +48,7 @@ class CrossValidation:
         self._count = len(run.folds)
 
     def go(self) -> None:
-        """Cross-validate, or go on with it; then train the student, where one is wanted.
+        """Train the remaining folds, score and save the ensemble, then train the student if requested.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class CrossValidation:
             The loss of a fold stayed non-finite.
         """
         if self._run.summary_path.is_file():
-            self._progress.message(f"All {self._count} folds are done; the ensemble is {self._run.model_path}.")
+            self._progress.message(f"All {self._count} folds are complete; the ensemble is {self._run.model_path}.")
         else:
             self._validate()
         if self._run.distilled:
@@ -67,25 +67,25 @@ class CrossValidation:
                 train_student(self._run, self._dataset, self._device, self._progress, records)
 
     def _validate(self) -> None:
-        """Train what is left of the folds, score all images out of fold, and write the ensemble."""
+        """Train the remaining folds, score all images out of fold, and save the ensemble."""
         for number, left_out in enumerate(self._run.folds, 1):
             self._train(number, left_out)
-        with self._stopped("all folds are trained, their scores are missing"):
+        with self._stopped("all folds are trained, the scores are missing"):
             pages = self._run.config.data.pages
             scores = evaluate_out_of_fold(
                 self._run, self._dataset, device=self._device, pages=pages, progress=self._progress
             )
         self._progress.message(describe_scores(scores))
-        self._join(scores)
+        self._save_ensemble(scores)
 
     def _train(self, number: int, left_out: Sequence[str]) -> None:
         run, started = self._run.fold(number), time.monotonic()
         if run.summary_path.is_file():
-            self._progress.message(f"Fold {number} of {self._count} is done.")
+            self._progress.message(f"Fold {number} of {self._count} is complete.")
             return
         dataset = fold_split(self._dataset, left_out)
-        trains, out = (pluralise(len(dataset.part(part)), "image") for part in ("train", "val"))
-        self._progress.message(f"Fold {number} of {self._count}: {trains} to learn from, {out} left out.")
+        train, val = (pluralise(len(dataset.part(split)), "image") for split in ("train", "val"))
+        self._progress.message(f"Fold {number} of {self._count}: {train} for training, {val} held out.")
         if not run.config_path.is_file():
             run.begin(_config_of(self._run, number), self._records(dataset, number))
         with self._stopped(f"fold {number} of {self._count}"):
@@ -93,22 +93,22 @@ class CrossValidation:
 
     def _records(self, dataset: Dataset, fold: int | str) -> dict[str, Any]:
         """Return the JSON records of the run of a fold, or of the student."""
-        parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
+        splits = {split: [case.name for case in dataset.part(split)] for split in ("train", "val", "test")}
         names = ["fingerprint", "environment", "weights"]
-        kept = [name for name in names if (self._run.folder / f"{name}.json").is_file()]
+        names = [name for name in names if (self._run.folder / f"{name}.json").is_file()]
         understood = self._run.understood
         return {
-            **{name: self._run.read_json(f"{name}.json") for name in kept},
-            "understood": understood | {"cases": {part: len(found) for part, found in parts.items()}},
-            "splits": self._run.splits | {"parts": parts, "fold": fold},
+            **{name: self._run.read_json(f"{name}.json") for name in names},
+            "understood": understood | {"cases": {split: len(cases) for split, cases in splits.items()}},
+            "splits": self._run.splits | {"parts": splits, "fold": fold},
         }
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:
-        """Say of what is stopped how the whole goes on."""
+        """Add to an interruption how the cross-validation continues."""
         return describe_where("all folds", where, self._run.how_to_go_on(self._dataset.root), self._run.folder)
 
-    def _join(self, scores: dict[str, Any]) -> None:
-        """Write the ensemble and the summary, and say what it costs."""
+    def _save_ensemble(self, scores: dict[str, Any]) -> None:
+        """Save the ensemble and the summary, and report them."""
         run, head = self._run, scores["headline"]
         members = [run.fold(number).model_path for number in range(1, self._count + 1)]
         trained = {
@@ -117,45 +117,45 @@ class CrossValidation:
             "folds": str(self._count),
             f"out_of_fold_{head['name']}": f"{head['value']:.4f}" if head["value"] is not None else "none",
         }
-        presets = [read_model_card(member) for member in members]
+        cards = [read_model_card(member) for member in members]
         save_ensemble(
             run.model_path,
             members,
-            common_target([model_card.target for model_card in presets]),
+            common_target([card.target for card in cards]),
             trained,
-            temperatures=common_temperatures(presets),
-            dice_margin=scores["confidence"].get("bound", {}).get("margin"),
+            temperatures=common_temperatures(cards),
+            conformal_margin=scores["confidence"].get("bound", {}).get("margin"),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
-        averages = _mean_averages([summary["averages"] for summary in summaries])
+        gains = _mean_gains([summary["averages"] for summary in summaries])
         self._progress.message(
-            *describe_tta(averages, summaries[0]["score"]),
-            f"Ensemble: {run.model_path}. It averages the probabilities of {self._count} networks, so predicting takes "
+            *describe_tta(gains, summaries[0]["score"]),
+            f"Ensemble: {run.model_path}. It averages the probabilities of {self._count} networks, so prediction takes "
             f"{self._count} times as long as with one of them, such as {run.fold(1).model_path}.",
-            self._describe_known(),
+            self._describe_evaluation(),
         )
         names = ("steps", "seconds", "score", "best", "best_step")
         folds = [{name: summary[name] for name in names} for summary in summaries]
-        atomic_write_json(run.summary_path, {"folds": folds, "averages": [vars(average) for average in averages]})
+        atomic_write_json(run.summary_path, {"folds": folds, "averages": [vars(gain) for gain in gains]})
 
-    def _describe_known(self) -> str:
-        """Say what is known of the ensemble, which has seen every image but those of a test part."""
+    def _describe_evaluation(self) -> str:
+        """Return how to evaluate the ensemble, which was trained on all images except a test split."""
         if self._dataset.part("test"):
-            how = command("evaluate", self._run.folder, self._dataset.root)
-            return f"The scores above are those of its members one by one. Its own, on the test part: {how}"
-        return "The scores above are those of its members one by one; no image is left to score the ensemble itself on."
+            evaluate = command("evaluate", self._run.folder, self._dataset.root)
+            return f"The scores above are those of its members. To score the ensemble on the test split: {evaluate}"
+        return "The scores above are those of its members; no images are left to score the ensemble itself."
 
 
 def _config_of(run: Run, number: int) -> Config:
-    """Return the plan of a fold: that of the whole, with a seed of its own."""
+    """Return the plan of a fold: that of the run, with its own seed."""
     config = run.config
     seed = config.training.seed + number - 1
-    why = f"That of the whole run is {config.training.seed}; each fold draws for itself."
+    why = f"The seed of the run is {config.training.seed}; each fold has its own."
     return with_settings(config, {"training.seed": seed}, {"training.seed": why})
 
 
-def _mean_averages(folds: Sequence[Sequence[dict[str, Any]]]) -> list[TtaGain]:
-    """Return the mean of what averaging over turned inputs brought, over the folds that had the time to measure it."""
+def _mean_gains(folds: Sequence[Sequence[dict[str, Any]]]) -> list[TtaGain]:
+    """Return the mean gain of test-time augmentation over the folds in which it was measured."""
     means: list[TtaGain] = []
     for rows in zip(*filter(None, folds), strict=True):
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("score", "times", "gain")}

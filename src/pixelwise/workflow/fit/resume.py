@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped: with its own plan, its own data, and the threads it began with."""
+"""Continue a stopped run with its own plan, data and number of threads."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,66 +16,67 @@ from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 
 
-def refuse_other_plan(run: Run, asked: Mapping[str, Any], settings: Settings) -> None:
-    """Refuse what would be passed over: a run that is continued keeps the plan it began with.
+def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) -> None:
+    """Raise BadOption for options that differ from the plan of a continued run, which cannot change.
 
-    A command that is repeated with --resume behind it asks for nothing else, and is taken.
+    Repeating the original command with --resume is accepted.
 
     Raises
     ------
     BadOption
-        Something else is asked for; the message names it.
+        An option or setting differs; the message names it.
     """
-    own = run.config
+    config = run.config
     known: dict[str, Any] = {
-        "--budget": run.read_json("folds.json")["seconds"] if run.folds else own.training.budget,
+        "--budget": run.read_json("folds.json")["seconds"] if run.folds else config.training.budget,
         "--folds": len(run.folds) or None,
         "--distil": run.distilled,
-        "--steps": own.training.steps,
-        "--time-limit": own.training.time_limit,
-        "--seed": own.training.seed,
-        "answers about the data": own.data,
+        "--steps": config.training.steps,
+        "--time-limit": config.training.time_limit,
+        "--seed": config.training.seed,
+        "data options": config.data,
     }
-    other = [name for name, value in asked.items() if value is not None and value != known.get(name)]
-    words = settings.without_preset.values  # what a recipe brings may have been planned otherwise
-    before, after = values_of(own), values_of(with_settings(own, words, {}))
-    before, after = before | {PRESET: own.preset}, after | {PRESET: settings.preset or own.preset}
+    other = [name for name, value in options.items() if value is not None and value != known.get(name)]
+    values = settings.without_preset.values  # the plan may have adjusted settings of a preset
+    before, after = values_of(config), values_of(with_settings(config, values, {}))
+    before, after = before | {PRESET: config.preset}, after | {PRESET: settings.preset or config.preset}
     other += [key for key in after if after[key] != before[key]]
     if other:
-        value = asked.get(other[0], after.get(other[0]))
-        expected = f"--resume with the plan of the run, {pluralise(own.training.steps, 'step')}"
-        hint = "Leave it out, or train anew with another --out."
-        raise BadOption(expected, f"{other[0]}" if "about" in other[0] else f"{other[0]} {value}", hint, run.folder)
+        name, value = other[0], options.get(other[0], after.get(other[0]))
+        expected = f"--resume with the plan of the run, {pluralise(config.training.steps, 'step')}"
+        hint = "Omit it, or start a new training with another --out."
+        raise BadOption(expected, name if name == "data options" else f"{name} {value}", hint, run.folder)
 
 
 def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
-    """Open a run to continue it with the data, the split and the threads it began with.
+    """Open a run for continuation and check that the data and the split are unchanged.
 
     Raises
     ------
     BadRun
-        It is no run or a fold of one, or the data have changed.
+        It is not a run or it is a fold of one, or the data have changed.
     """
     run = Run.open(folder)
     if "fold" in run.splits:
         fold = run.splits["fold"]
-        whole = Run(run.folder.parent if fold == "student" else run.folder.parent.parent)
-        got = f"{'the student' if fold == 'student' else f'fold {fold}'} of {whole.folder}"
-        raise BadRun("a whole run", got, f"Go on with: {whole.how_to_go_on(root)}", folder)
+        parent = Run(run.folder.parent if fold == "student" else run.folder.parent.parent)
+        got = f"{'the student' if fold == 'student' else f'fold {fold}'} of {parent.folder}"
+        raise BadRun("a complete run", got, f"Continue with: {parent.how_to_go_on(root)}", folder)
     config = run.config
     dataset = understand(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
     if run.folds:
         dataset = merge_train_val(dataset)
     known = run.splits["parts"]
-    for part in ("train", "val"):
-        now = [case.name for case in dataset.part(part)]
-        if now != known[part]:
-            changed = sorted(set(now) ^ set(known[part]))
+    for split in ("train", "val"):
+        now = [case.name for case in dataset.part(split)]
+        if now != known[split]:
+            changed = sorted(set(now) ^ set(known[split]))
             got = "another order of cases"
             if changed:
-                got = f"{pluralise(len(changed), 'other case')}, such as {changed[0]}"
-            raise BadRun(f"the {part} cases that the run began with", got, "Restore the data, or train anew.", root)
+                got = f"{pluralise(len(changed), 'changed case')}, such as {changed[0]}"
+            hint = "Restore the data, or start a new training."
+            raise BadRun(f"the original {split} cases of the run", got, hint, root)
     threads = int(run.environment.get("threads", torch.get_num_threads()))
     torch.set_num_threads(threads)
-    progress.message(f"Continuing {folder} with {pluralise(threads, 'thread')}, as it began.")
+    progress.message(f"Continuing {folder} with {pluralise(threads, 'thread')}.")
     return run, dataset

@@ -1,4 +1,4 @@
-"""What a run notes of the data and of this machine before it begins."""
+"""Metadata of a new run: fingerprint, splits, environment and detected properties of the data."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,19 +11,19 @@ from pixelwise.workflow.environment import describe_environment
 def first_records(
     dataset: Dataset, fingerprint: Any, machine: Machine, seed: int, measuring: float = 0.0
 ) -> dict[str, Any]:
-    """Return the JSON records of a new run folder; `measuring` are the seconds that measuring the machine took."""
-    parts = {part: [case.name for case in dataset.part(part)] for part in ("train", "val", "test")}
+    """Return the JSON records of a new run folder; `measuring` is the time for measuring the machine in seconds."""
+    splits = {split: [case.name for case in dataset.part(split)] for split in ("train", "val", "test")}
     groups = {case.name: case.group for case in dataset.cases if case.group}
     return {
         "fingerprint": asdict(fingerprint),
-        "splits": {"parts": parts, "groups": groups, "seed": seed},
+        "splits": {"parts": splits, "groups": groups, "seed": seed},
         "environment": describe_environment(machine, seed) | {"measuring_seconds": round(measuring, 2)},
         "understood": {
             "data": dataset.root.name,
-            "folder": str(dataset.root.resolve()),  # where an export looks for images to prove itself on
+            "folder": str(dataset.root.resolve()),  # default of `export` for the parity images
             "told": list(dataset.messages),
             "problems": [asdict(problem) for problem in dataset.problems],
-            "cases": {part: len(names) for part, names in parts.items()},
+            "cases": {split: len(names) for split, names in splits.items()},
             "task": dataset.labelling.task,
             "classes": list(dataset.labelling.classes),
             "channels": dataset.channels,

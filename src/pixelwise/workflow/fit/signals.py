@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become a request that a loop reads where it can stop."""
+"""Handling of Ctrl-C and SIGTERM: a loop stops at the next step."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from pixelwise.errors import Interrupted
 
 @contextmanager
 def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
-    """Turn a first Ctrl-C or SIGTERM into a request that the loop reads at the next step; a second ends at once."""
+    """Yield a function that returns whether Ctrl-C or SIGTERM was received; a second signal interrupts at once."""
     requested: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -33,20 +33,20 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
 
 @contextmanager
 def describe_where(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
-    """Say of what is stopped, as one of several trainings, how the whole goes on.
+    """Add to an interruption of one of several trainings how to continue all of them.
 
     Parameters
     ----------
     whole : str
-        What should have been done.
+        The expected work.
     where : str
-        In which part of it this is.
+        The current training.
     how : str
-        What goes on: a command, or how to find it.
+        The command that continues, or how to find it.
     folder : Path
-        Of the whole.
+        The run folder of the whole work.
     """
-    hint = f"The state is saved. Go on with: {how}"
+    hint = f"The state is saved. Continue with: {how}"
     try:
         yield
     except Interrupted as error:

@@ -1,18 +1,18 @@
-"""The counters of a training, and how much of the processor it got: a busy machine is told apart from a slow one."""
+"""State of a training, and its processor time, which distinguishes a busy machine from a slow one."""
 
 import time
 from dataclasses import dataclass, field
 
-LEAST_SECONDS = 1.0  # of a training, from which its share of the processor is known
-LEAST_SHARE = 0.1  # of the processor: what a training is expected to get however busy the machine is
+MIN_SECONDS = 1.0  # of a training, before its share of the processor is known
+MIN_SHARE = 0.1  # assumed minimum share of the processor on a busy machine
 
 
 @dataclass
 class State:
-    """The counters of a training: with the learner's tensors and the pacing, all that a continuation needs.
+    """The counters of a training, which a checkpoint stores with the tensors of the learner and the pacing.
 
-    `seconds` are of the command, with its earlier parts; `cpu_seconds` (processor time of all threads) and
-    `loop_seconds` (wall-clock time) are of the training loop; `slowest_look` is the longest validation.
+    `seconds` is the time of the command, including that before a continuation; `cpu_seconds` (processor time of all
+    threads) and `loop_seconds` (wall-clock time) are of the training loop; `slowest_look` is the longest validation.
     """
 
     step: int = 0
@@ -28,14 +28,14 @@ class State:
 
 
 class ProcessorMeter:
-    """Adds processor time and wall-clock time of this process to the counters of a training.
+    """Meter that adds processor time and wall-clock time of this process to the state of a training.
 
     Parameters
     ----------
     state : State
-        Its `cpu_seconds` and `loop_seconds` grow, whatever earlier parts of a continued training have left there.
+        Its `cpu_seconds` and `loop_seconds` are increased.
     threads : int
-        That steps compute with.
+        Number of threads of a step.
     """
 
     def __init__(self, state: State, threads: int) -> None:
@@ -43,24 +43,24 @@ class ProcessorMeter:
         self._cpu, self._wall = time.process_time(), time.monotonic()
 
     def update(self) -> None:
-        """Add what has passed since the last update."""
+        """Add the time since the last update."""
         cpu, wall = time.process_time(), time.monotonic()
         self._state.cpu_seconds += cpu - self._cpu
         self._state.loop_seconds += wall - self._wall
         self._cpu, self._wall = cpu, wall
 
     def wall_seconds(self, seconds: float) -> float:
-        """Return how long work takes that needs so many seconds of a processor that is not shared.
+        """Return the expected wall-clock time of work that takes `seconds` on an idle machine.
 
-        Until enough time has passed to know its share, the process is taken to be alone.
+        The share of the processor is assumed to be 1 until it is known.
         """
         share = self.share()
-        if share is None or self._state.loop_seconds < LEAST_SECONDS:
+        if share is None or self._state.loop_seconds < MIN_SECONDS:
             return seconds
-        return seconds / max(LEAST_SHARE, share)
+        return seconds / max(MIN_SHARE, share)
 
     def share(self) -> float | None:
-        """Return the processor time as a share of what the threads could have had; None before any time has passed."""
+        """Return the processor time as a fraction of that available to the threads; None at the start."""
         self.update()
-        could = self._state.loop_seconds * self._threads
-        return min(1.0, self._state.cpu_seconds / could) if could > 0 else None
+        available = self._state.loop_seconds * self._threads
+        return min(1.0, self._state.cpu_seconds / available) if available > 0 else None

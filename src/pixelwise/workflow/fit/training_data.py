@@ -1,6 +1,6 @@
-"""Material: the images and targets of a training, read into memory once.
+"""Training data: images and targets in memory.
 
-Pixels keep their own type (an 8-bit image stays 8-bit); each image carries the scale that normalises it.
+Pixels keep their dtype (an 8-bit image stays 8-bit); each image has the scale that normalises it.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from pixelwise.training.losses import LossOptions
 class TrainingImage:
     """One case in memory: pixels (channels, height, width), target class map (height, width) uint8.
 
-    `weights` (height, width) float16 is the border term of the loss, `distances` (height, width) float16 how deep each
-    pixel lies in its object, where the target asks for them.
+    `weights` (height, width) float16 is the border weight map of the loss, `distances` (height, width) float16 the
+    distance target; None if not used.
     """
 
     name: str
@@ -44,35 +44,35 @@ def read_training_images(
     progress: Progress,
     loss: LossOptions | None = None,
 ) -> list[TrainingImage]:
-    """Read `cases`, in order, with the weight map that `loss` asks for.
+    """Read `cases`, in order, with the weight map for `loss`.
 
-    Decoding runs in threads, because image libraries release Python's lock.
+    Decoding runs in threads, because image libraries release the global interpreter lock.
     """
 
     def read(case: Case) -> TrainingImage:
-        return _read_piece(case, dataset, normalisation, target, pages, loss or LossOptions())
+        return _read_image(case, dataset, normalisation, target, pages, loss or LossOptions())
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(progress.track(pool.map(read, cases), "reading", len(cases)))
 
 
 def count_classes(targets: Sequence[np.ndarray], classes: int) -> list[int]:
-    """Count the pixels of each class over all targets; ignored pixels count nowhere."""
+    """Return the number of pixels of each class over all targets, without ignored pixels."""
     total = np.zeros(256, np.int64)
     for target in targets:
         total += np.bincount(target.ravel(), minlength=256)
     return total[:classes].tolist()
 
 
-def halve(piece: TrainingImage, counts: Sequence[int]) -> TrainingImage:
-    """Return a piece at half the resolution, on the same scale; `counts` are the pixels of each class in the set."""
-    maps = (None if values is None else halve_image(values[None])[0] for values in (piece.weights, piece.distances))
+def halve(image: TrainingImage, counts: Sequence[int]) -> TrainingImage:
+    """Return an image at half the resolution, with the same scale; `counts` are the pixels per class in the data."""
+    maps = (None if values is None else halve_image(values[None])[0] for values in (image.weights, image.distances))
     weights, distances = maps
-    target = halve_target(piece.target, counts)
-    return TrainingImage(piece.name, halve_image(piece.pixels), target, piece.scale, weights, distances)
+    target = halve_target(image.target, counts)
+    return TrainingImage(image.name, halve_image(image.pixels), target, image.scale, weights, distances)
 
 
-def _read_piece(
+def _read_image(
     case: Case,
     dataset: Dataset,
     normalisation: Normalisation,
@@ -82,12 +82,12 @@ def _read_piece(
 ) -> TrainingImage:
     pixels = read_pixels(case.image, dataset.channels, pages).pixels
     if case.mask is None:
-        raise BadDataset("a mask", "none", "Add it, or leave the image aside with --allow-missing.", case.image)
+        raise BadDataset("a mask", "none", "Add it, or skip the image with --allow-missing.", case.image)
     labels = read_labels(case.mask, dataset.labelling)
-    wanted = encode(labels, target)
+    encoded = encode(labels, target)
     weights: np.ndarray | None = None
     if loss.border_weight:
-        objects = target_objects(labels, wanted, target)
+        objects = target_objects(labels, encoded, target)
         weights = border_weights(objects, loss.border_weight, loss.border_sigma).astype(np.float16)
     distances = edge_distance(labels) if target.kind == "distance" else None
-    return TrainingImage(case.name, pixels, wanted, intensity_scale(pixels, normalisation), weights, distances)
+    return TrainingImage(case.name, pixels, encoded, intensity_scale(pixels, normalisation), weights, distances)

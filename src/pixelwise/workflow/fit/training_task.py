@@ -1,4 +1,4 @@
-"""Course: what the training loop has to know of a task, so that one loop serves them all."""
+"""Training task: the interface between the training loop and segmentation or classification."""
 
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,7 +23,7 @@ class TrainingBatch(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """Images as the network takes them."""
+        """Normalised images."""
         ...
 
     @property
@@ -38,91 +38,91 @@ class TrainingBatch(Protocol):
 
     @property
     def distances(self) -> Tensor | None:
-        """How deep each pixel lies in its object, where the target asks for it."""
+        """Distance targets, if used."""
         ...
 
 
 @runtime_checkable
 class TrainingTask(Protocol):
-    """The material of one task, how it is drawn and scored, and what the model file says of it.
+    """Data, sampling, validation and model metadata of one task.
 
-    `score_name` is the validation score's name for people, such as "mean Dice"; larger is better. `loss` is the
-    configured one with what the material adds to it. `pass_steps` are the steps of one pass over the training material,
-    `most_inputs` the turned inputs of the largest average that `averages` measures.
+    `score_name` is the display name of the validation score, such as "mean Dice"; larger is better. `loss` is the
+    configured loss with values from the data. `pass_steps` is the number of steps per epoch, `max_inputs` the largest
+    number of inputs of test-time augmentation in `measure_tta`.
     """
 
     score_name: str
     loss: LossOptions
     pass_steps: float
-    most_inputs: int
+    max_inputs: int
 
     def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
-        """Return what draws the batches at a share of the training that is done.
+        """Return the sampler of batches at a moment of the training.
 
         Parameters
         ----------
         progress : float
-            In [0, 1].
+            Completed fraction of the training, in [0, 1].
         share : float
-            Of the planned patches (or photos) that a step has; 1 is as planned.
+            Fraction of the planned step size.
 
         Returns
         -------
         Sampler
-            The same object as long as the same is drawn.
+            The same object until the sampling changes.
         """
         ...
 
-    def finish_seconds(self, look: float) -> float:
-        """Return how much of a budget `finish` needs, at most, where a validation took `look` seconds."""
+    def finish_seconds(self, validation: float) -> float:
+        """Return the maximum seconds of `finish`, if a validation takes `validation` seconds."""
         ...
 
     @property
     def trivial_score(self) -> float:
-        """The best validation score of a prediction that is the same everywhere: less is nothing learned."""
+        """The best validation score of a constant prediction."""
         ...
 
     def begin(self) -> None:
-        """Write what the pictures of the learning are compared with."""
+        """Write the image and the ground truth of the training snapshots."""
         ...
 
     def score(self, network: nn.Module) -> float:
         """Return the validation score of a network in evaluation mode."""
         ...
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
-        """Measure what averaging over turned inputs brings to a network in evaluation mode, the plain input first."""
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
+        """Measure the gain of test-time augmentation for a network in evaluation mode, starting with none."""
         ...
 
-    def picture(self, network: nn.Module, step: int) -> None:
-        """Write a picture of what the network says after `step` steps, where the task has one."""
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
+        """Write a training snapshot after `step` steps, if the task has them."""
         ...
 
-    def finish(self, model: Path, rival: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Decide, once training is over, what the model file still has to say of how it is used.
+    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
+        """Choose weights, thresholds and temperatures after training, and store them in the model file.
 
         Parameters
         ----------
         model : Path
             The model file.
-        rival : (network, ModelCard), optional
-            The last weights, where the file holds others.
+        candidate : (network, ModelCard), optional
+            The last weights, if the file contains others.
         seconds : float or None
-            That are left for it; None without a clock.
+            Available time; None without a time limit.
 
         Returns
         -------
         bool
-            The rival was better, and stands in the file.
+            Whether the candidate was better and replaced the weights in the file.
         """
         ...
 
     def model_card(self, score: float, step: int) -> ModelCard:
-        """Return everything that prediction needs besides the weights."""
+        """Return the metadata for prediction."""
         ...
 
 
 def open_training_task(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> TrainingTask:
-    """Read the material of a run into memory, for the loop that trains on it."""
+    """Read the data of a run into memory and return its training task."""
     kind = ClassificationTask if dataset.labelling.task == "classification" else SegmentationTask
     return kind(run, dataset, geometry, device, progress)

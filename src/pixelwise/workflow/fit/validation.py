@@ -1,4 +1,4 @@
-"""Validation on the way: the averaged network on some validation images, and a film of one patch."""
+"""Validation during training: mean Dice on a subset of the validation images, and snapshots of one patch."""
 
 import time
 from collections.abc import Sequence
@@ -17,141 +17,140 @@ from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, TtaGain, TtaResult, compare
 from pixelwise.workflow.fit.training_data import TrainingImage
 
-FRAME = 256  # pixels a side of the film
-CORE = 512
+SNAPSHOT_SIDE = 256  # pixels
+TILE = 512
 
 
 class Validation:
-    """Looks at as many validation pixels as the time allows; the same ones each time.
+    """Validation on a fixed subset of pixels of the validation images.
 
     Parameters
     ----------
-    pieces : sequence of Piece
-        Validation cases, in order.
+    images : sequence of TrainingImage
+        Validation images, in order.
     classes : int
         Channels of the logits.
     geometry : Geometry
     device : str
-    most_pixels : int
-        Cases are taken evenly spaced, and cut to their centre, until this many pixels are reached.
-    film : Path
-        The folder of the frames.
+    max_pixels : int
+        Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary.
+    folder : Path
+        The folder of the snapshots.
     palette : sequence of (red, green, blue)
         A colour per class of the target.
     first : int
-        The first class that is scored: 1 where class 0 is a background, else 0.
+        The first class that is scored: 1 if class 0 is the background, else 0.
     scored : int, optional
-        Channels that are classes, by default all; they come first.
+        Number of leading channels that are classes; by default all.
     """
 
     def __init__(
         self,
-        pieces: Sequence[TrainingImage],
+        images: Sequence[TrainingImage],
         classes: int,
         geometry: Geometry,
         device: str,
-        most_pixels: int,
-        film: Path,
+        max_pixels: int,
+        folder: Path,
         palette: Sequence[tuple[int, int, int]],
         first: int = 1,
         scored: int | None = None,
     ) -> None:
         self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
-        self._film, self._palette = film, palette
-        self._pieces = _some(pieces, most_pixels)
-        self._frame = _busiest(self._pieces)
+        self._folder, self._palette = folder, palette
+        self._images = _subset(images, max_pixels)
+        self._snapshot_image = _most_varied_window(self._images)
 
     def score(self, network: nn.Module) -> float:
-        """Return the mean Dice over all pixels looked at; a background and empty classes are left out."""
+        """Return the mean Dice over all pixels, without the background and empty classes."""
         total = np.zeros((self._scored, self._scored), np.int64)
-        for piece in self._pieces:
-            total += confusion(piece.target, self._predict(network, piece), self._scored)
+        for image in self._images:
+            total += confusion(image.target, self._predict(network, image), self._scored)
         return self._mean_dice(total)
 
     @property
     def trivial_score(self) -> float:
-        """The best mean Dice of a prediction that is one class everywhere."""
+        """The best mean Dice of a constant prediction."""
         counts = np.zeros(self._scored, np.int64)
-        for piece in self._pieces:
-            counts += np.bincount(piece.target.ravel(), minlength=256)[: self._scored]
+        for image in self._images:
+            counts += np.bincount(image.target.ravel(), minlength=256)[: self._scored]
         matrices = [np.zeros((self._scored, self._scored), np.int64) for _ in counts]
         for index, matrix in enumerate(matrices):
-            matrix[:, index] = counts  # rows are the truth
+            matrix[:, index] = counts  # rows are the ground truth
         return max(self._mean_dice(matrix) for matrix in matrices)
 
-    def averages(self, network: nn.Module) -> list[TtaGain]:
-        """Measure what averages over turned inputs bring on the same pixels; each sum of logits serves the next."""
+    def measure_tta(self, network: nn.Module) -> list[TtaGain]:
+        """Measure the gain of test-time augmentation on the same pixels; sums of logits are reused."""
         runtime = TorchRuntime(network, self._device)
-        predictors = [Predictor(runtime, self._geometry, self._classes, CORE, (symmetry,)) for symmetry in ORDER]
-        predictors[0].logits(self._pieces[0].pixels, self._pieces[0].scale)  # the first pass is slower than the others
-        tallies = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
-        for piece in self._pieces:
+        predictors = [Predictor(runtime, self._geometry, self._classes, TILE, (symmetry,)) for symmetry in ORDER]
+        predictors[0].logits(self._images[0].pixels, self._images[0].scale)  # warm-up
+        results = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
+        for image in self._images:
             began, total = time.perf_counter(), np.float32(0.0)
             for count, predictor in enumerate(predictors, 1):
-                total = total + predictor.logits(piece.pixels, piece.scale)
-                if count in tallies:
-                    taken = time.perf_counter() - began
-                    said = total[: self._scored].argmax(0).astype(np.uint8)
-                    rows = confusion(piece.target, said, self._scored).ravel()
-                    tallies[count].add(rows, taken)
-        return compare(tallies, lambda row: self._mean_dice(row.reshape(self._scored, -1).astype(np.int64)))
+                total = total + predictor.logits(image.pixels, image.scale)
+                if count in results:
+                    seconds = time.perf_counter() - began
+                    predicted = total[: self._scored].argmax(0).astype(np.uint8)
+                    results[count].add(confusion(image.target, predicted, self._scored).ravel(), seconds)
+        return compare(results, lambda row: self._mean_dice(row.reshape(self._scored, -1).astype(np.int64)))
 
     def _mean_dice(self, matrix: np.ndarray) -> float:
         dice = [value for value in class_scores(matrix).dice[self._first :] if value is not None]
         return float(np.mean(dice)) if dice else 0.0
 
-    def start_film(self) -> None:
-        """Write the picture of the film's patch and its truth."""
-        low, high = np.percentile(self._frame.pixels, (0.5, 99.5))
-        view = (np.clip((self._frame.pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        atomic_write_bytes(self._film / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
-        truth = np.where(self._frame.target == IGNORE, 0, self._frame.target).astype(np.uint8)
-        write_mask(self._film / "truth.png", truth, self._palette)
+    def start_snapshots(self) -> None:
+        """Write the image and the ground truth of the snapshot patch."""
+        low, high = np.percentile(self._snapshot_image.pixels, (0.5, 99.5))
+        view = (np.clip((self._snapshot_image.pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+        atomic_write_bytes(self._folder / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
+        truth = np.where(self._snapshot_image.target == IGNORE, 0, self._snapshot_image.target).astype(np.uint8)
+        write_mask(self._folder / "truth.png", truth, self._palette)
 
-    def film(self, network: nn.Module, step: int) -> None:
-        """Write the class map of the film's patch as it is predicted after `step` steps."""
-        write_mask(self._film / f"step-{step:07d}.png", self._predict(network, self._frame), self._palette)
+    def write_snapshot(self, network: nn.Module, step: int) -> None:
+        """Write the predicted class map of the snapshot patch after `step` steps."""
+        write_mask(self._folder / f"step-{step:07d}.png", self._predict(network, self._snapshot_image), self._palette)
 
-    def _predict(self, network: nn.Module, piece: TrainingImage) -> np.ndarray:
+    def _predict(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)
-        predictor = Predictor(runtime, self._geometry, self._classes, CORE)
-        return predictor.logits(piece.pixels, piece.scale)[: self._scored].argmax(0).astype(np.uint8)
+        predictor = Predictor(runtime, self._geometry, self._classes, TILE)
+        return predictor.logits(image.pixels, image.scale)[: self._scored].argmax(0).astype(np.uint8)
 
 
-def _some(pieces: Sequence[TrainingImage], most_pixels: int) -> list[TrainingImage]:
-    """Take evenly spaced pieces until they hold `most_pixels`; a single larger one is cut to its centre."""
-    mean = sum(piece.target.size for piece in pieces) / len(pieces)
-    count = max(1, min(len(pieces), round(most_pixels / mean)))
-    chosen = [pieces[i * len(pieces) // count] for i in range(count)]
-    each = most_pixels / count
-    return [piece if piece.target.size <= 1.5 * each else _cut(piece, each) for piece in chosen]
+def _subset(images: Sequence[TrainingImage], max_pixels: int) -> list[TrainingImage]:
+    """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre."""
+    mean = sum(image.target.size for image in images) / len(images)
+    count = max(1, min(len(images), round(max_pixels / mean)))
+    chosen = [images[i * len(images) // count] for i in range(count)]
+    each = max_pixels / count
+    return [image if image.target.size <= 1.5 * each else _crop_centre(image, each) for image in chosen]
 
 
-def _cut(piece: TrainingImage, pixels: float) -> TrainingImage:
-    shrink = (pixels / piece.target.size) ** 0.5
-    height, width = (max(64, int(side * shrink)) for side in piece.target.shape)
-    return _window(piece, (piece.target.shape[0] - height) // 2, (piece.target.shape[1] - width) // 2, height, width)
+def _crop_centre(image: TrainingImage, pixels: float) -> TrainingImage:
+    shrink = (pixels / image.target.size) ** 0.5
+    height, width = (max(64, int(side * shrink)) for side in image.target.shape)
+    return _window(image, (image.target.shape[0] - height) // 2, (image.target.shape[1] - width) // 2, height, width)
 
 
-def _window(piece: TrainingImage, top: int, left: int, height: int, width: int) -> TrainingImage:
+def _window(image: TrainingImage, top: int, left: int, height: int, width: int) -> TrainingImage:
     rows, columns = slice(max(0, top), max(0, top) + height), slice(max(0, left), max(0, left) + width)
-    return TrainingImage(piece.name, piece.pixels[:, rows, columns], piece.target[rows, columns], piece.scale)
+    return TrainingImage(image.name, image.pixels[:, rows, columns], image.target[rows, columns], image.scale)
 
 
-def _busiest(pieces: Sequence[TrainingImage]) -> TrainingImage:
-    """Cut the window with the most variety of classes: the one where the film is worth watching."""
+def _most_varied_window(images: Sequence[TrainingImage]) -> TrainingImage:
+    """Return the window with the largest entropy of class frequencies."""
     best: tuple[float, TrainingImage] | None = None
-    for piece in pieces[:16]:
-        height, width = (min(FRAME, side) for side in piece.target.shape)
-        for top in range(0, piece.target.shape[0] - height + 1, FRAME // 2):
-            for left in range(0, piece.target.shape[1] - width + 1, FRAME // 2):
-                window = _window(piece, top, left, height, width)
+    for image in images[:16]:
+        height, width = (min(SNAPSHOT_SIDE, side) for side in image.target.shape)
+        for top in range(0, image.target.shape[0] - height + 1, SNAPSHOT_SIDE // 2):
+            for left in range(0, image.target.shape[1] - width + 1, SNAPSHOT_SIDE // 2):
+                window = _window(image, top, left, height, width)
                 shares = np.bincount(window.target[window.target != IGNORE], minlength=2) / window.target.size
-                variety = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-                if best is None or variety > best[0]:
-                    best = variety, window
-    return best[1] if best else pieces[0]
+                entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+                if best is None or entropy > best[0]:
+                    best = entropy, window
+    return best[1] if best else images[0]
 
 
 def make_palette(kind: str, colours: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -1,1 +1,1 @@
-"""What inspect shows: data, runs, networks, and what they see."""
+"""The command `inspect`: data folders, runs, networks, and the feature maps of an image."""

@@ -1,4 +1,4 @@
-"""Inspect, of class folders: how many images each class has in each part, and how large they are."""
+"""Class counts per split and image sizes of a classification data set."""
 
 from collections import Counter
 from typing import Any
@@ -6,23 +6,24 @@ from typing import Any
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 MOST_CLASSES = 60  # listed
 
 
 def count_by_class(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Count the images of each class: class -> part -> images."""
-    found = Counter((case.class_index, case.part) for case in dataset.cases)
-    return {name: {part: found[index, part] for part in PARTS} for index, name in enumerate(dataset.labelling.classes)}
+    """Return the number of images per class and split."""
+    counts = Counter((case.class_index, case.part) for case in dataset.cases)
+    classes = enumerate(dataset.labelling.classes)
+    return {name: {split: counts[index, split] for split in SPLITS} for index, name in classes}
 
 
 def describe_classes(dataset: Dataset, fingerprint: Any) -> list[str]:
-    """Return a line per class, and one about the sizes where they were measured."""
+    """Return a line per class, and one about the image sizes if measured."""
     counts = count_by_class(dataset)
     width = max(len("class"), *(len(name) for name in list(counts)[:MOST_CLASSES]))
-    lines = [f"  {'class':<{width}}" + "".join(f"{part:>8}" for part in PARTS)]
+    lines = [f"  {'class':<{width}}" + "".join(f"{split:>8}" for split in SPLITS)]
     for name in list(counts)[:MOST_CLASSES]:
-        lines.append(f"  {name:<{width}}" + "".join(f"{counts[name][part]:>8}" for part in PARTS))
+        lines.append(f"  {name:<{width}}" + "".join(f"{counts[name][split]:>8}" for split in SPLITS))
     if len(counts) > MOST_CLASSES:
         lines.append(f"  ... and {len(counts) - MOST_CLASSES} more (--json lists all).")
     if isinstance(fingerprint, ClassificationFingerprint):

@@ -1,4 +1,4 @@
-"""A contact sheet: some images, each beside its mask, with the classes named."""
+"""Contact sheet of a segmentation data set: images next to their masks, with a legend of the classes."""
 
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
-    """Draw up to nine training cases, evenly spaced, image and mask side by side, into a PNG."""
+    """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
     cases = [case for case in dataset.part("train") if case.mask is not None]
     chosen = [cases[i * len(cases) // min(ROWS * PAIRS, len(cases))] for i in range(min(ROWS * PAIRS, len(cases)))]
     rows = -(-len(chosen) // PAIRS)
@@ -35,7 +35,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
         axes[row][2 * column + 1].set_title(f"{view.shape[1]} x {view.shape[0]}", fontsize=7, loc="right", color="0.4")
     labelling = dataset.labelling
     if labelling.task == "instance":
-        title = "each object in its own colour"
+        title = "one colour per object"
     else:
         title = ""
         handles = [
@@ -53,7 +53,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
 
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return (height, width, 3) pictures in [0, 1] of the image and of its mask."""
+    """Return the image and its mask as (height, width, 3) pictures in [0, 1]."""
     pixels = read_pixels(case.image, dataset.channels).pixels.astype(np.float32)
     low, high = np.percentile(pixels, (0.5, 99.5))
     stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
@@ -70,7 +70,7 @@ def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def object_colours(labels: np.ndarray) -> np.ndarray:
-    """Return a bright random colour per object, the same for the same number; background is black."""
+    """Return a bright random colour per object, fixed per label; background is black."""
     table = np.random.default_rng(7).uniform(0.35, 1.0, (int(labels.max(initial=0)) + 1, 3))
     table[0] = 0
     return table[np.maximum(labels, 0)]

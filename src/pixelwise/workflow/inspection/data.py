@@ -1,4 +1,4 @@
-"""Inspect, of a data folder: what was understood of it."""
+"""Inspection of a data folder: detected task and classes, splits, problems, contact sheet."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ PROBLEMS_SHOWN = 20
 
 @dataclass(frozen=True)
 class InspectedData:
-    """A data folder, as it would be trained on."""
+    """A data folder as `train` reads it."""
 
     dataset: Dataset
     fingerprint: Fingerprint | ClassificationFingerprint | None
@@ -30,7 +30,7 @@ class InspectedData:
 
     @property
     def usable(self) -> bool:
-        """Whether the folder can be trained on as it is."""
+        """Whether the folder has no fatal problem."""
         return not any(problem.fatal for problem in self.dataset.problems)
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class InspectedData:
         } | ({"class_cases": count_by_class(self.dataset)} if labelling.task == "classification" else {})
 
     def to_text(self) -> str:
-        """Return sentences and a small table for people."""
+        """Return the summary that the command prints."""
         labelling, lines = self.dataset.labelling, list(self.dataset.messages)
         counts = ", ".join(f"{len(self.dataset.part(p))} {p}" for p in ("train", "val", "test"))
         lines += ["", f"Cases: {counts}. Task: {labelling.task}. Channels: {self.dataset.channels}."]
@@ -65,7 +65,7 @@ class InspectedData:
             lines += describe_classes(self.dataset, self.fingerprint)
         problems = self.dataset.problems
         stops = "problem that stops a training", "problems that stop a training"
-        left_out = "problem whose files were left out", "problems whose files were left out"
+        left_out = "problem whose files are skipped", "problems whose files are skipped"
         lines += _list_problems(*stops, [p for p in problems if p.fatal])
         lines += [f"  {line}" for line in ways_out(self.dataset)]
         lines += _list_problems(*left_out, [p for p in problems if p.left_out])
@@ -75,11 +75,11 @@ class InspectedData:
         return "\n".join(lines)
 
 
-def _list_problems(one: str, many: str, problems: Sequence[Problem]) -> list[str]:
-    """Return a headline with the number of problems, and a line for each of the first."""
+def _list_problems(singular: str, plural: str, problems: Sequence[Problem]) -> list[str]:
+    """Return a line with the number of problems, and a line for each of the first ones."""
     if not problems:
         return []
-    lines = ["", f"{pluralise(len(problems), one, many)}:"]
+    lines = ["", f"{pluralise(len(problems), singular, plural)}:"]
     lines += [f"  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:PROBLEMS_SHOWN]]
     if len(problems) > PROBLEMS_SHOWN:
         lines.append(f"  ... and {len(problems) - PROBLEMS_SHOWN} more (--json lists all).")
@@ -87,28 +87,28 @@ def _list_problems(one: str, many: str, problems: Sequence[Problem]) -> list[str
 
 
 def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:
-    """Examine a data folder, measure it and draw its contact sheet; see `inspect`."""
-    sheet = _place_of_sheet(root, out)
+    """Check a data folder, measure its fingerprint and draw its contact sheet; see `inspect`."""
+    sheet = _sheet_path(root, out)
     dataset = examine(root, options, 0, progress)
     train = dataset.part("train")
     if any(problem.fatal for problem in dataset.problems) or not train:
         return InspectedData(dataset, None, None)
-    photos = dataset.labelling.task == "classification"
+    classification = dataset.labelling.task == "classification"
     fingerprint = (
         measure_classification(train, len(dataset.labelling.classes), dataset.channels, options.pages, progress)
-        if photos
+        if classification
         else measure_fingerprint(train, dataset.labelling, dataset.channels, progress)
     )
     if sheet is not None:
-        (draw_class_sheet if photos else draw_contact_sheet)(sheet, dataset)
+        (draw_class_sheet if classification else draw_contact_sheet)(sheet, dataset)
     return InspectedData(dataset, fingerprint, sheet)
 
 
-def _place_of_sheet(root: Path, out: Path | str | None) -> Path | None:
-    """Return where the contact sheet goes; None where the current folder is the user's data."""
+def _sheet_path(root: Path, out: Path | str | None) -> Path | None:
+    """Return the path of the contact sheet; None if it would be inside the data folder by default."""
     sheet = Path(out) if out is not None else Path(f"inspect-{root.resolve().name}.png")
     if not sheet.resolve().is_relative_to(root.resolve()):
         return sheet
     if out is None:
         return None
-    raise OutputFailed("a place outside the data", "one inside the data folder", "Give another --out.", sheet)
+    raise OutputFailed("a path outside the data folder", "one inside it", "Choose another --out.", sheet)

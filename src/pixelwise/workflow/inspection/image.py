@@ -1,4 +1,4 @@
-"""Inspect, of a model and an image: the maps of every stage, the gates, the evidence for a class, as one picture."""
+"""Inspection of a model on an image: feature maps, attention gates and Grad-CAM in one figure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +23,21 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.inspection.maps import Scene, draw_insight
 from pixelwise.workflow.painting import colour, stretch
 
-PARTED = ("background", "interior", "boundary")
-TARGETS = {"components": ("background", "object"), "boundary": PARTED, "distance": PARTED}
-SHOWN = 3  # channels that are named in the text
+BOUNDARY_CLASSES = ("background", "interior", "boundary")
+TARGETS = {"components": ("background", "object"), "boundary": BOUNDARY_CLASSES, "distance": BOUNDARY_CLASSES}
+SHOWN = 3  # channels listed in the text
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionRequest:
-    """What evidence is wanted for: by default the class that is predicted most, or at the pixel.
+    """Class, pixel and stage for Grad-CAM.
 
     Attributes
     ----------
     class_name : str, optional
+        By default the most frequent foreground class, or the one predicted at the pixel.
     pixel : (row, column), optional
-        In the image; by default all pixels that are predicted as the class count.
+        In the image; by default all pixels predicted as the class.
     stage : str, optional
         By default the coarsest and the finest.
     """
@@ -48,7 +49,7 @@ class AttributionRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectedImage:
-    """What a model sees in an image; `origin` and `size` are those of the part that was looked into."""
+    """Feature maps and Grad-CAM of an image; `origin` and `size` are those of the inspected crop."""
 
     model: Path
     image: Path
@@ -65,7 +66,7 @@ class InspectedImage:
     evidence: tuple[Attribution, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object; `predicted` are shares of pixels, or probabilities of whole images."""
+        """Return one JSON-ready object; `predicted` are fractions of pixels, or class probabilities."""
         return {
             "kind": "image",
             "model": str(self.model),
@@ -93,32 +94,32 @@ class InspectedImage:
         }
 
     def to_text(self) -> str:
-        """Return a line per stage, and what speaks for the class."""
+        """Return a line per stage, and the strongest Grad-CAM channels."""
         lines = [f"{self.network} on {self.image.name}. {self.asked}", ""]
-        lines.append(f"{'stage':<14}{'channels':>9}{'size':>14}{'silent':>8}  most varied (deviation)")
+        lines.append(f"{'stage':<14}{'channels':>9}{'size':>14}{'dead':>8}  largest deviation")
         for stage in self.stages:
             facts = _stage_facts(stage)
             size = " x ".join(str(side) for side in facts["size"])
             names = ", ".join(f"#{c} ({facts['deviation'][c]:.2g})" for c in facts["most_varied"][:SHOWN])
             lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['silent']:>8}  {names}")
         if self.gates:
-            lines += ["", "Gates, what they let through (0...1):      least    mean    most"]
+            lines += ["", "Attention gate coefficients (0 to 1):        min    mean     max"]
         for gate in self.gates:
             values = gate.coefficients
             size = " x ".join(str(side) for side in values.shape)
             numbers = f"{values.min():>8.2f}{values.mean():>8.2f}{values.max():>8.2f}"
             lines.append(f"  {gate.name:<24}{size:>14}{numbers}")
-        lines += ["", f"Evidence for {self.class_name}:"]
+        lines += ["", f"Grad-CAM for {self.class_name} (channel, weight):"]
         for evidence in self.evidence:
             facts = _evidence_facts(evidence)
             names = ", ".join(f"#{c} ({facts['weights'][c]:+.2g})" for c in facts["strongest"][:SHOWN])
-            lines.append(f"  {evidence.stage:<14}{names if facts['most'] else 'nothing speaks for it'}")
+            lines.append(f"  {evidence.stage:<14}{names if facts['most'] else 'no positive evidence'}")
         return "\n".join([*lines, "", f"Picture: {self.picture}"])
 
 
 @dataclass(frozen=True)
 class AttributionTarget:
-    """What is asked, made definite: a class, and the pixels of the logits that count (None: all, or a whole image)."""
+    """A class, and the pixels of the logits whose score is attributed (None for classification)."""
 
     index: int
     name: str
@@ -130,25 +131,25 @@ class AttributionTarget:
 def inspect_image(
     target: Path,
     image: Path,
-    question: AttributionRequest,
+    request: AttributionRequest,
     out: Path | str | None,
     pages: int | None,
     progress: Progress,
 ) -> InspectedImage:
-    """Look into a model while it sees an image; see `inspect`."""
-    picture = _place_of_picture(image, out)
+    """Record feature maps and Grad-CAM of a model on an image; see `inspect`."""
+    picture = _picture_path(image, out)
     path = find_model_file(target)
-    with progress.bar("looking into the network", 3) as advance:
+    with progress.bar("computing feature maps", 3) as advance:
         network, model_card = load_network(path)
         pixels = read_pixels(image, model_card.channels, pages).pixels
-        sight = _see(network.float(), model_card, pixels, question)
-        insight = Insight(network, sight.given)
-        advance(1, "evidence")
-        answer = _answer(insight.logits, model_card, sight, question)
-        stages = (question.stage,) if question.stage is not None else ()
-        evidence = insight.evidence(answer.index, answer.region, stages)
-        title = f"What {model_card.network.name} sees in {image.name}{_part(model_card, sight, pixels)}"
-        scene = _scene(title, insight, model_card, sight, answer, evidence)
+        crop = _crop(network.float(), model_card, pixels, request)
+        insight = Insight(network, crop.given)
+        advance(1, "Grad-CAM")
+        attributed = _resolve_target(insight.logits, model_card, crop, request)
+        stages = (request.stage,) if request.stage is not None else ()
+        evidence = insight.evidence(attributed.index, attributed.region, stages)
+        title = f"{model_card.network.name} on {image.name}{_describe_crop(model_card, crop, pixels)}"
+        scene = _scene(title, insight, model_card, crop, attributed, evidence)
         advance(1, "drawing")
         atomic_write_bytes(picture, draw_insight(scene))
         advance(1, "")
@@ -157,73 +158,75 @@ def inspect_image(
         image=image,
         picture=picture,
         network=model_card.network.name,
-        origin=sight.origin,
-        size=(sight.shown.shape[1], sight.shown.shape[2]),
-        class_name=answer.name,
-        asked=answer.words,
-        pixel=question.pixel,
-        predicted=answer.predicted,
+        origin=crop.origin,
+        size=(crop.shown.shape[1], crop.shown.shape[2]),
+        class_name=attributed.name,
+        asked=attributed.words,
+        pixel=request.pixel,
+        predicted=attributed.predicted,
         stages=insight.stages,
         gates=insight.gates,
         evidence=evidence,
     )
 
 
-def _place_of_picture(image: Path, out: Path | str | None) -> Path:
+def _picture_path(image: Path, out: Path | str | None) -> Path:
     picture = Path(out) if out is not None else Path(f"inspect-{image.stem}.png")
     if picture.resolve().parent == image.resolve().parent:
-        raise OutputFailed("a place that is not beside the image", "the image's folder", "Give another --out.", picture)
+        raise OutputFailed("a path outside the image folder", "one inside it", "Choose another --out.", picture)
     return picture
 
 
-def _see(network: Network, model_card: ModelCard, pixels: np.ndarray, question: AttributionRequest) -> Crop:
+def _crop(network: Network, model_card: ModelCard, pixels: np.ndarray, request: AttributionRequest) -> Crop:
     if model_card.view is None:
-        return crop_for_masks(network, model_card, pixels, question.pixel)
-    if question.pixel is not None:
-        got = f"--pixel {question.pixel[0]},{question.pixel[1]}"
-        raise BadOption("no pixel for a model of whole-image classes", got, "Choose a class with --class.")
+        return crop_for_masks(network, model_card, pixels, request.pixel)
+    if request.pixel is not None:
+        got = f"--pixel {request.pixel[0]},{request.pixel[1]}"
+        raise BadOption("no --pixel for a classification model", got, "Choose a class with --class.")
     return crop_for_class(model_card, model_card.view, pixels)
 
 
-def _part(model_card: ModelCard, sight: Crop, pixels: np.ndarray) -> str:
-    """Name the part that is looked into, where it is not the whole image; of photos it is always the middle."""
-    if model_card.view is not None or sight.shown.size >= pixels.size:
+def _describe_crop(model_card: ModelCard, crop: Crop, pixels: np.ndarray) -> str:
+    """Return the location of the crop, if it is not the whole image; classification always uses the centre."""
+    if model_card.view is not None or crop.shown.size >= pixels.size:
         return ""
-    (top, left), (height, width) = sight.origin, sight.shown.shape[1:]
+    (top, left), (height, width) = crop.origin, crop.shown.shape[1:]
     return f": rows {top} to {top + height - 1}, columns {left} to {left + width - 1}"
 
 
-def _answer(logits: np.ndarray, model_card: ModelCard, sight: Crop, question: AttributionRequest) -> AttributionTarget:
-    """Decide on the class and the pixels that evidence is wanted for."""
+def _resolve_target(
+    logits: np.ndarray, model_card: ModelCard, crop: Crop, request: AttributionRequest
+) -> AttributionTarget:
+    """Return the class and the pixels that are attributed."""
     names = TARGETS.get(model_card.target.kind, model_card.classes) if model_card.view is None else model_card.classes
-    wanted = _index(question.class_name, names)
+    requested = _index(request.class_name, names)
     if model_card.view is not None:
         probabilities = tempered_softmax(logits, model_card.temperatures, 0)
         best = np.argsort(-probabilities, kind="stable").tolist()
-        index = best[0] if wanted is None else wanted
-        seen = ", ".join(f"{names[i]} {probabilities[i]:.2f}" for i in best[:3])
+        index = best[0] if requested is None else requested
+        top = ", ".join(f"{names[i]} {probabilities[i]:.2f}" for i in best[:3])
         shares = dict(zip(names, probabilities.tolist(), strict=True))
-        return AttributionTarget(index, names[index], None, f"Evidence for {names[index]}. Predicted: {seen}.", shares)
-    found = logits[: len(names), *sight.keep].argmax(0)
-    counts = np.bincount(found.ravel(), minlength=len(names))
-    shares = {name: float(count / found.size) for name, count in zip(names, counts, strict=True)}
+        return AttributionTarget(index, names[index], None, f"Grad-CAM for {names[index]}. Predicted: {top}.", shares)
+    predicted = logits[: len(names), *crop.keep].argmax(0)
+    counts = np.bincount(predicted.ravel(), minlength=len(names))
+    shares = {name: float(count / predicted.size) for name, count in zip(names, counts, strict=True)}
     region = np.zeros(logits.shape[1:], bool)
-    if question.pixel is not None:
-        row, column = (place - start for place, start in zip(question.pixel, sight.origin, strict=True))
-        index = int(found[row, column]) if wanted is None else wanted
-        region[sight.keep][row, column] = True
-        probabilities = probabilities_of(logits[:, *sight.keep], model_card.target, model_card.temperatures)
-        chance = probabilities[index, row, column]
-        where = f"at row {question.pixel[0]}, column {question.pixel[1]}"
-        words = f"Evidence for {names[index]} {where}, where its probability is {chance:.2f}."
+    if request.pixel is not None:
+        row, column = (position - start for position, start in zip(request.pixel, crop.origin, strict=True))
+        index = int(predicted[row, column]) if requested is None else requested
+        region[crop.keep][row, column] = True
+        probabilities = probabilities_of(logits[:, *crop.keep], model_card.target, model_card.temperatures)
+        probability = probabilities[index, row, column]
+        position = f"at row {request.pixel[0]}, column {request.pixel[1]}"
+        words = f"Grad-CAM for {names[index]} {position} (probability {probability:.2f})."
         return AttributionTarget(index, names[index], region, words, shares)
-    most = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
-    index = most if wanted is None else wanted
-    region[sight.keep] = found == index
-    words = f"Evidence for {names[index]}, over {pluralise(int(counts[index]), 'pixel')} predicted as it."
+    best_class = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
+    index = best_class if requested is None else requested
+    region[crop.keep] = predicted == index
+    words = f"Grad-CAM for {names[index]}, over the {pluralise(int(counts[index]), 'pixel')} predicted as this class."
     if not counts[index]:
-        region[sight.keep] = True
-        words = f"Evidence for {names[index]}, which is predicted nowhere: over all pixels."
+        region[crop.keep] = True
+        words = f"Grad-CAM for {names[index]}, over all pixels, because it is not predicted."
     return AttributionTarget(index, names[index], region, words, shares)
 
 
@@ -239,33 +242,33 @@ def _scene(
     title: str,
     insight: Insight,
     model_card: ModelCard,
-    sight: Crop,
-    answer: AttributionTarget,
+    crop: Crop,
+    attributed: AttributionTarget,
     evidence: tuple[Attribution, ...],
 ) -> Scene:
     panels: list[tuple[str, str, np.ndarray]] = []
     legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
     region = None
-    if model_card.view is None and answer.region is not None:
-        probabilities = probabilities_of(insight.logits[:, *sight.keep], model_card.target)
+    if model_card.view is None and attributed.region is not None:
+        probabilities = probabilities_of(insight.logits[:, *crop.keep], model_card.target)
         objects = model_card.task == "instance"
         labels = decode(probabilities, model_card.target)
         if not objects:
             legend = tuple((model_card.classes[i], model_card.colours[i]) for i in np.unique(labels).tolist())
-        what = (
+        remark = (
             pluralise(int(labels.max()), "object") if objects else f"{len(legend)} of {len(model_card.classes)} classes"
         )
-        panels.append(("the prediction", what, colour(labels, model_card.colours, objects=objects)))
-        panels.append((f"chance of {answer.name}", "0 dark to 1 bright", probabilities[answer.index]))
-        region = answer.region[sight.keep]
+        panels.append(("prediction", remark, colour(labels, model_card.colours, objects=objects)))
+        panels.append((f"probability of {attributed.name}", "0 (dark) to 1 (bright)", probabilities[attributed.index]))
+        region = attributed.region[crop.keep]
     pixel = None
     if region is not None and region.sum() == 1:
         row, column = np.argwhere(region)[0].tolist()
         pixel = (row, column)
     return Scene(
         title=title,
-        asked=answer.words,
-        view=stretch(sight.shown),
+        asked=attributed.words,
+        view=stretch(crop.shown),
         panels=tuple(panels),
         legend=legend,
         region=region,
@@ -273,9 +276,9 @@ def _scene(
         stages=insight.stages,
         gates=insight.gates,
         evidence=evidence,
-        sensitivity=insight.sensitivity(answer.index, answer.region),
-        given=(sight.given.shape[1], sight.given.shape[2]),
-        offset=sight.offset,
+        sensitivity=insight.sensitivity(attributed.index, attributed.region),
+        given=(crop.given.shape[1], crop.given.shape[2]),
+        offset=crop.offset,
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of `inspect --image`: what a network sees in one image, drawn as the U that it is."""
+"""Figure of `inspect --image`: prediction, Grad-CAM and feature maps of every stage, arranged as a U."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,48 +12,47 @@ from pixelwise.explain.grad_cam import Attribution
 from pixelwise.workflow.inspection.sheet import ACCENT, QUIET, Sheet
 
 WIDTH, MARGIN, GAP = 15.0, 0.35, 0.08  # inches
-COLUMNS = 11  # thumbs in a row: 4 of the encoder, 3 of the skip, 4 of the decoder
-LEFT, MIDDLE, RIGHT = (0, 4), (4, 3), (7, 4)  # first thumb and number of thumbs
+COLUMNS = 11  # thumbnails in a row: 4 of the encoder, 3 of the skip connection, 4 of the decoder
+LEFT, MIDDLE, RIGHT = (0, 4), (4, 3), (7, 4)  # first thumbnail and number of thumbnails
 TOP, HEAD, CAPTION, BETWEEN, BOTTOM = 0.78, 0.24, 0.17, 0.10, 0.66  # inches
-MOST_SEAMS = 0.08  # outlines of a more scattered region would hide the image
-STRONGEST = 3  # channels named above evidence
+MAX_EDGE_FRACTION = 0.08  # outlines of a more scattered region would hide the image
+STRONGEST = 3  # channels listed above a Grad-CAM map
 MAPS, HEAT = "viridis", "inferno"
 U_NOTE = (
-    "Below the line: the network as a U, finest stage on top; encoder left, what the skip brings in the middle, "
+    "Below the line: the network as a U, finest stage on top; encoder left, skip connections in the middle, "
     "decoder right."
 )
 STAGES_NOTE = "Below the line: the stages of the network, finest on top."
 NOTE = (
-    " A small picture is one channel over the area of the image, the most varied ones first\n"
-    "(# its number, σ its standard deviation), dark to bright from its least to its largest value. Evidence is "
-    "Grad-CAM: the maps of a stage, weighted by how much the score rises with each (# channel, and its share of the "
-    "largest weight)."
+    " Each small picture is the feature map of one channel, those with the largest standard deviation first\n"
+    "(# channel, σ standard deviation), from dark (minimum) to bright (maximum). Grad-CAM is the sum of the feature "
+    "maps of a stage, weighted by the gradient of the class score (# channel, weight relative to the largest)."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is drawn.
+    """Content of the figure.
 
     Attributes
     ----------
     title, asked : str
-        Of the picture; what evidence was asked for.
+        Title, and what is attributed.
     view : (height, width, 3) uint8
     panels : tuple of (name, remark, picture)
-        Pictures of the size of `view`, or values in 0...1, to stand beside it.
+        Pictures of the size of `view`, or values in 0...1, next to it.
     legend : tuple of (class, colour)
-        Of the first of them.
+        Of the first panel.
     region : (height, width) bool, or None
-        What the evidence is for; outlined.
+        The attributed pixels, drawn as an outline.
     pixel : (row, column) or None
         Marked, in `view`.
     stages, gates, evidence
         Of an `Insight`.
     sensitivity : (rows, columns)
-        Of the network's input.
+        Gradient magnitude at the network input.
     given, offset : (int, int)
-        Size of the network's input, and where it begins in `view`.
+        Size of the network input, and its origin in `view`.
     """
 
     title: str
@@ -73,7 +72,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the U: what stands left, in the middle and right."""
+    """One row of the U."""
 
     encoder: Stage | None
     gate: Gating | None
@@ -82,15 +81,15 @@ class Row:
 
 
 def rows_of(stages: Sequence[Stage], gates: Sequence[Gating]) -> list[Row]:
-    """Arrange stages as a U, finest above: each block of the decoder beside its skip and the encoder's stage."""
+    """Arrange stages as a U, finest on top: each decoder block next to its skip connection and encoder stage."""
     rows: list[Row] = []
     for stride in sorted({stage.stride for stage in stages}):
-        here = [stage for stage in stages if stage.stride == stride]
-        encoder = next((stage for stage in here if stage.part == "encoder"), None)
-        blocks = [stage for stage in here if stage.part == "decoder"]
+        level = [stage for stage in stages if stage.stride == stride]
+        encoder = next((stage for stage in level if stage.part == "encoder"), None)
+        blocks = [stage for stage in level if stage.part == "decoder"]
         for block in blocks or [None]:
             name = block.name.removeprefix("decoder ") if block is not None else ""
-            skip = next((stage for stage in here if stage.name == f"skip {name}"), None)
+            skip = next((stage for stage in level if stage.name == f"skip {name}"), None)
             gate = next((gate for gate in gates if gate.name == f"gate {name}"), None)
             rows.append(Row(encoder, gate, skip, block))
             encoder = None
@@ -98,12 +97,12 @@ def rows_of(stages: Sequence[Stage], gates: Sequence[Gating]) -> list[Row]:
 
 
 def draw_insight(scene: Scene) -> bytes:
-    """Draw input, prediction and evidence on top, and below them the maps of each stage, as the bytes of a PNG."""
+    """Return a PNG with input, prediction and Grad-CAM on top, and the feature maps of each stage below."""
     return _Drawing(scene).draw()
 
 
 class _Drawing:
-    """Fills a sheet from the top."""
+    """Layout of the figure, from top to bottom."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -115,8 +114,8 @@ class _Drawing:
         self.thumb, self.large = ((inner - (n - 1) * GAP) / n for n in (COLUMNS, pictures))
         self.thumb_height, self.large_height = self.thumb * aspect, self.large * aspect
         self.strip = HEAD + CAPTION + self.thumb_height + BETWEEN
-        self.below = TOP + 2 * CAPTION + self.large_height  # where the top row ends
-        self.start = self.below + (0.36 if scene.legend else 0.16)  # where the U begins
+        self.below = TOP + 2 * CAPTION + self.large_height  # end of the top row
+        self.start = self.below + (0.36 if scene.legend else 0.16)  # start of the U
         whole = self.start + self.strip * len(self.rows) + BOTTOM
         self.sheet = Sheet(WIDTH, whole, (height, width), scene.given, scene.offset)
 
@@ -135,23 +134,23 @@ class _Drawing:
         return sheet.png()
 
     def draw_top(self) -> None:
-        """Draw the image, what is predicted, and the evidence over the image."""
+        """Draw the image, the prediction, and the Grad-CAM overlays."""
         scene = self.scene
         rows, columns = scene.view.shape[:2]
-        self.sheet.show(self.large_panel(0, "the image", f"{rows} x {columns}"), scene.view)
+        self.sheet.show(self.large_panel(0, "image", f"{rows} x {columns}"), scene.view)
         for place, (name, remark, picture) in enumerate(scene.panels, 1):
             crisp = {"interpolation": "nearest"} if picture.ndim == 3 else {"cmap": MAPS, "vmin": 0, "vmax": 1}
             self.sheet.show(self.large_panel(place, name, remark), picture, **crisp)
         place = len(scene.panels) + 1
         for evidence in scene.evidence:
-            axis = self.large_panel(place, f"evidence at {evidence.stage}", _strongest(evidence))
+            axis = self.large_panel(place, f"Grad-CAM at {evidence.stage}", _strongest(evidence))
             self.overlay(axis, evidence.heat, evidence.stride)
             place += 1
-        axis = self.large_panel(place, "what moves the score", "gradient at each pixel, square root")
+        axis = self.large_panel(place, "sensitivity of the score", "square root of the pixel gradient")
         self.overlay(axis, np.sqrt(scene.sensitivity), 1)
 
     def large_panel(self, place: int, name: str, remark: str) -> Axes:
-        """Return axes of the top row, two lines written above them and the pixel marked."""
+        """Return axes in the top row with two lines of text above, and the pixel marked."""
         x, y = MARGIN + place * (self.large + GAP), TOP + 2 * CAPTION
         self.sheet.write(x, y - 0.24, name, size=9.5, weight="bold")
         self.sheet.write(x, y - 0.07, remark, size=8, color=QUIET)
@@ -161,20 +160,20 @@ class _Drawing:
         return axis
 
     def overlay(self, axis: Axes, heat: np.ndarray, stride: int) -> None:
-        """Lay values over the dimmed image, the stronger the less transparent; outline what they are for."""
+        """Overlay values on the dimmed image with matching opacity; outline the attributed region."""
         scene = self.scene
         self.sheet.show(axis, scene.view.mean(2) / 255 * 0.7, cmap="gray", vmin=0, vmax=1)
         top = max(float(np.percentile(heat, 99.8)), float(heat.max()) * 0.05, 1e-30)
-        strength = np.clip(heat / top, 0, 1)
-        tones = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.85 * strength, "interpolation": "bilinear"}
-        self.sheet.lay(axis, strength, stride, **tones)
-        if scene.region is not None and scene.pixel is None and 0 < _seams(scene.region) < MOST_SEAMS:
+        scaled = np.clip(heat / top, 0, 1)
+        style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.85 * scaled, "interpolation": "bilinear"}
+        self.sheet.show_map(axis, scaled, stride, **style)
+        if scene.region is not None and scene.pixel is None and 0 < _edge_fraction(scene.region) < MAX_EDGE_FRACTION:
             rows, columns = scene.region.shape
-            how: dict[str, Any] = {"extent": (0, columns, rows, 0), "origin": "upper"}
-            axis.contour(scene.region, [0.5], colors="white", linewidths=0.6, **how)
+            extent: dict[str, Any] = {"extent": (0, columns, rows, 0), "origin": "upper"}
+            axis.contour(scene.region, [0.5], colors="white", linewidths=0.6, **extent)
 
     def draw_legend(self, y: float) -> None:
-        """Name the colours of the predicted classes."""
+        """Draw the legend of the predicted classes."""
         x = MARGIN
         for name, tone in self.scene.legend:
             self.sheet.patch(x, y, tone)
@@ -192,10 +191,11 @@ class _Drawing:
         first, count = MIDDLE
         if row.skip is None:
             if row.encoder is None:
-                self.sheet.write(x + width / 2, middle, "no skip at this size", size=8.5, color=QUIET, ha="center")
+                text = "no skip connection at this size"
+                self.sheet.write(x + width / 2, middle, text, size=8.5, color=QUIET, ha="center")
         elif row.gate is None and row.encoder is not None and _same(row.skip, row.encoder):
-            words = f"{row.skip.name}: all {len(row.skip.maps)} channels, as they are"
-            self.sheet.write(x + width / 2, middle - 0.12, words, size=8.5, color=QUIET, ha="center")
+            text = f"{row.skip.name}: all {len(row.skip.maps)} channels, unchanged"
+            self.sheet.write(x + width / 2, middle - 0.12, text, size=8.5, color=QUIET, ha="center")
             self.sheet.line(x + 0.15, middle, width - 0.3, arrow=True)
         elif row.gate is None:
             self.draw_strip(row.skip, y, MIDDLE)
@@ -204,20 +204,20 @@ class _Drawing:
             self.draw_strip(row.skip, y, (first + 1, count - 1))
 
     def draw_gate(self, gate: Gating, y: float, column: int) -> None:
-        """Draw what a gate lets through, from 0 (black) to 1 (white)."""
+        """Draw the coefficients of an attention gate, from 0 (black) to 1 (white)."""
         low, high = gate.coefficients.min(), gate.coefficients.max()
         axis = self.thumb_panel(column, y, f"{gate.name}: {low:.2f} to {high:.2f}", ACCENT)
-        self.sheet.lay(axis, gate.coefficients, gate.stride, cmap="gray", vmin=0, vmax=1)
+        self.sheet.show_map(axis, gate.coefficients, gate.stride, cmap="gray", vmin=0, vmax=1)
 
-    def draw_strip(self, stage: Stage, y: float, where: tuple[int, int]) -> None:
-        """Draw the most varied channels of a stage: first thumb and number of thumbs are given."""
-        first, count = where
+    def draw_strip(self, stage: Stage, y: float, columns: tuple[int, int]) -> None:
+        """Draw the channels of a stage with the largest deviation; `columns` is the first one and their number."""
+        first, count = columns
         deviations = stage.deviations()
         channels, height, width = stage.maps.shape
-        silent = int((deviations == 0).sum())
+        dead = int((deviations == 0).sum())
         text = f"{channels} of {height} x {width}"
-        text += f", a pixel per {stage.stride}" if stage.stride > 1 and count > 2 else ""
-        text += f", {silent} silent" if silent else ""
+        text += f", stride {stage.stride}" if stage.stride > 1 and count > 2 else ""
+        text += f", {dead} dead" if dead else ""
         x = self.place(first)
         self.sheet.write(x, y + HEAD - 0.07, stage.name, size=9.5, weight="bold")
         self.sheet.write(x + 0.083 * len(stage.name) + 0.1, y + HEAD - 0.07, text, size=8.5, color=QUIET)
@@ -225,7 +225,7 @@ class _Drawing:
             values = stage.maps[channel]
             low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
             axis = self.thumb_panel(place, y, f"#{channel}  σ {deviations[channel]:.2g}", QUIET)
-            self.sheet.lay(axis, values, stage.stride, cmap=MAPS, vmin=low, vmax=max(high, low + 1e-9))
+            self.sheet.show_map(axis, values, stage.stride, cmap=MAPS, vmin=low, vmax=max(high, low + 1e-9))
 
     def thumb_panel(self, column: int, y: float, caption: str, tone: str) -> Axes:
         x, top = self.place(column), y + HEAD + CAPTION
@@ -237,16 +237,16 @@ class _Drawing:
 
 
 def _strongest(evidence: Attribution) -> str:
-    """Name the channels with the strongest weights, each beside the strongest one, which is 1."""
+    """Return the channels with the largest weights, relative to the largest."""
     if not evidence.heat.any():
-        return "nothing here speaks for it"
+        return "no positive evidence"
     order = np.argsort(-np.abs(evidence.weights), kind="stable")[:STRONGEST]
     weights = evidence.weights[order] / np.abs(evidence.weights[order[0]])
     return ", ".join(f"#{channel} {weight:+.2g}" for channel, weight in zip(order, weights, strict=True))
 
 
-def _seams(region: np.ndarray) -> float:
-    """Return the share of neighbouring pixels of which one is inside and the other is not."""
+def _edge_fraction(region: np.ndarray) -> float:
+    """Return the fraction of neighbouring pixel pairs that cross the edge of the region."""
     down, across = region[1:] != region[:-1], region[:, 1:] != region[:, :-1]
     return float(down.sum() + across.sum()) / max(1, down.size + across.size)
 

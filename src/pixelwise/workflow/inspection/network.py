@@ -1,4 +1,4 @@
-"""Inspect, of a network: its layers, its sizes and its drawing; and the list of all networks."""
+"""Inspection of a network: layers, sizes and drawing; and the list of all architectures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -33,17 +33,17 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.settings import Settings, apply_settings
 
-LEGAL_SHOWN = 1024  # legal sizes are listed up to here
-BYTES = 4  # of a number in a map: single precision
+MAX_VALID_SIZE = 1024  # valid sizes are listed up to here
+BYTES = 4  # per value of a feature map: float32
 SUFFIXES = (".svg", ".png")
-VOLUME = 128  # side of volumes, where none is given
+VOLUME = 128  # default side of volumes
 
 
 @dataclass(frozen=True)
 class InspectedNetwork:
-    """A network's layers and sizes for one input size, and where its drawing lies.
+    """Layers and sizes of a network for one input size, and the paths of its drawings.
 
-    `peak` are the most numbers that a forward pass without gradients holds at once, for one image.
+    `peak` is the maximum number of values in memory during a forward pass without gradients, for one image.
     """
 
     options: NetworkOptions
@@ -56,7 +56,7 @@ class InspectedNetwork:
 
     @property
     def dimensions(self) -> int:
-        """Of the images."""
+        """Number of image dimensions."""
         return 2 if self.classifies else self.options.dimensions
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class InspectedNetwork:
             "exact_tiles": geometry.exact,
             "legal_first": geometry.legal_first,
             "legal_step": geometry.legal_step,
-            "legal_sizes": list(range(geometry.legal_first, max(LEGAL_SHOWN, self.size) + 1, geometry.legal_step)),
+            "legal_sizes": list(range(geometry.legal_first, max(MAX_VALID_SIZE, self.size) + 1, geometry.legal_step)),
             "layers": [{**asdict(layer), "activation_bytes": BYTES * layer.values} for layer in self.layers],
             "drawings": [str(path) for path in self.drawings],
         }
@@ -112,28 +112,28 @@ class InspectedNetwork:
 
     def _sentences(self, facts: dict[str, Any]) -> list[str]:
         geometry = self.geometry
-        least, most = facts["receptive_field_min"], facts["receptive_field_max"]
-        field = f"{pluralise(most, 'input pixel')} a side"
-        if least < most:
-            field = f"{least} to {field} (by its place on the grid of {geometry.total_stride})"
+        smallest, largest = facts["receptive_field_min"], facts["receptive_field_max"]
+        field = f"{pluralise(largest, 'input pixel')} per side"
+        if smallest < largest:
+            field = f"{smallest} to {field} (depending on its position modulo the total stride)"
         rule = f"{geometry.legal_first} + k x {geometry.legal_step}"
         if geometry.legal_step == 1:
             rule = f"from {geometry.legal_first} on"
         lines = [
             f"{pluralise(facts['parameters'], 'parameter')}, {facts['flops'] / 1e9:.1f} GFLOP for "
             f"{' x '.join([str(self.size)] * self.dimensions)} (a multiply-add counts as two).",
-            f"The maps of one image are {_bytes(facts['activation_bytes'])} in single precision, which training keeps; "
-            f"prediction holds at most {_bytes(facts['inference_peak_bytes'])} of them at once.",
-            f"Legal sizes: {rule}; total stride {geometry.total_stride}.",
-            f"A pixel of the {'last map' if self.classifies else 'output'} sees {field}, "
-            f"at most {pluralise(geometry.reach, 'pixel')} away on one side.",
+            f"Activation memory of one image in training: {_bytes(facts['activation_bytes'])} in float32; peak memory "
+            f"of prediction: {_bytes(facts['inference_peak_bytes'])}.",
+            f"Valid sizes: {rule}; total stride {geometry.total_stride}.",
+            f"Receptive field of {'a pixel of the last feature map' if self.classifies else 'an output pixel'}: "
+            f"{field}, at most {pluralise(geometry.reach, 'pixel')} in one direction.",
         ]
         if not self.classifies:
             lines.append(
                 f"Exact tiles need a halo of {geometry.halo}"
-                + (f" and a margin of {geometry.margin}." if geometry.margin else ".")
+                + (f" and lose a border of {geometry.margin}." if geometry.margin else ".")
                 if geometry.exact
-                else "Tiles are not exact: a layer looks at the whole image."
+                else "Tiles are not exact: a layer depends on the whole image."
             )
         return [*lines, f"Options: {', '.join(facts['reads'])}."]
 
@@ -163,9 +163,9 @@ class InspectedList:
         }
 
     def to_text(self) -> str:
-        """Return the networks by what they are for, two lines per family: members that share their summary.
+        """Return the networks by task, two lines per family of networks with the same summary.
 
-        The second line has the options that can be set, besides those that the data decide.
+        The second line lists the options that are not determined by the data.
         """
         families: dict[str, dict[tuple[str, bool], list[str]]] = {}
         for network in self.to_json()["networks"]:
@@ -173,8 +173,8 @@ class InspectedList:
             family.append(network["name"])
         lines: list[str] = []
         for task, title in (
-            ("segmentation", "For masks:"),
-            ("classification", "For whole images (* also an encoder):"),
+            ("segmentation", "Segmentation:"),
+            ("classification", "Classification (* also an encoder):"),
         ):
             lines += ["", title] if lines else [title]
             width = max(len(_family(names)) for names in families[task].values()) + 2
@@ -185,23 +185,23 @@ class InspectedList:
 
 
 def _family(names: Sequence[str]) -> str:
-    """Name the members in a few words: "resnet18, 34, 50"."""
+    """Return a short name of the family: "resnet18, 34, 50"."""
     stem = len(names[0].rstrip("0123456789"))
     return ", ".join([names[0], *(name[stem:] for name in names[1:])])
 
 
 def _options_of(names: Sequence[str]) -> str:
-    """Say what members of a family read besides what the data decide, and who where not all of them do."""
+    """Return the options of a family, with the members that have them if not all do."""
     options: dict[str, list[str]] = {}
     for name in names:
         for option in ARCHITECTURES[name].reads:
             options.setdefault(option, []).append(name)
-    own = [
-        option if len(having) == len(names) else f"{option} ({_family(having)})"
-        for option, having in options.items()
+    listed = [
+        option if len(members) == len(names) else f"{option} ({_family(members)})"
+        for option, members in options.items()
         if option not in ALWAYS_READ
     ]
-    return f"options: {', '.join(own) or 'none'}"
+    return f"options: {', '.join(listed) or 'none'}"
 
 
 def list_networks() -> InspectedList:
@@ -212,40 +212,40 @@ def list_networks() -> InspectedList:
 def inspect_network(
     name: str, size: int | None, overrides: Sequence[str], out: Path | str | None = None
 ) -> InspectedNetwork:
-    """Build a registered network without weights, tell its layers and draw it; see `inspect`."""
+    """Build a registered network without weights, list its layers and draw it; see `inspect`."""
     options = _options(name, overrides)
-    svg, png = _places(options, out)
+    svg, png = _drawing_paths(options, out)
     with torch.device("meta"):
         network = build(options)
     geometry = network.geometry()
-    usual = published_size(name) if network.dimensions == 2 else VOLUME
-    side = size if size is not None else geometry.legal_size(usual)
+    default = published_size(name) if network.dimensions == 2 else VOLUME
+    side = size if size is not None else geometry.legal_size(default)
     layers = network.layers(side)
     maps = _maps(network, side)
     peak = peak_values(maps, network.dimensions)
-    found = InspectedNetwork(options, geometry, side, layers, peak, isinstance(network, Classifier), (svg, png))
-    drawing = draw_network(read_nodes(maps), network.dimensions, titles(found))
+    result = InspectedNetwork(options, geometry, side, layers, peak, isinstance(network, Classifier), (svg, png))
+    drawing = draw_network(read_nodes(maps), network.dimensions, titles(result))
     atomic_write_text(svg, to_svg(drawing))
     atomic_write_bytes(png, to_png(drawing))
-    return found
+    return result
 
 
-def titles(found: InspectedNetwork) -> list[str]:
+def titles(network: InspectedNetwork) -> list[str]:
     """Return the lines above the drawing: name, paper, numbers."""
-    facts = found.to_json()
+    facts = network.to_json()
 
     def shape(channels: int, side: int) -> str:
-        return " × ".join([str(channels), *[str(side)] * found.dimensions])
+        return " × ".join([str(channels), *[str(side)] * network.dimensions])
 
-    out = f"{facts['classes']}" if found.classifies else shape(facts["classes"], facts["output_size"])
+    out = f"{facts['classes']}" if network.classifies else shape(facts["classes"], facts["output_size"])
     numbers = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.1f} GFLOP"
-    return [found.options.full_name, facts["paper"], f"{shape(facts['channels'], found.size)} → {out}; {numbers}"]
+    return [network.options.full_name, facts["paper"], f"{shape(facts['channels'], network.size)} → {out}; {numbers}"]
 
 
 def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
-    """Return the options as published, on the encoder that is asked for, with the user's words above them."""
-    own = {field.name for field in fields(NetworkOptions)}
-    words = [f"network.{word}" if word.partition("=")[0] in own else word for word in overrides]
+    """Return the published options on the chosen encoder, with the user's overrides."""
+    names = {field.name for field in fields(NetworkOptions)}
+    words = [f"network.{word}" if word.partition("=")[0] in names else word for word in overrides]
     settings = Settings.parse(words)
     encoder = apply_settings(Config(), settings).network.encoder
     return apply_settings(Config(network=published_options(name, encoder)), settings).network
@@ -256,12 +256,12 @@ def _maps(network: Network, size: int) -> list[Map]:
     return read_maps(layer_graph, sizes_with_rest(layer_graph, size) or [], size)
 
 
-def _places(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:
-    """Return where the drawing goes, as SVG and as PNG beside it."""
+def _drawing_paths(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:
+    """Return the paths of the SVG and PNG drawings."""
     encoder = "" if options.encoder == "plain" else f"-{options.encoder}"
     path = Path(out) if out is not None else Path(f"inspect-{options.name}{encoder}.svg")
     if path.suffix and path.suffix not in SUFFIXES:
-        raise OutputFailed("a drawing as .svg or .png", f"`{path.suffix}`", "Give another --out.", path)
+        raise OutputFailed("a drawing as .svg or .png", f"`{path.suffix}`", "Choose another --out.", path)
     return path.with_suffix(".svg"), path.with_suffix(".png")
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet of class folders: a row of images per class."""
+"""Contact sheet of a classification data set: a row of images per class."""
 
 from collections import Counter
 from io import BytesIO
@@ -15,27 +15,27 @@ from pixelwise.sampling.resize_crop import fit, middle
 from pixelwise.text import pluralise
 
 PER_CLASS = 8
-MOST_CLASSES = 40  # more rows than that are no longer looked at
+MAX_CLASSES = 40  # rows
 SIDE = 128  # pixels of each picture
 
 
 def draw_class_sheet(path: Path, dataset: Dataset) -> None:
-    """Draw some training images of each class, evenly spaced, the middle of each, into a PNG with a row per class."""
+    """Write a PNG with a row of evenly spaced training images per class, centre-cropped."""
     buffer = BytesIO()
-    with rc_context({"text.parse_math": False}):  # a $ in a class name is a $
+    with rc_context({"text.parse_math": False}):  # class names may contain $
         _draw(dataset).savefig(buffer, format="png", dpi=110)
     atomic_write_bytes(path, buffer.getvalue())
 
 
 def _draw(dataset: Dataset) -> Figure:
-    train, names = dataset.part("train"), dataset.labelling.classes[:MOST_CLASSES]
+    train, names = dataset.part("train"), dataset.labelling.classes[:MAX_CLASSES]
     counts = Counter(case.class_index for case in train)
     figure = Figure(figsize=(1.15 * PER_CLASS + 1.6, 1.15 * len(names) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(names), PER_CLASS, squeeze=False)
     for index, (name, row) in enumerate(zip(names, axes, strict=True)):
-        own = [case for case in train if case.class_index == index]
-        shown = [own[i * len(own) // PER_CLASS] for i in range(PER_CLASS)] if len(own) > PER_CLASS else own
+        cases = [case for case in train if case.class_index == index]
+        shown = [cases[i * len(cases) // PER_CLASS] for i in range(PER_CLASS)] if len(cases) > PER_CLASS else cases
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -45,15 +45,15 @@ def _draw(dataset: Dataset) -> Figure:
         label = f"{name[:20]}\n{counts[index]}"
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
-    parts = ", ".join(f"{len(dataset.part(p))} {p}" for p in ("train", "val", "test"))
-    title = f"{dataset.root.resolve().name}: {pluralise(len(dataset.labelling.classes), 'class')}, {parts}"
-    more = f"; {pluralise(rest, 'more class is', 'more classes are')} not drawn" if rest else ""
+    splits = ", ".join(f"{len(dataset.part(split))} {split}" for split in ("train", "val", "test"))
+    title = f"{dataset.root.resolve().name}: {pluralise(len(dataset.labelling.classes), 'class')}, {splits}"
+    more = f"; {pluralise(rest, 'more class is', 'more classes are')} not shown" if rest else ""
     figure.suptitle(title + more, fontsize=10)
     return figure
 
 
 def _view(case: Case, dataset: Dataset) -> np.ndarray:
-    """Return the middle of an image as (SIDE, SIDE, 3) in [0, 1]; one without natural white is stretched."""
+    """Return the centre of an image as (SIDE, SIDE, 3) in [0, 1]; the contrast is stretched unless 8-bit."""
     stored = read_pixels(case.image, dataset.channels).pixels
     pixels = middle(fit(stored, SIDE), SIDE, SIDE).astype(np.float32)
     low, high = (0.0, 255.0) if stored.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))

@@ -1,4 +1,4 @@
-"""Inspect, of a run folder: its plan with the reasons, its model and its scores."""
+"""Inspection of a run folder: config with reasons, model card and scores."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from pixelwise.workflow.run import Run
 
 @dataclass(frozen=True)
 class InspectedRun:
-    """A run: its plan with the reasons, its model and its scores."""
+    """A run with its config."""
 
     run: Run
     config: Config
@@ -28,7 +28,7 @@ class InspectedRun:
         return facts
 
     def to_text(self) -> str:
-        """Return the plan, setting by setting, and what the model can do."""
+        """Return the settings with their reasons, and a line about the model."""
         reasons = self.config.reasons
         width = max(len(key) for key in reasons) if reasons else 0
         lines = [f"Run {self.run.folder}"]
@@ -47,7 +47,7 @@ class InspectedRun:
         return "\n".join(lines)
 
     def _data(self) -> str:
-        """Return the folder that the run learns from; it may have been moved, and older records do not tell it."""
+        """Return the data folder of the run; older records do not contain it."""
         try:
             return str(self.run.understood.get("folder", "DATA"))
         except BadRun:

@@ -1,4 +1,4 @@
-"""A sheet of paper for `inspection.image`: places in inches from the top left, pictures that lie over one image."""
+"""A figure with positions in inches from the top left, and panels that share the area of one image."""
 
 from io import BytesIO
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 INK, QUIET, ACCENT = "#1a1a1a", "#6b6b6b", "#D55E00"
-LETTERS = 0x500  # the font has Latin, Greek and Cyrillic ones
+LETTERS = 0x500  # the font covers Latin, Greek and Cyrillic
 
 
 class Sheet:
@@ -20,9 +20,9 @@ class Sheet:
     ----------
     width, height : float
     view : (int, int)
-        Size of the image in pixels; every picture shows this area.
+        Size of the image in pixels; every panel shows this area.
     given, offset : (int, int)
-        Size of the network's input, and where it begins in the image.
+        Size of the network input, and its origin in the image.
     """
 
     def __init__(
@@ -33,26 +33,26 @@ class Sheet:
         FigureCanvasAgg(self._figure)
 
     def png(self) -> bytes:
-        """Return what was drawn."""
+        """Return the figure as a PNG."""
         buffer = BytesIO()
         self._figure.savefig(buffer, format="png", dpi=110)
         return buffer.getvalue()
 
     def write(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Write a line; a dollar sign is one, and letters that the font lacks become question marks."""
+        """Write a line of text; characters that the font lacks become question marks."""
         drawable = "".join(c if ord(c) < LETTERS else "?" for c in text)
-        how: dict[str, Any] = {"color": INK, "parse_math": False, **style}
-        self._figure.text(x / self._width, 1 - y / self._height, drawable, **how)
+        style = {"color": INK, "parse_math": False, **style}
+        self._figure.text(x / self._width, 1 - y / self._height, drawable, **style)
 
     def patch(self, x: float, y: float, tone: tuple[int, int, int]) -> None:
-        """Draw a small square of a colour, its lower left corner at x, y."""
-        place = x / self._width, 1 - y / self._height
+        """Draw a small square with its lower left corner at x, y."""
+        position = x / self._width, 1 - y / self._height
         size = 0.12 / self._width, 0.12 / self._height
         fill = tuple(value / 255 for value in tone)
-        self._figure.add_artist(Rectangle(place, *size, facecolor=fill, edgecolor="#999999", linewidth=0.6))
+        self._figure.add_artist(Rectangle(position, *size, facecolor=fill, edgecolor="#999999", linewidth=0.6))
 
     def line(self, x: float, y: float, length: float, *, arrow: bool = False) -> None:
-        """Draw a line to the right, or an arrow."""
+        """Draw a horizontal line or arrow."""
         axis = self._figure.add_axes(
             (x / self._width, 1 - (y + 0.1) / self._height, length / self._width, 0.2 / self._height)
         )
@@ -61,9 +61,9 @@ class Sheet:
         axis.annotate("", (1, 0.5), (0, 0.5), arrowprops={**style, "shrinkA": 0, "shrinkB": 0})
 
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Return axes that show the area of the image and nothing else."""
-        place = (x / self._width, 1 - (y + height) / self._height, width / self._width, height / self._height)
-        axis = self._figure.add_axes(place, facecolor="#eeeeee")
+        """Return empty axes with the extent of the image."""
+        position = (x / self._width, 1 - (y + height) / self._height, width / self._width, height / self._height)
+        axis = self._figure.add_axes(position, facecolor="#eeeeee")
         axis.set_xlim(0, self._view[1])
         axis.set_ylim(self._view[0], 0)
         axis.set_autoscale_on(False)
@@ -72,21 +72,21 @@ class Sheet:
         axis.spines[:].set_visible(False)
         return axis
 
-    def show(self, axis: Axes, picture: np.ndarray, **how: Any) -> None:
-        """Show a picture that covers the image: colours, classes by their colours, or values."""
+    def show(self, axis: Axes, picture: np.ndarray, **style: Any) -> None:
+        """Show a picture with the extent of the image: RGB colours or values."""
         if picture.ndim == 2:
-            how = {"interpolation_stage": "data", **how}  # else dark and bright mix to colours of their own
-        axis.imshow(picture, extent=(0, picture.shape[1], picture.shape[0], 0), aspect="auto", **how)
+            style = {"interpolation_stage": "data", **style}  # interpolate values, not colours
+        axis.imshow(picture, extent=(0, picture.shape[1], picture.shape[0], 0), aspect="auto", **style)
 
-    def lay(self, axis: Axes, values: np.ndarray, stride: int, **how: Any) -> None:
-        """Lay a map of a stage where it belongs: its middle is that of the network's input."""
+    def show_map(self, axis: Axes, values: np.ndarray, stride: int, **style: Any) -> None:
+        """Show a feature map centred on the network input."""
         first = [
             offset + (given - side * stride) / 2
             for offset, given, side in zip(self._offset, self._given, values.shape, strict=True)
         ]
         extent = (first[1], first[1] + values.shape[1] * stride, first[0] + values.shape[0] * stride, first[0])
-        how = {"interpolation_stage": "data", **how}
-        axis.imshow(values, extent=extent, aspect="auto", **how)
+        style = {"interpolation_stage": "data", **style}
+        axis.imshow(values, extent=extent, aspect="auto", **style)
 
     def mark(self, axis: Axes, pixel: tuple[int, int]) -> None:
         """Mark a pixel, (row, column), with a cross."""

@@ -1,4 +1,4 @@
-"""Choices: what all planning shares, whatever the task: how long, each value with its reason, the user's own above."""
+"""Planning for all tasks: training length, precision and number of threads."""
 
 import math
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.presets import Choices
 from pixelwise.workflow.settings import Settings, apply_settings
 
-WORTH_BFLOAT16 = 1.2  # times as fast as float32; less is not worth its coarser numbers
+MIN_BFLOAT16_SPEEDUP = 1.2  # over float32; a smaller one is not worth the lower precision
 DEFAULT_BUDGET = 600.0
-WORK_PER_THREAD = 2**20  # pixels of a step times base width: less is done faster by fewer threads
+WORK_PER_THREAD = 2**20  # pixels of a step times base width: fewer threads are faster for less
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBudget:
-    """How long to train: at most one of the first three is given; none of them means a proposed budget.
+    """The training length: at most one of the first three is given; without any the budget is `DEFAULT_BUDGET`.
 
-    `seconds` is wall-clock time of the whole command, `epochs` are passes over as many pixels as the training
-    images have. `time_limit` (seconds of the whole command) is the latest end of a training with `steps` or `epochs`.
+    `seconds` is wall-clock time of the whole command; an epoch has as many pixels as the training images. `time_limit`
+    (seconds of the whole command) is the latest end of a training with `steps` or `epochs`.
     """
 
     seconds: float | None = None
@@ -31,12 +31,12 @@ class TrainingBudget:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two limits at once, and empty ones."""
+        """Raise BadOption for conflicting or non-positive limits."""
         given = {n: v for n in ("seconds", "steps", "epochs") if (v := getattr(self, n)) is not None}
         if len(given) > 1:
             raise BadOption("one of --budget, --steps, --epochs", " and ".join(given), "Give one of them.")
         if self.time_limit is not None and not {"steps", "epochs"} & set(given):
-            hint = "Give --budget alone, or --steps beside the limit."
+            hint = "Give --budget instead, or add --steps."
             raise BadOption("--time-limit with --steps or --epochs", f"{self.time_limit:.0f} s without", hint)
         for name, value in {
             **given,
@@ -47,10 +47,9 @@ class TrainingBudget:
 
 
 def threads_of_step(config: Config, available: int) -> int:
-    """Return how many threads a training step on patches is shared by on a processor.
+    """Return the number of threads for a training step on patches on a CPU.
 
-    Small steps are slower on two threads than on one, and twice as slow beside other work: measured
-    (benchmarks/RECIPE.md).
+    Small steps are slower on two threads than on one, and twice as slow on a busy machine (benchmarks/RECIPE.md).
     """
     patches = config.patches
     work = patches.batch * patches.height * patches.width * config.network.base
@@ -58,84 +57,83 @@ def threads_of_step(config: Config, available: int) -> int:
 
 
 def propose_seconds(limit: TrainingBudget) -> float | None:
-    """Return the budget in seconds; None when steps or epochs decide."""
+    """Return the budget in seconds; None with a number of steps or epochs."""
     if limit.steps is not None or limit.epochs is not None:
         return None
     return limit.seconds or DEFAULT_BUDGET
 
 
 def steps_for(seconds: float, seconds_per_step: float) -> int:
-    """Return the steps that fit into `seconds` with their validations."""
+    """Return the number of steps that fit into `seconds`, including validations."""
     return max(10, int(seconds * (1 - VALIDATION_SHARE) / seconds_per_step))
 
 
 def choose_precision(config: Config, device: str, settings: Settings, probe: Probe) -> Choices:
-    """Measure whether a step is clearly faster in bfloat16, where the device has units for it.
+    """Choose mixed precision if a step is clearly faster in bfloat16, on devices with bfloat16 units.
 
-    `probe` drops bfloat16 as soon as one of its steps takes longer than one in float32.
+    `probe` stops measuring bfloat16 as soon as one of its steps is slower than in float32.
     """
     if "training.precision" in settings.values or device == "mps":
-        return {"training.precision": ("float32", "bfloat16 is not tried on this device.")}
+        return {"training.precision": ("float32", "bfloat16 is not measured on this device.")}
     if not has_bfloat16_units(device):
-        why = "This processor has no units for bfloat16, and emulates it slowly: it is not tried."
+        why = "This processor has no bfloat16 units and would emulate it slowly."
         return {"training.precision": ("float32", why)}
     plain, half = (with_settings(config, {"training.precision": kind}, {}) for kind in ("float32", "bfloat16"))
-    seconds, rival = probe(plain), probe(half, rival=plain)
-    if seconds is None or rival is None:
+    seconds, half_seconds = probe(plain), probe(half, baseline=plain)
+    if seconds is None or half_seconds is None:
         return {"training.precision": ("float32", "There was no time to measure bfloat16.")}
-    gain = seconds / rival
+    gain = seconds / half_seconds
     if gain == 0:
-        return {"training.precision": ("float32", "A training step in bfloat16 was measured to be slower here.")}
-    name = "bfloat16" if gain > WORTH_BFLOAT16 else "float32"
-    why = f"A training step in bfloat16 was measured {gain:.2f} times as fast here"
+        return {"training.precision": ("float32", "A training step in bfloat16 is slower on this machine.")}
+    name = "bfloat16" if gain > MIN_BFLOAT16_SPEEDUP else "float32"
+    why = f"A training step in bfloat16 was measured to be {gain:.2f} times as fast as in float32"
     if name == "float32":
-        why += f": too little to pay for its coarser numbers, which {WORTH_BFLOAT16} times would"
+        why += f": below {MIN_BFLOAT16_SPEEDUP}, too little for the lower precision"
     return {"training.precision": (name, f"{why}.")}
 
 
 def fill_time(
     config: Config, limit: TrainingBudget, settings: Settings, *, measured: float, used: float, epoch: tuple[int, str]
 ) -> Config:
-    """Choose the number of steps, and how often to look and to save.
+    """Choose the number of steps, and the intervals of validations and checkpoints.
 
     Parameters
     ----------
     config : Config
-    limit : Limit
+    limit : TrainingBudget
     settings : Settings
-        That are given.
     measured : float
         Seconds per training step.
     used : float
-        Seconds of the budget that are spent already.
+        Seconds of the budget that are already used.
     epoch : (int, str)
-        Steps of a pass over the data, and what a step takes of it, in words.
+        Steps per epoch, and the content of a step as text.
     """
     if "training.steps" in settings.values and limit.seconds is None:
-        limit = TrainingBudget(steps=config.training.steps)  # the user's own number is no start for a proposed budget
+        limit = TrainingBudget(steps=config.training.steps)  # no default budget if the user sets the steps
     seconds = propose_seconds(limit)
     choices: Choices = {}
     if seconds is not None:
         left = seconds - used
-        steps, why = steps_for(left, measured), f"{left:.0f} s are left, at {measured:.3f} s a step, measured."
-        end = ", where the learning rate reaches zero" if config.training.schedule != "constant" else ""
-        choices["training.patience"] = (0, f"The time given is used to its end{end}.")
-        choices["training.budget"] = (seconds, "The time given." if limit.seconds else "Proposed: none was given.")
+        steps, why = steps_for(left, measured), f"{left:.0f} s remain, at a measured {measured:.3f} s per step."
+        end = ", when the learning rate reaches zero" if config.training.schedule != "constant" else ""
+        choices["training.patience"] = (0, f"The training uses the whole budget{end}.")
+        choices["training.budget"] = (seconds, "Set by you." if limit.seconds else "The default.")
     elif limit.steps is not None:
-        steps, why = limit.steps, "The number given."
+        steps, why = limit.steps, "Set by you."
     else:
         steps = (limit.epochs or 1) * epoch[0]
         why = f"{pluralise(limit.epochs or 1, 'epoch')} of {pluralise(epoch[0], 'step')} of {epoch[1]}."
     if limit.time_limit is not None:
-        choices["training.time_limit"] = (limit.time_limit, "The latest end given.")
+        choices["training.time_limit"] = (limit.time_limit, "Set by you.")
     config = apply_settings(config, settings, {**choices, "training.steps": (steps, why)})
     every = max(1, math.ceil(config.training.steps / VALIDATIONS))
     saved = max(1, min(every, round(CHECKPOINT_SECONDS / measured)))
-    looks = pluralise(math.ceil(config.training.steps / every), "look")
+    validations = pluralise(math.ceil(config.training.steps / every), "validation")
     lost = saved * measured
-    lost_words = f"at most about {lost:.0f} s" if lost >= 1 else "less than a second"
-    rest: Choices = {
-        "training.validate_every": (every, f"{looks} at the validation images."),
-        "training.checkpoint_every": (saved, f"A stopped run loses {lost_words} of work."),
+    loss = f"at most about {lost:.0f} s" if lost >= 1 else "less than a second"
+    intervals: Choices = {
+        "training.validate_every": (every, f"{validations} in total."),
+        "training.checkpoint_every": (saved, f"A stopped run loses {loss} of work."),
     }
-    return apply_settings(config, settings, rest)
+    return apply_settings(config, settings, intervals)

@@ -1,4 +1,4 @@
-"""The time of a cross-validation, shared out to its folds."""
+"""Division of a time budget between the folds of a cross-validation."""
 
 import time
 from typing import Any
@@ -16,16 +16,16 @@ from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.mask_scores import score_case
 from pixelwise.workflow.presets import Choices
 
-LEAST_SECONDS = 10.0  # of a fold
-SLACK = 1.3  # times what one image took: others are larger, files are written
-TILE = 512  # pixels a side that prediction keeps of a tile
-TOGETHER = 16  # photos that are measured
+MIN_SECONDS = 10.0  # per fold
+SLACK = 1.3  # safety factor on the time of one image: others are larger, and files are written
+TILE = 512  # side of the valid region of a tile, in pixels
+BATCH = 16  # classification images in the measurement
 
 
 def share_time(
     config: Config, folds: int, left: float, total: float, scoring: float, *, distil: bool = False
 ) -> Config:
-    """Fit a plan that was made for an equal share of the time to its folds.
+    """Adapt the plan of one fold to its share of the time.
 
     Parameters
     ----------
@@ -33,48 +33,48 @@ def share_time(
         `training.steps` fills `training.budget`, an equal share of the time.
     folds : int
     left : float
-        Seconds that are left for folds and scores.
+        Remaining seconds for folds and scores.
     total : float
         Seconds of the whole command.
     scoring : float
-        Seconds kept free for the scores.
+        Seconds reserved for the scores.
     distil : bool
         A student gets as much time as a fold.
 
     Raises
     ------
     BadOption
-        There is no time for so many folds.
+        The time is too short for the number of folds.
     """
     share = (left - scoring) / (folds + distil)
-    learners = f"{pluralise(folds, 'fold')}{' and the student' if distil else ''}"
-    if share < LEAST_SECONDS:
-        got = f"{max(0.0, share):.0f} s for each of {learners}, of {total:.0f} s in all"
-        hint = "Give more time, or fewer folds."
-        raise BadOption(f"a budget that leaves {LEAST_SECONDS:.0f} s to each fold", got, hint)
+    trainings = f"{pluralise(folds, 'fold')}{' and the student' if distil else ''}"
+    if share < MIN_SECONDS:
+        got = f"{max(0.0, share):.0f} s for each of {trainings}, {total:.0f} s in total"
+        hint = "Use a longer budget, or fewer folds."
+        raise BadOption(f"a budget of at least {MIN_SECONDS:.0f} s per fold", got, hint)
     steps = max(1, int(config.training.steps * share / (config.training.budget or share)))
-    kept = f"{scoring:.0f} s are kept to score every image by the network that did not see it"
+    reserved = f"{scoring:.0f} s are reserved for the out-of-fold scores"
     choices: Choices = {
-        "training.budget": (round(share, 1), f"An equal share for each of {learners} of {left:.0f} s; {kept}."),
-        "training.steps": (steps, f"{share:.0f} s for each of {learners}, at the measured speed."),
+        "training.budget": (round(share, 1), f"An equal share of {left:.0f} s for each of {trainings}; {reserved}."),
+        "training.steps": (steps, f"{share:.0f} s for each of {trainings}, at the measured speed."),
     }
-    return _put(config, choices)
+    return _apply(config, choices)
 
 
 def go_to_the_end(config: Config) -> Config:
-    """Return the plan with folds that choose nothing on the images they leave out, unless the user wants it so."""
-    fair = "so that the images left out choose nothing, and their scores hold for others"
+    """Return the plan with the last weights and without early stopping, unless the user sets these."""
+    fair = "so that nothing is selected on the held-out images and their scores are unbiased"
     choices: Choices = {
-        "training.keep": ("last", f"A fold keeps the weights it ends with, {fair}."),
-        "training.patience": (0, f"A fold goes to its end, {fair}."),
+        "training.keep": ("last", f"A fold keeps its last weights, {fair}."),
+        "training.patience": (0, f"No early stopping, {fair}."),
     }
-    return _put(config, choices)
+    return _apply(config, choices)
 
 
 def seconds_to_score(config: Config, dataset: Dataset, fingerprint: Any, device: str) -> float:
-    """Measure how long it takes to predict and score one image, and return the seconds for all of them."""
+    """Estimate the seconds for predicting and scoring all images, from a measurement on one."""
     if dataset.labelling.task == "classification":
-        seconds, share = _time_photos(config, device), TOGETHER / fingerprint.cases
+        seconds, share = _time_photos(config, device), BATCH / fingerprint.cases
     else:
         cases = [case for case in dataset.part("train") if case.mask is not None]
         seconds, pixels = _time_masks(config, cases[len(cases) // 2], dataset, device)
@@ -83,9 +83,9 @@ def seconds_to_score(config: Config, dataset: Dataset, fingerprint: Any, device:
 
 
 def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tuple[float, int]:
-    """Return the seconds that reading, predicting and scoring a case take, and its pixels.
+    """Return the seconds for reading, predicting and scoring a case, and its number of pixels.
 
-    The truth is scored against itself: what a network says before it has learned takes other ways.
+    The ground truth is scored against itself: predictions of an untrained network take another amount of time.
     """
     network = build(config.network)
     predictor = Predictor(TorchRuntime(network, device), network.geometry(), config.network.classes, TILE)
@@ -99,16 +99,16 @@ def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tu
 
 
 def _time_photos(config: Config, device: str) -> float:
-    """Return the seconds that predicting some photos takes; reading them is done in threads beside it."""
+    """Return the seconds for predicting a batch of classification images; they are read in parallel threads."""
     side = config.photos.side
     runtime = TorchRuntime(build(config.network), device)
     began = time.monotonic()
-    runtime(np.zeros((TOGETHER, config.network.in_channels, side, side), np.float32))
+    runtime(np.zeros((BATCH, config.network.in_channels, side, side), np.float32))
     return time.monotonic() - began
 
 
-def _put(config: Config, choices: Choices) -> Config:
-    """Note choices, where the user has not chosen."""
-    kept = {key: pair for key, pair in choices.items() if key not in config.user_set}
-    values, reasons = ({key: pair[at] for key, pair in kept.items()} for at in (0, 1))
+def _apply(config: Config, choices: Choices) -> Config:
+    """Apply choices for settings that the user has not set."""
+    free = {key: pair for key, pair in choices.items() if key not in config.user_set}
+    values, reasons = ({key: pair[at] for key, pair in free.items()} for at in (0, 1))
     return with_settings(config, values, reasons)

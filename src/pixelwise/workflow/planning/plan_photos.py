@@ -1,8 +1,8 @@
-"""The plan of a whole-image classification: photos, machine and time become a Config, every choice with its reason.
+"""Plan an image classification training: derive a Config with reasons from fingerprint, machine and time budget.
 
-The numbers for small images are those of He et al. 2016 (section 4.2: crops out of a border of 4 pixels, mirroring,
-batches of 128, SGD with momentum 0.9), with a schedule that rises and falls once instead of steps, Nesterov's momentum,
-smoothed labels and averaged weights, which learn more in few passes.
+The settings for small images are those of He et al. 2016 (section 4.2: random crops with 4 pixels of padding,
+horizontal flips, batch size 128, SGD with momentum 0.9), with a one-cycle schedule instead of steps, Nesterov
+momentum, label smoothing and EMA weights, which improve short trainings.
 """
 
 import math
@@ -28,22 +28,22 @@ from pixelwise.workflow.planning.step_times import Probe
 from pixelwise.workflow.presets import Choices
 from pixelwise.workflow.settings import Settings, apply_settings
 
-SMALL = 64  # pixels a side up to which photos are learned whole, by the nets made for CIFAR-10
+SMALL = 64  # side in pixels up to which whole images are used, with the networks made for CIFAR-10
 SMALL_NETS = ("resnet20", "resnet32", "resnet44", "resnet56")
 LARGE_NETS = ("resnet18", "resnet34")
-SIDES = (64, 96, 128, 160, 192, 224)  # pixels a side that large photos are learned at
-UNMEASURED = 1.0  # seconds: what is assumed of a step; the clock corrects it on the way
-PASSES_BY_SIDE = 20  # over the training photos, wanted before a larger side is worth its time
-PASSES_BY_DEPTH = 150  # wanted before a deeper network is
-FEW_BATCHES = 8  # in a pass: smaller sets are learned in smaller batches
-LEAST_BATCH = 8
-# Batch in which the precisions are compared, small photos and large ones: emulated bfloat16 is ten times slower.
+SIDES = (64, 96, 128, 160, 192, 224)  # candidate sides for large images, in pixels
+UNMEASURED = 1.0  # assumed seconds of a step; the clock corrects it during training
+EPOCHS_BY_SIDE = 20  # required for a larger side
+EPOCHS_BY_DEPTH = 150  # required for a deeper network
+MIN_BATCHES = 8  # per epoch: smaller data sets use smaller batches
+MIN_BATCH = 8
+# Batch sizes for comparing precisions, for small and large images: emulated bfloat16 is ten times slower.
 PROBED, PROBED_LARGE = 64, 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationPlanInputs:
-    """What a plan stands on; `seconds_used` is the part of the budget that looking at the data has taken."""
+    """The inputs of a plan; `seconds_used` is the time already spent on the data."""
 
     fingerprint: ClassificationFingerprint
     labelling: Labelling
@@ -53,106 +53,109 @@ class ClassificationPlanInputs:
 
 
 def make_photo_plan(
-    ground: ClassificationPlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe
+    inputs: ClassificationPlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe
 ) -> Config:
     """Choose every setting; parameters as in `plan_masks.make_plan`.
 
     Raises
     ------
     BadOption
-        The network that was asked for does not classify, or does not read a setting that was asked for.
+        The requested network is not a classifier, or does not read a requested setting.
     """
-    config = apply_settings(Config(data=ground.data), settings, _task(ground, settings))
+    config = apply_settings(Config(data=inputs.data), settings, _task(inputs, settings))
     _check_network(config)
-    config = apply_settings(config, settings, _learning(config, len(ground.labelling.classes)))
-    seeded: Choices = {"training.seed": (seed, "Every random draw is a function of it.")}
+    config = apply_settings(config, settings, _learning(config, len(inputs.labelling.classes)))
+    seeded: Choices = {"training.seed": (seed, "The random seed.")}
     config = apply_settings(config, settings, seeded)
-    precision = choose_precision(_small_step(config), ground.machine.device, settings, probe)
+    precision = choose_precision(_small_step(config), inputs.machine.device, settings, probe)
     config = apply_settings(config, settings, precision)
-    config, measured = _fit_to_time(config, ground, limit, settings, probe)
-    epoch = max(1, math.ceil(ground.fingerprint.cases / config.photos.batch)), pluralise(config.photos.batch, "photo")
-    return fill_time(config, limit, settings, measured=measured, used=ground.seconds_used, epoch=epoch)
+    config, measured = _fit_to_time(config, inputs, limit, settings, probe)
+    epoch = max(1, math.ceil(inputs.fingerprint.cases / config.photos.batch)), pluralise(config.photos.batch, "image")
+    return fill_time(config, limit, settings, measured=measured, used=inputs.seconds_used, epoch=epoch)
 
 
 def _small_step(config: Config) -> Config:
-    """Return a config whose steps are quick enough to be measured in both precisions."""
+    """Return a config with steps that are small enough to be measured in both precisions."""
     small = config.photos.side <= SMALL
     side = config.photos.side if small else SIDES[0]
     batch = min(PROBED if small else PROBED_LARGE, config.photos.batch)
     return with_settings(config, {"photos.batch": batch, "photos.side": side}, {})
 
 
-def _task(ground: ClassificationPlanInputs, settings: Settings) -> Choices:
-    """Choose the size of the photos, the batch and the network to begin with."""
-    print_ = ground.fingerprint
-    native = min(print_.heights[1], print_.widths[1])
+def _task(inputs: ClassificationPlanInputs, settings: Settings) -> Choices:
+    """Choose the image size, the batch size and the smallest network."""
+    fingerprint = inputs.fingerprint
+    native = min(fingerprint.heights[1], fingerprint.widths[1])
     small = native <= SMALL
-    median = f"Median photo {print_.heights[1]} x {print_.widths[1]}"
+    median = f"Median image {fingerprint.heights[1]} x {fingerprint.widths[1]}"
     if small:
         side, padding, area, batch = native, native // 8, 1.0, 128
-        cut = f"Cut at random out of the photo with {pluralise(padding, 'pixel')} around it: an eighth of its side."
-        whole = "No random resizing: in so few pixels every one counts."
+        cut = f"Random crop of the image with {pluralise(padding, 'pixel')} of padding: an eighth of its side."
+        whole = "No random resizing of small images."
     else:
         side = max(min(side for side in SIDES if side >= min(native, SIDES[-1])), SIDES[0])
         side, padding, area, batch = min(side, native), 0, 0.35, 64
-        cut = "None: windows of random size are cut instead."
-        whole = "A random window of at least this share of the area is cut and resized."
-    given = settings.values.get("photos.side")
-    side = given if isinstance(given, int) else side  # other kinds of values are refused when they are put
+        cut = "None: random resized crops are used instead."
+        whole = "Random resized crops of at least this fraction of the area."
+    user_side = settings.values.get("photos.side")
+    side = user_side if isinstance(user_side, int) else side  # other types are rejected when they are applied
     shorter = max(native, side) if small else max(side, round(side * 8 / 7))
-    batch, why = _batch(batch, print_.cases)
-    mean, std, classes = print_.intensity_mean, print_.intensity_std, len(ground.labelling.classes)
+    batch, why = _batch(batch, fingerprint.cases)
+    mean, std, classes = fingerprint.intensity_mean, fingerprint.intensity_std, len(inputs.labelling.classes)
     return {
         "network.name": (
             SMALL_NETS[0] if small else LARGE_NETS[0],
-            f"{median}: {'a net made for small images' if small else 'a net made for photographs'}.",
+            f"{median}: {'a network for small images' if small else 'a network for photographs'}.",
         ),
-        "network.base": (16, "Channels of the first stage: those of the paper."),
-        "network.in_channels": (print_.channels, f"The images have {pluralise(print_.channels, 'channel')}."),
+        "network.base": (16, "Channels of the first stage, as in the paper."),
+        "network.in_channels": (fingerprint.channels, f"The images have {pluralise(fingerprint.channels, 'channel')}."),
         "network.classes": (classes, f"{pluralise(classes, 'class folder')}."),
-        "normalisation.kind": ("dataset", "One scale for all: how bright a photo is may tell its class."),
-        "normalisation.mean": (tuple(_digits(value) for value in mean), f"Of {print_.measured} training photos."),
+        "normalisation.kind": ("dataset", "One scale for all images: brightness may depend on the class."),
+        "normalisation.mean": (tuple(_digits(value) for value in mean), f"Of {fingerprint.measured} training images."),
         "normalisation.std": (
             tuple(_digits(value) or 1.0 for value in std),
-            f"Of {print_.measured} training photos.",
+            f"Of {fingerprint.measured} training images.",
         ),
         "photos.side": (side, f"{median}."),
-        "photos.shorter": (shorter, f"Prediction sees the middle {side} x {side} of a photo with this shorter side."),
+        "photos.shorter": (
+            shorter,
+            f"Prediction uses the central {side} x {side} crop of an image with this shorter side.",
+        ),
         "photos.batch": (batch, why),
         "photos.padding": (padding, cut),
         "photos.smallest_area": (area, whole),
-        "photos.flip": (True, "A mirrored photo shows the same class; letters and clock faces would not."),
+        "photos.flip": (True, "A mirrored image shows the same class, except for example letters and clock faces."),
     }
 
 
 def _batch(usual: int, cases: int) -> tuple[int, str]:
-    """Return the photos of a step, and why."""
-    if usual * FEW_BATCHES <= cases:
-        return usual, "Usual for this size: its gradient is steady, and it is taken often enough."
-    batch = LEAST_BATCH
-    while 2 * batch * FEW_BATCHES <= cases:
+    """Return the batch size and the reason."""
+    if usual * MIN_BATCHES <= cases:
+        return usual, "Usual for this image size."
+    batch = MIN_BATCH
+    while 2 * batch * MIN_BATCHES <= cases:
         batch *= 2
-    photos = pluralise(cases, "photo")
-    return batch, f"About {FEW_BATCHES} steps for a pass over {photos}, at least {LEAST_BATCH} photos each."
+    images = pluralise(cases, "image")
+    return batch, f"About {MIN_BATCHES} steps per epoch of {images}, at least {MIN_BATCH} images each."
 
 
 def _digits(value: float) -> float:
-    """Keep six digits, wherever the point is: photos may hold values from 0 to 1, or to 65,535."""
+    """Round to six significant digits: images may have values up to 1 or up to 65,535."""
     return float(f"{value:.6g}")
 
 
 def _learning(config: Config, classes: int) -> Choices:
-    """Choose optimiser, rates and loss."""
+    """Choose optimiser, learning rate and loss."""
     batch = config.photos.batch
     rate = round(0.2 * batch / 128, 6)
     return {
-        "training.optimiser": ("sgd", "Generalises better than AdamW here: measured on a part of CIFAR-10."),
+        "training.optimiser": ("sgd", "Generalises better than AdamW on a subset of CIFAR-10 (measured)."),
         "training.momentum": (0.9, "He et al. 2016."),
-        "training.nesterov": (True, "Looks ahead: a little faster at no cost."),
-        "training.learning_rate": (rate, f"The peak: 0.2 for a batch of 128, in proportion for {batch}."),
-        "training.warmup_share": (0.15, "The rate rises over this share of the steps, then falls to zero."),
-        "training.weight_decay": (5e-4, "Of the kernels alone; usual with this rate."),
-        "loss.label_smoothing": (0.1, f"Few photos for {classes} classes: keeps the network from being too sure."),
+        "training.nesterov": (True, "Slightly faster at no cost."),
+        "training.learning_rate": (rate, f"The peak: 0.2 for a batch size of 128, in proportion for {batch}."),
+        "training.warmup_share": (0.15, "The learning rate rises over this fraction of the steps, then falls to zero."),
+        "training.weight_decay": (5e-4, "For the kernels only; usual with this learning rate."),
+        "loss.label_smoothing": (0.1, f"Reduces overconfidence with few images for {classes} classes."),
     }
 
 
@@ -162,65 +165,65 @@ def _check_network(config: Config) -> None:
 
 
 def _fit_to_time(
-    config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget, settings: Settings, probe: Probe
+    config: Config, inputs: ClassificationPlanInputs, limit: TrainingBudget, settings: Settings, probe: Probe
 ) -> tuple[Config, float]:
-    """Choose the side and the depth that the time allows, and return the measured seconds per step with them."""
-    left = (propose_seconds(limit) or DEFAULT_BUDGET) - ground.seconds_used
+    """Choose the image side and the network depth for the time; also return the measured seconds per step."""
+    left = (propose_seconds(limit) or DEFAULT_BUDGET) - inputs.seconds_used
     small = config.photos.side <= SMALL
     if not small and "photos.side" not in settings.values:
-        config = _largest_side(config, ground, left, settings, probe)
+        config = _largest_side(config, inputs, left, settings, probe)
     nets = SMALL_NETS if small else LARGE_NETS
     measured = _measured(probe, config)
-    passes = _passes(left, measured, config, ground, limit)
+    epochs = _epochs(left, measured, config, inputs, limit)
     if "network.name" in settings.values or config.network.name != nets[0]:
         return config, measured
     for name in reversed(nets[1:]):
-        # the time of a residual network goes with its number of layers
+        # the step time of a residual network is proportional to its number of layers
         expected = measured * int(name[6:]) / int(nets[0][6:])
-        if _passes(left, expected, config, ground, limit) < PASSES_BY_DEPTH:
+        if _epochs(left, expected, config, inputs, limit) < EPOCHS_BY_DEPTH:
             continue
         deeper = with_settings(config, {"network.name": name}, {})
         seconds = probe(deeper) or expected
-        passes = _passes(left, seconds, deeper, ground, limit)
-        why = f"The deepest of {', '.join(nets)} that sees each photo {PASSES_BY_DEPTH} times: {passes:.0f} times."
+        epochs = _epochs(left, seconds, deeper, inputs, limit)
+        why = f"The deepest of {', '.join(nets)} with at least {EPOCHS_BY_DEPTH} epochs: {epochs:.0f}."
         return apply_settings(deeper, settings, {"network.name": (name, why)}), seconds
-    why = f"{config.reasons['network.name']} Each photo is seen {passes:.0f} times."
+    why = f"{config.reasons['network.name']} The training has {epochs:.0f} epochs."
     return apply_settings(config, settings, {"network.name": (nets[0], why)}), measured
 
 
 def _largest_side(
-    config: Config, ground: ClassificationPlanInputs, left: float, settings: Settings, probe: Probe
+    config: Config, inputs: ClassificationPlanInputs, left: float, settings: Settings, probe: Probe
 ) -> Config:
-    """Learn large photos at the largest side at which the time is enough for some passes over them."""
+    """Choose the largest side for large images that leaves time for enough epochs."""
     sides = [side for side in SIDES if side < config.photos.side] + [config.photos.side]
     first = with_settings(config, {"photos.side": sides[0]}, {})
     seconds = _measured(probe, first)
     fitting = [
-        side for side in sides if _passes(left, seconds * (side / sides[0]) ** 2, config, ground) >= PASSES_BY_SIDE
+        side for side in sides if _epochs(left, seconds * (side / sides[0]) ** 2, config, inputs) >= EPOCHS_BY_SIDE
     ]
     side = fitting[-1] if fitting else sides[0]
-    passes = _passes(left, seconds * (side / sides[0]) ** 2, config, ground)
-    why = f"The largest of {', '.join(map(str, sides))} with about {PASSES_BY_SIDE} passes in the time: {passes:.1f}."
+    epochs = _epochs(left, seconds * (side / sides[0]) ** 2, config, inputs)
+    why = f"The largest of {', '.join(map(str, sides))} with about {EPOCHS_BY_SIDE} epochs in the time: {epochs:.1f}."
     shorter = max(side, round(side * 8 / 7))
-    seen = f"Prediction sees the middle {side} x {side} of a photo with this shorter side."
-    return apply_settings(config, settings, {"photos.side": (side, why), "photos.shorter": (shorter, seen)})
+    view = f"Prediction uses the central {side} x {side} crop of an image with this shorter side."
+    return apply_settings(config, settings, {"photos.side": (side, why), "photos.shorter": (shorter, view)})
 
 
 def _measured(probe: Probe, config: Config) -> float:
-    """Return the seconds of a step; where there is no time to measure it, in proportion to those of a small one."""
+    """Return the seconds of a step; without time to measure it, extrapolate from a small one."""
     seconds = probe(config)
     if seconds is not None:
         return seconds
     small = _small_step(config)
-    pixels = (one.photos.batch * one.photos.side**2 for one in (config, small))
-    return (probe(small) or UNMEASURED) * next(pixels) / next(pixels)
+    pixels, small_pixels = (c.photos.batch * c.photos.side**2 for c in (config, small))
+    return (probe(small) or UNMEASURED) * pixels / small_pixels
 
 
-def _passes(
-    left: float, seconds: float, config: Config, ground: ClassificationPlanInputs, limit: TrainingBudget | None = None
+def _epochs(
+    left: float, seconds: float, config: Config, inputs: ClassificationPlanInputs, limit: TrainingBudget | None = None
 ) -> float:
-    """Return how often each photo is seen: as often as was asked for with `limit`, else as the time allows."""
+    """Return the number of epochs: as requested by `limit`, else as the time allows."""
     if limit and limit.epochs:
         return float(limit.epochs)
     steps = (limit.steps if limit else None) or steps_for(left, seconds)
-    return steps * config.photos.batch / ground.fingerprint.cases
+    return steps * config.photos.batch / inputs.fingerprint.cases

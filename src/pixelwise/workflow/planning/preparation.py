@@ -1,4 +1,4 @@
-"""Preparation: what a task does between the folder that was understood and the plan; one class per task."""
+"""Task planners: measure the data set and plan its training; one class per task."""
 
 import math
 import time
@@ -27,10 +27,10 @@ from pixelwise.workflow.settings import Settings
 
 @runtime_checkable
 class TaskPlanner(Protocol):
-    """Measures a data set and plans its training."""
+    """Planner of one task: measures a data set and plans its training."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
-        """Return the fingerprint of the training cases, a record of plain values, measured in so many seconds."""
+        """Return the fingerprint of the training cases, measured within `seconds`."""
         ...
 
     def plan(
@@ -44,23 +44,23 @@ class TaskPlanner(Protocol):
         settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
-        """Choose every setting; `began` is `time.monotonic()` when the command began.
+        """Choose every setting; `began` is `time.monotonic()` at the start of the command.
 
         Returns
         -------
         Config
         float
-            Seconds that measuring the machine took.
+            Seconds for measuring the machine.
         """
         ...
 
     def describe(self, config: Config) -> str:
-        """Say in a few words what a step is made of, for people."""
+        """Return a short description of network and steps."""
         ...
 
 
 class SegmentationPlanner:
-    """Of segmentation."""
+    """Planner of segmentation."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images and masks."""
@@ -77,8 +77,8 @@ class SegmentationPlanner:
         settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
-        """Plan patches, network and steps."""
-        ground = PlanInputs(
+        """Choose every setting; see `TaskPlanner.plan`."""
+        inputs = PlanInputs(
             fingerprint=fingerprint,
             labelling=dataset.labelling,
             data=data,
@@ -87,23 +87,23 @@ class SegmentationPlanner:
             seconds_used=time.monotonic() - began,
         )
         probe = step_times(machine.device, make_patch_step(machine.device), limit)
-        return make_plan(ground, limit, seed, settings, probe), probe.spent
+        return make_plan(inputs, limit, seed, settings, probe), probe.spent
 
     def describe(self, config: Config) -> str:
-        """Name network and patches."""
+        """Describe network and patches."""
         patches, steps = config.patches, pluralise(config.training.steps, "step")
-        coarse = f" ({patches.low_res_fraction:.0%} of them at half the resolution)" if patches.low_res_fraction else ""
+        low_res = f" ({patches.low_res_fraction:.0%} of them at half resolution)" if patches.low_res_fraction else ""
         return (
             f"{describe_network(config.network)}, {steps} of "
-            f"{pluralise(patches.batch, 'patch')} of {patches.height} x {patches.width}{coarse}"
+            f"{pluralise(patches.batch, 'patch')} of {patches.height} x {patches.width}{low_res}"
         )
 
 
 class ClassificationPlanner:
-    """Of whole-image classification."""
+    """Planner of image classification."""
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
-        """Return the fingerprint of the training photos."""
+        """Return the fingerprint of the training images."""
         classes = len(dataset.labelling.classes)
         return measure_classification(dataset.part("train"), classes, dataset.channels, data.pages, progress)
 
@@ -118,8 +118,8 @@ class ClassificationPlanner:
         settings: Settings,
         began: float,
     ) -> tuple[Config, float]:
-        """Plan size, network and steps."""
-        ground = ClassificationPlanInputs(
+        """Choose every setting; see `TaskPlanner.plan`."""
+        inputs = ClassificationPlanInputs(
             fingerprint=fingerprint,
             labelling=dataset.labelling,
             data=data,
@@ -127,16 +127,16 @@ class ClassificationPlanner:
             seconds_used=time.monotonic() - began,
         )
         probe = step_times(machine.device, make_photo_step(machine.device), limit)
-        return make_photo_plan(ground, limit, seed, settings, probe), probe.spent
+        return make_photo_plan(inputs, limit, seed, settings, probe), probe.spent
 
     def describe(self, config: Config) -> str:
-        """Name network and photos."""
+        """Describe network and images."""
         photos, steps = config.photos, pluralise(config.training.steps, "step")
-        return f"{config.network.name}, {steps} of {pluralise(photos.batch, 'photo')} of {photos.side} x {photos.side}"
+        return f"{config.network.name}, {steps} of {pluralise(photos.batch, 'image')} of {photos.side} x {photos.side}"
 
 
 def describe_network(network: NetworkOptions) -> str:
-    """Name a network for masks with its size, as it is built: some are as deep as they were published."""
+    """Describe a segmentation network with its size as built: some networks have a fixed depth."""
     with torch.device("meta"):
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":
@@ -145,48 +145,48 @@ def describe_network(network: NetworkOptions) -> str:
 
 
 def task_planner_of(task: str) -> TaskPlanner:
-    """Return the preparation of a task."""
+    """Return the planner of a task."""
     return ClassificationPlanner() if task == "classification" else SegmentationPlanner()
 
 
 def step_times(device: str, make: MakeStep, limit: TrainingBudget) -> StepTimes:
-    """Return what measures training steps on a device, within its share of the time given."""
+    """Return the timer of training steps on a device, limited to its share of the time."""
     seconds = measuring_seconds(limit.time_limit or propose_seconds(limit))
     return StepTimes(make, seconds, keep=True, threads=torch.get_num_threads())
 
 
 def make_patch_step(device: str) -> MakeStep:
-    """Return a function that makes training steps on random patches."""
+    """Return a function that creates training steps on random patches."""
 
     def make(config: Config, share: float) -> tuple[Step, float]:
         with torch.device("meta"):
             geometry = build(config.network).geometry()
-        whole, part = config.patches, part_of_step(config.patches, share, geometry)
-        size = part.batch, part.height, part.width
+        full, reduced = config.patches, part_of_step(config.patches, share, geometry)
+        size = reduced.batch, reduced.height, reduced.width
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
         classes = class_channels(config.target, config.network.classes)
-        # weights cost next to nothing, a distance is another loss
+        # a weight map costs almost nothing, a distance adds a loss term
         maps = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else ()
         batch = images, torch.randint(classes, size, dtype=torch.uint8), *maps
         threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
-        return _learning(config, device, batch, threads), math.prod(size) / (whole.batch * whole.height * whole.width)
+        return _make_step(config, device, batch, threads), math.prod(size) / (full.batch * full.height * full.width)
 
     return make
 
 
 def make_photo_step(device: str) -> MakeStep:
-    """Return a function that makes training steps on random photos."""
+    """Return a function that creates training steps on random images for classification."""
 
     def make(config: Config, share: float) -> tuple[Step, float]:
         photos, network = config.photos, config.network
         batch = max(min(2, photos.batch), round(photos.batch * share))
         images = torch.randn(batch, network.in_channels, photos.side, photos.side)
-        return _learning(config, device, (images, torch.randint(network.classes, (batch,))), 0), batch / photos.batch
+        return _make_step(config, device, (images, torch.randint(network.classes, (batch,))), 0), batch / photos.batch
 
     return make
 
 
-def _learning(config: Config, device: str, batch: tuple[Tensor, ...], threads: int) -> Step:
+def _make_step(config: Config, device: str, batch: tuple[Tensor, ...], threads: int) -> Step:
     learner = Learner(build(config.network), config.training, config.loss, device)
 
     def step() -> None:

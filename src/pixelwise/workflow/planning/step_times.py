@@ -1,8 +1,8 @@
-"""Step times: how long a training step takes here, measured within a deadline and kept for the next run.
+"""Measurement of the time of a training step within a deadline, with a cache for later runs.
 
-Steps grow from a small probe to full size, so that a slow candidate is never run at full size first, and measuring
-stops where the next size would not fit into the time. What a clock-driven training needs to know is the order of
-magnitude alone: width and patches follow from it, the end of the training does not.
+Step sizes grow from a small probe to full size, so that a slow candidate is never run at full size first, and the
+measurement stops when the next size does not fit into the time. A clock-driven training needs only the order of
+magnitude: width and patches follow from it, the end of the training does not.
 """
 
 import hashlib
@@ -19,65 +19,65 @@ from pixelwise.runtimes.cache import cache_folder, machine_facts
 from pixelwise.workflow.config import Config
 
 MEASURING_SHARE = 0.05  # of a budget
-LEAST_SECONDS, MOST_SECONDS = 2.0, 20.0  # of measuring
-RUNGS = (1 / 32, 1 / 8, 1 / 2, 1.0)  # of the pixels of a step: what is measured, one after the other
-REPEATS = 3  # steps that are timed at each size, after one that warms up
-COMES_WITH = 3.0  # steps that the next size costs: its first one is slower
-CLEARLY = 2.0  # times a rival's seconds: in first steps and on the smallest size less says nothing
-QUIET = 0.8  # of the processor time that the threads could have had: measured with less, nothing is kept
-SLOWER = 1.3  # times what was kept: less is noise
+MIN_SECONDS, MAX_SECONDS = 2.0, 20.0  # for measuring
+SIZES = (1 / 32, 1 / 8, 1 / 2, 1.0)  # fractions of the pixels of a step, measured in this order
+REPEATS = 3  # timed steps at each size, after a warm-up step
+STEPS_PER_SIZE = 3.0  # cost of the next size in steps: the first one is slower
+CLEARLY = 2.0  # slowdown against the baseline: smaller ones are not reliable in first steps and at the smallest size
+QUIET = 0.8  # minimum fraction of the processor time of the threads for a measurement to be cached
+SLOWER = 1.3  # slowdown against the cached time: smaller ones are noise
 
 Step = Callable[[], None]
 MakeStep = Callable[[Config, float], tuple[Step, float]]
 
 
 def measuring_seconds(budget: float | None) -> float:
-    """Return the seconds that all measuring of a plan may take: a twentieth of the budget, from 2 to 20.
+    """Return the seconds for all measurements of a plan: a twentieth of the budget, from 2 to 20.
 
     >>> [measuring_seconds(budget) for budget in (30.0, 60.0, 3600.0, None)]
     [2.0, 3.0, 20.0, 20.0]
     """
-    return MOST_SECONDS if budget is None else min(MOST_SECONDS, max(LEAST_SECONDS, MEASURING_SHARE * budget))
+    return MAX_SECONDS if budget is None else min(MAX_SECONDS, max(MIN_SECONDS, MEASURING_SHARE * budget))
 
 
 @runtime_checkable
 class Probe(Protocol):
-    """Tells the seconds of a training step."""
+    """Function that returns the seconds of a training step."""
 
-    def __call__(self, config: Config, rival: Config | None = None) -> float | None:
+    def __call__(self, config: Config, baseline: Config | None = None) -> float | None:
         """Return the seconds of a step.
 
         Parameters
         ----------
         config : Config
-        rival : Config, optional
-            Measured before: as soon as a step takes longer than one of the rival the answer is infinity.
+        baseline : Config, optional
+            Measured before: the result is infinity as soon as a step takes longer than one of the baseline.
 
         Returns
         -------
         float or None
-            None where there is no time left to measure it.
+            None without time for a measurement.
         """
         ...
 
 
 @dataclass
 class StepTimes:
-    """Measures training steps until a deadline.
+    """Timer of training steps with a deadline.
 
     Parameters
     ----------
     make : callable
-        (config, share) -> a function that makes one training step on about that share of the pixels, and the share
-        that it really has.
+        (config, share) -> a function that runs one training step on about that fraction of the pixels, and the exact
+        fraction.
     seconds : float
-        That all measuring may take.
+        Limit for all measurements.
     keep : bool
-        Look into the user's cache, and keep there what was measured on a quiet machine.
+        Use the user's cache, and store measurements from an idle machine in it.
     clock, processor : callable
         Seconds of wall-clock time, and of processor time of this process.
     threads : int
-        That the steps compute with.
+        Number of threads of a step.
     """
 
     make: MakeStep
@@ -90,7 +90,7 @@ class StepTimes:
     _known: dict[tuple[Any, ...], dict[float, float]] = field(default_factory=dict[tuple[Any, ...], dict[float, float]])
     _first: dict[tuple[Any, ...], float] = field(default_factory=dict[tuple[Any, ...], float])
 
-    def __call__(self, config: Config, rival: Config | None = None) -> float | None:
+    def __call__(self, config: Config, baseline: Config | None = None) -> float | None:
         """Return the seconds of a step: see `Probe`."""
         key = _kind(config)
         if key not in self._known:
@@ -98,43 +98,43 @@ class StepTimes:
                 return None
             began, processor = self.clock(), self.processor()
             try:
-                found = self._measure(config, None if rival is None else _kind(rival))
+                times = self._measure(config, None if baseline is None else _kind(baseline))
             finally:
                 wall = self.clock() - began
                 self.spent += wall
-            if found is None:
+            if times is None:
                 return math.inf
             if self.keep and self.processor() - processor >= QUIET * wall * self.threads:
-                _keep(config, found)
-            self._known[key] = found
+                _write_cache(config, times)
+            self._known[key] = times
         return _at_full_size(self._known[key])
 
-    def _measure(self, config: Config, rival: tuple[Any, ...] | None) -> dict[float, float] | None:
-        """Return the seconds by share of the pixels; None as soon as the rival is faster."""
-        before = _kept(config) if self.keep else {}
-        beaten_by, found = self._known.get(rival, {}) if rival else {}, dict[float, float]()
-        began, place = self.clock(), 0
-        for place, rung in enumerate(RUNGS):
+    def _measure(self, config: Config, baseline: tuple[Any, ...] | None) -> dict[float, float] | None:
+        """Return the seconds by fraction of the pixels; None as soon as the baseline is faster."""
+        cached = _read_cache(config) if self.keep else {}
+        baseline_times, times = self._known.get(baseline, {}) if baseline else {}, dict[float, float]()
+        began = self.clock()
+        for index, size in enumerate(SIZES):
             left = self.seconds - self.spent - (self.clock() - began)
-            if found and COMES_WITH * _at_full_size(found) * rung > left:
+            if times and STEPS_PER_SIZE * _at_full_size(times) * size > left:
                 break
-            step, share = self.make(config, rung)
-            if share in found:
+            step, share = self.make(config, size)
+            if share in times:
                 continue
             first = self._time(step)
             self._first.setdefault(_kind(config), first)
-            if rival in self._first and not place and first > CLEARLY * self._first[rival]:
+            if baseline in self._first and not index and first > CLEARLY * self._first[baseline]:
                 return None
-            found[share] = min(self._repeat(step, left - first), first)
-            if share in beaten_by and found[share] > beaten_by[share] * (1.0 if place else CLEARLY):
+            times[share] = min(self._repeat(step, left - first), first)
+            if share in baseline_times and times[share] > baseline_times[share] * (1.0 if index else CLEARLY):
                 return None
-            if share in before:  # what was kept tells the rest, as much slower as this size is now
-                times = found[share] / before[share]
-                return {kept: value * (times if times > SLOWER else 1.0) for kept, value in before.items()}
-        return found
+            if share in cached:  # scale the cached times of the other sizes by the slowdown at this one
+                slowdown = times[share] / cached[share]
+                return {key: value * (slowdown if slowdown > SLOWER else 1.0) for key, value in cached.items()}
+        return times
 
     def _repeat(self, step: Step, left: float) -> float:
-        """Return the fastest of some steps: other work makes them slower, never faster."""
+        """Return the fastest of several steps: other processes only make them slower."""
         fastest, used = math.inf, 0.0
         for _ in range(REPEATS):
             seconds = self._time(step)
@@ -149,14 +149,14 @@ class StepTimes:
         return self.clock() - began
 
 
-def _at_full_size(found: Mapping[float, float]) -> float:
-    """Return the seconds of a whole step, in proportion to the largest share that was measured."""
-    share = max(found)
-    return found[share] / share
+def _at_full_size(times: Mapping[float, float]) -> float:
+    """Return the seconds of a full step, extrapolated from the largest measured fraction."""
+    share = max(times)
+    return times[share] / share
 
 
 def _kind(config: Config) -> tuple[Any, ...]:
-    """Return what the time of a step depends on."""
+    """Return the settings that determine the time of a step."""
     training = config.training
     return (
         *(config.network, config.patches, config.photos, config.loss, config.target.kind),
@@ -164,31 +164,31 @@ def _kind(config: Config) -> tuple[Any, ...]:
     )
 
 
-def _place(config: Config) -> tuple[str, dict[str, Any]]:
-    facts = {"step": [str(part) for part in _kind(config)], "machine": machine_facts()}
+def _cache_key(config: Config) -> tuple[str, dict[str, Any]]:
+    facts = {"step": [str(value) for value in _kind(config)], "machine": machine_facts()}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32], facts
 
 
-def _kept(config: Config) -> dict[float, float]:
-    """Return what was kept of a config; empty where nothing was, or something else."""
-    path = cache_folder() / "steps" / f"{_place(config)[0]}.json"
+def _read_cache(config: Config) -> dict[float, float]:
+    """Return the cached times of a config; empty if there are none or they are damaged."""
+    path = cache_folder() / "steps" / f"{_cache_key(config)[0]}.json"
     try:
-        found = json.loads(path.read_text("utf-8"))["seconds"]
-        return {float(share): float(seconds) for share, seconds in found}
+        times = json.loads(path.read_text("utf-8"))["seconds"]
+        return {float(share): float(seconds) for share, seconds in times}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _keep(config: Config, found: Mapping[float, float]) -> None:
-    """Keep what was measured; a cache that cannot be written costs another measurement next time, nothing more."""
-    name, facts = _place(config)
+def _write_cache(config: Config, times: Mapping[float, float]) -> None:
+    """Cache the measured times; do nothing if the cache cannot be written."""
+    name, facts = _cache_key(config)
     patches, network = config.patches, config.network
-    what = {
+    record = {
         "what": f"training step of {network.name}, base width {network.base}, {config.training.precision}",
         "patches": asdict(patches),
-        "seconds": [[share, seconds] for share, seconds in found.items()],
+        "seconds": [[share, seconds] for share, seconds in times.items()],
     }
     try:
-        atomic_write_json(cache_folder() / "steps" / f"{name}.json", what | facts)
+        atomic_write_json(cache_folder() / "steps" / f"{name}.json", record | facts)
     except OutputFailed:
         return

@@ -1,4 +1,4 @@
-"""Width: how many channels a network can have so that the steps that are wanted fit into the time."""
+"""Choice of the network width that fits the required number of steps into the time."""
 
 from pixelwise.networks.architectures import options_read
 from pixelwise.workflow.config import Config, with_settings
@@ -7,16 +7,16 @@ from pixelwise.workflow.settings import Settings
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 GUESSED_WIDTH = 16  # measured first
-GROWTH = 1.6  # power of the width that the seconds of a step go with
-UNMEASURED = 1.0  # seconds: what is assumed of a step where nothing can be measured; the clock corrects it on the way
-TOLERATED = 1.15  # times the wanted seconds of a step: the next width is far narrower
+GROWTH = 1.6  # exponent of the step time as a function of the width
+UNMEASURED = 1.0  # assumed seconds of a step without a measurement; the clock corrects it during training
+TOLERATED = 1.15  # times the allowed seconds of a step: the next smaller width is much smaller
 
 
 def find_widest(config: Config, settings: Settings, probe: Probe, allowed: float) -> tuple[int, float]:
-    """Return the widest network whose step stays under `allowed` seconds, and its seconds per step.
+    """Return the largest width with steps of at most `allowed` seconds, and its seconds per step.
 
-    Widths for which there is no time to measure are estimated from the first one. A network that does not read `base`
-    has one width.
+    Widths are estimated from the first one if there is no time to measure them. A network that does not read `base` has
+    only one width.
     """
     guess = settings.values.get("network.base", GUESSED_WIDTH)
     if "base" not in options_read(config.network):
@@ -36,9 +36,9 @@ def find_widest(config: Config, settings: Settings, probe: Probe, allowed: float
 
 
 def describe_width(measured: float, allowed: float) -> str:
-    """Say how the width was found."""
+    """Return the reason for the width."""
     widths = ", ".join(map(str, WIDTHS))
     if measured > TOLERATED * allowed:
-        return f"The narrowest of {widths}: even so a step takes {measured:.3f} s, where {allowed:.3f} s are wanted."
+        return f"The smallest of {widths}: a step takes {measured:.3f} s, above the target of {allowed:.3f} s."
     over = f" ({TOLERATED - 1:.0%} more are tolerated)" if measured > allowed else ""
-    return f"The widest of {widths} with a step of at most {allowed:.3f} s{over}; measured {measured:.3f} s."
+    return f"The largest of {widths} with a step of at most {allowed:.3f} s{over}; measured {measured:.3f} s."

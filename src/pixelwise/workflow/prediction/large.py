@@ -1,4 +1,4 @@
-"""Predict, of images too large for memory: windows in, tiles out, continued after a stop."""
+"""Streaming prediction of large images: read by windows, written by tiles, resumed after an interruption."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import files_of
-from pixelwise.workflow.prediction.results import PredictOptions
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000
-"""Pixels from which an image streams. Below, mask and pixels fit any memory, and PNG is what most programs want."""
+"""Pixels above which an image is streamed. Smaller ones fit in memory, and most programs read PNG."""
 
-USUAL: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
-"""What compresses where nobody says otherwise: any program reads the one in TIFF, and the other in Zarr."""
+DEFAULT_COMPRESSION: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
+"""The most widely supported compression of each format."""
 
 
 @dataclass(frozen=True)
 class LargeImage:
-    """A large image and where its result goes; `identity` says what the result depends on."""
+    """A large image and the path of its result; `identity` is a digest of everything the result depends on."""
 
     path: Path
     result: Path
@@ -34,39 +34,39 @@ class LargeImage:
 
     @property
     def record(self) -> Path:
-        """Return the file that says, until the whole command is done, that this image is."""
+        """Return the file that marks this image as finished until the whole command is."""
         return self.result.with_name(f".{self.result.name}.done")
 
     @property
     def table(self) -> Path:
-        """Return where its table of objects goes: one of its own, for it may be as large as the image."""
+        """Return the path of its object table, which may be as large as the image."""
         return self.result.with_name(f"{self.result.name.removesuffix('.tif').removesuffix('.ome.zarr')}.objects.csv")
 
     @property
     def begun(self) -> bool:
-        """Tell whether an earlier process has begun this image, or finished it in a command that was stopped."""
+        """Return whether an interrupted command started or finished this image."""
         names = (self.result.name, f"{self.result.name}.decided")
         return self.record.exists() or any((self.result.parent / f".{name}.journal").exists() for name in names)
 
     @property
     def done(self) -> bool:
-        """Tell whether a command that was stopped has finished this image, with the same model and options."""
+        """Return whether an interrupted command finished this image with the same model and options."""
         return self.result.exists() and self.record.is_file() and self.record.read_text("utf-8") == self.identity
 
 
 def is_large(path: Path, size: tuple[int, int], options: PredictOptions) -> bool:
-    """Tell whether an image of `size` streams."""
+    """Return whether an image of `size` is streamed."""
     return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
 def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions) -> LargeImage:
-    """Return where a large image goes; `model` is the digest of the model's files."""
-    stamps = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
-    found = [(stamp.stat().st_size, stamp.stat().st_mtime_ns) for stamp in stamps if stamp.is_file()]
-    depends = [model, str(path.resolve()), found, options.tta, options.symmetries, options.tile, options.tolerance]
-    depends += [options.format, options.pages, options.compression, options.sampled_intensities]
-    identity = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
-    return LargeImage(path, result_path(folder, name, _form(options)), identity)
+    """Return the paths and identity of a large image; `model` is the digest of the model's files."""
+    files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    inputs = [model, str(path.resolve()), stats, options.tta, options.symmetries, options.tile, options.tolerance]
+    inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
+    identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    return LargeImage(path, result_path(folder, name, _format_of(options)), identity)
 
 
 def predict_large(model: Model, image: LargeImage, options: PredictOptions, progress: Progress) -> list[Path]:
@@ -75,16 +75,16 @@ def predict_large(model: Model, image: LargeImage, options: PredictOptions, prog
     Raises
     ------
     Interrupted
-        The user stopped it; the same command continues.
+        Stopped by the user; the same command resumes.
     """
     if image.done:
-        progress.message(f"{image.path.name} was finished before the stop.")
+        progress.message(f"{image.path.name} is already finished.")
         return [file for file in (image.result, image.table) if file.exists()]
     source = open_windows(image.path, channels=model.model_card.channels, pages=options.pages)
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
     if options.probabilities or options.overlays or options.confidence:
-        names = "no probabilities, no overlay and no confidence"
-        progress.message(f"{image.path.name} streams: {names} are written for it.")
+        outputs = "probabilities, overlay and confidence are not written"
+        progress.message(f"{image.path.name} is streamed: {outputs} for it.")
     try:
         streamed = stream_image(
             model.model_card,
@@ -93,16 +93,16 @@ def predict_large(model: Model, image: LargeImage, options: PredictOptions, prog
             image.result,
             identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
             options=StreamOptions(
-                form=_form(options),
+                form=_format_of(options),
                 core=options.tile,
-                compression=options.compression or USUAL[_form(options)],
+                compression=options.compression or DEFAULT_COMPRESSION[_format_of(options)],
                 sampled=options.sampled_intensities,
             ),
             progress=progress,
         )
     except KeyboardInterrupt as stop:
-        hint = "Run the same command again: finished tiles are kept."
-        raise Interrupted("the end of the prediction", "not every tile is predicted", hint, image.path) from stop
+        hint = "Run the same command again to resume; finished tiles are kept."
+        raise Interrupted("a finished prediction", "an interruption before the last tile", hint, image.path) from stop
     finally:
         source.close()
     files = [image.result]
@@ -114,7 +114,7 @@ def predict_large(model: Model, image: LargeImage, options: PredictOptions, prog
 
 
 def model_digest(file: Path) -> str:
-    """Return the sha256 of all files of a model: the weights of an OpenVINO export lie beside its .xml."""
+    """Return the SHA-256 of all files of a model, including the weights next to the .xml of an OpenVINO export."""
     digest = hashlib.sha256()
     for path in files_of(file):
         if path.is_file():
@@ -124,5 +124,5 @@ def model_digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _form(options: PredictOptions) -> Format:
+def _format_of(options: PredictOptions) -> Format:
     return options.format or "tiff"

@@ -1,7 +1,6 @@
-"""Predict, of masks: an indexed PNG per image, or a label image and a table of objects; large images stream.
+"""Prediction of segmentation masks, label images and object tables; large images are streamed.
 
-Reading, computing, deciding and writing overlap: threads read images ahead, one computes, the main one decides pixels,
-and others find objects and write results behind.
+Reading, inference, post-processing and writing overlap in a pipeline of threads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,17 +23,18 @@ from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
-from pixelwise.workflow.prediction.results import Predictions, PredictOptions, check_free, name_images
+from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.results import Predictions, check_free, name_images
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
 
-_MEASURED = 8  # images that a tolerance is measured on
-_WAITING = 2**25  # pixels of results that may wait for the disk, and of images that are read at once
-_READERS, _WRITERS = 4, 4  # threads at most: they wait for the disk most of the time, and small files for each other
+_MEASURED = 8  # images for measuring the seam error of a halo
+_MAX_PENDING = 2**25  # pixels of results waiting to be written, and of images read ahead
+_READERS, _WRITERS = 4, 4  # maximum number of threads
 Size = tuple[int, int]
 
 
 class LoadedImage(NamedTuple):
-    """An image that was read, the name of its results and its file."""
+    """An image with the name of its results and its path."""
 
     name: str
     path: Path
@@ -49,7 +49,7 @@ def predict_masks(
 ) -> Predictions:
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
     if options.symmetries and options.tta not in (None, 4):
-        raise BadOption("--symmetries or --tta", f"both, with {options.tta} turns", "Leave one of them out.")
+        raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
     check_format(options.format or "tiff")
     named = name_images(paths)
     digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
@@ -59,7 +59,7 @@ def predict_masks(
         if is_large(path, sizes[path], options)
     }
     if any(image.begun for image in large.values()):
-        progress.message(f"Continuing what was stopped in {folder}.")
+        progress.message(f"Resuming the prediction in {folder}.")
     else:
         check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], options)
     tta = 4 if options.symmetries else options.tta
@@ -73,7 +73,7 @@ def predict_masks(
         progress=progress,
     )
     if options.tolerance is not None:
-        model = _tolerant(model, list(named.values()), options.tolerance, progress)
+        model = _with_smaller_halo(model, list(named.values()), options.tolerance, progress)
     legend = write_classes(folder, model.model_card)
     written, failed = OutputSummary(folder, model.model_card, options), Failed()
     small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
@@ -82,8 +82,8 @@ def predict_masks(
         try:
             written.files += predict_large(model, image, options, progress)
         except PixelwiseError as error:
-            _refuse(image.path, error, failed)
-            progress.message(f"Left out: {error}")
+            _add_failure(image.path, error, failed)
+            progress.message(f"Skipped: {error}")
     written.finish()
     written.files.append(legend)
     for image in large.values():
@@ -94,50 +94,50 @@ def predict_masks(
 def _predict_small(
     model: Model, named: dict[str, tuple[Path, Size]], written: OutputSummary, failed: Failed, progress: Progress
 ) -> None:
-    """Predict images that fit the memory, several small ones at a time."""
+    """Predict images that fit in memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
     largest = max((height * width for _, (height, width) in named.values()), default=0)
-    several = max(1, _WAITING // max(1, largest))
-    messages = 0
-    # Objects are found in many small steps that hold Python's lock: of processor time four threads at it take twice as
-    # much as one does; writing waits for the disk and gains from all of them.
-    one_at_a_time = Lock()
+    pending = max(1, _MAX_PENDING // max(1, largest))
+    reported = 0
+    # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
+    lock = Lock()
 
     def save(item: tuple[LoadedImage, Decoding]) -> ImageOutputs:
         (name, path, image), decoding = item
-        with one_at_a_time:
+        with lock:
             result = decoding.finish()
         return written.save(name, path, image, result)
 
     with progress.bar("predicting", sum(tiles.values())) as advance:
 
-        def tell_refused() -> None:
-            nonlocal messages
-            for path, text in failed[messages:]:
-                progress.message(f"Left out: {text}")
+        def report_failures() -> None:
+            nonlocal reported
+            for path, text in failed[reported:]:
+                progress.message(f"Skipped: {text}")
                 advance(tiles[path], path.name)
-            messages = len(failed)
+            reported = len(failed)
 
-        loaded = _read(model, named, written.options.pages, failed, min(_READERS, several))
-        found = model.predict_many(
+        loaded = _read(model, named, written.options.pages, failed, min(_READERS, pending))
+        predictions = model.predict_many(
             ((item, item.image.pixels) for item in loaded),
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             overlapped=True,
         )
-        with closing(found), closing(ordered_map(save, found, _WRITERS, min(2 * BATCH, several))) as saved:
-            for result in saved:
-                written.add(result)
+        outputs = ordered_map(save, predictions, _WRITERS, min(2 * BATCH, pending))
+        with closing(predictions), closing(outputs):
+            for output in outputs:
+                written.add(output)
                 progress.message(*written.take_notes())
-                tell_refused()
-        tell_refused()
-    progress.message(*written.take_notes(), *written.tell_read())
+                report_failures()
+        report_failures()
+    progress.message(*written.take_notes(), *written.describe_read_warnings())
 
 
 def _read(
     model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
 ) -> Iterator[LoadedImage]:
-    """Yield images as they are read, several at once; what cannot be read is left out."""
+    """Yield images in order, several are read at once; unreadable ones are skipped."""
 
     def read(item: tuple[str, tuple[Path, Size]]) -> LoadedImage | tuple[Path, PixelwiseError]:
         name, (path, _) = item
@@ -146,29 +146,29 @@ def _read(
         except PixelwiseError as error:
             return path, error
 
-    for found in ordered_map(read, named.items(), threads, threads):
-        if isinstance(found, LoadedImage):
-            yield found
+    for loaded in ordered_map(read, named.items(), threads, threads):
+        if isinstance(loaded, LoadedImage):
+            yield loaded
         else:
-            _refuse(*found, failed)
+            _add_failure(*loaded, failed)
 
 
-def _refuse(path: Path, error: PixelwiseError, failed: Failed) -> None:
-    """Note why an image was left out; what concerns the place of the results concerns all of them."""
+def _add_failure(path: Path, error: PixelwiseError, failed: Failed) -> None:
+    """Record why an image is skipped; raise errors that affect all images."""
     if isinstance(error, OutputFailed | Interrupted):
         raise error
     failed.append((path, str(error)))
 
 
-def _tolerant(model: Model, paths: Sequence[Path], tolerance: float, progress: Progress) -> Model:
-    """Return the model with the smallest halo that some of the images tolerate; told with its error."""
+def _with_smaller_halo(model: Model, paths: Sequence[Path], tolerance: float, progress: Progress) -> Model:
+    """Return the model with the smallest halo whose seam error on some of the images is within `tolerance`."""
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(_MEASURED, len(paths))).astype(int))]
     jobs: list[Job] = []
     for path in chosen:
         try:
             source = open_windows(path, channels=model.model_card.channels)
         except PixelwiseError:
-            continue  # told when its turn comes
+            continue  # reported when it is predicted
         scale = source_scale(source, model.model_card.normalisation, lambda _: None, sampled=True).scale
         jobs.append(Job(source, scale))
     choice = smallest_halo(model.predictor, jobs, tolerance)
@@ -179,7 +179,7 @@ def _tolerant(model: Model, paths: Sequence[Path], tolerance: float, progress: P
 
 
 def _size(path: Path) -> Size:
-    """Read height and width from a header; an unreadable one counts as (0, 0) and is told later."""
+    """Read height and width from the header; (0, 0) if unreadable, which is reported later."""
     try:
         info = probe(path)
     except PixelwiseError:

@@ -1,4 +1,4 @@
-"""Predict, of whole-image classes: one table with a row per image."""
+"""Prediction of classification models: one table with a row per image."""
 
 import csv
 import io
@@ -18,48 +18,51 @@ from pixelwise.metrics.classification import most_probable
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.prediction.results import ClassPrediction, Predictions, PredictOptions, check_free
+from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.results import ClassPrediction, Predictions, check_free
 
 TABLE = "predictions.csv"
-SHOWN = 5  # classes told of each image
-TOGETHER = 64  # images that are read and predicted at once: a bound on the memory
+SHOWN = 5  # most probable classes in the table
+BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the memory
 
-# What the network sees of a photo, with sentences about it; or why it cannot be predicted.
-Seen = tuple[np.ndarray, tuple[str, ...]] | str
+# the network input and its warnings, or an error message
+LoadedView = tuple[np.ndarray, tuple[str, ...]] | str
 
 
 def predict_photos(
     model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
-    """Tell the class of each path in one table in `folder`; see `predict`."""
-    _refuse_masks(options)
+    """Write the predicted class of each path to one table in `folder`; see `predict`."""
+    _check_options(options)
     check_free(folder, (TABLE,), options)
     model = load_classification_model(
         model_file, device=options.device, runtime=options.runtime, mirrored=options.symmetries, progress=progress
     )
     paths = list(dict.fromkeys(paths))
     failed: list[tuple[Path, str]] = []
-    found: list[tuple[Path, np.ndarray]] = []
+    results: list[tuple[Path, np.ndarray]] = []
     notes: Counter[str] = Counter()
     with progress.bar("predicting", len(paths)) as advance:
-        for start in range(0, len(paths), TOGETHER):
-            some = paths[start : start + TOGETHER]
-            for path, result in _predict(model, some, options.pages, notes):
+        for start in range(0, len(paths), BATCH_SIZE):
+            batch = paths[start : start + BATCH_SIZE]
+            for path, result in _predict(model, batch, options.pages, notes):
                 if isinstance(result, str):
                     failed.append((path, result))
-                    progress.message(f"Left out: {result}")
+                    progress.message(f"Skipped: {result}")
                 else:
-                    found.append((path, result))
-            advance(len(some), some[-1].name)
+                    results.append((path, result))
+            advance(len(batch), batch[-1].name)
     progress.message(*(f"{pluralise(count, 'image')}: {text}" for text, count in notes.items()))
-    messages = tuple(_tell(path, probabilities, model.model_card.classes) for path, probabilities in found)
-    _write_table(folder / TABLE, messages, found if options.probabilities else (), model.model_card.classes)
-    return Predictions((folder / TABLE,), tuple(failed), messages)
+    classes = model.model_card.classes
+    predictions = tuple(_top_classes(path, probabilities, classes) for path, probabilities in results)
+    all_probabilities = [probabilities for _, probabilities in results] if options.probabilities else ()
+    _write_table(folder / TABLE, predictions, all_probabilities, classes)
+    return Predictions((folder / TABLE,), tuple(failed), predictions)
 
 
-def _refuse_masks(options: PredictOptions) -> None:
-    """Refuse what only masks have, instead of passing it over."""
-    tta = "Leave it out; --symmetries averages each image with its mirror image."
+def _check_options(options: PredictOptions) -> None:
+    """Reject options that apply to segmentation only."""
+    tta = "Remove it; --symmetries averages each image with its mirror image."
     given = {
         "--overlays": options.overlays,
         "--confidence": options.confidence,
@@ -71,26 +74,26 @@ def _refuse_masks(options: PredictOptions) -> None:
         "--sampled-intensities": options.sampled_intensities,
     }
     for name in (name for name, there in given.items() if there):
-        hint = tta if name == "--tta" else "Leave it out."
-        raise BadOption("options of whole-image classes", f"{name}, which belongs to masks", hint)
+        hint = tta if name == "--tta" else "Remove it."
+        raise BadOption("options of classification", f"{name}, which applies to segmentation only", hint)
 
 
 def _predict(
     model: ClassificationModel, paths: Sequence[Path], pages: int | None, notes: Counter[str]
 ) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Yield the probabilities of each path, or why there are none; count the sentences about the images."""
-    looks: list[tuple[Path, Seen]] = list(
-        zip(paths, parallel_map(partial(_look, model=model, pages=pages), paths), strict=True)
+    """Yield the probabilities or the error of each path; count the warnings in `notes`."""
+    views: list[tuple[Path, LoadedView]] = list(
+        zip(paths, parallel_map(partial(_read_view, model=model, pages=pages), paths), strict=True)
     )
-    good = [(path, seen) for path, seen in looks if not isinstance(seen, str)]
-    yield from ((path, seen) for path, seen in looks if isinstance(seen, str))
-    if good:
-        notes.update(text for _, (_, messages) in good for text in messages)
-        probabilities = model.predict_batch([look for _, (look, _) in good])
-        yield from zip((path for path, _ in good), probabilities, strict=True)
+    readable = [(path, view) for path, view in views if not isinstance(view, str)]
+    yield from ((path, view) for path, view in views if isinstance(view, str))
+    if readable:
+        notes.update(text for _, (_, warnings) in readable for text in warnings)
+        probabilities = model.predict_batch([pixels for _, (pixels, _) in readable])
+        yield from zip((path for path, _ in readable), probabilities, strict=True)
 
 
-def _look(path: Path, *, model: ClassificationModel, pages: int | None) -> Seen:
+def _read_view(path: Path, *, model: ClassificationModel, pages: int | None) -> LoadedView:
     try:
         image = read_pixels(path, model.model_card.channels, pages)
         return model.look(image.pixels), (*image.warnings, *model.warnings(image.pixels))
@@ -98,31 +101,34 @@ def _look(path: Path, *, model: ClassificationModel, pages: int | None) -> Seen:
         return str(error)
 
 
-def _tell(path: Path, probabilities: np.ndarray, classes: tuple[str, ...]) -> ClassPrediction:
-    first = most_probable(probabilities[None], SHOWN)[0].tolist()
-    values = tuple(round(float(probabilities[index]), 6) for index in first)
-    return ClassPrediction(file=path, classes=tuple(classes[index] for index in first), probabilities=values)
+def _top_classes(path: Path, probabilities: np.ndarray, classes: tuple[str, ...]) -> ClassPrediction:
+    top = most_probable(probabilities[None], SHOWN)[0].tolist()
+    values = tuple(round(float(probabilities[index]), 6) for index in top)
+    return ClassPrediction(file=path, classes=tuple(classes[index] for index in top), probabilities=values)
 
 
 def _write_table(
-    path: Path, messages: Sequence[ClassPrediction], found: Sequence[tuple[Path, np.ndarray]], classes: Sequence[str]
+    path: Path,
+    predictions: Sequence[ClassPrediction],
+    all_probabilities: Sequence[np.ndarray],
+    classes: Sequence[str],
 ) -> None:
-    """Write a row per image: file, class, probability, the next classes; all probabilities where `found` is given."""
+    """Write a row per image: file, most probable classes with probabilities, and `all_probabilities` if given."""
     shown = min(SHOWN, len(classes))
     names = ["file", "class", "probability"]
-    names += [f"{kind}_{place}" for place in range(2, shown + 1) for kind in ("class", "probability")]
-    # no class can be named so that its column reads like that of a place: probability_of_2, probability_2
-    names += [f"probability_of_{name}" for name in classes] if found else []
+    names += [f"{kind}_{rank}" for rank in range(2, shown + 1) for kind in ("class", "probability")]
+    # "of": a class named "2" does not collide with rank 2
+    names += [f"probability_of_{name}" for name in classes] if all_probabilities else []
 
     def write(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
-        for index, row in enumerate(messages):
+        for index, row in enumerate(predictions):
             pairs = zip(row.classes, row.probabilities, strict=True)
-            cells = [cell for name, chance in pairs for cell in (name, f"{chance:.6f}")]
-            everything = [f"{chance:.6f}" for chance in found[index][1].tolist()] if found else []
-            writer.writerow([str(row.file), *cells, *everything])
-        text.detach()  # flushes, and leaves the file open for its keeper
+            top = [cell for name, value in pairs for cell in (name, f"{value:.6f}")]
+            rest = [f"{value:.6f}" for value in all_probabilities[index].tolist()] if all_probabilities else []
+            writer.writerow([str(row.file), *top, *rest])
+        text.detach()  # flushes without closing the file
 
     atomic_write(path, write)

@@ -1,20 +1,21 @@
-"""What every kind of prediction of files shares: what is wished for, where it goes, what came out."""
+"""Options, output checks and results shared by segmentation and classification prediction."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
+from pixelwise.workflow.prediction.options import PredictOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassPrediction:
-    """The most probable classes of one image, the most probable first, each with its probability."""
+    """The most probable classes of one image in descending order, with their probabilities."""
 
     file: Path
     classes: tuple[str, ...]
@@ -27,67 +28,44 @@ class ClassPrediction:
             "class": self.classes[0],
             "probability": self.probabilities[0],
             "top": [
-                {"class": name, "probability": chance}
-                for name, chance in zip(self.classes, self.probabilities, strict=True)
+                {"class": name, "probability": value}
+                for name, value in zip(self.classes, self.probabilities, strict=True)
             ],
         }
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The files written, for each file that could not be predicted why, the classes of whole images, confidence."""
+    """Written files, failed files with their errors, predicted classes (classification), and confidence."""
 
     outputs: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
-    messages: tuple[ClassPrediction, ...] = ()
+    predictions: tuple[ClassPrediction, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object; `predictions` stands in it for classes of whole images alone.
-
-        `confidence` stands in it where it was wished for.
-        """
-        found: dict[str, Any] = {
+        """Return one JSON-ready object; `predictions` and `confidence` only if there are any."""
+        record: dict[str, Any] = {
             "outputs": [str(path) for path in self.outputs],
             "failed": [{"file": str(path), "text": text} for path, text in self.failed],
         }
-        found |= {"predictions": [messages.to_json() for messages in self.messages]} if self.messages else {}
-        return found | ({"confidence": [asdict(sure) for sure in self.confidence]} if self.confidence else {})
+        record |= {"predictions": [prediction.to_json() for prediction in self.predictions]} if self.predictions else {}
+        return record | ({"confidence": [asdict(row) for row in self.confidence]} if self.confidence else {})
 
     def to_text(self, folder: Path) -> str:
-        """Return a sentence for people; `folder` is where the results went."""
+        """Return a summary; `folder` is the output folder."""
         done = f"{pluralise(len(self.outputs), 'file')} written to {folder}"
-        if self.messages:
-            done = f"{pluralise(len(self.messages), 'image')} classified in {self.outputs[0]}"
+        if self.predictions:
+            done = f"{pluralise(len(self.predictions), 'image')} classified in {self.outputs[0]}"
         return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """What to write and how, as the user says; parameters of `predict`."""
-
-    probabilities: bool = False
-    overlays: bool = False
-    confidence: bool = False
-    symmetries: bool = False
-    tta: int | None = None
-    device: str = "auto"
-    runtime: str = "auto"
-    overwrite: bool = False
-    tile: int | None = None
-    pages: int | None = None
-    tolerance: float | None = None
-    format: Literal["tiff", "zarr"] | None = None
-    compression: Literal["deflate", "zstd"] | None = None
-    sampled_intensities: bool = False
-
-
 def check_place(folder: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a place that cannot be written or holds the images, before any work."""
+    """Check that the output folder is writable and does not contain the input images."""
     sources = {(path if path.is_dir() else path.parent).resolve() for path in inputs}
     if folder.resolve() in sources:
-        hint = "Choose another --out: nothing is ever written beside your images."
-        raise OutputFailed("a folder of its own for the results", "the folder of the images", hint, folder)
+        hint = "Choose another --out: nothing is ever written next to your images."
+        raise OutputFailed("an output folder without the images", "the folder of the images", hint, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -98,21 +76,22 @@ def check_place(folder: Path, inputs: Sequence[Path]) -> None:
 
 
 def check_free(folder: Path, names: Collection[str], options: PredictOptions) -> None:
-    """Refuse a folder that holds files of these names already, unless they may be replaced."""
-    there = sorted(path.name for path in folder.iterdir() if path.name in names)
-    if there and not options.overwrite:
+    """Check that no file of these names exists, unless they may be overwritten."""
+    existing = sorted(path.name for path in folder.iterdir() if path.name in names)
+    if existing and not options.overwrite:
         hint = "Replace them with --overwrite, or choose another --out."
-        raise OutputFailed("a folder without these results", f"{len(there)}, such as {there[0]}", hint, folder)
+        got = f"{len(existing)}, such as {existing[0]}"
+        raise OutputFailed("a folder without existing results", got, hint, folder)
 
 
 def name_images(paths: Sequence[Path]) -> dict[str, Path]:
-    """Give each image a name for its results: its stem, with folder or suffix where stems are shared."""
+    """Return a unique output name for each image: its stem, with folder and suffix if not unique."""
     names: dict[str, Path] = {}
     stems = Counter(path.stem.lower() for path in paths)
     for path in paths:
         name = path.stem if stems[path.stem.lower()] == 1 else f"{path.parent.name}_{path.stem}_{path.suffix[1:]}"
         if name in names:
-            hint = "Predict them into two folders, one after the other."
-            raise BadImage("a different name for every image", f"{name} twice", hint, path)
+            hint = "Predict them into two different folders."
+            raise BadImage("a unique name for every image", f"{name} twice", hint, path)
         names[name] = path
     return names

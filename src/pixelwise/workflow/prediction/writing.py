@@ -1,4 +1,4 @@
-"""What prediction writes of one image: mask or label image, probabilities, outlines; and of all: classes, objects."""
+"""Output files of prediction: mask or label image, probabilities, overlay, object and confidence tables."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
-from pixelwise.workflow.prediction.results import PredictOptions
+from pixelwise.workflow.prediction.options import PredictOptions
 
-OVERLAY_SIDE = 2048  # pixels; larger overlays are thinned out
+OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
 _TABLE = (
     "image",
     "id",
@@ -36,9 +36,9 @@ _TABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOutputs:
-    """What was written of one image: its files, its table of objects, how sure it is, and what is to be told of it.
+    """Outputs of one image: files, object table, confidence, and warnings.
 
-    `read` are sentences of its reading, which many images may share; `notes` are those of its prediction.
+    `read` are warnings from reading, which many images may share; `notes` are warnings from prediction.
     """
 
     image: str
@@ -51,7 +51,7 @@ class ImageOutputs:
 
 @dataclass
 class OutputSummary:
-    """What has been written so far: files, a table of objects per image, and what is to be told."""
+    """Outputs of all images so far: files, object tables, confidence and warnings."""
 
     folder: Path
     model_card: ModelCard
@@ -62,19 +62,19 @@ class OutputSummary:
         self.tables: list[tuple[str, ObjectTable]] = []
         self.confidence: list[Confidence] = []
         self.notes: list[str] = []
-        self.read: dict[str, list[str]] = {}  # a note of reading -> the images that it was made of
+        self.read: dict[str, list[str]] = {}  # warning from reading -> images
 
     def save(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
-        """Write all that is wished for of one image. Changes nothing here: several threads may do so at once."""
+        """Write the requested files of one image; thread-safe."""
         files, table = [self.folder / f"{name}.png"], None
         if self.model_card.task == "instance":
             files[0] = write_labels(files[0], result.labels, image.spacing)
             table = measure(result.labels, image.pixels)
         else:
             write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.model_card.colours)
-        sure = None
+        confidence = None
         if result.probabilities is not None and self.options.confidence:
-            sure = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
+            confidence = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
             files.append(self.folder / f"{name}.uncertainty.png")
             write_image(files[-1], uncertainty_map(result.probabilities, self.model_card)[None])
         if result.probabilities is not None and self.options.probabilities:
@@ -90,13 +90,13 @@ class OutputSummary:
             image=path.name,
             files=tuple(files),
             table=table,
-            confidence=sure,
+            confidence=confidence,
             read=image.warnings,
             notes=result.warnings,
         )
 
     def add(self, saved: ImageOutputs) -> None:
-        """Count an image among those that are written; the order of these calls is that of the results."""
+        """Add the outputs of an image; the order of the calls is the order in the tables."""
         self.files += saved.files
         if saved.table is not None:
             self.tables.append((saved.image, saved.table))
@@ -107,19 +107,19 @@ class OutputSummary:
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
 
     def take_notes(self) -> list[str]:
-        """Return what is to be told, once."""
+        """Return and clear the warnings from prediction."""
         notes, self.notes = self.notes, []
         return notes
 
-    def tell_read(self) -> list[str]:
-        """Return what was noted of the images when they were read, a sentence per note."""
+    def describe_read_warnings(self) -> list[str]:
+        """Return the warnings from reading, each with its images."""
         return [
             f"{pluralise(len(names), 'image') if len(names) > 1 else names[0]}: {text}"
             for text, names in self.read.items()
         ]
 
     def finish(self) -> None:
-        """Write the table of objects, where there are any, and that of the confidence, where it is wished for."""
+        """Write the object table of instance segmentation, and the confidence table if requested."""
         if self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.model_card.classes)
@@ -135,7 +135,7 @@ def overlay(
     *,
     objects: bool,
 ) -> UInt8[np.ndarray, "3 shown_height shown_width"]:
-    """Draw outlines of classes or objects over a picture, which is stretched to its percentiles 0.5 and 99.5."""
+    """Return outlines of classes or objects over the image, stretched to its percentiles 0.5 and 99.5."""
     step = max(1, -(-max(pixels.shape[1:]) // OVERLAY_SIDE))
     view, labels = pixels[:, ::step, ::step].astype(np.float32), labels[::step, ::step]
     low, high = np.percentile(view, (0.5, 99.5))
@@ -150,7 +150,7 @@ def overlay(
 
 
 def write_classes(folder: Path, model_card: ModelCard) -> Path:
-    """Write what the numbers in the masks mean; return the file."""
+    """Write classes.json, the meaning of the mask values; return its path."""
     values = model_card.values or tuple(range(len(model_card.classes)))
     rows = zip(model_card.classes, values, model_card.colours, strict=False)
     kind = "object numbers, 0 is background" if model_card.task == "instance" else "class indices"
@@ -164,22 +164,23 @@ def write_classes(folder: Path, model_card: ModelCard) -> Path:
 
 
 def write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
-    """Write a row per object; areas in pixels, positions (row, column) from the top left corner."""
+    """Write the region properties of each object; areas in pixels, positions (row, column) from the top left."""
     name = classes[-1] if classes else "object"
     _write_csv(path, _TABLE, (_cells(image, name, row) for image, table in tables for row in table))
 
 
 def write_confidence(path: Path, rows: Sequence[Confidence]) -> None:
-    """Write a row per image; what is not known is empty."""
+    """Write a row per image; undefined values are empty."""
     scored = list(rows[0].scores) if rows else []
     cells = (
-        (r.image, *map(_share, (r.dice, r.bound, r.uncertainty, *(r.scores[name] for name in scored)))) for r in rows
+        (r.image, *map(_format_score, (r.dice, r.bound, r.uncertainty, *(r.scores[name] for name in scored))))
+        for r in rows
     )
     head = ("image", "predicted_dice", "dice_lower_bound_90", "mean_uncertainty")
     _write_csv(path, (*head, *(f"score_{name}" for name in scored)), cells)
 
 
-def _share(value: float | None) -> str:
+def _format_score(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
@@ -189,7 +190,7 @@ def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str | in
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(head)
         writer.writerows(rows)
-        text.detach()  # flushes, and leaves the file open for its keeper
+        text.detach()  # flushes without closing the file
 
     atomic_write(path, write)
 

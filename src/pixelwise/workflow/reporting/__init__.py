@@ -1,1 +1,1 @@
-"""What the report shows, and how its page is made."""
+"""The HTML report of a run."""

@@ -1,4 +1,4 @@
-"""The report, of confidence: whether the probabilities mean what they say, and the bounds of the Dice hold."""
+"""Calibration section of the report: reliability diagram, and true against predicted Dice."""
 
 from typing import Any
 
@@ -10,41 +10,41 @@ from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting.pictures import FONT, LINES, new_chart, svg_bytes
 from pixelwise.workflow.summary import describe_confidence
 
-READING = (
-    "Calibration: of all that is decided with a confidence, the share that is right; on the diagonal both are equal, "
-    "below it the model is too sure. True and predicted Dice: a dot per image. The dashes are the lower bounds; a dot "
-    "below its dash is an image that the bound does not hold for."
+HELP = (
+    "Calibration (reliability diagram): the accuracy of the predictions at each confidence. On the diagonal the model "
+    "is calibrated, below it overconfident. True and predicted Dice: one dot per image. The dashes are lower bounds "
+    "of the Dice; a dot below its dash is an image whose Dice is below the bound."
 )
-SIZE = (3.7, 3.5)  # inches of a chart whose two axes are alike
+SIZE = (3.7, 3.5)  # inches of a square chart
 
 
 def confidence_section(scores: dict[str, Any]) -> list[str]:
-    """Return in words and pictures whether the confidence holds; nothing for scores without it."""
+    """Return the section as HTML; empty for scores without calibration."""
     messages = describe_confidence(scores)
     if not messages:
         return []
     sentences = [f"{text[0].upper()}{text[1:]}." for text in messages]
     drawn = draw_confidence(scores["confidence"]["reliability"], _points(scores["cases"]))
-    return [html.paragraphs(sentences), html.charts(drawn), html.folded("How to read this", [READING])]
+    return [html.paragraphs(sentences), html.charts(drawn), html.folded("How to read this", [HELP])]
 
 
 def draw_confidence(tables: dict[str, Any], points: np.ndarray) -> list[tuple[str, bytes]]:
-    """Draw the reliability diagram and, where there is one, the true over the predicted Dice.
+    """Draw the reliability diagram and, if there are points, the true against the predicted Dice.
 
     Parameters
     ----------
     tables : dict
-        Those before and after scaling; see `metrics.calibration.reliability`.
+        Reliability before and after temperature scaling; see `metrics.calibration.reliability`.
     points : float array (images, 3)
-        Predicted Dice, its lower bound (NaN where there is none) and the true one of each image.
+        Predicted Dice, its lower bound (NaN if undefined) and true Dice of each image.
 
     Returns
     -------
     list of (str, bytes)
-        The title of each chart and the bytes of its SVG.
+        Title and SVG of each chart.
     """
     charts: list[tuple[str, bytes]] = []
-    figure, axis = new_chart("confidence", "share that is right", SIZE)
+    figure, axis = new_chart("confidence", "accuracy", SIZE)
     _draw_reliability(axis, tables)
     charts.append(("Calibration", _finish(figure, axis)))
     if len(points):
@@ -72,7 +72,7 @@ def _draw_reliability(axis: Axes, tables: dict[str, Any]) -> None:
             linewidth=1.6,
             marker="o",
             markersize=3.5,
-            label=f"{name} scaling",
+            label=f"{name} temperature scaling",
         )
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
 
@@ -88,7 +88,7 @@ def _draw_points(axis: Axes, points: np.ndarray) -> None:
 
 
 def _points(cases: list[dict[str, Any]]) -> np.ndarray:
-    """Return predicted Dice, lower bound and true Dice of the cases that have the first and the last."""
-    names = ("predicted_dice", "dice_bound", "mean_dice")
+    """Return predicted Dice, lower bound and true Dice of the cases with both Dice values."""
+    names = ("predicted_dice", "dice_lower_bound", "mean_dice")
     rows = [[case.get(name) for name in names] for case in cases]
     return np.array([row for row in rows if row[0] is not None and row[2] is not None], np.float64).reshape(-1, 3)

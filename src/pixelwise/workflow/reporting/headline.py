@@ -1,4 +1,4 @@
-"""The report's opening: what the run is, warnings about it, and what it achieves in words and key numbers."""
+"""Top of the report: facts about the run, warnings, and the main scores in words and numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,62 +8,62 @@ from pixelwise.workflow.headline import Claim, KeyNumber, by_name, headline
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.run import Run
 
-WARNING = "This training did not become useful"
-SCALE = 200  # units of the picture of an interval, for scores from 0 to 1
+WARNING = "This training did not produce a useful model"
+SCALE = 200  # SVG units of an interval from 0 to 1
 
 
 def outcome_box(run: Run) -> list[str]:
-    """Return a box with the warnings about the training; nothing where there is no reason to warn."""
+    """Return a box with the warnings about the training; empty without warnings."""
     warnings = run.warnings
     return [html.warning(WARNING, warnings)] if warnings else []
 
 
 def facts(run: Run) -> list[str]:
-    """Return one line about the run: its data and task, the network, and the images of each split."""
-    found = run.understood
-    cases = ", ".join(f"{count:,} {split}" for split, count in found["cases"].items() if count)
-    line = f"{found['data']} · {found['task']} · {run.config.network.name} · images: {cases}"
+    """Return one line about the run: data, task, network, and images per split."""
+    data = run.understood
+    cases = ", ".join(f"{count:,} {split}" for split, count in data["cases"].items() if count)
+    line = f"{data['data']} · {data['task']} · {run.config.network.name} · images: {cases}"
     return [f'<p class="meta">{html.escape(line)}</p>']
 
 
 def scored_headline(scores: dict[str, Any]) -> list[str]:
-    """Return what the scores of `evaluate` say: sentences, key numbers with their intervals, and notes."""
-    found = headline(scores)
-    return [_lead(found.claims or (by_name(scores),)), _numbers(found.numbers), _notes(found.notes)]
+    """Return the scores of `evaluate` as sentences, key numbers with intervals, and notes."""
+    summary = headline(scores)
+    return [_lead(summary.claims or (by_name(scores),)), _numbers(summary.numbers), _notes(summary.notes)]
 
 
 def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) -> list[str]:
-    """Return the best validation score of a run that was never evaluated, and how to evaluate it.
+    """Return the best validation score of a run that was not evaluated, and how to evaluate it.
 
     Parameters
     ----------
     run : Run
     rows : sequence of dict
-        Those of metrics.csv.
+        Rows of metrics.csv.
     score : str
-        What a validation measured.
+        Name of the validation score.
     """
     values = [(row["val_score"], int(row["step"])) for row in rows if "val_score" in row and "step" in row]
-    how = (
+    hint = (
         f"No scores yet: run `{command('evaluate', run.folder, 'DATA')}`, then `{command('report', run.folder)}` again."
     )
     if not values:
-        return [html.paragraphs([how])]
+        return [html.paragraphs([hint])]
     best, step = max(values, key=lambda value: value[0])
     claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
-    note = f"It was measured {pluralise(len(values), 'time')} during training, and it chose the weights."
-    return [_lead((claim,)), html.paragraphs([how]), _notes((note,))]
+    note = f"It was measured {pluralise(len(values), 'time')} during training, and selected the weights."
+    return [_lead((claim,)), html.paragraphs([hint]), _notes((note,))]
 
 
 def _lead(claims: Sequence[Claim]) -> str:
     """Return the claims as large sentences; one without an interval after the first is smaller."""
     lines: list[str] = []
-    for place, claim in enumerate(claims):
-        kind = ' class="next"' if place and not claim.interval else ""
+    for index, claim in enumerate(claims):
+        kind = ' class="next"' if index and not claim.interval else ""
         aside = f" <span>{html.escape(claim.aside.strip())}</span>" if claim.interval else ""
         value = f"<b>{html.escape(claim.value)}</b>" if claim.value else ""
         lines.append(f"<p{kind}>{html.escape(claim.before)}{value}{html.escape(claim.after)}.{aside}</p>")
-    text = "".join(lines).replace(" %", "&nbsp;%")  # a number and its sign stay on one line
+    text = "".join(lines).replace(" %", "&nbsp;%")  # no line break before the percent sign
     return f'<div class="lead">{text}</div>'
 
 

@@ -1,4 +1,4 @@
-"""The report, of masks: scores per class and object, and cases beside their truth."""
+"""Report of segmentation runs: score tables, and example cases with their ground truth."""
 
 from functools import partial
 from pathlib import Path
@@ -20,39 +20,39 @@ from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.page import attempt, empty_classes
 from pixelwise.workflow.run import Run
 
-BEST, WORST = 2, 2  # cases shown of each, beside the median one
+BEST, WORST = 2, 2  # number of cases shown, in addition to the median
 
 
 def mask_scores(scores: dict[str, Any]) -> list[str]:
-    """Return the tables of the scores: per class, objects, boundaries, confusion, and what was empty."""
+    """Return the score tables: per class, objects, boundaries, confusion matrix, and empty classes."""
     names = ("class", "Dice", "IoU", "precision", "recall", "pixels")
     rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
-    parts = [html.table(names, rows, "Over all pixels of the set")]
-    found = scores["scores"]
-    if objects := found.get("objects"):
+    parts = [html.table(names, rows, "Over all pixels of the data set")]
+    values = scores["scores"]
+    if objects := values.get("objects"):
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others, "Objects"))
         ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
-        names = ("IoU above", "mean over images", "all objects")
+        names = ("IoU threshold", "mean over images", "all objects")
         parts.append(html.table(names, ap, "Average precision (AP) of objects"))
     if images := scores.get("images"):
-        parts.append(_whole_images(images))
-    if boundaries := found.get("boundaries"):
+        parts.append(_detection_table(images))
+    if boundaries := values.get("boundaries"):
         parts.append(html.table(("score", "value"), [(words(k), v) for k, v in boundaries.items()], "Boundaries"))
     if len(scores["classes"]) > 2:
         names = [r["name"] for r in scores["classes"]]
         shares = [_shares(name, line) for name, line in zip(names, scores["confusion"], strict=True)]
-        caption = "Confusion, in percent of the true pixels"
-        parts.append(html.table(("truth \\ predicted", *names), shares, caption, digits=1))
+        caption = "Confusion matrix, in percent of the true pixels"
+        parts.append(html.table(("true \\ predicted", *names), shares, caption, digits=1))
     return [*parts, *empty_classes(scores.get("empty", {}))]
 
 
-def _whole_images(found: dict[str, Any]) -> str:
-    """Return the table of how images that show something, or a class, are told from those that do not."""
-    names = ("image shows", "images", "missed", "images without", "false alarms", "AUROC", "average precision")
+def _detection_table(images: dict[str, Any]) -> str:
+    """Return the table of image-level detection scores, for any foreground and per class."""
+    names = ("class", "images with it", "missed", "images without it", "false alarms", "AUROC", "average precision")
     keys = ("name", "showing", "missed", "empty", "false_alarms", "auroc", "average_precision")
-    rows = [{"name": "anything", **found["any"]}, *found["classes"]]
-    return html.table(names, [tuple(row[key] for key in keys) for row in rows], "Whole images")
+    rows = [{"name": "any foreground", **images["any"]}, *images["classes"]]
+    return html.table(names, [tuple(row[key] for key in keys) for row in rows], "Detection per image")
 
 
 def _shares(name: str, line: list[int]) -> tuple[Any, ...]:
@@ -61,47 +61,48 @@ def _shares(name: str, line: list[int]) -> tuple[Any, ...]:
 
 
 def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str]:
-    """Show the best, median and worst cases, where their files are still there."""
+    """Return panels of the best, median and worst cases whose files still exist."""
     field = "mean_ap" if "objects" in scores["scores"] else "mean_dice"
     ranked = sorted((c for c in scores["cases"] if c.get(field) is not None), key=lambda c: c[field], reverse=True)
     ranked = [case for case in ranked if case.get("files")]
     if not ranked or not run.model_path.is_file():
-        lacks = "the run has no model" if ranked else "no case has both a score and the names of its files"
-        return [html.paragraphs([f"No pictures: {lacks}. Run `pixelwise evaluate RUN DATA` on a finished run again."])]
+        reason = "the run has no model" if ranked else "no case has a score and file names"
+        hint = "Run `pixelwise evaluate RUN DATA` again on a finished run."
+        return [html.paragraphs([f"No pictures: {reason}. {hint}"])]
     model_of = _Models(run)
     model_card = model_of(ranked[0]).model_card
-    parts = _keys(model_card)
+    parts = _legends(model_card)
     chosen = _choose(ranked)
     for kind, case in progress.track(chosen, "drawing cases", len(chosen)):
-        name, messages = html.escape(case["name"]), html.escape(_told(case, field))
-        parts.append(f"<h3><b>{kind}</b> <i>{messages}</i> · {name}</h3>")
+        name, score = html.escape(case["name"]), html.escape(_describe_score(case, field))
+        parts.append(f"<h3><b>{kind}</b> <i>{score}</i> · {name}</h3>")
         parts += attempt("This case", partial(_panels, run, model_of(case), case["files"]), progress)
     return parts
 
 
-def _keys(model_card: ModelCard) -> list[str]:
-    """Return the legend of the errors, and that of the classes where there are several."""
-    names = [("right", draw.RIGHT), ("missed", draw.MISSED), ("false alarm", draw.FALSE)]
+def _legends(model_card: ModelCard) -> list[str]:
+    """Return the legend of the errors, and that of the classes if there are several."""
+    names = [("correct", draw.CORRECT), ("missed", draw.MISSED), ("false positive", draw.FALSE_POSITIVE)]
     if model_card.task == "instance" or len(model_card.classes) > 2:
         other = "object" if model_card.task == "instance" else "class"
-        names.append((f"taken for another {other}", draw.CONFUSED))
+        names.append((f"assigned to a different {other}", draw.CONFUSED))
     errors = [html.key(names)]
     several = model_card.task != "instance" and len(model_card.classes) > 2
     return [*errors, html.key(list(zip(model_card.classes, model_card.colours, strict=False)))] if several else errors
 
 
-def _told(case: dict[str, Any], field: str) -> str:
-    """Say how good a case is: its score and, where they are counted, its objects."""
-    one = field == "mean_dice" and len(case["classes"]) == 2  # the Dice of one class is no mean
-    score = f"{'Dice' if one else words(field)} {html.show(case[field], 3)}"
+def _describe_score(case: dict[str, Any], field: str) -> str:
+    """Return the score of a case, and its object counts if any."""
+    binary = field == "mean_dice" and len(case["classes"]) == 2  # one foreground class: no mean
+    score = f"{'Dice' if binary else words(field)} {html.show(case[field], 3)}"
     if "objects_matched" not in case:
         return score
-    wrong = pluralise(case["objects_predicted"] - case["objects_matched"], "false alarm")
+    wrong = pluralise(case["objects_predicted"] - case["objects_matched"], "false positive")
     return f"{score}, {case['objects_matched']} of {pluralise(case['objects_true'], 'object')} found, {wrong}"
 
 
 class _Models:
-    """The model that a case was scored with: the run's own, or that of the fold that left the case out."""
+    """The model that a case was scored with: that of the run, or of the fold that held the case out."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._known = run, dict[int, Model]()
@@ -115,12 +116,12 @@ class _Models:
 
 
 def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Pick cases without showing one twice."""
-    middle = (len(ranked) - 1) // 2
-    picks = [("Best", 0), ("Worst", len(ranked) - 1), ("Median", middle)]
-    picks += [("Best", i) for i in range(1, BEST)] + [("Worst", len(ranked) - 1 - i) for i in range(1, WORST)]
+    """Return the best, median and worst cases without duplicates."""
+    median = (len(ranked) - 1) // 2
+    candidates = [("Best", 0), ("Worst", len(ranked) - 1), ("Median", median)]
+    candidates += [("Best", i) for i in range(1, BEST)] + [("Worst", len(ranked) - 1 - i) for i in range(1, WORST)]
     chosen: dict[int, str] = {}
-    for kind, index in picks:
+    for kind, index in candidates:
         if 0 <= index < len(ranked):
             chosen.setdefault(index, kind)
     return [(kind, ranked[index]) for index, kind in sorted(chosen.items())]
@@ -140,12 +141,12 @@ def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
     truth = read_labels(Path(files[1]), labelling)
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
-        predicted = (predicted > 0).astype(np.int32)  # a mask that was learned as objects
+        predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
     view = stretch(pixels)
     background = has_background(model_card.task, model_card.classes)
     panels = {
         "image": view,
-        "truth": colour(truth, model_card.colours, objects=objects),
+        "ground truth": colour(truth, model_card.colours, objects=objects),
         "prediction": colour(predicted, model_card.colours, objects=objects),
         "errors": draw.object_errors(view, truth, predicted)
         if objects

@@ -1,4 +1,4 @@
-"""The report's page: pieces of HTML, everything from the data escaped, nothing loaded from elsewhere."""
+"""HTML building blocks of the report; text is escaped, and nothing is loaded from the network."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from pixelwise.workflow.reporting.style import STYLE
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """Return the whole page; `parts` are finished HTML."""
+    """Return the HTML page; `parts` are HTML fragments."""
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'<meta charset="utf-8">{view}<title>{escape(title)}</title>'
     body = "\n".join(parts)
@@ -27,12 +27,12 @@ def heading(text: str) -> str:
 
 
 def section(title: str, parts: Sequence[str]) -> str:
-    """Return finished parts under a heading."""
+    """Return HTML fragments under a heading."""
     return "\n".join(["<section>", heading(title), *parts, "</section>"])
 
 
 def warning(title: str, sentences: Sequence[str]) -> str:
-    """Return a box that is seen before all else; flags in its sentences stay on one line."""
+    """Return a warning box; options such as --epochs do not break across lines."""
     text = re.sub(r"--[a-z][a-z-]*", r'<span class="flag">\g<0></span>', paragraphs(sentences))
     return f'<div class="warning" role="note"><b>{escape(title)}</b>{text}</div>'
 
@@ -43,7 +43,7 @@ def paragraphs(sentences: Sequence[str]) -> str:
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", digits: int = 4) -> str:
-    """Return a table; numbers are aligned right, floats have `digits` decimals, None is shown as a dash."""
+    """Return a table; numbers are right-aligned, floats have `digits` decimals, None is a dash."""
     numeric = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(names))]
 
     def cells(tag: str, values: Sequence[Any]) -> str:
@@ -56,17 +56,17 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
 
 
 def folded(title: str, sentences: Sequence[str]) -> str:
-    """Return sentences that a click on `title` unfolds."""
+    """Return a collapsed section of sentences."""
     return fold(title, [paragraphs(sentences)])
 
 
 def fold(title: str, parts: Sequence[str]) -> str:
-    """Return finished parts that a click on `title` unfolds."""
+    """Return a collapsed section of HTML fragments."""
     return "\n".join([f"<details><summary>{escape(title)}</summary>", *parts, "</details>"])
 
 
 def show(value: Any, digits: int = 4) -> str:
-    """Write a value for people: floats with `digits` decimals, None as a dash."""
+    """Format a value: floats with `digits` decimals, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -77,7 +77,7 @@ def show(value: Any, digits: int = 4) -> str:
 
 
 def picture(content: bytes, kind: str, caption: str = "", css: str = "") -> str:
-    """Return a figure with the picture inside the page; `kind` is png, gif or svg+xml."""
+    """Return a figure with an embedded picture; `kind` is png, gif or svg+xml."""
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{_image(content, kind, caption, css)}{note}</figure>"
 
@@ -97,7 +97,7 @@ def key(entries: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
 
 
 def charts(drawn: Sequence[tuple[str, bytes]]) -> str:
-    """Return drawings (title, bytes of an SVG) beside each other, or below each other where the page is narrow."""
+    """Return charts (title, SVG) side by side, or stacked on a narrow page."""
     figures = [
         f"<figure><figcaption>{escape(title)}</figcaption>{_image(content, 'svg+xml', title)}</figure>"
         for title, content in drawn
@@ -106,24 +106,23 @@ def charts(drawn: Sequence[tuple[str, bytes]]) -> str:
 
 
 def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> list[str]:
-    """Return the parts that `make` returns.
+    """Return the HTML fragments of `make`.
 
-    Whatever is wrong with the records of a run, the rest of the page is worth having: so any error is caught here,
-    and told on the page and to the user.
+    Any error is caught and reported on the page and as a message, so that the rest of the page is still written.
     """
     try:
         return make()
     except Exception as error:
-        ours = isinstance(error, PixelwiseError)
-        reason = str(error) if ours else f"a record is damaged ({type(error).__name__}: {error})"
-        messages = f"{what} could not be shown: {reason}"
-        progress.message(messages)
-        return [paragraphs([messages])]
+        expected = isinstance(error, PixelwiseError)
+        reason = str(error) if expected else f"a record is damaged ({type(error).__name__}: {error})"
+        text = f"{what} could not be shown: {reason}"
+        progress.message(text)
+        return [paragraphs([text])]
 
 
-def empty_classes(found: dict[str, Any]) -> list[str]:
-    """Say which classes have no score, and how what is empty was counted."""
-    nowhere = found.get("classes_nowhere")
-    messages = [f"In neither truth nor prediction, so without a score: {', '.join(nowhere)}."] if nowhere else []
-    policy = found.get("policy")
-    return [paragraphs(messages), folded("How empty classes and images were counted", policy)] if policy else []
+def empty_classes(empty: dict[str, Any]) -> list[str]:
+    """Return the classes without a score, and how empty classes and images are counted."""
+    absent = empty.get("classes_nowhere")
+    text = [f"Without a score (in neither ground truth nor prediction): {', '.join(absent)}."] if absent else []
+    policy = empty.get("policy")
+    return [paragraphs(text), folded("How empty classes and images are counted", policy)] if policy else []

@@ -1,4 +1,4 @@
-"""The report, of whole-image classes: accuracies, the confusion matrix, the most confident mistakes as pictures."""
+"""Report of classification runs: accuracies, confusion matrix, and example images."""
 
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,26 @@ from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 
 MISTAKES = 21
-RIGHT = 7  # right images shown at each end
-PAIRS = 10  # confusions that are listed, the most frequent first
-NUMBERED, NAMED = 20, 60  # classes up to which the matrix shows numbers, and names
-SMALL = 100  # pixels a side up to which a photo is shown with hard pixels
+RIGHT = 7  # correct images shown, of the most and of the least confident
+PAIRS = 10  # most frequent confusions in the table
+NUMBERED, NAMED = 20, 60  # maximum number of classes for numbers and names in the matrix
+SMALL = 100  # maximum side in pixels of images that are enlarged without interpolation
 
 
 def photo_scores(scores: dict[str, Any]) -> list[str]:
-    """Return accuracies with intervals, the table per class, the confusion matrix and its largest entries."""
+    """Return accuracies with intervals, the confusion matrix, the most frequent confusions, and scores per class."""
     images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
     rows = [(words(name), images[name], *(intervals[name] or (None, None))) for name in intervals]
     rows.append(("mean over classes", images["mean_class_accuracy"], None, None))
-    parts = [html.table(("score", "value", "low", "high"), rows, "Share of right images, with 95 % intervals")]
+    parts = [html.table(("score", "value", "low", "high"), rows, "Accuracy, with 95 % intervals")]
     names = [row["name"] for row in scores["classes"]]
     matrix = np.array(scores["confusion"], np.int64).reshape(len(names), len(names))
     parts.append(f'<div class="curves">{html.picture(draw_matrix(matrix, names), "svg+xml", _caption(names))}</div>')
     if pairs := _confused(matrix, names):
         parts.append(
-            html.table(("true class", "predicted", "images", "% of the class"), pairs, "Most often confused", digits=1)
+            html.table(
+                ("true class", "predicted", "images", "% of the class"), pairs, "Most frequent confusions", digits=1
+            )
         )
     classes = [(r["name"], r["accuracy"], r["precision"], r["images"], r["said"]) for r in scores["classes"]]
     parts.append(html.table(("class", "accuracy", "precision", "images", "predicted"), classes, "Per class"))
@@ -42,34 +44,31 @@ def photo_scores(scores: dict[str, Any]) -> list[str]:
 
 
 def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
-    """Show the images whose wrong class was predicted with the most certainty, where their files are still there."""
+    """Return the most confident misclassifications whose files still exist."""
     wrong = sorted((c for c in scores["cases"] if c["said"] != c["truth"]), key=lambda c: -c["probability"])
     if not wrong:
-        return [html.paragraphs(["No mistakes."])]
+        return [html.paragraphs(["No image is misclassified."])]
     shown = [case for case in wrong if case.get("files")][:MISTAKES]
     figures: list[str] = []
-    gone: list[str] = []
-    for case in progress.track(shown, "drawing mistakes", len(shown)):
+    unreadable: list[str] = []
+    for case in progress.track(shown, "drawing misclassified images", len(shown)):
         try:
             figures.append(_figure(case))
         except PixelwiseError:
-            gone.append(case["name"])
-    all_ = pluralise(len(scores["cases"]), "image")
-    messages = [f"Classified wrongly: {len(wrong)} of {all_}; the most confident mistakes come first."]
-    if gone:
-        messages.append(f"{len(gone)} of their pictures could not be read, such as {gone[0]}.")
-    return [html.paragraphs(messages), f'<div class="photos">{"".join(figures)}</div>']
+            unreadable.append(case["name"])
+    total = pluralise(len(scores["cases"]), "image")
+    sentences = [f"Misclassified: {len(wrong)} of {total}, the most confident first."]
+    if unreadable:
+        sentences.append(f"{pluralise(len(unreadable), 'image')} could not be read, such as {unreadable[0]}.")
+    return [html.paragraphs(sentences), f'<div class="photos">{"".join(figures)}</div>']
 
 
 def photo_cases(scores: dict[str, Any]) -> list[str]:
-    """Show the right images whose class was predicted with the most certainty, and those with the least.
-
-    Images whose files are gone are left out.
-    """
-    right = sorted((c for c in scores["cases"] if c["said"] == c["truth"]), key=lambda c: -c["probability"])
-    kept = [case for case in right if case.get("files") and Path(case["files"][0]).is_file()]
+    """Return the correct images with the highest and the lowest confidence whose files still exist."""
+    correct = sorted((c for c in scores["cases"] if c["said"] == c["truth"]), key=lambda c: -c["probability"])
+    shown = [case for case in correct if case.get("files") and Path(case["files"][0]).is_file()]
     parts: list[str] = []
-    for kind, cases in (("Most certain", kept[:RIGHT]), ("Least certain", kept[RIGHT:][-RIGHT:])):
+    for kind, cases in (("Most confident", shown[:RIGHT]), ("Least confident", shown[RIGHT:][-RIGHT:])):
         if cases:
             figures = "".join(map(_figure, cases))
             parts += [f"<h3><b>{kind}</b></h3>", f'<div class="photos">{figures}</div>']
@@ -77,7 +76,7 @@ def photo_cases(scores: dict[str, Any]) -> list[str]:
 
 
 def draw_matrix(matrix: np.ndarray, names: list[str]) -> bytes:
-    """Draw a confusion matrix (truth, said) in percent of each true class, as the bytes of an SVG."""
+    """Return an SVG of a confusion matrix (true, predicted) in percent of each true class."""
     return draw.svg_bytes(_draw(matrix, names))
 
 
@@ -104,30 +103,29 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
 
 def _caption(names: list[str]) -> str:
     classes = pluralise(len(names), "class")
-    return f"Confusion matrix of {classes}: a row per true class, a column per predicted class."
+    return f"Confusion matrix of {classes}: rows are true classes, columns predicted classes."
 
 
 def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
-    """List the most frequent confusions: truth, said, images, percent of the true class."""
+    """Return the most frequent confusions: true class, predicted class, images, percent of the true class."""
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
-    places = [divmod(int(flat), len(names)) for flat in order]
+    pairs = [divmod(int(flat), len(names)) for flat in order]
     return [
-        (names[true], names[said], int(wrong[true, said]), 100 * float(wrong[true, said] / matrix[true].sum()))
-        for true, said in places
-        if wrong[true, said]
+        (names[true], names[other], int(wrong[true, other]), 100 * float(wrong[true, other] / matrix[true].sum()))
+        for true, other in pairs
+        if wrong[true, other]
     ]
 
 
 def _figure(case: dict[str, Any]) -> str:
     pixels = read_image(Path(case["files"][0])).pixels
-    # photos of 8 bits are shown as they are; what else there is has no natural white
-    view = np.moveaxis(pixels[:3], 0, -1) if _plain(pixels) else stretch(pixels)
+    view = np.moveaxis(pixels[:3], 0, -1) if _is_8bit_rgb(pixels) else stretch(pixels)
     picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
     wrong = "" if case["said"] == case["truth"] else f", predicted {case['said']}"
     caption = f"{case['truth']}{wrong} ({case['probability']:.1%}): {case['name']}"
     return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
 
 
-def _plain(pixels: np.ndarray) -> bool:
+def _is_8bit_rgb(pixels: np.ndarray) -> bool:
     return pixels.dtype == np.uint8 and len(pixels) >= 3

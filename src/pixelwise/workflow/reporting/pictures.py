@@ -1,4 +1,4 @@
-"""Pictures of the report: curves, cases beside their truth, the film of the learning."""
+"""Figures of the report: training curves, error maps, and the animation of training snapshots."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from pixelwise.labels.label_image import overlap_table, renumber
 from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.painting import stretch
 
-# Okabe & Ito's colours, told apart by colour-blind readers too.
-RIGHT, MISSED, FALSE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
-PANEL = 320  # pixels a side at most
+# colour-blind safe palette of Okabe & Ito
+CORRECT, MISSED, FALSE_POSITIVE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
+PANEL = 320  # maximum side in pixels
 FILM_FRAMES = 24
 FILM_BYTES = 2_000_000
 FRAME_MILLISECONDS = 350
 LINES = ("#0072B2", "#D55E00")
-CHART = (4.0, 2.6)  # inches of a chart: its text is then about as large as that of the page
+CHART = (4.0, 2.6)  # inches: the text is about as large as that of the page
 TITLE_FONT, FONT = 9, 8.5
 
 
 class Chart(NamedTuple):
-    """A chart of metrics.csv: its title, its vertical axis, and its columns, each with the name of its line."""
+    """A chart of metrics.csv: title, label of the y axis, and columns with their legend labels."""
 
     title: str
     axis: str
@@ -47,32 +47,32 @@ CHARTS = (
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -> list[tuple[str, bytes]]:
-    """Draw what `rows` hold of `CHARTS` over the steps; nothing for what they do not hold.
+    """Draw the charts of `CHARTS` for which `rows` has values, over the steps.
 
     Parameters
     ----------
     rows : sequence of mappings
-        Those of metrics.csv.
+        Rows of metrics.csv.
     score : str
-        What the validation score is.
+        Name of the validation score.
 
     Returns
     -------
     list of (str, bytes)
-        The title of each chart and the bytes of its SVG, the same for the same run.
+        Title and SVG of each chart; the output is deterministic.
     """
-    held = {name for row in rows for name, value in row.items() if "step" in row and np.isfinite(value)}
-    shown = [(chart, [name for name in chart.lines if name in held]) for chart in CHARTS]
+    available = {name for row in rows for name, value in row.items() if "step" in row and np.isfinite(value)}
+    shown = [(chart, [name for name in chart.lines if name in available]) for chart in CHARTS]
     return [(chart.title.format(score=score), _draw_chart(rows, chart, names)) for chart, names in shown if names]
 
 
-def new_chart(across: str, up: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
-    """Return an empty chart with named axes."""
+def new_chart(x_label: str, y_label: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
+    """Return an empty chart with labelled axes."""
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    axis.set_xlabel(across, fontsize=TITLE_FONT)
-    axis.set_ylabel(up, fontsize=TITLE_FONT)
+    axis.set_xlabel(x_label, fontsize=TITLE_FONT)
+    axis.set_ylabel(y_label, fontsize=TITLE_FONT)
     axis.tick_params(labelsize=FONT)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
@@ -80,9 +80,9 @@ def new_chart(across: str, up: str, size: tuple[float, float] = CHART) -> tuple[
 
 
 def svg_bytes(figure: Figure) -> bytes:
-    """Return a drawing as the bytes of an SVG, the same for the same run."""
+    """Return a figure as a deterministic SVG."""
     buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "pixelwise", "text.parse_math": False}):  # a $ in a name is a $
+    with rc_context({"svg.hashsalt": "pixelwise", "text.parse_math": False}):  # names may contain $
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 
@@ -103,7 +103,7 @@ def _draw_chart(rows: Sequence[Mapping[str, float]], chart: Chart, names: Sequen
 
 
 def _mark_best(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Mark the highest of the points that are numbers, and leave room above it for its value."""
+    """Mark the highest finite point with its value."""
     step, best = max((point for point in points if np.isfinite(point[1])), key=lambda point: point[1])
     axis.plot([step], [best], "o", color=LINES[0], markersize=5)
     axis.annotate(f"{best:.3f}", (step, best), (0, 6), textcoords="offset points", ha="center", fontsize=FONT)
@@ -111,55 +111,54 @@ def _mark_best(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def class_errors(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, background: bool) -> np.ndarray:
-    """Paint what is right, missed, falsely marked, and taken for another class, over the dimmed image.
+    """Return an error map over the dimmed image: correct, missed, false positive, and assigned to another class.
 
-    Without a background every class is a thing of its own: nothing is missed or false, only taken for another.
+    Without a background there are no missed or false positive pixels.
     """
     valid = truth != IGNORE
-    marked = truth > 0 if background else np.ones_like(valid)
-    found = predicted > 0 if background else np.ones_like(valid)
-    return _paint(view, marked & valid, found & valid, truth == predicted)
+    true = truth > 0 if background else np.ones_like(valid)
+    positive = predicted > 0 if background else np.ones_like(valid)
+    return _paint_errors(view, true & valid, positive & valid, truth == predicted)
 
 
 def object_errors(view: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Paint objects the same way: right is what an object shares with the one it overlaps with an IoU above 0.5.
+    """Return the same error map for objects: correct is the intersection of objects matched with an IoU above 0.5.
 
-    What lies in objects on both sides but not in such a pair was merged, split or shifted: taken for another object.
+    Pixels of a true and a predicted object that are not matched (merged, split or shifted) belong to another object.
     """
     predicted = np.where(truth < 0, 0, predicted)
     table = overlap_table(truth, predicted)
     pairs = table.ious > 0.5
-    partner = np.zeros(len(table.truth_areas) + 1, np.int64)  # above 0.5 there is at most one
-    partner[table.truth[pairs] + 1] = table.predicted[pairs] + 1
-    same = partner[renumber(truth)] == renumber(predicted)
-    return _paint(view, truth > 0, predicted > 0, same)
+    match = np.zeros(len(table.truth_areas) + 1, np.int64)  # at most one match above 0.5
+    match[table.truth[pairs] + 1] = table.predicted[pairs] + 1
+    same = match[renumber(truth)] == renumber(predicted)
+    return _paint_errors(view, truth > 0, predicted > 0, same)
 
 
-def _paint(view: np.ndarray, marked: np.ndarray, found: np.ndarray, same: np.ndarray) -> np.ndarray:
-    painted = (view * 0.35).astype(np.float32)
-    for where, tone in (
-        (marked & found & same, RIGHT),
-        (marked & ~found, MISSED),
-        (~marked & found, FALSE),
-        (marked & found & ~same, CONFUSED),
+def _paint_errors(view: np.ndarray, true: np.ndarray, positive: np.ndarray, same: np.ndarray) -> np.ndarray:
+    result = (view * 0.35).astype(np.float32)
+    for mask, tone in (
+        (true & positive & same, CORRECT),
+        (true & ~positive, MISSED),
+        (~true & positive, FALSE_POSITIVE),
+        (true & positive & ~same, CONFUSED),
     ):
-        painted[where] = 0.35 * painted[where] + 0.65 * np.array(tone)
-    return painted.astype(np.uint8)
+        result[mask] = 0.35 * result[mask] + 0.65 * np.array(tone)
+    return result.astype(np.uint8)
 
 
 def shrink(picture: np.ndarray) -> np.ndarray:
-    """Average blocks of a picture (height, width, 3), so that it has at most `PANEL` pixels a side."""
-    step = -(-max(picture.shape[:2]) // PANEL)
-    if step <= 1:
+    """Downscale a picture (height, width, 3) by block averages to at most `PANEL` pixels per side."""
+    block = -(-max(picture.shape[:2]) // PANEL)
+    if block <= 1:
         return picture
-    # the last blocks are filled by repeating the edge
-    filled = np.pad(picture, ((0, -picture.shape[0] % step), (0, -picture.shape[1] % step), (0, 0)), "edge")
-    height, width = filled.shape[0] // step, filled.shape[1] // step
-    return filled.reshape(height, step, width, step, 3).mean((1, 3)).astype(np.uint8)
+    padded = np.pad(picture, ((0, -picture.shape[0] % block), (0, -picture.shape[1] % block), (0, 0)), "edge")
+    height, width = padded.shape[0] // block, padded.shape[1] // block
+    return padded.reshape(height, block, width, block, 3).mean((1, 3)).astype(np.uint8)
 
 
 def film_frames(folder: Path) -> tuple[list[np.ndarray], int]:
-    """Return the frames of the film (image, prediction at a step, truth, side by side) and how many were unreadable."""
+    """Return the training snapshots (image, prediction, ground truth side by side), and the number of skipped ones."""
     steps = sorted(folder.glob("step-*.png"))
     if not steps or not (folder / "image.png").is_file() or not (folder / "truth.png").is_file():
         return [], 0
@@ -181,7 +180,7 @@ def film_frames(folder: Path) -> tuple[list[np.ndarray], int]:
 def film_bytes(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
     """Return the frames as a GIF of at most `most` bytes.
 
-    Every second frame is left out until it fits, never the last; a single frame may be larger.
+    Every second frame is dropped until it fits, except for the last; a single frame may be larger.
     """
     frames = list(frames)
     content = gif_bytes(frames, FRAME_MILLISECONDS)
@@ -192,7 +191,7 @@ def film_bytes(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Read metrics.csv; fields that are empty or no numbers are left out."""
+    """Read metrics.csv without empty and non-numeric fields."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

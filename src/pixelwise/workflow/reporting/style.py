@@ -1,4 +1,4 @@
-"""The style of the report's page: light and dark, wide and narrow, and on paper."""
+"""CSS of the report: light and dark, responsive, printable."""
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2126; --soft: #5b6570; --line: #dde1e6; --ground: #fff; --raised: #f5f7f9;

@@ -1,1 +1,1 @@
-"""Where the first weights of an encoder come from."""
+"""Pretrained encoder weights: download, cache, normalisation, and import of classifiers."""

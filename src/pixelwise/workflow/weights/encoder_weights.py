@@ -1,7 +1,7 @@
-"""Where an encoder starts: `encoder_weights=` becomes tensors, and the plan follows what they were learned with.
+"""Pretrained encoder weights for fine-tuning: `encoder_weights=` is loaded, and the plan is adapted to them.
 
-The word is `imagenet` or `imagenet-v2` (fetched once, see `weights.store`), a .safetensors file, or a run of pixelwise.
-Images are then brought to the scale that the weights know (`weights.scale`).
+The value is `imagenet` or `imagenet-v2` (downloaded once, see `weights.store`), a .safetensors file, or a run folder.
+Images are normalised as in pretraining (`weights.scale`).
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,13 @@ from pixelwise.workflow.weights.scale import find_scale
 from pixelwise.workflow.weights.store import file_digest, obtain
 
 RECORD = "weights"
+UNKNOWN_LICENCE = "unknown; check it before you publish results"
 PICKLED = (".pth", ".th", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderStart:
-    """Weights that an encoder starts from; `model_card` is that of our own model, where they come from one."""
+    """Initial weights of an encoder; `model_card` is set if they come from a pixelwise model."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -42,12 +43,12 @@ class EncoderStart:
 
 
 def look_early(settings: Settings, progress: Progress) -> None:
-    """Refuse what cannot be had before any other work; fetch published weights where the encoder is known already.
+    """Check `transfer.encoder_weights` before any other work; download published weights if the encoder is given.
 
     Parameters
     ----------
     settings : Settings
-        That are given.
+        Given by the user.
     progress : Progress
 
     Raises
@@ -66,14 +67,14 @@ def look_early(settings: Settings, progress: Progress) -> None:
 
 
 def find_start(config: Config, progress: Progress) -> EncoderStart:
-    """Find the weights that `transfer.encoder_weights` names.
+    """Load the weights of `transfer.encoder_weights`.
 
     Raises
     ------
     BadOption
-        The word is neither known nor a path, or nothing is published for this encoder.
+        The value is neither a known name nor a path, or no weights are published for this encoder.
     BadWeights, BadModel
-        The file cannot be had, is damaged, or is made for another kind of network.
+        The file cannot be downloaded, is damaged, or belongs to another kind of network.
     """
     word, network = config.transfer.encoder_weights, config.network
     if word in PRETRAINED:
@@ -92,19 +93,19 @@ def find_start(config: Config, progress: Progress) -> EncoderStart:
 
 
 def encoder_name(network: NetworkOptions) -> str:
-    """Return the name of the encoder: that of a U-Net, or of the network that classifies."""
+    """Return the encoder of a segmentation network, or the name of a classification network."""
     return network.encoder if network.encoder != "plain" else network.name
 
 
 def follow(config: Config, fingerprint: Any, settings: Settings, progress: Progress) -> tuple[Config, dict[str, Any]]:
-    """Fit the plan to the weights of its encoder, and say in words what they are.
+    """Adapt the plan to the pretrained encoder weights, and report their source.
 
     Parameters
     ----------
     config : Config
-    fingerprint : Fingerprint or PhotoFingerprint
+    fingerprint : Fingerprint or ClassificationFingerprint
     settings : Settings
-        That are given; a normalisation among them stays.
+        Given by the user; a normalisation among them is kept.
     progress : Progress
 
     Returns
@@ -112,64 +113,64 @@ def follow(config: Config, fingerprint: Any, settings: Settings, progress: Progr
     Config
         With the normalisation of the weights, and the reasons.
     records : dict
-        `weights.json` of the run folder, by its name; empty where the encoder starts from random weights.
+        `weights.json` of the run folder, by its name; empty for random initialisation.
 
     Raises
     ------
     BadOption, BadWeights, BadModel
-        The weights cannot be had or do not fit: refused before any training.
+        The weights are not available or do not fit.
     """
     if not config.transfer.encoder_weights:
         return config, {}
     start = find_start(config, progress)
     network = build(config.network)
     _load(network, config, start)
-    how = _adaptation(config, start)
-    licence = start.origin.licence or "nobody said; find out before you publish results"
+    adaptation = _describe_adaptation(config, start)
+    licence = start.origin.licence or UNKNOWN_LICENCE
     name = _describe_origin(config.transfer.encoder_weights, start.origin.source)
-    whence = f"{name}, SHA-256 {start.origin.sha256}"
+    source = f"{name}, SHA-256 {start.origin.sha256}"
     reasons = {
-        "transfer.encoder_weights": f"The encoder starts from {whence}. Licence: {licence}.",
-        "transfer.first_convolution": how,
+        "transfer.encoder_weights": f"The encoder is initialised from {source}. Licence: {licence}.",
+        "transfer.first_convolution": adaptation,
     }
-    messages = [f"The encoder starts from {whence}.", f"Licence of these weights: {licence}."]
+    messages = [f"The encoder is initialised from {source}.", f"Licence of these weights: {licence}."]
     values: dict[str, Any] = {}
-    scale, why = find_scale(start.origin, start.model_card, config, fingerprint)
+    scale, reason = find_scale(start.origin, start.model_card, config, fingerprint)
     if any(key.startswith("normalisation.") for key in settings.values):
-        messages.append("Images are normalised as you have said, not as the weights were learned.")
+        messages.append("Images are normalised as you set it, not as in the pretraining of the weights.")
     elif scale is None:
-        messages.append(why)
+        messages.append(reason)
     else:
         values = {f"normalisation.{name}": getattr(scale, name) for name in ("kind", "mean", "std")}
-        reasons |= dict.fromkeys(values, why)
-        messages.append(why)
+        reasons |= dict.fromkeys(values, reason)
+        messages.append(reason)
     progress.message(*messages)
-    facts = {"source": start.origin.source, "sha256": start.origin.sha256, "licence": licence, "adapted": how}
+    facts = {"source": start.origin.source, "sha256": start.origin.sha256, "licence": licence, "adapted": adaptation}
     return with_settings(config, values, reasons), {RECORD: facts}
 
 
 def start_encoder(network: Network, run: Run, progress: Progress) -> bool:
-    """Load the weights that the run's encoder starts from, if it has any; return whether it has.
+    """Load the pretrained encoder weights of a run; return whether it has any.
 
     Raises
     ------
     BadRun
-        They have changed since the run began.
+        They have changed since the start of the run.
     """
     config = run.config
     if not config.transfer.encoder_weights:
         return False
     start = find_start(config, progress)
-    began = run.read_json(f"{RECORD}.json").get("sha256")
-    if start.origin.sha256 != began:
-        got = f"others, {start.origin.sha256}"
-        raise BadRun(f"the weights that the run began with, SHA-256 {began}", got, "Train anew.", start.path)
+    recorded = run.read_json(f"{RECORD}.json").get("sha256")
+    if start.origin.sha256 != recorded:
+        expected = f"the initial encoder weights of the run, SHA-256 {recorded}"
+        raise BadRun(expected, f"other weights, {start.origin.sha256}", "Start a new training.", start.path)
     _load(network, config, start)
     return True
 
 
 def trained_from(run: Run) -> dict[str, str]:
-    """Return what the model file says of the weights that its encoder started from."""
+    """Return the entries of the model card about the initial encoder weights."""
     if not run.config.transfer.encoder_weights:
         return {}
     record = run.read_json(f"{RECORD}.json")
@@ -181,7 +182,7 @@ def trained_from(run: Run) -> dict[str, str]:
 
 
 def _describe_origin(word: str, source: str) -> str:
-    """Name what the user gave and, where that is a file or a run, also what its header says of its origin."""
+    """Return the given name or path, and the provenance in the header if it differs."""
     given = Path(word).name
     if word in PRETRAINED or source in ("", given):
         return source or given
@@ -189,64 +190,62 @@ def _describe_origin(word: str, source: str) -> str:
 
 
 def _load(network: Network, config: Config, start: EncoderStart) -> None:
-    how = config.transfer.first_convolution
-    own, stated = config.network.shortcut_padding, start.origin.shortcut_padding
+    padding, stated = config.network.shortcut_padding, start.origin.shortcut_padding
     hint = (
         f"Run `pixelwise import-weights {start.path} --out FILE.safetensors network.shortcut_padding=both` "
-        f"(or =end), and give that file. {WHICH_PADDING}"
+        f"(or =end), and use that file. {WHICH_PADDING}"
     )
-    check_shortcut_padding(network, own, stated, hint, start.path)
-    load_encoder(network, start.tensors, first_convolution=how, path=start.path)
+    check_shortcut_padding(network, padding, stated, hint, start.path)
+    first_convolution = config.transfer.first_convolution
+    load_encoder(network, start.tensors, first_convolution=first_convolution, path=start.path)
 
 
-def _adaptation(config: Config, start: EncoderStart) -> str:
-    """Say what became of the first convolution."""
+def _describe_adaptation(config: Config, start: EncoderStart) -> str:
+    """Describe the adaptation of the first convolution."""
     channels = config.network.in_channels
     source = start.model_card.channels if start.model_card else len(start.origin.mean) or 3
     if source == channels:
-        return f"The weights take {pluralise(channels, 'channel')}, as the images have: nothing to adapt."
-    how = choose_adaptation(source, channels, config.transfer.first_convolution)
-    return f"{how}: from the {pluralise(source, 'channel')} of the weights to {channels}."
+        return f"Weights and images have {pluralise(channels, 'channel')}: no adaptation."
+    method = choose_adaptation(source, channels, config.transfer.first_convolution)
+    return f"{method}: from the {pluralise(source, 'channel')} of the weights to {channels}."
 
 
 def _start_from_model(path: Path, network: NetworkOptions) -> EncoderStart:
-    """Take the encoder of a model of ours, where it means the same thing."""
+    """Return the encoder weights of a pixelwise model."""
     model, model_card = load_network(path)
-    theirs = model_card.network
-    _check_strides(network, stride_first=theirs.stride_first, path=path)
-    plain = network.encoder == theirs.encoder == "plain" and network.name not in CLASSIFIERS
-    if plain and network.normalisation != theirs.normalisation:
-        hint = f"Set network.normalisation={theirs.normalisation}."
-        raise BadWeights("an encoder with the same normalisation", theirs.normalisation, hint, path)
+    pretrained = model_card.network
+    _check_strides(network, stride_first=pretrained.stride_first, path=path)
+    plain = network.encoder == pretrained.encoder == "plain" and network.name not in CLASSIFIERS
+    if plain and network.normalisation != pretrained.normalisation:
+        hint = f"Set network.normalisation={pretrained.normalisation}."
+        raise BadWeights("an encoder with the same normalisation", pretrained.normalisation, hint, path)
     trained = model_card.trained
-    own = f"yours: learned by pixelwise from {trained.get('data', 'your data')}"
+    licence = f"yours: trained with pixelwise on {trained.get('data', 'your data')}"
     origin = Provenance(
-        source=f"a {encoder_name(theirs)} of pixelwise, learned from {trained.get('data', 'unknown data')}",
-        licence=trained.get("encoder_weights_licence", own),
+        source=f"a {encoder_name(pretrained)} of pixelwise, trained on {trained.get('data', 'unknown data')}",
+        licence=trained.get("encoder_weights_licence", licence),
         sha256=file_digest(path),
-        shortcut_padding=theirs.shortcut_padding,
+        shortcut_padding=pretrained.shortcut_padding,
     )
     return EncoderStart(path=path, tensors=model.state_dict(), origin=origin, model_card=model_card)
 
 
 def _check_strides(network: NetworkOptions, *, stride_first: bool, path: Path | None) -> None:
-    """Refuse weights whose shapes fit but whose strides stand elsewhere (V1 and V1.5)."""
+    """Reject weights of the other ResNet version (V1, V1.5), whose shapes fit but whose strides differ."""
     if network.stride_first != stride_first and encoder_name(network) in ("resnet50", "resnet101", "resnet152"):
         got = f"network.stride_first={str(network.stride_first).lower()}"
-        hint = (
-            f"Set network.stride_first={str(stride_first).lower()}: the weights have equal shapes and another meaning."
-        )
-        raise BadWeights("strides where the weights had them", got, hint, path)
+        hint = f"Set network.stride_first={str(stride_first).lower()}: the weights of both versions have equal shapes."
+        raise BadWeights("the strides of the pretrained network", got, hint, path)
 
 
 def _check_path(word: str) -> None:
     path = Path(word)
     if path.suffix.lower() in PICKLED and path.is_file():
-        hint = f"Run `pixelwise import-weights {word}` once, and give the .safetensors file that it writes."
-        raise BadWeights("weights as safetensors", f"a {path.suffix} file, which can hold programs", hint, path)
+        hint = f"Run `pixelwise import-weights {word}` once, and use the .safetensors file that it writes."
+        raise BadWeights("weights as safetensors", f"a {path.suffix} file, which can contain code", hint, path)
     if not path.exists():
-        expected = "encoder_weights= as a known word, a .safetensors file or a run folder"
-        raise BadOption(expected, f"`{word}`, and nothing is there", nearest(word, list(PRETRAINED)))
+        expected = "encoder_weights= as a known name, a .safetensors file or a run folder"
+        raise BadOption(expected, f"`{word}`, which does not exist", nearest(word, list(PRETRAINED)))
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,7 +1,7 @@
-"""A classifier of another library becomes a run folder, so that every verb takes it as one that was trained here.
+"""Import of a classifier of another library as a run folder, which all commands accept.
 
-What its file of tensors does not say is said by the user: the network, the classes, the scale of the images and, of
-ResNets with shortcut A, where their zero channels are.
+The user provides what the weights file does not contain: network, classes, normalisation and, for ResNets with
+shortcut A, the position of their zero channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,11 @@ from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.environment import describe_environment
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, apply_settings
+from pixelwise.workflow.weights.encoder_weights import UNKNOWN_LICENCE
 
 PADDING = "network.shortcut_padding"
-WHITE = 255.0  # of 8-bit images: what means and deviations in 0...1 are multiplied by; 16 bits are brought to it
-PHOTOGRAPH = 224  # side from which a photo is first brought to a shorter side of 8/7 of it, as for ImageNet
+WHITE = 255.0  # maximum of 8-bit images, scales mean and std from 0...1; 16-bit images are rescaled to it
+IMAGENET_SIDE = 224  # from this input side on, images are first resized to a shorter side of 8/7 of it
 
 
 def write_imported_model(
@@ -49,37 +50,37 @@ def write_imported_model(
         New or empty.
     tensors : mapping of str to Tensor
         All weights of a classifier, under the names of any known library.
-    origin : Origin
-        Its mean and std become the scale of the images; its shortcut_padding is what was said (`stated_padding`).
+    origin : Provenance
+        Its mean and std normalise the images; its shortcut_padding comes from `stated_padding`.
     classes : sequence of str
         Names in the order of the network's outputs.
     settings : Settings
-        That are given; the name of the network is needed, everything else is as published.
+        Given by the user; the name of the network is required, everything else defaults to the published form.
 
     Raises
     ------
     BadOption
-        The network does not classify, or something that the file cannot say is missing.
+        The network is no classifier, or required information is missing.
     BadWeights
-        The weights are those of another network, or of a convention that nobody said.
+        The weights belong to another network, or the shortcut padding is unknown.
     OutputFailed
-        The folder is taken or cannot be written.
+        The folder is not empty or cannot be written.
     """
     run = Run(folder)
     run.check_free()
     config = _plan(origin, classes, settings)
     network = build_classifier(config.network)
     hint = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
-    own, stated = config.network.shortcut_padding, origin.shortcut_padding
-    check_shortcut_padding(network, own, stated, hint, origin.source)
+    padding, stated = config.network.shortcut_padding, origin.shortcut_padding
+    check_shortcut_padding(network, padding, stated, hint, origin.source)
     load_network(network, tensors, first_convolution=None, path=origin.source)
-    save_model(run.model_path, network, _recipe(config, network, origin, classes))
+    save_model(run.model_path, network, _model_card(config, network, origin, classes))
     run.begin(config, _records(config, origin, classes))
     return run
 
 
 def stated_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
-    """Return what the settings say of the zero channels of shortcuts A, "" when nothing.
+    """Return the given padding of the zero channels of shortcuts A, "" if not given.
 
     Examples
     --------
@@ -91,30 +92,30 @@ def stated_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
 
 
 def refuse_settings_of_a_model(settings: Settings) -> None:
-    """Refuse all settings that weights alone have no place for.
+    """Reject settings that apply to complete models only.
 
     Raises
     ------
     BadOption
-        There is one; the message names it.
+        One of them is given.
     """
     other = [key for key in settings.values if key != PADDING]
     if other:
-        hint = "Give --classes too, to make a complete model, or leave it out."
-        raise BadOption(f"{PADDING} alone where no model is made", f"`{other[0]}`", hint)
+        hint = "Add --classes to import a complete model, or remove this setting."
+        raise BadOption(f"no other setting than {PADDING} for weights alone", f"`{other[0]}`", hint)
 
 
 def _plan(origin: Provenance, classes: Sequence[str], settings: Settings) -> Config:
-    """Return the config of the model: as published, the classes and the scale that were given, and the settings."""
+    """Return the published config with the given classes, normalisation and settings."""
     name = str(settings.values.get("network.name", ""))
     if name not in CLASSIFIERS:
         got = f"`{name}`" if name else "none"
-        raise BadOption("network= with a network for whole images", got, nearest(name, list(CLASSIFIERS)))
+        raise BadOption("network= with a classification network", got, nearest(name, list(CLASSIFIERS)))
     if not origin.mean and "normalisation.kind" not in settings.values:
-        hint = "Give what images were normalised with: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (in 0...1)."
-        raise BadOption("--mean and --std beside --classes", "neither", hint)
+        hint = "Add the normalisation of the images in 0...1: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225."
+        raise BadOption("--mean and --std with --classes", "neither", hint)
     side = published_size(name)
-    shorter = round(side * 8 / 7) if side >= PHOTOGRAPH else side
+    shorter = round(side * 8 / 7) if side >= IMAGENET_SIDE else side
     config = Config(
         data=DataOptions(task="classification"),
         network=published_options(name),
@@ -123,19 +124,19 @@ def _plan(origin: Provenance, classes: Sequence[str], settings: Settings) -> Con
     values: dict[str, Any] = {"network.classes": len(classes)}
     reasons = {"network.classes": f"{pluralise(len(classes), 'name')} in --classes."}
     if "normalisation.kind" not in settings.values:
-        scale = {"kind": "dataset", "mean": _times(origin.mean), "std": _times(origin.std)}
+        scale = {"kind": "dataset", "mean": _to_8bit(origin.mean), "std": _to_8bit(origin.std)}
         values |= {"network.in_channels": len(origin.mean)}
         values |= {f"normalisation.{key}": value for key, value in scale.items()}
         reasons |= dict.fromkeys(values.keys() - reasons.keys(), "From --mean and --std, for values of 0 to 255.")
     return apply_settings(with_settings(config, values, reasons), settings)
 
 
-def _times(values: Sequence[float]) -> tuple[float, ...]:
+def _to_8bit(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(value * WHITE for value in values)
 
 
-def _recipe(config: Config, network: Classifier, origin: Provenance, classes: Sequence[str]) -> ModelCard:
-    """Return what prediction needs besides the weights; no training says how bright its images were."""
+def _model_card(config: Config, network: Classifier, origin: Provenance, classes: Sequence[str]) -> ModelCard:
+    """Return the model card; the intensity range of the training images is assumed to be 8-bit."""
     channels = config.network.in_channels
     return ModelCard(
         network=config.network,
@@ -160,7 +161,7 @@ def _recipe(config: Config, network: Classifier, origin: Provenance, classes: Se
 
 
 def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON records of the run: nothing was learned here, and no image belongs to any part."""
+    """Return the JSON records of the run, without data and splits."""
     seed = config.training.seed
     return {
         "splits": {"parts": {"train": [], "val": [], "test": []}, "groups": {}, "seed": seed},
@@ -168,7 +169,7 @@ def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict
         "weights": {"source": origin.source, "sha256": origin.sha256, "licence": _licence(origin)},
         "understood": {
             "data": "",
-            "told": [f"Nothing was learned here: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
+            "told": [f"Imported without training: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
             "problems": [],
             "cases": {"train": 0, "val": 0, "test": 0},
             "task": "classification",
@@ -181,4 +182,4 @@ def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict
 
 
 def _licence(origin: Provenance) -> str:
-    return origin.licence or "nobody said; find out before you publish results"
+    return origin.licence or UNKNOWN_LICENCE

@@ -1,7 +1,7 @@
-"""The store of published weights on this machine: fetched once, kept as safetensors, found again without a network.
+"""The weights cache: published weights are downloaded once and stored as safetensors.
 
-    <cache>/weights/resnet34-b627a593.safetensors   the tensors, with their origin in the header
-    <cache>/weights/resnet34-b627a593.json          digest of the published file and of the one beside it
+    <cache>/weights/resnet34-b627a593.safetensors   the tensors, with their provenance in the header
+    <cache>/weights/resnet34-b627a593.json          digests of the published file and of the stored one
 
 The cache is $PIXELWISE_CACHE, else $XDG_CACHE_HOME/pixelwise, else ~/.cache/pixelwise.
 """
@@ -28,51 +28,51 @@ BLOCK = 2**20
 
 
 def stored_path(published: PretrainedWeights) -> Path:
-    """Return where a published file's tensors lie, or would lie."""
+    """Return the cache path of published weights."""
     return cache_folder() / "weights" / f"{published.stem}.safetensors"
 
 
 def obtain(published: PretrainedWeights, progress: Progress) -> Path:
-    """Return the stored file of published weights; fetch and convert it when it is not there.
+    """Return the cached file of published weights; download and convert it if missing.
 
     Raises
     ------
     BadWeights
-        It cannot be fetched, or is not the published file; the message says how to bring it here by hand.
+        The download fails, or the file differs from the published one; the hint explains how to import it manually.
     OutputFailed
         The cache cannot be written.
     """
     path = stored_path(published)
     if is_stored(published):
         return path
-    fetched = path.with_suffix(".pth")
+    downloaded = path.with_suffix(".pth")
     hint = (
-        f"Where there is a network, fetch {published.url}, bring the file here and run "
-        f"`pixelwise import-weights {published.stem}.pth`; from then on it is found in {path.parent}."
+        f"On a machine with network access, download {published.url}; copy the file here and run "
+        f"`pixelwise import-weights {published.stem}.pth` to store it in {path.parent}."
     )
-    progress.message(f"Fetching {published.url} ({published.mebibytes:.0f} MiB), once, into {path.parent}.")
+    progress.message(f"Downloading {published.url} ({published.mebibytes:.0f} MiB) to {path.parent}.")
     digest = download(
         published.url,
-        fetched,
+        downloaded,
         sha256=published.sha256,
         mebibytes=published.mebibytes,
         hint=hint,
         progress=progress,
     )
     try:
-        store(published, read_pickled(fetched), digest)
+        store(published, read_pickled(downloaded), digest)
     finally:
-        fetched.unlink(missing_ok=True)
+        downloaded.unlink(missing_ok=True)
     return path
 
 
 def is_stored(published: PretrainedWeights) -> bool:
-    """Return whether the tensors are there and are still what was written.
+    """Return whether the weights are cached.
 
     Raises
     ------
     BadWeights
-        They have changed since.
+        The cached file has changed.
     """
     path = stored_path(published)
     try:
@@ -85,16 +85,16 @@ def is_stored(published: PretrainedWeights) -> bool:
     if not path.is_file():
         return False
     if expected != (file_digest(path), published.sha256):
-        raise BadWeights("the file as it was stored", "another one: its SHA-256 has changed", _REMOVE, path)
+        raise BadWeights("the file as it was stored", "a file with another SHA-256", _REMOVE, path)
     return True
 
 
 def store(published: PretrainedWeights, tensors: Mapping[str, Tensor], digest: str) -> Path:
-    """Keep the tensors of a published file; `digest` is the file's own."""
+    """Store the tensors of a published file with this digest."""
     path = stored_path(published)
     content = to_file(tensors, origin_of(published, digest))
     atomic_write_bytes(path, content)
-    # last: without it the file does not count
+    # written last: without it the file is not used
     record: dict[str, Any] = {"url": published.url, "sha256": digest, "known_beforehand": published.whole_digest}
     record["safetensors_sha256"] = hashlib.sha256(content).hexdigest()
     atomic_write_json(path.with_suffix(".json"), record)
@@ -102,7 +102,7 @@ def store(published: PretrainedWeights, tensors: Mapping[str, Tensor], digest: s
 
 
 def origin_of(published: PretrainedWeights, digest: str) -> Provenance:
-    """Return what is known of a published file, with its whole digest."""
+    """Return the provenance of a published file, with its full digest."""
     return Provenance(
         source=published.source,
         licence=published.licence,
@@ -113,7 +113,7 @@ def origin_of(published: PretrainedWeights, digest: str) -> Provenance:
 
 
 def to_file(tensors: Mapping[str, Tensor], origin: Provenance) -> bytes:
-    """Return the bytes of a safetensors file with the origin in its header."""
+    """Return the bytes of a safetensors file with the provenance in its header."""
     return save(dict(tensors), origin.to_metadata())
 
 
@@ -135,4 +135,4 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-_REMOVE = "Remove it; it is fetched again, or imported with `pixelwise import-weights`."
+_REMOVE = "Remove it; it is downloaded again, or imported with `pixelwise import-weights`."

@@ -1,4 +1,4 @@
-"""Calibrating takes its share of a budget, says what it found, and of large images looks at some pixels alone."""
+"""Calibration takes its share of a budget, reports its result, and samples pixels of large images."""
 
 from pathlib import Path
 
@@ -40,14 +40,14 @@ def seen(seed: int, pixels: int = 4000) -> CalibrationSample:
     logit = rng.normal(0, 2, pixels)
     truth = (rng.random(pixels) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
     sure = 1 / (1 + np.exp(-2 * logit))
-    said = (logit > 0).astype(np.uint8)
-    actual = 2 * float((said & truth).sum()) / float(said.sum() + truth.sum())
+    predicted = (logit > 0).astype(np.uint8)
+    actual = 2 * float((predicted & truth).sum()) / float(predicted.sum() + truth.sum())
     truth[:100] = 255  # not known
     return CalibrationSample(
         name=f"{seed:02}",
         probabilities=np.stack([1 - sure, sure]).astype(np.float16),
-        said=said,
-        wanted=truth,
+        predicted=predicted,
+        truth=truth,
         actual=actual,
     )
 
@@ -63,7 +63,7 @@ def test_temperature_and_margin_of_drawn_images() -> None:
 
 
 def test_some_pixels_of_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MOST_FITTED", 2 * 6000)
+    monkeypatch.setattr(calibration, "MAX_FITTED", 2 * 6000)
     assert calibrate([seen(seed) for seed in range(12)], make_recipe()).temperatures.sure == pytest.approx(2, rel=0.15)
 
 
@@ -82,16 +82,14 @@ def test_a_perfect_set_does_not_make_the_model_surer() -> None:
 
 
 def test_a_temperature_that_makes_chances_less_true_is_not_taken() -> None:
-    """Of 10,000 pixels all but 200 are right as often as they say; those are all but certain, half of them wrong."""
+    """10,000 calibrated pixels except 200, which are almost certain and half of them wrong."""
     probabilities = np.repeat([[0.9, 0.1], [1 - 1e-6, 1e-6]], [9800, 200], axis=0)
     truth = np.repeat([0, 1, 0, 1], [8820, 980, 100, 100])
     assert find_temperature(logits_of(probabilities), truth) > 1.05, "control: the likelihood asks for one"
     found = fit_temperatures(probabilities, truth, np.zeros(len(truth), np.int64))
     assert found.temperatures == UNSCALED
     assert found.before == found.after == pytest.approx(0.01, abs=0.001)
-    assert found.to_text() == (
-        "Probabilities stay: calibration error (ECE) 0.0100 on pixels of validation images, not less when scaled."
-    )
+    assert found.to_text().startswith("Probabilities are not scaled: calibration error (ECE) 0.0100")
 
 
 def spoilt_world(seed: int, images: int, spoil: Temperatures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -118,7 +116,7 @@ def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
     assert found.after is not None
     assert found.after < 0.01 < 0.03 < error_of(one, truth)
     assert found.to_text().startswith("Temperature 1.")
-    assert " where the network is sure, 0." in found.to_text()
+    assert " at high confidence, 0." in found.to_text()
     model_card = found.into(make_recipe())
     assert (model_card.temperature, model_card.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
     alone = fit_temperatures(before, truth, np.zeros(len(truth), np.int64))  # control: one image cannot be left out
@@ -144,7 +142,7 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
         progress=Progress(),
     )  # fmt: skip
     model_card = read_model_card(run.model_path)
-    assert model_card.dice_margin is None
+    assert model_card.conformal_margin is None
     assert "calibration error (ECE) 0." in model_card.trained["calibration"]
     assert "it takes 9 validation images, and there are 2." in model_card.trained["calibration"]
     left = train(
@@ -158,11 +156,11 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
 def test_photos_are_calibrated_too(tmp_path: Path) -> None:
     for index in range(90):
         rng = np.random.default_rng(index)
-        pixels = rng.integers(0, 120, (3, 16, 16)).astype(np.uint8)  # nothing to tell them apart by
+        pixels = rng.integers(0, 120, (3, 16, 16)).astype(np.uint8)  # random noise
         write_image(tmp_path / "photos" / ("dark", "light")[index % 2] / f"p{index}.png", pixels)
     run = train(
         tmp_path / "photos", out=tmp_path / "run", steps=3, progress=Progress(),
         overrides=("network.base=4", "photos.batch=4", "training.precision=float32"), seed=1,
     )  # fmt: skip
     messages = read_model_card(run.model_path).trained["calibration"]
-    assert "validation photos" in messages
+    assert "validation images" in messages

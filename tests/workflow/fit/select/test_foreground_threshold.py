@@ -1,4 +1,4 @@
-"""The threshold of areas that lines part: chosen where gaps merge them, and left alone elsewhere."""
+"""The foreground threshold of membrane-like images: chosen if gaps merge regions, unchanged otherwise."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ SIDE, CELL = 128, 16
 
 
 def membranes() -> tuple[np.ndarray, np.ndarray]:
-    """64 cells parted by lines of three pixels, and where each line has a gap of three."""
+    """64 cells separated by lines of three pixels, and the gap of three in each line."""
     inside = np.arange(SIDE) % CELL >= 3
     cells = inside[:, None] & inside[None, :]
     middle = abs(np.arange(SIDE) % CELL - 9) <= 1
@@ -38,29 +38,29 @@ def membranes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def look(gap: float, thick: float = 0.0) -> ValidationPrediction:
-    """Return what a network says: cells at 0.99, lines at 0.01 but in their gaps, and cells beside lines `thick`."""
+    """Return a prediction: cells at 0.99, lines at 0.01 but in their gaps, and cells beside lines `thick`."""
     cells, gaps = membranes()
-    chance = np.where(cells, 0.99, np.where(gaps, gap, 0.01)).astype(np.float32)
+    probability = np.where(cells, 0.99, np.where(gaps, gap, 0.01)).astype(np.float32)
     if thick:
         near = np.pad(~cells, 1, mode="wrap")
         beside = cells & (near[:-2, 1:-1] | near[2:, 1:-1] | near[1:-1, :-2] | near[1:-1, 2:])
-        chance[beside] = thick
-    return ValidationPrediction("drawn", cells.astype(np.int32), np.stack([1 - chance, chance]))
+        probability[beside] = thick
+    return ValidationPrediction("drawn", cells.astype(np.int32), np.stack([1 - probability, probability]))
 
 
 def hard_look(seed: int = 0) -> ValidationPrediction:
-    """Return what a network says where no threshold helps: gaps as probable as the rims of all cells, 0.85 for both.
+    """Return a prediction for which no threshold helps: gaps as probable as the rims of all cells, 0.85 for both.
 
     A threshold that closes the gaps takes the rims, a third of each cell; inside the cells are sure.
     """
     cells, gaps = membranes()
     inside = np.asarray(ndimage.binary_erosion(np.pad(cells, 2, mode="wrap"), iterations=2))[2:-2, 2:-2]
-    chance = np.where(inside, 0.99, np.where(cells | gaps, 0.85, 0.01)).astype(np.float32)
-    chance += np.random.default_rng(seed).uniform(0, 0.005, chance.shape).astype(np.float32)
-    return ValidationPrediction("hard", cells.astype(np.int32), np.stack([1 - chance, chance]))
+    probability = np.where(inside, 0.99, np.where(cells | gaps, 0.85, 0.01)).astype(np.float32)
+    probability += np.random.default_rng(seed).uniform(0, 0.005, probability.shape).astype(np.float32)
+    return ValidationPrediction("hard", cells.astype(np.int32), np.stack([1 - probability, probability]))
 
 
-def test_parting_is_scored_by_hand() -> None:
+def test_the_score_is_computed_by_hand() -> None:
     drawn = look(gap=0.65)
     cells, gaps = membranes()
     merged = rand_information(cells, cells | gaps).v_rand
@@ -84,7 +84,7 @@ def test_gaps_are_closed_by_a_threshold_where_that_does() -> None:
     assert chosen.target == TargetOptions(foreground_threshold=0.8), "no split: it would not be better"
     assert (chosen.after.v_rand, chosen.images) == (pytest.approx(1.0), 3)
     assert chosen.before.v_rand < 0.5
-    assert "Foreground from a probability of 0.8 on, chosen on 3 validation images" in chosen.to_text()
+    assert "Foreground threshold 0.8, chosen on 3 validation images" in chosen.to_text()
 
 
 def test_areas_are_split_where_no_threshold_helps() -> None:
@@ -96,7 +96,7 @@ def test_areas_are_split_where_no_threshold_helps() -> None:
     assert chosen.after.v_rand > 0.95
     assert chosen.after.dice > chosen.before.dice - 0.01
     assert "split by a watershed" in chosen.to_text()
-    plain = choose_foreground_threshold(looks, TargetOptions(), fixed=("split_depth",))  # control
+    plain = choose_foreground_threshold(looks, TargetOptions(), user_set=("split_depth",))  # control
     assert plain is not None
     assert plain.target == TargetOptions(), "a threshold that closes the gaps costs too much of the Dice"
 
@@ -106,13 +106,13 @@ def test_without_gaps_the_most_probable_class_stays() -> None:
     assert chosen is not None
     assert chosen.target == TargetOptions()
     assert (chosen.before.v_rand, chosen.after.v_rand) == (1.0, 1.0)
-    assert "No other threshold" in chosen.to_text()
+    assert "No other foreground threshold" in chosen.to_text()
 
 
 def test_areas_that_would_shrink_are_protected() -> None:
     """Control: the gaps could be closed, but a fifth of each cell is no surer than they are."""
     planned = TargetOptions()
-    chosen = choose_foreground_threshold([look(gap=0.65, thick=0.66)], planned, fixed=("split_depth",))
+    chosen = choose_foreground_threshold([look(gap=0.65, thick=0.66)], planned, user_set=("split_depth",))
     assert chosen is not None
     assert chosen.target == planned
     assert chosen.after == chosen.before
@@ -122,11 +122,11 @@ def test_what_the_user_sets_stays() -> None:
     looks = [hard_look()]
     for own in ({"foreground_threshold": 0.6}, {"split_threshold": 0.93}, {"split_depth": 2}):
         (name,) = own
-        chosen = choose_foreground_threshold(looks, TargetOptions(**own), fixed=(name,))
+        chosen = choose_foreground_threshold(looks, TargetOptions(**own), user_set=(name,))
         assert chosen is not None
         assert getattr(chosen.target, name) == own[name]
         assert splits(chosen.target)
-    none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), fixed=("split_depth",))
+    none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), user_set=("split_depth",))
     assert none is not None
     assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
 
@@ -163,12 +163,12 @@ def test_what_is_parted_by_lines() -> None:
     assert not is_membrane_like([cells], TargetOptions(kind="components"), 2)
     assert not is_membrane_like([1 - cells], TargetOptions(), 2), "lines are what is looked for: their Dice counts"
     assert not is_membrane_like([np.kron(np.eye(128, dtype=np.uint8), np.ones((2, 2), np.uint8))], TargetOptions(), 2)
-    assert not is_membrane_like([cells[:64, :64]], TargetOptions(), 2), "few areas decide by chance"
+    assert not is_membrane_like([cells[:64, :64]], TargetOptions(), 2), "too few regions"
     assert not is_membrane_like([np.ones_like(cells)], TargetOptions(), 2)
 
 
 def write_cells(folder: Path, part: str, count: int, drawn: ValidationPrediction) -> None:
-    """Images whose brightness is the probability that a network would say, beside the truth."""
+    """Images whose brightness is the predicted probability, with ground truth."""
     for number in range(count):
         pixels = np.rint(200 * drawn.probabilities[1]).astype(np.uint8)
         pixels[0, 0] = number + 100 * (part == "val")
@@ -177,9 +177,9 @@ def write_cells(folder: Path, part: str, count: int, drawn: ValidationPrediction
 
 
 def by_brightness(tiles: np.ndarray) -> np.ndarray:
-    """A network that says the probability that stands in the pixel."""
-    chance = np.clip(tiles[:, 0] / 200, 0.001, 0.999)
-    return np.stack([np.log(1 - chance), np.log(chance)], axis=1).astype(np.float32)
+    """A network that returns the probability in the pixel."""
+    probability = np.clip(tiles[:, 0] / 200, 0.001, 0.999)
+    return np.stack([np.log(1 - probability), np.log(probability)], axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize("drawn", [look(gap=0.75), hard_look()], ids=["threshold", "split"])
@@ -205,9 +205,9 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
     model.predictor.runtime = by_brightness
     cells, gaps = membranes()
     image = np.rint(200 * drawn.probabilities[1]).astype(np.uint8)
-    parted = rand_information(cells, model.predict(image) == 1).v_rand
-    assert parted is not None
-    assert parted > 0.95
+    v_rand = rand_information(cells, model.predict(image) == 1).v_rand
+    assert v_rand is not None
+    assert v_rand > 0.95
     model.model_card = replace(model.model_card, target=TargetOptions())  # control
     np.testing.assert_array_equal(model.predict(image), cells | gaps)
 
@@ -241,12 +241,14 @@ class Ticking:
 
 
 @pytest.mark.parametrize(("seconds", "images"), [(40.0, 2), (150.0, 5)])
-def test_as_many_images_are_looked_at_as_leave_time_for_trials(
+def test_as_many_images_are_predicted_as_leave_time_for_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
 ) -> None:
     write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
     write_model(tmp_path / "model.safetensors", make_recipe("binary"))
-    monkeypatch.setattr(foreground_threshold, "look_at_validation", lambda *_, **__: (look(gap=0.75) for _ in range(5)))
+    monkeypatch.setattr(
+        foreground_threshold, "predict_validation_once", lambda *_, **__: (look(gap=0.75) for _ in range(5))
+    )
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(

@@ -1,4 +1,4 @@
-"""Smallest areas of classes: chosen where crumbs are false alarms, and left alone where they are real or few."""
+"""Minimum areas of classes: chosen if small regions are false alarms, not if they are real or few."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +30,15 @@ CLASSES = 3
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def scene(seed: int, crumbs: int = 6, real: int = 12) -> Pair:
-    """A truth and a mask: each third image is empty, others show a square of class 1 or 2; crumbs of both anywhere."""
+def scene(seed: int, specks: int = 6, real: int = 12) -> Pair:
+    """Ground truth and mask: each third image is empty, others have a square of class 1 or 2; false small regions."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((64, 64), np.uint8)
     if seed % 3:
         row, column = rng.integers(4, 40, 2)
         truth[row : row + real, column : column + real] = seed % 3
     mask = truth.copy()
-    for _ in range(crumbs):
+    for _ in range(specks):
         row, column = rng.integers(0, 61, 2)
         mask[row : row + 3, column : column + 3] = rng.integers(1, 3)
     return truth, mask
@@ -70,18 +70,18 @@ def test_areas_are_counted_by_hand() -> None:
     truth = np.array([[1, 1, 0, 0], [0, 0, 255, 2]], np.uint8)
     mask = np.array([[1, 0, 0, 2], [0, 0, 1, 2]], np.uint8)
     first, second = find_areas(truth, mask, CLASSES)
-    assert first.found.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert first.predicted.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert (first.true.tolist(), first.pixels) == ([2], 2)
-    assert second.found.tolist() == [[2, 2, 1]]
+    assert second.predicted.tolist() == [[2, 2, 1]]
     assert second.pixels == 1
 
 
-def test_crumbs_that_are_false_alarms_are_dropped() -> None:
+def test_specks_that_are_false_alarms_are_dropped() -> None:
     pairs = [scene(seed) for seed in range(45)]
     found = choose_min_areas(areas_of(pairs))
     assert found is not None
     assert found.areas[0] == 0
-    assert all(16 <= area <= 144 for area in found.areas[1:])  # above the crumbs, below what is real
+    assert all(16 <= area <= 144 for area in found.areas[1:])  # above the specks, below what is real
     assert (found.images, found.empty) == (45, 15)
     assert found.before == pytest.approx(mean_dice(pairs, (0, 0, 0)))
     assert found.after == pytest.approx(mean_dice(pairs, found.areas), abs=0.01)
@@ -92,20 +92,22 @@ def test_crumbs_that_are_false_alarms_are_dropped() -> None:
     assert alarms(new, found.areas) <= 1 < alarms(new, (0, 0, 0))
     assert mean_dice(new, found.areas) > mean_dice(new, (0, 0, 0)) + 0.05
     text = found.to_text(("background", "hole", "crack"))
-    assert text.startswith(f"Areas of fewer pixels are dropped (hole {found.areas[1]}, crack {found.areas[2]}), chosen")
-    assert "something found in" in text
+    assert text.startswith(
+        f"Small-object removal below these areas in pixels (hole {found.areas[1]}, crack {found.areas[2]}), chosen"
+    )
+    assert "false alarms in" in text
 
 
 def test_what_is_real_and_small_is_kept() -> None:
-    """Control: the same crumbs, but what is real is as small as they are."""
-    found = choose_min_areas(areas_of([scene(seed, crumbs=1, real=3) for seed in range(45)]))
+    """Control: the same specks, but what is real is as small as they are."""
+    found = choose_min_areas(areas_of([scene(seed, specks=1, real=3) for seed in range(45)]))
     assert found is not None
     assert all(area <= 9 for area in found.areas)  # 9 pixels are real
     assert mean_dice([scene(3 * k + 1, real=3) for k in range(9)], found.areas) > 0
 
 
 def test_without_false_alarms_or_empty_images_nothing_is_chosen() -> None:
-    clean = choose_min_areas(areas_of([scene(seed, crumbs=0) for seed in range(45)]))
+    clean = choose_min_areas(areas_of([scene(seed, specks=0) for seed in range(45)]))
     assert clean is not None
     assert clean.areas == (0, 0, 0)
     assert clean.to_text(("a", "b", "c")).startswith("No area is too small to count: dropping small ones does not")
@@ -125,7 +127,7 @@ def test_where_there_may_be_something_to_choose() -> None:
 
 
 def write_scenes(folder: Path, part: str, seeds: range) -> None:
-    """Images whose brightness is the class that a network would say, beside the truth."""
+    """Images whose brightness is the predicted class, with ground truth."""
     for seed in seeds:
         truth, mask = scene(seed)
         write_image(folder / part / "images" / f"s{seed:02d}.png", (100 * mask)[None])
@@ -133,7 +135,7 @@ def write_scenes(folder: Path, part: str, seeds: range) -> None:
 
 
 def by_brightness(tiles: np.ndarray) -> np.ndarray:
-    """A network that says the class that stands in the pixel."""
+    """A network that returns the class in the pixel."""
     return np.stack([-np.abs(tiles[:, 0] - 100 * index) for index in range(CLASSES)], axis=1).astype(np.float32)
 
 
@@ -155,7 +157,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, mo
     assert found.trained["areas"] == messages
     model = load_model_for_prediction(path)
     model.predictor.runtime = by_brightness
-    truth, mask = scene(3)  # an empty one, with crumbs
+    truth, mask = scene(3)  # an empty one, with specks
     assert mask.any()
     np.testing.assert_array_equal(model.predict(100 * mask), truth)
 
@@ -183,6 +185,6 @@ def test_a_training_chooses_unless_told_otherwise(tmp_path: Path, override: tupl
 def test_what_is_told_of_a_choice() -> None:
     chosen = MinAreaChoice(areas=(0, 0, 64), before=0.5, after=0.6, images=10, empty=4, alarms_before=4, alarms_after=1)
     assert chosen.to_text(("a", "b", "c")) == (
-        "Areas of fewer pixels are dropped (c 64), chosen on 10 validation images, 4 of them empty: mean Dice 0.6000, "
-        "before 0.5000; something found in 1 of the empty ones, before in 4."
+        "Small-object removal below these areas in pixels (c 64), chosen on 10 validation images, 4 of them empty: "
+        "mean Dice 0.6000, before 0.5000; false alarms in 1 of the empty ones, before in 4."
     )

@@ -1,4 +1,4 @@
-"""Thresholds of objects are chosen on validation images by mean AP, never for the worse, and stand in the model."""
+"""Object thresholds are chosen on validation images by mean AP, never for the worse, and stored in the model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ BOUNDARY = TargetOptions(kind="boundary", min_area=2)
 
 
 class Listener(Progress):
-    """Remembers what it is told."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -38,7 +38,7 @@ class Listener(Progress):
 
 
 def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side: int = 256) -> ObjectPrediction:
-    """Cells, and what a network would say of them that doubts everything."""
+    """Cells, and probabilities of an uncertain network."""
     _, truth = draw_cells(seed, side)
     rng = np.random.default_rng(seed)
     classes = np.eye(3, dtype=np.float32)[encode(truth, target)].transpose(2, 0, 1)
@@ -66,10 +66,10 @@ def test_what_is_chosen_is_never_worse_than_what_was_planned(
     seed: int, noise: float, kind: str, seeds: float, ground: float
 ) -> None:
     planned = TargetOptions(kind=kind, seed_threshold=seeds, foreground_threshold=ground, min_area=3)  # type: ignore[arg-type]
-    said = planned if kind == "distance" else BOUNDARY  # channels 0 and 1 do for components
-    looks = [unsure(seed + more, said, noise, side=96) for more in range(2)]
+    kind_ = planned if kind == "distance" else BOUNDARY  # channels 0 and 1 suffice for components
+    looks = [unsure(seed + more, kind_, noise, side=96) for more in range(2)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(object_thresholds, "LEAST_OBJECTS", 1)
+        patch.setattr(object_thresholds, "MIN_OBJECTS", 1)
         found = tune(looks, planned)
     assert found is not None
     assert found.after >= found.before
@@ -78,7 +78,7 @@ def test_what_is_chosen_is_never_worse_than_what_was_planned(
     assert (found.target.kind, found.target.boundary_width) == (kind, planned.boundary_width)
 
 
-def test_crumbs_are_dropped_and_depths_that_are_too_low_lower_the_seeds() -> None:
+def test_small_regions_are_removed_and_low_distances_lower_the_seed_threshold() -> None:
     looks = [unsure(seed) for seed in range(3)]
     found = tune(looks, BOUNDARY)
     assert found is not None
@@ -93,15 +93,15 @@ def test_crumbs_are_dropped_and_depths_that_are_too_low_lower_the_seeds() -> Non
     assert chosen.after > 0.9 > 0.5 > chosen.before
 
 
-def test_what_is_fixed_stays_and_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_settings_do_not_change_and_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [unsure(seed) for seed in range(3)]
-    found = tune(looks, BOUNDARY, fixed=("min_area", "seed_threshold"))
+    found = tune(looks, BOUNDARY, user_set=("min_area", "seed_threshold"))
     assert found is not None
     assert (found.target.min_area, found.target.seed_threshold) == (2, 0.5)
-    assert tune(looks, BOUNDARY, fixed=("min_area", "seed_threshold", "foreground_threshold")) == Tuning(
+    assert tune(looks, BOUNDARY, user_set=("min_area", "seed_threshold", "foreground_threshold")) == Tuning(
         target=BOUNDARY, before=found.before, after=found.before, images=3, objects=found.objects
     )
-    monkeypatch.setattr(object_thresholds, "LEAST_GAIN", 1.0)
+    monkeypatch.setattr(object_thresholds, "MIN_GAIN", 1.0)
     same = tune(looks, BOUNDARY)
     assert same is not None
     assert same.target == BOUNDARY
@@ -112,7 +112,7 @@ def test_few_objects_choose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < len(np.unique(look.truth)) - 1 < 50
     assert tune([look], BOUNDARY) is None
     assert tune([], BOUNDARY) is None
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 1)  # control
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 1)  # control
     assert tune([look], BOUNDARY) is not None
 
 
@@ -180,7 +180,7 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
 def test_a_training_writes_what_it_chose_into_the_model_file(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     run, listener = learn(cells, tmp_path / "run", f"target.kind={kind}")
     model_card, planned = read_model_card(run.model_path), run.config.target
     assert model_card.target.kind == planned.kind == kind
@@ -191,7 +191,7 @@ def test_a_training_writes_what_it_chose_into_the_model_file(
     assert after > before
     assert float(model_card.trained["validation_mean_ap"]) == pytest.approx(after, abs=2e-3)
     assert model_card.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text()
-    # the user's own stand, and without tuning all do
+    # settings of the user do not change, and without tuning none do
     own = ("target.min_area=7", "target.seed_threshold=0.45")
     kept, _ = learn(cells, tmp_path / "own", f"target.kind={kind}", *own, steps=2)
     target = read_model_card(kept.model_path).target
@@ -207,8 +207,7 @@ def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_pa
     assert model_card.target == run.config.target
     assert "thresholds" not in model_card.trained
     assert (
-        "The thresholds of objects stay as planned: the validation images that were looked at hold fewer than 50 "
-        "objects, too few to choose by."
+        "The object thresholds stay as planned: the validation images contain fewer than 50 objects."
     ) in listener.messages
 
 
@@ -216,18 +215,18 @@ def test_too_few_validation_objects_keep_the_plan_and_say_so(cells: Path, tmp_pa
 def test_the_last_weights_win_where_they_find_objects_better(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_thresholds, "LEAST_OBJECTS", 10)
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     score, asked = SegmentationTask.score, []
 
-    def upside_down(course: SegmentationTask, network: torch.nn.Module) -> float:
-        asked.append(score(course, network))
+    def upside_down(task: SegmentationTask, network: torch.nn.Module) -> float:
+        asked.append(score(task, network))
         return 1.0 - len(asked) / 100  # the first look seems the best
 
     monkeypatch.setattr(SegmentationTask, "score", upside_down)
     run, listener = learn(cells, tmp_path / "run", steps=160)
     model_card = read_model_card(run.model_path)
     assert model_card.trained["step"] == "160"
-    assert model_card.trained["thresholds"].startswith("The last weights find objects better than the best ones (")
+    assert model_card.trained["thresholds"].startswith("The last weights are better for objects than the best ones (")
     assert any(
         messages.startswith("Last validation score 0.92") and "at step 160" in messages
         for messages in listener.messages

@@ -1,4 +1,4 @@
-"""What averaging over turned inputs brings is measured with the predictions that `predict --tta` makes."""
+"""The gain of test-time augmentation is measured with the predictions of `predict --tta`."""
 
 from pathlib import Path
 
@@ -27,9 +27,9 @@ def pieces(rng: np.random.Generator, count: int = 3) -> list[TrainingImage]:
     return made
 
 
-def look(found: list[TrainingImage], film: Path) -> Validation:
+def look(found: list[TrainingImage], snapshots: Path) -> Validation:
     palette = make_palette("classes", ((0, 0, 0), (9, 9, 9)))
-    return Validation(found, 2, make_recipe().geometry, "cpu", 10**9, film, palette)
+    return Validation(found, 2, make_recipe().geometry, "cpu", 10**9, snapshots, palette)
 
 
 def test_the_order_of_the_sums_holds_every_average() -> None:
@@ -40,8 +40,8 @@ def test_the_order_of_the_sums_holds_every_average() -> None:
 
 def test_scores_are_those_of_predictions_with_so_many_turns(tmp_path: Path, rng: np.random.Generator) -> None:
     torch.manual_seed(0)
-    network, found = nn.Conv2d(1, 2, 5, padding=2).eval(), pieces(rng)  # its answer turns otherwise than its input
-    averages = look(found, tmp_path).averages(network)
+    network, found = nn.Conv2d(1, 2, 5, padding=2).eval(), pieces(rng)  # not equivariant
+    averages = look(found, tmp_path).measure_tta(network)
     assert [average.inputs for average in averages] == [1, 4, 8]
     assert [average.flag for average in averages] == ["", "--tta 4", "--tta 8"]
     for average in averages:
@@ -53,7 +53,7 @@ def test_scores_are_those_of_predictions_with_so_many_turns(tmp_path: Path, rng:
 
 
 class Leans(nn.Module):
-    """A network that is right of the left half of what it sees and says background of the right one."""
+    """A network that is correct in the left half and predicts background in the right one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,10 +73,10 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
     pixels = drawn[None] * 200
     scale = intensity_scale(pixels, Normalisation(kind="dataset", mean=(100.0,), std=(100.0,)))
     validation = look([TrainingImage("a", pixels, drawn, scale)], tmp_path)
-    plain, four, _ = validation.averages(Leans())
+    plain, four, _ = validation.measure_tta(Leans())
     assert plain.score < 0.8
     assert four.score == 1.0
-    assert four.interval is None, "one image says nothing of others"
+    assert four.interval is None, "undefined for one image"
 
 
 def test_the_interval_is_that_of_the_gain_image_by_image() -> None:
@@ -99,15 +99,15 @@ def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> T
     ("gain", "interval", "end"),
     [
         (0.01, (0.004, 0.015), " The gain of --tta 8 is 0.0100 (95 % interval 0.0040 to 0.0150)."),
-        (0.01, (-0.004, 0.015), " to 0.0150): not more than chance could make."),
+        (0.01, (-0.004, 0.015), " to 0.0150): not significant."),
         (-0.01, (-0.02, 0.0), " It does not help here."),
-        (0.01, None, "(8.0 times as long). That is one image; what others gain is not known."),
+        (0.01, None, "(8.0 times as long). With one image the uncertainty of the gain is unknown."),
     ],
 )
 def test_gain_and_cost_are_told(gain: float, interval: tuple[float, float] | None, end: str) -> None:
     (messages,) = describe_tta([average(1, 0.0, None), average(8, gain, interval)], "mean Dice")
     assert messages.startswith(
-        f"Averaging over turned inputs, on the validation images: mean Dice 0.7800 without, {0.78 + gain:.4f} with"
+        f"Test-time augmentation on the validation images: mean Dice 0.7800 without, {0.78 + gain:.4f} with"
     )
     assert messages.endswith(end)
 

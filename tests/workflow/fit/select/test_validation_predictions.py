@@ -1,4 +1,4 @@
-"""Looking takes its share of a budget, no more pixels than are wanted, and of large images the middle."""
+"""Predictions of validation images are limited in time and pixels, and large images are cropped to their centre."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pixelwise.workflow.fit.select import validation_predictions
 from pixelwise.workflow.fit.select.validation_predictions import (
     ValidationPrediction,
     predict_validation_once,
-    seconds_to_look,
+    seconds_to_predict,
 )
 from tiny import make_recipe
 
@@ -36,9 +36,9 @@ def cells(tmp_path: Path) -> Path:
 
 
 def test_time_is_a_share_of_the_budget() -> None:
-    assert seconds_to_look(None) is None
-    assert seconds_to_look(600.0) == pytest.approx(12)
-    assert seconds_to_look(1e6) == validation_predictions.SECONDS
+    assert seconds_to_predict(None) is None
+    assert seconds_to_predict(600.0) == pytest.approx(12)
+    assert seconds_to_predict(1e6) == validation_predictions.SECONDS
 
 
 def test_every_validation_image_is_predicted(cells: Path) -> None:
@@ -51,7 +51,7 @@ def test_every_validation_image_is_predicted(cells: Path) -> None:
 
 def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(looks(cells, seconds=0.0)) == 1
-    monkeypatch.setattr(validation_predictions, "MOST_PIXELS", 64 * 64 + 1)
+    monkeypatch.setattr(validation_predictions, "MAX_PIXELS", 64 * 64 + 1)
     assert len(looks(cells)) == 2
     monkeypatch.setattr(validation_predictions, "SIDE", 40)
     assert {look.truth.shape for look in looks(cells)} == {(40, 40)}

@@ -1,10 +1,9 @@
-"""Parting: where lines part the foreground into many areas, what is foreground is chosen by how well they are parted.
+"""Choice of the foreground threshold of membrane-like images, by V_rand on the validation images.
 
-Cells that fill an image are told apart by the membranes between them, and a gap of one pixel makes one cell of two. The
-most probable class says nothing of that: it is right for most pixels, and leaves gaps. So two ways to close them are
-compared on validation images by V_rand (`metrics.boundaries`), as far as the Dice allows: a higher threshold, which
-makes every line thicker, and a split of areas by a watershed (`labels.split_regions`), which adds lines in the gaps
-alone.
+Cells that fill an image are separated only by the membranes between them, and a gap of one pixel merges two cells. The
+most probable class leaves such gaps. Two methods to close them are compared by V_rand (`metrics.boundaries`), within a
+tolerance of the Dice: a higher threshold, which makes all membranes thicker, and splitting of regions by a watershed
+(`labels.split_regions`), which adds lines only in the gaps.
 """
 
 import time
@@ -29,27 +28,29 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, predict_validation_once
 
 CHOSEN = ("foreground_threshold", "split_threshold", "split_depth")  # of `TargetOptions`
-USUAL = TargetOptions().foreground_threshold
-THRESHOLDS = (USUAL, 0.6, 0.7, 0.8, 0.9, 0.95)  # lines become thicker: gaps are what is to be closed
-SPLIT_FOREGROUND = 0.7  # what areas grow into; V_rand is nearly the same from 0.5 to 0.7, and fewer pixels are wrong
+DEFAULT_THRESHOLD = TargetOptions().foreground_threshold
+THRESHOLDS = (DEFAULT_THRESHOLD, 0.6, 0.7, 0.8, 0.9, 0.95)  # higher ones close gaps in membranes
+SPLIT_FOREGROUND = (
+    0.7  # foreground of the watershed; V_rand is nearly the same from 0.5 to 0.7, with fewer wrong pixels
+)
 SPLIT_THRESHOLDS = (0.9, 0.95, 0.98)
-SPLIT_DEPTHS = (7, 5, 9, 3)  # pixels; the first is what thresholds are tried with
-# In this order, each with the best so far; thresholds once more, because another depth may want another one.
+SPLIT_DEPTHS = (7, 5, 9, 3)  # pixels; the first is used in the search for thresholds
+# In this order, each with the best so far; thresholds again, because they depend on the depth.
 SPLIT_GRID = (
     ("split_threshold", SPLIT_THRESHOLDS),
     ("split_depth", SPLIT_DEPTHS),
     ("split_threshold", SPLIT_THRESHOLDS),
 )
-LEAST_GAIN = 0.005  # of V_rand: smaller gains are noise, and the most probable class is the better guess
-LOSS = 0.01  # of the Dice of the foreground, at most: what is parted better has to stay the same areas
-LOOKING_SHARE = 1 / 2  # of the time: the rest is for choosing
-TRIALS = 6  # for which the time has to be enough: the thresholds of splits, and some more
-SPLIT_COST = 2  # times what scoring a plain threshold takes
-MOST_PIXELS = 2**23  # of validation images together: each of them is tried a dozen times
+MIN_GAIN = 0.005  # of V_rand: smaller gains are noise
+LOSS = 0.01  # maximum decrease of the foreground Dice
+PREDICTION_SHARE = 1 / 2  # of the time; the rest is for the search
+TRIALS = 6  # minimum number of trials that must fit into the time
+SPLIT_COST = 2  # time of a split relative to a plain threshold
+MAX_PIXELS = 2**23  # of all validation images, each of which is scored a dozen times
 
 
 class Score(NamedTuple):
-    """How masks part some images: mean V_rand (NaN without foreground), and Dice of all pixels."""
+    """Mean V_rand over images (NaN without foreground), and Dice over all pixels."""
 
     v_rand: float
     dice: float
@@ -57,7 +58,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdChoice:
-    """What was chosen in the place of `planned`, and how both score on `images` validation images."""
+    """The chosen target options instead of `planned`, with the scores of both on `images` validation images."""
 
     planned: TargetOptions
     target: TargetOptions
@@ -66,115 +67,112 @@ class ThresholdChoice:
     images: int
 
     def to_text(self) -> str:
-        """Say what was chosen, and what it is worth."""
-        where = f"{pluralise(self.images, 'validation image')} whose areas are parted by lines"
+        """Describe the choice and its scores."""
+        where = f"{pluralise(self.images, 'validation image')} with membrane-like borders"
         if self.target == self.planned:
-            return f"No other threshold parts the areas better on {where}: V_rand {self.before.v_rand:.4f}."
+            return f"No other foreground threshold is better on {where}: V_rand {self.before.v_rand:.4f}."
         change = f"V_rand {self.after.v_rand:.4f}, before {self.before.v_rand:.4f}"
-        price = f"Dice {self.after.dice:.4f}, before {self.before.dice:.4f}"
-        chosen = f"Foreground from a probability of {self.target.foreground_threshold} on"
+        dice = f"Dice {self.after.dice:.4f}, before {self.before.dice:.4f}"
+        chosen = f"Foreground threshold {self.target.foreground_threshold}"
         if splits(self.target):
             markers = f"more than {pluralise(self.target.split_depth, 'pixel')} inside {self.target.split_threshold}"
             chosen += f", split by a watershed from markers {markers}"
-        return f"{chosen}, chosen on {where}: {change}; {price}."
+        return f"{chosen}, chosen on {where}: {change}; {dice}."
 
 
-def score_threshold(looks: Sequence[ValidationPrediction], target: TargetOptions) -> Score:
-    """Return how well the masks that `target` makes part the looks.
-
-    Pixels whose truth is 255 part nothing, and count nowhere.
-    """
+def score_threshold(predictions: Sequence[ValidationPrediction], target: TargetOptions) -> Score:
+    """Return the scores of the masks with the target options; pixels with ground truth 255 are ignored."""
     scores: list[float] = []
     both = pixels = 0
-    for look in looks:
-        known, truth = look.truth != IGNORE, look.truth == 1
-        found = (decode(look.probabilities, target) == 1) & known
-        parted = rand_information(truth, found).v_rand
-        scores += [] if parted is None else [parted]
-        both += int((found & truth).sum())
-        pixels += int(found.sum()) + int(truth.sum())
+    for prediction in predictions:
+        known, truth = prediction.truth != IGNORE, prediction.truth == 1
+        mask = (decode(prediction.probabilities, target) == 1) & known
+        v_rand = rand_information(truth, mask).v_rand
+        scores += [] if v_rand is None else [v_rand]
+        both += int((mask & truth).sum())
+        pixels += int(mask.sum()) + int(truth.sum())
     return Score(float(np.mean(scores)) if scores else np.nan, 2 * both / max(1, pixels))
 
 
 def choose_foreground_threshold(
-    looks: Sequence[ValidationPrediction],
+    predictions: Sequence[ValidationPrediction],
     planned: TargetOptions,
-    fixed: Sequence[str] = (),
+    user_set: Sequence[str] = (),
     over: Callable[[], bool] = lambda: False,
 ) -> ThresholdChoice | None:
-    """Choose the target with the highest mean V_rand among those that cost no more than `LOSS` of the Dice.
+    """Choose the target options with the highest mean V_rand among those that lose at most `LOSS` of the Dice.
 
-    Splits are tried first (`SPLIT_GRID`), then plain thresholds: 12 to 14 trials. A split is taken where it is clearly
-    better than the best plain threshold, and that one where it is clearly better than the plan. On a processor a trial
-    of a split takes about 0.08 s for each image of 512 x 512 pixels, that of a plain threshold 0.05 s.
+    Splits are tried first (`SPLIT_GRID`), then plain thresholds: 12 to 14 trials. A split is chosen if it is better by
+    `MIN_GAIN` than the best plain threshold, which in turn must be better by `MIN_GAIN` than the plan. On a CPU a trial
+    takes about 0.08 s per image of 512 x 512 pixels with a split, and 0.05 s with a plain threshold.
 
     Parameters
     ----------
-    looks : sequence of Looked
+    predictions : sequence of ValidationPrediction
     planned : TargetOptions
-    fixed : sequence of str
-        Options that stay as they are.
+    user_set : sequence of str
+        Options that do not change.
     over : callable
-        Is asked before each trial whether the time is up.
+        Returns whether the time is up; called before each trial.
 
     Returns
     -------
-    Parted or None
-        None where no image shows any foreground.
+    ThresholdChoice or None
+        None if no image has foreground.
     """
-    known = {planned: score_threshold(looks, planned)}
+    known = {planned: score_threshold(predictions, planned)}
     if np.isnan(known[planned].v_rand):
         return None
 
     def attempt(base: TargetOptions, **values: Any) -> None:
-        trial = replace(base, **{name: value for name, value in values.items() if name not in fixed})
+        trial = replace(base, **{name: value for name, value in values.items() if name not in user_set})
         if trial not in known and not over():
-            known[trial] = score_threshold(looks, trial)
+            known[trial] = score_threshold(predictions, trial)
 
-    def best(among: Sequence[TargetOptions], rival: TargetOptions) -> TargetOptions:
+    def best(among: Sequence[TargetOptions], baseline: TargetOptions) -> TargetOptions:
         allowed = [one for one in among if known[one].dice >= known[planned].dice - LOSS]
-        winner = max(allowed, key=lambda one: known[one].v_rand, default=rival)
-        return winner if known[winner].v_rand >= known[rival].v_rand + LEAST_GAIN else rival
+        winner = max(allowed, key=lambda one: known[one].v_rand, default=baseline)
+        return winner if known[winner].v_rand >= known[baseline].v_rand + MIN_GAIN else baseline
 
-    own = {} if "split_depth" in fixed else {"split_depth": SPLIT_DEPTHS[0]}
-    first = replace(planned, **own)
+    depth = {} if "split_depth" in user_set else {"split_depth": SPLIT_DEPTHS[0]}
+    first = replace(planned, **depth)
     for name, values in SPLIT_GRID if splits(first) else ():
         base = max((one for one in known if splits(one)), key=lambda one: known[one].v_rand, default=first)
         for value in values:
             attempt(base, **{"foreground_threshold": SPLIT_FOREGROUND, name: value})
-    for chance in THRESHOLDS:
-        attempt(planned, foreground_threshold=chance)
+    for threshold in THRESHOLDS:
+        attempt(planned, foreground_threshold=threshold)
     plain = best([one for one in known if not splits(one)], planned)
     chosen = best([one for one in known if splits(one)], plain)
-    showing = sum(bool((look.truth == 1).any()) for look in looks)
-    return ThresholdChoice(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=showing)
+    images = sum(bool((prediction.truth == 1).any()) for prediction in predictions)
+    return ThresholdChoice(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=images)
 
 
 def choose_foreground_threshold_of_model(
     path: Path,
     dataset: Dataset,
     pages: int | None,
-    fixed: Sequence[str] = (),
+    user_set: Sequence[str] = (),
     *,
     device: str,
     seconds: float | None,
     progress: Progress,
 ) -> str:
-    """Choose how the areas of a model of masks are parted, and write it into its file; return what is told.
+    """Choose the foreground threshold of a segmentation model, store it in its file, and return the message.
 
-    Parameters are those of `calibration.calibrate_model`, and options of the target that stay as they are. With
-    `seconds`, images are looked at as long as enough trials will fit, and trials begun as long as there is time.
+    Parameters as in `calibration.calibrate_model`; target options in `user_set` do not change. With `seconds`, images
+    are predicted while enough trials still fit, and trials start while there is time.
     """
     network, model_card = load_network(path)
     began = time.monotonic()
-    looks = _looks(
+    predictions = _take(
         predict_validation_once(
             network,
             model_card,
             dataset,
             pages,
             device=device,
-            seconds=None if seconds is None else LOOKING_SHARE * seconds,
+            seconds=None if seconds is None else PREDICTION_SHARE * seconds,
             progress=progress,
             why="choosing threshold",
         ),
@@ -182,42 +180,42 @@ def choose_foreground_threshold_of_model(
         seconds,
     )
     chosen = choose_foreground_threshold(
-        looks, model_card.target, fixed, lambda: seconds is not None and time.monotonic() - began >= seconds
+        predictions, model_card.target, user_set, lambda: seconds is not None and time.monotonic() - began >= seconds
     )
     if chosen is None:
-        return "The threshold stays as planned: the validation images that were looked at show no foreground."
-    messages = chosen.to_text()
+        return "The foreground threshold stays as planned: the validation images have no foreground."
+    message = chosen.to_text()
     save_model(
-        path, network, replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": messages})
+        path, network, replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": message})
     )
-    return messages
+    return message
 
 
-def _looks(
+def _take(
     predicted: Generator[ValidationPrediction, None, None], target: TargetOptions, seconds: float | None
 ) -> list[ValidationPrediction]:
-    """Take as many looks as leave time for `TRIALS`, but one at least."""
-    looks: list[ValidationPrediction] = []
+    """Take predictions while there is time for `TRIALS`; at least one."""
+    taken: list[ValidationPrediction] = []
     pixels, scoring = 0, 0.0
     with closing(predicted):
-        for look in predicted:
-            looks.append(look)
-            pixels += look.truth.size
-            if pixels >= MOST_PIXELS:
+        for prediction in predicted:
+            taken.append(prediction)
+            pixels += prediction.truth.size
+            if pixels >= MAX_PIXELS:
                 break
             if seconds is not None:
                 began = time.monotonic()
-                score_threshold([look], target)
+                score_threshold([prediction], target)
                 scoring += time.monotonic() - began
-                if TRIALS * SPLIT_COST * scoring > (1 - LOOKING_SHARE) * seconds:
+                if TRIALS * SPLIT_COST * scoring > (1 - PREDICTION_SHARE) * seconds:
                     break
-    return looks
+    return taken
 
 
 def is_membrane_like(
     targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions, classes: int
 ) -> bool:
-    """Tell whether class maps of two classes show a foreground that fills most of them, in many areas."""
+    """Return whether the foreground of two-class maps fills most of the images, in many regions."""
     if target.kind != "classes" or classes != 2:
         return False
     known = sum(int(np.count_nonzero(one != IGNORE)) for one in targets)

@@ -1,4 +1,4 @@
-"""What averaging over turned inputs would bring and cost, measured on the validation images when a training ends."""
+"""Gain and cost of test-time augmentation (TTA), measured on the validation images after training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from pixelwise.metrics.intervals import bootstrap
 from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
 
-# All symmetries, those of the smaller averages first: the sum after one, four and eight of them serves each average.
+# All symmetries, ordered so that the partial sums of 1, 4 and 8 of them are the supported averages.
 ORDER = (*FLIPS, *(symmetry for symmetry in SYMMETRIES if symmetry not in FLIPS))
 COUNTS = (1, 4, 8)
-SHARE = 0.05  # of a budget that the measuring may take
+SHARE = 0.05  # maximum fraction of a budget for the measurement
 
 
 @dataclass(frozen=True, kw_only=True)
 class TtaGain:
-    """The score of predictions that are averaged over some turned inputs.
+    """Score, time and gain of test-time augmentation with a number of inputs.
 
     Attributes
     ----------
     inputs : int
-        How many are averaged; 1 is the image as it is.
+        Number of averaged inputs; 1 is no augmentation.
     flag : str
-        What `predict` is told to do so.
+        The option of `predict`.
     score : float
-        On the validation images that are looked at.
+        On the validation images.
     times : float
-        How long it takes, measured, where the image as it is takes 1.
+        Measured time relative to no augmentation.
     gain : float
-        Over the score of the image as it is.
+        Score minus the score without augmentation.
     interval : (float, float) or None
-        95 % bootstrap interval of the gain over the same images, each compared with itself; None for one image.
+        95 % paired bootstrap interval of the gain; None for one image.
     images : int
-        That were looked at.
+        Number of validation images.
     """
 
     inputs: int
@@ -51,74 +51,73 @@ class TtaGain:
 
 @dataclass
 class TtaResult:
-    """What was counted for one average: a row of numbers per image, and the seconds it took for all of them."""
+    """Counts for one average: a row of numbers per image, and the seconds for all of them."""
 
     flag: str
     rows: list[np.ndarray]
     seconds: float = 0.0
 
     def add(self, row: np.ndarray, seconds: float) -> None:
-        """Take up an image."""
+        """Add an image."""
         self.rows.append(row)
         self.seconds += seconds
 
 
 def affordable(needed: float, budget: float | None) -> bool:
-    """Tell whether measuring may take so many seconds of a budget."""
+    """Return whether a measurement of `needed` seconds is within its share of a budget."""
     return budget is None or needed <= SHARE * budget
 
 
 def measure(
-    averages: Callable[[nn.Module], list[TtaGain]],
+    measure_tta: Callable[[nn.Module], list[TtaGain]],
     model: Path,
     needed: float,
     left: float | None,
     progress: Progress,
 ) -> list[TtaGain]:
-    """Let the network of a model file predict turned inputs, unless there is no time for it, which is told.
+    """Measure the gain of test-time augmentation for a model file, unless the remaining time is too short.
 
     Parameters
     ----------
-    averages : callable
-        Of the course.
+    measure_tta : callable
+        `TrainingTask.measure_tta`.
     model : Path
     needed : float
-        Seconds that it takes.
+        Expected seconds.
     left : float or None
-        Seconds that are left of the time given; None without a clock.
+        Remaining seconds; None without a time limit.
     progress : Progress
     """
     if left is not None and needed > left:
-        text = f"it would take {needed:.0f} s"
         progress.message(
-            f"What averaging over turned inputs brings was not measured: {text}, which the budget has not left."
+            f"Test-time augmentation was not measured: it would take {needed:.0f} s, more than the remaining time."
         )
         return []
-    return averages(load_network(model)[0])
+    return measure_tta(load_network(model)[0])
 
 
-def compare(tallies: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:
-    """Return each average beside the image as it is.
+def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:
+    """Return the gain of each average.
 
     Parameters
     ----------
-    tallies : mapping
-        By the number of inputs; 1 must be among them.
+    results : mapping
+        By number of inputs; must contain 1.
     score : callable
         Sum of the rows over images -> score.
     """
-    plain = np.array(tallies[1].rows, np.float64)
-    found: list[TtaGain] = []
-    for inputs, tally in tallies.items():
-        rows = np.array(tally.rows, np.float64)
+    plain = np.array(results[1].rows, np.float64)
+    gains: list[TtaGain] = []
+    for inputs, result in results.items():
+        rows = np.array(result.rows, np.float64)
         before, after = score(plain.sum(0)), score(rows.sum(0))
         numbers = plain.shape[1]
         interval = bootstrap(np.hstack([plain, rows]), lambda total, n=numbers: score(total[n:]) - score(total[:n]))
-        times = tally.seconds / max(tallies[1].seconds, 1e-9)
-        found.append(
+        times = result.seconds / max(results[1].seconds, 1e-9)
+        gains.append(
             TtaGain(
                 inputs=inputs,
-                flag=tally.flag,
+                flag=result.flag,
                 score=after,
                 times=times,
                 gain=after - before,
@@ -126,21 +125,21 @@ def compare(tallies: Mapping[int, TtaResult], score: Callable[[np.ndarray], floa
                 images=len(rows),
             )
         )
-    return found
+    return gains
 
 
-def describe_tta(averages: list[TtaGain], name: str) -> list[str]:
-    """Say in words what each average brings and costs; `name` is that of the score."""
-    if len(averages) < 2:
+def describe_tta(gains: list[TtaGain], name: str) -> list[str]:
+    """Describe gain and cost of each average; `name` is that of the score."""
+    if len(gains) < 2:
         return []
-    plain, *others = averages
-    listed = ", ".join(f"{one.score:.4f} with {one.flag} ({one.times:.1f} times as long)" for one in others)
-    messages = f"Averaging over turned inputs, on the validation images: {name} {plain.score:.4f} without, {listed}."
+    plain, *others = gains
+    scores = ", ".join(f"{one.score:.4f} with {one.flag} ({one.times:.1f} times as long)" for one in others)
+    message = f"Test-time augmentation on the validation images: {name} {plain.score:.4f} without, {scores}."
     best = max(others, key=lambda one: one.gain)
     if best.gain <= 0:
-        return [f"{messages} It does not help here."]
+        return [f"{message} It does not help here."]
     if best.interval is None:
-        return [messages if best.images > 1 else f"{messages} That is one image; what others gain is not known."]
+        return [message if best.images > 1 else f"{message} With one image the uncertainty of the gain is unknown."]
     low, high = best.interval
-    sure = "" if low > 0 else ": not more than chance could make"
-    return [f"{messages} The gain of {best.flag} is {best.gain:.4f} (95 % interval {low:.4f} to {high:.4f}){sure}."]
+    note = "" if low > 0 else ": not significant"
+    return [f"{message} The gain of {best.flag} is {best.gain:.4f} (95 % interval {low:.4f} to {high:.4f}){note}."]

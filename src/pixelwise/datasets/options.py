@@ -1,0 +1,82 @@
+"""Options of a data set; a module of its own so that the command line can import it cheaply."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pixelwise.errors import BadOption
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Options of a data set; what is not given is detected from its files.
+
+    The descriptions are also the help of the options on the command line.
+
+    Attributes
+    ----------
+    images : str, optional
+        Folder of the images: its name, its path inside the data set or, for files in one folder, their suffix.
+    masks : str, optional
+        Folder of the masks, or the suffix of their file names, such as ``_mask``.
+    task : str
+        "binary", "multiclass", "instance" or "classification"; "auto" detects it from the folders and the masks.
+    classes : tuple of str
+        Class names in the order of their mask values, with or without the background.
+    ignore_index : int, optional
+        Mask value excluded from loss and scores; -1: none.
+    foreground : int, optional
+        Binary masks: value of the foreground class.
+    group_by : str, optional
+        Regular expression with one group, searched in file names: equal matches stay in the same split.
+    val_share : float
+        Fraction of the training images used for validation if no validation split is given.
+    allow_missing : bool
+        Ignore images without a mask, and masks without an image.
+    allow_duplicates : bool
+        Accept equal images in two splits.
+    skip_bad : bool
+        Leave out files with problems, and report them.
+    conflicts : str
+        Copies of an image with different masks or classes: "keep" keeps all in one split, "drop" leaves out all,
+        "first" keeps the first by name.
+    pages : int, optional
+        Number of pages of a TIFF stack that are the channels of one image.
+    """
+
+    images: str | None = None
+    masks: str | None = None
+    task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
+    classes: tuple[str, ...] = ()
+    ignore_index: int | None = None
+    foreground: int | None = None
+    group_by: str | None = None
+    val_share: float = 0.2
+    allow_missing: bool = False
+    allow_duplicates: bool = False
+    skip_bad: bool = False
+    conflicts: Literal["keep", "drop", "first"] = "keep"
+    pages: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values and their combinations."""
+        if not 0 < self.val_share < 1:
+            raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
+        if self.pages is not None and self.pages < 1:
+            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to detect it.")
+        if len(set(self.classes)) != len(self.classes):
+            raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
+        if self.foreground is not None and self.foreground == self.ignore_index:
+            raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
+        if self.foreground is not None and self.task not in ("auto", "binary"):
+            raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
+        if self.group_by is not None and _count_groups(self.group_by) != 1:
+            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
+
+
+def _count_groups(expression: str) -> int:
+    """Return the number of groups of a regular expression; -1 if it is invalid."""
+    try:
+        return re.compile(expression).groups
+    except re.error:
+        return -1

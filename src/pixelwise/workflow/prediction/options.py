@@ -1,0 +1,58 @@
+"""Options of `predict`; a module of its own so that the command line can import it cheaply."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What `predict` writes, and how.
+
+    The descriptions are also the help of the options on the command line.
+
+    Attributes
+    ----------
+    probabilities : bool
+        Also write class probabilities.
+    overlays : bool
+        Also write overlays with outlines.
+    confidence : bool
+        Also write uncertainty maps and the expected Dice.
+    symmetries : bool
+        Test-time augmentation over the four flips; for classification, the mirror image.
+    tta : int, optional
+        Test-time augmentation: average over 1, 4 (flips), 7 or 8 (flips and rotations) transformed inputs.
+    device : str
+        auto, cpu, cuda or mps.
+    runtime : str
+        auto, torch, onnx, openvino, torch-bf16, openvino-bf16 or torch-compile.
+    overwrite : bool
+        Replace existing results.
+    tile : int, optional
+        Side length of the valid region of a tile, in pixels.
+    pages : int, optional
+        Number of pages of a TIFF stack that are the channels of one image.
+    tolerance : float, optional
+        Use the smallest halo with which no logit differs by more than this.
+    format : str, optional
+        Stream all masks into "tiff" (tiled BigTIFF) or "zarr" (OME-Zarr).
+    compression : str, optional
+        Compression of streamed results: "deflate" or "zstd".
+    sampled_intensities : bool
+        Streamed images: estimate mean and standard deviation from samples.
+    """
+
+    probabilities: bool = False
+    overlays: bool = False
+    confidence: bool = False
+    symmetries: bool = False
+    tta: int | None = None
+    device: str = "auto"
+    runtime: str = "auto"
+    overwrite: bool = False
+    tile: int | None = None
+    pages: int | None = None
+    tolerance: float | None = None
+    format: Literal["tiff", "zarr"] | None = None
+    compression: Literal["deflate", "zstd"] | None = None
+    sampled_intensities: bool = False
