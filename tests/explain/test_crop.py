@@ -23,10 +23,10 @@ def test_logits_of_the_crop_equal_the_prediction(name: str, rng: np.random.Gener
     result = crop_for_masks(network, model_card, pixels)
     insight = Insight(network, result.given)
     assert np.array_equal(result.shown, pixels)
-    found = insight.logits[:, *result.keep]
-    assert found.shape == (2, 41, 30)
+    actual = insight.logits[:, *result.keep]
+    assert actual.shape == (2, 41, 30)
     model = Model(model_card, Predictor(TorchRuntime(network), model_card.geometry, 2, 64))
-    assert np.array_equal(found.argmax(0), model.predict(pixels))
+    assert np.array_equal(actual.argmax(0), model.predict(pixels))
     # the offset gives the position of the image
     margin = network.geometry().margin
     assert result.offset == (-margin, -margin)

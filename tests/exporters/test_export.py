@@ -191,20 +191,22 @@ def test_a_comparison_by_hand() -> None:
     odds = 1 / (1 + np.exp(-3.0))
     probabilities = np.where(logits > 0, 1 / (1 + np.exp(-4.0)), 1 / (1 + np.exp(4.0))).astype(np.float32)
     probabilities[0, :, 0, 0] = (1 - odds, odds)
-    found = compare("other", lambda _: Outputs(probabilities, changed), [parity_batch(logits, truth)], MASKS)
-    assert found.difference == pytest.approx(4 / 2)
-    assert found.disagreement == 1 / 4
-    assert (found.score_torch, found.score) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
-    assert found.score_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
-    assert found.exceeded_limits(EXACT)
-    assert found.exceeded_limits(QUANTISED)
+    result = compare("other", lambda _: Outputs(probabilities, changed), [parity_batch(logits, truth)], MASKS)
+    assert result.difference == pytest.approx(4 / 2)
+    assert result.disagreement == 1 / 4
+    assert (result.score_torch, result.score) == (1.0, pytest.approx((1 / 2 + 2 / 3) / 2))
+    assert result.score_change == pytest.approx(100 * ((1 / 2 + 2 / 3) / 2 - 1))
+    assert result.exceeded_limits(EXACT)
+    assert result.exceeded_limits(QUANTISED)
 
 
 def test_nan_exceeds_every_limit() -> None:
     truth = np.zeros((1, 2, 2), np.uint8)
     logits = np.ones((1, 2, 2, 2), np.float32)
-    found = compare("broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [parity_batch(logits, truth)], MASKS)
-    assert len(found.exceeded_limits(EXACT)) >= 2
+    result = compare(
+        "broken", lambda _: Outputs(logits * np.nan, logits * np.nan), [parity_batch(logits, truth)], MASKS
+    )
+    assert len(result.exceeded_limits(EXACT)) >= 2
 
 
 @given(loss=st.floats(-5, 5), change=st.floats(0, 1e-3))

@@ -38,9 +38,9 @@ def test_all_runtimes_agree_for_every_network(network: dict[str, object], tmp_pa
         expected = TorchRuntime(torchs)(tiles)
         for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
             assert runtime.model_card == model_card
-            found = runtime(tiles)
-            assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
-            assert np.array_equal(found.argmax(1), expected.argmax(1))
+            result = runtime(tiles)
+            assert np.abs(result - expected).max() < 1e-4 * np.abs(expected).max()
+            assert np.array_equal(result.argmax(1), expected.argmax(1))
 
 
 @pytest.mark.parametrize("kind", ["image", "dataset", "none"])
@@ -54,9 +54,9 @@ def test_normalisation_and_softmax_are_part_of_the_graph(kind: str, tmp_path: Pa
     expected = TorchRuntime(torchs)(scale.apply(pixels)[None])
     mean, std = scale.shift[None].astype(np.float32), (1 / scale.factor)[None].astype(np.float32)
     for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
-        found = runtime.outputs(pixels[None].astype(np.float32), mean, std)
-        assert np.abs(found.logits - expected).max() < 1e-4 * np.abs(expected).max()
-        assert np.allclose(found.probabilities, softmax(expected, axis=1), atol=1e-4)
+        result = runtime.outputs(pixels[None].astype(np.float32), mean, std)
+        assert np.abs(result.logits - expected).max() < 1e-4 * np.abs(expected).max()
+        assert np.allclose(result.probabilities, softmax(expected, axis=1), atol=1e-4)
     names = [value.name for value in onnx.load(path).graph.input]
     assert names == (["image", "mean", "std"] if kind == "image" else ["image"])
 
@@ -66,8 +66,8 @@ def test_bright_sixteen_bit_images_keep_their_precision() -> None:
     graph = OnnxRuntime(onnx_bytes(torchs, model_card))
     pixels = np.random.default_rng(0).integers(59990, 60010, (1, 64, 64)).astype(np.uint16)
     expected = TorchRuntime(torchs)(intensity_scale(pixels, model_card.normalisation).apply(pixels)[None])
-    found = graph(pixels[None].astype(np.float32))
-    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    result = graph(pixels[None].astype(np.float32))
+    assert np.abs(result - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_the_file_contains_the_model_card_and_no_source_paths(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def test_all_runtimes_agree_for_every_network(network: dict[str, object], free: 
         scale = intensity_scale(photos[0], model_card.normalisation)
         expected = TorchRuntime(torchs)(np.stack([scale.apply(photo) for photo in photos]))
         for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):
-            found = runtime(photos.astype(np.float32))
-            assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+            result = runtime(photos.astype(np.float32))
+            assert np.abs(result - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_networks_without_dynamic_sizes_have_a_static_size() -> None:
@@ -146,15 +146,15 @@ def test_a_comparison_by_hand() -> None:
     others = np.eye(3, dtype=np.float32)[[0, 1, 0, 0, 2]] * 4
     batch = ParityBatch(np.zeros((5, 3, 2, 2), np.uint8), np.zeros((5, 3)), np.ones((5, 3)), truth, torchs)
     export_task = export_task_of(make_photo_recipe())
-    found = compare("other", lambda _: Outputs(export_task.probabilities(others), others), [batch], export_task)
-    assert found.disagreement == 3 / 5
-    assert (found.score_torch, found.score, found.score_change) == (0.75, 0.75, 0.0)
-    assert found.difference == 1.0
-    assert found.exceeded_limits(export_task.exact)
-    assert not found.exceeded_limits(export_task.quantised)
+    result = compare("other", lambda _: Outputs(export_task.probabilities(others), others), [batch], export_task)
+    assert result.disagreement == 3 / 5
+    assert (result.score_torch, result.score, result.score_change) == (0.75, 0.75, 0.0)
+    assert result.difference == 1.0
+    assert result.exceeded_limits(export_task.exact)
+    assert not result.exceeded_limits(export_task.quantised)
     worse = np.eye(3, dtype=np.float32)[[0, 1, 0, 1, 1]] * 4
-    found = compare("worse", lambda _: Outputs(export_task.probabilities(worse), worse), [batch], export_task)
-    assert found.exceeded_limits(export_task.quantised) == ["25.00 points of accuracy are lost (limit 1)"]
+    result = compare("worse", lambda _: Outputs(export_task.probabilities(worse), worse), [batch], export_task)
+    assert result.exceeded_limits(export_task.quantised) == ["25.00 points of accuracy are lost (limit 1)"]
 
 
 def test_calibration_inputs_are_the_crops_of_prediction() -> None:

@@ -24,11 +24,11 @@ def largest_error(folder: Path) -> float:
     bright = {"image": rng.uniform(0, 4000, shape).astype(np.float32)}
     to_openvino.write_openvino(folder / "exact.xml", graph, model_card)
     to_openvino.write_openvino_int8(folder / "int8.xml", graph, model_card, [*dark, bright])
-    exact, found = (
+    exact, result = (
         openvino.Core().compile_model(folder / name, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(bright)["logits"]
         for name in ("exact.xml", "int8.xml")
     )
-    return float(np.abs(found - exact).max() / np.abs(exact).max())
+    return float(np.abs(result - exact).max() / np.abs(exact).max())
 
 
 def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

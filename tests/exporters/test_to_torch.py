@@ -27,7 +27,7 @@ def inject_into_sizes(source_path: Path, path: Path, expression: str) -> None:
             if record.startswith(".data/") or record == "byteorder":
                 continue
             if record.startswith("models/"):
-                text, changed = SIZE.subn(lambda found: f"{found[1]}{expression} or ", content.decode())
+                text, changed = SIZE.subn(lambda match: f"{match[1]}{expression} or ", content.decode())
                 content = text.encode()
             writer.write_record(record, content, len(content))
         writer.write_end_of_file()

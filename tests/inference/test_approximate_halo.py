@@ -31,8 +31,8 @@ def error(of: Predictor, job: Job, halo: int) -> float:
     source = job.source
     assert isinstance(source, InMemorySource)
     exact = of.logits(source.pixels, job.scale)
-    found = with_geometry(of, replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
-    return float(np.abs(exact - found).max())
+    result = with_geometry(of, replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
+    return float(np.abs(exact - result).max())
 
 
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-3, 1e-2, 0.1])

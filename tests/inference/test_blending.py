@@ -38,17 +38,17 @@ def test_blending_reproduces_consistent_tiles(
     geometry, overlap = VALID if valid else PADDED, min(overlap, core // 2)
     truth = np.random.default_rng(seed).random((2, height, width))
     blender = Blender((height, width), core, geometry, overlap)
-    found, written = np.zeros_like(truth), np.zeros((height, width), int)
+    result, written = np.zeros_like(truth), np.zeros((height, width), int)
     for number, tile in blender.tiles:
         (top, bottom), (left, right) = tile.write
         assert all(keep[1] - keep[0] == span[1] - span[0] for keep, span in zip(tile.keep, tile.write, strict=True))
         for window in blender.add(number, tile, truth[:, top:bottom, left:right]):
             (top, bottom), (left, right) = window.write
-            found[:, top:bottom, left:right] = window.logits
+            result[:, top:bottom, left:right] = window.logits
             written[top:bottom, left:right] += 1
     assert (written == 1).all()
     assert blender.finished
-    assert np.allclose(found, truth, atol=1e-12)
+    assert np.allclose(result, truth, atol=1e-12)
 
 
 def network(normalisation: str) -> tuple[TorchRuntime, Geometry]:
@@ -91,8 +91,8 @@ def test_an_image_of_one_tile_is_predicted_as_a_whole() -> None:
     runtime, geometry = network("instance")
     pixels = image(60, 50)
     expected = runtime(pixels[None, :, :60, :50].astype(np.float32)[..., :48])
-    found = Predictor(runtime, geometry, 2, 64).logits(pixels[:, :, :48], PLAIN)
-    assert np.allclose(found, expected[0], atol=1e-6)
+    result = Predictor(runtime, geometry, 2, 64).logits(pixels[:, :, :48], PLAIN)
+    assert np.allclose(result, expected[0], atol=1e-6)
 
 
 def test_resuming_computes_only_the_missing_windows() -> None:
@@ -125,8 +125,8 @@ def test_batches_of_one_and_of_several_images_give_the_same_logits() -> None:
     jobs = [Job(source, PLAIN) for source in sources]
     one = Predictor(runtime, geometry, 2, 32, SYMMETRIES)
     many = Predictor(counted, geometry, 2, 32, SYMMETRIES, batch=4)
-    expected, found = (list(p.compute(p.make_batches(p.read_tiles(jobs)))) for p in (one, many))
-    assert [(id(job), window.write) for job, window in found] == [(id(job), window.write) for job, window in expected]
+    expected, result = (list(p.compute(p.make_batches(p.read_tiles(jobs)))) for p in (one, many))
+    assert [(id(job), window.write) for job, window in result] == [(id(job), window.write) for job, window in expected]
     assert max(calls) == 4
     assert len(calls) < 8 * len(expected)
-    assert all(np.allclose(a.logits, b.logits, atol=1e-9) for (_, a), (_, b) in zip(expected, found, strict=True))
+    assert all(np.allclose(a.logits, b.logits, atol=1e-9) for (_, a), (_, b) in zip(expected, result, strict=True))

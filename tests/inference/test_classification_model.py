@@ -36,9 +36,9 @@ def test_probabilities_are_those_of_the_network_itself(path: Path, rng: np.rando
     with torch.inference_mode():
         expected = functional.softmax(network((torch.from_numpy(pixels).float() - mean)[None] / std), 1)[0].numpy()
     model = load_classification_model(path)
-    found = model.probabilities(pixels)
-    assert np.allclose(found, expected, atol=1e-5)
-    assert found.sum() == pytest.approx(1, abs=1e-5)
+    result = model.probabilities(pixels)
+    assert np.allclose(result, expected, atol=1e-5)
+    assert result.sum() == pytest.approx(1, abs=1e-5)
     assert model.predict(pixels) == int(expected.argmax())
     assert model.model_card.classes[model.predict(pixels)] in ("disc", "square", "stripes")
 
@@ -58,9 +58,9 @@ def test_arrays_of_every_usual_shape(path: Path, rng: np.random.Generator) -> No
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 300), (16, 17), (211, 97)])
 def test_any_size(path: Path, rng: np.random.Generator, size: tuple[int, int]) -> None:
-    found = load_classification_model(path).probabilities(photo(rng, 3, *size))
-    assert found.shape == (3,)
-    assert np.isfinite(found).all()
+    result = load_classification_model(path).probabilities(photo(rng, 3, *size))
+    assert result.shape == (3,)
+    assert np.isfinite(result).all()
 
 
 def test_a_batch_gives_the_probabilities_of_single_images(path: Path, rng: np.random.Generator) -> None:

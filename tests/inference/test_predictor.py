@@ -100,8 +100,8 @@ def test_valid_networks_use_reflection_padding() -> None:
     # 100 -> 100 and 120 -> 132 are the output sizes of the network
     padded = np.pad(pixels, ((0, 0), (92, 92), (92, 104)), mode="reflect")
     expected = network(torch.from_numpy(padded)[None])[0].detach().numpy()[:, :, :120]
-    found = Predictor(TorchRuntime(network), network.geometry(), 2, 512).logits(pixels, Float(torch.float64))
-    assert np.allclose(found, expected, atol=1e-12)
+    result = Predictor(TorchRuntime(network), network.geometry(), 2, 512).logits(pixels, Float(torch.float64))
+    assert np.allclose(result, expected, atol=1e-12)
 
 
 def test_tta_is_equivariant() -> None:
@@ -153,11 +153,11 @@ def test_compute_batches_yields_the_windows_of_each_batch() -> None:
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
     jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
     batches = list(predictor.make_batches(predictor.read_tiles(jobs), first=1))
-    found = list(predictor.compute_batches(batches))
-    assert [[job for job, _ in parts] for parts in found] == [jobs[:1], jobs[1:5], jobs[5:]]
+    result = list(predictor.compute_batches(batches))
+    assert [[job for job, _ in parts] for parts in result] == [jobs[:1], jobs[1:5], jobs[5:]]
     one_by_one = list(predictor.compute(batches))
     assert [job for job, _ in one_by_one] == jobs
-    for (_, part), (_, expected) in zip(one_by_one, (pair for parts in found for pair in parts), strict=True):
+    for (_, part), (_, expected) in zip(one_by_one, (pair for parts in result for pair in parts), strict=True):
         np.testing.assert_array_equal(part.logits, expected.logits)
 
 

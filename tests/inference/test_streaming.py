@@ -115,15 +115,15 @@ def test_streamed_equals_predicted_in_memory(
     assert [p.name for p in out.iterdir()] == [path.name], "no temporary files"
     result = open_windows(path)
     assert result.spacing == (0.25, 0.5)
-    found = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
+    actual = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
     result.close()
     if kind == "classes":
-        assert (found != expected).mean() < 1e-4, "rounding at most"
+        assert (actual != expected).mean() < 1e-4, "rounding at most"
     else:
         assert streamed.objects is not None
-        assert len(streamed.objects) == found.max() == expected.max()
-        assert list(streamed.objects) == list(measure(found.astype(np.int32), pixels[None]))
-        assert (found != expected).mean() < 1e-3
+        assert len(streamed.objects) == actual.max() == expected.max()
+        assert list(streamed.objects) == list(measure(actual.astype(np.int32), pixels[None]))
+        assert (actual != expected).mean() < 1e-3
     assert any("tiles of 64 pixels per side. Memory stays below" in sentence for sentence in messages.sentences)
 
 
@@ -165,9 +165,9 @@ def test_small_regions_are_removed_from_streamed_masks(
     assert streamed.objects is None
     assert [p.name for p in path.parent.iterdir()] == [path.name], "no temporary files"
     result = open_windows(path)
-    found = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
+    actual = read(path) if form == "tiff" else result.read((0, 210), (0, 330))[0]
     result.close()
-    assert (found != expected).mean() < 1e-4, "rounding at most"
+    assert (actual != expected).mean() < 1e-4, "rounding at most"
     assert not any("Each object" in sentence for sentence in messages.sentences)
 
 

@@ -48,11 +48,11 @@ def by_windows(folder: Path, logits: np.ndarray, target: TargetOptions, halo: in
             tile = logits[:, top : top + 64, left : left + 64]
             decided.write(((top, top + tile.shape[1]), (left, left + tile.shape[2])), decide(tile))
     result = finish_mask(decided, target, folder / "mask", Progress(), halo)
-    found = result.read((0, height), (0, width))
+    actual = result.read((0, height), (0, width))
     decided.discard()
     result.discard()
     assert list(folder.iterdir()) == [], "no temporary files"
-    return found
+    return actual
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +68,9 @@ def test_a_mask_is_split_by_windows_as_in_the_whole_image(tmp_path: Path, seed: 
     expected = decode(softmax(logits), target)
     plain = decode(softmax(logits), replace(target, split_depth=0))
     assert np.count_nonzero(plain) - np.count_nonzero(expected) > 50, "lines are cut"
-    found = by_windows(tmp_path, logits, target)
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, expected)
+    actual = by_windows(tmp_path, logits, target)
+    assert actual.dtype == np.uint8
+    assert np.array_equal(actual, expected)
 
 
 def test_without_a_halo_lines_differ(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class Machine:
 
 def chosen(monkeypatch: pytest.MonkeyPatch, memory: int, seconds: dict[int, float]) -> tuple[list[int], list[int]]:
     machine = Machine(monkeypatch, seconds)
-    found = choose_core(Predictor(machine, PADDED, 2, 64), 1, memory, machine.clock)
-    return [m.core for m in found], sorted(set(machine.seen))
+    result = choose_core(Predictor(machine, PADDED, 2, 64), 1, memory, machine.clock)
+    return [m.core for m in result], sorted(set(machine.seen))
 
 
 def test_the_fastest_size_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,9 +56,9 @@ def test_the_search_stops_after_the_best_size(monkeypatch: pytest.MonkeyPatch) -
 
 @given(core=st.integers(1, 3000), geometry=st.sampled_from([PADDED, VALID]))
 def test_cores_are_multiples_of_stride_and_file_tile(core: int, geometry: Geometry) -> None:
-    found = stored_core(core, geometry)
-    assert found >= core
-    assert found % geometry.total_stride == 0
-    assert found % stored_tile(found) == 0
-    assert stored_tile(found) >= (256 if core >= 256 else 16)
-    assert geometry.is_legal(tile_side(found, geometry))
+    result = stored_core(core, geometry)
+    assert result >= core
+    assert result % geometry.total_stride == 0
+    assert result % stored_tile(result) == 0
+    assert stored_tile(result) >= (256 if core >= 256 else 16)
+    assert geometry.is_legal(tile_side(result, geometry))

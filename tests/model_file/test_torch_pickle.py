@@ -31,9 +31,9 @@ class Payload:
         return shutil.copyfile, (__file__, str(self.path))
 
 
-def same(found: dict[str, Tensor]) -> bool:
+def same(result: dict[str, Tensor]) -> bool:
     expected = network().state_dict()
-    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    return result.keys() == expected.keys() and all(torch.equal(result[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "before torch 1.6"])

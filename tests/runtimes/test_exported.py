@@ -77,7 +77,7 @@ def test_images_are_classified_and_verified_without_torch(kind: str, tmp_path: P
     code = (
         "import sys; from pathlib import Path; from pixelwise.workflow.predict import predict\n"
         "done = predict(sys.argv[1], [sys.argv[2]], sys.argv[3])\n"
-        "assert [len(one.classes) for one in done.messages] == [3, 3, 3]\n"
+        "assert [len(prediction.classes) for prediction in done.predictions] == [3, 3, 3]\n"
         "from pixelwise.workflow.verify import verify\n"
         "assert verify(sys.argv[1]).comparisons[0].score_name == 'accuracy'\n"
         "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"

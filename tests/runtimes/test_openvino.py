@@ -19,8 +19,8 @@ def count(graph: Any, kind: str) -> int:
 
 def concatenations(graph: Any) -> int:
     """Return the number of concatenations of channels."""
-    found = [step for step in graph.get_ordered_ops() if step.get_type_name() == "Concat"]
-    return sum(step.get_attributes()["axis"] == 1 for step in found)
+    result = [step for step in graph.get_ordered_ops() if step.get_type_name() == "Concat"]
+    return sum(step.get_attributes()["axis"] == 1 for step in result)
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
@@ -35,9 +35,9 @@ def test_concatenated_convolutions_are_split(upsampling: str, tmp_path: Path, mo
     assert concatenations(graph) == 0
     assert count(graph, "Convolution") == convolutions + before
     tiles = np.random.default_rng(0).normal(size=(2, model_card.channels, 64, 96)).astype(np.float32)
-    found = OpenVinoRuntime(path)(tiles)
+    result = OpenVinoRuntime(path)(tiles)
     monkeypatch.setattr(openvino, "split_concatenated_convolutions", lambda _: None)
-    np.testing.assert_allclose(found, OpenVinoRuntime(path)(tiles), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, OpenVinoRuntime(path)(tiles), rtol=1e-4, atol=1e-5)
 
 
 def test_quantised_graphs_are_not_changed(tmp_path: Path) -> None:

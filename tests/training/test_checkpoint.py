@@ -17,11 +17,11 @@ def state_of(step: int) -> Checkpoint:
 def test_the_newest_complete_checkpoint_is_loaded(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         save_checkpoint(tmp_path, state_of(step))
-    found, warnings = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found.step == 30
-    assert torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 30.0))
-    assert found.state == {"best": 0.5}
+    result, warnings = newest_checkpoint(tmp_path)
+    assert result is not None
+    assert result.step == 30
+    assert torch.equal(result.tensors["weights"]["a"], torch.full((2, 3), 30.0))
+    assert result.state == {"best": 0.5}
     assert warnings == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000020", "step-00000030"]
 
@@ -29,9 +29,9 @@ def test_the_newest_complete_checkpoint_is_loaded(tmp_path: Path) -> None:
 def test_a_checkpoint_without_manifest_is_ignored(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state_of(10))
     (save_checkpoint(tmp_path, state_of(20)) / MANIFEST).unlink()
-    found, warnings = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert (found.step, warnings) == (10, [])
+    result, warnings = newest_checkpoint(tmp_path)
+    assert result is not None
+    assert (result.step, warnings) == (10, [])
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> 
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
-    found, warnings = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found.step == 10
+    result, warnings = newest_checkpoint(tmp_path)
+    assert result is not None
+    assert result.step == 10
     assert "step-00000020 is damaged" in warnings[0]
 
 
@@ -66,16 +66,16 @@ def test_control_without_checksums_the_flipped_bit_is_not_detected(
     text["files"]["state.json"]["sha256"] = sha
     manifest.write_text(json.dumps(text))
     monkeypatch.setattr(module.hashlib, "sha256", lambda _: ConstantHash())
-    found, _ = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert not torch.equal(found.tensors["weights"]["a"], torch.full((2, 3), 20.0))
+    result, _ = newest_checkpoint(tmp_path)
+    assert result is not None
+    assert not torch.equal(result.tensors["weights"]["a"], torch.full((2, 3), 20.0))
 
 
 def test_a_manifest_cannot_refer_to_other_folders(tmp_path: Path) -> None:
     manifest = save_checkpoint(tmp_path, state_of(5)) / MANIFEST
     manifest.write_text(manifest.read_text().replace("weights.safetensors", "../../secret"))
-    found, warnings = newest_checkpoint(tmp_path)
-    assert found is None
+    result, warnings = newest_checkpoint(tmp_path)
+    assert result is None
     assert "points outside the checkpoint" in warnings[0]
 
 
@@ -88,9 +88,9 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("pixelwise.atomic_write.os.fsync", full)
     with pytest.raises(OutputFailed, match="expected free disk space; got a full disk"):
         save_checkpoint(tmp_path, state_of(20))
-    found, _ = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found.step == 10
+    result, _ = newest_checkpoint(tmp_path)
+    assert result is not None
+    assert result.step == 10
 
 
 def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
     expected = segmentation_loss(logits[:, :3], classes, LossOptions())
     expected = expected + 2 * distance_loss(logits[:, 3], distances, classes)
     network.train()
-    found = learner._compute_loss(logits, classes, None, distances)
-    torch.testing.assert_close(found, expected)
+    actual = learner._compute_loss(logits, classes, None, distances)
+    torch.testing.assert_close(actual, expected)
     losses = [learner.step(i, images, classes, None, distances).loss for i in range(30)]
     assert losses[-1] < 0.6 * losses[0]
     said = torch.sigmoid(learner.network.eval()(images).detach()[:, 3])
@@ -137,8 +137,8 @@ def test_the_ema_decay_is_small_in_the_first_steps() -> None:
         decay = (1 + i) / (10 + i)  # 0.9 for a time constant of 10 steps
         for mean, weights in zip(expected, learner.network.parameters(), strict=True):
             mean.lerp_(weights.detach().double(), 1 - decay)
-    for found, mean in zip(learner.average.parameters(), expected, strict=True):
-        torch.testing.assert_close(found.double(), mean, rtol=1e-4, atol=1e-6)
+    for actual, mean in zip(learner.average.parameters(), expected, strict=True):
+        torch.testing.assert_close(actual.double(), mean, rtol=1e-4, atol=1e-6)
 
 
 def test_without_ema_the_weights_are_those_of_the_last_step() -> None:
@@ -181,11 +181,11 @@ def head_gradients(learner: Learner) -> list[float]:
     network = learner.network
     assert isinstance(network, Segmenter)
     heads = [p for name, p in network.head.named_parameters() if name.endswith("weight")]
-    found = [0.0] * len(heads)
+    actual = [0.0] * len(heads)
     for place, weight in enumerate(heads):
-        weight.register_hook(lambda g, place=place: found.__setitem__(place, float(g.abs().max())))
+        weight.register_hook(lambda g, place=place: actual.__setitem__(place, float(g.abs().max())))
     assert learner.step(0, *batch(0)).applied
-    return found
+    return actual
 
 
 def test_the_loss_of_deep_supervision_is_the_mean_over_all_heads() -> None:
@@ -202,9 +202,9 @@ def test_the_loss_of_deep_supervision_is_the_mean_over_all_heads() -> None:
 
 
 def test_every_head_gets_a_gradient() -> None:
-    found = head_gradients(nested())
-    assert len(found) == 3
-    assert all(value > 0 for value in found)
+    actual = head_gradients(nested())
+    assert len(actual) == 3
+    assert all(value > 0 for value in actual)
 
 
 @pytest.mark.parametrize("network", [{"name": "unetplusplus"}, {"name": "unet"}, {"name": "attention_unet"}])

@@ -68,8 +68,8 @@ def test_dice_is_its_definition(batch: Batch, pooled: bool, order: torch.memory_
     target[1, 3:] = 255
     target[2][target[2] == 2] = 1  # class 2 is absent in the last image
     options = LossOptions(cross_entropy=0.0, batch_dice=pooled)
-    found = segmentation_loss(logits.contiguous(memory_format=order), target, options)
-    assert float(found) == pytest.approx(soft_dice(logits.numpy(), target.numpy(), not pooled), abs=1e-6)
+    result = segmentation_loss(logits.contiguous(memory_format=order), target, options)
+    assert float(result) == pytest.approx(soft_dice(logits.numpy(), target.numpy(), not pooled), abs=1e-6)
 
 
 def test_hard_dice_is_that_of_torchmetrics(batch: Batch):
@@ -176,8 +176,8 @@ def test_the_weighted_cross_entropy_is_equation_1_and_2_of_the_paper(batch: Batc
         energy -= weight * logarithms[b, index, row, column]
         total += weight
     options = LossOptions(dice=0.0, class_weights=balance_)
-    found = segmentation_loss(logits, target, options, border)
-    assert float(found) == pytest.approx(energy / total, rel=1e-5)
+    result = segmentation_loss(logits, target, options, border)
+    assert float(result) == pytest.approx(energy / total, rel=1e-5)
 
 
 def test_weights_of_zero_have_no_effect_and_a_large_weight_dominates(batch: Batch):
@@ -208,9 +208,9 @@ def test_dice_counts_the_first_class_where_it_is_no_background(batch: Batch):
         logits.argmax(1), target.long(), 4, include_background=True, average="macro", input_format="index",
         aggregation_level="global",
     )  # fmt: skip
-    found = float(segmentation_loss(certain, target, every))
-    assert found == pytest.approx(1 - float(expected.mean()), abs=1e-5)
-    assert found != pytest.approx(float(segmentation_loss(certain, target, DICE)), abs=1e-4)  # control
+    result = float(segmentation_loss(certain, target, every))
+    assert result == pytest.approx(1 - float(expected.mean()), abs=1e-5)
+    assert result != pytest.approx(float(segmentation_loss(certain, target, DICE)), abs=1e-4)  # control
 
 
 def test_the_distance_loss_is_a_binary_cross_entropy():

@@ -35,10 +35,10 @@ def test_only_kernels_decay_and_each_parameter_is_in_one_group() -> None:
     net = network()
     kernel, bias = net[0].weight, net[0].bias
     groups = parameter_groups(net, 0.3, {kernel: 0.5, bias: 0.5})
-    found = [(p, g["weight_decay"], g["factor"]) for g in groups for p in g["params"]]
-    assert len(found) == len(list(net.parameters()))
-    assert {id(p) for p, _, _ in found} == {id(p) for p in net.parameters()}
-    for parameter, decay, factor in found:
+    result = [(p, g["weight_decay"], g["factor"]) for g in groups for p in g["params"]]
+    assert len(result) == len(list(net.parameters()))
+    assert {id(p) for p, _, _ in result} == {id(p) for p in net.parameters()}
+    for parameter, decay, factor in result:
         assert decay == (0.3 if parameter.ndim > 1 else 0.0)
         assert factor == (0.5 if parameter is kernel or parameter is bias else 1.0)
 

@@ -13,21 +13,21 @@ def rates(schedule: Schedule, steps: int) -> list[float]:
 
 def test_the_rate_rises_then_falls_to_zero() -> None:
     schedule = Schedule(peak=1.0, warmup_share=0.1)
-    found = rates(schedule, 1000)
-    assert max(found) == pytest.approx(1.0, abs=1e-3)
-    assert 0 < found[0] < 0.01
-    assert found.index(max(found)) == pytest.approx(100, abs=1)
-    assert 0 <= found[-1] < 1e-5
+    result = rates(schedule, 1000)
+    assert max(result) == pytest.approx(1.0, abs=1e-3)
+    assert 0 < result[0] < 0.01
+    assert result.index(max(result)) == pytest.approx(100, abs=1)
+    assert 0 <= result[-1] < 1e-5
     # half of the peak in the middle of the cosine: 1/2 (1 + cos(pi / 2)) = 1/2
     assert schedule.rate(0.55) == pytest.approx(0.5)
 
 
 def test_a_linear_schedule_falls_to_zero() -> None:
-    found = rates(Schedule(peak=1.0, warmup_share=0.1, shape="linear"), 1000)
-    assert found[99] == pytest.approx(1.0, abs=0.01)
-    falls = [before - after for before, after in pairwise(found[101:999])]
+    result = rates(Schedule(peak=1.0, warmup_share=0.1, shape="linear"), 1000)
+    assert result[99] == pytest.approx(1.0, abs=0.01)
+    falls = [before - after for before, after in pairwise(result[101:999])]
     assert falls == pytest.approx([1 / 900] * 897)
-    assert 0 <= found[999] < 1e-3
+    assert 0 <= result[999] < 1e-3
 
 
 def test_a_constant_rate_does_not_change_after_warm_up() -> None:
