@@ -152,7 +152,7 @@ class TestOrientation:
         assert np.array_equal(result.pixels, expected)
         assert np.array_equal(read_mask(path).values.transpose(2, 0, 1), expected)
         info = probe(path)
-        assert info.turned == (orientation != 1)
+        assert info.reoriented == (orientation != 1)
         assert (info.channels, info.height, info.width) == expected.shape
         assert result.warnings == ()
 

@@ -80,7 +80,7 @@ def test_without_empty_and_non_empty_images_there_is_no_record(showing: int) -> 
         add(level, *image(showing, 0.9, 1), CRACKS)
     assert level.to_json(CRACKS) is None
     untouched = {"cases": [{"name": "a"}] * 3}
-    assert level.judge(untouched, CRACKS) == untouched
+    assert level.add_to(untouched, CRACKS) == untouched
     assert describe_images(untouched) == []
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_known_counts_nowhere() -> None:
     record = level.to_json(CRACKS)
     assert record is not None
     assert (record["any"]["empty"], record["any"]["false_alarms"]) == (3, 1)
-    rows = level.judge({"cases": [{"name": str(number)} for number in range(6)]}, CRACKS)["cases"]
+    rows = level.add_to({"cases": [{"name": str(number)} for number in range(6)]}, CRACKS)["cases"]
     assert rows[4]["image_score"] is None
 
 

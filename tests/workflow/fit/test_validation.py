@@ -53,8 +53,8 @@ def test_networks_whose_scores_are_known(tmp_path: Path, rng: np.random.Generato
 
 def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Generator) -> None:
     pieces = [piece(str(i), 100, rng) for i in range(10)]
-    assert [p.name for p in look(pieces, tmp_path, 30_000)._pieces] == ["0", "3", "6"]
-    (cut,) = look([piece("large", 400, rng)], tmp_path, 10_000)._pieces
+    assert [p.name for p in look(pieces, tmp_path, 30_000)._images] == ["0", "3", "6"]
+    (cut,) = look([piece("large", 400, rng)], tmp_path, 10_000)._images
     assert cut.target.shape == (100, 100)
     assert cut.pixels.shape == (1, 100, 100)
 
