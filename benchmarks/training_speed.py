@@ -78,7 +78,7 @@ def one_side(arguments: list[str]) -> dict[str, float | str]:
 def compare(chosen: argparse.Namespace) -> None:
     """Measure both in turns and print a row."""
     from pixelwise.datasets.synthetic import write_demo
-    from pixelwise.runtimes.machine import look_at_machine
+    from pixelwise.runtimes.machine import detect_machine
 
     bare: list[float] = []
     ours: list[float] = []
@@ -103,7 +103,7 @@ def compare(chosen: argparse.Namespace) -> None:
     precision = chosen.precision or f"planned: {', '.join(sorted(planned))}"
     each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
-        f"| {chosen.base} | {precision} | {look_at_machine('cpu').threads} | {statistics.median(bare):.2f} | "
+        f"| {chosen.base} | {precision} | {detect_machine('cpu').threads} | {statistics.median(bare):.2f} | "
         f"{statistics.median(ours):.2f} | {statistics.median(ratios):.2f} ({each}) |"
     )
 

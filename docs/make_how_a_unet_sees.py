@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_text
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec, Merge, seen, sizes_along
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec, Merge, receptive_span, sizes_along
 from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_segmenter, published_options
 from pixelwise.networks.blocks import ConvLayer, Pool, Up
@@ -161,7 +161,9 @@ def network() -> dict[str, str]:
                 stride = stride // step.stride if step.up else stride * step.stride
         last = [step for step in layer_graph[:end] if isinstance(step, LayerSpec)][-1]
         # the worst place on the pooling grid, whose step is 16
-        spans = [seen(layer_graph[:end], sizes[:end], size, sizes[end - 1] // 2 + phase) for phase in range(16)]
+        spans = [
+            receptive_span(layer_graph[:end], sizes[:end], size, sizes[end - 1] // 2 + phase) for phase in range(16)
+        ]
         side_seen = max(high - low + 1 for low, high in spans)
         name = last.name.removesuffix(" conv b")
         side = f"{sizes[end - 1]} x {sizes[end - 1]}"

@@ -27,7 +27,7 @@ from pixelwise.networks.models import Segmenter
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.workflow.evaluation.parts import divide, understand
+from pixelwise.workflow.evaluation.parts import labelled_by_split, read_evaluation_data
 from pixelwise.workflow.run import Run
 
 MODEL = "model.safetensors"
@@ -108,8 +108,8 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
         lost[kind] = max(-comparison.score_change for comparison in made.comparisons)
     save_model(folder / MODEL, network, model_card)
     console = Console()
-    dataset = understand(Path(run.understood["folder"]), run.config.data, run.config.training.seed, console)
-    parts = divide(dataset, run)
+    dataset = read_evaluation_data(Path(run.understood["folder"]), run.config.data, run.config.training.seed, console)
+    parts = labelled_by_split(dataset, run)
     case = (parts["val"] or parts["test"])[0]
     return read_pixels(case.image, model_card.channels, run.config.data.pages).pixels, lost
 

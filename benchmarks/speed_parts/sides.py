@@ -111,12 +111,12 @@ def make(side: str, folder: Path, tile: int, roi: int) -> Predict:
 
 def _ours(file: str, runtime: str, folder: Path, tile: int) -> Predict:
     import pixelwise
-    from pixelwise.inference.segmentation_model import Model
+    from pixelwise.inference.segmentation_model import SegmentationModel
 
     model = pixelwise.load(folder / file, runtime=runtime)
-    if not isinstance(model, Model):
+    if not isinstance(model, SegmentationModel):
         raise SystemExit("not a model of masks")
-    return (Model(model.model_card, model.predictor.with_core(tile)) if tile else model).predict
+    return (SegmentationModel(model.model_card, model.predictor.with_core(tile)) if tile else model).predict
 
 
 def held() -> int:

@@ -15,7 +15,7 @@ from pixelwise.active_learning.forecast import forecast
 from pixelwise.active_learning.plan import read_plan
 from pixelwise.active_learning.results import Forecast
 from pixelwise.active_learning.schedule import SubsetTraining
-from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted, OutputFailed
 from pixelwise.io.read import write_image, write_mask
 from pixelwise.progress import Progress
@@ -181,7 +181,7 @@ def test_a_finished_forecast_answers_other_questions_without_training(
 
     monkeypatch.setattr(Learner, "step", refuse)
     again = run_forecast(discs, result.folder, more=(5,))
-    assert again.outlook.curve == result.outlook.curve
+    assert again.projection.curve == result.projection.curve
     assert [row["more"] for row in again.to_json()["more"]] == [5]
     assert again.ranking.found == 3, "those of the data alone"
 
@@ -242,7 +242,7 @@ def test_trainings_beyond_the_deadline_are_skipped_and_run_later(
 
 
 def test_only_dispensable_trainings_are_skipped(whole: tuple[Forecast, Listener], discs: Path) -> None:
-    dataset = understand(discs / "data", DataOptions(allow_missing=True))
+    dataset = detect_dataset(discs / "data", DataOptions(allow_missing=True))
     requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
     plan = read_plan(whole[0].folder, dataset, requested, Progress())
     given = whole[0].folder, plan, dataset, "cpu", Progress()
@@ -286,7 +286,7 @@ def test_the_first_training_sets_the_number_of_steps(
             self.run_of(training).folder.mkdir(parents=True)
 
     monkeypatch.setattr(measured_speed.time, "monotonic", lambda: clock)
-    dataset = understand(discs / "data", DataOptions(allow_missing=True))
+    dataset = detect_dataset(discs / "data", DataOptions(allow_missing=True))
     requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
     plan = read_plan(whole[0].folder, dataset, requested, Progress())
     plan = replace(plan, config=with_settings(plan.config, {"training.steps": steps}, {}))

@@ -5,7 +5,7 @@ import pytest
 
 from pixelwise.active_learning.learning_curve_plot import CandidatePicture, draw_candidates, draw_curve
 from pixelwise.io.read import read_image
-from pixelwise.metrics.learning_curve import Projection, SubsetScores, look_ahead
+from pixelwise.metrics.learning_curve import Projection, SubsetScores, project_learning_curve
 
 
 def subset_scores(images: int) -> SubsetScores:
@@ -18,7 +18,7 @@ def subset_scores(images: int) -> SubsetScores:
 
 @pytest.mark.parametrize("images", [1, 6])
 def test_the_curve_is_drawn_with_and_without_an_interval(images: int) -> None:
-    projection: Projection = look_ahead(subset_scores(images))
+    projection: Projection = project_learning_curve(subset_scores(images))
     drawn = draw_curve(subset_scores(images), projection, (10, 50), "mean Dice", "svg")
     assert drawn == draw_curve(subset_scores(images), projection, (10, 50), "mean Dice", "svg"), (
         "the same page each time"
@@ -38,10 +38,10 @@ def test_the_curve_is_drawn_with_and_without_an_interval(images: int) -> None:
 
 def test_disagreement_is_overlaid_and_names_may_contain_a_dollar_sign(tmp_path) -> None:  # type: ignore[no-untyped-def]
     gray = np.full((40, 60, 3), 128, np.uint8)
-    disagreement = np.zeros((40, 60), np.float32)
-    plain = draw_candidates([CandidatePicture("1  a$b$.png", gray, disagreement)])
-    disagreement[10:30, 10:50] = 0.5
-    overlaid = draw_candidates([CandidatePicture("1  a$b$.png", gray, disagreement)] * 5)
+    mutual_information = np.zeros((40, 60), np.float32)
+    plain = draw_candidates([CandidatePicture("1  a$b$.png", gray, mutual_information)])
+    mutual_information[10:30, 10:50] = 0.5
+    overlaid = draw_candidates([CandidatePicture("1  a$b$.png", gray, mutual_information)] * 5)
     colours = []
     for name, content in (("plain", plain), ("overlaid", overlaid)):
         (tmp_path / f"{name}.png").write_bytes(content)

@@ -22,7 +22,7 @@ def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
     rows[:, :, 0] = 0.9 - 0.4 * masks[:, None] ** -0.5
     trials = SubsetScores(masks=masks, rows=rows, statistic=lambda total: float(total[0] / total[1]))
     draws = np.tile([0.9, 0.4, 0.5], (9, 1))
-    outlook = Projection(
+    projection = Projection(
         curve=Curve(limit=0.9, drop=0.4, bend=0.5), now=8, rise=(0.1, 0.05, 0.15), draws=draws, tail=0.1
     )
     new = Candidate(rank=1, image=Path("a.png"), disagreement=0.1, uncertainty=0.2, distance=1.0, why="unlike all")
@@ -33,7 +33,7 @@ def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
         score="mean_dice",
         steps=500,
         trials=trials,
-        outlook=outlook,
+        projection=projection,
         more=(4,),
         ranking=ranking,
     )

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from badfiles import Row
 from drawn import SIZE, coloured, image, mask, objects, pairs, save, several
-from pixelwise.datasets.dataset import DataOptions, Dataset, examine, understand
+from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset, scan_dataset
 from pixelwise.datasets.problems import KINDS
 from pixelwise.errors import BadDataset
 
@@ -180,13 +180,13 @@ def test_row(row: Row, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     if row.outcome == "refuse":
         with pytest.raises(BadDataset) as caught:
-            understand(root)
+            detect_dataset(root)
         text = str(caught.value)
         assert all(word in text for word in row.words), text
         assert caught.value.exit_code == 2
         assert ("\n" not in text) or "problems (" in text
     else:
-        dataset = understand(root)
+        dataset = detect_dataset(root)
         text = " ".join(f"{p.file} {p.kind} {p.text}" for p in dataset.problems)
         assert bool(dataset.problems) == (row.outcome == "warn"), text
         assert all(word in text for word in row.words), text
@@ -201,29 +201,29 @@ def test_every_problem_is_listed_in_one_pass(tmp_path: Path) -> None:
     save(tmp_path / "masks/case_31.png", mask(1).T)
     (tmp_path / "images/case_32.png").write_bytes(b"")
     with pytest.raises(BadDataset, match=r"32 problems \(30 x missing mask") as caught:
-        understand(tmp_path)
+        detect_dataset(tmp_path)
     text = str(caught.value)
     assert "1 x size mismatch" in text
     assert "1 x unreadable image" in text
     assert "and 12 more" in text
     assert text.count("\n  images/") == 20
-    assert {p.kind for p in examine(tmp_path).problems} >= {"missing mask", "size mismatch", "unreadable image"}
+    assert {p.kind for p in scan_dataset(tmp_path).problems} >= {"missing mask", "size mismatch", "unreadable image"}
 
 
 def test_flags_accept_problems(tmp_path: Path) -> None:
     root = corrupted(lambda r: ((r / MASK).unlink(), (r / "images/case_1.png").unlink()))(tmp_path)
-    dataset = understand(root, DataOptions(allow_missing=True))
+    dataset = detect_dataset(root, DataOptions(allow_missing=True))
     assert len(dataset.cases) == 4
     assert any("1 image without mask and 1 mask without image" in text for text in dataset.messages)
     root = parts(lambda r: both(r, "train/*/case_0.png", "test/*/again.png"))(tmp_path / "b")
-    assert len(understand(root, DataOptions(allow_duplicates=True)).cases) == 13
+    assert len(detect_dataset(root, DataOptions(allow_duplicates=True)).cases) == 13
 
 
 def test_valid_sets_have_no_problems(tmp_path: Path) -> None:
     # the control of all rows with problems
     for make in (corrupted(lambda r: None), parts()):
         (tmp_path / str(id(make))).mkdir()
-        assert understand(make(tmp_path / str(id(make)))).problems == ()
+        assert detect_dataset(make(tmp_path / str(id(make)))).problems == ()
 
 
 def test_every_kind_has_a_text_and_a_hint() -> None:

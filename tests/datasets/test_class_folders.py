@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.class_folders import read_class_folders
-from pixelwise.datasets.dataset import DataOptions, Dataset, examine, understand
+from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset, scan_dataset
 from pixelwise.datasets.problems import KINDS
 from pixelwise.datasets.splits import choose_balanced
 from pixelwise.errors import BadDataset
@@ -30,7 +30,7 @@ def names(dataset: Dataset, part: str) -> list[str]:
 
 
 def test_the_validation_split_is_stratified_by_class(tmp_path: Path) -> None:
-    data = understand(class_folders(tmp_path / "data", 10))
+    data = detect_dataset(class_folders(tmp_path / "data", 10))
     assert data.labelling.task == "classification"
     assert data.labelling.classes == ("disc", "square", "stripes")
     assert data.channels == 3
@@ -41,22 +41,22 @@ def test_the_validation_split_is_stratified_by_class(tmp_path: Path) -> None:
     assert any("6 of 30 training images, stratified by class" in text for text in data.messages)
     assert all(case.name.split("/")[0] == data.labelling.classes[case.class_index or 0] for case in data.cases)
     assert not any(case.group for case in data.cases)
-    other = understand(tmp_path / "data", seed=1)
+    other = detect_dataset(tmp_path / "data", seed=1)
     assert names(other, "val") != names(data, "val")
 
 
 def test_the_message_lists_classes_in_the_users_order(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 3)
-    messages = understand(root, DataOptions(classes=("stripes", "disc", "square"))).messages
+    messages = detect_dataset(root, DataOptions(classes=("stripes", "disc", "square"))).messages
     assert any(text.endswith("3 classes: stripes, disc, square.") for text in messages)
-    assert any(text.endswith("3 classes: disc, square, stripes.") for text in understand(root).messages)
+    assert any(text.endswith("3 classes: disc, square, stripes.") for text in detect_dataset(root).messages)
 
 
 def test_splits_above_the_classes(tmp_path: Path) -> None:
     for first, part in ((0, "train"), (10, "valid"), (20, "test")):
         class_folders(tmp_path / "data" / part, 3, first)
     save(tmp_path / "data" / "test" / "unknown.png", picture("disc", 99))
-    data = understand(tmp_path / "data")
+    data = detect_dataset(tmp_path / "data")
     assert [len(data.part(part)) for part in ("train", "val", "test")] == [9, 9, 9]
     assert not data.split_made
     assert names(data, "val")[0] == "val/disc/0010"
@@ -68,7 +68,7 @@ def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
     save(tmp_path / "data" / "photos" / "disc" / "more" / "0000.png", picture("disc", 50))
     (tmp_path / "data" / "photos" / "notes").mkdir()
     (tmp_path / "data" / "photos" / "notes" / "readme.txt").write_text("mine")
-    data = understand(tmp_path / "data")
+    data = detect_dataset(tmp_path / "data")
     assert "The class folders are in photos." in data.messages
     assert any(text.startswith("notes contains no images") for text in data.messages)
     discs = sorted(case.name for case in data.cases if case.class_index == 0)
@@ -79,23 +79,23 @@ def test_a_mask_folder_is_not_a_class(tmp_path: Path) -> None:
     pairs(tmp_path / "named", 4)
     pairs(tmp_path / "odd", 4, images="first/{}.png", masks="second/{}.png")
     for name in ("named", "odd"):
-        assert examine(tmp_path / name).labelling.task == "binary"
+        assert scan_dataset(tmp_path / name).labelling.task == "binary"
         assert read_class_folders(tmp_path / name, DataOptions()) is None
     assert read_class_folders(tmp_path / "odd", DataOptions(task="binary")) is None
-    explicit = examine(tmp_path / "odd", DataOptions(task="classification"))
+    explicit = scan_dataset(tmp_path / "odd", DataOptions(task="classification"))
     assert explicit.labelling.classes == ("first", "second")
     assert "set by the user" in explicit.messages[0]
 
 
 def test_the_user_orders_the_classes(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 3)
-    data = understand(root, DataOptions(classes=("stripes", "disc", "square")))
+    data = detect_dataset(root, DataOptions(classes=("stripes", "disc", "square")))
     assert data.labelling.classes == ("stripes", "disc", "square")
     assert {case.name.split("/")[0] for case in data.cases if case.class_index == 0} == {"stripes"}
     with pytest.raises(
         BadDataset, match="expected a name for every class; got folders disc, square, stripes and names a"
     ):
-        understand(root, DataOptions(classes=("a", "b")))
+        detect_dataset(root, DataOptions(classes=("a", "b")))
 
 
 def lone(root: Path) -> None:
@@ -121,9 +121,9 @@ def test_fatal_problems_are_raised_with_their_hint(tmp_path: Path, name: str) ->
     corrupt, kind = BAD[name]
     root = class_folders(tmp_path / "data", 4)
     corrupt(root)
-    assert kind in kinds(examine(root))
+    assert kind in kinds(scan_dataset(root))
     with pytest.raises(BadDataset) as raised:
-        understand(root)
+        detect_dataset(root)
     assert KINDS[kind][1] in str(raised.value)
     assert "masks" not in str(raised.value)
 
@@ -131,15 +131,15 @@ def test_fatal_problems_are_raised_with_their_hint(tmp_path: Path, name: str) ->
 def test_a_single_class_is_refused(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", 4, shapes=("disc",))
     with pytest.raises(BadDataset, match="one folder of images per class"):
-        understand(tmp_path / "data")
+        detect_dataset(tmp_path / "data")
     with pytest.raises(BadDataset, match="expected at least two class folders; got only disc"):
-        understand(tmp_path / "data", DataOptions(task="classification"))
+        detect_dataset(tmp_path / "data", DataOptions(task="classification"))
 
 
 def test_the_same_image_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 6)
     shutil.copy(root / "disc" / "0000.png", root / "square" / "copy.png")
-    data = understand(root)
+    data = detect_dataset(root)
     (problem,) = [problem for problem in data.problems if problem.kind == "image in two classes"]
     assert not problem.fatal
     assert problem.text == "the same image as square/copy, but their classes differ"
@@ -155,11 +155,11 @@ def test_the_same_image_in_two_splits_is_refused(tmp_path: Path) -> None:
         class_folders(root / part, 4, first)
     shutil.copy(root / "train" / "disc" / "0000.png", root / "test" / "disc" / "copy.png")
     with pytest.raises(BadDataset, match="no image in two splits"):
-        understand(root)
-    assert understand(root, DataOptions(allow_duplicates=True)).part("test")
+        detect_dataset(root)
+    assert detect_dataset(root, DataOptions(allow_duplicates=True)).part("test")
     mirrored = picture("disc", 1)[:, ::-1]
     save(root / "test" / "disc" / "copy.png", np.ascontiguousarray(mirrored))
-    data = understand(root)
+    data = detect_dataset(root)
     (near,) = [problem for problem in data.problems if problem.kind == "near duplicate across splits"]
     assert "train/disc/0001 ~ test/disc/copy" in near.text
 
@@ -171,14 +171,14 @@ def test_a_class_that_only_validation_contains_is_refused(tmp_path: Path) -> Non
     with pytest.raises(
         BadDataset, match="expected every class in the training split; got class disc occurs in val only"
     ):
-        understand(tmp_path / "data")
+        detect_dataset(tmp_path / "data")
 
 
 def test_grayscale_and_16_bit_images_are_accepted(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 5)
     save(root / "disc" / "gray.png", image(3, (20, 31)))
     save(root / "disc" / "deep.png", (image(4, (20, 31)).astype(np.uint16) * 257))
-    data = understand(root)
+    data = detect_dataset(root)
     assert data.channels == 3
     assert any("gray ones are repeated to 3 channels" in text for text in data.messages)
     assert any("1 image has 16 bits, the others 8" in text for text in data.messages)
@@ -190,7 +190,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     for shape in ("disc", "square"):
         for seed in range(12):
             save(root / shape / f"person{seed // 3}_{seed}.png", picture(shape, seed))
-    data = understand(root, DataOptions(group_by=r"^(person\d+)_"))
+    data = detect_dataset(root, DataOptions(group_by=r"^(person\d+)_"))
     parts: dict[str, set[str]] = {}
     for case in data.cases:
         parts.setdefault(case.name.split("/")[1].split("_")[0], set()).add(case.part)
@@ -222,7 +222,7 @@ def test_control_masks_are_detected_by_their_values(tmp_path: Path) -> None:
     for seed in range(4):
         save(tmp_path / "data" / "first" / f"{seed}.png", image(seed))
         save(tmp_path / "data" / "second" / f"{seed}.png", image(seed + 10))
-    assert examine(tmp_path / "data").labelling.task == "classification"
+    assert scan_dataset(tmp_path / "data").labelling.task == "classification"
     for seed in range(4):
         save(tmp_path / "data" / "second" / f"{seed}.png", mask(seed))
-    assert examine(tmp_path / "data").labelling.task == "binary"
+    assert scan_dataset(tmp_path / "data").labelling.task == "binary"

@@ -11,12 +11,12 @@ from pixelwise.datasets.dataset import (
     DataOptions,
     Dataset,
     Labelling,
-    examine,
+    detect_dataset,
     find_images,
+    raise_problems,
     read_labels,
     read_pixels,
-    refuse,
-    understand,
+    scan_dataset,
 )
 from pixelwise.errors import BadDataset, BadImage, BadOption
 
@@ -46,7 +46,7 @@ def facts(dataset: Dataset) -> tuple[object, ...]:
 @pytest.mark.parametrize("name", FIVE)
 def test_real_sets_need_no_flags(shared_data: Path, name: str) -> None:
     started = time.process_time()
-    dataset = understand(shared_data / name)
+    dataset = detect_dataset(shared_data / name)
     assert time.process_time() - started < 60, "CPU seconds; usually up to 4"
     assert facts(dataset) == FIVE[name]
     assert not dataset.split_made
@@ -63,31 +63,31 @@ def test_real_sets_without_their_descriptions(shared_data: Path, tmp_path: Path,
     for part in ("train", "val", "test"):
         if (shared_data / name / part).is_dir():
             (tmp_path / part).symlink_to(shared_data / name / part)
-    dataset = understand(tmp_path)
+    dataset = detect_dataset(tmp_path)
     assert dataset.labelling.task == task
     assert any(f"task {task}" in text and "--task" in text for text in dataset.messages)
     if task == "binary":
         assert any("--foreground" in text for text in dataset.messages)
     if task == "multiclass":
         assert any("--classes" in text for text in dataset.messages)
-        flagged = understand(tmp_path, DataOptions(ignore_index=11)).labelling
+        flagged = detect_dataset(tmp_path, DataOptions(ignore_index=11)).labelling
         assert (len(flagged.classes), flagged.ignore_value) == (11, 11)
 
 
 def test_examine_lists_problems_that_understand_raises(tmp_path: Path) -> None:
     pairs(tmp_path)
     (tmp_path / "masks/case_0.png").unlink()
-    dataset = examine(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert [p.kind for p in dataset.problems] == ["missing mask"]
     assert len(dataset.cases) == 5
     with pytest.raises(BadDataset, match=r"case_0.png: expected a mask for every image; got no mask of this name"):
-        refuse(dataset)
-    refuse(dataset, but=("missing mask",))
+        raise_problems(dataset)
+    raise_problems(dataset, but=("missing mask",))
 
 
 def test_names_are_unique_and_in_natural_order(tmp_path: Path) -> None:
     pairs(tmp_path, 12)
-    dataset = understand(tmp_path)
+    dataset = detect_dataset(tmp_path)
     names = [case.name for case in dataset.part("train")]
     assert names == sorted(names, key=lambda name: int(name.split("_")[1]))
     assert len({case.name for case in dataset.cases}) == 12
@@ -153,4 +153,4 @@ def test_contradictions_are_refused(options: dict[str, object], text: str) -> No
 def test_masks_of_a_single_value_are_refused(tmp_path: Path) -> None:
     pairs(tmp_path, draw=lambda seed: mask(seed) * 0 + 7)
     with pytest.raises(BadDataset, match="at least two classes; got every mask contains only 7"):
-        understand(tmp_path)
+        detect_dataset(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from drawn import image, mask, pairs, save
-from pixelwise.datasets.dataset import DataOptions, examine, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset, scan_dataset
 
 
 def conflicting(root: Path) -> Path:
@@ -30,18 +30,18 @@ def conflicting(root: Path) -> Path:
 
 
 def names(root: Path, **options: object) -> set[str]:
-    return {case.name for case in understand(root, DataOptions(**options)).cases}
+    return {case.name for case in detect_dataset(root, DataOptions(**options)).cases}
 
 
 def test_copies_with_different_masks_give_a_warning_with_the_flag(tmp_path: Path) -> None:
-    dataset = understand(conflicting(tmp_path))
+    dataset = detect_dataset(conflicting(tmp_path))
     result = [problem for problem in dataset.problems if problem.kind == "conflicting masks"]
     assert [(p.file, p.fatal, p.left_out) for p in result] == [("1", False, False), ("3", False, False)]
     (messages,) = [text for text in dataset.messages if "--conflicts" in text]
     assert "1 ~ 7" in messages
     assert "3 ~ 8" in messages
     for seed in range(6):
-        parts = {case.name: case.part for case in understand(tmp_path, seed=seed).cases}
+        parts = {case.name: case.part for case in detect_dataset(tmp_path, seed=seed).cases}
         assert parts["1"] == parts["7"]
         assert parts["3"] == parts["8"]
 
@@ -55,7 +55,7 @@ def test_conflicts_option(tmp_path: Path, choice: str, left: str) -> None:
 
 
 def test_left_out_files_are_reported_by_name_and_number(tmp_path: Path) -> None:
-    dataset = understand(conflicting(tmp_path), DataOptions(conflicts="first"))
+    dataset = detect_dataset(conflicting(tmp_path), DataOptions(conflicts="first"))
     (messages,) = [text for text in dataset.messages if "left out" in text]
     assert "2 files" in messages
     assert "images/7.png" in messages
@@ -67,7 +67,7 @@ def test_equal_copies_with_equal_masks_are_no_conflict(tmp_path: Path) -> None:
     pairs(tmp_path)
     save(tmp_path / "images/again.png", image(0))
     save(tmp_path / "masks/again.png", mask(0))
-    assert {p.kind for p in understand(tmp_path).problems} == {"duplicate image"}
+    assert {p.kind for p in detect_dataset(tmp_path).problems} == {"duplicate image"}
     assert "again" in names(tmp_path, conflicts="drop")
 
 
@@ -79,7 +79,7 @@ def test_near_copies_do_not_prevent_training(tmp_path: Path) -> None:
         turned = scene if index % 2 else scene[:, ::-1]
         save(tmp_path / f"images/{index}.png", (turned + rng.integers(0, 4, turned.shape)).astype(np.uint8))
         save(tmp_path / f"masks/{index}.png", mask(index, size=turned.shape))
-    dataset = examine(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert not any(problem.fatal for problem in dataset.problems)
     assert dataset.part("val")
     assert any("nearly equal to one another" in text for text in dataset.messages)
@@ -89,4 +89,4 @@ def test_control_equal_images_do(tmp_path: Path) -> None:
     for index in range(4):
         save(tmp_path / f"images/{index}.png", image(0))
         save(tmp_path / f"masks/{index}.png", mask(0))
-    assert {p.kind for p in examine(tmp_path).problems if p.fatal} == {"groups too large"}
+    assert {p.kind for p in scan_dataset(tmp_path).problems if p.fatal} == {"groups too large"}

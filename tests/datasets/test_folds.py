@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import SIZE, image, pairs, save
-from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.datasets.folds import assign_folds, fold_split, merge_train_val
 from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
@@ -62,7 +62,7 @@ def test_folds_include_training_and_validation_but_not_test(tmp_path: Path) -> N
     pairs(tmp_path / "train", 6)
     pairs(tmp_path / "val", 3, first=6)
     pairs(tmp_path / "test", 2, first=20)
-    dataset = understand(tmp_path)
+    dataset = detect_dataset(tmp_path)
     folds = assign_folds(dataset, 3, seed=0)
     assert folds.messages[:3] == (
         "Assigned 9 labelled images to 3 folds of 3, 3, 3 with seed 0.",
@@ -87,12 +87,12 @@ def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:
         drawn = np.zeros(SIZE, np.uint8)
         drawn[3:9, 4 + index % 3 : 12] = 255
         save(tmp_path / f"masks/c{index}.png", drawn)
-    folds = assign_folds(understand(tmp_path), 4, seed=0)
+    folds = assign_folds(detect_dataset(tmp_path), 4, seed=0)
     assert sorted(sorted(int(name.split("c")[-1]) // 3 for name in names) for names in folds.left_out) == [
         [picture] * 3 for picture in range(4)
     ]
     with pytest.raises(BadDataset, match="expected at least 5 groups of images for 5 folds; got 4 groups in 12 images"):
-        assign_folds(understand(tmp_path), 5, seed=0)
+        assign_folds(detect_dataset(tmp_path), 5, seed=0)
 
 
 def test_a_class_in_only_one_fold_is_reported(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_class_in_only_one_fold_is_reported(tmp_path: Path) -> None:
             drawn[20:25, 20:30] = 3
         save(tmp_path / f"images/c{index}.png", image(index))
         save(tmp_path / f"masks/c{index}.png", drawn)
-    folds = assign_folds(understand(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
+    folds = assign_folds(detect_dataset(tmp_path, DataOptions(task="multiclass")), 3, seed=0)
     (message,) = (text for text in folds.messages if text.startswith("Only fold"))
     assert "never sees it" in message
     assert "(3)" in message
@@ -112,4 +112,4 @@ def test_a_class_in_only_one_fold_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folds", [1, 21])
 def test_numbers_of_folds_out_of_range(tmp_path: Path, folds: int) -> None:
     with pytest.raises(BadOption, match=f"expected --folds from 2 to 20; got {folds}"):
-        assign_folds(understand(pairs(tmp_path, 6)), folds, seed=0)
+        assign_folds(detect_dataset(pairs(tmp_path, 6)), folds, seed=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drawn import SIZE, mask, objects, pairs, save, several
 from pixelwise.datasets.class_table import ClassTable, Entry, parse_table, read_class_table
-from pixelwise.datasets.dataset import DataOptions, examine, read_labels
+from pixelwise.datasets.dataset import DataOptions, read_labels, scan_dataset
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import measure_values, pack
@@ -18,7 +18,7 @@ from pixelwise.io.read import MaskImage, read_mask
 
 
 def label(folder: Path, **options: object) -> Labelling:
-    dataset = examine(folder, DataOptions(**options))
+    dataset = scan_dataset(folder, DataOptions(**options))
     assert not [p for p in dataset.problems if p.fatal], dataset.problems
     return dataset.labelling
 
@@ -65,7 +65,7 @@ def test_the_same_components_in_every_file_are_classes(tmp_path: Path) -> None:
 
 def test_255_is_a_class_by_default(tmp_path: Path) -> None:
     pairs(tmp_path, draw=several(1, 255))
-    dataset = examine(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert dataset.labelling.values == (0, 1, 255)
     assert any("--ignore-index 255" in text for text in dataset.messages)
     result = label(tmp_path, ignore_index=255)

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from drawn import SIZE, coloured, image, mask, pairs, save, several
-from pixelwise.datasets.dataset import DataOptions, examine, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset, scan_dataset
 from pixelwise.datasets.problems import CONFLICTS, KINDS, STAGES, Problem
 from pixelwise.errors import BadDataset
 
@@ -67,9 +67,9 @@ CORRUPTED: tuple[tuple[str, Corrupt], ...] = (
 def test_the_data_set_is_valid_without_the_file(kind: str, corrupt: Corrupt, tmp_path: Path) -> None:
     corrupt(pairs(tmp_path))
     with pytest.raises(BadDataset, match="--skip-bad") as caught:
-        understand(tmp_path)
+        detect_dataset(tmp_path)
     assert KINDS[kind][0] in str(caught.value) or kind in str(caught.value)
-    dataset = understand(tmp_path, SKIP)
+    dataset = detect_dataset(tmp_path, SKIP)
     assert {case.name for case in dataset.cases} == {f"case_{index}" for index in range(1, 6)}
     assert dataset.labelling.values == (0, 255), "a bad mask does not change the classes"
     assert [p.kind for p in dataset.problems if p.left_out] == [kind]
@@ -85,7 +85,7 @@ def test_copies_in_two_splits_are_left_out_of_the_training(tmp_path: Path) -> No
     given_splits(tmp_path)
     for kind in ("images", "masks"):
         shutil.copy(tmp_path / f"train/{kind}/case_0.png", tmp_path / f"test/{kind}/again.png")
-    dataset = understand(tmp_path, SKIP)
+    dataset = detect_dataset(tmp_path, SKIP)
     assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (1, 2, 3)}
     assert "test/again" in {case.name for case in dataset.part("test")}
 
@@ -96,15 +96,15 @@ def test_a_group_in_two_splits_is_left_out_of_the_training(tmp_path: Path) -> No
     save(tmp_path / "test/masks/case_3b.png", mask(1))
     group_by = r"^(case_\d+)"
     with pytest.raises(BadDataset, match=r"--group-by.*--skip-bad"):
-        understand(tmp_path, DataOptions(group_by=group_by))
-    dataset = understand(tmp_path, DataOptions(group_by=group_by, skip_bad=True))
+        detect_dataset(tmp_path, DataOptions(group_by=group_by))
+    dataset = detect_dataset(tmp_path, DataOptions(group_by=group_by, skip_bad=True))
     assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (0, 1, 2)}
 
 
 def test_images_of_a_class_missing_in_training_are_left_out(tmp_path: Path) -> None:
     given_splits(tmp_path, several(1, 2))
     save(tmp_path / "val/masks/case_10.png", several(1, 2, 3)(0))
-    dataset = understand(tmp_path, SKIP)
+    dataset = detect_dataset(tmp_path, SKIP)
     assert dataset.labelling.values == (0, 1, 2)
     assert len(dataset.part("val")) == 3
 
@@ -117,8 +117,8 @@ def test_unusable_files_of_class_folders_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     save(tmp_path / "loose.png", image(77))
     with pytest.raises(BadDataset, match="--skip-bad"):
-        understand(tmp_path)
-    dataset = understand(tmp_path, SKIP)
+        detect_dataset(tmp_path)
+    dataset = detect_dataset(tmp_path, SKIP)
     assert len(dataset.cases) == 9
     assert {p.kind for p in dataset.problems if p.left_out} == {
         "unreadable image", "empty class folder", "image outside a class",
@@ -131,22 +131,23 @@ def test_copies_in_two_classes_follow_the_conflicts_flag(tmp_path: Path) -> None
             save(tmp_path / label / f"{index}.png", image(first + index, (20, 24)))
     shutil.copy(tmp_path / "cat/0.png", tmp_path / "dog/copy.png")
     left = {
-        choice: len(understand(tmp_path, DataOptions(conflicts=choice)).cases) for choice in ("keep", "drop", "first")
+        choice: len(detect_dataset(tmp_path, DataOptions(conflicts=choice)).cases)
+        for choice in ("keep", "drop", "first")
     }
     assert left == {"keep": 11, "drop": 9, "first": 10}
 
 
 def test_a_valid_set_loses_nothing(tmp_path: Path) -> None:
-    assert understand(pairs(tmp_path), SKIP) == understand(tmp_path)
+    assert detect_dataset(pairs(tmp_path), SKIP) == detect_dataset(tmp_path)
 
 
 def test_a_set_without_usable_files_is_refused(tmp_path: Path) -> None:
     pairs(tmp_path, draw=lambda seed: mask(seed)[1:])
     with pytest.raises(BadDataset, match="6 x size mismatch") as caught:
-        understand(tmp_path, SKIP)
+        detect_dataset(tmp_path, SKIP)
     assert "--skip-bad leaves" not in str(caught.value)
     with pytest.raises(BadDataset) as caught:
-        understand(tmp_path)
+        detect_dataset(tmp_path)
     assert "--skip-bad" not in str(caught.value), "not suggested if nothing would remain"
 
 
@@ -155,14 +156,14 @@ def test_the_error_counts_left_out_files(tmp_path: Path) -> None:
     for index in (0, 1):
         (tmp_path / f"images/case_{index}.png").write_bytes(b"")
     with pytest.raises(BadDataset, match=r"at least 2 images.*2 files with problems were left out"):
-        understand(tmp_path, SKIP)
+        detect_dataset(tmp_path, SKIP)
 
 
 def test_colours_without_a_table_have_a_flag(tmp_path: Path) -> None:
     pairs(tmp_path, draw=coloured)
     with pytest.raises(BadDataset, match="--task multiclass"):
-        understand(tmp_path)
-    labelling = understand(tmp_path, DataOptions(task="multiclass")).labelling
+        detect_dataset(tmp_path)
+    labelling = detect_dataset(tmp_path, DataOptions(task="multiclass")).labelling
     assert labelling.colours == ((0, 0, 0), (0, 0, 255), (255, 0, 0))
     assert labelling.coded_by_colour
 
@@ -172,7 +173,7 @@ def test_swapped_masks_are_reported(tmp_path: Path) -> None:
     for index, size in ((0, (30, 50)), (1, (44, 28))):
         save(tmp_path / f"images/case_{index}.png", image(index, size))
         save(tmp_path / f"masks/case_{1 - index}.png", mask(index, size=size))
-    texts = {p.file: p.text for p in examine(tmp_path).problems}
+    texts = {p.file: p.text for p in scan_dataset(tmp_path).problems}
     assert "swapped with that of images/case_1.png" in texts["images/case_0.png"]
     assert "swapped with that of images/case_0.png" in texts["images/case_1.png"]
 

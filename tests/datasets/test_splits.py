@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from drawn import image, mask, pairs, save
-from pixelwise.datasets.dataset import DataOptions, examine, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset, scan_dataset
 from pixelwise.datasets.scan import image_descriptor
 from pixelwise.datasets.similarity import find_near_pairs
 from pixelwise.datasets.splits import choose_validation, union_find
@@ -115,7 +115,7 @@ def write_copies(folder: Path) -> None:
 def test_copies_stay_in_one_split(tmp_path: Path) -> None:
     write_copies(tmp_path)
     for seed in range(5):
-        dataset = understand(tmp_path, DataOptions(val_share=0.3), seed)
+        dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3), seed)
         sides: dict[str, set[str]] = {}
         for case in dataset.cases:
             sides.setdefault(case.name.split("_")[0], set()).add(case.part)
@@ -130,7 +130,7 @@ def test_control_without_the_comparison_copies_are_in_both_splits(
 ) -> None:
     write_copies(tmp_path)
     monkeypatch.setattr("pixelwise.datasets.duplicates.near_pairs", lambda descriptors, upright: [])
-    dataset = understand(tmp_path, DataOptions(val_share=0.3))
+    dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
     assert sides[0] & sides[1]
 
@@ -139,7 +139,7 @@ def test_groups_of_the_user(tmp_path: Path) -> None:
     for seed in range(12):
         save(tmp_path / f"images/p{seed // 3}_{seed}.png", image(seed))
         save(tmp_path / f"masks/p{seed // 3}_{seed}.png", mask(seed))
-    dataset = understand(tmp_path, DataOptions(group_by=r"^(p\d)_", val_share=0.25))
+    dataset = detect_dataset(tmp_path, DataOptions(group_by=r"^(p\d)_", val_share=0.25))
     assert len({case.group for case in dataset.part("val")}) == 1
     assert len(dataset.part("val")) == 3
 
@@ -147,7 +147,7 @@ def test_groups_of_the_user(tmp_path: Path) -> None:
 def test_validation_is_drawn_from_train_if_only_test_is_given(tmp_path: Path) -> None:
     pairs(tmp_path / "train", 10)
     pairs(tmp_path / "test", 2, first=20)
-    dataset = understand(tmp_path)
+    dataset = detect_dataset(tmp_path)
     assert {part: len(dataset.part(part)) for part in ("train", "val", "test")} == {"train": 8, "val": 2, "test": 2}
     assert any("2 of 10 training images, drawn with seed 0 (--val-share)" in t for t in dataset.messages)
     assert len({case.name for case in dataset.cases}) == 12
@@ -161,7 +161,7 @@ def test_many_near_pairs_across_given_splits_are_one_warning(tmp_path: Path) -> 
             picture[index, index + noise] ^= 255
             save(tmp_path / part / f"images/f{index}.png", picture)
             save(tmp_path / part / f"masks/f{index}.png", mask(index, size=picture.shape))
-    problems = [p for p in examine(tmp_path).problems if p.kind == "near duplicate across splits"]
+    problems = [p for p in scan_dataset(tmp_path).problems if p.kind == "near duplicate across splits"]
     assert len(problems) == 1
     assert not problems[0].fatal
     assert "41 pairs" in problems[0].text, "5 x 5 of one scene and 4 x 4 of the other"

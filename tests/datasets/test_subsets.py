@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import mask, pairs, save
-from pixelwise.datasets.dataset import understand
-from pixelwise.datasets.subsets import draw_order, learn_from, part_sizes
+from pixelwise.datasets.dataset import detect_dataset
+from pixelwise.datasets.subsets import draw_order, select_cases, subset_sizes
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ from pixelwise.datasets.subsets import draw_order, learn_from, part_sizes
      (452, (57, 113, 226, 452))],
 )  # fmt: skip
 def test_sizes_are_an_eighth_a_quarter_a_half_and_all(cases: int, sizes: tuple[int, ...]) -> None:
-    assert part_sizes(cases) == sizes
+    assert subset_sizes(cases) == sizes
 
 
 @given(st.integers(2, 5000))
 def test_sizes_increase_up_to_all_cases(cases: int) -> None:
-    sizes = part_sizes(cases)
+    sizes = subset_sizes(cases)
     assert list(sizes) == sorted(set(sizes))
     assert sizes[0] >= 2
     assert sizes[-1] == cases
@@ -30,7 +30,7 @@ def test_sizes_increase_up_to_all_cases(cases: int) -> None:
 
 
 def test_orders_differ_between_repeats_and_are_a_function_of_the_seed(tmp_path: Path) -> None:
-    dataset = understand(pairs(tmp_path, 12))
+    dataset = detect_dataset(pairs(tmp_path, 12))
     names = [case.name for case in dataset.part("train")]
     orders = [draw_order(dataset, 0, repeat) for repeat in range(3)]
     assert all(sorted(order) == sorted(names) for order in orders)
@@ -45,18 +45,18 @@ def test_the_smallest_subset_contains_foreground(tmp_path: Path) -> None:
         if seed != 3:
             save(tmp_path / f"train/masks/case_{seed}.png", mask(seed) * 0)
     pairs(tmp_path / "val", 1, first=20)
-    dataset = understand(tmp_path)
+    dataset = detect_dataset(tmp_path)
     firsts = {draw_order(dataset, seed, 0)[0] for seed in range(8)}
     assert firsts == {"train/case_3"}, "the only case with foreground"
 
 
 def test_a_subset_keeps_its_training_and_validation_cases(tmp_path: Path) -> None:
-    dataset = understand(pairs(tmp_path, 12))
+    dataset = detect_dataset(pairs(tmp_path, 12))
     order = draw_order(dataset, 0, 0)
-    looked_at = [case.name for case in dataset.part("val")][:1]
-    part = learn_from(dataset, order[:3], looked_at)
+    validation_names = [case.name for case in dataset.part("val")][:1]
+    part = select_cases(dataset, order[:3], validation_names)
     assert {case.name for case in part.part("train")} == set(order[:3])
-    assert [case.name for case in part.part("val")] == looked_at
+    assert [case.name for case in part.part("val")] == validation_names
     assert part.part("test") == ()
-    smaller = learn_from(dataset, order[:2], looked_at)
+    smaller = select_cases(dataset, order[:2], validation_names)
     assert set(smaller.part("train")) < set(part.part("train")), "nested"

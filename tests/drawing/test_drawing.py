@@ -23,7 +23,7 @@ from pixelwise.drawing.maps import read_maps
 from pixelwise.drawing.network import draw_network, lay_out
 from pixelwise.drawing.style import COLOURS, Box, arrow_kind
 from pixelwise.drawing.writing import FONT, Drawing, Line, Point, Polygon, Text, to_png, to_svg
-from pixelwise.geometry.layer_graph import sizes_with_rest
+from pixelwise.geometry.layer_graph import sizes_with_remainder
 from pixelwise.networks.architectures import (
     ARCHITECTURES,
     ENCODERS,
@@ -61,12 +61,12 @@ def name_of(options: NetworkOptions) -> str:
 def on_meta(options: NetworkOptions) -> tuple[Network, int]:
     with torch.device("meta"):
         network = build(options).eval()
-    return network, network.geometry().legal_size(64 if network.dimensions == 3 else published_size(options.name))
+    return network, network.geometry().valid_size(64 if network.dimensions == 3 else published_size(options.name))
 
 
 def nodes_of(network: Network, size: int) -> list[Node]:
     layer_graph = network.layer_graph()
-    return read_nodes(read_maps(layer_graph, sizes_with_rest(layer_graph, size), size))
+    return read_nodes(read_maps(layer_graph, sizes_with_remainder(layer_graph, size), size))
 
 
 def drawn(options: NetworkOptions) -> tuple[list[Node], tuple[Box, ...], Drawing]:

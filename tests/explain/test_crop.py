@@ -6,9 +6,9 @@ import pytest
 from pixelwise.errors import BadOption
 from pixelwise.explain import crop
 from pixelwise.explain.crop import crop_for_class, crop_for_masks, largest_side
-from pixelwise.explain.grad_cam import Insight
+from pixelwise.explain.grad_cam import GradCam
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.resize_crop import View
@@ -21,11 +21,11 @@ def test_logits_of_the_crop_equal_the_prediction(name: str, rng: np.random.Gener
     network = build(model_card.network).eval()
     pixels = rng.integers(0, 256, (1, 41, 30)).astype(np.uint8)
     result = crop_for_masks(network, model_card, pixels)
-    insight = Insight(network, result.given)
+    insight = GradCam(network, result.given)
     assert np.array_equal(result.shown, pixels)
     actual = insight.logits[:, *result.keep]
     assert actual.shape == (2, 41, 30)
-    model = Model(model_card, Predictor(TorchRuntime(network), model_card.geometry, 2, 64))
+    model = SegmentationModel(model_card, Predictor(TorchRuntime(network), model_card.geometry, 2, 64))
     assert np.array_equal(actual.argmax(0), model.predict(pixels))
     # the offset gives the position of the image
     margin = network.geometry().margin

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pixelwise.errors import BadOption
-from pixelwise.explain.grad_cam import Insight
+from pixelwise.explain.grad_cam import GradCam
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.architectures import (
     CLASSIFIERS,
@@ -93,7 +93,7 @@ def blocks(image: np.ndarray) -> np.ndarray:
 
 
 def test_stages_of_a_small_network(image: np.ndarray) -> None:
-    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+    grad_cam = GradCam(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
     facts = [(s.name, s.part, s.stride, s.maps.shape) for s in grad_cam.stages]
     assert facts == [
         ("encoder 1", "encoder", 1, (2, 8, 8)),
@@ -111,7 +111,7 @@ def test_stages_of_a_small_network(image: np.ndarray) -> None:
 
 
 def test_only_channels_with_a_weight_contribute(image: np.ndarray) -> None:
-    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    grad_cam = GradCam(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     coarse, fine = grad_cam.evidence(0)
     # class 0 depends on the finest map only: 2 per pixel, on all pixels
     assert fine.weights.tolist() == [2, 0, 0, 0]
@@ -126,7 +126,7 @@ def test_only_channels_with_a_weight_contribute(image: np.ndarray) -> None:
 
 
 def test_grad_cam_of_a_region_uses_its_pixels_only(image: np.ndarray) -> None:
-    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    grad_cam = GradCam(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     region = np.zeros((SIDE, SIDE), bool)
     region[4, 6] = region[5, 6] = region[0, 0] = True
     (fine,) = grad_cam.evidence(0, region, ["decoder 1"])
@@ -138,7 +138,7 @@ def test_grad_cam_of_a_region_uses_its_pixels_only(image: np.ndarray) -> None:
 
 
 def test_the_saliency_map_is_zero_outside_the_receptive_field(image: np.ndarray) -> None:
-    grad_cam = Insight(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
+    grad_cam = GradCam(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     region = np.zeros((SIDE, SIDE), bool)
     region[5, 6] = True
     expected = np.zeros((SIDE, SIDE), np.float32)
@@ -153,7 +153,7 @@ def test_the_saliency_map_is_zero_outside_the_receptive_field(image: np.ndarray)
 
 def test_grad_cam_of_a_small_classifier(image: np.ndarray) -> None:
     encoder = StagedEncoder([Spread(), Same()], [2, 2], lambda index, width: Pool("pool", width))
-    grad_cam = Insight(Classifier(encoder, Means()), image)
+    grad_cam = GradCam(Classifier(encoder, Means()), image)
     assert grad_cam.logits == pytest.approx([blocks(image[0]).mean(), blocks(-image[0]).mean()])
     assert (grad_cam.coarsest, grad_cam.finest) == ("encoder 2", "encoder 1")
     (coarse,) = grad_cam.evidence(1, stages=["encoder 2"])
@@ -166,9 +166,9 @@ def test_activations_equal_direct_calls_of_the_modules(name: str, rng: np.random
     """No module changes a recorded map in place, and gradients reach every stage."""
     torch.manual_seed(0)
     network = build_segmenter(with_defaults_where_unread(NetworkOptions(name=name, base=4, depth=3))).eval()
-    side = network.geometry().legal_size(64)
+    side = network.geometry().valid_size(64)
     pixels = rng.standard_normal((1, side, side)).astype(np.float32)
-    grad_cam = Insight(network, pixels)
+    grad_cam = GradCam(network, pixels)
     with torch.inference_mode():
         skips = network.encoder(torch.from_numpy(pixels)[None])
         logits = network(torch.from_numpy(pixels)[None])[0].numpy()
@@ -193,7 +193,7 @@ def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
     options = with_defaults_where_unread(NetworkOptions(name=name, base=4, in_channels=3, classes=5))
     network = build_classifier(options).eval()
     pixels = rng.standard_normal((3, 64, 64)).astype(np.float32)
-    grad_cam = Insight(network, pixels)
+    grad_cam = GradCam(network, pixels)
     with torch.inference_mode():
         maps = network.encoder(torch.from_numpy(pixels)[None])
     for stage, expected in zip(grad_cam.stages, maps, strict=True):
@@ -203,7 +203,7 @@ def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
 
 def test_skips_of_unet2015_are_cropped(rng: np.random.Generator) -> None:
     network = build_segmenter(NetworkOptions(name="unet2015", base=2))
-    grad_cam = Insight(network, rng.standard_normal((1, 188, 188)).astype(np.float32))
+    grad_cam = GradCam(network, rng.standard_normal((1, 188, 188)).astype(np.float32))
     maps = {stage.name: torch.from_numpy(stage.maps)[None] for stage in grad_cam.stages}
     for level in (1, 2, 3, 4):
         skip, whole = maps[f"skip {level}"], maps[f"encoder {level}"]
@@ -216,7 +216,7 @@ def test_gates_are_the_coefficients_that_weight_the_skips(gates: str, rng: np.ra
     torch.manual_seed(0)
     network = build_segmenter(NetworkOptions(name="attention_unet", base=4, depth=2, gates=gates)).eval()
     pixels = rng.standard_normal((1, 32, 32)).astype(np.float32)
-    grad_cam = Insight(network, pixels)
+    grad_cam = GradCam(network, pixels)
     assert [gate.name for gate in grad_cam.gates] == (["gate 2"] if gates == "published" else ["gate 2", "gate 1"])
     gate = grad_cam.gates[0]
     assert gate.coefficients.shape == (16, 16)
@@ -237,7 +237,7 @@ def test_gates_are_the_coefficients_that_weight_the_skips(gates: str, rng: np.ra
 @pytest.mark.parametrize(("sign", "order"), [(1, [0, 1]), (-1, [1, 0])])
 def test_the_most_varied_channels_come_first(image: np.ndarray, sign: int, order: list[int]) -> None:
     # the maxima of the negative of a non-negative image are zero almost everywhere
-    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), sign * np.maximum(image, 0))
+    grad_cam = GradCam(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), sign * np.maximum(image, 0))
     stage = next(stage for stage in grad_cam.stages if stage.name == "encoder 2")
     assert stage.most_varied().tolist() == order
     assert stage.deviations() == pytest.approx([stage.maps[0].std(), stage.maps[1].std()], abs=1e-6)
@@ -247,7 +247,7 @@ def test_the_network_is_not_changed(image: np.ndarray) -> None:
     network = by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]).train()
     network.head.requires_grad_(False)
     network.encoder.eval()
-    Insight(network, image)
+    GradCam(network, image)
     assert network.training
     assert not network.encoder.training
     assert [parameter.requires_grad for parameter in network.parameters()] == [False, False]
@@ -255,13 +255,13 @@ def test_the_network_is_not_changed(image: np.ndarray) -> None:
     for parameter in network.requires_grad_(True).parameters():
         assert parameter.grad is None
     with pytest.raises(BadOption, match=r"expected a side of 2 \+ k x 2; got 7"):
-        Insight(network, image[:, :7, :7])
+        GradCam(network, image[:, :7, :7])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_invalid_arguments_are_rejected(image: np.ndarray) -> None:
-    grad_cam = Insight(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
+    grad_cam = GradCam(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
     with pytest.raises(BadOption, match=r"expected a class in 0\.\.\.1; got 2"):
         grad_cam.evidence(2)
     with pytest.raises(BadOption, match=r"got `encodr 2`\. Did you mean `encoder 2`\? Known: encoder 1, encoder 2"):

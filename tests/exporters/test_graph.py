@@ -33,7 +33,7 @@ def test_all_runtimes_agree_for_every_network(network: dict[str, object], tmp_pa
     path.write_bytes(onnx_bytes(torchs, model_card))
     geometry = model_card.geometry
     for batch, rows, columns in ((1, 60, 100), (3, 130, 70)):
-        shape = (batch, 1, geometry.legal_size(rows), geometry.legal_size(columns))
+        shape = (batch, 1, geometry.valid_size(rows), geometry.valid_size(columns))
         tiles = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         expected = TorchRuntime(torchs)(tiles)
         for runtime in (OnnxRuntime(path), OpenVinoRuntime(path)):

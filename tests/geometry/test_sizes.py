@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Branch, LayerSpec, Merge, Save, seen, sizes_along
+from pixelwise.geometry.layer_graph import Branch, LayerSpec, Merge, Save, receptive_span, sizes_along
 from pixelwise.geometry.sizes import Geometry, derive_geometry
 
 
@@ -34,7 +34,7 @@ def test_the_paper_of_2015() -> None:
     assert sizes[-1] == 388
     geometry = derive_geometry(layer_graph)
     assert (geometry.margin, geometry.reach, geometry.receptive_field) == (92, 107, 204)
-    legal = [n for n in range(100, 1000) if geometry.is_legal(n)]
+    legal = [n for n in range(100, 1000) if geometry.is_valid(n)]
     assert legal[:6] == [188, 204, 220, 236, 252, 268]
     assert len(legal) == 51
     assert [geometry.output_size(n) for n in legal[:4]] == [4, 20, 36, 52]
@@ -77,7 +77,7 @@ def test_receptive_field_of_2015_depends_on_the_position() -> None:
     layer_graph = unet(4, 0, "transposed")
     sizes = sizes_along(layer_graph, 572)
     assert sizes is not None
-    found = [seen(layer_graph, sizes, 572, 160 + phase) for phase in range(16)]
+    found = [receptive_span(layer_graph, sizes, 572, 160 + phase) for phase in range(16)]
     assert [high - low + 1 for low, high in found] == [188] * 4 + [204] * 12
     reaches = {(160 + p + 92 - low, high - 160 - p - 92) for p, (low, high) in enumerate(found)}
     assert {(107, 96), (96, 107)} & reaches  # uneven: far to one side, less far to the other
@@ -166,10 +166,10 @@ def test_a_layer_agrees_with_torch(step: LayerSpec, size: int) -> None:
     assert out.shape[2] == step.output_size(size)
     middle = out.shape[2] // 2
     (gradient,) = torch.autograd.grad(out[0, 0, middle], line)
-    seen = gradient.ravel().nonzero().ravel()
-    assume(len(seen) > 0)  # a transposed kernel with gaps may miss every input
+    receptive_span = gradient.ravel().nonzero().ravel()
+    assume(len(receptive_span) > 0)  # a transposed kernel with gaps may miss every input
     low, high = step.input_span(middle, middle)
-    assert low <= int(seen[0])
-    assert int(seen[-1]) <= high
+    assert low <= int(receptive_span[0])
+    assert int(receptive_span[-1]) <= high
     if step.kind != "transposed" or (step.dilation == 1 and step.kernel >= step.stride):
-        assert (max(0, low), min(size - 1, high)) == (int(seen[0]), int(seen[-1]))
+        assert (max(0, low), min(size - 1, high)) == (int(receptive_span[0]), int(receptive_span[-1]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Tile, blended_grid, mirror_indices, padded_size, tile_grid, whole_strides
+from pixelwise.geometry.tiles import Tile, blended_grid, mirror_indices, padded_size, round_to_stride, tile_grid
 
 PADDED = Geometry(total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90)
 VALID = Geometry(total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204)
@@ -21,7 +21,7 @@ def test_every_pixel_is_written_once_from_a_valid_read(height: int, width: int, 
     covered = np.zeros((height, width), int)
     for tile in tile_grid((height, width), core, geometry):
         for (r0, r1), (k0, k1), (w0, w1) in zip(tile.read, tile.keep, tile.write, strict=True):
-            assert geometry.is_legal(r1 - r0)
+            assert geometry.is_valid(r1 - r0)
             assert 0 <= k0 < k1 <= geometry.output_size(r1 - r0)
             assert k1 - k0 == w1 - w0
             assert (r0 + geometry.margin) % geometry.total_stride == 0
@@ -43,7 +43,7 @@ def without_halo(tiles: list[Tile], size: tuple[int, ...], geometry: Geometry, h
 
 @given(size=st.tuples(sides, sides), core=st.integers(1, 200), overlapping=st.booleans())
 def test_tiles_read_the_whole_halo(size: tuple[int, int], core: int, overlapping: bool) -> None:
-    overlap = 8 * (whole_strides(core, PADDED) // 16) * overlapping
+    overlap = 8 * (round_to_stride(core, PADDED) // 16) * overlapping
     tiles = blended_grid(size, core, PADDED, overlap) if overlap else tile_grid(size, core, PADDED)
     assert without_halo(tiles, size, PADDED, PADDED.halo) == []
 

@@ -9,7 +9,7 @@ import torch
 from pixelwise.errors import BadOption
 from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
 from pixelwise.inference.predictor import Job, Predictor
-from pixelwise.io.windows import InMemorySource
+from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
@@ -23,13 +23,13 @@ def predictor(core: int = 32, **options: object) -> Predictor:
 
 def jobs(*sides: int) -> list[Job]:
     images = [np.random.default_rng(side).random((1, side, side + 20)).astype(np.float32) for side in sides]
-    return [Job(InMemorySource(image), intensity_scale(image, Normalisation())) for image in images]
+    return [Job(InMemoryReader(image), intensity_scale(image, Normalisation())) for image in images]
 
 
 def error(of: Predictor, job: Job, halo: int) -> float:
     """Return the largest difference over the whole image."""
     source = job.source
-    assert isinstance(source, InMemorySource)
+    assert isinstance(source, InMemoryReader)
     exact = of.logits(source.pixels, job.scale)
     result = with_geometry(of, replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
     return float(np.abs(exact - result).max())

@@ -11,7 +11,7 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.inference.blending import Blender, blend_overlap
 from pixelwise.inference.predictor import Job, Predictor
-from pixelwise.io.windows import InMemorySource
+from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale
@@ -98,7 +98,7 @@ def test_an_image_of_one_tile_is_predicted_as_a_whole() -> None:
 def test_resuming_computes_only_the_missing_windows() -> None:
     runtime, geometry = network("instance")
     predictor = Predictor(runtime, geometry, 2, 32)
-    source = InMemorySource(image(150, 130))
+    source = InMemoryReader(image(150, 130))
     whole = Job(source, PLAIN)
     windows = [window for _, window in predictor.compute(predictor.make_batches(predictor.read_tiles([whole])))]
     rest = Job(source, PLAIN, done={window.write for window in windows[:9]})
@@ -112,9 +112,9 @@ def test_resuming_computes_only_the_missing_windows() -> None:
 def test_batches_of_one_and_of_several_images_give_the_same_logits() -> None:
     runtime, geometry = network("batch")
     sources = [
-        InMemorySource(image(70, 90)),
-        *(InMemorySource(image(32, 32) * k) for k in range(1, 6)),
-        InMemorySource(image(5, 9)),
+        InMemoryReader(image(70, 90)),
+        *(InMemoryReader(image(32, 32) * k) for k in range(1, 6)),
+        InMemoryReader(image(5, 9)),
     ]
     calls: list[int] = []
 

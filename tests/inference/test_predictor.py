@@ -12,7 +12,7 @@ from torch import nn
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.inference.predictor import Job, MemoryBudget, Predictor, read_mirrored
-from pixelwise.io.windows import InMemorySource
+from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
 from pixelwise.runtimes.torch import TorchRuntime
@@ -151,7 +151,7 @@ def test_read_mirrored_equals_numpy_reflection() -> None:
 def test_compute_batches_yields_the_windows_of_each_batch() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
-    jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
+    jobs = [Job(InMemoryReader(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(6)]
     batches = list(predictor.make_batches(predictor.read_tiles(jobs), first=1))
     result = list(predictor.compute_batches(batches))
     assert [[job for job, _ in parts] for parts in result] == [jobs[:1], jobs[1:5], jobs[5:]]
@@ -164,7 +164,7 @@ def test_compute_batches_yields_the_windows_of_each_batch() -> None:
 def test_the_first_batch_may_be_a_small_one() -> None:
     network = build(NetworkOptions(in_channels=1, classes=2, base=4, depth=1))
     predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 32, batch=4)
-    jobs = [Job(InMemorySource(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
+    jobs = [Job(InMemoryReader(np.full((1, 16, 16), k, np.float32)), PLAIN) for k in range(10)]
     prepared = list(predictor.read_tiles(jobs))
     assert [len(batch.items) for batch in predictor.make_batches(prepared)] == [4, 4, 2]
     batches = list(predictor.make_batches(prepared, first=1))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pixelwise.errors import BadImage, BadModel, BadOption
-from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from tiny import make_recipe, write_model, write_run
 
 
-def load(tmp_path: Path, task: str = "binary", channels: int = 1, tile: int | None = None) -> Model:
+def load(tmp_path: Path, task: str = "binary", channels: int = 1, tile: int | None = None) -> SegmentationModel:
     path = tmp_path / "model.safetensors"
     write_model(path, make_recipe(task, channels))
     return load_model_for_prediction(path, tile=tile)

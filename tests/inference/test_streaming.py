@@ -16,11 +16,11 @@ import torch
 from pixelwise.errors import OutputFailed
 from pixelwise.inference import streaming_instances
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
 from pixelwise.io.label_writer import Format
-from pixelwise.io.windows import Source, open_windows
-from pixelwise.labels.region_properties import measure
+from pixelwise.io.windows import ImageReader, open_windows
+from pixelwise.labels.region_properties import measure_objects
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import save_model
@@ -65,7 +65,7 @@ def balanced_network(model_card: ModelCard) -> torch.nn.Module:
     return network
 
 
-def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Model:
+def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> SegmentationModel:
     objects = kind in ("boundary", "distance")
     channels = {"classes": 4} if kind == "distance" else {}
     model_card = make_recipe("instance" if objects else "binary", **channels, **network)
@@ -76,7 +76,7 @@ def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Model:
 
 
 def stream(
-    model: Model, source: Source, path: Path, form: Format = "tiff", progress: Progress | None = None
+    model: SegmentationModel, source: ImageReader, path: Path, form: Format = "tiff", progress: Progress | None = None
 ) -> StreamResult:
     return stream_image(
         model.model_card,
@@ -122,7 +122,7 @@ def test_streamed_equals_predicted_in_memory(
     else:
         assert streamed.objects is not None
         assert len(streamed.objects) == actual.max() == expected.max()
-        assert list(streamed.objects) == list(measure(actual.astype(np.int32), pixels[None]))
+        assert list(streamed.objects) == list(measure_objects(actual.astype(np.int32), pixels[None]))
         assert (actual != expected).mean() < 1e-3
     assert any("tiles of 64 pixels per side. Memory stays below" in sentence for sentence in messages.sentences)
 
@@ -227,9 +227,9 @@ class InterruptedRuntime:
         return self.runtime(tiles)
 
 
-def with_runtime(model: Model, runtime: Any) -> Model:
+def with_runtime(model: SegmentationModel, runtime: Any) -> SegmentationModel:
     old = model.predictor
-    return Model(model.model_card, Predictor(runtime, old.geometry, old.classes, old.core))
+    return SegmentationModel(model.model_card, Predictor(runtime, old.geometry, old.classes, old.core))
 
 
 @pytest.mark.parametrize("kind", ["classes", "classes without small regions", "classes split", "boundary"])
@@ -263,7 +263,9 @@ def test_another_model_is_not_resumed(tmp_path: Path) -> None:
     source = open_windows(image)
     with pytest.raises(KeyboardInterrupt):
         stream(with_runtime(model, InterruptedRuntime(model.predictor.runtime, 4)), source, tmp_path / "mask.tif")
-    other = Model(replace(model.model_card, target=TargetOptions(kind="classes", min_area=3)), model.predictor)
+    other = SegmentationModel(
+        replace(model.model_card, target=TargetOptions(kind="classes", min_area=3)), model.predictor
+    )
     assert stream(other, source, tmp_path / "mask.tif").resumed == 0
     source.close()
 

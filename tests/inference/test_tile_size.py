@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference import tile_size
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
+from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
 
 PADDED = Geometry(total_stride=16, reach=100, halo=112, margin=0, legal_first=16, legal_step=16, receptive_field=200)
 VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=187)
@@ -35,7 +35,7 @@ class Machine:
 
 def chosen(monkeypatch: pytest.MonkeyPatch, memory: int, seconds: dict[int, float]) -> tuple[list[int], list[int]]:
     machine = Machine(monkeypatch, seconds)
-    result = choose_core(Predictor(machine, PADDED, 2, 64), 1, memory, machine.clock)
+    result = choose_tile_size(Predictor(machine, PADDED, 2, 64), 1, memory, machine.clock)
     return [m.core for m in result], sorted(set(machine.seen))
 
 
@@ -61,4 +61,4 @@ def test_cores_are_multiples_of_stride_and_file_tile(core: int, geometry: Geomet
     assert result % geometry.total_stride == 0
     assert result % stored_tile(result) == 0
     assert stored_tile(result) >= (256 if core >= 256 else 16)
-    assert geometry.is_legal(tile_side(result, geometry))
+    assert geometry.is_valid(tile_side(result, geometry))

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pixelwise.errors import BadImage
 from pixelwise.io.chunks import ChunkCache
 from pixelwise.io.read import read_image, write_image
-from pixelwise.io.windows import InterpretedPlanes, Source, open_windows
+from pixelwise.io.windows import ImageReader, InterpretedPlanes, open_windows
 
 GRAY = np.random.default_rng(0).integers(0, 60_000, (150, 201)).astype(np.uint16)
 RGB = np.random.default_rng(1).integers(0, 255, (150, 201, 3)).astype(np.uint8)
@@ -93,7 +93,7 @@ def test_the_full_resolution_of_a_pyramid(tmp_path: Path) -> None:
     source.close()
 
 
-def decoded(source: Source) -> int:
+def decoded(source: ImageReader) -> int:
     """Return the number of decoded tiles or strips."""
     planes: Any = source.planes if isinstance(source, InterpretedPlanes) else None
     return planes.decoded

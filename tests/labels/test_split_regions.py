@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from pixelwise.labels import split_regions
 from pixelwise.labels.label_image import components, depth
-from pixelwise.labels.split_regions import cut_lines, deeper_than, meeting_pixels
+from pixelwise.labels.split_regions import contact_pixels, cut_lines, erode
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 25), st.integers(1, 25)), elements=st.integers(0, 9).map(bool))
 
@@ -25,24 +25,24 @@ def label_images(draw: st.DrawFn) -> np.ndarray:
 def test_deep_pixels_agree_with_the_distance_transform(mask: np.ndarray, reach: int) -> None:
     mask[0, 0] = False  # the distance needs something outside
     before = mask.copy()
-    assert np.array_equal(deeper_than(mask, reach), depth(mask) > reach)
+    assert np.array_equal(erode(mask, reach), depth(mask) > reach)
     assert np.array_equal(mask, before)
 
 
 def test_the_image_border_is_not_an_edge() -> None:
-    assert deeper_than(np.ones((4, 50), bool), 9).all()
+    assert erode(np.ones((4, 50), bool), 9).all()
 
 
 def test_depth_is_local() -> None:
     """It can therefore be computed strip by strip, with a few rows around."""
     mask = np.random.default_rng(0).random((60, 40)) < 0.995
-    assert np.array_equal(deeper_than(mask[13:47], 7)[7:-7], deeper_than(mask, 7)[20:40])
-    assert not np.array_equal(deeper_than(mask[20:40], 7), deeper_than(mask, 7)[20:40]), "control: no rows around"
+    assert np.array_equal(erode(mask[13:47], 7)[7:-7], erode(mask, 7)[20:40])
+    assert not np.array_equal(erode(mask[20:40], 7), erode(mask, 7)[20:40]), "control: no rows around"
 
 
 @given(labels=label_images())
 def test_without_the_pixels_where_labels_meet_no_two_touch(labels: np.ndarray) -> None:
-    kept = np.where(meeting_pixels(labels), 0, labels)
+    kept = np.where(contact_pixels(labels), 0, labels)
     areas = components(kept > 0)  # corners touch
     for number in range(1, int(areas.max()) + 1):
         assert len(np.unique(kept[areas == number])) == 1
@@ -56,4 +56,4 @@ def test_lines_by_strips_equal_the_whole_image(labels: np.ndarray, height: int) 
             split_regions, "row_strips", lambda shape: [slice(i, i + height) for i in range(0, shape[0], height)]
         )
         cut_lines(mask, labels)
-    assert np.array_equal(mask == 0, meeting_pixels(labels))
+    assert np.array_equal(mask == 0, contact_pixels(labels))

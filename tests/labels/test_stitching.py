@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pixelwise.labels.instances import decode, seeds_of
 from pixelwise.labels.postprocess import remove_small_regions
-from pixelwise.labels.stitching import StripLabels, StripSmallRegions, final_numbers, flood_window
+from pixelwise.labels.stitching import StripLabels, StripSmallRegions, final_numbers, watershed_window
 from pixelwise.labels.targets import TargetOptions
 
 
@@ -128,7 +128,7 @@ def by_windows(probabilities: np.ndarray, options: TargetOptions, core: int, hal
         for left in range(0, seeds.shape[1], core):
             first, start = max(0, top - halo), max(0, left - halo)
             near = slice(first, top + core + halo), slice(start, left + core + halo)
-            flooded = flood_window(numbered[near], foreground[near], heights[near].copy())
+            flooded = watershed_window(numbered[near], foreground[near], heights[near].copy())
             part = found[top : top + core, left : left + core]
             part[...] = flooded[top - first :, left - start :][: part.shape[0], : part.shape[1]]
     numbers, _ = final_numbers(joined, np.bincount(found.ravel(), minlength=len(joined)), options.min_area)
@@ -158,14 +158,14 @@ def test_holes_are_filled_by_default() -> None:
     ring = np.ones((5, 5), bool)
     ring[2, 2] = False
     interior = np.full((5, 5), 200, np.uint8)
-    assert (flood_window(seeds, ring, interior.copy()) == 7).all()
-    assert np.array_equal(flood_window(seeds, ring, interior, filled=False) == 7, ring)
+    assert (watershed_window(seeds, ring, interior.copy()) == 7).all()
+    assert np.array_equal(watershed_window(seeds, ring, interior, filled=False) == 7, ring)
 
 
 def test_a_window_full_of_seeds() -> None:
     seeds = np.full((4, 4), 7, np.uint32)
     everywhere = np.ones((4, 4), bool)
-    assert (flood_window(seeds, everywhere, np.full((4, 4), 255, np.uint8)) == 7).all()
+    assert (watershed_window(seeds, everywhere, np.full((4, 4), 255, np.uint8)) == 7).all()
 
 
 @settings(max_examples=100)

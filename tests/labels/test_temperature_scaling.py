@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, scaled_softmax
 
 
 def test_confidence_is_0_for_uniform_and_1_for_certain_probabilities() -> None:
@@ -17,7 +17,7 @@ def test_confidence_is_0_for_uniform_and_1_for_certain_probabilities() -> None:
 def test_the_temperature_is_interpolated_by_confidence(axis: int, dtype: type) -> None:
     logits = np.random.default_rng(0).normal(0, 2, (4, 4)).astype(dtype)
     both = Temperatures(2.0, 0.5)
-    found = tempered_softmax(logits, both, axis)
+    found = scaled_softmax(logits, both, axis)
     assert found.dtype == dtype
     for place in range(4):
         one = logits.take(place, 1 - axis).astype(np.float64)
@@ -28,11 +28,11 @@ def test_the_temperature_is_interpolated_by_confidence(axis: int, dtype: type) -
 
 def test_equal_temperatures_are_a_single_one() -> None:
     logits = np.random.default_rng(1).normal(0, 2, (5, 3))
-    np.testing.assert_array_equal(tempered_softmax(logits, UNSCALED, 1), softmax(logits, axis=1))
+    np.testing.assert_array_equal(scaled_softmax(logits, UNSCALED, 1), softmax(logits, axis=1))
     expected = softmax(logits / 1.7, axis=1)
     for alike in (Temperatures(1.7), Temperatures(1.7, 1.7)):
-        np.testing.assert_array_equal(tempered_softmax(logits, alike, 1), expected)
-    assert not np.allclose(tempered_softmax(logits, Temperatures(1.7, 0.9), 1), expected)  # control
+        np.testing.assert_array_equal(scaled_softmax(logits, alike, 1), expected)
+    assert not np.allclose(scaled_softmax(logits, Temperatures(1.7, 0.9), 1), expected)  # control
 
 
 def test_temperatures_as_text() -> None:

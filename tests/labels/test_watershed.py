@@ -10,13 +10,13 @@ from skimage.segmentation import watershed
 
 from pixelwise.labels import watershed as flooding
 from pixelwise.labels.label_image import components
-from pixelwise.labels.watershed import EXCLUDED, flood
+from pixelwise.labels.watershed import EXCLUDED, seeded_watershed
 
 World = tuple[np.ndarray, np.ndarray]
 
 
 def pixel_by_pixel(heights: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """The rule of `flood` pixel by pixel: heights, fronts, four directions in order."""
+    """The rule of `seeded_watershed` pixel by pixel: heights, fronts, four directions in order."""
     labels, free = seeds.copy(), (heights != EXCLUDED) & (seeds == 0)
     inside = [tuple(place) for place in np.argwhere((seeds > 0) & (heights != EXCLUDED)).tolist()]
     waiting = {level: [p for p in inside if heights[p] == level] for level in range(EXCLUDED)}
@@ -52,7 +52,7 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
         patch.setattr("pixelwise.labels.watershed._BLOCK", block)
         patch.setattr("pixelwise.labels.run_lengths.STRIP", strip)
         labels = seeds.copy()
-        flood(heights.copy(), labels)
+        seeded_watershed(heights.copy(), labels)
     np.testing.assert_array_equal(labels, expected)
 
 
@@ -60,7 +60,7 @@ def test_the_rule_holds_for_all_sizes_of_blocks_and_strips(world: World, narrow:
 def test_the_rule_holds_for_arrival_times(world: World):
     heights, seeds = world
     expected = pixel_by_pixel(heights, seeds)
-    flood(heights, seeds)
+    seeded_watershed(heights, seeds)
     np.testing.assert_array_equal(seeds, expected)
 
 
@@ -74,8 +74,8 @@ def test_heights_and_arrival_times_agree(height: int, width: int, seed: int, smo
     by_levels = seeds.copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pixelwise.labels.watershed._MAX_UNLABELLED", -1)
-        flood(heights.copy(), by_levels)
-    flood(heights, seeds)
+        seeded_watershed(heights.copy(), by_levels)
+    seeded_watershed(heights, seeds)
     np.testing.assert_array_equal(seeds, by_levels)
 
 
@@ -91,7 +91,7 @@ def test_few_pixels_of_a_small_image_are_flooded_at_once(
         monkeypatch.setattr(flooding, name, lambda *_, name=name: called.append(name))
     heights = np.zeros(shape, np.uint8)
     heights[:outside] = EXCLUDED
-    flood(heights, np.zeros(shape, np.int32))
+    seeded_watershed(heights, np.zeros(shape, np.int32))
     assert called == ["_flood_by_arrival_time" if by_arrival_time else "_flood_by_height"]
 
 
@@ -103,19 +103,19 @@ def test_distinct_heights_equal_skimage(height: int, width: int, seed: int, outs
     seeds = np.where(rng.random((height, width)) < 0.1, rng.integers(1, 9, (height, width)), 0) * mask
     expected = watershed(heights, seeds, connectivity=1, mask=mask) if mask.any() else seeds
     labels = seeds.astype(np.int32)
-    flood(np.where(mask, heights, EXCLUDED).astype(np.uint8), labels)
+    seeded_watershed(np.where(mask, heights, EXCLUDED).astype(np.uint8), labels)
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_ridge_goes_to_the_lower_side_and_labels_do_not_cross_what_is_outside():
     heights = np.array([[0, 1, 5, 3, 2, 0, EXCLUDED, 0]], np.uint8)
     labels = np.array([[4, 0, 0, 0, 0, 9, 0, 0]], np.int32)
-    flood(heights, labels)
+    seeded_watershed(heights, labels)
     np.testing.assert_array_equal(labels, [[4, 4, 4, 9, 9, 9, 0, 0]])
 
 
 def test_nothing_to_flood():
     for shape in ((0, 5), (5, 0), (3, 3)):
         labels = np.zeros(shape, np.int32)
-        flood(np.zeros(shape, np.uint8), labels)
+        seeded_watershed(np.zeros(shape, np.uint8), labels)
         assert labels.sum() == 0

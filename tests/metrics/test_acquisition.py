@@ -17,12 +17,12 @@ def poll_of(*probabilities: float) -> CommitteeVotes:
 
 
 def test_disagreement_by_hand() -> None:
-    assert poll_of(0.0, 1.0).disagreement().item() == pytest.approx(1.0)  # sure, and of opposite things: one bit
-    assert poll_of(0.5, 0.5).disagreement().item() == 0  # unsure, all of them: no label would settle it
-    assert poll_of(1.0, 1.0, 1.0).disagreement().item() == 0
+    assert poll_of(0.0, 1.0).mutual_information().item() == pytest.approx(1.0)  # sure, and of opposite things: one bit
+    assert poll_of(0.5, 0.5).mutual_information().item() == 0  # unsure, all of them: no label would settle it
+    assert poll_of(1.0, 1.0, 1.0).mutual_information().item() == 0
     p = np.array([0.25, 0.75])
     inner = -(p * np.log2(p)).sum()  # entropy of one of them
-    assert poll_of(0.25, 0.75).disagreement().item() == pytest.approx(1 - inner, abs=1e-6)
+    assert poll_of(0.25, 0.75).mutual_information().item() == pytest.approx(1 - inner, abs=1e-6)
     np.testing.assert_allclose(poll_of(0.25, 0.75).mean().ravel(), [0.5, 0.5])
 
 
@@ -33,8 +33,8 @@ def test_disagreement_is_between_0_and_the_entropy_of_the_mean(seed: int, voices
         poll.add(rng.dirichlet(np.full(classes, 0.5), (4, 6)).transpose(2, 0, 1).astype(np.float32))
     mean = poll.mean()
     entropy = -(mean * np.log2(np.maximum(mean, 1e-12))).sum(0)
-    assert (poll.disagreement() >= 0).all()
-    assert (poll.disagreement() <= entropy + 1e-5).all()
+    assert (poll.mutual_information() >= 0).all()
+    assert (poll.mutual_information() <= entropy + 1e-5).all()
     np.testing.assert_allclose(mean.sum(0), 1, atol=1e-5)
 
 

@@ -20,8 +20,8 @@ from pixelwise.metrics.calibration import (
     max_log_ratio,
     negative_log_likelihood,
     reliability,
-    tempered,
-    tempered_image,
+    scale_image_probabilities,
+    scale_probabilities,
 )
 
 
@@ -49,10 +49,12 @@ def test_a_known_temperature_is_recovered(classes: int, spoilt: float) -> None:
 def test_scaling_reduces_the_calibration_error_and_keeps_predictions() -> None:
     logits, truth = world(2)
     before = softmax(3 * logits, axis=1)
-    after = tempered(before, Temperatures(find_temperature(3 * logits, truth)))
+    after = scale_probabilities(before, Temperatures(find_temperature(3 * logits, truth)))
     assert error_of(before, truth) > 0.1
     assert error_of(after, truth) < 0.01
-    assert error_of(tempered(before, Temperatures()), truth) == pytest.approx(error_of(before, truth))  # control
+    assert error_of(scale_probabilities(before, Temperatures()), truth) == pytest.approx(
+        error_of(before, truth)
+    )  # control
     np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
 
 
@@ -61,12 +63,12 @@ def test_scaling_reduces_the_calibration_error_and_keeps_predictions() -> None:
 def test_two_known_temperatures_are_recovered(classes: int, spoilt: tuple[float, float]) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (60_000, classes))
-    probabilities = tempered(softmax(logits, axis=1), Temperatures(*spoilt))
+    probabilities = scale_probabilities(softmax(logits, axis=1), Temperatures(*spoilt))
     truth = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1).clip(max=classes - 1)
     found = find_temperatures(logits, truth)
     assert found.sure == pytest.approx(spoilt[0], rel=0.05)
     assert found.doubt == pytest.approx(spoilt[1], rel=0.15)
-    assert error_of(tempered(softmax(logits, axis=1), found), truth) < 0.01
+    assert error_of(scale_probabilities(softmax(logits, axis=1), found), truth) < 0.01
 
 
 @settings(max_examples=50, deadline=None)
@@ -75,17 +77,17 @@ def test_two_temperatures_keep_predictions_and_the_order_by_confidence(classes: 
     probabilities = softmax(np.random.default_rng(seed).normal(0, 2, (200, classes)), axis=1)
     for log_ratio in (-2.0, 0.95 * max_log_ratio(classes)):
         both = Temperatures(sure, sure * float(np.exp(-log_ratio)))
-        after = tempered(probabilities, both)
+        after = scale_probabilities(probabilities, both)
         best = np.take_along_axis(after, probabilities.argmax(1)[:, None], 1)
         np.testing.assert_allclose(best[:, 0], after.max(1))
         np.testing.assert_allclose(after.sum(1), 1)
-        assert (np.diff(tempered(ladder(classes), both)[:, 0]) >= -1e-12).all()
+        assert (np.diff(scale_probabilities(ladder(classes), both)[:, 0]) >= -1e-12).all()
 
 
 @pytest.mark.parametrize("classes", [2, 5, 11])
 def test_beyond_the_largest_ratio_the_order_by_confidence_changes(classes: int) -> None:
     steep = Temperatures(1.0, float(np.exp(-1.2 * max_log_ratio(classes))))
-    assert (np.diff(tempered(ladder(classes), steep)[:, 0]) < -1e-6).any()
+    assert (np.diff(scale_probabilities(ladder(classes), steep)[:, 0]) < -1e-6).any()
 
 
 def ladder(classes: int) -> np.ndarray:
@@ -97,10 +99,10 @@ def ladder(classes: int) -> np.ndarray:
 def test_an_image_is_scaled_like_its_pixels() -> None:
     probabilities = softmax(np.random.default_rng(0).normal(0, 2, (3, 5, 7)), axis=0).astype(np.float16)
     both = Temperatures(1.5, 0.6)
-    expected = np.moveaxis(tempered(np.moveaxis(probabilities, 0, -1), both), -1, 0)
-    assert tempered_image(probabilities, both).dtype == np.float16
-    np.testing.assert_allclose(tempered_image(probabilities, both), expected, atol=1e-3)
-    assert tempered_image(probabilities, Temperatures()) is probabilities
+    expected = np.moveaxis(scale_probabilities(np.moveaxis(probabilities, 0, -1), both), -1, 0)
+    assert scale_image_probabilities(probabilities, both).dtype == np.float16
+    np.testing.assert_allclose(scale_image_probabilities(probabilities, both), expected, atol=1e-3)
+    assert scale_image_probabilities(probabilities, Temperatures()) is probabilities
 
 
 def test_the_likelihood_counts_by_hand() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.metrics import learning_curve
-from pixelwise.metrics.learning_curve import LEVEL, MAX_BEND, Curve, SubsetScores, fit_curve, look_ahead
+from pixelwise.metrics.learning_curve import LEVEL, MAX_BEND, Curve, SubsetScores, fit_curve, project_learning_curve
 
 SIZES = np.array([3, 6, 11, 22])
 
@@ -94,7 +94,7 @@ def shares(worlds: int, sizes: np.ndarray, repeats: int, images: int) -> tuple[f
     rng, held = np.random.default_rng(0), list[tuple[bool, bool]]()
     for _ in range(worlds):
         true, trials = world(rng, sizes, repeats, images)
-        found = look_ahead(trials, draws=200)
+        found = project_learning_curve(trials, draws=200)
         now = int(sizes[-1])
         _, low, high = found.score(now + 10)
         _, least, most = found.gain(10)
@@ -134,7 +134,7 @@ def test_control_with_a_fixed_exponent_the_coverage_is_too_low(
 
 def test_the_same_images_score_both_so_a_gain_is_known_better_than_a_score() -> None:
     _, trials = world(np.random.default_rng(3), SIZES, 3, 12)
-    found = look_ahead(trials)
+    found = project_learning_curve(trials)
     assert np.ptp(found.gain(10)[1:]) < 0.5 * np.ptp(found.score(32)[1:])
     assert found.gain(50)[0] >= found.gain(10)[0] >= 0
     assert found.gain(10)[1] >= 0
@@ -142,13 +142,13 @@ def test_the_same_images_score_both_so_a_gain_is_known_better_than_a_score() -> 
 
 def test_a_seed_gives_the_same_numbers_and_another_one_others() -> None:
     _, trials = world(np.random.default_rng(4), SIZES, 2, 6)
-    assert look_ahead(trials, seed=1).score(30) == look_ahead(trials, seed=1).score(30)
-    assert look_ahead(trials, seed=1).score(30) != look_ahead(trials, seed=2).score(30)
+    assert project_learning_curve(trials, seed=1).score(30) == project_learning_curve(trials, seed=1).score(30)
+    assert project_learning_curve(trials, seed=1).score(30) != project_learning_curve(trials, seed=2).score(30)
 
 
 def test_one_validation_image_gives_a_curve_without_an_interval() -> None:
     _, trials = world(np.random.default_rng(5), SIZES, 2, 1)
-    found = look_ahead(trials)
+    found = project_learning_curve(trials)
     value, low, high = found.score(30)
     assert 0 < value <= 1
     assert math.isnan(low)
@@ -161,13 +161,13 @@ def test_images_without_a_score_are_drawn_too_and_add_nothing() -> None:
     _, full = world(np.random.default_rng(6), SIZES, 2, 8)
     rows = full.rows.copy()
     rows[:, 0] = 0.0  # nothing is defined on the first image
-    found = look_ahead(SubsetScores(masks=masks, rows=rows, statistic=mean_of_column))
+    found = project_learning_curve(SubsetScores(masks=masks, rows=rows, statistic=mean_of_column))
     rest = SubsetScores(masks=masks, rows=rows[:, 1:], statistic=mean_of_column)
-    assert found.curve.at(30) == pytest.approx(look_ahead(rest).curve.at(30))
+    assert found.curve.at(30) == pytest.approx(project_learning_curve(rest).curve.at(30))
     assert np.isfinite(found.score(30)).all()
 
 
 def test_a_curve_needs_two_sizes_and_a_repeat() -> None:
     for masks in ([4, 4, 4], [2, 4, 8]):
         with pytest.raises(ValueError, match="one of them repeated"):
-            look_ahead(trials_of(np.array(masks), np.full((3, 5), 0.5)))
+            project_learning_curve(trials_of(np.array(masks), np.full((3, 5), 0.5)))

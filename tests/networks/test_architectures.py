@@ -101,7 +101,7 @@ def begins_as_shortcut(network: nn.Module, name: str) -> bool:
 def test_every_parameter_has_a_gradient_and_the_state_round_trips(options: dict[str, object]) -> None:
     torch.manual_seed(1)
     network = build_segmenter(NetworkOptions(**options))
-    side = network.geometry().legal_size(32)
+    side = network.geometry().valid_size(32)
     images = torch.randn(2, 1, side, side)
     # batch statistics cancel a preceding bias, so its gradient is only rounding; running ones do not
     for mode in (True, False):
@@ -141,7 +141,7 @@ def test_the_smallest_valid_size_works(options: dict[str, object]) -> None:
 def test_every_layer_keeps_channels_last(options: dict[str, object]) -> None:
     network = build(NetworkOptions(**options)).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    side = network.geometry().legal_size(64)
+    side = network.geometry().valid_size(64)
     moved: list[str] = []
 
     def note(module: nn.Module, _: object, out: torch.Tensor) -> None:
@@ -198,7 +198,7 @@ def test_reach_halo_and_field_agree_with_the_gradient(options: dict[str, object]
     stride, margin = geometry.total_stride, geometry.margin
     reach = halo = field = 0
     # the centre of an image longer than the receptive field; narrow, because both axes are alike
-    side = geometry.legal_size(2 * geometry.reach + 3 * stride)
+    side = geometry.valid_size(2 * geometry.reach + 3 * stride)
     image = torch.ones(1, 1, side, geometry.legal_first, dtype=torch.float64, requires_grad=True)
     with patch("torch.nn.functional.max_pool2d", average_pooling):
         out = network(image)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.geometry.layer_graph import Save, seen, sizes_along
+from pixelwise.geometry.layer_graph import Save, receptive_span, sizes_along
 from pixelwise.networks.architectures import NetworkOptions, build, build_segmenter, published_options
 from pixelwise.networks.blocks import count_parameters
 from pixelwise.networks.encoders import StagedEncoder
@@ -72,7 +72,7 @@ ONE = {"in_channels": 3, "classes": 1}
 def test_published_parameter_counts(options: dict[str, object], parameters: int) -> None:
     network = on_meta(**options)
     assert count_parameters([network]) == parameters
-    assert sum(layer.parameters for layer in network.layers(network.geometry().legal_size(64))) == parameters
+    assert sum(layer.parameters for layer in network.layers(network.geometry().valid_size(64))) == parameters
 
 
 def test_the_2015_network_layer_by_layer() -> None:
@@ -144,7 +144,7 @@ def test_receptive_fields_of_the_vnet_going_down() -> None:
     for end in [*ends, len(layer_graph)]:
         sizes = sizes_along(layer_graph[:end], 1024)
         assert sizes is not None
-        low, high = seen(layer_graph[:end], sizes, 1024, 8)
+        low, high = receptive_span(layer_graph[:end], sizes, 1024, 8)
         fields.append(high - low + 1)
     assert fields == [5, 22, 72, 172, 372]
 

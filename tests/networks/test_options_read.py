@@ -105,7 +105,7 @@ def answer(options: NetworkOptions) -> torch.Tensor:
     """Return the output of a network with its initial weights."""
     torch.manual_seed(0)
     network = build(options).eval()
-    side = network.geometry().legal_size(32)
+    side = network.geometry().valid_size(32)
     with torch.inference_mode():
         return network(torch.rand(1, options.in_channels, *[side] * network.dimensions))
 

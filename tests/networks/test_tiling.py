@@ -82,7 +82,7 @@ def error_of_valid_tiles(network: Segmenter, core: int) -> float:
     whole = network(image)
     tiled = torch.full_like(whole, torch.nan)
     for left in range(0, whole.shape[3], core):
-        wide = network.geometry().legal_size(core + 2 * margin)
+        wide = network.geometry().valid_size(core + 2 * margin)
         read = min(left, image.shape[3] - wide)
         out = network(image[:, :, :, read : read + wide])
         tiled[:, :, :, left : left + core] = out[:, :, :, left - read : left - read + core]

@@ -18,7 +18,7 @@ from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import save_model
 from pixelwise.runtimes import exported
-from pixelwise.runtimes.exported import files_of, find_export, open_export, read_exported_model_card
+from pixelwise.runtimes.exported import find_export, model_files, open_export, read_exported_model_card
 from pixelwise.sampling.normalise import Normalisation
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -89,8 +89,8 @@ def test_images_are_classified_and_verified_without_torch(kind: str, tmp_path: P
 
 
 def test_files_of_a_model(tmp_path: Path) -> None:
-    assert files_of(tmp_path / "model.xml") == [tmp_path / "model.xml", tmp_path / "model.bin"]
-    assert files_of(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
+    assert model_files(tmp_path / "model.xml") == [tmp_path / "model.xml", tmp_path / "model.bin"]
+    assert model_files(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
 
 
 def test_find_export_accepts_the_folder_of_an_openvino_export(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_folding_changes_nothing_and_leaves_no_batch_norm(options: dict[str, obj
                 (module.running_var, 0.8, 1.2),
             ):
                 nn.init.uniform_(values, low, high)
-    side = network.geometry().legal_size(33)
+    side = network.geometry().valid_size(33)
     image = torch.randn(2, 1, *[side] * network.dimensions, dtype=torch.float64)
     network.eval()
     before = network(image).detach()

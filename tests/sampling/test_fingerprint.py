@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import Case, Labelling, understand
+from pixelwise.datasets.dataset import Case, Labelling, detect_dataset
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import Image
@@ -156,7 +156,7 @@ def test_without_masks_there_is_nothing_to_measure() -> None:
 
 def test_a_subset_is_measured_within_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_demo(tmp_path / "cells", train=40, val=1, test=1, size=64)
-    dataset = understand(tmp_path / "cells")
+    dataset = detect_dataset(tmp_path / "cells")
     read: list[str] = []
     measure = fingerprint._measure
     monkeypatch.setattr(fingerprint, "_measure", lambda case, **how: (read.append(case.name), measure(case, **how))[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pixelwise.io.windows import InMemorySource, open_windows
+from pixelwise.io.windows import InMemoryReader, open_windows
 from pixelwise.sampling import normalise
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from pixelwise.sampling.normalise_windows import source_scale
@@ -35,7 +35,7 @@ def test_the_streamed_scale_is_the_same_to_the_last_bit(
 def test_sampled_windows_approximate_the_scale(rng: np.random.Generator) -> None:
     pixels = rng.normal(100, 20, (1, 3000, 2500)).astype(np.float32)
     exact = intensity_scale(pixels, Normalisation())
-    found = source_scale(InMemorySource(pixels), Normalisation(), lambda _: None, sampled=True).scale
+    found = source_scale(InMemoryReader(pixels), Normalisation(), lambda _: None, sampled=True).scale
     assert found.shift == pytest.approx(exact.shift, rel=1e-3)
     assert found.factor == pytest.approx(exact.factor, rel=1e-2)
     assert not np.array_equal(found.shift, exact.shift)
@@ -43,7 +43,7 @@ def test_sampled_windows_approximate_the_scale(rng: np.random.Generator) -> None
 
 @pytest.mark.parametrize("kind", ["none", "dataset"])
 def test_scales_that_are_known_read_samples_alone(kind: str, rng: np.random.Generator) -> None:
-    class Counting(InMemorySource):
+    class Counting(InMemoryReader):
         read_pixels = 0
 
         def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:

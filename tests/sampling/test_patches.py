@@ -14,7 +14,7 @@ from pixelwise.sampling import class_locations
 from pixelwise.sampling.augment import NO_AUGMENTATION, Augmentation
 from pixelwise.sampling.class_locations import find_locations
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.sampling.patches import Batch, PatchOptions, PatchSampler, part_of_step, prefetch
+from pixelwise.sampling.patches import Batch, PatchOptions, PatchSampler, prefetch, scale_batch
 
 AS_THEY_ARE = Normalisation(kind="none")
 
@@ -351,7 +351,7 @@ def test_smaller_steps_have_fewer_patches_then_smaller_ones(
 ) -> None:
     """A network of total stride 32 keeps more than one pixel over the batch at its coarsest stage."""
     geometry = build(NetworkOptions(encoder="resnet18", base=2)).geometry()
-    part = part_of_step(PatchOptions(height=size[0], width=size[0], batch=size[1]), share, geometry)
+    part = scale_batch(PatchOptions(height=size[0], width=size[0], batch=size[1]), share, geometry)
     assert (part.height, part.width, part.batch) == (expected[0], expected[0], expected[1])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
 from pixelwise.sampling.patches import PatchOptions
-from pixelwise.sampling.progressive_resizing import coarse_options, halve_image, halve_target
+from pixelwise.sampling.progressive_resizing import halve_image, halve_target, low_res_options
 
 
 def test_two_by_two_pixels_become_their_mean() -> None:
@@ -64,9 +64,9 @@ def test_a_line_of_one_pixel_stays_in_one_piece() -> None:
 
 def test_low_resolution_steps_have_the_same_number_of_pixels() -> None:
     fine = PatchOptions(height=256, width=192, batch=4, foreground_share=0.5)
-    coarse = coarse_options(fine, 128, 96)
+    coarse = low_res_options(fine, 128, 96)
     assert (coarse.batch, coarse.height, coarse.width, coarse.foreground_share) == (16, 128, 96, 0.5)
-    assert coarse_options(PatchOptions(height=20, width=20, batch=1), 40, 40).batch == 1
+    assert low_res_options(PatchOptions(height=20, width=20, batch=1), 40, 40).batch == 1
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
-from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits, resized
+from pixelwise.sampling.resize_crop import View, centre_crop, resize, resize_shorter_side, to_8_bit_range
 from pixelwise.sampling.whole_images import ClassificationOptions, ClassificationSampler
 
 NOTHING = Normalisation(kind="none")
@@ -34,7 +34,7 @@ def sampler(photos: list[np.ndarray], seed: int = 0, **options: object) -> Class
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40))
 def test_the_shorter_side_is_exact_and_the_aspect_ratio_kept(height: int, width: int, shorter: int) -> None:
-    fitted = fit(np.zeros((1, height, width), np.uint8), shorter)
+    fitted = resize_shorter_side(np.zeros((1, height, width), np.uint8), shorter)
     rows, columns = fitted.shape[1:]
     assert min(rows, columns) == shorter
     share = min(2.0, max(height, width) / min(height, width))  # what is longer than twice the shorter side is cut off
@@ -45,13 +45,13 @@ def test_the_shorter_side_is_exact_and_the_aspect_ratio_kept(height: int, width:
 def test_shrinking_averages_as_other_libraries_do() -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (3, 61, 80)).astype(np.uint8)
-    ours = np.moveaxis(fit(pixels, 20), 0, -1)
+    ours = np.moveaxis(resize_shorter_side(pixels, 20), 0, -1)
     theirs = Image.fromarray(np.moveaxis(pixels, 0, -1)).resize((26, 20), Image.Resampling.BILINEAR)
     assert ours.shape == (20, 26, 3)
     assert np.abs(ours.astype(int) - np.asarray(theirs).astype(int)).max() <= 2
     stripes = np.zeros((1, 60, 60), np.uint8)
     stripes[:, :, ::2] = 255
-    shrunk = fit(stripes, 12)
+    shrunk = resize_shorter_side(stripes, 12)
     assert shrunk[:, :, 2:-2].max() - shrunk[:, :, 2:-2].min() < 60, "thin stripes become gray, not coarse stripes"
 
 
@@ -60,8 +60,8 @@ def test_resizing_equals_pytorch_to_rounding(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 61, 80)).astype(np.float32)
     exact = torch.from_numpy(pixels.astype(np.float64))[None]
     wanted = functional.interpolate(exact, size=size, mode="bilinear", antialias=True, align_corners=False)[0].numpy()
-    assert np.abs(resized(pixels, size) - wanted).max() < 1e-3
-    assert resized(pixels.astype(np.uint8), size).dtype == np.uint8
+    assert np.abs(resize(pixels, size) - wanted).max() < 1e-3
+    assert resize(pixels.astype(np.uint8), size).dtype == np.uint8
 
 
 def test_resizing_does_not_import_torch() -> None:
@@ -71,18 +71,18 @@ def test_resizing_does_not_import_torch() -> None:
 
 def test_an_image_of_the_right_size_is_unchanged() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 40)).astype(np.uint8)
-    assert np.array_equal(fit(pixels, 32), pixels)
-    assert fit(pixels, 32).dtype == np.uint8
-    assert np.array_equal(middle(pixels, 4, 6), pixels[:, 14:18, 17:23])
+    assert np.array_equal(resize_shorter_side(pixels, 32), pixels)
+    assert resize_shorter_side(pixels, 32).dtype == np.uint8
+    assert np.array_equal(centre_crop(pixels, 4, 6), pixels[:, 14:18, 17:23])
 
 
 def test_sixteen_bits_are_scaled_to_eight() -> None:
     eight = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     deep = eight.astype(np.uint16) * 257
-    assert np.allclose(on_eight_bits(deep), eight, atol=1e-4)
-    assert np.allclose(fit(deep, 8), fit(eight.astype(np.float32), 8), atol=1e-3)
+    assert np.allclose(to_8_bit_range(deep), eight, atol=1e-4)
+    assert np.allclose(resize_shorter_side(deep, 8), resize_shorter_side(eight.astype(np.float32), 8), atol=1e-3)
     for kept in (eight, eight / 255.0, eight.astype(np.int32)):
-        assert on_eight_bits(kept) is kept
+        assert to_8_bit_range(kept) is kept
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (3, 8), (7, 7)])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.training.fine_tuning import TransferOptions, freeze_encoder, frozen_steps, learning_rate_factors
+from pixelwise.training.fine_tuning import FineTuningOptions, freeze_encoder, learning_rate_factors, unfreeze_step
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions
 from pixelwise.training.schedule import middle_of_step
@@ -20,7 +20,7 @@ PLAIN = TrainingOptions(steps=20, weight_decay=0.1)
 def make_learner(frozen: int, options: TrainingOptions = PLAIN, layer_decay: float = 1.0) -> Learner:
     torch.manual_seed(0)
     network = build(NetworkOptions(base=8, depth=2, dropout=0.2))
-    return Learner(network, options, LossOptions(), "cpu", layer_decay=layer_decay, frozen_steps=frozen)
+    return Learner(network, options, LossOptions(), "cpu", layer_decay=layer_decay, unfreeze_step=frozen)
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor]:
@@ -125,19 +125,19 @@ def test_the_factors_apply_to_the_update() -> None:
 )
 def test_frozen_steps(text: str, steps: int) -> None:
     # 12.5 steps per epoch; 1500 planned steps
-    assert frozen_steps(TransferOptions(freeze=text), 1500, 12.5) == steps
+    assert unfreeze_step(FineTuningOptions(freeze=text), 1500, 12.5) == steps
 
 
 @pytest.mark.parametrize("text", ["soon", "5", "ep", "-1st", "5 epochs", "1e3st"])
 def test_invalid_durations_are_rejected(text: str) -> None:
     with pytest.raises(BadOption, match=r"expected transfer\.freeze as a number with ep, st or %"):
-        TransferOptions(freeze=text)
+        FineTuningOptions(freeze=text)
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.5, 1.5])
 def test_invalid_decays_are_rejected(rate: float) -> None:
     with pytest.raises(BadOption, match=r"transfer\.layer_decay above 0 and at most 1"):
-        TransferOptions(layer_decay=rate)
+        FineTuningOptions(layer_decay=rate)
 
 
 def test_a_network_without_encoder_cannot_be_frozen() -> None:

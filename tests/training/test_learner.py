@@ -173,7 +173,7 @@ def nested(precision: Literal["float32", "bfloat16"] = "float32", *, deep: bool 
     torch.manual_seed(0)
     network = build(NetworkOptions(name="unetplusplus", base=4, depth=3, deep_supervision=deep))
     options = TrainingOptions(steps=5, precision=precision)
-    return Learner(network, options, LossOptions(), "cpu", frozen_steps=frozen)
+    return Learner(network, options, LossOptions(), "cpu", unfreeze_step=frozen)
 
 
 def head_gradients(learner: Learner) -> list[float]:

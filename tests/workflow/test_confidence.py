@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.errors import BadOption
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.io.read import read_image, write_image
 from pixelwise.labels.temperature_scaling import Temperatures
-from pixelwise.metrics.calibration import tempered
+from pixelwise.metrics.calibration import scale_probabilities
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow import evaluate as scoring
@@ -74,10 +74,10 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         run = write_run(tmp_path / "run")
         write_model(run.model_path, raw)
         monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
-        dataset = understand(data, DataOptions(), 0, Progress())
+        dataset = detect_dataset(data, DataOptions(), 0, Progress())
         messages = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
         found = read_model_card(run.model_path)
-        model = Model(found, Predictor(too_sure, found.geometry, 2, found.tile))
+        model = SegmentationModel(found, Predictor(too_sure, found.geometry, 2, found.tile))
         monkeypatch.setattr(scoring, "open_model", lambda *_args, **_options: model)
         return run, messages
 
@@ -115,7 +115,7 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     """Control: without calibration the same network is reported as overconfident."""
     run, _ = calibrated()
     model = scoring.open_model(run.folder)
-    assert isinstance(model, Model)
+    assert isinstance(model, SegmentationModel)
     model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, conformal_margin=0.0)
     scores = evaluate(run.folder, fog, part="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
@@ -148,9 +148,9 @@ def test_a_temperature_changes_probabilities_and_no_mask(tmp_path: Path, rng: np
         write_model(tmp_path / "hot.safetensors", replace(model_card, temperature=2.5, conformal_margin=0.1))
         plain, hot = (load(tmp_path / f"{name}.safetensors") for name in ("plain", "hot"))
         np.testing.assert_array_equal(hot.predict(image), plain.predict(image))
-        expected = tempered(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
+        expected = scale_probabilities(np.moveaxis(plain.probabilities(image), 0, -1), Temperatures(2.5))
         np.testing.assert_allclose(np.moveaxis(hot.probabilities(image), 0, -1), expected, atol=1e-3)
-        assert isinstance(hot, Model)
+        assert isinstance(hot, SegmentationModel)
         prediction = hot.predict_pixels(image[None], probabilities=True)
         np.testing.assert_array_equal(prediction.labels, plain.predict(image))
 

@@ -13,7 +13,7 @@ from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.io.read import write_image, write_labels, write_mask
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.metrics.instance import match
@@ -78,7 +78,9 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     def make(model_card: ModelCard, trained: tuple[str, ...] = ()) -> Run:
         run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {"train": list(trained)}}})
         channels = model_card.network.classes
-        model = Model(model_card, Predictor(reader(channels), model_card.geometry, channels, model_card.tile))
+        model = SegmentationModel(
+            model_card, Predictor(reader(channels), model_card.geometry, channels, model_card.tile)
+        )
         monkeypatch.setattr(verb, "open_model", lambda *_args, **_options: model)
         return run
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
-from pixelwise.workflow.evaluation.photo_scores import summarise_photos
+from pixelwise.workflow.evaluation.photo_scores import summarise_classification
 from pixelwise.workflow.headline import by_name, headline, percent
 from pixelwise.workflow.summary import describe_scores
 
@@ -79,7 +79,7 @@ def test_several_classes_have_a_mean_and_extremes() -> None:
 
 def test_whole_images_are_named() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
-    found = summarise_photos(list("wxyz"), np.array([0, 0, 0, 1]), probabilities, ("cat", "dog"))
+    found = summarise_classification(list("wxyz"), np.array([0, 0, 0, 1]), probabilities, ("cat", "dog"))
     sentences = messages(whole("classification", found))
     assert sentences[0].startswith("Predicts the correct class for 75 % of the images (95 % interval: ")
     assert sentences[1] == "Best class: cat (100 %); worst: dog (0 %)."

@@ -13,9 +13,9 @@ from pixelwise.datasets.folder_layout import find_unlabelled
 from pixelwise.datasets.image_features import image_features
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Dataset
-from pixelwise.datasets.subsets import spread
+from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.labels.targets import class_channels
 from pixelwise.metrics.acquisition import CommitteeVotes, Selection, select_core_set
 from pixelwise.progress import Progress
@@ -47,7 +47,7 @@ class Candidate:
 
     rank: int
     image: Path
-    disagreement: float
+    mutual_information: float
     uncertainty: float
     distance: float
     why: str
@@ -71,7 +71,7 @@ class Ranking:
 class _ScoredImage:
     path: Path
     features: np.ndarray
-    disagreement: float
+    mutual_information: float
     uncertainty: float
 
 
@@ -90,7 +90,7 @@ def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None)
 
 
 def rank(
-    committee: Sequence[Model],
+    committee: Sequence[SegmentationModel],
     paths: Sequence[Path],
     labelled: Sequence[Case],
     pages: int | None,
@@ -133,7 +133,7 @@ def rank(
             advance(1, path.name)
     if not images:
         return Ranking(found=len(paths), failed=tuple(failed))
-    disagreements = np.array([image.disagreement for image in images], np.float64)
+    disagreements = np.array([image.mutual_information for image in images], np.float64)
     features = np.stack([image.features for image in images])
     labelled_features = _labelled_features(committee[0], labelled, pages, features.shape[1])
     selections = select_core_set(disagreements, features, labelled_features)
@@ -143,7 +143,7 @@ def rank(
     return Ranking(candidates=candidates, found=len(paths), failed=tuple(failed))
 
 
-def committee_votes(committee: Sequence[Model], pixels: np.ndarray) -> CommitteeVotes:
+def committee_votes(committee: Sequence[SegmentationModel], pixels: np.ndarray) -> CommitteeVotes:
     """Return the class probabilities of all committee members."""
     votes = CommitteeVotes()
     for model in committee:
@@ -161,19 +161,19 @@ def central_crop(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, rows, columns]
 
 
-def _score_image(committee: Sequence[Model], path: Path, pages: int | None) -> _ScoredImage:
+def _score_image(committee: Sequence[SegmentationModel], path: Path, pages: int | None) -> _ScoredImage:
     model_card = committee[0].model_card
     pixels = read_pixels(path, model_card.channels, pages).pixels
     votes = committee_votes(committee, central_crop(pixels))
     uncertainty = 1 - float(votes.mean().max(0).mean(dtype=np.float64))
-    disagreement = float(votes.disagreement().mean(dtype=np.float64))
-    return _ScoredImage(path, image_features(pixels, model_card.intensity_range), disagreement, uncertainty)
+    mutual_information = float(votes.mutual_information().mean(dtype=np.float64))
+    return _ScoredImage(path, image_features(pixels, model_card.intensity_range), mutual_information, uncertainty)
 
 
-def _labelled_features(model: Model, labelled: Sequence[Case], pages: int | None, count: int) -> np.ndarray:
+def _labelled_features(model: SegmentationModel, labelled: Sequence[Case], pages: int | None, count: int) -> np.ndarray:
     """Return the features of labelled images (images, `count`); unreadable ones are skipped."""
     features: list[np.ndarray] = []
-    for case in spread(labelled)[:MAX_LABELLED]:
+    for case in spread_order(labelled)[:MAX_LABELLED]:
         try:
             pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
         except PixelwiseError:
@@ -187,10 +187,12 @@ def _candidate(rank: int, selection: Selection, images: Sequence[_ScoredImage], 
     return Candidate(
         rank=rank,
         image=image.path,
-        disagreement=image.disagreement,
+        mutual_information=image.mutual_information,
         uncertainty=image.uncertainty,
         distance=selection.distance,
-        why=f"{_describe_disagreement(image.disagreement, disagreements)}; {_describe_distance(selection, images)}",
+        why="; ".join(
+            (_describe_disagreement(image.mutual_information, disagreements), _describe_distance(selection, images))
+        ),
     )
 
 

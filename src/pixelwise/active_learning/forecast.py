@@ -15,10 +15,10 @@ from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.active_learning.results import Forecast
 from pixelwise.active_learning.schedule import WRITE_SECONDS
 from pixelwise.active_learning.subset_trainings import SubsetTrainings
-from pixelwise.datasets.dataset import DataOptions, Dataset, understand
+from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.metrics.learning_curve import look_ahead
+from pixelwise.metrics.learning_curve import project_learning_curve
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import choose_device
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -27,7 +27,7 @@ from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, refuse_unread
-from pixelwise.workflow.weights.encoder_weights import look_early
+from pixelwise.workflow.weights.encoder_weights import check_weights_early
 
 MORE = (10, 50)
 DEADLINE_FACTOR = 1.05  # times the budget: a dispensable training that would end later is skipped
@@ -99,7 +99,7 @@ def forecast(
     if budget is None and steps is None and "training.steps" in settings.values:
         limit = TrainingBudget(steps=settings.values["training.steps"])
     check_output_folder(folder, root)
-    look_early(settings, progress)
+    check_weights_early(settings, progress)
     options = replace(settings.data, allow_missing=True)
     dataset = _read_dataset(root, options, seed, progress)
     paths = find_candidates(dataset, options, Path(unlabelled) if unlabelled is not None else None)
@@ -142,7 +142,7 @@ def forecast(
             score=primary_metric_of(dataset.labelling).name,
             steps=plan.config.training.steps,
             trials=scores,
-            outlook=look_ahead(scores, seed=seed),
+            projection=project_learning_curve(scores, seed=seed),
             more=more,
             ranking=ranking,
         )
@@ -167,7 +167,7 @@ def _read_dataset(root: Path, options: DataOptions, seed: int, progress: Progres
     BadDataset
         It is invalid, or has a folder per class.
     """
-    dataset = understand(root, options, seed, progress)
+    dataset = detect_dataset(root, options, seed, progress)
     if dataset.labelling.task == "classification":
         hint = "For classification, train on subsets yourself and compare their scores."
         raise BadDataset("images with semantic or instance masks", "a folder per class", hint, root)

@@ -25,10 +25,10 @@ class CandidatePicture(NamedTuple):
 
     title: str
     picture: np.ndarray
-    disagreement: np.ndarray
+    mutual_information: np.ndarray
 
 
-def draw_curve(subsets: SubsetScores, outlook: Projection, more: Sequence[int], name: str, kind: str) -> bytes:
+def draw_curve(subsets: SubsetScores, projection: Projection, more: Sequence[int], name: str, kind: str) -> bytes:
     """Return an SVG or PNG of the trainings, the fitted learning curve, its interval and the forecasts.
 
     The curve is dashed where it is extrapolated.
@@ -36,11 +36,11 @@ def draw_curve(subsets: SubsetScores, outlook: Projection, more: Sequence[int], 
     figure = Figure(figsize=(7.4, 4.0), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    _draw_band(axis, outlook, subsets.sizes[0], outlook.now + max(more))
+    _draw_band(axis, projection, subsets.sizes[0], projection.now + max(more))
     scores = subsets.scores()
     axis.scatter(subsets.masks, scores, s=26, color=LINES[0], zorder=3, label="training")
-    masks = outlook.now + np.array(more)
-    forecasts = np.array([outlook.score(float(count)) for count in masks])
+    masks = projection.now + np.array(more)
+    forecasts = np.array([projection.score(float(count)) for count in masks])
     if np.isfinite(forecasts).all():
         bars = np.abs(forecasts[:, 1:] - forecasts[:, :1]).T
         axis.errorbar(masks, forecasts[:, 0], yerr=bars, fmt="none", color=LINES[1], capsize=4, linewidth=1.4)
@@ -51,9 +51,9 @@ def draw_curve(subsets: SubsetScores, outlook: Projection, more: Sequence[int], 
     for x, count, (value, _, high) in zip(masks.tolist(), more, forecasts.tolist(), strict=True):
         top = high if np.isfinite(high) else value
         axis.annotate(f"+{count}: {value:.3f}", (x, top), (0, 6), textcoords="offset points", ha="center", fontsize=8)
-    axis.axvline(outlook.now, color="0.6", linewidth=1, linestyle=":")
+    axis.axvline(projection.now, color="0.6", linewidth=1, linestyle=":")
     axis.annotate(
-        f"now: {outlook.now}", (outlook.now, 0.02), (4, 0), xycoords=("data", "axes fraction"),
+        f"now: {projection.now}", (projection.now, 0.02), (4, 0), xycoords=("data", "axes fraction"),
         textcoords="offset points", fontsize=8, color="0.4",
     )  # fmt: skip
     axis.set_title(name, fontsize=10, loc="left")
@@ -66,13 +66,13 @@ def draw_curve(subsets: SubsetScores, outlook: Projection, more: Sequence[int], 
     return _to_bytes(figure, kind)
 
 
-def _draw_band(axis: Axes, outlook: Projection, first: int, last: int) -> None:
+def _draw_band(axis: Axes, projection: Projection, first: int, last: int) -> None:
     masks = np.linspace(first, last, POINTS)
-    line = np.array([outlook.score(float(count)) for count in masks])
+    line = np.array([projection.score(float(count)) for count in masks])
     if np.isfinite(line).all():
         label = f"{100 * LEVEL:.0f} % interval"
         axis.fill_between(masks, line[:, 1], line[:, 2], color=LINES[0], alpha=0.15, linewidth=0, label=label)
-    measured = masks <= outlook.now
+    measured = masks <= projection.now
     axis.plot(masks[measured], line[measured, 0], color=LINES[0], linewidth=1.8, label="fitted curve")
     axis.plot(masks[~measured], line[~measured, 0], color=LINES[0], linewidth=1.8, linestyle="--")
 
@@ -86,7 +86,7 @@ def draw_candidates(shown: Sequence[CandidatePicture]) -> bytes:
         axis.set_axis_off()
     # no math text: file names may contain $
     with rc_context({"text.parse_math": False}):
-        scale = max(MIN_SCALE, *(float(np.quantile(candidate.disagreement, 0.995)) for candidate in shown))
+        scale = max(MIN_SCALE, *(float(np.quantile(candidate.mutual_information, 0.995)) for candidate in shown))
         for axis, candidate in zip(figure.axes, shown, strict=False):
             axis.imshow(_overlay(candidate, scale))
             axis.set_anchor("N")
@@ -95,7 +95,7 @@ def draw_candidates(shown: Sequence[CandidatePicture]) -> bytes:
 
 
 def _overlay(candidate: CandidatePicture, scale: float) -> np.ndarray:
-    opacity = np.clip(candidate.disagreement / scale, 0, 1)[..., None]
+    opacity = np.clip(candidate.mutual_information / scale, 0, 1)[..., None]
     gray = candidate.picture.mean(axis=2, keepdims=True) / 255  # the overlay is the only colour
     return gray * (1 - opacity) + np.array(DISAGREEMENT_COLOUR) * opacity
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pixelwise.active_learning.plan import ForecastPlan
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.metrics.learning_curve import LEVEL, Between, Projection
+from pixelwise.metrics.learning_curve import LEVEL, Estimate, Projection
 from pixelwise.text import pluralise
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.summary import words
@@ -36,9 +36,13 @@ def describe_plan(plan: ForecastPlan, dataset: Dataset, total: float | None) -> 
     ]
 
 
-def describe_forecast(outlook: Projection, more: int, name: str) -> str:
+def describe_forecast(projection: Projection, more: int, name: str) -> str:
     """Describe the forecast for this number of additional masks."""
-    now, then, gain = outlook.curve.at(outlook.now), outlook.score(outlook.now + more), outlook.gain(more)
+    now, then, gain = (
+        projection.curve.at(projection.now),
+        projection.score(projection.now + more),
+        projection.gain(more),
+    )
     text = f"With {pluralise(more, 'more mask')}: {words(name)} {now:.3f} -> {then[0]:.3f}"
     if not _has_interval(then):
         return f"{text} (no interval: it needs more than one validation image)."
@@ -48,7 +52,7 @@ def describe_forecast(outlook: Projection, more: int, name: str) -> str:
     )
 
 
-def judge(gain: Between) -> str:
+def judge(gain: Estimate) -> str:
     """Return what the interval of a gain means."""
     if not _has_interval(gain):
         return "unknown"
@@ -60,7 +64,7 @@ def judge(gain: Between) -> str:
 
 
 def describe_doubts(
-    outlook: Projection, sizes: Sequence[int], images: int, more: Sequence[int], steps: int
+    projection: Projection, sizes: Sequence[int], images: int, more: Sequence[int], steps: int
 ) -> list[str]:
     """Return the reasons why the forecast is unreliable; empty if there are none.
 
@@ -77,12 +81,12 @@ def describe_doubts(
         Of each training.
     """
     doubts: list[str] = []
-    now = outlook.curve.at(outlook.now)
+    now = projection.curve.at(projection.now)
     if now < MIN_SCORE:
         doubts.append(f"the trainings are too short for these data: with all masks the score is only {now:.3f}")
-    elif not _has_interval(outlook.rise) or outlook.rise[1] <= 0:
-        rise, low, high = outlook.rise
-        interval = f" ({_level()} interval {low:.3f} to {high:.3f})" if _has_interval(outlook.rise) else ""
+    elif not _has_interval(projection.rise) or projection.rise[1] <= 0:
+        rise, low, high = projection.rise
+        interval = f" ({_level()} interval {low:.3f} to {high:.3f})" if _has_interval(projection.rise) else ""
         doubts.append(
             f"the learning curve may be flat: from {sizes[0]} to {sizes[-1]} images the score increased by "
             f"{rise:.3f}{interval}; more masks have little effect at this training length, or the scores vary too much"
@@ -99,7 +103,7 @@ def describe_doubts(
     return doubts
 
 
-def _has_interval(estimate: Between) -> bool:
+def _has_interval(estimate: Estimate) -> bool:
     return estimate[1] == estimate[1]  # not NaN
 
 

@@ -10,7 +10,7 @@ from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePi
 from pixelwise.active_learning.results import Forecast
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
 from pixelwise.datasets.dataset import read_pixels
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.summary import words
@@ -31,12 +31,12 @@ SELECTION_HELP = (
 COLUMNS = ("rank", "image", "disagreement", "uncertainty", "distance", "why")
 
 
-def write_forecast(result: Forecast, committee: Sequence[Model], pages: int | None) -> None:
+def write_forecast(result: Forecast, committee: Sequence[SegmentationModel], pages: int | None) -> None:
     """Write all files of a forecast, forecast.json last."""
     folder, name = result.folder, words(result.score)
     rows = [(masks, repeat, f"{score:.6f}") for masks, repeat, score in result.rows()]
     atomic_write_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
-    curve = (result.trials, result.outlook, result.more, name)
+    curve = (result.trials, result.projection, result.more, name)
     atomic_write_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
     sheet = _contact_sheet(result, committee, pages)
     ranking = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in result.ranking.candidates]
@@ -47,12 +47,12 @@ def write_forecast(result: Forecast, committee: Sequence[Model], pages: int | No
     atomic_write_json(folder / "forecast.json", result.to_json())
 
 
-def _contact_sheet(result: Forecast, committee: Sequence[Model], pages: int | None) -> bytes | None:
+def _contact_sheet(result: Forecast, committee: Sequence[SegmentationModel], pages: int | None) -> bytes | None:
     shown: list[CandidatePicture] = []
     for candidate in result.ranking.candidates[:MAX_SHOWN]:
         pixels = central_crop(read_pixels(candidate.image, committee[0].model_card.channels, pages).pixels)
         title = f"{candidate.rank}  {candidate.image.name}"
-        shown.append(CandidatePicture(title, stretch(pixels), committee_votes(committee, pixels).disagreement()))
+        shown.append(CandidatePicture(title, stretch(pixels), committee_votes(committee, pixels).mutual_information()))
     return draw_candidates(shown) if shown else None
 
 

@@ -22,19 +22,19 @@ from pixelwise.active_learning.schedule import (
 )
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions, Dataset
-from pixelwise.datasets.subsets import draw_order, spread
+from pixelwise.datasets.subsets import draw_order, spread_order
 from pixelwise.errors import BadOption, BadRun, OutputFailed
 from pixelwise.progress import Progress
-from pixelwise.runtimes.machine import look_at_machine
+from pixelwise.runtimes.machine import detect_machine
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, save_config, with_settings
-from pixelwise.workflow.fit.run_metadata import first_records
+from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import seconds_to_score
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.presets import Choices
 from pixelwise.workflow.settings import Settings, load_config, reasons_to_json, with_reasons
-from pixelwise.workflow.weights.encoder_weights import follow
+from pixelwise.workflow.weights.encoder_weights import apply_weights
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
 MIN_SCORED_CASES = 5  # validation images to score, even beyond SCORING_SHARE, up to MAX_SCORING_SHARE
@@ -124,7 +124,7 @@ def create_plan(
         `time.monotonic()` at the start of the command.
     progress : Progress
     """
-    machine = look_at_machine(device)
+    machine = detect_machine(device)
     planner = task_planner_of(dataset.labelling.task)
     fingerprint = planner.measure(dataset, options, progress)
     total, names = propose_seconds(limit), [case.name for case in dataset.part("train") if case.labelled]
@@ -134,10 +134,10 @@ def create_plan(
     progress.message("Measuring the training speed.")
     budget = limit if share is None else TrainingBudget(seconds=share)
     config, _ = planner.plan(dataset, fingerprint, options, machine, budget, seed, settings, time.monotonic())
-    config, weights = follow(config, fingerprint, settings, progress)
+    config, weights = apply_weights(config, fingerprint, settings, progress)
     # the first measurement warms up
     each = min(seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)) / fingerprint.cases
-    scored = [case.name for case in spread([case for case in dataset.part("val") if case.labelled])]
+    scored = [case.name for case in spread_order([case for case in dataset.part("val") if case.labelled])]
     ranking: float | None = None
     if left is not None and total is not None and share is not None:
         left = total - (time.monotonic() - started)
@@ -148,7 +148,7 @@ def create_plan(
         config = _scale_steps(config, training / len(schedule.trainings), share)
     plan = ForecastPlan(
         config=_without_selection(config),
-        records=first_records(dataset, fingerprint, machine, seed) | weights,
+        records=initial_records(dataset, fingerprint, machine, seed) | weights,
         schedule=schedule,
         orders=tuple(draw_order(dataset, seed, repeat) for repeat in range(schedule.repeats)),
         scored_cases=tuple(scored),

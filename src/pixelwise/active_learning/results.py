@@ -7,7 +7,7 @@ from typing import Any
 
 from pixelwise.active_learning.candidates import Ranking
 from pixelwise.active_learning.messages import describe_doubts, describe_forecast, judge
-from pixelwise.metrics.learning_curve import LEVEL, Between, Projection, SubsetScores
+from pixelwise.metrics.learning_curve import LEVEL, Estimate, Projection, SubsetScores
 from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
@@ -42,7 +42,7 @@ class Forecast:
     score: str
     steps: int
     trials: SubsetScores
-    outlook: Projection
+    projection: Projection
     more: tuple[int, ...]
     ranking: Ranking
 
@@ -54,11 +54,11 @@ class Forecast:
     @property
     def doubts(self) -> list[str]:
         """Reasons why the forecast is unreliable; empty if there are none."""
-        return describe_doubts(self.outlook, self.trials.sizes, self.images, self.more, self.steps)
+        return describe_doubts(self.projection, self.trials.sizes, self.images, self.more, self.steps)
 
     def sentences(self) -> list[str]:
         """Return the forecasts, and the reasons for doubt, as sentences."""
-        messages = [describe_forecast(self.outlook, more, self.score) for more in self.more]
+        messages = [describe_forecast(self.projection, more, self.score) for more in self.more]
         return [*messages, f"The forecast is unreliable: {'; '.join(self.doubts)}."] if self.doubts else messages
 
     def describe_next(self) -> str:
@@ -77,19 +77,19 @@ class Forecast:
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; undefined numbers are None."""
-        curve, outlook = self.outlook.curve, self.outlook
+        curve, projection = self.projection.curve, self.projection
         record: dict[str, Any] = {
             "folder": str(self.folder),
             "data": self.data,
             "score": self.score,
-            "masks": outlook.now,
+            "masks": projection.now,
             "validation_images": self.images,
             "steps": self.steps,
             "trainings": [{"masks": n, "repeat": repeat, "score": score} for n, repeat, score in self.rows()],
             "curve": {"limit": curve.limit, "drop": curve.drop, "bend": curve.bend},
             "level": LEVEL,
-            "now": _interval_record(outlook.score(outlook.now)),
-            "rise": _interval_record(outlook.rise),
+            "now": _interval_record(projection.score(projection.now)),
+            "rise": _interval_record(projection.rise),
             "more": [self._forecast_record(more) for more in self.more],
             "says_little": self.doubts,
             "unlabelled": self.ranking.found,
@@ -108,11 +108,11 @@ class Forecast:
         return rows
 
     def _forecast_record(self, more: int) -> dict[str, Any]:
-        gain = self.outlook.gain(more)
-        score = _interval_record(self.outlook.score(self.outlook.now + more))
+        gain = self.projection.gain(more)
+        score = _interval_record(self.projection.score(self.projection.now + more))
         return {"more": more, **score, "gain": _interval_record(gain), "says": judge(gain)}
 
 
-def _interval_record(estimate: Between) -> dict[str, float | None]:
+def _interval_record(estimate: Estimate) -> dict[str, float | None]:
     value, low, high = (None if math.isnan(number) else number for number in estimate)
     return {"value": value, "low": low, "high": high}

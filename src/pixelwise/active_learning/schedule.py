@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.datasets.subsets import part_sizes
+from pixelwise.datasets.subsets import subset_sizes
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.text import pluralise
 
@@ -71,7 +71,7 @@ def choose_schedule(cases: int, seconds: float | None, root: Path) -> ForecastSc
     if cases < MIN_CASES:
         hint = "Label more images: a learning curve needs trainings on subsets."
         raise BadDataset(f"at least {MIN_CASES} labelled training images", pluralise(cases, "image"), hint, root)
-    sizes = part_sizes(cases)
+    sizes = subset_sizes(cases)
     schedules = [ForecastSchedule(sizes=_select_sizes(sizes, count), repeats=repeats) for count, repeats in SCHEDULES]
     if seconds is None:
         return schedules[1]

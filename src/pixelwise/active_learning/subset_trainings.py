@@ -19,7 +19,7 @@ from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.active_learning.schedule import SubsetTraining
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.subsets import learn_from
+from pixelwise.datasets.subsets import select_cases
 from pixelwise.errors import BadRun
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.metrics.learning_curve import SubsetScores
@@ -27,7 +27,7 @@ from pixelwise.progress import Advance, Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.masks import count_masks
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.signals import describe_where
+from pixelwise.workflow.fit.signals import describe_interruption
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import words
 
@@ -123,12 +123,12 @@ class SubsetTrainings:
         trainings = self.plan.schedule.trainings
         number = trainings.index(training) + 1
         label = f"training {number} of {len(trainings)}"
-        with describe_where("all trainings", label, "the same command", self.folder):
+        with describe_interruption("all trainings", label, "the same command", self.folder):
             self._train(training, number, BarsOnly(self.progress, label))
 
     def _train(self, training: SubsetTraining, number: int, progress: Progress) -> None:
         run, started, plan = self.run_of(training), time.monotonic(), self.plan
-        subset = learn_from(self.dataset, plan.orders[training.repeat - 1][: training.masks], plan.scored_cases)
+        subset = select_cases(self.dataset, plan.orders[training.repeat - 1][: training.masks], plan.scored_cases)
         if not run.summary_path.is_file():
             if not run.config_path.is_file():
                 run.begin(seed_of(plan.config, number), self._records(subset))

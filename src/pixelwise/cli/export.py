@@ -33,10 +33,10 @@ def export(
     options: DataOptions | None = None,
 ) -> None:
     """Export a run for other programs, and check that the exported model matches."""
-    from pixelwise.workflow.export import About
+    from pixelwise.workflow.export import PackageInfo
     from pixelwise.workflow.export import export as verb
 
-    about = About(name=name, authors=tuple(author or ()), licence=licence)
+    about = PackageInfo(name=name, authors=tuple(author or ()), licence=licence)
     result = verb(run, data, kind=kind, out=out, about=about, options=options)
     show(result.to_json(), as_json, result.to_text())
 

@@ -1,4 +1,4 @@
-"""The entry point for data sets: `understand` reads a folder and raises its problems, `examine` lists them.
+"""The entry point for data sets: `detect_dataset` reads a folder and raises its problems, `scan_dataset` lists them.
 
 Every automatic decision is reported, with the flag that overrides it.
 """
@@ -21,7 +21,7 @@ from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.mask_values import name_of
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.problem_report import error_of, files_of, refuse
+from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Case, Dataset, Labelling
 from pixelwise.datasets.scan import ImageScan, agree_on_channels, pack, scan_pair
@@ -42,18 +42,18 @@ __all__ = [
     "Dataset",
     "Labelling",
     "Problem",
-    "examine",
+    "detect_dataset",
     "find_images",
+    "raise_problems",
     "read_labels",
     "read_pixels",
-    "refuse",
-    "understand",
+    "scan_dataset",
 ]
 
 IGNORE_OBJECT = -1  # in label images
 
 
-def understand(
+def detect_dataset(
     root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Dataset:
     """Read a data set for training.
@@ -73,12 +73,14 @@ def understand(
     BadDataset
         One line for a single problem; otherwise the first 20 problems and the number of each kind.
     """
-    dataset = examine(root, options, seed, progress)
-    refuse(dataset)
+    dataset = scan_dataset(root, options, seed, progress)
+    raise_problems(dataset)
     return dataset
 
 
-def examine(root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None) -> Dataset:
+def scan_dataset(
+    root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
+) -> Dataset:
     """Read a data set, with its problems listed instead of raised.
 
     Raises

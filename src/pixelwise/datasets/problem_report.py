@@ -15,7 +15,7 @@ MIN_USABLE = 2  # images that must remain to suggest --skip-bad: one for trainin
 _SKIP = "--skip-bad leaves {} out and continues with the rest."
 
 
-def refuse(dataset: Dataset, *, but: Sequence[str] = ()) -> None:
+def raise_problems(dataset: Dataset, *, but: Sequence[str] = ()) -> None:
     """Raise `BadDataset` if a data set has a fatal problem of a kind that is not in `but`."""
     fatal = [problem for problem in dataset.problems if problem.fatal and problem.kind not in but]
     if not fatal:
@@ -66,7 +66,7 @@ def error_of(
     return BadDataset(expected, got, f"To fix:{hints}{skip_hint}", root)
 
 
-def ways_out(dataset: Dataset) -> list[str]:
+def problem_hints(dataset: Dataset) -> list[str]:
     """Return a hint for each kind of fatal problem, and `--skip-bad` if training is possible without the files."""
     fatal = [problem for problem in dataset.problems if problem.fatal]
     lines = [f"{kind}: {KINDS[kind][1]}" for kind in dict.fromkeys(problem.kind for problem in fatal)]

@@ -13,7 +13,7 @@ SHARES = (8, 4, 2, 1)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def part_sizes(cases: int) -> tuple[int, ...]:
+def subset_sizes(cases: int) -> tuple[int, ...]:
     """Return the sizes of the subsets: an eighth, a quarter, a half and all of the cases, rounded up.
 
     Each has at least two cases and sizes are unique: fewer than sixteen cases give fewer subsets.
@@ -35,9 +35,9 @@ def draw_order(dataset: Dataset, seed: int, repeat: int) -> tuple[str, ...]:
     return (first.name, *(case.name for case in shuffled if case is not first))
 
 
-def learn_from(dataset: Dataset, names: Sequence[str], looked_at: Sequence[str]) -> Dataset:
-    """Return the data set with only the given training cases (`names`) and validation cases (`looked_at`)."""
-    selected: dict[str, frozenset[str]] = {"train": frozenset(names), "val": frozenset(looked_at)}
+def select_cases(dataset: Dataset, names: Sequence[str], validation_names: Sequence[str]) -> Dataset:
+    """Return the data set with only the given training cases (`names`) and validation cases (`validation_names`)."""
+    selected: dict[str, frozenset[str]] = {"train": frozenset(names), "val": frozenset(validation_names)}
 
     def is_selected(case: Case) -> bool:
         return case.name in selected.get(case.part, frozenset())
@@ -45,6 +45,6 @@ def learn_from(dataset: Dataset, names: Sequence[str], looked_at: Sequence[str])
     return replace(dataset, cases=tuple(case for case in dataset.cases if is_selected(case)), split_made=True)
 
 
-def spread(cases: Sequence[Case]) -> list[Case]:
+def spread_order(cases: Sequence[Case]) -> list[Case]:
     """Order cases as a low-discrepancy sequence (golden ratio): any first few are evenly spread over the list."""
     return [cases[index] for index in sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)]

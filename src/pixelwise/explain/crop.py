@@ -11,7 +11,7 @@ from pixelwise.inference.predictor import read_mirrored
 from pixelwise.model_file.model_file import ModelCard
 from pixelwise.networks.models import Classifier, Network
 from pixelwise.sampling.normalise import intensity_scale
-from pixelwise.sampling.resize_crop import View, fit, middle
+from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_side
 
 MAX_SIDE = 1024  # pixels
 MAX_VALUES = 200_000_000  # numbers in all feature maps; with their gradients about 2.5 GB
@@ -79,8 +79,8 @@ def crop_for_masks(
 
 def crop_for_class(model_card: ModelCard, view: View, pixels: Num[np.ndarray, "channels height width"]) -> Crop:
     """Return the crop for a classification network: the centre of the image, at the size of `view`."""
-    fitted = fit(pixels, view.shorter)
-    shown = middle(fitted, view.side, view.side)
+    fitted = resize_shorter_side(pixels, view.shorter)
+    shown = centre_crop(fitted, view.side, view.side)
     given = intensity_scale(fitted, model_card.normalisation).apply(shown)
     whole = slice(0, view.side)
     return Crop(shown, (0, 0), given, (0, 0), (whole, whole))
@@ -96,4 +96,4 @@ def largest_side(network: Network) -> int:
 
 def _values(network: Network, side: int) -> int:
     margin = 0 if isinstance(network, Classifier) else network.geometry().margin
-    return sum(layer.values for layer in network.layers(network.geometry().legal_size(side + 2 * margin)))
+    return sum(layer.values for layer in network.layers(network.geometry().valid_size(side + 2 * margin)))

@@ -39,7 +39,7 @@ class Attribution:
     heat: Float32[np.ndarray, "height width"]
 
 
-class Insight:
+class GradCam:
     """Forward pass of one image with its autograd graph, for Grad-CAM and input gradients.
 
     Parameters

@@ -21,7 +21,7 @@ from pixelwise.metrics.classification import count_classes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
-from pixelwise.sampling.resize_crop import View, middle
+from pixelwise.sampling.resize_crop import View, centre_crop
 
 BATCH_SIZES = (1, 5, 32)  # of images at the size of prediction, used in a cycle
 # (batch, rows, columns) of images at other sizes, relative to the side of prediction; their class is not scored
@@ -110,7 +110,7 @@ class ClassificationExport:
     def _centre_crop(self, sample: Sample) -> SampleCrop:
         """Return the centre crop of an image, as in prediction."""
         scale = intensity_scale(sample.pixels, self._model_card.normalisation)
-        return SampleCrop(middle(sample.pixels, self._view.side, self._view.side), scale, sample.truth)
+        return SampleCrop(centre_crop(sample.pixels, self._view.side, self._view.side), scale, sample.truth)
 
     def _random_crop(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> SampleCrop:
         """Return a random crop of another size, without ground truth."""

@@ -16,11 +16,11 @@ from pixelwise.exporters.formats import FORMATS, check_installed, runtimes_for
 from pixelwise.exporters.package import check_package
 from pixelwise.exporters.parity_report import parity_report_path, write_parity_data, write_parity_report
 from pixelwise.exporters.samples import ParityBatch, Sample
-from pixelwise.exporters.to_bioimage import About, write_bioimage
+from pixelwise.exporters.to_bioimage import PackageInfo, write_bioimage
 from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.networks.models import Trained
-from pixelwise.runtimes.exported import files_of
+from pixelwise.networks.models import AnyNetwork
+from pixelwise.runtimes.exported import model_files
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
 
@@ -61,7 +61,12 @@ class ExportImages:
 
 
 def export_model(
-    network: Trained, model_card: ModelCard, kind: str, path: Path, material: ExportImages, about: About | None = None
+    network: AnyNetwork,
+    model_card: ModelCard,
+    kind: str,
+    path: Path,
+    material: ExportImages,
+    about: PackageInfo | None = None,
 ) -> ExportResult:
     """Write a model in a format of `FORMATS` with its parity report; write nothing if the parity check fails.
 
@@ -95,7 +100,7 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
         temporary = Path(folder) / path.name
         if kind == "bioimageio":
-            _write_package(temporary, network, model_card, batches[0], reference, about or About())
+            _write_package(temporary, network, model_card, batches[0], reference, about or PackageInfo())
             check_package(temporary)
         else:
             _write(temporary, kind, network, model_card, material)
@@ -111,7 +116,7 @@ def limits_of(kind: str, export_task: ExportTask) -> Limits:
     return export_task.quantised if kind.endswith("int8") else export_task.exact
 
 
-def _write(path: Path, kind: str, network: Trained, model_card: ModelCard, material: ExportImages) -> None:
+def _write(path: Path, kind: str, network: AnyNetwork, model_card: ModelCard, material: ExportImages) -> None:
     """Write a model to a temporary path."""
     if kind == "torch-export":
         from pixelwise.exporters.to_torch import write_torch
@@ -132,7 +137,12 @@ def _write(path: Path, kind: str, network: Trained, model_card: ModelCard, mater
 
 
 def _write_package(
-    path: Path, network: Trained, model_card: ModelCard, batch: ParityBatch, reference: TorchRuntime, about: About
+    path: Path,
+    network: AnyNetwork,
+    model_card: ModelCard,
+    batch: ParityBatch,
+    reference: TorchRuntime,
+    about: PackageInfo,
 ) -> None:
     """Write a bioimage.io package; per-image normalisation is left to its reader."""
     per_image = model_card.normalisation.kind == "image"
@@ -151,7 +161,7 @@ def _publish(
     batches: Sequence[ParityBatch],
 ) -> ExportResult:
     """Write parity data and parity report, then move the checked files to their final paths, the main file last."""
-    sources, targets = files_of(temporary), files_of(path)
+    sources, targets = model_files(temporary), model_files(path)
     write_parity_data(path, batches)
     named = {target.name: source for source, target in zip(sources, targets, strict=True)}
     versions = {name: version(name) for name in ("torch", *FORMATS[kind].packages)}

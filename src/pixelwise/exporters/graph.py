@@ -15,7 +15,7 @@ from torch.export import Dim
 from pixelwise.exporters.export_task import export_task_of
 from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.networks.models import Trained
+from pixelwise.networks.models import AnyNetwork
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
 from pixelwise.sampling.normalise import Normalisation
 
@@ -66,7 +66,7 @@ class ExportGraph(nn.Module):
     model_card : ModelCard
     """
 
-    def __init__(self, network: Trained, model_card: ModelCard) -> None:
+    def __init__(self, network: AnyNetwork, model_card: ModelCard) -> None:
         super().__init__()
         kinds = {"image": ImageScale, "dataset": lambda: FixedScale(model_card.normalisation), "none": nn.Identity}
         self.scale = kinds[model_card.normalisation.kind]()
@@ -90,7 +90,7 @@ class ExportGraph(nn.Module):
         """Return inputs of a small valid size, with two different sides if sizes are dynamic."""
         geometry, view, channels = self._model_card.geometry, self._model_card.view, self._model_card.channels
         steps = [EXAMPLE_STEPS, EXAMPLE_STEPS + 1]
-        sides = [geometry.legal_size(geometry.legal_first + geometry.total_stride * count) for count in steps]
+        sides = [geometry.valid_size(geometry.legal_first + geometry.total_stride * count) for count in steps]
         if view is not None and self._min_dynamic_side is None:
             sides = [view.side, view.side]
         image = torch.linspace(-1, 1, EXAMPLE_BATCH * channels * sides[0] * sides[1])

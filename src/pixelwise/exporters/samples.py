@@ -24,7 +24,7 @@ class Sample:
     Attributes
     ----------
     pixels : (channels, height, width)
-        In file values; resized for classification (see `sampling.resize_crop.fit`).
+        In file values; resized for classification (see `sampling.resize_crop.resize_shorter_side`).
     truth : (height, width) uint8, or () int64
         Target class of each pixel, 255 where it is ignored; or the class of the image.
     """
@@ -82,7 +82,7 @@ def draw_window(
     """Return the rows and columns of a random window of at least `sides`, enlarged to a valid size, with reflection."""
     indices: list[np.ndarray] = []
     for side, length in zip(sides, size, strict=True):
-        valid_side = geometry.legal_size(side)
+        valid_side = geometry.valid_size(side)
         start = int(rng.integers(max(1, length - valid_side + 1)))
         indices.append(mirror_indices(start, start + valid_side, length))
     return indices[0], indices[1]

@@ -110,7 +110,7 @@ class SegmentationExport:
 
     def _input_size(self) -> dict[str, int]:
         geometry = self._model_card.geometry
-        min_side = geometry.legal_size(max(MIN_SIDE, 2 * geometry.halo + geometry.total_stride))
+        min_side = geometry.valid_size(max(MIN_SIDE, 2 * geometry.halo + geometry.total_stride))
         return {"min": min_side, "step": geometry.legal_step}
 
     def _output_size(self, axis: str) -> dict[str, Any]:

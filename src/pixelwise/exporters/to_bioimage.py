@@ -41,7 +41,7 @@ _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # makes packages reproducible
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class PackageInfo:
     """Metadata of a package: name, authors, licence as an SPDX identifier, description."""
 
     name: str = "pixelwise model"
@@ -56,7 +56,7 @@ def write_bioimage(
     model_card: ModelCard,
     image: Num[np.ndarray, "1 channels rows columns"],
     logits: Float[np.ndarray, "1 classes *output_size"],
-    about: About,
+    about: PackageInfo,
 ) -> None:
     """Write the package.
 
@@ -94,7 +94,9 @@ def _npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def _description(model_card: ModelCard, task: Description, contents: dict[str, bytes], about: About) -> dict[str, Any]:
+def _description(
+    model_card: ModelCard, task: Description, contents: dict[str, bytes], about: PackageInfo
+) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(contents[name]).hexdigest()}
 
@@ -149,7 +151,7 @@ def _description(model_card: ModelCard, task: Description, contents: dict[str, b
     }
 
 
-def _readme(model_card: ModelCard, task: Description, about: About) -> str:
+def _readme(model_card: ModelCard, task: Description, about: PackageInfo) -> str:
     trained = "\n".join(f"- {name}: {value}" for name, value in model_card.trained.items())
     notes = "\n".join(task.notes)
     return f"""# {about.name}

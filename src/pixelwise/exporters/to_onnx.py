@@ -7,14 +7,14 @@ import torch
 
 from pixelwise.exporters.graph import ExportGraph, quiet, trace
 from pixelwise.model_file.model_card import ModelCard, write_model_card_text
-from pixelwise.networks.models import Trained
+from pixelwise.networks.models import AnyNetwork
 from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES
 
 PREFIX = "given_"  # of the names of the inputs while the graph is traced
 OPSET = 20  # the newest that torch 2.13 writes without conversion; supported by ONNX Runtime 1.17 of 2024 or newer
 
 
-def onnx_bytes(network: Trained, model_card: ModelCard, *, metadata: ModelCard | None = None) -> bytes:
+def onnx_bytes(network: AnyNetwork, model_card: ModelCard, *, metadata: ModelCard | None = None) -> bytes:
     """Return the contents of an ONNX file: the graph for `model_card`, with the model card `metadata` (default: same).
 
     References of the nodes to the source code are removed.

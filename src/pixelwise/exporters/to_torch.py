@@ -9,11 +9,11 @@ import torch
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.exporters.graph import ExportGraph, quiet, trace
 from pixelwise.model_file.model_card import ModelCard, write_model_card_text
-from pixelwise.networks.models import Trained
+from pixelwise.networks.models import AnyNetwork
 from pixelwise.runtimes.base import METADATA, Outputs, graph_inputs
 
 
-def write_torch(path: Path, network: Trained, model_card: ModelCard) -> None:
+def write_torch(path: Path, network: AnyNetwork, model_card: ModelCard) -> None:
     """Write the .pt2 file atomically; the model card is its extra file `pixelwise`."""
     content = io.BytesIO()
     with quiet():

@@ -162,7 +162,7 @@ def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[i
     return sizes
 
 
-def sizes_with_rest(layer_graph: LayerGraph, size: int) -> list[int] | None:
+def sizes_with_remainder(layer_graph: LayerGraph, size: int) -> list[int] | None:
     """Return the size after each element, allowing strides with a remainder; None if a map vanishes.
 
     Examples
@@ -211,7 +211,7 @@ def total_stride(layer_graph: LayerGraph) -> int:
     return largest
 
 
-def seen(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
+def receptive_span(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pixel: int) -> tuple[int, int]:
     """Return the first and last input pixel that an output pixel depends on.
 
     Parameters

@@ -10,9 +10,9 @@ from pixelwise.geometry.layer_graph import (
     GLOBAL,
     LayerGraph,
     LayerSpec,
-    seen,
+    receptive_span,
     sizes_along,
-    sizes_with_rest,
+    sizes_with_remainder,
     total_stride,
 )
 
@@ -60,11 +60,11 @@ class Geometry:
     exact: bool = True
     receptive_field_min: int = field(default=0, compare=False)  # for display only: older model files lack it
 
-    def is_legal(self, size: int) -> bool:
+    def is_valid(self, size: int) -> bool:
         """Return whether `size` is a valid input size."""
         return size >= self.legal_first and (size - self.legal_first) % self.legal_step == 0
 
-    def legal_size(self, size: int) -> int:
+    def valid_size(self, size: int) -> int:
         """Return the smallest valid input size that is not below `size`."""
         steps = -(-max(0, size - self.legal_first) // self.legal_step)
         return self.legal_first + steps * self.legal_step
@@ -88,13 +88,13 @@ class Geometry:
 
     def check(self, size: int) -> None:
         """Raise `BadOption` if a size is not valid."""
-        if not self.is_legal(size):
+        if not self.is_valid(size):
             below = self.valid_size_below(size)
             smaller = f", the nearest smaller one {below}" if below is not None else ""
             raise BadOption(
                 f"a side of {self.legal_first} + k x {self.legal_step}",
                 f"{size}",
-                f"The nearest larger one is {self.legal_size(size)}{smaller}.",
+                f"The nearest larger one is {self.valid_size(size)}{smaller}.",
             )
 
 
@@ -132,7 +132,7 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     lefts: list[int] = []
     rights: list[int] = []
     for phase in range(stride):
-        low, high = seen(layer_graph, sizes, large, middle + phase)
+        low, high = receptive_span(layer_graph, sizes, large, middle + phase)
         lefts.append(middle + phase + margin - low)
         rights.append(high - (middle + phase + margin))
     need = max(max(a - p, b - (stride - 1 - p)) for p, (a, b) in enumerate(zip(lefts, rights, strict=True)))
@@ -166,7 +166,7 @@ def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     sizes = sizes_along(features, size)
     if sizes is None:
         raise BadOption("a network that accepts multiples of its total stride", f"{size} as invalid", "Check it.")
-    low, high = seen(features, sizes, size, 0)
+    low, high = receptive_span(features, sizes, size, 0)
     return Geometry(
         total_stride=stride,
         reach=max(-low, high),
@@ -192,6 +192,6 @@ def _first_valid(layer_graph: LayerGraph, stride: int, smallest: int) -> int:
 def _first_with_rest(layer_graph: LayerGraph) -> int:
     """Return the smallest size for which every map of a classifier has a pixel."""
     for size in range(1, 4096):
-        if sizes_with_rest(layer_graph, size) is not None:
+        if sizes_with_remainder(layer_graph, size) is not None:
             return size
     raise BadOption("a network with a valid size below 4096", "none", "Use fewer pooling layers.")

@@ -43,7 +43,7 @@ class Tile:
 
 def padded_size(size: int, geometry: Geometry) -> int:
     """Return the padded size of an image: the output size that covers `size` pixels."""
-    return geometry.legal_size(size + 2 * geometry.margin) - 2 * geometry.margin
+    return geometry.valid_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
 
 def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile]:
@@ -94,7 +94,7 @@ def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: 
     BadOption
         The overlap is not allowed.
     """
-    core = whole_strides(core, geometry)
+    core = round_to_stride(core, geometry)
     if overlap % geometry.total_stride or not 0 <= 2 * overlap <= core:
         expected = f"an overlap of k x {geometry.total_stride} pixels, at most {core // 2}"
         raise BadOption(expected, f"{overlap}", "Choose larger tiles.")
@@ -116,7 +116,7 @@ def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np
     return weights
 
 
-def whole_strides(core: int, geometry: Geometry) -> int:
+def round_to_stride(core: int, geometry: Geometry) -> int:
     """Return `core` rounded up to a multiple of the total stride."""
     return -(-core // geometry.total_stride) * geometry.total_stride
 
@@ -127,14 +127,14 @@ def _tile(spans: tuple[tuple[Span, Span, Span], ...]) -> Tile:
 
 def _spans(size: int, core: int, geometry: Geometry, overlap: int = 0) -> list[tuple[Span, Span, Span]]:
     """Return read, keep and write along one axis."""
-    padded, core = padded_size(size, geometry), whole_strides(core, geometry)
+    padded, core = padded_size(size, geometry), round_to_stride(core, geometry)
     spans: list[tuple[Span, Span, Span]] = []
     for place in range(0, size, core):
         start = max(0, place - overlap)
         stop = min(place + core + overlap, padded)
         if geometry.margin:
             # a valid input may have to be larger than the tile and its borders: the excess output is dropped
-            inside = geometry.legal_size(stop - start + 2 * geometry.margin)
+            inside = geometry.valid_size(stop - start + 2 * geometry.margin)
             read = (start - geometry.margin, start - geometry.margin + inside)
             first = start
         else:

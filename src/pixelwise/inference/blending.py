@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Span, Tile, blend_weights, blended_grid, tile_grid, whole_strides
+from pixelwise.geometry.tiles import Span, Tile, blend_weights, blended_grid, round_to_stride, tile_grid
 
 OVERLAP_DIVISOR = 8  # a tile extends core / 8 pixels into its neighbours, so that a quarter of its side overlaps
 
@@ -27,7 +27,7 @@ def blend_overlap(core: int, geometry: Geometry) -> int:
     """Return how many pixels a tile extends into its neighbours; 0 for networks whose tiles are exact."""
     if geometry.exact:
         return 0
-    return whole_strides(core, geometry) // OVERLAP_DIVISOR // geometry.total_stride * geometry.total_stride
+    return round_to_stride(core, geometry) // OVERLAP_DIVISOR // geometry.total_stride * geometry.total_stride
 
 
 class Blender:
@@ -57,7 +57,7 @@ class Blender:
     ) -> None:
         self._size, self._overlap = size, overlap
         self._windows = [tile.write for tile in tile_grid(size, core, geometry)]
-        self._columns = -(-size[1] // whole_strides(core, geometry))
+        self._columns = -(-size[1] // round_to_stride(core, geometry))
         self._sums: dict[int, np.ndarray] = {}
         tiles = blended_grid(size, core, geometry, overlap)
         needed = {number for number, window in enumerate(self._windows) if window not in done}

@@ -9,12 +9,12 @@ from jaxtyping import Float32, Num
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.inference.arrays import channels_first, warn_of_scale
 from pixelwise.inference.load_runtime import load_runtime
-from pixelwise.labels.temperature_scaling import tempered_softmax
+from pixelwise.labels.temperature_scaling import scaled_softmax
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
-from pixelwise.sampling.resize_crop import View, fit, middle, on_eight_bits
+from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_side, to_8_bit_range
 from pixelwise.text import pluralise
 
 
@@ -67,13 +67,13 @@ class ClassificationModel:
             The number of channels differs from the model, or the image is empty.
         """
         self._check(pixels)
-        fitted = fit(pixels, self._view.shorter)
+        fitted = resize_shorter_side(pixels, self._view.shorter)
         scale = intensity_scale(fitted, self.model_card.normalisation)
-        return scale.apply(middle(fitted, self._view.side, self._view.side))
+        return scale.apply(centre_crop(fitted, self._view.side, self._view.side))
 
     def warnings(self, pixels: Num[np.ndarray, "channels height width"]) -> tuple[str, ...]:
         """Return a warning if the values differ strongly from those of the training images."""
-        return warn_of_scale(on_eight_bits(pixels), self.model_card.intensity_range)
+        return warn_of_scale(to_8_bit_range(pixels), self.model_card.intensity_range)
 
     def predict_batch(
         self, inputs: Sequence[Float32[np.ndarray, "channels side side"]]
@@ -83,7 +83,7 @@ class ClassificationModel:
         logits = self._runtime(batch)
         if self._mirrored:
             logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
-        return tempered_softmax(logits.astype(np.float32), self.model_card.temperatures, 1)
+        return scaled_softmax(logits.astype(np.float32), self.model_card.temperatures, 1)
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[0] != self.model_card.channels:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
-from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.runtimes.exported import find_export, read_exported_model_card
 
 
-def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
+def open_model(
+    path: Path | str, *, device: str = "auto", runtime: str = "torch"
+) -> SegmentationModel | ClassificationModel:
     """Load a segmentation or classification model.
 
     Parameters

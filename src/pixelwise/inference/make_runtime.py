@@ -10,7 +10,7 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel
 from pixelwise.exporters.parity_report import digest
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.networks.models import Trained
+from pixelwise.networks.models import AnyNetwork
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, check_name, choose_runtime
@@ -21,7 +21,13 @@ from pixelwise.sampling.normalise import Normalisation
 
 
 def make_runtime(
-    name: str, network: Trained, model_card: ModelCard, path: Path, device: str, pixels: int | None, progress: Progress
+    name: str,
+    network: AnyNetwork,
+    model_card: ModelCard,
+    path: Path,
+    device: str,
+    pixels: int | None,
+    progress: Progress,
 ) -> Runtime:
     """Return the named runtime, or for "auto" the fastest one.
 
@@ -57,10 +63,10 @@ def make_runtime(
     return _fastest(network, model_card, path, pixels, progress)
 
 
-def _fastest(network: Trained, model_card: ModelCard, path: Path, pixels: int | None, progress: Progress) -> Runtime:
+def _fastest(network: AnyNetwork, model_card: ModelCard, path: Path, pixels: int | None, progress: Progress) -> Runtime:
     names = [name for name in EXTRAS if _available(name)]
     geometry = model_card.geometry
-    side = geometry.legal_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
+    side = geometry.valid_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
     shape = (1, model_card.channels, side, side)
     model = digest(path) if names else ""
     few = pixels is not None and pixels < MIN_TILES * model_card.tile**2
@@ -77,7 +83,7 @@ def _available(name: str) -> bool:
     return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
 
 
-def _converted(name: str, network: Trained, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:
+def _converted(name: str, network: AnyNetwork, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:
     def make() -> Runtime:
         graph = _cached_graph(network, model_card, path)
         try:
@@ -99,7 +105,7 @@ def _load(name: str, graph: Path) -> Runtime:
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
 
 
-def _cached_graph(network: Trained, model_card: ModelCard, path: Path) -> Path:
+def _cached_graph(network: AnyNetwork, model_card: ModelCard, path: Path) -> Path:
     """Return the cached ONNX graph of a model file, for normalised tiles; create it if it is missing."""
     key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
     graph = cache_folder() / "graphs" / f"{key[:32]}.onnx"

@@ -12,7 +12,7 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
 from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
-from pixelwise.io.windows import InMemorySource, Source
+from pixelwise.io.windows import ImageReader, InMemoryReader
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import Scale
 
@@ -48,7 +48,7 @@ class MemoryBudget:
 class Job:
     """An image to predict: its reader, its intensity scale, and the windows that are already done."""
 
-    source: Source
+    source: ImageReader
     scale: Scale
     done: Collection[tuple[Span, ...]] = ()
 
@@ -147,7 +147,7 @@ class Predictor:
 
     def stream(self, pixels: Num[np.ndarray, "channels height width"], scale: Scale) -> Iterator[LogitsWindow]:
         """Yield the logits window by window; the windows cover each pixel once."""
-        for _, window in self.compute(self.make_batches(self.read_tiles([Job(InMemorySource(pixels), scale)]))):
+        for _, window in self.compute(self.make_batches(self.read_tiles([Job(InMemoryReader(pixels), scale)]))):
             yield window
 
     def read_tiles(self, jobs: Iterable[Job]) -> Generator[ReadTile, None, None]:
@@ -240,10 +240,10 @@ def _batch(group: list[ReadTile]) -> TileBatch:
 
 
 def read_mirrored(
-    pixels: Num[np.ndarray, "channels height width"] | Source, window: tuple[Span, ...]
+    pixels: Num[np.ndarray, "channels height width"] | ImageReader, window: tuple[Span, ...]
 ) -> Num[np.ndarray, "channels window_height window_width"]:
     """Read a window that may extend beyond the image, with reflection padding of any width."""
-    source = InMemorySource(pixels) if isinstance(pixels, np.ndarray) else pixels
+    source = InMemoryReader(pixels) if isinstance(pixels, np.ndarray) else pixels
     (top, bottom), (left, right) = window
     _, height, width = source.shape
     if top >= 0 and left >= 0 and bottom <= height and right <= width:

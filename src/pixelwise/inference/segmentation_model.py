@@ -17,7 +17,7 @@ from pixelwise.inference.blending import LogitsWindow
 from pixelwise.inference.load_runtime import load_runtime
 from pixelwise.inference.pipeline import prefetch
 from pixelwise.inference.predictor import BATCH, Job, MemoryBudget, Predictor
-from pixelwise.io.windows import InMemorySource
+from pixelwise.io.windows import InMemoryReader
 from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
@@ -60,7 +60,7 @@ class Prediction:
     warnings: tuple[str, ...]
 
 
-class Decoding:
+class PendingPrediction:
     """Post-processing of one image, window by window.
 
     Attributes
@@ -97,7 +97,7 @@ class Decoding:
         return Prediction(self._decoder.finish(), self._probabilities, self._warnings)
 
 
-class Model:
+class SegmentationModel:
     """Segmentation model for images of any size.
 
     Parameters
@@ -159,8 +159,8 @@ class Model:
         *,
         probabilities: bool = False,
         advance: Advance = _ignore,
-        overlapped: bool = False,
-    ) -> Generator[tuple[Key, Decoding], None, None]:
+        concurrent: bool = False,
+    ) -> Generator[tuple[Key, PendingPrediction], None, None]:
         """Predict several images; images smaller than a tile are batched.
 
         Parameters
@@ -178,15 +178,15 @@ class Model:
         key, Decoding
             In the order of the images. `finish` returns the prediction; any thread may call it.
         """
-        keys: dict[int, tuple[Key, Decoding]] = {}
+        keys: dict[int, tuple[Key, PendingPrediction]] = {}
 
         def jobs() -> Iterator[Job]:
             for key, pixels in images:
-                job = Job(InMemorySource(pixels), intensity_scale(pixels, self.model_card.normalisation))
+                job = Job(InMemoryReader(pixels), intensity_scale(pixels, self.model_card.normalisation))
                 keys[id(job)] = key, self._decoding(pixels, probabilities=probabilities)
                 yield job
 
-        with closing(self._computed(jobs(), overlapped=overlapped)) as computed:
+        with closing(self._computed(jobs(), concurrent=concurrent)) as computed:
             for job, window in computed:
                 key, decoding = keys[id(job)]
                 decoding.add(window)
@@ -195,8 +195,8 @@ class Model:
                     del keys[id(job)]
                     yield key, decoding
 
-    def _computed(self, jobs: Iterable[Job], *, overlapped: bool) -> Generator[tuple[Job, LogitsWindow], None, None]:
-        if not overlapped:
+    def _computed(self, jobs: Iterable[Job], *, concurrent: bool) -> Generator[tuple[Job, LogitsWindow], None, None]:
+        if not concurrent:
             yield from self.predictor.compute(self.predictor.make_batches(self.predictor.read_tiles(jobs)))
             return
         batches = self.predictor.make_batches(self.predictor.read_tiles(jobs), first=1)
@@ -212,12 +212,14 @@ class Model:
         """Return the number of tiles of an image of (height, width)."""
         return self.predictor.count(size)
 
-    def _decoding(self, pixels: np.ndarray, *, probabilities: bool) -> "Decoding":
+    def _decoding(self, pixels: np.ndarray, *, probabilities: bool) -> "PendingPrediction":
         warnings = self._check(pixels)
         height, width = pixels.shape[1:]
         buffer = self._buffer(pixels) if probabilities else None
         tiles = self.tiles((height, width))
-        return Decoding(self.model_card.target, (height, width), tiles, warnings, buffer, self.model_card.temperatures)
+        return PendingPrediction(
+            self.model_card.target, (height, width), tiles, warnings, buffer, self.model_card.temperatures
+        )
 
     def _buffer(self, pixels: np.ndarray) -> np.ndarray:
         return np.empty((self.model_card.network.classes, *pixels.shape[1:]), np.float16)
@@ -239,7 +241,7 @@ def load_model_for_prediction(
     runtime: str = "torch",
     pixels: int | None = None,
     progress: Progress | None = None,
-) -> Model:
+) -> SegmentationModel:
     """Load a segmentation model from a run folder, a model file or an exported file.
 
     Parameters
@@ -274,7 +276,9 @@ def load_model_for_prediction(
     symmetries = tta_symmetries(model_card.tta if tta is None else tta)
     core, budget = (tile, None) if tile else (model_card.tile, _memory_budget(model_card))
     geometry, classes = model_card.geometry, model_card.network.classes
-    return Model(model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget))
+    return SegmentationModel(
+        model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget)
+    )
 
 
 def _memory_budget(model_card: ModelCard) -> MemoryBudget:

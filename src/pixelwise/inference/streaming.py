@@ -21,12 +21,12 @@ from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
 from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import finish_mask
-from pixelwise.inference.tile_size import choose_core, stored_core, stored_tile, tile_side
+from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, finish
-from pixelwise.io.windows import Source
+from pixelwise.io.windows import ImageReader
 from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, seeds_of
 from pixelwise.labels.region_properties import ObjectTable
-from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits_regions
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
@@ -75,7 +75,7 @@ class StreamResult:
 def stream_image(
     model_card: ModelCard,
     predictor: Predictor,
-    source: Source,
+    source: ImageReader,
     path: Path,
     *,
     identity: str,
@@ -149,7 +149,7 @@ def decider(
     """Return the type of the stored tiles, and the function that computes them from logits."""
     if most_probable_wins(target):
         return "uint8", most_probable_class
-    if target.kind == "classes" and not splits(target):
+    if target.kind == "classes" and not splits_regions(target):
         return "uint8", lambda logits: class_of(probabilities_of(logits, target), target)
     if target.kind == "components":
         return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
@@ -158,7 +158,7 @@ def decider(
 
 def _is_final(target: TargetOptions) -> bool:
     """Return whether the stored tiles are the final mask."""
-    return target.kind == "classes" and not any(target.class_areas) and not splits(target)
+    return target.kind == "classes" and not any(target.class_areas) and not splits_regions(target)
 
 
 def _compute(
@@ -202,7 +202,7 @@ def _release_on_resize(tiles: Iterable[ReadTile]) -> Iterator[ReadTile]:
 
 def _open(
     path: Path,
-    source: Source,
+    source: ImageReader,
     dtype: Literal["uint8", "uint16"],
     identity: str,
     predictor: Predictor,
@@ -222,12 +222,14 @@ def _open(
     tiles = TileFile(path, layout, identity)
     core = core or tiles.notes.get("core")
     if not core:
-        core = choose_core(predictor, source.shape[0], _MEMORY)[0].core
+        core = choose_tile_size(predictor, source.shape[0], _MEMORY)[0].core
         tiles.note("core", core)
     return tiles, predictor.with_core(core)
 
 
-def _scale(model_card: ModelCard, source: Source, tiles: TileFile, options: StreamOptions, progress: Progress) -> Scale:
+def _scale(
+    model_card: ModelCard, source: ImageReader, tiles: TileFile, options: StreamOptions, progress: Progress
+) -> Scale:
     """Return the intensity scale, from the journal or from a pass over the image."""
     stored = tiles.notes.get("scale")
     if stored is not None:
@@ -241,11 +243,13 @@ def _scale(model_card: ModelCard, source: Source, tiles: TileFile, options: Stre
     return result.scale
 
 
-def _plan(model_card: ModelCard, predictor: Predictor, source: Source, dtype: Literal["uint8", "uint16"]) -> MemoryPlan:
+def _plan(
+    model_card: ModelCard, predictor: Predictor, source: ImageReader, dtype: Literal["uint8", "uint16"]
+) -> MemoryPlan:
     """Compute one batch of tiles to measure its memory, and return the memory plan."""
     channels, height, width = source.shape
     keep = predictor.core + 2 * predictor.overlap
-    image_side = predictor.geometry.legal_size(max(height, width) + 2 * predictor.geometry.margin)
+    image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
     batch = predictor.batch_size(side * side)
     for _ in range(2):  # the allocator is in a steady state after the first call
@@ -267,7 +271,9 @@ def _plan(model_card: ModelCard, predictor: Predictor, source: Source, dtype: Li
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
 
 
-def _identity(model_card: ModelCard, predictor: Predictor, source: Source, given: str, options: StreamOptions) -> str:
+def _identity(
+    model_card: ModelCard, predictor: Predictor, source: ImageReader, given: str, options: StreamOptions
+) -> str:
     """Return a digest of everything that the stored tiles depend on."""
     inputs = {
         "version": _VERSION,

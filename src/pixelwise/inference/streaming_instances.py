@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16, UInt32
 
 from pixelwise.io.label_writer import TiledLayout, TileFile, Window
-from pixelwise.io.windows import Source
-from pixelwise.labels.region_properties import ObjectTable, measure
+from pixelwise.io.windows import ImageReader
+from pixelwise.labels.region_properties import ObjectTable, measure_objects
 from pixelwise.labels.run_lengths import row_strips
-from pixelwise.labels.split_regions import deeper_than
-from pixelwise.labels.stitching import StripLabels, final_numbers, flood_window
-from pixelwise.labels.targets import TargetOptions, floods, splits
+from pixelwise.labels.split_regions import erode
+from pixelwise.labels.stitching import StripLabels, final_numbers, watershed_window
+from pixelwise.labels.targets import TargetOptions, splits_regions, uses_watershed
 from pixelwise.progress import Progress
 
 STRIP = 256  # rows that are labelled at once
@@ -64,7 +64,7 @@ def find_objects(
         Of the result.
     progress : Progress
     halo : int
-        See `stitching.flood_window`.
+        See `stitching.watershed_window`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def find_objects(
     return result, count
 
 
-def measure_streamed_objects(result: TileFile, count: int, source: Source, progress: Progress) -> ObjectTable:
+def measure_streamed_objects(result: TileFile, count: int, source: ImageReader, progress: Progress) -> ObjectTable:
     """Return the region properties of the objects 1...count of a label image on disk.
 
     Memory: about 150 bytes per object, and the tiles of a strip of rows.
@@ -95,11 +95,11 @@ def measure_streamed_objects(result: TileFile, count: int, source: Source, progr
     result.plan(STRIP)
     source.plan(STRIP)
     with progress.bar("measuring objects", 4 * strips) as advance:
-        return measure(_Labels(result, count, lambda: advance(1, "")), _Pixels(source))
+        return measure_objects(_Labels(result, count, lambda: advance(1, "")), _Pixels(source))
 
 
 class _Labels:
-    """A label image on disk with the array interface that `measure` needs."""
+    """A label image on disk with the array interface that `measure_objects` needs."""
 
     def __init__(self, tiles: TileFile, count: int, advance: Callable[[], None]) -> None:
         self._tiles, self._count, self._advance = tiles, count, advance
@@ -114,9 +114,9 @@ class _Labels:
 
 
 class _Pixels:
-    """An image that is read window by window, with the array interface that `measure` needs."""
+    """An image that is read window by window, with the array interface that `measure_objects` needs."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ImageReader) -> None:
         self._source = source
 
     def __len__(self) -> int:
@@ -153,7 +153,7 @@ class RegionLabeller:
     ) -> None:
         self._decided, self._target, self._path, self._halo = decided, target, path, halo
         self._strips, self._windows = list(strips_of(decided.layout)), list(_windows(decided.layout))
-        self._watershed = floods(target) or splits(target)
+        self._watershed = uses_watershed(target) or splits_regions(target)
         self._bar = progress.bar(label, len(self._strips) + len(self._windows) * (1 + self._watershed))
         self._stack = ExitStack()
 
@@ -188,13 +188,13 @@ class RegionLabeller:
     def _markers(self, strip: Window) -> Bool[np.ndarray, "rows width"]:
         """Return the foreground of a strip, or its seeds."""
         (top, bottom), columns = strip
-        if not splits(self._target):
+        if not splits_regions(self._target):
             block = self._decided.read(*strip)
             return (block & _SEED if self._watershed else block) > 0
         depth = self._target.split_depth  # pixels further away have no influence
         first = max(0, top - depth)
         block = self._decided.read((first, min(self._decided.layout.height, bottom + depth)), columns)
-        return deeper_than((block & _SEED) > 0, depth)[top - first :][: bottom - top]
+        return erode((block & _SEED) > 0, depth)[top - first :][: bottom - top]
 
     def _flood(
         self, components: TileFile, merged: Int64[np.ndarray, " numbers"], window: Window
@@ -209,7 +209,7 @@ class RegionLabeller:
         packed = self._decided.read(rows, columns)
         seeds = merged[components.read(rows, columns)].astype(np.uint32)
         foreground, interior = (packed & FOREGROUND) > 0, (packed & 255).astype(np.uint8)
-        labels = flood_window(seeds, foreground, interior, filled=floods(self._target))
+        labels = watershed_window(seeds, foreground, interior, filled=uses_watershed(self._target))
         return labels[top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]]
 
     def _temporary(self, name: str) -> TileFile:

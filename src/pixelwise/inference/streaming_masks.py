@@ -11,9 +11,9 @@ import numpy as np
 
 from pixelwise.inference.streaming_instances import FOREGROUND, HALO, RegionLabeller, strips_of
 from pixelwise.io.label_writer import TileFile
-from pixelwise.labels.split_regions import meeting_pixels
+from pixelwise.labels.split_regions import contact_pixels
 from pixelwise.labels.stitching import StripSmallRegions
-from pixelwise.labels.targets import TargetOptions, splits
+from pixelwise.labels.targets import TargetOptions, splits_regions
 from pixelwise.progress import Progress
 
 
@@ -22,7 +22,7 @@ def finish_mask(decided: TileFile, target: TargetOptions, path: Path, progress: 
 
     `decided` holds the result of `pack` if regions are split, else classes; `halo` is that of `find_objects`.
     """
-    if not splits(target):
+    if not splits_regions(target):
         return remove_small_regions(decided, target, path, progress)
     if not any(target.class_areas):
         return split_regions(decided, target, path, progress, decided.identity, halo)
@@ -39,7 +39,7 @@ def split_regions(
 ) -> TileFile:
     """Write the mask to `path`, with a line of background where the watershed regions of two markers meet.
 
-    Equal to `labels.instances` on the whole image for regions within the halo (`stitching.flood_window`).
+    Equal to `labels.instances` on the whole image for regions within the halo (`stitching.watershed_window`).
     """
     height, width = decided.layout.height, decided.layout.width
     with RegionLabeller(decided, target, path, progress, "splitting regions", halo) as labeller:
@@ -50,9 +50,9 @@ def split_regions(
                 if window in result.done:
                     continue
                 (top, bottom), (left, right) = window
-                # `meeting_pixels` needs one more pixel below, to the left and to the right
+                # `contact_pixels` needs one more pixel below, to the left and to the right
                 columns = max(0, left - 1), min(width, right + 1)
-                lines = meeting_pixels(labels.read((top, min(height, bottom + 1)), columns))
+                lines = contact_pixels(labels.read((top, min(height, bottom + 1)), columns))
                 lines = lines[: bottom - top, left - columns[0] : right - columns[0]]
                 mask = (decided.read(*window) & FOREGROUND) > 0
                 result.write(window, (mask & ~lines).astype(np.uint8))

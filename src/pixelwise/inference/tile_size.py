@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import whole_strides
+from pixelwise.geometry.tiles import round_to_stride
 from pixelwise.inference.memory import peak_memory
 from pixelwise.inference.predictor import Predictor
 from pixelwise.runtimes.malloc import release_memory
@@ -26,7 +26,7 @@ class TileTiming:
     peak: int
 
 
-def choose_core(
+def choose_tile_size(
     predictor: Predictor, channels: int, memory: int, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[TileTiming, ...]:
     """Time one tile of each size, smallest first, as long as they are expected to fit into memory.
@@ -71,14 +71,14 @@ def choose_core(
 def tile_side(core: int, geometry: Geometry) -> int:
     """Return the side of the input of a tile with a valid region of `core` pixels, away from the image border."""
     if geometry.margin:
-        return geometry.legal_size(core + 2 * geometry.margin)
+        return geometry.valid_size(core + 2 * geometry.margin)
     return core + 2 * geometry.halo
 
 
 def stored_core(core: int, geometry: Geometry) -> int:
     """Return `core` rounded up to a multiple of the total stride and of the tiles of a file."""
     multiple = math.lcm(256 if core >= 256 else _FILE_TILES[-1], geometry.total_stride)
-    return whole_strides(-(-core // multiple) * multiple, geometry)
+    return round_to_stride(-(-core // multiple) * multiple, geometry)
 
 
 def stored_tile(core: int) -> int:

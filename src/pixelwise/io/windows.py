@@ -27,7 +27,7 @@ MAX_PIXELS_WINDOWED = 10**12
 
 
 @runtime_checkable
-class Source(Protocol):
+class ImageReader(Protocol):
     """A reader: an image that is read window by window."""
 
     @property
@@ -90,7 +90,7 @@ class Planes(Protocol):
 
 
 @dataclass
-class InMemorySource:
+class InMemoryReader:
     """An image in memory."""
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -166,7 +166,7 @@ class InterpretedPlanes:
         return self._convert(apply_orientation(self.planes.read(rows, columns), orientation))
 
     def plan(self, band: int) -> int:
-        """Keep what bands of so many rows touch; see `Source`."""
+        """Keep what bands of so many rows touch; see `ImageReader`."""
         self.memory_bytes = self.planes.plan(band if self.header.orientation < 5 else self._stored[0])
         return self.memory_bytes
 
@@ -186,7 +186,7 @@ class InterpretedPlanes:
 
 def open_windows(
     path: Path, *, channels: int | None = None, pages: int | None = None, max_pixels: int = MAX_PIXELS_WINDOWED
-) -> Source:
+) -> ImageReader:
     """Open an image for windowed reading.
 
     Parameters
@@ -219,7 +219,7 @@ def open_windows(
 class RepeatedChannels:
     """A grayscale image repeated to several channels."""
 
-    def __init__(self, source: Source, channels: int) -> None:
+    def __init__(self, source: ImageReader, channels: int) -> None:
         self._source = source
         self.shape = channels, *source.shape[1:]
         self.dtype, self.spacing, self.warnings = source.dtype, source.spacing, (*source.warnings, REPEATED)
@@ -234,7 +234,7 @@ class RepeatedChannels:
         return np.repeat(self._source.read(rows, columns), self.shape[0], axis=0)
 
     def plan(self, band: int) -> int:
-        """Keep what bands of so many rows touch; see `Source`."""
+        """Keep what bands of so many rows touch; see `ImageReader`."""
         return self._source.plan(band)
 
     def close(self) -> None:
@@ -242,7 +242,7 @@ class RepeatedChannels:
         self._source.close()
 
 
-def _open_zarr(path: Path, max_pixels: int) -> Source:
+def _open_zarr(path: Path, max_pixels: int) -> ImageReader:
     planes = ZarrPlanes(path)
     header = Header(
         format="OME-Zarr",
@@ -256,17 +256,17 @@ def _open_zarr(path: Path, max_pixels: int) -> Source:
     return InterpretedPlanes(planes, header, path)
 
 
-def _open_file(path: Path, pages: int | None, max_pixels: int) -> Source:
+def _open_file(path: Path, pages: int | None, max_pixels: int) -> ImageReader:
     file, kind = open_image_file(path)
     if kind == "TIFF":
         return _close_on_error(file.close, lambda: _open_tiff(path, file, pages, max_pixels))
     file.close()
     image = read_image(path, pages=pages)
     text = f"{kind} cannot be read by windows: decoded completely ({image.pixels.nbytes / 2**20:.0f} MiB)"
-    return InMemorySource(image.pixels, image.spacing, (*image.warnings, text))
+    return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
 
 
-def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -> Source:
+def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -> ImageReader:
     header = read_header(file, "TIFF", path)
     check_pages(header, path, pages)
     check_size(header, path, max_pixels)
@@ -277,10 +277,10 @@ def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -
     file.close()
     image = read_image(path, pages=pages)
     text = "this TIFF layout cannot be read by windows: decoded completely"
-    return InMemorySource(image.pixels, image.spacing, (*image.warnings, text))
+    return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
 
 
-def _close_on_error(close: Callable[[], None], make: Callable[[], Source]) -> Source:
+def _close_on_error(close: Callable[[], None], make: Callable[[], ImageReader]) -> ImageReader:
     """Return the result of `make`; call `close` if it raises."""
     try:
         return make()

@@ -26,9 +26,9 @@ from pixelwise.geometry.tiles import Span
 from pixelwise.labels.label_image import components
 from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remove_small_regions
 from pixelwise.labels.run_lengths import row_strips
-from pixelwise.labels.split_regions import cut_lines, deeper_than
-from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits
-from pixelwise.labels.watershed import EXCLUDED, flood
+from pixelwise.labels.split_regions import cut_lines, erode
+from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits_regions
+from pixelwise.labels.watershed import EXCLUDED, seeded_watershed
 
 _RADIUS = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
 
@@ -52,7 +52,7 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
     The result is a mask of class indices (uint8) for kind "classes"; otherwise a label image 1...N, uint16 if N fits,
     else int32.
     """
-    if splits(options):
+    if splits_regions(options):
         return _SplitDecoder(options, size)
     if options.kind == "classes":
         return _ClassesDecoder(options, size)
@@ -112,7 +112,7 @@ def seeds_of(
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
     """Return what is stored of a window: foreground, seeds, and the probability of the interior times 255.
 
-    Kind "classes" (if `splits`): seeds are the pixels above `split_threshold`; the markers, which lie deep inside them,
+    Kind "classes" (if `splits_regions`): seeds are the pixels above `split_threshold`; the markers, deep inside them,
     can only be found on the whole image. The interior is class 1.
 
     Kind "distance": seeds have a large distance and are not boundary. The watershed uses the probability of the
@@ -158,9 +158,9 @@ class _SplitDecoder:
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
-        markers = components(deeper_than(self._seeds, self._options.split_depth), corners=False)
+        markers = components(erode(self._seeds, self._options.split_depth), corners=False)
         del self._seeds
-        flood(self._interior, markers)
+        seeded_watershed(self._interior, markers)
         del self._interior
         mask = self._foreground.view(np.uint8)
         cut_lines(mask, markers)
@@ -202,7 +202,7 @@ class _WatershedDecoder:
         del self._foreground
         labels = components(self._seeds, corners=False)
         del self._seeds
-        flood(self._interior, labels)
+        seeded_watershed(self._interior, labels)
         del self._interior
         fill_holes(labels)
         return remove_small_objects(labels, self._options.min_area)

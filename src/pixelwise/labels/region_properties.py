@@ -83,7 +83,7 @@ class ObjectTable:
             )
 
 
-def measure(
+def measure_objects(
     labels: Integer[np.ndarray, "height width"] | LabelRows,
     image: Num[np.ndarray, "channels height width"] | PixelRows | None = None,
     class_index: int = 1,

@@ -12,16 +12,16 @@ from jaxtyping import Bool, Integer, UInt8
 
 from pixelwise.labels.run_lengths import row_strips
 
-LEAST_AREAS = 50  # fewer regions are not representative
-LEAST_SHARE = 0.5  # of the pixels: less foreground is separated by background, not by thin borders
+MIN_REGIONS = 50  # fewer regions are not representative
+MIN_FOREGROUND = 0.5  # of the pixels: less foreground is separated by background, not by thin borders
 
 
 def is_filled_by_regions(share: float, areas: int) -> bool:
     """Return whether a foreground with this fraction of the pixels and number of regions is membrane-like."""
-    return share > LEAST_SHARE and areas >= LEAST_AREAS
+    return share > MIN_FOREGROUND and areas >= MIN_REGIONS
 
 
-def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray, "height width"]:
+def erode(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray, "height width"]:
     """Return the pixels of `mask` whose Euclidean distance to the nearest pixel outside is above `depth` pixels.
 
     An erosion by a disk; pixels beyond the image do not count as outside. Memory: 2 bytes per pixel, with the result.
@@ -43,7 +43,7 @@ def deeper_than(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.n
     return result
 
 
-def meeting_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+def contact_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """Return the pixels with another label to the right, below, or diagonally below; 0 is not a label.
 
     Without them no two labels touch, not even at corners.
@@ -64,7 +64,7 @@ def cut_lines(mask: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarra
     """Set pixels of `mask` where labels meet to class 0, in place."""
     for rows in row_strips(mask.shape):
         below = labels[rows.start : rows.stop + 1]
-        mask[rows][meeting_pixels(below)[: len(mask[rows])]] = 0
+        mask[rows][contact_pixels(below)[: len(mask[rows])]] = 0
 
 
 def _differ(

@@ -2,7 +2,7 @@
 
 Components are found per strip and joined across strip edges by union-find; the result equals that of the whole image.
 Objects of the watershed are computed per window from the seeds of the whole image, so that none is split or counted
-twice; `flood_window` states what is not exact.
+twice; `watershed_window` states what is not exact.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pixelwise.labels.instances import interior_to_heights
 from pixelwise.labels.label_image import components
 from pixelwise.labels.postprocess import fill_holes
 from pixelwise.labels.run_lengths import row_strips
-from pixelwise.labels.watershed import flood
+from pixelwise.labels.watershed import seeded_watershed
 
 
 class StripLabels:
@@ -139,7 +139,7 @@ class StripSmallRegions:
         return left
 
 
-def flood_window(
+def watershed_window(
     seeds: UInt32[np.ndarray, "height width"],
     foreground: Bool[np.ndarray, "height width"],
     interior: UInt8[np.ndarray, "height width"],
@@ -170,7 +170,7 @@ def flood_window(
         labels += 1
         present = np.concatenate([np.zeros(1, np.uint32), present])
     interior_to_heights(interior, foreground)
-    flood(interior, labels)
+    seeded_watershed(interior, labels)
     if filled:
         fill_holes(labels)
     return present[labels]

@@ -22,7 +22,7 @@ from skimage.segmentation import find_boundaries
 
 from pixelwise.errors import BadOption
 from pixelwise.labels.label_image import components, depth, renumber
-from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, scaled_softmax
 
 IGNORE = 255  # ignore index of every class map inside pixelwise
 MAX_SPLIT_DEPTH = 128  # largest `split_depth` in pixels: half the halo of streamed images
@@ -93,25 +93,25 @@ def target_channels(options: TargetOptions, classes: int) -> int:
         More than two classes, with a threshold or splitting that needs two.
     """
     if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
-        name, usual = ("split_depth", 0) if splits(options) else ("foreground_threshold", 0.5)
+        name, usual = ("split_depth", 0) if splits_regions(options) else ("foreground_threshold", 0.5)
         got = f"{getattr(options, name)} for {classes} classes"
         raise BadOption(f"target.{name} {usual} for masks of more than two classes", got, "Omit it.")
     return target_classes(options, classes) + (options.kind == "distance")
 
 
-def floods(options: TargetOptions) -> bool:
+def uses_watershed(options: TargetOptions) -> bool:
     """Return whether objects are found by a seeded watershed."""
     return options.kind in ("boundary", "distance")
 
 
-def splits(options: TargetOptions) -> bool:
+def splits_regions(options: TargetOptions) -> bool:
     """Return whether regions of a mask of two classes are split."""
     return options.kind == "classes" and options.split_depth > 0
 
 
 def most_probable_wins(options: TargetOptions) -> bool:
     """Return whether each pixel gets its most probable class, so that logits can replace probabilities."""
-    return options.kind == "classes" and options.foreground_threshold == 0.5 and not splits(options)
+    return options.kind == "classes" and options.foreground_threshold == 0.5 and not splits_regions(options)
 
 
 def class_channels(options: TargetOptions, channels: int) -> int:
@@ -129,7 +129,7 @@ def probabilities_of(
     The logits of the classes are divided by the temperatures first.
     """
     classes = class_channels(options, logits.shape[-3])
-    result = tempered_softmax(logits[..., :classes, :, :], temperatures, -3)
+    result = scaled_softmax(logits[..., :classes, :, :], temperatures, -3)
     if classes == logits.shape[-3]:
         return result
     probabilities = np.empty_like(logits)
@@ -148,7 +148,7 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
     target = (labels > 0).astype(np.uint8)
     if options.kind == "components" and options.separate:
         target[(labels > 0) & (separate(labels, options.separate) <= 0)] = 0
-    if floods(options):
+    if uses_watershed(options):
         edge = find_boundaries(labels, mode="inner")
         for _ in range(options.boundary_width - 1):
             edge |= find_boundaries(np.where(edge, 0, labels), mode="inner") & (labels > 0)

@@ -30,9 +30,7 @@ class Temperatures:
 UNSCALED = Temperatures()
 
 
-def tempered_softmax(
-    logits: Float[np.ndarray, "..."], temperatures: Temperatures, axis: int
-) -> Float[np.ndarray, "..."]:
+def scaled_softmax(logits: Float[np.ndarray, "..."], temperatures: Temperatures, axis: int) -> Float[np.ndarray, "..."]:
     """Return the probabilities of the classes along `axis`, in the dtype of the logits."""
     if temperatures.doubt is None or temperatures.doubt == temperatures.sure:
         scaled = logits if temperatures.sure == 1 else logits / np.array(temperatures.sure, logits.dtype)

@@ -23,7 +23,7 @@ _STEP_BITS = 24  # bits of an arrival time that count steps
 _BLOCK = 1 << 18  # pixels of a front processed together: they fit into the processor's cache
 
 
-def flood(heights: UInt8[np.ndarray, "height width"], labels: Int32[np.ndarray, "height width"]) -> None:
+def seeded_watershed(heights: UInt8[np.ndarray, "height width"], labels: Int32[np.ndarray, "height width"]) -> None:
     """Label pixels of height 0 to 254 by a 4-connected watershed from seeds.
 
     Parameters

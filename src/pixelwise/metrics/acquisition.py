@@ -34,7 +34,7 @@ class CommitteeVotes:
         """Return the mean probabilities."""
         return np.asarray(self._sum / np.float32(self._count), np.float32)
 
-    def disagreement(self) -> Float32[np.ndarray, "height width"]:
+    def mutual_information(self) -> Float32[np.ndarray, "height width"]:
         """Return the mutual information (BALD) of each pixel in bits: 0 where all networks agree."""
         information = entr(self.mean()).sum(0) - self._entropies / np.float32(self._count)
         return np.asarray(np.maximum(information, 0) / np.float32(_BITS), np.float32)  # below 0 only by rounding

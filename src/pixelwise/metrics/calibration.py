@@ -13,7 +13,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from pixelwise.labels.run_lengths import row_strips
-from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, tempered_softmax
+from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, confidence, scaled_softmax
 
 BINS = 15
 LEVEL = 0.9  # coverage of the lower bound of a Dice
@@ -27,14 +27,14 @@ def logits_of(probabilities: Float[np.ndarray, "*some classes"]) -> Float64[np.n
     return np.log(np.maximum(probabilities.astype(np.float64), _MIN_PROBABILITY))
 
 
-def tempered(
+def scale_probabilities(
     probabilities: Float[np.ndarray, "*some classes"], temperatures: Temperatures
 ) -> Float64[np.ndarray, "*some classes"]:
     """Return the probabilities after temperature scaling."""
-    return tempered_softmax(logits_of(probabilities), temperatures, -1)
+    return scaled_softmax(logits_of(probabilities), temperatures, -1)
 
 
-def tempered_image(
+def scale_image_probabilities(
     probabilities: Float[np.ndarray, "classes height width"], temperatures: Temperatures
 ) -> Float[np.ndarray, "classes height width"]:
     """Return the probabilities of an image after temperature scaling, in their dtype, computed in strips of rows."""
@@ -43,7 +43,7 @@ def tempered_image(
     result = np.empty_like(probabilities)
     for rows in row_strips(probabilities.shape[1:]):
         logits = logits_of(probabilities[:, rows]).astype(np.float32)
-        result[:, rows] = tempered_softmax(logits, temperatures, 0)
+        result[:, rows] = scaled_softmax(logits, temperatures, 0)
     return result
 
 

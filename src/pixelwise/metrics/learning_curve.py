@@ -24,7 +24,7 @@ PRIOR_BEND, PRIOR_FACTOR = 0.5, 2.2
 _GRID = np.geomspace(MIN_BEND, MAX_BEND, 64)
 _PRIOR_SD = math.log(PRIOR_FACTOR)
 Statistic = Callable[[Float64[np.ndarray, " numbers"]], float | None]
-Between = tuple[float, float, float]  # value, lower and upper end
+Estimate = tuple[float, float, float]  # value, lower and upper end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +93,15 @@ class Projection:
 
     curve: Curve
     now: int
-    rise: Between
+    rise: Estimate
     draws: Float64[np.ndarray, "draws 3"]
     tail: float
 
-    def score(self, masks: float | int) -> Between:
+    def score(self, masks: float | int) -> Estimate:
         """Return the score with `masks` labelled images, and its interval."""
         return (self.curve.at(masks), *self._ends(self._drawn(masks)))
 
-    def gain(self, more: float | int) -> Between:
+    def gain(self, more: float | int) -> Estimate:
         """Return the gain from `more` labelled images, and its interval, which is narrower than that of the score."""
         value = self.curve.at(self.now + more) - self.curve.at(self.now)
         return (value, *self._ends(self._drawn(self.now + more) - self._drawn(self.now)))
@@ -151,7 +151,9 @@ def fit_curve(
     return Curve(limit=float(limit[0]), drop=float(drop[0]), bend=bend)
 
 
-def look_ahead(trials: SubsetScores, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Projection:
+def project_learning_curve(
+    trials: SubsetScores, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+) -> Projection:
     """Fit the curve to trainings on subsets, with a bootstrap over validation images and trainings.
 
     The variance of scores with n images is assumed proportional to 1/n, so each has weight n. Each draw resamples the

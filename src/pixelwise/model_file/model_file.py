@@ -29,7 +29,7 @@ from pixelwise.model_file.model_card import (
 )
 from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.networks.ensemble import Ensemble
-from pixelwise.networks.models import Classifier, Network, Trained
+from pixelwise.networks.models import AnyNetwork, Classifier, Network
 
 MODEL_NAME = "model.safetensors"
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
@@ -155,7 +155,7 @@ def load_network(path: Path | str) -> tuple[Network, ModelCard]:
     return network, model_card
 
 
-def load_model(path: Path | str) -> tuple[Trained, ModelCard]:
+def load_model(path: Path | str) -> tuple[AnyNetwork, ModelCard]:
     """Load a network or an ensemble from a model file, in evaluation mode.
 
     Raises
@@ -219,7 +219,7 @@ def _joint_range(cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
     return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in channels)
 
 
-def _build(model_card: ModelCard, path: Path) -> Trained:
+def _build(model_card: ModelCard, path: Path) -> AnyNetwork:
     try:
         options = with_defaults_where_unread(model_card.network)  # older files contain options that have no effect
         network = build(options)
@@ -233,7 +233,7 @@ def _build(model_card: ModelCard, path: Path) -> Trained:
     return Ensemble(members, _softmax_channels(model_card)) if members else network
 
 
-def _check_tensors(network: Trained, header: dict[str, Any], path: Path) -> None:
+def _check_tensors(network: AnyNetwork, header: dict[str, Any], path: Path) -> None:
     """Check the names, shapes and types of the tensors in the header."""
     expected = network.state_dict()
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, sizes_along, sizes_with_rest
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, sizes_along, sizes_with_remainder
 from pixelwise.geometry.sizes import Geometry, derive_classifier_geometry, derive_geometry
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
@@ -246,11 +246,11 @@ class Classifier(nn.Module):
     def layers(self, size: int) -> tuple[Layer, ...]:
         """Return a row per layer for a square input of `size`."""
         self._geometry.check(size)
-        return _rows(self.layer_graph(), size, sizes_with_rest(self.layer_graph(), size) or [], 2)
+        return _rows(self.layer_graph(), size, sizes_with_remainder(self.layer_graph(), size) or [], 2)
 
 
 Network = Segmenter | Classifier
-Trained = Network | Ensemble  # content of a model file
+AnyNetwork = Network | Ensemble  # content of a model file
 
 
 def make_segmenter(

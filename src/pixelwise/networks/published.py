@@ -47,7 +47,7 @@ class PretrainedWeights:
     word: str
     url: str
     sha256: str
-    mebibytes: float
+    size_mib: float
     source: str
     licence: str = LICENCE
     mean: tuple[float, ...] = MEAN
@@ -59,23 +59,23 @@ class PretrainedWeights:
         return self.url.rsplit("/", 1)[-1].removesuffix(".pth")
 
     @property
-    def whole_digest(self) -> bool:
+    def has_full_digest(self) -> bool:
         """Whether the full SHA-256 is known."""
         return len(self.sha256) == 64
 
 
-def _torchvision(word: str, encoder: str, sha256: str, mebibytes: float) -> PretrainedWeights:
+def _torchvision(word: str, encoder: str, sha256: str, size_mib: float) -> PretrainedWeights:
     return PretrainedWeights(
         word=word,
         url=f"{ROOT}{encoder}-{sha256[:8]}.pth",
         sha256=sha256,
-        mebibytes=mebibytes,
+        size_mib=size_mib,
         source=f"torchvision {encoder}, {VERSIONS[word]}",
     )
 
 
 def _registry(word: str, *rows: tuple[str, str, float]) -> dict[str, PretrainedWeights]:
-    return {encoder: _torchvision(word, encoder, sha256, mebibytes) for encoder, sha256, mebibytes in rows}
+    return {encoder: _torchvision(word, encoder, sha256, size_mib) for encoder, sha256, size_mib in rows}
 
 
 # For each value of `encoder_weights=`, the file of each encoder.

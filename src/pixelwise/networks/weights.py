@@ -32,7 +32,7 @@ ORIGIN = "pixelwise_origin"
 BATCH_COUNTER = ".num_batches_tracked"  # missing in old files, and only used with a momentum of None
 
 # Hint on how to find the right value.
-WHICH_PADDING = (
+PADDING_HINT = (
     "akamaster/pytorch_resnet_cifar10 uses both, pixelwise end by default; with the wrong one the accuracy on "
     "labelled images is about that of guessing."
 )

@@ -100,7 +100,7 @@ def without_graph_normalisation(model_card: ModelCard) -> ModelCard:
     return model_card
 
 
-def files_of(path: Path) -> list[Path]:
+def model_files(path: Path) -> list[Path]:
     """Return the files of an exported model: the given one, and the .bin weights of an OpenVINO .xml."""
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 

@@ -21,7 +21,7 @@ class Machine:
     memory: int
 
 
-def look_at_machine(device: str = "auto") -> Machine:
+def detect_machine(device: str = "auto") -> Machine:
     """Return the device, its memory and the number of threads available to this process.
 
     Raises

@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.measure import label as label_equal
 
 from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
-from pixelwise.datasets.subsets import spread
+from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE
@@ -133,7 +133,7 @@ def measure_fingerprint(
     sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
     measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
     statistics: list[_CaseStatistics] = []
-    began, order = time.monotonic(), spread(cases) if seconds is not None else cases
+    began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
         for first in range(0, len(order), CASES_PER_CHECK):
             if statistics and seconds is not None and time.monotonic() - began > seconds:
@@ -239,7 +239,7 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
 
 def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
     means = np.array([case.mean for case in statistics])
-    spread = np.array([case.std for case in statistics])
+    spread_order = np.array([case.std for case in statistics])
     mean = means.mean(0)
     low, high = np.percentile(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5), axis=1)
     counts = np.array([case.counts for case in statistics])
@@ -258,7 +258,7 @@ def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerpr
         widths=_low_middle_high(np.array([case.size[1] for case in statistics])),
         intensity_mean=tuple(mean.tolist()),
         # of all images together: variance within images and between them
-        intensity_std=tuple(np.sqrt((spread**2 + (means - mean) ** 2).mean(0)).tolist()),
+        intensity_std=tuple(np.sqrt((spread_order**2 + (means - mean) ** 2).mean(0)).tolist()),
         intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),

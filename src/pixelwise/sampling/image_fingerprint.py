@@ -14,7 +14,7 @@ from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import mean_and_std
-from pixelwise.sampling.resize_crop import on_eight_bits
+from pixelwise.sampling.resize_crop import to_8_bit_range
 
 MAX_MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
 PIXELS_PER_IMAGE = 500  # pixels of each image for percentiles
@@ -110,7 +110,7 @@ def measure_classification(
 
 def _measure(case: Case, *, channels: int, pages: int | None) -> _ImageStatistics:
     stored = read_pixels(case.image, channels, pages).pixels
-    pixels = on_eight_bits(stored)
+    pixels = to_8_bit_range(stored)
     mean, std = mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, PIXELS_PER_IMAGE) for side in pixels.shape[1:])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
-from pixelwise.io.windows import Source
+from pixelwise.io.windows import ImageReader
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale, mean_and_std_of, row_blocks, scale_of
 
 _SAMPLE_SIDE = 256  # minimum rows and columns of the subsampled image
@@ -23,7 +23,7 @@ class SourceScale:
 
 
 def source_scale(
-    source: Source, normalisation: Normalisation, advance: Callable[[int], None], *, sampled: bool = False
+    source: ImageReader, normalisation: Normalisation, advance: Callable[[int], None], *, sampled: bool = False
 ) -> SourceScale:
     """Compute the scale of an image of any size.
 
@@ -57,7 +57,7 @@ def source_scale(
     return SourceScale(scale_of(*moments, source.dtype), np.concatenate(samples, axis=1))
 
 
-def _blocks(source: Source, samples: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+def _blocks(source: ImageReader, samples: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
     """Yield all pixels from top to bottom and append a subsampled copy to `samples`."""
     _, height, width = source.shape
     down, across = max(1, height // _SAMPLE_SIDE), max(1, width // _SAMPLE_SIDE)
@@ -70,7 +70,7 @@ def _blocks(source: Source, samples: list[np.ndarray], advance: Callable[[int], 
         advance(rows.stop - rows.start)
 
 
-def _spread_windows(source: Source) -> Iterator[Num[np.ndarray, "channels rows columns"]]:
+def _spread_windows(source: ImageReader) -> Iterator[Num[np.ndarray, "channels rows columns"]]:
     """Yield evenly spaced windows of the image, or all of a small one."""
     _, height, width = source.shape
     if max(height, width) <= _WINDOW_SIDE * _WINDOWS_PER_AXIS:

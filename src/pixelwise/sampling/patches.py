@@ -54,7 +54,7 @@ class PatchOptions:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Set a fraction.")
 
 
-def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> PatchOptions:
+def scale_batch(options: PatchOptions, share: float, geometry: Geometry) -> PatchOptions:
     """Return options for steps with a fraction of the pixels: fewer patches, or smaller ones if there are few.
 
     Large patches are halved rather than used alone in a step, because several locations are more informative.
@@ -74,7 +74,7 @@ def part_of_step(options: PatchOptions, share: float, geometry: Geometry) -> Pat
         return replace(options, batch=max(round(patches), min(2, options.batch) if is_small else 1))
     minimum = 2 * geometry.total_stride
     height, width = (
-        geometry.legal_size(max(min(side, minimum), -(-side // 2))) for side in (options.height, options.width)
+        geometry.valid_size(max(min(side, minimum), -(-side // 2))) for side in (options.height, options.width)
     )
     batch = round(patches * options.height * options.width / (height * width))
     min_batch = 1 if min(height, width) >= minimum else min(2, options.batch)

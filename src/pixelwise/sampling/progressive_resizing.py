@@ -14,7 +14,7 @@ from pixelwise.labels.targets import IGNORE
 from pixelwise.sampling.patches import PatchOptions
 
 
-def coarse_options(options: PatchOptions, height: int, width: int) -> PatchOptions:
+def low_res_options(options: PatchOptions, height: int, width: int) -> PatchOptions:
     """Return options with patches of `height` x `width` and the number of pixels of a full-resolution step."""
     batch = max(1, round(options.batch * options.height * options.width / (height * width)))
     return replace(options, height=height, width=width, batch=batch)

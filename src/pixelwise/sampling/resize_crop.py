@@ -31,7 +31,7 @@ class View:
             raise BadOption(f"1 <= side <= shorter <= {MAX_SIDE} for classification images", got, "Change them.")
 
 
-def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
+def to_8_bit_range(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
     """Scale 16-bit values to the range of 8 bits, as float32: 65,535 becomes 255. Other types are unchanged.
 
     Images of both bit depths can then be used together.
@@ -39,22 +39,24 @@ def on_eight_bits(pixels: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"
     return pixels.astype(np.float32) / 257 if pixels.dtype == np.uint16 else pixels
 
 
-def fit(pixels: Num[np.ndarray, "channels height width"], shorter: int) -> Num[np.ndarray, "channels rows columns"]:
+def resize_shorter_side(
+    pixels: Num[np.ndarray, "channels height width"], shorter: int
+) -> Num[np.ndarray, "channels rows columns"]:
     """Resize an image to a shorter side, keeping the aspect ratio; the ends of very long images are cropped.
 
-    The dtype is kept, except for 16 bits (see `on_eight_bits`).
+    The dtype is kept, except for 16 bits (see `to_8_bit_range`).
     """
     height, width = pixels.shape[1:]
     shorter_side = min(height, width)
     rows, columns = (min(side, MAX_ASPECT_RATIO * shorter_side) for side in (height, width))
-    pixels = on_eight_bits(middle(pixels, rows, columns))
+    pixels = to_8_bit_range(centre_crop(pixels, rows, columns))
     if shorter_side == shorter:
         return pixels
     tall, wide = (max(shorter, round(side * shorter / shorter_side)) for side in (rows, columns))
-    return resized(pixels, (tall, wide))
+    return resize(pixels, (tall, wide))
 
 
-def middle(
+def centre_crop(
     pixels: Num[np.ndarray, "channels height width"], rows: int, columns: int
 ) -> Num[np.ndarray, "channels rows columns"]:
     """Return the centre crop of an image that is at least as large."""
@@ -62,7 +64,7 @@ def middle(
     return pixels[:, top : top + rows, left : left + columns]
 
 
-def resized(
+def resize(
     pixels: Num[np.ndarray, "channels height width"], size: tuple[int, int]
 ) -> Num[np.ndarray, "channels rows columns"]:
     """Resize to (rows, columns) with antialiasing, in the same dtype; integers are rounded.

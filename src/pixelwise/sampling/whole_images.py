@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Scale
-from pixelwise.sampling.resize_crop import MAX_SIDE, resized
+from pixelwise.sampling.resize_crop import MAX_SIDE, resize
 
 ORDER_PURPOSE, CROP_PURPOSE = 2, 3  # second word of the generators' key; 1 is that of patches
 MAX_TRIES = 10  # attempts to draw a random window that fits
@@ -81,7 +81,7 @@ class ClassificationSampler:
     Parameters
     ----------
     images : sequence of arrays (channels, rows, columns)
-        Resized (see `resize_crop.fit`), of any dtype.
+        Resized (see `resize_crop.resize_shorter_side`), of any dtype.
     classes : sequence of int
     scales : sequence of Scale
     options : ClassificationOptions
@@ -138,7 +138,7 @@ class ClassificationSampler:
         pixels, scale, options = self._images[case], self._scales[case], self._options
         if options.smallest_area < 1:
             rows, columns = _random_window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
-            image[:] = resized(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
+            image[:] = resize(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
             return
         spans: list[tuple[slice, slice]] = []
         for whole in pixels.shape[1:]:

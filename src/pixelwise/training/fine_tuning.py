@@ -21,7 +21,7 @@ _FREEZE = re.compile(r"(\d+(?:\.\d+)?)\s*(ep|st|%)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferOptions:
+class FineTuningOptions:
     """Pretrained weights of the encoder, and how they are fine-tuned.
 
     Attributes
@@ -54,7 +54,7 @@ class TransferOptions:
             raise BadOption("transfer.layer_decay above 0 and at most 1", f"{self.layer_decay}", "Try 0.5.")
 
 
-def frozen_steps(options: TransferOptions, steps: int, epoch: float) -> int:
+def unfreeze_step(options: FineTuningOptions, steps: int, epoch: float) -> int:
     """Return the first step in which the encoder is trained.
 
     Parameters

@@ -68,7 +68,7 @@ class TrainingOptions:
     tune: bool = True
 
     @property
-    def time_given(self) -> float | None:
+    def available_time(self) -> float | None:
         """Seconds by which the command ends; None without a budget or time limit."""
         return self.budget if self.budget is not None else self.time_limit
 
@@ -133,11 +133,11 @@ class Learner:
         device: str,
         *,
         layer_decay: float = 1.0,
-        frozen_steps: int = 0,
+        unfreeze_step: int = 0,
         teacher: Teacher | None = None,
     ) -> None:
         self.options, self.loss, self.device = options, loss, torch.device(device)
-        self._frozen_steps, self._teacher = frozen_steps, teacher
+        self._frozen_steps, self._teacher = unfreeze_step, teacher
         if teacher is not None:
             teacher.network.to(self.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ from pixelwise.sampling.augment import Augmentation
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.patches import PatchOptions
 from pixelwise.sampling.whole_images import ClassificationOptions
-from pixelwise.training.fine_tuning import TransferOptions
+from pixelwise.training.fine_tuning import FineTuningOptions
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.training.losses import LossOptions
 
@@ -58,7 +58,7 @@ class Config:
     target: TargetOptions = TargetOptions()
     loss: LossOptions = LossOptions()
     training: TrainingOptions = TrainingOptions()
-    transfer: TransferOptions = TransferOptions()
+    transfer: FineTuningOptions = FineTuningOptions()
     prediction: PredictionOptions = PredictionOptions()
     preset: str = ""
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])

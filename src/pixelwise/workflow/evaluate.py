@@ -13,12 +13,12 @@ from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.evaluation.masks import score_masks
-from pixelwise.workflow.evaluation.out_of_fold import PART, evaluate_out_of_fold
-from pixelwise.workflow.evaluation.parts import choose, joined, understand
-from pixelwise.workflow.evaluation.photos import score_photos
+from pixelwise.workflow.evaluation.out_of_fold import OUT_OF_FOLD, evaluate_out_of_fold
+from pixelwise.workflow.evaluation.parts import choose_split, merge_options, read_evaluation_data
+from pixelwise.workflow.evaluation.photos import score_classification
 from pixelwise.workflow.run import Run
 
-PARTS = ("train", "val", "test", PART)
+PARTS = ("train", "val", "test", OUT_OF_FOLD)
 
 
 def evaluate(
@@ -70,18 +70,20 @@ def evaluate(
         raise BadOption(expected, f"`{part}`", "Omit --split to evaluate test, or else val.")
     opened, root = Run.open(run), Path(data)
     warnings = {"warnings": messages} if (messages := opened.warnings) else {}
-    if part == PART and not opened.folds:
+    if part == OUT_OF_FOLD and not opened.folds:
         raise BadOption("a run with folds for out_of_fold", "one without", "Use --split val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
-    options = joined(config.data, options or DataOptions())
+    options = merge_options(config.data, options or DataOptions())
     if isinstance(model, ClassificationModel) and options.task == "auto":
         options = replace(options, task="classification")  # so that a folder with a single class can be scored
-    dataset = understand(root, options, config.training.seed, progress)
-    if part == PART or (part is None and opened.folds and not dataset.part("test")):
+    dataset = read_evaluation_data(root, options, config.training.seed, progress)
+    if part == OUT_OF_FOLD or (part is None and opened.folds and not dataset.part("test")):
         return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
-    chosen, cases = choose(dataset, part, opened)
-    score = partial(score_photos, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
+    chosen, cases = choose_split(dataset, part, opened)
+    score = (
+        partial(score_classification, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
+    )
     result = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
     scores = {"part": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)

@@ -11,14 +11,14 @@ from pixelwise.exporters.export import ExportImages, ExportResult, export_model
 from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import Sample
-from pixelwise.exporters.to_bioimage import About
+from pixelwise.exporters.to_bioimage import PackageInfo
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import find_model_file, load_model
 from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.masks import read_mask_samples
-from pixelwise.workflow.evaluation.parts import divide, joined, understand
-from pixelwise.workflow.evaluation.photos import read_photo_samples
+from pixelwise.workflow.evaluation.parts import labelled_by_split, merge_options, read_evaluation_data
+from pixelwise.workflow.evaluation.photos import read_classification_samples
 from pixelwise.workflow.run import Run
 
 Item = TypeVar("Item")
@@ -31,7 +31,7 @@ def export(
     *,
     kind: str = "onnx",
     out: Path | str | None = None,
-    about: About | None = None,
+    about: PackageInfo | None = None,
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
@@ -88,13 +88,13 @@ def _read_images(
         raise BadDataset("a folder of labelled images for the parity check", "none", "Give DATA after RUN.", run.folder)
     root = data if data is not None else Path(folder)
     config, task = run.config, export_task_of(model_card)
-    options = joined(config.data, user_options or DataOptions())
-    dataset = understand(root, options, config.training.seed, progress)
-    splits = divide(dataset, run)
+    options = merge_options(config.data, user_options or DataOptions())
+    dataset = read_evaluation_data(root, options, config.training.seed, progress)
+    splits = labelled_by_split(dataset, run)
     unseen = _evenly(splits["val"] or splits["test"], task.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
-    read = read_mask_samples if model_card.view is None else partial(read_photo_samples, view=model_card.view)
+    read = read_mask_samples if model_card.view is None else partial(read_classification_samples, view=model_card.view)
     proof = list(_limit(read(model_card, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
     calibration = _evenly(splits["train"] or unseen, task.observed)
     training = partial(read, model_card, dataset=dataset, cases=calibration, pages=options.pages)

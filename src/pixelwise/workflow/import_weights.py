@@ -13,17 +13,17 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.model_file.torch_pickle import read_pickled
 from pixelwise.networks.published import identify
-from pixelwise.networks.weights import WHICH_PADDING, Provenance, lacks_projections, read_weights
+from pixelwise.networks.weights import PADDING_HINT, Provenance, lacks_projections, read_weights
 from pixelwise.progress import Console, Progress
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.weights.imported_model import (
     PADDING,
-    refuse_settings_of_a_model,
-    stated_padding,
+    check_weights_settings,
+    given_padding,
     write_imported_model,
 )
-from pixelwise.workflow.weights.store import file_digest, origin_of, store, to_file
+from pixelwise.workflow.weights.store import file_digest, provenance_of, store_weights, to_file
 
 SUFFIX = ".safetensors"
 
@@ -95,7 +95,7 @@ def import_weights(
     _check_statistics(mean, std)
     settings = Settings.parse(overrides)
     if not classes:
-        refuse_settings_of_a_model(settings)
+        check_weights_settings(settings)
     target = Path(out) if out is not None else _default_path(path, model=bool(classes))
     digest = file_digest(path)
     published = identify(digest)
@@ -108,10 +108,10 @@ def import_weights(
         sha256=digest,
         mean=tuple(mean),
         std=tuple(std),
-        shortcut_padding=stated_padding(settings),
+        shortcut_padding=given_padding(settings),
     )
     if published is not None:
-        origin = origin_of(published, digest)
+        origin = provenance_of(published, digest)
         progress.message(f"This is {published.source}.")
     if classes:
         target = write_imported_model(target, tensors, origin, classes, settings).folder
@@ -119,7 +119,7 @@ def import_weights(
             f"A model of {pluralise(len(classes), 'class')}; score it: {command('evaluate', target, 'DATA')}"
         )
     elif published is not None and out is None:
-        target = store(published, tensors, digest)
+        target = store_weights(published, tensors, digest)
         progress.message(f"encoder_weights={published.word} now uses this file, without a download.")
     else:
         atomic_write_bytes(target, to_file(tensors, origin))
@@ -134,7 +134,7 @@ def _describe_padding(padding: str) -> str:
     if padding:
         return f"Its shortcuts have no weights; the header has {PADDING}={padding}."
     hint = f"give {PADDING}=both or {PADDING}=end, otherwise encoder_weights= refuses the file"
-    return f"Its shortcuts have no weights (A), and their zero channels are unknown: {hint}. {WHICH_PADDING}"
+    return f"Its shortcuts have no weights (A), and their zero channels are unknown: {hint}. {PADDING_HINT}"
 
 
 def _default_path(path: Path, *, model: bool) -> Path:

@@ -7,16 +7,16 @@ from typing import Literal
 from pixelwise.datasets.dataset import find_images
 from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import find_model, is_classifier, open_model
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.masks import predict_masks
 from pixelwise.workflow.prediction.options import PredictOptions
-from pixelwise.workflow.prediction.photos import predict_photos
-from pixelwise.workflow.prediction.results import Predictions, check_place
+from pixelwise.workflow.prediction.photos import predict_classes
+from pixelwise.workflow.prediction.results import Predictions, check_output_folder
 
 
-def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> Model | ClassificationModel:
+def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> SegmentationModel | ClassificationModel:
     """Load a run folder, a model file or an exported file for prediction in Python: `load("runs/x").predict(array)`.
 
     The `predict` method of a segmentation model returns a mask or a label image; that of a classification model the
@@ -124,8 +124,8 @@ def predict(
         sampled_intensities=sampled_intensities,
     )
     paths = [image for path in inputs for image in find_images(Path(path))]
-    check_place(folder, [Path(path) for path in inputs])
+    check_output_folder(folder, [Path(path) for path in inputs])
     model_file = find_model(run)
     if is_classifier(model_file):
-        return predict_photos(model_file, paths, folder, options, progress)
+        return predict_classes(model_file, paths, folder, options, progress)
     return predict_masks(model_file, paths, folder, options, progress)

@@ -17,8 +17,8 @@ from pixelwise.workflow.reporting.confidence import confidence_section
 from pixelwise.workflow.reporting.folds import fold_table, tta_table
 from pixelwise.workflow.reporting.headline import facts, outcome_box, scored_headline, unscored_headline
 from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
-from pixelwise.workflow.reporting.page import attempt
-from pixelwise.workflow.reporting.photos import photo_cases, photo_mistakes, photo_scores
+from pixelwise.workflow.reporting.page import try_section
+from pixelwise.workflow.reporting.photos import classification_scores, example_images, misclassified_images
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
 
@@ -52,15 +52,15 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
     opened = run if isinstance(run, Run) else Run.open(run)
     name = opened.folder.resolve().name
     content = ["<header>", f"<h1>{html.escape(name)}</h1>"]
-    content += [*attempt("The summary of the run", lambda: facts(opened), progress), "</header>"]
-    content += attempt("The outcome of the training", lambda: outcome_box(opened), progress)
+    content += [*try_section("The summary of the run", lambda: facts(opened), progress), "</header>"]
+    content += try_section("The outcome of the training", lambda: outcome_box(opened), progress)
     read: dict[str, Any] | None = None
     try:
         read = opened.read_json("scores.json") if opened.scores_path.is_file() else None
     except BadRun as error:
         content.append(html.paragraphs([f"The scores cannot be read: {error}"]))
     scores = read
-    content += attempt("The headline", lambda: _headline(opened, scores), progress)
+    content += try_section("The headline", lambda: _headline(opened, scores), progress)
     for title, make in (
         *_case_sections(opened, scores, progress),
         ("Training curves", lambda: _curves(opened)),
@@ -68,7 +68,7 @@ def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
         ("The folds", lambda: fold_table(opened)),
         ("Test-time augmentation", lambda: tta_table(opened)),
     ):
-        section = attempt(title, make, progress)
+        section = try_section(title, make, progress)
         content += [html.section(title, section)] if section else []
     content.append(_details(opened, progress))
     atomic_write_text(opened.report_path, html.page(f"{name}: pixelwise report", content))
@@ -89,7 +89,7 @@ def _details(run: Run, progress: Progress) -> str:
         ("The plan and its reasons", lambda: _plan(run)),
         ("Environment", lambda: _environment(run)),
     ]
-    contents = [(title, attempt(title, make, progress)) for title, make in sections]
+    contents = [(title, try_section(title, make, progress)) for title, make in sections]
     folded = [html.fold(title, content) for title, content in contents if content]
     return "\n".join(['<section class="more">', html.heading("Details"), *folded, "</section>"])
 
@@ -141,12 +141,12 @@ def _score_name(run: Run) -> str:
 
 
 def _snapshots(run: Run) -> list[str]:
-    frames, left_out = draw.film_frames(run.snapshots)
+    frames, left_out = draw.snapshot_frames(run.snapshots)
     if not frames:
         return []
     caption = "One validation patch during training: image, prediction, ground truth."
     caption += f" {pluralise(left_out, 'frame')} could not be read." if left_out else ""
-    return [html.picture(draw.film_bytes(frames), "gif", caption, "film")]
+    return [html.picture(draw.snapshot_gif(frames), "gif", caption, "film")]
 
 
 def _environment(run: Run) -> list[str]:
@@ -162,8 +162,8 @@ def _case_sections(run: Run, scores: dict[str, Any] | None, progress: Progress) 
         return []
     if scores.get("task") == "classification":
         return [
-            ("The most confident mistakes", lambda: photo_mistakes(scores, progress)),
-            ("Correct predictions by confidence", lambda: photo_cases(scores)),
+            ("The most confident mistakes", lambda: misclassified_images(scores, progress)),
+            ("Correct predictions by confidence", lambda: example_images(scores)),
         ]
     return [("Best, median and worst cases", lambda: mask_cases(run, scores, progress))]
 
@@ -172,7 +172,7 @@ def _score_sections(scores: dict[str, Any] | None) -> list[Section]:
     """Return the sections of the scores; empty without scores."""
     if scores is None:
         return []
-    tables = photo_scores if scores.get("task") == "classification" else mask_scores
+    tables = classification_scores if scores.get("task") == "classification" else mask_scores
     split = words(scores.get("part", "no split"))
     return [
         (f"Scores: {split} images", lambda: tables(scores)),

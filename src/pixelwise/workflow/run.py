@@ -196,7 +196,7 @@ class Run:
         except OSError as error:
             raise write_error(self.folder, error) from error
 
-    def how_to_go_on(self, data: Path | str) -> str:
+    def resume_command(self, data: Path | str) -> str:
         """Return the command that continues the training; `data` is the folder of the training data."""
         return command("train", data, "--out", self.folder, "--resume")
 

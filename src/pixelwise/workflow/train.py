@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pixelwise.datasets.dataset import DataOptions, Dataset, understand
+from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
 from pixelwise.datasets.folds import assign_folds, merge_train_val
 from pixelwise.errors import BadOption, DiskFull
 from pixelwise.progress import Console, Progress
-from pixelwise.runtimes.machine import Machine, choose_device, look_at_machine
+from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config
@@ -17,13 +17,13 @@ from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
-from pixelwise.workflow.fit.run_metadata import first_records
+from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
 from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
-from pixelwise.workflow.weights.encoder_weights import follow, look_early
+from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early
 
 FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
 MIN_SECONDS = 3.0  # for training, after the data is read
@@ -136,15 +136,15 @@ def train(
         run = Run(folder)
         run.check_free()
         refuse_unread(settings)
-        look_early(settings, progress)
+        check_weights_early(settings, progress)
         options = settings.data
-        dataset = understand(root, options, seed, progress)
+        dataset = detect_dataset(root, options, seed, progress)
         progress.message(*dataset.messages)
         assignment = assign_folds(dataset, folds, seed) if folds is not None else None
         if assignment is not None:
             dataset = merge_train_val(dataset)
             progress.message(*assignment.messages)
-        machine = look_at_machine(device)
+        machine = detect_machine(device)
         planner = task_planner_of(dataset.labelling.task)
         total_seconds = limit.time_limit or propose_seconds(limit)
         allowed = None if total_seconds is None else FINGERPRINT_SHARE * total_seconds
@@ -162,8 +162,8 @@ def train(
             settled = complete
         # pretrained weights from the command line also set the normalisation of their training
         named = words if "transfer.encoder_weights" in words.values else settings
-        settled, weights = follow(settled, fingerprint, named, progress)
-        records = first_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
+        settled, weights = apply_weights(settled, fingerprint, named, progress)
+        records = initial_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
         if assignment is not None:
             total = propose_seconds(limit) if complete is None else None
             settled = _share_out(
@@ -179,7 +179,7 @@ def train(
             else:
                 Training(run, dataset, choose_device(device), progress, started).go()
         except DiskFull as error:
-            hint = f"Free some space, then continue with: {run.how_to_go_on(root)}"
+            hint = f"Free some space, then continue with: {run.resume_command(root)}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
     return run
 
@@ -220,7 +220,7 @@ def _share(left: float | None, folds: int, limit: TrainingBudget) -> TrainingBud
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:
     """Describe the plan."""
-    given = config.training.time_given
+    given = config.training.available_time
     limit = "until the last step" if given is None else f"{given / 60:.0f} min" if given >= 120 else f"{given:.0f} s"
     time_ = limit if given is None else f"{'at most' if config.training.time_limit else 'about'} {limit}"
     plan = f"Plan for each of {len(run.folds)} folds" if run.folds else "Plan"

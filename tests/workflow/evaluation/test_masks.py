@@ -8,7 +8,7 @@ import pytest
 
 from drawn import image, mask, pairs
 from exports import draw_photos
-from pixelwise.datasets.dataset import DataOptions, examine
+from pixelwise.datasets.dataset import DataOptions, scan_dataset
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluation.masks import read_mask_samples
@@ -16,7 +16,7 @@ from tiny import make_recipe
 
 
 def test_images_come_with_class_indices(tmp_path: Path) -> None:
-    dataset = examine(pairs(tmp_path, 3), DataOptions(), 0, Progress())
+    dataset = scan_dataset(pairs(tmp_path, 3), DataOptions(), 0, Progress())
     model_card = replace(make_recipe(), classes=("background", "foreground"), values=(0, 255))
     samples = list(read_mask_samples(model_card, dataset, dataset.cases, None))
     numbers = [int(case.image.stem.rpartition("_")[2]) for case in dataset.cases]
@@ -27,6 +27,6 @@ def test_images_come_with_class_indices(tmp_path: Path) -> None:
 
 
 def test_folders_of_classes_are_refused(tmp_path: Path) -> None:
-    dataset = examine(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
+    dataset = scan_dataset(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
     with pytest.raises(BadDataset, match="a folder per class"):
         list(read_mask_samples(make_recipe(), dataset, dataset.cases, None))

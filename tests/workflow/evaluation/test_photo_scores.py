@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pixelwise.progress import Progress
-from pixelwise.workflow.evaluation.photo_scores import summarise_photos
-from pixelwise.workflow.reporting.photos import draw_matrix, photo_mistakes, photo_scores
+from pixelwise.workflow.evaluation.photo_scores import summarise_classification
+from pixelwise.workflow.reporting.photos import classification_scores, draw_matrix, misclassified_images
 from pixelwise.workflow.summary import describe_scores
 
 CLASSES = tuple("abcdefg")
@@ -25,7 +25,7 @@ def probabilities(*orders: str) -> np.ndarray:
 def scores() -> dict[str, object]:
     truth = np.array([0, 0, 1, 2, 2])
     messages = probabilities("abcdefg", "bacdefg", "bcadefg", "abdefgc", "cabdefg")
-    return summarise_photos(["1", "2", "3", "4", "5"], truth, messages, CLASSES)
+    return summarise_classification(["1", "2", "3", "4", "5"], truth, messages, CLASSES)
 
 
 def test_scores_by_hand() -> None:
@@ -60,7 +60,7 @@ def test_an_interval_covers_what_it_should() -> None:
     for draw in range(60):
         right = rng.random(150) < 0.7
         messages = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
-        found = summarise_photos([""] * 150, np.zeros(150, np.int64), messages, ("a", "b"), seed=draw)
+        found = summarise_classification([""] * 150, np.zeros(150, np.int64), messages, ("a", "b"), seed=draw)
         low, high = found["scores"]["intervals"]["top_1"]
         held += low <= 0.7 <= high
     assert 51 <= held <= 60
@@ -75,14 +75,14 @@ def test_words_for_the_terminal() -> None:
 
 
 def test_the_page_names_the_largest_confusions() -> None:
-    page = "".join(photo_scores(scores()))
+    page = "".join(classification_scores(scores()))
     assert "Confusion matrix of 7 classes" in page
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "Most frequent confusions" in page
     assert "in neither ground truth nor prediction): d, e, f, g." in page
-    assert photo_mistakes(summarise_photos(["1"], np.array([0]), probabilities("ab"), CLASSES), Progress()) == [
-        "<p>No image is misclassified.</p>"
-    ]
+    assert misclassified_images(
+        summarise_classification(["1"], np.array([0]), probabilities("ab"), CLASSES), Progress()
+    ) == ["<p>No image is misclassified.</p>"]
 
 
 @pytest.mark.parametrize("count", [2, 15, 45, 120])

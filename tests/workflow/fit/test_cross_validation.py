@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.dataset import detect_dataset
 from pixelwise.errors import BadDataset, BadModel, BadOption, BadRun, Interrupted
 from pixelwise.inference.classification_model import ClassificationModel
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.io.read import read_image, read_mask, write_image, write_mask
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_file import load_model, load_network, read_model_card
@@ -73,7 +73,7 @@ def without(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
-def plain(run: Run) -> Model | ClassificationModel:
+def plain(run: Run) -> SegmentationModel | ClassificationModel:
     """The model of a run, not calibrated."""
     model = load(run.folder)
     model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None)
@@ -139,7 +139,7 @@ def test_probabilities_are_kept_for_calibration(whole: tuple[Run, Listener], dis
     np.testing.assert_allclose(kept["probabilities"].astype(np.float32).sum(1), 1, atol=2e-3)
     case = 4
     model = load(run.fold(folds[case]).folder)
-    (image,) = [c.image for c in understand(discs).cases if c.name == names[case]]
+    (image,) = [c.image for c in detect_dataset(discs).cases if c.name == names[case]]
     pixels = read_image(image).pixels
     others = [number for number in range(1, FOLDS + 1) if number != folds[case]]
     model_cards = [load(run.fold(number).folder).model_card for number in others]

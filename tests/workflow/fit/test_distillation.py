@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.dataset import detect_dataset
 from pixelwise.errors import BadDataset, BadOption, BadRun, Interrupted
 from pixelwise.io.read import write_image, write_mask
 from pixelwise.model_file.model_file import load_network
@@ -129,6 +129,6 @@ def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple
 
 
 def test_some_training_images_are_in_the_validation_split(blocks: Path) -> None:
-    dataset = with_training_images_as_val(understand(blocks), 3)
+    dataset = with_training_images_as_val(detect_dataset(blocks), 3)
     assert len(dataset.part("train")) == 6
     assert [case.name for case in dataset.part("val")] == [case.name for case in dataset.part("train")[::3]]

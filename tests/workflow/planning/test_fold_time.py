@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from drawn import pairs
-from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.dataset import detect_dataset
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions
 from pixelwise.progress import Progress
@@ -53,7 +53,7 @@ def test_what_the_user_has_decided_stays_in_a_fold(origin: Origin, patience: int
 
 def test_one_image_is_measured_and_all_are_counted(tmp_path: Path) -> None:
     """A clock cannot be tested; that a thousand times the pixels take far longer can."""
-    dataset = understand(pairs(tmp_path, 6))
+    dataset = detect_dataset(pairs(tmp_path, 6))
     fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, Progress())
     config = Config(network=NetworkOptions(base=4, depth=2))
     few = seconds_to_score(config, dataset, fingerprint, "cpu")

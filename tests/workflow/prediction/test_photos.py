@@ -8,7 +8,7 @@ import pytest
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
-from pixelwise.workflow.prediction.photos import predict_photos
+from pixelwise.workflow.prediction.photos import predict_classes
 
 USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"}
 VALUES = {
@@ -28,11 +28,11 @@ def test_every_wish_is_read_or_refused(tmp_path: Path, name: str) -> None:
     options = PredictOptions(**{name: VALUES[name]})
     flag = f"--{name.replace('_', '-')}"
     with pytest.raises(BadOption, match=rf"got {flag}, which applies to segmentation only\. Remove it[.;]"):
-        predict_photos(tmp_path / "none", [], tmp_path, options, Progress())
+        predict_classes(tmp_path / "none", [], tmp_path, options, Progress())
 
 
 @pytest.mark.parametrize("name", sorted(USED - {"device", "runtime"}))
 def test_what_is_read_comes_as_far_as_the_model(tmp_path: Path, name: str) -> None:
     options = PredictOptions(**{name: 3 if name == "pages" else True})
     with pytest.raises(BadModel, match="none"):
-        predict_photos(tmp_path / "none", [], tmp_path, options, Progress())
+        predict_classes(tmp_path / "none", [], tmp_path, options, Progress())

@@ -12,9 +12,9 @@ from pixelwise.workflow.reporting.pictures import (
     FILM_BYTES,
     MISSED,
     class_errors,
-    film_bytes,
     object_errors,
     shrink,
+    snapshot_gif,
 )
 
 
@@ -24,8 +24,8 @@ def expect(painted: np.ndarray, tones: list[tuple[int, int, int] | None]) -> Non
 
 def test_a_film_of_noise_is_thinned_out_to_its_size() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 256, 780, 3), np.uint8)
-    content = film_bytes(list(noise), most=FILM_BYTES // 4)
-    whole = film_bytes(list(noise), most=10**9)
+    content = snapshot_gif(list(noise), most=FILM_BYTES // 4)
+    whole = snapshot_gif(list(noise), most=10**9)
     assert len(content) <= FILM_BYTES // 4 < len(whole)  # the control: without a limit it is larger
     shown = Image.open(BytesIO(content))
     shown.seek(getattr(shown, "n_frames", 1) - 1)

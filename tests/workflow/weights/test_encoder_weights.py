@@ -31,7 +31,7 @@ from pixelwise.workflow.fit import loop as training
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.train import train
-from pixelwise.workflow.weights.encoder_weights import find_start, follow, look_early
+from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early, find_start
 from pixelwise.workflow.weights.scale import find_scale
 from served import Served, serve
 from tiny import make_recipe
@@ -182,13 +182,13 @@ def test_nothing_to_fetch_is_refused_before_the_data_is_read(server: Served, tmp
 )
 def test_unknown_weights_are_rejected_early(words: list[str], got: str) -> None:
     with pytest.raises(BadOption, match=got):
-        look_early(Settings.parse(words), Progress())
+        check_weights_early(Settings.parse(words), Progress())
 
 
 def test_pickled_files_are_sent_to_the_importer(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
     with pytest.raises(BadWeights, match="can contain code") as caught:
-        look_early(Settings.parse([f"encoder_weights={tmp_path / 'x.pth'}"]), Progress())
+        check_weights_early(Settings.parse([f"encoder_weights={tmp_path / 'x.pth'}"]), Progress())
     assert f"pixelwise import-weights {tmp_path / 'x.pth'}" in caught.value.hint
 
 
@@ -363,15 +363,15 @@ def test_shortcut_padding_must_match_the_weights(tmp_path: Path, stated: str, ow
     network = build(NetworkOptions(name="resnet20", in_channels=3, base=4))
     save_file(published_names(network), path, replace(KNOWN, shortcut_padding=stated).to_metadata())
     if fits:
-        follow(small_resnet(path, own), Print("uint8"), Settings(), Progress())
+        apply_weights(small_resnet(path, own), Print("uint8"), Settings(), Progress())
         return
     with pytest.raises(BadWeights, match=r"network\.shortcut_padding"):
-        follow(small_resnet(path, own), Print("uint8"), Settings(), Progress())
+        apply_weights(small_resnet(path, own), Print("uint8"), Settings(), Progress())
 
 
 def test_a_run_says_where_its_shortcuts_pad(tmp_path: Path) -> None:
     photos = write_photos_run(tmp_path / "photos", Normalisation(), name="resnet20", base=4, shortcut_padding="both")
-    follow(small_resnet(photos, "both"), Print("uint8"), Settings(), Progress())
+    apply_weights(small_resnet(photos, "both"), Print("uint8"), Settings(), Progress())
     with pytest.raises(BadWeights) as caught:
-        follow(small_resnet(photos, "end"), Print("uint8"), Settings(), Progress())
+        apply_weights(small_resnet(photos, "end"), Print("uint8"), Settings(), Progress())
     assert "network.shortcut_padding=both" in caught.value.hint

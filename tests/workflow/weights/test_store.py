@@ -16,7 +16,7 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.import_weights import import_weights
 from pixelwise.workflow.weights import download
-from pixelwise.workflow.weights.store import obtain, stored_path
+from pixelwise.workflow.weights.store import fetch_weights, stored_path
 from served import Served, serve
 
 NAME = "resnet18-{}.pth"
@@ -51,7 +51,7 @@ def entry(server: Served, *, sha256: str = DIGEST, path: str = NAME.format(DIGES
         word="imagenet",
         url=f"{server.root}/{path}",
         sha256=sha256,
-        mebibytes=len(CONTENT) / 2**20,
+        size_mib=len(CONTENT) / 2**20,
         source="somebody's weights",
         licence="a licence",
         mean=MEAN,
@@ -70,7 +70,7 @@ class Listener(Progress):
 @pytest.mark.parametrize("known", [64, 8])
 def test_weights_are_downloaded_once_checked_converted_and_cached(server: Served, cache: Path, known: int) -> None:
     published, listener = entry(server, sha256=DIGEST[:known]), Listener()
-    path = obtain(published, listener)
+    path = fetch_weights(published, listener)
     assert listener.messages == [f"Downloading {published.url} (0 MiB) to {cache}."]
     tensors, origin = read_weights(path)
     assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
@@ -79,25 +79,25 @@ def test_weights_are_downloaded_once_checked_converted_and_cached(server: Served
     record = json.loads(path.with_suffix(".json").read_text())
     assert (record["sha256"], record["known_beforehand"]) == (DIGEST, known == 64)
     assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".safetensors"]
-    assert obtain(published, Progress()) == path
+    assert fetch_weights(published, Progress()) == path
     assert server.asked == [f"/{NAME.format(DIGEST[:8])}"]  # control: a second download would be listed
 
 
 def test_without_a_network_the_second_time(server: Served, cache: Path) -> None:
     published = entry(server)
-    path = obtain(published, Progress())
+    path = fetch_weights(published, Progress())
     server.close()
-    assert obtain(published, Progress()) == path
+    assert fetch_weights(published, Progress()) == path
     path.unlink()  # control: without the stored file the network is needed
     with pytest.raises(BadWeights, match="no connection"):
-        obtain(published, Progress())
+        fetch_weights(published, Progress())
 
 
 def test_without_a_connection_the_hint_explains_the_manual_import(server: Served, cache: Path) -> None:
     published = entry(server)
     server.close()
     with pytest.raises(BadWeights) as caught:
-        obtain(published, Progress())
+        fetch_weights(published, Progress())
     assert str(caught.value).startswith(f"expected {published.url}; got no connection (")
     for text in (published.url, f"`pixelwise import-weights {published.stem}.pth`", str(cache)):
         assert text in caught.value.hint
@@ -111,7 +111,7 @@ def test_a_manually_imported_file_is_cached(
     server.close()
     (tmp_path / "brought.pth").write_bytes(CONTENT)
     imported = import_weights(tmp_path / "brought.pth", progress=listener)
-    assert imported.path == stored_path(published) == obtain(published, Progress())
+    assert imported.path == stored_path(published) == fetch_weights(published, Progress())
     assert listener.messages == [
         "This is somebody's weights.",
         "encoder_weights=imagenet now uses this file, without a download.",
@@ -123,7 +123,7 @@ def test_a_manually_imported_file_is_cached(
 def test_another_file_is_rejected_and_deleted(server: Served, cache: Path, length: int) -> None:
     published = entry(server, sha256="0" * length)
     with pytest.raises(BadWeights, match=f"another file, {DIGEST}") as caught:
-        obtain(published, Progress())
+        fetch_weights(published, Progress())
     assert "It was deleted" in caught.value.hint
     assert list(cache.iterdir()) == []
 
@@ -141,13 +141,13 @@ def test_another_file_is_rejected_and_deleted(server: Served, cache: Path, lengt
 def test_download_errors_are_reported_and_no_file_remains(server: Served, cache: Path, path: str, got: str) -> None:
     server.files["/truncated"] = CONTENT
     with pytest.raises(BadWeights, match=got):
-        obtain(entry(server, path=path), Progress())
+        fetch_weights(entry(server, path=path), Progress())
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
 def test_a_redirect_within_the_rules_is_followed(server: Served, cache: Path) -> None:
     server.files["/there"] = CONTENT
-    assert obtain(entry(server, path="moved"), Progress()).is_file()
+    assert fetch_weights(entry(server, path="moved"), Progress()).is_file()
     assert server.asked == ["/moved", "/there"]
 
 
@@ -166,15 +166,15 @@ def test_other_addresses_are_never_asked(tmp_path: Path, url: str, monkeypatch: 
 
 def test_a_stored_file_that_changed_is_refused(server: Served, cache: Path) -> None:
     published = entry(server)
-    path = obtain(published, Progress())
+    path = fetch_weights(published, Progress())
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(BadWeights, match="another SHA-256") as caught:
-        obtain(published, Progress())
+        fetch_weights(published, Progress())
     assert "Remove it" in caught.value.hint
     path.with_suffix(".json").write_text("{}")
     with pytest.raises(BadWeights, match="the record of a stored file"):
-        obtain(published, Progress())
+        fetch_weights(published, Progress())
 
 
 def test_a_published_program_is_refused_and_not_kept(server: Served, cache: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_published_program_is_refused_and_not_kept(server: Served, cache: Path
     torch.save(torch.nn.Linear(1, 1), buffer)
     server.files["/whole"] = buffer.getvalue()
     with pytest.raises(BadWeights, match="a file that holds only tensors"):
-        obtain(entry(server, path="whole", sha256=hashlib.sha256(buffer.getvalue()).hexdigest()), Progress())
+        fetch_weights(entry(server, path="whole", sha256=hashlib.sha256(buffer.getvalue()).hexdigest()), Progress())
     assert list(cache.iterdir()) == []
 
 

@@ -17,8 +17,8 @@ from pixelwise.metrics.calibration import (
     dice_lower_bound,
     expected_calibration_error,
     reliability,
-    tempered,
-    tempered_image,
+    scale_image_probabilities,
+    scale_probabilities,
 )
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.confidence import expected_dice_of, true_dice
@@ -56,7 +56,7 @@ class ConfidenceEvaluation:
             known = np.random.default_rng(len(self.expected)).choice(known, MAX_PIXELS, replace=False)
         probabilities = prediction.probabilities[:classes].reshape(classes, -1)[:, known].T
         self.add(probabilities, target[known], model_card.temperatures)
-        scaled = tempered_image(prediction.probabilities[:classes], model_card.temperatures)
+        scaled = scale_image_probabilities(prediction.probabilities[:classes], model_card.temperatures)
         self.expected.append(expected_dice_of(prediction.labels, scaled, model_card))
         self.actual.append(true_dice(truth, prediction.labels, model_card))
         return replace(prediction, probabilities=scaled)
@@ -70,7 +70,7 @@ class ConfidenceEvaluation:
         """Add pixels (or whole images) to the reliability tables before and after scaling."""
         self.temperatures.append(temperatures)
         self.before.append(reliability(probabilities, truth))
-        self.after.append(reliability(tempered(probabilities, temperatures), truth))
+        self.after.append(reliability(scale_probabilities(probabilities, temperatures), truth))
 
     def margin(self, images: Sequence[int]) -> float | None:
         """Return the conformal margin of the Dice over a subset of images, given by index."""

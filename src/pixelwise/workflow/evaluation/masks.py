@@ -11,7 +11,7 @@ from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, re
 from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
-from pixelwise.inference.segmentation_model import Model, Prediction
+from pixelwise.inference.segmentation_model import Prediction, SegmentationModel
 from pixelwise.labels.targets import encode
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
@@ -25,7 +25,13 @@ PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]
 
 
 def score_masks(
-    model: Model, dataset: Dataset, cases: Sequence[Case], *, pages: int | None, seed: int, progress: Progress
+    model: SegmentationModel,
+    dataset: Dataset,
+    cases: Sequence[Case],
+    *,
+    pages: int | None,
+    seed: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return the scores of a segmentation model on labelled cases; see `evaluate`.
 
@@ -39,7 +45,7 @@ def score_masks(
     def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
-    raw = Model(unscaled(model.model_card), model.predictor)
+    raw = SegmentationModel(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, pages=pages, progress=progress, on_prediction=on_prediction)
     scores = summarise_masks(results, model.model_card, dataset, cases, seed=seed)
     scores = image_level.add_to(scores, model.model_card)
@@ -47,7 +53,7 @@ def score_masks(
 
 
 def count_masks(
-    model: Model,
+    model: SegmentationModel,
     dataset: Dataset,
     cases: Sequence[Case],
     *,

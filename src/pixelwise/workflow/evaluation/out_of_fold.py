@@ -13,10 +13,10 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
 from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import open_model
-from pixelwise.inference.segmentation_model import Model, Prediction
+from pixelwise.inference.segmentation_model import Prediction, SegmentationModel
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
 from pixelwise.labels.temperature_scaling import Temperatures
-from pixelwise.metrics.calibration import tempered
+from pixelwise.metrics.calibration import scale_probabilities
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
@@ -28,7 +28,7 @@ from pixelwise.workflow.evaluation.masks import count_masks, summarise_masks
 from pixelwise.workflow.evaluation.photos import predict_probabilities, summarise_images, true_classes
 from pixelwise.workflow.run import Run
 
-PART = "out_of_fold"
+OUT_OF_FOLD = "out_of_fold"
 # post-processing parameters tuned after training
 THRESHOLDS = ("seed_threshold", "foreground_threshold", "min_area", "split_threshold", "split_depth")
 PIXELS = 200_000  # of all images together, sampled for calibration
@@ -94,7 +94,7 @@ def evaluate_out_of_fold(
         {"fold": number, "images": len(cases), **headline}
         for (number, cases), headline in zip(folds, headlines, strict=True)
     ]
-    scores: dict[str, Any] = {"part": PART, "data": dataset.root.resolve().name, "folds": each, **result}
+    scores: dict[str, Any] = {"part": OUT_OF_FOLD, "data": dataset.root.resolve().name, "folds": each, **result}
     scores |= {"warnings": messages} if (messages := run.warnings) else {}
     atomic_write_bytes(run.out_of_fold_path, data.to_bytes([row["name"] for row in result["cases"]], numbers))
     atomic_write_json(run.out_of_fold_path.with_suffix(".json"), scores)
@@ -153,13 +153,13 @@ def _score_masks(
     model_cards = [read_model_card(run.fold(number).model_path) for number, _ in folds]
     for index, (number, cases) in enumerate(folds):
         model = open_model(run.fold(number).folder, device=device)
-        if not isinstance(model, Model):
+        if not isinstance(model, SegmentationModel):
             raise TypeError("expected a segmentation model")
         # thresholds and temperature of a fold were tuned on the images it is scored on: use those of the other folds
         others = [*model_cards[:index], *model_cards[index + 1 :]]
         target = common_target([other.target for other in others])
         model_card = known = _with(replace(model.model_card, target=target), common_temperatures(others))
-        model = Model(unscaled(known), model.predictor)
+        model = SegmentationModel(unscaled(known), model.predictor)
 
         def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
             scaled = confidence.add_image(truth, prediction, model_card)
@@ -212,7 +212,7 @@ def _score_images(
         truth = true_classes(classes, dataset, cases)
         before = predict_probabilities(model, cases, pages=pages, progress=progress)
         confidence.add(before, truth, temperatures)
-        probabilities = tempered(before, temperatures).astype(np.float32)
+        probabilities = scale_probabilities(before, temperatures).astype(np.float32)
         headlines.append(summarise_images(probabilities, truth, classes, cases, seed=seed)["headline"])
         first = sum(map(len, data.truth))
         data.probabilities.append(probabilities)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from pixelwise.datasets.dataset import Case, DataOptions, Dataset, examine, refuse
+from pixelwise.datasets.dataset import Case, DataOptions, Dataset, raise_problems, scan_dataset
 from pixelwise.datasets.skip_files import describe_left_out
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
@@ -23,13 +23,13 @@ TRAINING_ONLY = (
 )
 
 
-def joined(trained: DataOptions, given: DataOptions) -> DataOptions:
+def merge_options(trained: DataOptions, given: DataOptions) -> DataOptions:
     """Return the options of the training, overridden by those given."""
     changed = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
     return replace(trained, **changed)
 
 
-def understand(root: Path, options: DataOptions, seed: int, progress: Progress) -> Dataset:
+def read_evaluation_data(root: Path, options: DataOptions, seed: int, progress: Progress) -> Dataset:
     """Read a data folder for evaluation; problems that only prevent training are ignored.
 
     Raises
@@ -37,13 +37,13 @@ def understand(root: Path, options: DataOptions, seed: int, progress: Progress) 
     BadDataset
         It is invalid.
     """
-    dataset = examine(root, options, seed, progress)
-    refuse(dataset, but=TRAINING_ONLY)
+    dataset = scan_dataset(root, options, seed, progress)
+    raise_problems(dataset, but=TRAINING_ONLY)
     progress.message(*describe_left_out(dataset.problems))
     return dataset
 
 
-def divide(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
+def labelled_by_split(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     """Return the labelled cases of the "test", "val" and "train" splits.
 
     If the split was drawn automatically, or the run has folds, the record of the run decides which cases were trained
@@ -58,7 +58,7 @@ def divide(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     return {name: [case for case in cases if case.labelled] for name, cases in splits.items()}
 
 
-def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[Case]]:
+def choose_split(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[Case]]:
     """Return the split to evaluate, by default test if it has cases and else validation, and its cases.
 
     Raises
@@ -66,7 +66,7 @@ def choose(dataset: Dataset, part: str | None, run: Run) -> tuple[str, Sequence[
     BadDataset
         It contains no labelled image.
     """
-    splits = divide(dataset, run)
+    splits = labelled_by_split(dataset, run)
     chosen = part or ("test" if splits["test"] else "val")
     if not splits[chosen]:
         counts = ", ".join(f"{name} {len(cases)}" for name, cases in splits.items())

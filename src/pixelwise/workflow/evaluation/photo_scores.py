@@ -21,7 +21,7 @@ POLICY = (
 )
 
 
-def summarise_photos(
+def summarise_classification(
     names: Sequence[str],
     truth: Int64[np.ndarray, " images"],
     probabilities: Float32[np.ndarray, "images classes"],

@@ -12,18 +12,18 @@ from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
 from pixelwise.inference.classification_model import ClassificationModel
-from pixelwise.metrics.calibration import tempered
+from pixelwise.metrics.calibration import scale_probabilities
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.resize_crop import View, fit
+from pixelwise.sampling.resize_crop import View, resize_shorter_side
 from pixelwise.workflow.evaluation.confidence import add_image_confidence, unscaled
-from pixelwise.workflow.evaluation.photo_scores import summarise_photos
+from pixelwise.workflow.evaluation.photo_scores import summarise_classification
 
 BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the memory
 
 
-def score_photos(
+def score_classification(
     model: ClassificationModel,
     dataset: Dataset,
     cases: Sequence[Case],
@@ -43,7 +43,7 @@ def score_photos(
     model_card, raw = model.model_card, copy(model)
     raw.model_card = unscaled(model_card)
     probabilities = predict_probabilities(raw, cases, pages=pages, progress=progress)
-    scaled = tempered(probabilities, model_card.temperatures).astype(np.float32)
+    scaled = scale_probabilities(probabilities, model_card.temperatures).astype(np.float32)
     scores = summarise_images(scaled, truth, model_card.classes, cases, seed=seed)
     return add_image_confidence(scores, probabilities, truth, model_card.temperatures)
 
@@ -72,7 +72,10 @@ def summarise_images(
 ) -> dict[str, Any]:
     """Return the scores for the predicted probabilities of the cases."""
     names = [case.name for case in cases]
-    scores: dict[str, Any] = {"task": "classification", **summarise_photos(names, truth, probabilities, classes, seed)}
+    scores: dict[str, Any] = {
+        "task": "classification",
+        **summarise_classification(names, truth, probabilities, classes, seed),
+    }
     for row, case in zip(scores["cases"], cases, strict=True):
         row["files"] = [str(case.image.resolve())]  # for the report
     return scores
@@ -107,7 +110,7 @@ def _read_view(case: Case, *, model: ClassificationModel, pages: int | None) -> 
     return model.look(read_pixels(case.image, model.model_card.channels, pages).pixels)
 
 
-def read_photo_samples(
+def read_classification_samples(
     model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
 ) -> Iterator[Sample]:
     """Yield classification images.
@@ -122,5 +125,5 @@ def read_photo_samples(
     index = class_indices(model_card.classes, dataset)
     for case in cases:
         if case.class_index is not None:
-            pixels = fit(read_pixels(case.image, model_card.channels, pages).pixels, view.shorter)
+            pixels = resize_shorter_side(read_pixels(case.image, model_card.channels, pages).pixels, view.shorter)
             yield Sample(pixels, np.array(index[case.class_index], np.int64))

@@ -19,7 +19,7 @@ from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
-from pixelwise.sampling.resize_crop import View, fit, middle
+from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_side
 from pixelwise.sampling.whole_images import ClassificationSampler
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
@@ -124,7 +124,7 @@ class ClassificationTask:
         side = self._run.config.photos.side
         for start in range(0, len(self._validation), BATCH):
             images = self._validation[start : start + BATCH]
-            batch = np.stack([image.scale.apply(middle(image.pixels, side, side)) for image in images])
+            batch = np.stack([image.scale.apply(centre_crop(image.pixels, side, side)) for image in images])
             yield batch, np.array([image.index for image in images])
 
     def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
@@ -180,7 +180,7 @@ def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progre
     """Read and resize images, in order; decoding runs in threads, because it releases the global interpreter lock."""
 
     def read(case: Case) -> ClassifiedImage:
-        pixels = fit(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
+        pixels = resize_shorter_side(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
         return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
     with ThreadPoolExecutor(cores()) as pool:

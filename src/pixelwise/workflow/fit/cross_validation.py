@@ -26,7 +26,7 @@ from pixelwise.workflow.evaluation.out_of_fold import (
 from pixelwise.workflow.fit.distillation import train_student
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.select.tta import TtaGain, describe_tta
-from pixelwise.workflow.fit.signals import describe_where
+from pixelwise.workflow.fit.signals import describe_interruption
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
 
@@ -105,7 +105,7 @@ class CrossValidation:
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:
         """Add to an interruption how the cross-validation continues."""
-        return describe_where("all folds", where, self._run.how_to_go_on(self._dataset.root), self._run.folder)
+        return describe_interruption("all folds", where, self._run.resume_command(self._dataset.root), self._run.folder)
 
     def _save_ensemble(self, scores: dict[str, Any]) -> None:
         """Save the ensemble and the summary, and report them."""

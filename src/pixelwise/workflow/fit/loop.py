@@ -23,7 +23,7 @@ from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
 from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.training.distillation_loss import DistillationSetup
-from pixelwise.training.fine_tuning import frozen_steps
+from pixelwise.training.fine_tuning import unfreeze_step
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.fit.batches import Batches
 from pixelwise.workflow.fit.messages import describe_frozen, describe_length
@@ -34,7 +34,7 @@ from pixelwise.workflow.fit.state import ProcessorMeter, State
 from pixelwise.workflow.fit.training_task import TrainingBatch, open_training_task
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.weights.encoder_weights import start_encoder, trained_from
+from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
 
 MAX_SKIPS = 50  # consecutive non-finite steps before the training fails
 FINISH_SECONDS = 1.5  # processor time reserved at the end of a budget for the last files
@@ -72,19 +72,19 @@ class Training:
         checkpoint, complaints = newest_checkpoint(run.checkpoints)
         progress.message(*complaints)
         # a checkpoint contains the encoder weights
-        self._loaded = checkpoint is None and start_encoder(network, run, progress)
-        self._trained_from = trained_from(run) | dict(distillation.trained if distillation else {})
+        self._loaded = checkpoint is None and load_encoder_weights(network, run, progress)
+        self._trained_from = encoder_weights_record(run) | dict(distillation.trained if distillation else {})
         if distillation is not None:
             network.load_state_dict(dict(distillation.start))
         self._task = open_training_task(run, dataset, network.geometry(), device, progress)
-        frozen = frozen_steps(config.transfer, config.training.steps, self._task.pass_steps)
+        frozen = unfreeze_step(config.transfer, config.training.steps, self._task.pass_steps)
         self._learner = Learner(
             network,
             config.training,
             self._task.loss,
             device,
             layer_decay=config.transfer.layer_decay,
-            frozen_steps=frozen,
+            unfreeze_step=frozen,
             teacher=distillation.teacher if distillation else None,
         )
         self._state = State()
@@ -224,14 +224,14 @@ class Training:
 
     def _seconds_to_finish(self) -> float:
         """Return the seconds reserved at the end: the last validation, threshold selection, and the files."""
-        validation, total = self._state.slowest_look, self._config.training.time_given
+        validation, total = self._state.slowest_look, self._config.training.available_time
         tta = self._tta_seconds()
         tta = tta if total is not None and affordable(tta, total) else 0.0
         return self._meter.wall_seconds(FINISH_SECONDS) + validation + self._task.finish_seconds(validation) + tta
 
     def _seconds_left(self) -> float | None:
         """Return the seconds that remain after training; None without a time limit."""
-        total = self._config.training.time_given
+        total = self._config.training.available_time
         return None if total is None else total - self._seconds() - self._meter.wall_seconds(FINISH_SECONDS)
 
     def _finish(self) -> bool:
@@ -279,7 +279,7 @@ class Training:
         raise Interrupted(
             pluralise(steps, "step"),
             f"{self._state.step:,} of {pluralise(steps, 'step is', 'steps are')} done",
-            f"The state is saved and {model}. Continue with: {self._run.how_to_go_on(self._data)}",
+            f"The state is saved and {model}. Continue with: {self._run.resume_command(self._data)}",
             self._run.folder,
         )
 

@@ -20,7 +20,7 @@ def describe_length(training: TrainingOptions, done: int, progress: float, valid
     validations : int
         Validations since the best one.
     """
-    end = 1.0 if training.time_given is None else NEARLY_COMPLETE
+    end = 1.0 if training.available_time is None else NEARLY_COMPLETE
     if progress < end and 0 < training.patience <= validations:
         since = pluralise(validations, "validation was", "validations were")
         return [f"Stopped early after step {done:,} of {training.steps:,}: the last {since} no better than the best."]

@@ -176,7 +176,7 @@ class ClockPacing:
         reserve: float,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        limit = options.time_given
+        limit = options.available_time
         if limit is None:
             raise ValueError("expected options with a budget or a time limit")
         self._options, self._clock, self._limit = options, clock, limit
@@ -288,6 +288,6 @@ def make_pacing(
     options: TrainingOptions, clock: Callable[[], float], reserve: float, state: Mapping[str, Any] | None = None
 ) -> Pacing:
     """Return the pacing for the options."""
-    if options.time_given is None:
+    if options.available_time is None:
         return StepPacing(options)
     return ClockPacing(options, clock, reserve, state)

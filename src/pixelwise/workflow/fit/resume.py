@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pixelwise.datasets.dataset import Dataset, understand
+from pixelwise.datasets.dataset import Dataset, detect_dataset
 from pixelwise.datasets.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
@@ -61,9 +61,9 @@ def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
         fold = run.splits["fold"]
         parent = Run(run.folder.parent if fold == "student" else run.folder.parent.parent)
         got = f"{'the student' if fold == 'student' else f'fold {fold}'} of {parent.folder}"
-        raise BadRun("a complete run", got, f"Continue with: {parent.how_to_go_on(root)}", folder)
+        raise BadRun("a complete run", got, f"Continue with: {parent.resume_command(root)}", folder)
     config = run.config
-    dataset = understand(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
+    dataset = detect_dataset(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
     if run.folds:
         dataset = merge_train_val(dataset)
     known = run.splits["parts"]

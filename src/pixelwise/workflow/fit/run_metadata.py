@@ -8,7 +8,7 @@ from pixelwise.runtimes.machine import Machine
 from pixelwise.workflow.environment import describe_environment
 
 
-def first_records(
+def initial_records(
     dataset: Dataset, fingerprint: Any, machine: Machine, seed: int, measuring: float = 0.0
 ) -> dict[str, Any]:
     """Return the JSON records of a new run folder; `measuring` is the time for measuring the machine in seconds."""

@@ -14,8 +14,8 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import IGNORE, class_channels
 from pixelwise.model_file.model_file import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.sampling.patches import PatchOptions, PatchSampler, part_of_step
-from pixelwise.sampling.progressive_resizing import coarse_options
+from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch
+from pixelwise.sampling.progressive_resizing import low_res_options
 from pixelwise.training.losses import balance
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import calibrate_model
@@ -60,8 +60,8 @@ class SegmentationTask:
         config = run.config
         instance = config.target.kind != "classes" and dataset.labelling.task == "instance"
         self._tune_objects = config.training.tune and instance
-        self._tuning_seconds = seconds_to_tune(config.training.time_given)
-        self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.time_given)
+        self._tuning_seconds = seconds_to_tune(config.training.available_time)
+        self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
@@ -88,7 +88,7 @@ class SegmentationTask:
         low_res = progress < self._run.config.patches.low_res_fraction - ROUNDING
         if (low_res, share) not in self._samplers:
             full = self._samplers[low_res, 1.0]
-            options = part_of_step(full.options, share, self._geometry)
+            options = scale_batch(full.options, share, self._geometry)
             self._samplers[low_res, share] = full.with_options(options)
         return self._samplers[low_res, share]
 
@@ -196,10 +196,10 @@ class SegmentationTask:
         patches = self._run.config.patches
         samplers = {(False, 1.0): self._sample(images, patches)}
         if patches.low_res_fraction:
-            height, width = (self._geometry.legal_size(-(-side // 2)) for side in (patches.height, patches.width))
+            height, width = (self._geometry.valid_size(-(-side // 2)) for side in (patches.height, patches.width))
             counts = count_classes([image.target for image in images], IGNORE)
             halved = [halve(image, counts) for image in images]
-            samplers[True, 1.0] = self._sample(halved, coarse_options(patches, height, width))
+            samplers[True, 1.0] = self._sample(halved, low_res_options(patches, height, width))
         return samplers
 
     def _sample(self, images: Sequence[TrainingImage], patches: PatchOptions) -> PatchSampler:

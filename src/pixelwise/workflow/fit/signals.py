@@ -32,7 +32,7 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
 
 
 @contextmanager
-def describe_where(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
+def describe_interruption(whole: str, where: str, how: str, folder: Path) -> Generator[None, None, None]:
     """Add to an interruption of one of several trainings how to continue all of them.
 
     Parameters

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.datasets.dataset import DataOptions, Dataset, examine
-from pixelwise.datasets.problem_report import ways_out
+from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
+from pixelwise.datasets.problem_report import problem_hints
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
@@ -67,7 +67,7 @@ class InspectedData:
         stops = "problem that stops a training", "problems that stop a training"
         left_out = "problem whose files are skipped", "problems whose files are skipped"
         lines += _list_problems(*stops, [p for p in problems if p.fatal])
-        lines += [f"  {line}" for line in ways_out(self.dataset)]
+        lines += [f"  {line}" for line in problem_hints(self.dataset)]
         lines += _list_problems(*left_out, [p for p in problems if p.left_out])
         lines += _list_problems("warning", "warnings", [p for p in problems if not p.fatal and not p.left_out])
         if self.sheet:
@@ -89,7 +89,7 @@ def _list_problems(singular: str, plural: str, problems: Sequence[Problem]) -> l
 def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:
     """Check a data folder, measure its fingerprint and draw its contact sheet; see `inspect`."""
     sheet = _sheet_path(root, out)
-    dataset = examine(root, options, 0, progress)
+    dataset = scan_dataset(root, options, 0, progress)
     train = dataset.part("train")
     if any(problem.fatal for problem in dataset.problems) or not train:
         return InspectedData(dataset, None, None)

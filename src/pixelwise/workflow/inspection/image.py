@@ -12,10 +12,10 @@ from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.explain.activations import Gating, Stage
 from pixelwise.explain.crop import Crop, crop_for_class, crop_for_masks
-from pixelwise.explain.grad_cam import Attribution, Insight
+from pixelwise.explain.grad_cam import Attribution, GradCam
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import probabilities_of
-from pixelwise.labels.temperature_scaling import tempered_softmax
+from pixelwise.labels.temperature_scaling import scaled_softmax
 from pixelwise.model_file.model_file import ModelCard, find_model_file, load_network
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
@@ -143,7 +143,7 @@ def inspect_image(
         network, model_card = load_network(path)
         pixels = read_pixels(image, model_card.channels, pages).pixels
         crop = _crop(network.float(), model_card, pixels, request)
-        insight = Insight(network, crop.given)
+        insight = GradCam(network, crop.given)
         advance(1, "Grad-CAM")
         attributed = _resolve_target(insight.logits, model_card, crop, request)
         stages = (request.stage,) if request.stage is not None else ()
@@ -201,7 +201,7 @@ def _resolve_target(
     names = TARGETS.get(model_card.target.kind, model_card.classes) if model_card.view is None else model_card.classes
     requested = _index(request.class_name, names)
     if model_card.view is not None:
-        probabilities = tempered_softmax(logits, model_card.temperatures, 0)
+        probabilities = scaled_softmax(logits, model_card.temperatures, 0)
         best = np.argsort(-probabilities, kind="stable").tolist()
         index = best[0] if requested is None else requested
         top = ", ".join(f"{names[i]} {probabilities[i]:.2f}" for i in best[:3])
@@ -240,7 +240,7 @@ def _index(class_name: str | None, names: Sequence[str]) -> int | None:
 
 def _scene(
     title: str,
-    insight: Insight,
+    insight: GradCam,
     model_card: ModelCard,
     crop: Crop,
     attributed: AttributionTarget,

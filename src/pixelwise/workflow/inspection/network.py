@@ -13,7 +13,7 @@ from pixelwise.drawing.maps import Map, peak_values, read_maps
 from pixelwise.drawing.network import draw_network
 from pixelwise.drawing.writing import to_png, to_svg
 from pixelwise.errors import OutputFailed
-from pixelwise.geometry.layer_graph import sizes_with_rest
+from pixelwise.geometry.layer_graph import sizes_with_remainder
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.networks.architectures import (
     ALWAYS_READ,
@@ -219,7 +219,7 @@ def inspect_network(
         network = build(options)
     geometry = network.geometry()
     default = published_size(name) if network.dimensions == 2 else VOLUME
-    side = size if size is not None else geometry.legal_size(default)
+    side = size if size is not None else geometry.valid_size(default)
     layers = network.layers(side)
     maps = _maps(network, side)
     peak = peak_values(maps, network.dimensions)
@@ -253,7 +253,7 @@ def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
 
 def _maps(network: Network, size: int) -> list[Map]:
     layer_graph = network.layer_graph()
-    return read_maps(layer_graph, sizes_with_rest(layer_graph, size) or [], size)
+    return read_maps(layer_graph, sizes_with_remainder(layer_graph, size) or [], size)
 
 
 def _drawing_paths(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:

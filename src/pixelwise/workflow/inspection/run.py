@@ -43,7 +43,7 @@ class InspectedRun:
                 f"Model: {model_card.task}, classes {', '.join(model_card.classes)}; {_facts(model_card.trained)}."
             )
         else:
-            lines.append(f"No model yet: continue it with `{self.run.how_to_go_on(self._data())}`.")
+            lines.append(f"No model yet: continue it with `{self.run.resume_command(self._data())}`.")
         return "\n".join(lines)
 
     def _data(self) -> str:

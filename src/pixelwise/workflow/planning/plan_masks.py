@@ -17,7 +17,7 @@ from pixelwise.labels.targets import target_channels
 from pixelwise.networks.architectures import build, check_options
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
-from pixelwise.sampling.patches import part_of_step
+from pixelwise.sampling.patches import scale_batch
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.planning.choices import (
@@ -190,9 +190,9 @@ def _fit_patches(config: Config, inputs: PlanInputs, settings: Settings) -> Choi
     for name, image in largest.items():
         key, size = f"patches.{name}", getattr(config.patches, name)
         target = min(size, image + 2 * geometry.margin) if key in settings.values else size + 2 * geometry.margin
-        if key in settings.without_preset.values or (target == size and geometry.is_legal(size)):
+        if key in settings.without_preset.values or (target == size and geometry.is_valid(size)):
             continue
-        valid = geometry.legal_size(target)
+        valid = geometry.valid_size(target)
         if target < size:
             why = f"The output of {geometry.output_size(valid)} pixels covers the largest image, which has {image}."
         elif geometry.margin:
@@ -228,7 +228,7 @@ def _shrink_patches(
         return config, measured
     with torch.device("meta"):
         geometry = build(config.network).geometry()
-    smaller = part_of_step(config.patches, share, geometry)
+    smaller = scale_batch(config.patches, share, geometry)
     size = f"{config.patches.batch} x {config.patches.height} x {config.patches.width}"
     why = f"A step of {size} would take {measured:.2f} s, the target is {allowed:.2f} s"
     why = f"{why}: many small steps are better than a few large ones."

@@ -14,7 +14,7 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import Machine, use_threads
 from pixelwise.sampling.fingerprint import measure_fingerprint, measure_orientation
 from pixelwise.sampling.image_fingerprint import measure_classification
-from pixelwise.sampling.patches import part_of_step
+from pixelwise.sampling.patches import scale_batch
 from pixelwise.text import pluralise
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.config import Config
@@ -161,7 +161,7 @@ def make_patch_step(device: str) -> MakeStep:
     def make(config: Config, share: float) -> tuple[Step, float]:
         with torch.device("meta"):
             geometry = build(config.network).geometry()
-        full, reduced = config.patches, part_of_step(config.patches, share, geometry)
+        full, reduced = config.patches, scale_batch(config.patches, share, geometry)
         size = reduced.batch, reduced.height, reduced.width
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
         classes = class_channels(config.target, config.network.classes)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import Interrupted
-from pixelwise.inference.segmentation_model import Model
+from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
 from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
-from pixelwise.runtimes.exported import files_of
+from pixelwise.runtimes.exported import model_files
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.writing import write_table
 
@@ -69,7 +69,9 @@ def large_image(path: Path, folder: Path, name: str, model: str, options: Predic
     return LargeImage(path, result_path(folder, name, _format_of(options)), identity)
 
 
-def predict_large(model: Model, image: LargeImage, options: PredictOptions, progress: Progress) -> list[Path]:
+def predict_large(
+    model: SegmentationModel, image: LargeImage, options: PredictOptions, progress: Progress
+) -> list[Path]:
     """Predict one large image; return the files written.
 
     Raises
@@ -116,7 +118,7 @@ def predict_large(model: Model, image: LargeImage, options: PredictOptions, prog
 def model_digest(file: Path) -> str:
     """Return the SHA-256 of all files of a model, including the weights next to the .xml of an OpenVINO export."""
     digest = hashlib.sha256()
-    for path in files_of(file):
+    for path in model_files(file):
         if path.is_file():
             with path.open("rb") as opened:
                 while block := opened.read(1 << 20):

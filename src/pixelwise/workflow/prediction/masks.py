@@ -16,7 +16,7 @@ from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseErro
 from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
 from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
-from pixelwise.inference.segmentation_model import Decoding, Model, load_model_for_prediction
+from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
 from pixelwise.io.read import Image, probe
 from pixelwise.io.windows import open_windows
@@ -92,7 +92,11 @@ def predict_masks(
 
 
 def _predict_small(
-    model: Model, named: dict[str, tuple[Path, Size]], written: OutputSummary, failed: Failed, progress: Progress
+    model: SegmentationModel,
+    named: dict[str, tuple[Path, Size]],
+    written: OutputSummary,
+    failed: Failed,
+    progress: Progress,
 ) -> None:
     """Predict images that fit in memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
@@ -102,7 +106,7 @@ def _predict_small(
     # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
     lock = Lock()
 
-    def save(item: tuple[LoadedImage, Decoding]) -> ImageOutputs:
+    def save(item: tuple[LoadedImage, PendingPrediction]) -> ImageOutputs:
         (name, path, image), decoding = item
         with lock:
             result = decoding.finish()
@@ -122,7 +126,7 @@ def _predict_small(
             ((item, item.image.pixels) for item in loaded),
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
-            overlapped=True,
+            concurrent=True,
         )
         outputs = ordered_map(save, predictions, _WRITERS, min(2 * BATCH, pending))
         with closing(predictions), closing(outputs):
@@ -135,7 +139,7 @@ def _predict_small(
 
 
 def _read(
-    model: Model, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
+    model: SegmentationModel, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
 ) -> Iterator[LoadedImage]:
     """Yield images in order, several are read at once; unreadable ones are skipped."""
 
@@ -160,7 +164,9 @@ def _add_failure(path: Path, error: PixelwiseError, failed: Failed) -> None:
     failed.append((path, str(error)))
 
 
-def _with_smaller_halo(model: Model, paths: Sequence[Path], tolerance: float, progress: Progress) -> Model:
+def _with_smaller_halo(
+    model: SegmentationModel, paths: Sequence[Path], tolerance: float, progress: Progress
+) -> SegmentationModel:
     """Return the model with the smallest halo whose seam error on some of the images is within `tolerance`."""
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(_MEASURED, len(paths))).astype(int))]
     jobs: list[Job] = []
@@ -175,7 +181,7 @@ def _with_smaller_halo(model: Model, paths: Sequence[Path], tolerance: float, pr
     for job in jobs:
         job.source.close()
     progress.message(str(choice))
-    return Model(model.model_card, with_geometry(model.predictor, choice.geometry))
+    return SegmentationModel(model.model_card, with_geometry(model.predictor, choice.geometry))
 
 
 def _size(path: Path) -> Size:

@@ -29,7 +29,7 @@ BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the me
 LoadedView = tuple[np.ndarray, tuple[str, ...]] | str
 
 
-def predict_photos(
+def predict_classes(
     model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
     """Write the predicted class of each path to one table in `folder`; see `predict`."""

@@ -60,7 +60,7 @@ class Predictions:
         return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
 
 
-def check_place(folder: Path, inputs: Sequence[Path]) -> None:
+def check_output_folder(folder: Path, inputs: Sequence[Path]) -> None:
     """Check that the output folder is writable and does not contain the input images."""
     sources = {(path if path.is_dir() else path.parent).resolve() for path in inputs}
     if folder.resolve() in sources:

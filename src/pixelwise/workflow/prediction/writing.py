@@ -14,7 +14,7 @@ from skimage.segmentation import find_boundaries
 from pixelwise.atomic_write import atomic_write, atomic_write_json
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.read import Image, write_image, write_labels, write_mask
-from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure
+from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure_objects
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
@@ -69,7 +69,7 @@ class OutputSummary:
         files, table = [self.folder / f"{name}.png"], None
         if self.model_card.task == "instance":
             files[0] = write_labels(files[0], result.labels, image.spacing)
-            table = measure(result.labels, image.pixels)
+            table = measure_objects(result.labels, image.pixels)
         else:
             write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.model_card.colours)
         confidence = None

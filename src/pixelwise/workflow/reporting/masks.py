@@ -8,7 +8,7 @@ import numpy as np
 
 from pixelwise.datasets.dataset import Labelling, read_labels, read_pixels
 from pixelwise.datasets.records import has_background
-from pixelwise.inference.segmentation_model import Model, load_model_for_prediction
+from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.io.read import png_bytes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
@@ -17,7 +17,7 @@ from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
-from pixelwise.workflow.reporting.page import attempt, empty_classes
+from pixelwise.workflow.reporting.page import empty_classes, try_section
 from pixelwise.workflow.run import Run
 
 BEST, WORST = 2, 2  # number of cases shown, in addition to the median
@@ -76,7 +76,7 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
     for kind, case in progress.track(chosen, "drawing cases", len(chosen)):
         name, score = html.escape(case["name"]), html.escape(_describe_score(case, field))
         parts.append(f"<h3><b>{kind}</b> <i>{score}</i> · {name}</h3>")
-        parts += attempt("This case", partial(_panels, run, model_of(case), case["files"]), progress)
+        parts += try_section("This case", partial(_panels, run, model_of(case), case["files"]), progress)
     return parts
 
 
@@ -105,9 +105,9 @@ class _Models:
     """The model that a case was scored with: that of the run, or of the fold that held the case out."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._known = run, dict[int, Model]()
+        self._run, self._known = run, dict[int, SegmentationModel]()
 
-    def __call__(self, case: dict[str, Any]) -> Model:
+    def __call__(self, case: dict[str, Any]) -> SegmentationModel:
         number = int(case.get("fold", 0))
         if number not in self._known:
             folder = self._run.fold(number).folder if number else self._run.folder
@@ -127,7 +127,7 @@ def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, ranked[index]) for index, kind in sorted(chosen.items())]
 
 
-def _panels(run: Run, model: Model, files: list[str]) -> list[str]:
+def _panels(run: Run, model: SegmentationModel, files: list[str]) -> list[str]:
     model_card, objects = model.model_card, model.model_card.task == "instance"
     labelling = Labelling(
         task=run.understood["task"],

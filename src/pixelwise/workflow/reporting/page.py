@@ -105,7 +105,7 @@ def charts(drawn: Sequence[tuple[str, bytes]]) -> str:
     return f'<div class="charts">{"".join(figures)}</div>'
 
 
-def attempt(what: str, make: Callable[[], list[str]], progress: Progress) -> list[str]:
+def try_section(what: str, make: Callable[[], list[str]], progress: Progress) -> list[str]:
     """Return the HTML fragments of `make`.
 
     Any error is caught and reported on the page and as a message, so that the rest of the page is still written.

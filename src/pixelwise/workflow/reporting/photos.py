@@ -23,7 +23,7 @@ NUMBERED, NAMED = 20, 60  # maximum number of classes for numbers and names in t
 SMALL = 100  # maximum side in pixels of images that are enlarged without interpolation
 
 
-def photo_scores(scores: dict[str, Any]) -> list[str]:
+def classification_scores(scores: dict[str, Any]) -> list[str]:
     """Return accuracies with intervals, the confusion matrix, the most frequent confusions, and scores per class."""
     images, intervals = scores["scores"]["images"], scores["scores"]["intervals"]
     rows = [(words(name), images[name], *(intervals[name] or (None, None))) for name in intervals]
@@ -43,7 +43,7 @@ def photo_scores(scores: dict[str, Any]) -> list[str]:
     return [*parts, *html.empty_classes(scores.get("empty", {}))]
 
 
-def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
+def misclassified_images(scores: dict[str, Any], progress: Progress) -> list[str]:
     """Return the most confident misclassifications whose files still exist."""
     wrong = sorted((c for c in scores["cases"] if c["said"] != c["truth"]), key=lambda c: -c["probability"])
     if not wrong:
@@ -63,7 +63,7 @@ def photo_mistakes(scores: dict[str, Any], progress: Progress) -> list[str]:
     return [html.paragraphs(sentences), f'<div class="photos">{"".join(figures)}</div>']
 
 
-def photo_cases(scores: dict[str, Any]) -> list[str]:
+def example_images(scores: dict[str, Any]) -> list[str]:
     """Return the correct images with the highest and the lowest confidence whose files still exist."""
     correct = sorted((c for c in scores["cases"] if c["said"] == c["truth"]), key=lambda c: -c["probability"])
     shown = [case for case in correct if case.get("files") and Path(case["files"][0]).is_file()]

@@ -157,7 +157,7 @@ def shrink(picture: np.ndarray) -> np.ndarray:
     return padded.reshape(height, block, width, block, 3).mean((1, 3)).astype(np.uint8)
 
 
-def film_frames(folder: Path) -> tuple[list[np.ndarray], int]:
+def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     """Return the training snapshots (image, prediction, ground truth side by side), and the number of skipped ones."""
     steps = sorted(folder.glob("step-*.png"))
     if not steps or not (folder / "image.png").is_file() or not (folder / "truth.png").is_file():
@@ -177,7 +177,7 @@ def film_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     return frames, len(steps) - len(frames)
 
 
-def film_bytes(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
+def snapshot_gif(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
     """Return the frames as a GIF of at most `most` bytes.
 
     Every second frame is dropped until it fits, except for the last; a single frame may be larger.

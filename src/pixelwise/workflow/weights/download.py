@@ -19,7 +19,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SLACK = 1.02  # tolerated excess over the expected size
 
 
-def download(url: str, path: Path, *, sha256: str, mebibytes: float, hint: str, progress: Progress) -> str:
+def download(url: str, path: Path, *, sha256: str, size_mib: float, hint: str, progress: Progress) -> str:
     """Download a file to `path`, if its digest is the expected one.
 
     Parameters
@@ -48,7 +48,7 @@ def download(url: str, path: Path, *, sha256: str, mebibytes: float, hint: str, 
         The path cannot be written.
     """
     _check_address(url, hint)
-    limit = int(SLACK * mebibytes * MEBIBYTE) + CHUNK
+    limit = int(SLACK * size_mib * MEBIBYTE) + CHUNK
     digest = hashlib.sha256()
 
     def fill(file: BinaryIO) -> None:

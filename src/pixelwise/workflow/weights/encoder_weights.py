@@ -18,14 +18,14 @@ from pixelwise.networks.architectures import CLASSIFIERS, NetworkOptions, build
 from pixelwise.networks.first_convolution import choose_adaptation
 from pixelwise.networks.models import Network
 from pixelwise.networks.published import PRETRAINED, find_pretrained
-from pixelwise.networks.weights import WHICH_PADDING, Provenance, check_shortcut_padding, load_encoder, read_weights
+from pixelwise.networks.weights import PADDING_HINT, Provenance, check_shortcut_padding, load_encoder, read_weights
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 from pixelwise.workflow.weights.scale import find_scale
-from pixelwise.workflow.weights.store import file_digest, obtain
+from pixelwise.workflow.weights.store import fetch_weights, file_digest
 
 RECORD = "weights"
 UNKNOWN_LICENCE = "unknown; check it before you publish results"
@@ -42,7 +42,7 @@ class EncoderStart:
     model_card: ModelCard | None = None
 
 
-def look_early(settings: Settings, progress: Progress) -> None:
+def check_weights_early(settings: Settings, progress: Progress) -> None:
     """Check `transfer.encoder_weights` before any other work; download published weights if the encoder is given.
 
     Parameters
@@ -61,7 +61,7 @@ def look_early(settings: Settings, progress: Progress) -> None:
     if word in PRETRAINED:
         encoder = given.get("network.encoder") or given.get("network.name")
         if encoder:
-            obtain(find_pretrained(word, str(encoder)), progress)
+            fetch_weights(find_pretrained(word, str(encoder)), progress)
     elif word:
         _check_path(word)
 
@@ -80,7 +80,7 @@ def find_start(config: Config, progress: Progress) -> EncoderStart:
     if word in PRETRAINED:
         published = find_pretrained(word, encoder_name(network))
         _check_strides(network, stride_first=False, path=None)
-        path = obtain(published, progress)
+        path = fetch_weights(published, progress)
         tensors, origin = read_weights(path)
         return EncoderStart(path=path, tensors=tensors, origin=origin)
     _check_path(word)
@@ -97,7 +97,9 @@ def encoder_name(network: NetworkOptions) -> str:
     return network.encoder if network.encoder != "plain" else network.name
 
 
-def follow(config: Config, fingerprint: Any, settings: Settings, progress: Progress) -> tuple[Config, dict[str, Any]]:
+def apply_weights(
+    config: Config, fingerprint: Any, settings: Settings, progress: Progress
+) -> tuple[Config, dict[str, Any]]:
     """Adapt the plan to the pretrained encoder weights, and report their source.
 
     Parameters
@@ -149,7 +151,7 @@ def follow(config: Config, fingerprint: Any, settings: Settings, progress: Progr
     return with_settings(config, values, reasons), {RECORD: facts}
 
 
-def start_encoder(network: Network, run: Run, progress: Progress) -> bool:
+def load_encoder_weights(network: Network, run: Run, progress: Progress) -> bool:
     """Load the pretrained encoder weights of a run; return whether it has any.
 
     Raises
@@ -169,7 +171,7 @@ def start_encoder(network: Network, run: Run, progress: Progress) -> bool:
     return True
 
 
-def trained_from(run: Run) -> dict[str, str]:
+def encoder_weights_record(run: Run) -> dict[str, str]:
     """Return the entries of the model card about the initial encoder weights."""
     if not run.config.transfer.encoder_weights:
         return {}
@@ -193,7 +195,7 @@ def _load(network: Network, config: Config, start: EncoderStart) -> None:
     padding, stated = config.network.shortcut_padding, start.origin.shortcut_padding
     hint = (
         f"Run `pixelwise import-weights {start.path} --out FILE.safetensors network.shortcut_padding=both` "
-        f"(or =end), and use that file. {WHICH_PADDING}"
+        f"(or =end), and use that file. {PADDING_HINT}"
     )
     check_shortcut_padding(network, padding, stated, hint, start.path)
     first_convolution = config.transfer.first_convolution

@@ -19,8 +19,8 @@ from pixelwise.model_file.model_file import save_model
 from pixelwise.networks.architectures import CLASSIFIERS, build_classifier, published_options, published_size
 from pixelwise.networks.models import Classifier
 from pixelwise.networks.options import ShortcutPadding
-from pixelwise.networks.weights import WHICH_PADDING, Provenance, check_shortcut_padding, load_network
-from pixelwise.runtimes.machine import look_at_machine
+from pixelwise.networks.weights import PADDING_HINT, Provenance, check_shortcut_padding, load_network
+from pixelwise.runtimes.machine import detect_machine
 from pixelwise.sampling.resize_crop import View
 from pixelwise.sampling.whole_images import ClassificationOptions
 from pixelwise.text import pluralise
@@ -51,7 +51,7 @@ def write_imported_model(
     tensors : mapping of str to Tensor
         All weights of a classifier, under the names of any known library.
     origin : Provenance
-        Its mean and std normalise the images; its shortcut_padding comes from `stated_padding`.
+        Its mean and std normalise the images; its shortcut_padding comes from `given_padding`.
     classes : sequence of str
         Names in the order of the network's outputs.
     settings : Settings
@@ -70,7 +70,7 @@ def write_imported_model(
     run.check_free()
     config = _plan(origin, classes, settings)
     network = build_classifier(config.network)
-    hint = f"Add {PADDING}=both or {PADDING}=end. {WHICH_PADDING}"
+    hint = f"Add {PADDING}=both or {PADDING}=end. {PADDING_HINT}"
     padding, stated = config.network.shortcut_padding, origin.shortcut_padding
     check_shortcut_padding(network, padding, stated, hint, origin.source)
     load_network(network, tensors, first_convolution=None, path=origin.source)
@@ -79,7 +79,7 @@ def write_imported_model(
     return run
 
 
-def stated_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
+def given_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
     """Return the given padding of the zero channels of shortcuts A, "" if not given.
 
     Examples
@@ -91,7 +91,7 @@ def stated_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
     return with_settings(Config(), stated, {}).network.shortcut_padding if stated else ""
 
 
-def refuse_settings_of_a_model(settings: Settings) -> None:
+def check_weights_settings(settings: Settings) -> None:
     """Reject settings that apply to complete models only.
 
     Raises
@@ -165,7 +165,7 @@ def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict
     seed = config.training.seed
     return {
         "splits": {"parts": {"train": [], "val": [], "test": []}, "groups": {}, "seed": seed},
-        "environment": describe_environment(look_at_machine("cpu"), seed),
+        "environment": describe_environment(detect_machine("cpu"), seed),
         "weights": {"source": origin.source, "sha256": origin.sha256, "licence": _licence(origin)},
         "understood": {
             "data": "",

@@ -32,7 +32,7 @@ def stored_path(published: PretrainedWeights) -> Path:
     return cache_folder() / "weights" / f"{published.stem}.safetensors"
 
 
-def obtain(published: PretrainedWeights, progress: Progress) -> Path:
+def fetch_weights(published: PretrainedWeights, progress: Progress) -> Path:
     """Return the cached file of published weights; download and convert it if missing.
 
     Raises
@@ -50,17 +50,17 @@ def obtain(published: PretrainedWeights, progress: Progress) -> Path:
         f"On a machine with network access, download {published.url}; copy the file here and run "
         f"`pixelwise import-weights {published.stem}.pth` to store it in {path.parent}."
     )
-    progress.message(f"Downloading {published.url} ({published.mebibytes:.0f} MiB) to {path.parent}.")
+    progress.message(f"Downloading {published.url} ({published.size_mib:.0f} MiB) to {path.parent}.")
     digest = download(
         published.url,
         downloaded,
         sha256=published.sha256,
-        mebibytes=published.mebibytes,
+        size_mib=published.size_mib,
         hint=hint,
         progress=progress,
     )
     try:
-        store(published, read_pickled(downloaded), digest)
+        store_weights(published, read_pickled(downloaded), digest)
     finally:
         downloaded.unlink(missing_ok=True)
     return path
@@ -89,19 +89,19 @@ def is_stored(published: PretrainedWeights) -> bool:
     return True
 
 
-def store(published: PretrainedWeights, tensors: Mapping[str, Tensor], digest: str) -> Path:
+def store_weights(published: PretrainedWeights, tensors: Mapping[str, Tensor], digest: str) -> Path:
     """Store the tensors of a published file with this digest."""
     path = stored_path(published)
-    content = to_file(tensors, origin_of(published, digest))
+    content = to_file(tensors, provenance_of(published, digest))
     atomic_write_bytes(path, content)
     # written last: without it the file is not used
-    record: dict[str, Any] = {"url": published.url, "sha256": digest, "known_beforehand": published.whole_digest}
+    record: dict[str, Any] = {"url": published.url, "sha256": digest, "known_beforehand": published.has_full_digest}
     record["safetensors_sha256"] = hashlib.sha256(content).hexdigest()
     atomic_write_json(path.with_suffix(".json"), record)
     return path
 
 
-def origin_of(published: PretrainedWeights, digest: str) -> Provenance:
+def provenance_of(published: PretrainedWeights, digest: str) -> Provenance:
     """Return the provenance of a published file, with its full digest."""
     return Provenance(
         source=published.source,

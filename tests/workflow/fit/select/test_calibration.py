@@ -14,7 +14,7 @@ from pixelwise.metrics.calibration import (
     find_temperature,
     logits_of,
     reliability,
-    tempered,
+    scale_probabilities,
 )
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
@@ -96,7 +96,7 @@ def spoilt_world(seed: int, images: int, spoil: Temperatures) -> tuple[np.ndarra
     """Probabilities of three classes that want the temperatures `spoil`, the truth, and the image of each pixel."""
     rng = np.random.default_rng(seed)
     before = softmax(rng.normal(0, 2.5, (6000 * images, 3)), axis=1)
-    probabilities = tempered(before, spoil)
+    probabilities = scale_probabilities(before, spoil)
     truth = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1).clip(max=2)
     return before, truth, np.repeat(np.arange(images), 6000)
 
@@ -112,7 +112,7 @@ def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
     found = fit_temperatures(before, truth, image)
     assert found.temperatures.sure == pytest.approx(1.6, rel=0.1)
     assert found.temperatures.doubt == pytest.approx(0.5, rel=0.1)
-    one = tempered(before, Temperatures(find_temperature(logits_of(before), truth)))
+    one = scale_probabilities(before, Temperatures(find_temperature(logits_of(before), truth)))
     assert found.after is not None
     assert found.after < 0.01 < 0.03 < error_of(one, truth)
     assert found.to_text().startswith("Temperature 1.")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
-from pixelwise.labels.targets import IGNORE, TargetOptions, splits
+from pixelwise.labels.targets import IGNORE, TargetOptions, splits_regions
 from pixelwise.metrics.boundaries import rand_information
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
@@ -91,7 +91,7 @@ def test_areas_are_split_where_no_threshold_helps() -> None:
     looks = [hard_look(0), hard_look(1)]
     chosen = choose_foreground_threshold(looks, TargetOptions())
     assert chosen is not None
-    assert splits(chosen.target)
+    assert splits_regions(chosen.target)
     assert chosen.before.v_rand < 0.1
     assert chosen.after.v_rand > 0.95
     assert chosen.after.dice > chosen.before.dice - 0.01
@@ -125,7 +125,7 @@ def test_what_the_user_sets_stays() -> None:
         chosen = choose_foreground_threshold(looks, TargetOptions(**own), user_set=(name,))
         assert chosen is not None
         assert getattr(chosen.target, name) == own[name]
-        assert splits(chosen.target)
+        assert splits_regions(chosen.target)
     none = choose_foreground_threshold(looks, TargetOptions(split_threshold=0.93), user_set=("split_depth",))
     assert none is not None
     assert none.target == TargetOptions(split_threshold=0.93), "0 pixels, set by the user: nothing is split"
@@ -145,7 +145,7 @@ def test_trials_end_when_the_time_is_up() -> None:
     assert chosen.target == TargetOptions(), "the depth of the first two trials leaves no marker in so small cells"
     whole = choose_foreground_threshold(looks, TargetOptions())  # control
     assert whole is not None
-    assert splits(whole.target)
+    assert splits_regions(whole.target)
     assert choose_foreground_threshold(looks, TargetOptions(), over=lambda: True) == ThresholdChoice(
         planned=TargetOptions(), target=TargetOptions(), before=chosen.before, after=chosen.before, images=1
     )
@@ -193,13 +193,13 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
     path = tmp_path / "model.safetensors"
     write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
-    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(
         path, dataset, None, device="cpu", seconds=None, progress=Progress()
     )
     target = read_model_card(path).target
-    assert target.foreground_threshold == (0.7 if splits(target) else 0.8)
-    assert splits(target) == (drawn.name == "hard")
+    assert target.foreground_threshold == (0.7 if splits_regions(target) else 0.8)
+    assert splits_regions(target) == (drawn.name == "hard")
     assert read_model_card(path).trained["threshold"] == messages
     model = load_model_for_prediction(path)
     model.predictor.runtime = by_brightness
@@ -221,7 +221,7 @@ def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.Monk
     model_card = make_recipe("binary")
     write_model(path, replace(model_card, normalisation=replace(model_card.normalisation, kind="none")))
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
-    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(
         path, dataset, None, device="cpu", seconds=seconds, progress=Progress()
     )
@@ -250,7 +250,7 @@ def test_as_many_images_are_predicted_as_leave_time_for_trials(
         foreground_threshold, "predict_validation_once", lambda *_, **__: (look(gap=0.75) for _ in range(5))
     )
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
-    dataset = understand(tmp_path / "cells", DataOptions(), 0, Progress())
+    dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(
         tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import DataOptions, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.labels.postprocess import remove_small_regions
@@ -149,7 +149,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, mo
     write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     options = DataOptions(classes=("background=0", "hole=1", "crack=2"))
-    dataset = understand(tmp_path / "tiles", options, 0, Progress())
+    dataset = detect_dataset(tmp_path / "tiles", options, 0, Progress())
     messages = choose_min_areas_of_model(path, dataset, None, device="cpu", seconds=None, progress=Progress())
     found = read_model_card(path)
     assert found.target.class_areas[0] == 0

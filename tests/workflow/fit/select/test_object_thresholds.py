@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.datasets.dataset import DataOptions, read_labels, read_pixels, understand
+from pixelwise.datasets.dataset import DataOptions, detect_dataset, read_labels, read_pixels
 from pixelwise.datasets.synthetic import draw_cells, write_demo
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.labels.instances import decode
@@ -163,7 +163,7 @@ def learn(data: Path, out: Path, *words: str, steps: int = 80) -> tuple[Run, Lis
 
 def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     """Mean AP on the validation images, decoded apart from what predicts."""
-    dataset = understand(data, DataOptions(), 0, Progress())
+    dataset = detect_dataset(data, DataOptions(), 0, Progress())
     model = load_model_for_prediction(run.model_path, device="cpu")
     model.model_card = replace(
         model.model_card, temperature=1.0, doubt_temperature=None

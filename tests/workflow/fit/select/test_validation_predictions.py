@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.datasets.dataset import understand
+from pixelwise.datasets.dataset import detect_dataset
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
@@ -24,7 +24,14 @@ def looks(folder: Path, seconds: float | None = None) -> list[ValidationPredicti
     model_card = make_recipe()
     network = build(model_card.network).eval()
     found = predict_validation_once(
-        network, model_card, understand(folder), None, device="cpu", seconds=seconds, progress=Progress(), why="looking"
+        network,
+        model_card,
+        detect_dataset(folder),
+        None,
+        device="cpu",
+        seconds=seconds,
+        progress=Progress(),
+        why="looking",
     )
     return list(found)
 
@@ -43,7 +50,7 @@ def test_time_is_a_share_of_the_budget() -> None:
 
 def test_every_validation_image_is_predicted(cells: Path) -> None:
     found = looks(cells)
-    assert sorted(look.name for look in found) == sorted(case.name for case in understand(cells).part("val"))
+    assert sorted(look.name for look in found) == sorted(case.name for case in detect_dataset(cells).part("val"))
     for look in found:
         assert look.truth.shape == look.probabilities.shape[1:] == (64, 64)
         np.testing.assert_allclose(look.probabilities.sum(0), 1, rtol=1e-5)

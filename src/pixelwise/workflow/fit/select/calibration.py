@@ -24,7 +24,7 @@ from pixelwise.metrics.calibration import (
     logits_of,
     negative_log_likelihood,
     reliability,
-    tempered,
+    scale_probabilities,
 )
 from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.progress import Progress
@@ -113,7 +113,7 @@ def fit_temperatures(
         return Calibration(temperatures=UNSCALED, before=before, after=before, mistakes=False)
     logits = logits_of(probabilities)
     found = find_temperatures(logits, truth) if two_are_better(probabilities, truth, image) else _one(logits, truth)
-    after = expected_calibration_error(reliability(tempered(probabilities, found), truth))
+    after = expected_calibration_error(reliability(scale_probabilities(probabilities, found), truth))
     # a higher likelihood does not always reduce the calibration error; if not, nothing is changed
     if before is None or after is None or after >= before:
         return Calibration(temperatures=UNSCALED, before=before, after=before, mistakes=True)
@@ -142,7 +142,7 @@ def two_are_better(
     for block in blocks:
         out = np.isin(image, block)
         for find, calibrated in zip(methods, results, strict=True):
-            calibrated[out] = tempered(probabilities[out], find(logits[~out], truth[~out]))
+            calibrated[out] = scale_probabilities(probabilities[out], find(logits[~out], truth[~out]))
     one, two = (
         (negative_log_likelihood(calibrated, truth), expected_calibration_error(reliability(calibrated, truth)))
         for calibrated in results
@@ -178,7 +178,7 @@ def calibrate(
         if image.actual is not None
         and (
             expected := expected_dice_of(
-                image.predicted, tempered(image.probabilities.T, result.temperatures).T, model_card
+                image.predicted, scale_probabilities(image.probabilities.T, result.temperatures).T, model_card
             )
         )
         is not None

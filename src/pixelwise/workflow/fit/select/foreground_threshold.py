@@ -19,8 +19,8 @@ from jaxtyping import Integer
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.label_image import components
-from pixelwise.labels.split_regions import LEAST_AREAS, is_filled_by_regions
-from pixelwise.labels.targets import IGNORE, TargetOptions, splits
+from pixelwise.labels.split_regions import MIN_REGIONS, is_filled_by_regions
+from pixelwise.labels.targets import IGNORE, TargetOptions, splits_regions
 from pixelwise.metrics.boundaries import rand_information
 from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
@@ -74,7 +74,7 @@ class ThresholdChoice:
         change = f"V_rand {self.after.v_rand:.4f}, before {self.before.v_rand:.4f}"
         dice = f"Dice {self.after.dice:.4f}, before {self.before.dice:.4f}"
         chosen = f"Foreground threshold {self.target.foreground_threshold}"
-        if splits(self.target):
+        if splits_regions(self.target):
             markers = f"more than {pluralise(self.target.split_depth, 'pixel')} inside {self.target.split_threshold}"
             chosen += f", split by a watershed from markers {markers}"
         return f"{chosen}, chosen on {where}: {change}; {dice}."
@@ -136,14 +136,14 @@ def choose_foreground_threshold(
 
     depth = {} if "split_depth" in user_set else {"split_depth": SPLIT_DEPTHS[0]}
     first = replace(planned, **depth)
-    for name, values in SPLIT_GRID if splits(first) else ():
-        base = max((one for one in known if splits(one)), key=lambda one: known[one].v_rand, default=first)
+    for name, values in SPLIT_GRID if splits_regions(first) else ():
+        base = max((one for one in known if splits_regions(one)), key=lambda one: known[one].v_rand, default=first)
         for value in values:
             attempt(base, **{"foreground_threshold": SPLIT_FOREGROUND, name: value})
     for threshold in THRESHOLDS:
         attempt(planned, foreground_threshold=threshold)
-    plain = best([one for one in known if not splits(one)], planned)
-    chosen = best([one for one in known if splits(one)], plain)
+    plain = best([one for one in known if not splits_regions(one)], planned)
+    chosen = best([one for one in known if splits_regions(one)], plain)
     images = sum(bool((prediction.truth == 1).any()) for prediction in predictions)
     return ThresholdChoice(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=images)
 
@@ -220,7 +220,7 @@ def is_membrane_like(
         return False
     known = sum(int(np.count_nonzero(one != IGNORE)) for one in targets)
     share = sum(int(np.count_nonzero(one == 1)) for one in targets) / max(1, known)
-    if not is_filled_by_regions(share, LEAST_AREAS):
+    if not is_filled_by_regions(share, MIN_REGIONS):
         return False
     areas = sum(int(components(one == 1, corners=False).max(initial=0)) for one in targets)
     return is_filled_by_regions(share, areas)

@@ -16,7 +16,7 @@ from torch import nn
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
-from pixelwise.labels.targets import TargetOptions, floods
+from pixelwise.labels.targets import TargetOptions, uses_watershed
 from pixelwise.metrics.instance import match, mean_average_precision
 from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.progress import Advance, Progress
@@ -208,7 +208,7 @@ class _Clock:
 def _grid(target: TargetOptions) -> dict[str, tuple[float, ...]]:
     """Return the candidate values of each option."""
     areas = tuple(factor * max(1, target.min_area) for factor in AREAS)
-    grid: dict[str, tuple[float, ...]] = {"seed_threshold": THRESHOLDS} if floods(target) else {}
+    grid: dict[str, tuple[float, ...]] = {"seed_threshold": THRESHOLDS} if uses_watershed(target) else {}
     return grid | {"foreground_threshold": THRESHOLDS, "min_area": areas}
 
 

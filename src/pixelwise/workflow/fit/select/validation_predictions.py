@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from pixelwise.datasets.dataset import Dataset, read_labels, read_pixels
-from pixelwise.datasets.subsets import spread
+from pixelwise.datasets.subsets import spread_order
 from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of
@@ -100,7 +100,7 @@ def predict_validation(
         Predictor(runtime, model_card.geometry, channels, model_card.tile, symmetries) for runtime in runtimes
     ]
     began, done, pace = time.monotonic(), 0, 0.0  # pixels; seconds per pixel
-    for case in spread(dataset.part("val")):
+    for case in spread_order(dataset.part("val")):
         if case.mask is None:
             continue
         labels = read_labels(case.mask, dataset.labelling)
