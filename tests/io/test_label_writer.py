@@ -238,7 +238,7 @@ def test_resume_after_sigkill(tmp_path: Path, expected: bytes) -> None:
     path = tmp_path / "mask.tif"
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from pathlib import Path; from test_stores import LAYOUT, drawn, fill\n"
+        "from pathlib import Path; from test_label_writer import LAYOUT, drawn, fill\n"
         "from pixelwise.io.label_writer import TileFile\n"
         "tiles = TileFile(Path(sys.argv[1]), LAYOUT, 'test'); fill(tiles, drawn(100, 150), 64, 4)\n"
         "tiles.append(0, 99, drawn(32, 32)); os.kill(os.getpid(), signal.SIGKILL)\n"
