@@ -129,7 +129,7 @@ def test_control_without_the_comparison_copies_are_in_both_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_copies(tmp_path)
-    monkeypatch.setattr("pixelwise.datasets.duplicates.near_pairs", lambda descriptors, upright: [])
+    monkeypatch.setattr("pixelwise.datasets.duplicates.find_near_pairs", lambda descriptors, upright: [])
     dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
     assert sides[0] & sides[1]

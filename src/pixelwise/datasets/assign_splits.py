@@ -54,6 +54,7 @@ def assign_splits(
     """
     messages: list[str] = []
     problems: list[Problem] = []
+    label_sets = [_label_set(scan, labelling) for scan in scans]
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
     names = group_names([pair.name for pair in pairs], options, messages)
@@ -65,8 +66,8 @@ def assign_splits(
     if made and len(train_indices) < 2:
         problems.append(Problem(file=pairs[train_indices[0]].name, kind="one image only", text="1 training image"))
     elif made:
-        label_sets = [_label_set(scans[index], labelling) for index in train_indices]
-        validation = choose_validation([groups[i] for i in train_indices], label_sets, options.val_share, seed)
+        train_labels = [label_sets[i] for i in train_indices]
+        validation = choose_validation([groups[i] for i in train_indices], train_labels, options.val_share, seed)
         for index, is_validation in zip(train_indices, validation, strict=True):
             splits[index] = "val" if is_validation else "train"
         text = f"{sum(validation)} of {len(train_indices)} training images, drawn with seed {seed} (--val-share)."
@@ -77,15 +78,8 @@ def assign_splits(
     if options.group_by is not None:
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(
-            name=pair.name,
-            image=pair.image,
-            mask=pair.mask,
-            part=split,
-            group=group,
-            label_set=_label_set(scan, labelling),
-        )
-        for pair, scan, split, group in zip(pairs, scans, splits, groups, strict=True)
+        Case(name=pair.name, image=pair.image, mask=pair.mask, part=split, group=group, label_set=labels)
+        for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
 
@@ -107,11 +101,11 @@ def merge_copies(names: Sequence[str], copies: Copies, train_indices: Sequence[i
     return groups
 
 
-def check_splits(cases: Sequence[Case], scans: Sequence[ImageScan], labelling: Labelling, root: Path) -> list[Problem]:
+def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> list[Problem]:
     """Report classes that are missing in training, and splits without foreground."""
     counts: dict[str, Counter[Hashable]] = {split: Counter() for split in ("train", "val", "test")}
-    for case, scan in zip(cases, scans, strict=True):
-        counts[case.part].update(_label_set(scan, labelling))
+    for case in cases:
+        counts[case.part].update(case.label_set)
     problems: list[Problem] = []
     names = dict(zip(labelling.values, labelling.classes, strict=False))
     for value, name in names.items():
@@ -120,8 +114,8 @@ def check_splits(cases: Sequence[Case], scans: Sequence[ImageScan], labelling: L
             text = f"class {name} ({name_of(value, labelling.coded_by_colour)}) occurs in {' and '.join(others)} only"
             files = tuple(
                 file
-                for case, scan in zip(cases, scans, strict=True)
-                if case.part in others and value in _label_set(scan, labelling)
+                for case in cases
+                if case.part in others and value in case.label_set
                 for file in files_of(root, case.image)
             )
             problems.append(Problem(file=others[0], kind="class missing in training", text=text, files=files))

@@ -41,13 +41,14 @@ class ClassFolders:
     problems: tuple[Problem, ...]
 
 
+_ClassKey = tuple[Split | None, str]
+
+
 @dataclass
 class _FolderContents:
     """Images per (split, class), images outside class folders, empty folders and ignored folders."""
 
-    files: dict[tuple[Split | None, str], list[Path]] = field(
-        default_factory=dict[tuple[Split | None, str], list[Path]]
-    )
+    files: dict[_ClassKey, list[Path]] = field(default_factory=dict[_ClassKey, list[Path]])
     unsorted: dict[Split | None, list[Path]] = field(default_factory=dict[Split | None, list[Path]])
     empty: list[Path] = field(default_factory=list[Path])
     ignored: list[str] = field(default_factory=list[str])
@@ -99,22 +100,17 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
 def _unwrap(root: Path) -> Path:
     """Descend while a folder contains only one folder that is not a split."""
     while True:
-        subfolders = _folders(root)
-        if (
-            len(subfolders) != 1
-            or _split_of(subfolders[0]) is not None
-            or _image_files(root)
-            or not _folders(subfolders[0])
-        ):
+        inner = _folders(root)
+        if len(inner) != 1 or _split_of(inner[0]) is not None or _image_files(root) or not _folders(inner[0]):
             return root
-        root = subfolders[0]
+        root = inner[0]
 
 
 def _scan(root: Path) -> _FolderContents:
     """Collect the images of every class folder, below split folders if there are any."""
     contents = _FolderContents()
-    subfolders = _folders(root)
-    splits: list[tuple[Path, Split | None]] = [(folder, _split_of(folder)) for folder in subfolders]
+    inner = _folders(root)
+    splits: list[tuple[Path, Split | None]] = [(folder, _split_of(folder)) for folder in inner]
     tops: list[tuple[Split | None, Path]] = [(split, folder) for folder, split in splits if split is not None]
     if tops:
         contents.ignored += [folder.name for folder, split in splits if split is None and not any(_walk(folder))]
@@ -222,9 +218,9 @@ def _split_of(folder: Path) -> Split | None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the visible subfolders in natural order."""
-    subfolders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    return sorted(subfolders, key=lambda path: natural_key(path.name))
+    """Return the visible inner in natural order."""
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    return sorted(inner, key=lambda path: natural_key(path.name))
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -235,13 +231,13 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the images of a folder and its subfolders, each real folder once."""
+    """Yield the images of a folder and its inner, each real folder once."""
     visited: set[str] = set()
-    for here, subfolders, names in os.walk(folder, followlinks=True):
+    for here, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__")))
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
         if real in visited:
-            subfolders.clear()
+            inner.clear()
             continue
         visited.add(real)
         yield from (Path(here, name) for name in sorted(names, key=natural_key) if is_image_name(name))

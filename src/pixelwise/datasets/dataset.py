@@ -145,7 +145,7 @@ def _assemble(
     assignment = assign_splits(pairs, scans, copies, interpretation.labelling, options, seed, root)
     messages += assignment.messages
     problems += assignment.problems
-    problems += check_splits(assignment.cases, scans, interpretation.labelling, root)
+    problems += check_splits(assignment.cases, interpretation.labelling, root)
     noted = sum(bool(scan.notes) for scan in scans)
     if noted:
         first = next(note for scan in scans for note in scan.notes)
