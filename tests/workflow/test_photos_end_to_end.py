@@ -206,7 +206,7 @@ def test_a_model_of_masks_refuses_class_folders(data: Path, tmp_path: Path) -> N
     from tiny import write_run
 
     masks = write_run(tmp_path / "masks")
-    with pytest.raises(BadDataset, match="expected images with masks, for the task binary that the model learned"):
+    with pytest.raises(BadDataset, match="expected images with masks, for the binary model"):
         evaluate(masks.folder, data, progress=Progress())
 
 

@@ -162,7 +162,7 @@ def test_equal_stems_get_different_names(tmp_path: Path, images: Path, rng: np.r
 
 def test_the_same_image_twice_is_refused(tmp_path: Path, images: Path) -> None:
     write_model(tmp_path / "model.safetensors")
-    with pytest.raises(BadImage, match="expected a different name for every image"):
+    with pytest.raises(BadImage, match="expected a unique name for every image"):
         predict(tmp_path / "model.safetensors", [images, images], tmp_path / "out", progress=Progress())
 
 
