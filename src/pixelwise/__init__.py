@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pixelwise.active_learning.forecast import forecast
-    from pixelwise.datasets.dataset import DataOptions
+    from pixelwise.datasets.dataset import load_dataset
+    from pixelwise.datasets.options import DataOptions
     from pixelwise.errors import PixelwiseError
     from pixelwise.version import __version__
     from pixelwise.workflow.demo import demo
@@ -33,6 +34,7 @@ __all__ = [
     "forecast",
     "inspect",
     "load",
+    "load_dataset",
     "predict",
     "report",
     "train",
@@ -50,6 +52,7 @@ _MODULES = {
     "forecast": "pixelwise.active_learning.forecast",
     "inspect": "pixelwise.workflow.inspect",
     "load": "pixelwise.workflow.predict",
+    "load_dataset": "pixelwise.datasets.dataset",
     "predict": "pixelwise.workflow.predict",
     "report": "pixelwise.workflow.report",
     "train": "pixelwise.workflow.train",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.dataset import Case, find_images, read_pixels
+from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.folder_layout import find_unlabelled
 from pixelwise.datasets.image_features import image_features
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.records import Dataset
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel

@@ -8,10 +8,11 @@ from pathlib import Path
 from pixelwise.datasets.assign_splits import group_names, merge_copies
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
 from pixelwise.datasets.duplicates import Copies, DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Dataset, Labelling, Split
+from pixelwise.datasets.records import Case, Labelling, Split
 from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.datasets.splits import choose_balanced

@@ -6,31 +6,27 @@ Every automatic decision is reported, with the flag that overrides it.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Int32
+from typing import Any
 
 from pixelwise.datasets.assign_splits import assign_splits, check_splits
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
 from pixelwise.datasets.folder_layout import Pair, check_folder, is_image_name, read_layout
 from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
-from pixelwise.datasets.mask_values import name_of
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, Dataset, Labelling
-from pixelwise.datasets.scan import ImageScan, agree_on_channels, pack, scan_pair
+from pixelwise.datasets.records import Case, Labelling
+from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
-from pixelwise.errors import BadDataset, BadImage
-from pixelwise.io.read import SUFFIXES, Image, read_image, read_mask
-from pixelwise.io.windows import REPEATED
+from pixelwise.errors import BadDataset
+from pixelwise.io.read import SUFFIXES
 from pixelwise.io.zarr import is_zarr
-from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -40,17 +36,52 @@ __all__ = [
     "Case",
     "DataOptions",
     "Dataset",
+    "Example",
     "Labelling",
     "Problem",
     "detect_dataset",
     "find_images",
+    "load_dataset",
     "raise_problems",
     "read_labels",
     "read_pixels",
     "scan_dataset",
 ]
 
-IGNORE_OBJECT = -1  # in label images
+
+def load_dataset(folder: Path | str, **options: Any) -> Dataset:
+    """Read a data set as training does.
+
+    Parameters
+    ----------
+    folder : path
+        Images with masks, or a folder per class; it is never written to.
+    **options
+        Fields of `DataOptions`, such as ``task="binary"`` or ``ignore_index=255``; unset ones are detected.
+
+    Returns
+    -------
+    Dataset
+        With `task`, `classes`, `splits` (cases by split), `read(case)` -> image (channels, height, width) and labels
+        (height, width), and `messages`, the automatic decisions.
+
+    Raises
+    ------
+    BadDataset
+        The data set has problems that stop a training; the message names the options that help.
+
+    Examples
+    --------
+    >>> from pixelwise.datasets.synthetic import write_demo
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_demo(Path(folder) / "cells")
+    ...     dataset = load_dataset(Path(folder) / "cells")
+    ...     image, labels = dataset.read(dataset.splits["train"][0])
+    >>> dataset.task, dataset.classes, image.shape[1:] == labels.shape
+    ('instance', ('background', 'object'), True)
+    """
+    return detect_dataset(Path(folder), DataOptions(**options))
 
 
 def detect_dataset(
@@ -91,7 +122,7 @@ def scan_dataset(
     options, progress = options or DataOptions(), progress or Progress()
     classes = read_class_folders(root, options)
     if classes is not None:
-        return examine_classes(root, classes, options, seed, progress)
+        return replace(examine_classes(root, classes, options, seed, progress), pages=options.pages)
     layout = read_layout(root, options)
     if not layout.pairs:
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
@@ -113,7 +144,7 @@ def scan_dataset(
         [*layout.problems, *class_table.problems],
         options,
     )
-    return replace(dataset, messages=(*layout.messages, *dataset.messages))
+    return replace(dataset, messages=(*layout.messages, *dataset.messages), pages=options.pages)
 
 
 def _assemble(
@@ -179,65 +210,6 @@ def _pair_problems(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[
     return problems
 
 
-def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
-    """Read a mask as class indices or object numbers.
-
-    Returns
-    -------
-    (height, width) int32
-        Class indices 0 ... k-1, and 255 for ignored pixels; for instances the object numbers of the file, 0 for
-        background and -1 for ignored pixels.
-
-    Raises
-    ------
-    BadImage
-        The file cannot be read, or contains a value of no class.
-    """
-    mask = read_mask(path)
-    values = pack(mask.values)
-    if labelling.coded_by_colour and mask.values.ndim == 2:
-        values = _as_colours(values, mask.palette or {})
-    elif mask.values.ndim == 3 and not labelling.coded_by_colour:
-        raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
-    if labelling.task == "instance":
-        labels = values.astype(np.int32)
-        if labelling.ignore_value is not None:
-            labels[values == labelling.ignore_value] = IGNORE_OBJECT
-        return labels
-    order = np.argsort(labelling.values)
-    known = np.array(labelling.values, np.int64)[order]
-    positions = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    classes = order[positions].astype(np.int32)
-    unknown = known[positions] != values
-    if labelling.ignore_value is not None:
-        classes[values == labelling.ignore_value] = IGNORE
-        unknown &= values != labelling.ignore_value
-    if unknown.any():
-        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[unknown])[:8].tolist())
-        expected = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
-        raise BadImage(f"mask values {expected}", shown, KINDS["unknown values"][1], path)
-    return classes
-
-
-def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
-    """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
-
-    Raises
-    ------
-    BadImage
-        The file cannot be read, or has another number of channels.
-    """
-    image = read_image(path, pages=pages)
-    if image.pixels.shape[0] == 1 and channels == 3:
-        messages = (*image.warnings, REPEATED)
-        return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)
-    if image.pixels.shape[0] != channels:
-        names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-        expected = names.get(channels, pluralise(channels, "channel"))
-        raise BadImage(expected, f"{image.pixels.shape[0]}", "Convert it in the same way as the training images.", path)
-    return image
-
-
 def find_images(path: Path) -> list[Path]:
     """Return the images of a path: the file itself, or the images in the folder, in natural order.
 
@@ -264,10 +236,3 @@ def find_images(path: Path) -> list[Path]:
     if not images:
         raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
     return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
-
-
-def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> np.ndarray:
-    """Return packed colours for the indices of a palette file, or for gray values."""
-    unique, inverse = np.unique(values, return_inverse=True)
-    colours = np.array([palette.get(v, (v & 255,) * 3) for v in unique.tolist()], np.int64)
-    return pack(colours[None])[0][inverse].reshape(values.shape)

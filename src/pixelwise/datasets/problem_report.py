@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Dataset
 from pixelwise.errors import BadDataset, printable
 from pixelwise.text import pluralise
 

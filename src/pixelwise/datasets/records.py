@@ -1,11 +1,9 @@
-"""Data set records: options, cases, labelling and the data set itself."""
+"""Data set records: cases and labelling."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from pixelwise.datasets.problems import Problem
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
 Split = Literal["train", "val", "test"]
@@ -81,35 +79,3 @@ def has_background(task: str, classes: Sequence[str]) -> bool:
     sky.
     """
     return task != "multiclass" or classes[0].strip().casefold() in BACKGROUND_NAMES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A data set read from a folder.
-
-    Attributes
-    ----------
-    root : Path
-    cases : tuple of Case
-        Sorted by split, then in natural order of the names.
-    labelling : Labelling
-    channels : int
-        3 if any image is RGB, else 1, or the common number of channels.
-    messages : tuple of str
-        Automatic decisions, each with the flag that overrides it.
-    problems : tuple of Problem
-    split_made : bool
-        The validation split was drawn at random and should be recorded.
-    """
-
-    root: Path
-    cases: tuple[Case, ...]
-    labelling: Labelling
-    channels: int
-    messages: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    split_made: bool = False
-
-    def part(self, name: str) -> tuple[Case, ...]:
-        """Return the cases of one split, in order."""
-        return tuple(case for case in self.cases if case.part == name)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of
 from pixelwise.datasets.problems import CONFLICTS, STAGES, Problem
-from pixelwise.datasets.records import Dataset
 from pixelwise.errors import BadDataset
 from pixelwise.text import pluralise
 
