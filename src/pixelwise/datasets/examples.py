@@ -62,7 +62,7 @@ class Dataset:
 
     @property
     def task(self) -> Task:
-        """ "binary", "multiclass", "instance" or "classification"."""
+        """Return the task, such as "binary" or "instance"; see `Labelling`."""
         return self.labelling.task
 
     @property
