@@ -77,7 +77,7 @@ def write_run(folder: Path, task: str = "binary") -> Run:
     model_card = make_recipe(task)
     understood = {
         "data": "drawn",
-        "told": ["The masks are <b>drawn</b>."],
+        "messages": ["The masks are <b>drawn</b>."],
         "problems": [],
         "cases": {"train": 3, "val": 1, "test": 2},
         "task": task,

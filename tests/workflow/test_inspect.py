@@ -50,7 +50,7 @@ def test_data_is_told_with_classes_shares_and_a_contact_sheet(three_classes: Pat
     for problem in value["problems"]:
         assert {"file", "kind", "text"} <= set(problem)
     text = found.to_text()
-    for sentence in (*value["told"], "car", "12.50%", str(sheet)):
+    for sentence in (*value["messages"], "car", "12.50%", str(sheet)):
         assert sentence in text
     picture = read_image(sheet).pixels
     assert min(picture.shape[1:]) > 300

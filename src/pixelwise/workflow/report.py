@@ -99,7 +99,7 @@ def _data(run: Run) -> list[str]:
     counts = ", ".join(f"{count} {split}" for split, count in record["cases"].items())
     classes = ", ".join(record["classes"])
     facts = f"Task: {record['task']}. Classes: {classes}. Cases: {counts}. Channels: {record['channels']}."
-    content = [html.paragraphs([facts, *record["told"]])]
+    content = [html.paragraphs([facts, *record["messages"]])]
     if record["problems"]:
         rows = [(p["file"], p["kind"], p["text"]) for p in record["problems"][:20]]
         content.append(html.table(("file", "kind", "text"), rows, "Minor problems in the data"))

@@ -21,7 +21,7 @@ def initial_records(
         "understood": {
             "data": dataset.root.name,
             "folder": str(dataset.root.resolve()),  # default of `export` for the parity images
-            "told": list(dataset.messages),
+            "messages": list(dataset.messages),
             "problems": [asdict(problem) for problem in dataset.problems],
             "cases": {split: len(names) for split, names in splits.items()},
             "task": dataset.labelling.task,

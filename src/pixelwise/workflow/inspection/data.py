@@ -44,7 +44,7 @@ class InspectedData:
             "ignore_index": labelling.ignore_value,
             "channels": self.dataset.channels,
             "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
-            "told": list(self.dataset.messages),
+            "messages": list(self.dataset.messages),
             "problems": [
                 {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal, "left_out": p.left_out}
                 for p in self.dataset.problems

@@ -169,7 +169,7 @@ def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict
         "weights": {"source": origin.source, "sha256": origin.sha256, "licence": _licence(origin)},
         "understood": {
             "data": "",
-            "told": [f"Imported without training: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
+            "messages": [f"Imported without training: the weights come from {origin.source}, SHA-256 {origin.sha256}."],
             "problems": [],
             "cases": {"train": 0, "val": 0, "test": 0},
             "task": "classification",
