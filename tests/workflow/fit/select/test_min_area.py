@@ -110,7 +110,7 @@ def test_without_false_alarms_or_empty_images_nothing_is_chosen() -> None:
     clean = choose_min_areas(areas_of([scene(seed, specks=0) for seed in range(45)]))
     assert clean is not None
     assert clean.areas == (0, 0, 0)
-    assert clean.to_text(("a", "b", "c")).startswith("No area is too small to count: dropping small ones does not")
+    assert clean.to_text(("a", "b", "c")).startswith("No small-object removal: it does not improve")
     full = [scene(seed) for seed in range(45) if seed % 3]
     assert choose_min_areas(areas_of(full)) is None
     assert choose_min_areas(areas_of([*full, scene(0), scene(3)])) is None  # two are too few
