@@ -82,7 +82,7 @@ def test_each_field_is_a_described_option(command: str) -> None:
         assert len(options[name].help or "") > 10, f"{name} has a description in the docstring"
 
 
-@pytest.mark.parametrize("record", set(RECORDS.values()), ids=lambda record: record.__name__)
+@pytest.mark.parametrize("record", dict.fromkeys(RECORDS.values()), ids=lambda record: record.__name__)
 def test_a_description_names_all_choices(record: type[Any]) -> None:
     texts = descriptions(record)
     assert list(texts) == [field.name for field in fields(record)]

@@ -255,8 +255,8 @@ def test_answers_given_in_training_hold_until_others_are_given(
         asked.append(options)
         return real(root, options, *rest)
 
-    real = understanding.examine
-    monkeypatch.setattr(understanding, "examine", examine)
+    real = understanding.scan_dataset
+    monkeypatch.setattr(understanding, "scan_dataset", examine)
     evaluate(run.folder, binary_data)
     evaluate(run.folder, binary_data, options=DataOptions(val_share=0.3))
     assert asked == [DataOptions(val_share=share, allow_duplicates=True) for share in (0.4, 0.3)]

@@ -182,13 +182,13 @@ def test_a_tolerance_is_measured_and_reported(world: Path) -> None:
 
 def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    choose = streaming.choose_core
+    choose = streaming.choose_tile_size
 
     def counted(*arguments: Any) -> Any:
         asked.append(1)
         return choose(*arguments)[-1:]
 
-    monkeypatch.setattr(streaming, "choose_core", counted)
+    monkeypatch.setattr(streaming, "choose_tile_size", counted)
     tifffile.imwrite(world / "images" / "a.tif", drawn(700, 0), tile=(64, 64))
     image = [world / "images" / "a.tif"]
 
