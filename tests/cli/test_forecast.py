@@ -25,7 +25,9 @@ def forecast(failed: tuple[tuple[Path, str], ...] = ()) -> Forecast:
     projection = Projection(
         curve=Curve(limit=0.9, drop=0.4, bend=0.5), now=8, rise=(0.1, 0.05, 0.15), draws=draws, tail=0.1
     )
-    new = Candidate(rank=1, image=Path("a.png"), mutual_information=0.1, uncertainty=0.2, distance=1.0, why="unlike all")
+    new = Candidate(
+        rank=1, image=Path("a.png"), mutual_information=0.1, uncertainty=0.2, distance=1.0, why="unlike all"
+    )
     ranking = Ranking(candidates=(new,), found=1 + len(failed), failed=failed)
     return Forecast(
         folder=Path("out"),
