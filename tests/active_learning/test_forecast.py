@@ -154,7 +154,7 @@ def test_unlabelled_images_are_ranked_and_unreadable_ones_reported(
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert sorted(Path(row["image"]).name for row in rows) == ["d13.png", "d14.png", "d7.png", "d8.png", "d9.png"]
     assert all(row["why"] for row in rows)
-    assert all(0 <= float(row["disagreement"]) <= 1 and 0 <= float(row["uncertainty"]) <= 0.5 for row in rows)
+    assert all(0 <= float(row["mutual_information"]) <= 1 and 0 <= float(row["uncertainty"]) <= 0.5 for row in rows)
     assert [path.name for path, _ in result.ranking.failed] == ["broken.png"]
     assert result.ranking.found == 6
 

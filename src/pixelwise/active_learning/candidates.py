@@ -36,7 +36,7 @@ class Candidate:
     rank : int
         From 1.
     image : Path
-    disagreement : float
+    mutual_information : float
         BALD: mutual information between prediction and committee member, in bits, mean over the pixels.
     uncertainty : float
         Probability that the class predicted by the ensemble is wrong, mean over the pixels.
@@ -54,7 +54,7 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object."""
-        scores = {name: round(float(getattr(self, name)), 6) for name in ("disagreement", "uncertainty", "distance")}
+        scores = {name: round(float(getattr(self, name)), 6) for name in ("mutual_information", "uncertainty", "distance")}
         return {"rank": self.rank, "image": str(self.image), **scores, "why": self.why}
 
 

@@ -28,7 +28,7 @@ SELECTION_HELP = (
     "it, and low where all networks are equally uncertain. It is weighted by the distance to images that are labelled "
     "or ranked higher, to avoid selecting many similar images."
 )
-COLUMNS = ("rank", "image", "disagreement", "uncertainty", "distance", "why")
+COLUMNS = ("rank", "image", "mutual_information", "uncertainty", "distance", "why")
 
 
 def write_forecast(result: Forecast, committee: Sequence[SegmentationModel], pages: int | None) -> None:
