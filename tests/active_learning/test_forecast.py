@@ -110,7 +110,7 @@ def test_scores_agree_with_evaluate(whole: tuple[Forecast, Listener], discs: Pat
         rows = {f"{row['masks']}-{row['repeat']}": float(row["score"]) for row in csv.DictReader(file)}
     assert sorted(rows) == sorted(TRAININGS)
     for name in ("2-1", "7-2"):
-        scores = evaluate(run_of(result, name).folder, discs / "data", part="val", progress=Progress())
+        scores = evaluate(run_of(result, name).folder, discs / "data", split="val", progress=Progress())
         assert rows[name] == pytest.approx(scores["headline"]["value"], abs=1e-6)
 
 

@@ -93,7 +93,7 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     assert model_card.trained["calibration"] == messages
     assert messages.startswith(f"Temperature {model_card.temperature:.3f}, found on pixels of validation images")
     assert "by 40 images" in messages
-    scores = evaluate(run.folder, fog, part="test", progress=Progress())
+    scores = evaluate(run.folder, fog, split="test", progress=Progress())
     found = scores["confidence"]
     assert found["ece_before"] > 0.03
     assert found["ece_after"] < 0.01
@@ -117,7 +117,7 @@ def test_without_the_temperature_nothing_would_hold(calibrated: Callable[[], tup
     model = scoring.open_model(run.folder)
     assert isinstance(model, SegmentationModel)
     model.model_card = replace(model.model_card, temperature=1.0, doubt_temperature=None, conformal_margin=0.0)
-    scores = evaluate(run.folder, fog, part="test", progress=Progress())
+    scores = evaluate(run.folder, fog, split="test", progress=Progress())
     assert scores["confidence"]["ece_after"] > 0.03
     assert scores["confidence"]["bound"]["share"] < 0.5
     text = describe_scores(scores)
@@ -136,7 +136,7 @@ def test_few_images_and_few_mistakes_are_told(calibrated: Callable[[Path], tuple
     assert (model_card.temperature, model_card.conformal_margin) == (1.0, None)
     assert "too few pixels of validation images are wrong" in messages
     assert "No lower bound of the expected Dice: it needs 9 validation images, there are 3." in messages
-    scores = evaluate(run.folder, tmp_path / "few", part="val", progress=Progress())
+    scores = evaluate(run.folder, tmp_path / "few", split="val", progress=Progress())
     assert "lower bound of the expected Dice: none" in describe_scores(scores)
 
 

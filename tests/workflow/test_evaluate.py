@@ -178,12 +178,12 @@ def test_the_outcome_of_the_training_is_repeated(
 def test_a_drawn_split_never_scores_what_was_trained_on(make_run: Callable[..., Run], tmp_path: Path):
     square = blocks((8, 8)), blocks((8, 8)) > 0
     data = write_binary(tmp_path / "data", {f"train/t{i}": square for i in range(6)})
-    names = [case["name"] for case in evaluate(make_run(BINARY).folder, data, part="val")["cases"]]
+    names = [case["name"] for case in evaluate(make_run(BINARY).folder, data, split="val")["cases"]]
     assert len(names) == 6  # of a folder that was not trained on, everything is scored
     run = tmp_path / "run"
     atomic_write_json(run / "splits.json", {"parts": {"train": names[:4]}})
     assert [case["name"] for case in evaluate(run, data)["cases"]] == names[4:]
-    assert [case["name"] for case in evaluate(run, data, part="train")["cases"]] == names[:4]
+    assert [case["name"] for case in evaluate(run, data, split="train")["cases"]] == names[:4]
     atomic_write_json(run / "splits.json", {"parts": {"train": names}})
     with pytest.raises(BadDataset, match="labelled images in the val split; got none"):
         evaluate(run, data)
@@ -263,8 +263,8 @@ def test_answers_given_in_training_hold_until_others_are_given(
 
 
 def test_a_part_that_is_none_is_refused(make_run: Callable[..., Run], binary_data: Path):
-    with pytest.raises(BadOption, match="a part: train, val, test, or for a run with folds out_of_fold; got `tst`"):
-        evaluate(make_run(BINARY).folder, binary_data, part="tst")
+    with pytest.raises(BadOption, match="a split: train, val, test, or for a run with folds out_of_fold; got `tst`"):
+        evaluate(make_run(BINARY).folder, binary_data, split="tst")
 
 
 def test_a_run_without_model_is_refused(tmp_path: Path, binary_data: Path):

@@ -50,7 +50,7 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     done = export(run.folder, progress=heard)
     assert "Exporting onnx; parity check with the run on 24 images." in heard.text
     assert "0.0000% of the images change class, accuracy" in done.to_text()
-    scores = evaluate(run.folder, photos, part="val", progress=Progress())
+    scores = evaluate(run.folder, photos, split="val", progress=Progress())
     assert done.comparisons[0].score_torch == pytest.approx(scores["scores"]["images"]["top_1"])
     assert [one.runtime for one in verify(done.files[0]).comparisons] == ["onnxruntime", "openvino"]
     tables: list[list[list[str]]] = []

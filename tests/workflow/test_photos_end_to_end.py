@@ -181,7 +181,7 @@ def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Pa
 
 
 def test_the_drawn_validation_part_is_that_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
-    scores = evaluate(run.folder, data, part="val", progress=Progress())
+    scores = evaluate(run.folder, data, split="val", progress=Progress())
     assert [case["name"] for case in scores["cases"]] == run.splits["parts"]["val"]
     lone = class_folders(tmp_path / "lone" / "test", 4, 2000, shapes=("disc",))
     scores = evaluate(run.folder, lone.parent, progress=Progress())

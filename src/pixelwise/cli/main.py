@@ -154,7 +154,7 @@ def evaluate(
     from pixelwise.workflow.evaluate import evaluate as verb
     from pixelwise.workflow.summary import describe_scores
 
-    scores = verb(run, data, part=split, device=device, options=options)
+    scores = verb(run, data, split=split, device=device, options=options)
     show(scores, as_json, describe_scores(scores))
 
 

@@ -25,7 +25,7 @@ def evaluate(
     run: Path | str,
     data: Path | str,
     *,
-    part: str | None = None,
+    split: str | None = None,
     device: str = "auto",
     options: DataOptions | None = None,
     progress: Progress | None = None,
@@ -38,7 +38,7 @@ def evaluate(
         A run folder.
     data : path
         A folder of images and masks, or for classification a folder per class.
-    part : {"train", "val", "test", "out_of_fold"}, optional
+    split : {"train", "val", "test", "out_of_fold"}, optional
         The split; by default test, or val if there is no test split. In a folder without splits, "val" means the images
         that the run was not trained on. A run with folds has "out_of_fold" instead of "val": each image is scored by
         the network that was trained without it.
@@ -65,12 +65,12 @@ def evaluate(
     """
     progress = progress or Console()
     keep_large_blocks()
-    if part is not None and part not in PARTS:
+    if split is not None and split not in PARTS:
         expected = "a split: train, val, test, or for a run with folds out_of_fold"
-        raise BadOption(expected, f"`{part}`", "Omit --split to evaluate test, or else val.")
+        raise BadOption(expected, f"`{split}`", "Omit --split to evaluate test, or else val.")
     opened, root = Run.open(run), Path(data)
     warnings = {"warnings": messages} if (messages := opened.warnings) else {}
-    if part == OUT_OF_FOLD and not opened.folds:
+    if split == OUT_OF_FOLD and not opened.folds:
         raise BadOption("a run with folds for out_of_fold", "one without", "Use --split val.", opened.folder)
     model = open_model(opened.folder, device=device)
     config = opened.config
@@ -78,9 +78,9 @@ def evaluate(
     if isinstance(model, ClassificationModel) and options.task == "auto":
         options = replace(options, task="classification")  # so that a folder with a single class can be scored
     dataset = read_evaluation_data(root, options, config.training.seed, progress)
-    if part == OUT_OF_FOLD or (part is None and opened.folds and not dataset.part("test")):
+    if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.part("test")):
         return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
-    chosen, cases = choose_split(dataset, part, opened)
+    chosen, cases = choose_split(dataset, split, opened)
     score = (
         partial(score_classification, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
     )

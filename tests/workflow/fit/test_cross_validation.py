@@ -120,7 +120,7 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
     assert scores["headline"]["low"] <= scores["headline"]["value"] <= scores["headline"]["high"]
     matrix = np.zeros((2, 2), np.int64)
     for number in range(1, FOLDS + 1):
-        alone = evaluate(run.fold(number).folder, discs, part="val", progress=Progress())
+        alone = evaluate(run.fold(number).folder, discs, split="val", progress=Progress())
         # the confidence is judged with the temperatures and margins of the other folds
         others = ("fold", "predicted_dice", "dice_lower_bound")
         mine = [case for case in scores["cases"] if case["fold"] == number]
@@ -188,11 +188,11 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
 def test_images_of_the_folds_are_no_validation_of_the_ensemble(whole: tuple[Run, Listener], discs: Path) -> None:
     run, _ = whole
     with pytest.raises(BadDataset, match=r"labelled images in the val split; got none \(test 2, val 0, train 7\)"):
-        evaluate(run.folder, discs, part="val", progress=Progress())
-    again = evaluate(run.folder, discs, part="out_of_fold", progress=Progress())
+        evaluate(run.folder, discs, split="val", progress=Progress())
+    again = evaluate(run.folder, discs, split="out_of_fold", progress=Progress())
     assert again == json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
     with pytest.raises(BadOption, match="expected a run with folds for the part out_of_fold; got one without"):
-        evaluate(run.fold(1).folder, discs, part="out_of_fold", progress=Progress())
+        evaluate(run.fold(1).folder, discs, split="out_of_fold", progress=Progress())
 
 
 def bits(run: Run) -> dict[str, bytes]:
@@ -226,7 +226,7 @@ def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
     assert [text for text in listener.messages if text.startswith("Continuing from the checkpoint")] == [
         "Continuing from the checkpoint of step 2."
     ]
-    evaluate(whole[0].folder, discs, part="out_of_fold", progress=Progress())
+    evaluate(whole[0].folder, discs, split="out_of_fold", progress=Progress())
     assert bits(run) == bits(whole[0])
 
 

@@ -76,7 +76,7 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     )
     assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
     with pytest.raises(BadDataset, match=r"the val split; got none \(test 2, val 0, train 6\)"):
-        evaluate(run.student.folder, blocks, part="val", progress=Progress())
+        evaluate(run.student.folder, blocks, split="val", progress=Progress())
 
 
 def test_it_begins_with_the_weights_of_the_first_fold_and_hears_the_ensemble(
