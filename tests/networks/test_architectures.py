@@ -285,7 +285,7 @@ import json, sys, torch
 from pixelwise.networks.architectures import NetworkOptions, build
 for options in json.loads(sys.argv[1]):
     network = build(NetworkOptions(**options)).eval()
-    side = network.geometry().legal_size(16)
+    side = network.geometry().valid_size(16)
     image = torch.randn(1, 1, side, side)
     captured = torch.compile(network, backend="eager", fullgraph=True)
     assert torch.equal(captured(image), network(image)), options

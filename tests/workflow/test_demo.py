@@ -23,7 +23,7 @@ def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     listener = Listener()
     run = demo(tmp_path / "demo", steps=60, progress=listener)
     text = "\n".join(listener.messages)
-    assert "images, part test, 6 images: mean AP" in text
+    assert "images, test split, 6 images: mean AP" in text
     assert f"Report: {run.report_path}" in text
     assert run.report_path.stat().st_size > 100_000
     assert (run.folder / "predictions" / "test" / "objects.csv").is_file()

@@ -174,7 +174,7 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "understood lacks keys": (holds("understood.json", "{}"), "a record is damaged (KeyError"),
     "summary is cut": (holds("summary.json", '{"outcome":'), "The outcome of the training could not be shown"),
     "no environment": (gone("environment.json"), "Environment could not be shown"),
-    "config is empty": (empty("config.yaml"), "The plan, and why could not be shown"),
+    "config is empty": (empty("config.yaml"), "could not be shown"),
     "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
     "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
     "no model": (gone("model.safetensors"), "No pictures: the run has no model"),

@@ -58,7 +58,7 @@ def learn(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, stop: int | No
     with monkeypatch.context() as patched:
         patched.setattr(time, "monotonic", clock)
         patched.setattr(pacing, "CHECKPOINT_SECONDS", 5.0)
-        patched.setattr(pacing, "WANTED_STEPS", 1)  # steps keep their size
+        patched.setattr(pacing, "TARGET_STEPS", 1)  # steps keep their size
         patched.setattr(Learner, "step", timed)
         if stop is None:
             train(data, out=out, overrides=SETTINGS, progress=Progress(), **(more or {"budget": BUDGET}))

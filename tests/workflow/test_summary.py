@@ -36,7 +36,7 @@ def test_scores_of_objects_stand_below_each_other() -> None:
         "classes": [{"name": "object", "dice": 0.5, "iou": 0.25, "precision": 1.0, "recall": None}],
     }
     assert describe_scores(scores).splitlines() == [
-        "cells, part test, 1 image: mean AP 0.4000",
+        "cells, test split, 1 image: mean AP 0.4000",
         "  class     Dice     IoU  precision  recall",
         "  object  0.5000  0.2500     1.0000    none",
         "  pixels: mean Dice 0.5000 over 1 class, mean IoU 0.2500 over 2, accuracy none",

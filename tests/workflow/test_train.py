@@ -166,7 +166,7 @@ def test_a_diverging_training_stops_and_keeps_its_best(
         return step(self, index, images * float("nan") if index >= 4 else images, *rest, **more)
 
     monkeypatch.setattr(Learner, "step", poisoned)
-    with pytest.raises(Diverged, match="expected a finite loss; got 51 steps in a row"):
+    with pytest.raises(Diverged, match="expected a finite loss; got 51 consecutive steps"):
         learn(data, tmp_path / "run", steps=200)
     model = load(tmp_path / "run")
     assert model.model_card.trained["step"] == "4"
@@ -198,7 +198,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(data: Path, tmp_pa
         learn(empty, tmp_path / "run", steps=1)
     with pytest.raises(BadOption, match=r"got `network\.dpth`"):
         learn(data, tmp_path / "run", "network.dpth=3", steps=1)
-    with pytest.raises(BadOption, match="expected a budget that leaves 3 s to learn"):
+    with pytest.raises(BadOption, match="expected a budget that leaves 3 s for training"):
         learn(data, tmp_path / "run", budget="2s")
     with pytest.raises(BadOption, match="Give one of them"):
         learn(data, tmp_path / "run", budget="60s", steps=3)
@@ -209,7 +209,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
     learn(data, tmp_path / "run", steps=2)
     other = tmp_path / "other"
     write_demo(other, train=3, val=2, test=0, size=96)
-    with pytest.raises(BadRun, match="expected the train cases that the run began with; got 1 other case,"):
+    with pytest.raises(BadRun, match="expected the original train cases of the run; got 1 changed case,"):
         train(other, out=tmp_path / "run", resume=True, progress=Progress())
     with pytest.raises(BadRun, match="got nothing at this path"):
         train(data, out=tmp_path / "nowhere", resume=True, progress=Progress())

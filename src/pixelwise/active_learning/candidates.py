@@ -54,7 +54,9 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object."""
-        scores = {name: round(float(getattr(self, name)), 6) for name in ("mutual_information", "uncertainty", "distance")}
+        scores = {
+            name: round(float(getattr(self, name)), 6) for name in ("mutual_information", "uncertainty", "distance")
+        }
         return {"rank": self.rank, "image": str(self.image), **scores, "why": self.why}
 
 

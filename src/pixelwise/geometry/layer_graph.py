@@ -167,7 +167,7 @@ def sizes_with_remainder(layer_graph: LayerGraph, size: int) -> list[int] | None
 
     Examples
     --------
-    >>> sizes_with_rest([LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)], 13)
+    >>> sizes_with_remainder([LayerSpec(name="pool", kind="pooling", kernel=2, stride=2)], 13)
     [6]
     """
     saved: dict[str, int] = {}
@@ -229,7 +229,7 @@ def receptive_span(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pix
     --------
     >>> conv = LayerSpec(name="a", kind="convolution", kernel=3)
     >>> pool = LayerSpec(name="b", kind="pooling", kernel=2, stride=2)
-    >>> seen([conv, pool], [10, 5], 12, 0)
+    >>> receptive_span([conv, pool], [10, 5], 12, 0)
     (0, 3)
     """
     crops = _crops(layer_graph, sizes)

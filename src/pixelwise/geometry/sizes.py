@@ -46,7 +46,7 @@ class Geometry:
     >>> geometry = Geometry(
     ...     total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204
     ... )
-    >>> geometry.is_legal(572), geometry.output_size(572), geometry.legal_size(600)
+    >>> geometry.is_valid(572), geometry.output_size(572), geometry.valid_size(600)
     (True, 388, 604)
     """
 

@@ -26,7 +26,7 @@ def erode(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray
 
     An erosion by a disk; pixels beyond the image do not count as outside. Memory: 2 bytes per pixel, with the result.
 
-    >>> deeper_than(np.array([[True, True, True, False]]), 1)
+    >>> erode(np.array([[True, True, True, False]]), 1)
     array([[ True,  True, False, False]])
     """
     height = len(mask)
@@ -48,7 +48,7 @@ def contact_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarr
 
     Without them no two labels touch, not even at corners.
 
-    >>> meeting_pixels(np.array([[1, 1, 2, 2, 0, 3]]))
+    >>> contact_pixels(np.array([[1, 1, 2, 2, 0, 3]]))
     array([[False,  True, False, False, False, False]])
     """
     result = np.zeros(labels.shape, bool)

@@ -40,7 +40,7 @@ class PretrainedWeights:
     Examples
     --------
     >>> published = PRETRAINED["imagenet"]["resnet18"]
-    >>> published.stem, published.whole_digest
+    >>> published.stem, published.has_full_digest
     ('resnet18-f37072fd', True)
     """
 

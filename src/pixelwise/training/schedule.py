@@ -24,7 +24,7 @@ class Schedule:
     Examples
     --------
     >>> schedule = Schedule(peak=1.0, warmup_share=0.1, shape="linear")
-    >>> [schedule.rate(progress) for progress in (0.05, 0.1, 0.55, 1.0)]
+    >>> [round(schedule.rate(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
     """
 

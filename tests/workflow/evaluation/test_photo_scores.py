@@ -68,7 +68,7 @@ def test_an_interval_covers_what_it_should() -> None:
 
 def test_words_for_the_terminal() -> None:
     messages = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
-    assert messages.startswith("letters, part test, 5 images: top-1 accuracy 0.6000 (95 % interval ")
+    assert messages.startswith("letters, test split, 5 images: top-1 accuracy 0.6000 (95 % interval ")
     assert "top-5 accuracy 0.8000 (95 % interval" in messages
     assert "mean over 3 classes 0.6667" in messages
     assert "  g          none       none       0" in messages

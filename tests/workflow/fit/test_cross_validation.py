@@ -174,7 +174,7 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
     run, listener = whole[0], Listener()
     found = predict(run.folder, [discs / "test/images"], tmp_path / "out", progress=listener)
     assert not found.failed
-    assert "An ensemble of 3 networks: it takes 3 times as long as one of them." in listener.messages
+    assert "Ensemble of 3 networks: prediction takes 3 times as long as with one." in listener.messages
     assert evaluate(run.folder, discs, progress=Progress())["part"] == "test"
     assert "The folds" in report(run.folder, progress=Progress()).read_text("utf-8")
     out = tmp_path / "model.onnx"
@@ -191,7 +191,7 @@ def test_images_of_the_folds_are_no_validation_of_the_ensemble(whole: tuple[Run,
         evaluate(run.folder, discs, split="val", progress=Progress())
     again = evaluate(run.folder, discs, split="out_of_fold", progress=Progress())
     assert again == json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
-    with pytest.raises(BadOption, match="expected a run with folds for the part out_of_fold; got one without"):
+    with pytest.raises(BadOption, match="expected a run with folds for out_of_fold; got one without"):
         evaluate(run.fold(1).folder, discs, split="out_of_fold", progress=Progress())
 
 
@@ -234,7 +234,7 @@ def test_a_finished_run_and_a_single_fold_are_not_gone_on_with(whole: tuple[Run,
     run, listener = whole[0], Listener()
     before = bits(run)
     learn(discs, run.folder, listener, resume=True)
-    assert f"All 3 folds are done; the ensemble is {run.model_path}." in listener.messages
+    assert f"All 3 folds are complete; the ensemble is {run.model_path}." in listener.messages
     assert bits(run) == before
     with pytest.raises(BadRun, match=r"expected a complete run; got fold 2 of .* Continue with: pixelwise train"):
         train(discs, out=run.fold(2).folder, resume=True, progress=Progress())
@@ -262,8 +262,8 @@ def test_a_budget_is_shared_out(discs: Path, tmp_path: Path, monkeypatch: pytest
     assert share is not None
     assert 15 < share < 30
     assert run.read_json("folds.json")["seconds"] == 60.0
-    assert any(text.startswith("An equal share for each of 2 folds") for text in listener.messages)
-    with pytest.raises(BadOption, match=r"a budget that leaves 10 s to each fold; got .* of 7 folds, of 30 s in all"):
+    assert any("for each of 2 folds" in text for text in listener.messages)
+    with pytest.raises(BadOption, match=r"a budget of at least 10 s per fold; got .* of 7 folds, 30 s in total"):
         train(discs, out=tmp_path / "short", folds=7, budget="30s", overrides=SMALL, progress=Progress())
 
 

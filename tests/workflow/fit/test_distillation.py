@@ -116,7 +116,7 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
             learn(blocks, tmp_path / "run")
     listener = Listener()
     run = learn(blocks, tmp_path / "run", listener, resume=True)
-    assert "All 2 folds are done" in " ".join(listener.messages)
+    assert "All 2 folds are complete" in " ".join(listener.messages)
     assert "Continuing from the checkpoint of step 2." in listener.messages
     assert run.student.model_path.read_bytes() == taught[0].student.model_path.read_bytes()
 

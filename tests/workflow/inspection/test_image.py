@@ -138,14 +138,14 @@ def test_a_classification_model(tmp_path: Path, image: Path) -> None:
     assert [stage["name"] for stage in value["stages"]] == ["encoder 1", "encoder 2", "encoder 3"]
     assert (value["class"], value["size"]) == ("tree", [32, 32])
     assert sum(value["predicted"].values()) == pytest.approx(1)
-    with pytest.raises(BadOption, match=r"no pixel for a model of whole-image classes; got --pixel 1,2"):
+    with pytest.raises(BadOption, match=r"no --pixel for a classification model; got --pixel 1,2"):
         inspect(tmp_path / "model.safetensors", question=AttributionRequest(pixel=(1, 2)), **how)
 
 
 def test_a_large_image_is_cropped_around_the_pixel(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crop, "SIDE", 16)
+    monkeypatch.setattr(crop, "MAX_SIDE", 16)
     value = look(tmp_path, image, AttributionRequest(pixel=(39, 51))).to_json()
     assert (value["origin"], value["size"]) == ([24, 36], [16, 16])
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeyp
         inspect(path, image=tmp_path / "none.png", out=tmp_path / "x" / "seen.png", progress=Progress())
     with pytest.raises(BadModel, match=r"a run folder with model\.safetensors"):
         inspect(image.parent, image=image, out=tmp_path / "seen.png", progress=Progress())
-    with pytest.raises(BadOption, match="expected a model and an image to look for evidence in; got no image"):
+    with pytest.raises(BadOption, match="expected a model and an image for Grad-CAM; got no image"):
         inspect(path, question=AttributionRequest(class_name="object"), progress=Progress())
 
 

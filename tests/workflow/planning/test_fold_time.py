@@ -29,12 +29,12 @@ def test_each_fold_gets_its_share_and_as_many_steps_as_fit_into_it() -> None:
 def test_a_student_gets_a_share_of_its_own() -> None:
     config = share_time(PLANNED, folds=4, left=500.0, total=600.0, scoring=100.0, distil=True)
     assert config.training.budget == 80.0
-    assert config.reasons["training.budget"].startswith("An equal share for each of 4 folds and the student of 500 s")
+    assert config.reasons["training.budget"].startswith("An equal share of 500 s for each of 4 folds and the student")
 
 
 def test_too_many_folds_for_the_time_are_refused() -> None:
     with pytest.raises(
-        BadOption, match="a budget that leaves 10 s to each fold; got 8 s for each of 5 folds, of 60 s in all"
+        BadOption, match="a budget of at least 10 s per fold; got 8 s for each of 5 folds, 60 s in total"
     ):
         share_time(PLANNED, folds=5, left=50.0, total=60.0, scoring=10.0)
 

@@ -113,7 +113,7 @@ def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeyp
         write(self, window, numbers)
 
     monkeypatch.setattr(TileFile, "write", stopping)
-    with pytest.raises(Interrupted, match=r"b\.tif: .*Run the same command again: finished tiles are kept"):
+    with pytest.raises(Interrupted, match=r"b\.tif: .*Run the same command again to resume; finished tiles are kept"):
         run(world)
     assert written == ["a.tif"] * 9 + ["b.tif"] * 4
     written.append("")  # resumed from here
@@ -175,7 +175,7 @@ def test_a_damaged_large_image_is_left_out(world: Path) -> None:
 
 def test_a_tolerance_is_measured_and_reported(world: Path) -> None:
     listener = run(world, tolerance=0.05)
-    assert sum("Tiles read a halo of" in sentence for sentence in listener.sentences) == 1
+    assert sum("Tiles have a halo of" in sentence for sentence in listener.sentences) == 1
     exact = run(world, overwrite=True)
     assert not any("a halo of" in sentence for sentence in exact.sentences)
 
@@ -214,7 +214,7 @@ def test_the_weights_of_an_openvino_export_belong_to_its_digest(
     before = large.model_digest(graph)
     weights.write_bytes(b"new weights")
     assert large.model_digest(graph) != before, "results of the old weights are not continued with the new ones"
-    monkeypatch.setattr(large, "files_of", lambda file: [file])
+    monkeypatch.setattr(large, "model_files", lambda file: [file])
     alone = large.model_digest(graph)
     weights.write_bytes(b"newer weights")
     assert large.model_digest(graph) == alone, "the control: the graph alone says nothing of them"

@@ -84,7 +84,7 @@ def given_padding(settings: Settings) -> ShortcutPadding | Literal[""]:
 
     Examples
     --------
-    >>> stated_padding(Settings.parse(["network=resnet20", "network.shortcut_padding=both"]))
+    >>> given_padding(Settings.parse(["network=resnet20", "network.shortcut_padding=both"]))
     'both'
     """
     stated = {key: value for key, value in settings.values.items() if key == PADDING}

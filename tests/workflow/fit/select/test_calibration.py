@@ -144,7 +144,7 @@ def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: P
     model_card = read_model_card(run.model_path)
     assert model_card.conformal_margin is None
     assert "calibration error (ECE) 0." in model_card.trained["calibration"]
-    assert "it takes 9 validation images, and there are 2." in model_card.trained["calibration"]
+    assert "there are 2." in model_card.trained["calibration"]
     left = train(
         tmp_path / "cells", out=tmp_path / "left", steps=4, progress=Progress(),
         overrides=(*SMALL, f"target.kind={kind}", "training.tune=false"),
