@@ -80,7 +80,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     code, messages = finish(first(data, out))
     assert code == 0, messages
     assert "Task classification (class folders without masks" in messages
-    assert f"Plan: resnet20, {STEPS} steps of 32 photos of 24 x 24, float32 on cpu" in messages
+    assert f"Plan: resnet20, {STEPS} steps of 32 images of 24 x 24, float32 on cpu" in messages
     assert "(accuracy) at step" in messages
     return Run.open(out)
 

@@ -1,6 +1,6 @@
 """Read JPEG, BMP, WebP and PNG of low bit depth with Pillow, restricted to the detected format.
 
-Pillow's option to load truncated images stays off: with it a truncated file is returned as an image that is partly gray.
+Loading truncated images stays off in Pillow: a truncated file would be returned as an image that is partly gray.
 """
 
 import io
