@@ -92,7 +92,7 @@ def test_what_spoilt_the_probabilities_is_found_and_mended(
     assert model_card.temperature == pytest.approx(SPOILT, rel=0.05)
     assert model_card.trained["calibration"] == messages
     assert messages.startswith(f"Temperature {model_card.temperature:.3f}, fitted on pixels of validation images")
-    assert "by 40 images" in messages
+    assert "from 40 images" in messages
     scores = evaluate(run.folder, fog, split="test", progress=Progress())
     found = scores["confidence"]
     assert found["ece_before"] > 0.03

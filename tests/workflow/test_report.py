@@ -127,7 +127,8 @@ def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "instance")
     add_scores(run, tmp_path, "instance")
     text = report(run.folder, progress=Progress()).read_text("utf-8")
-    order = ("Finds <b>", "Best, median", "Training curves", "Scores: test", "<details><summary>The plan and its reasons")
+    plan = "<details><summary>The plan and its reasons"
+    order = ("Finds <b>", "Best, median", "Training curves", "Scores: test", plan)
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "2 of 2 objects found, 0 false positives" in text

@@ -41,6 +41,6 @@ def test_scores_of_objects_stand_below_each_other() -> None:
         "  object  0.5000  0.2500     1.0000    none",
         "  pixels: mean Dice 0.5000 over 1 class, mean IoU 0.2500 over 2, accuracy none",
         "  objects",
-        "    mean AP                 0.4000",
-        "    objects in the truth        12",
+        "    mean AP                        0.4000",
+        "    objects in the ground truth        12",
     ]

@@ -120,7 +120,7 @@ def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeyp
     listener = run(world)
     assert written[14:] == ["b.tif"] * 5
     assert "a.tif is already finished." in listener.sentences
-    assert "Continued: 4 of 9 tiles were done already." in listener.sentences
+    assert "Resumed: 4 of 9 tiles already done." in listener.sentences
     assert {name: (world / "out" / name).read_bytes() for name in expected} == expected
     assert results(world) == ["a.tif", "b.tif", "classes.json", "small.png"]
 
