@@ -1,0 +1,153 @@
+"""The annotation of an image: where its labels come from, whatever program made them.
+
+Readers in `datasets/formats/` return an `AnnotatedSet`; writers take one. Coordinates are (x, y) in pixels, x to the
+right and y down, with (0, 0) at the top left corner of the first pixel: a pixel belongs to a polygon that covers its
+centre, at (column + 0.5, row + 0.5).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.datasets.records import Colour, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFile:
+    """One file whose pixel values are classes or object numbers."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectMasks:
+    """One binary mask file per object; where two overlap, the later one wins."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMasks:
+    """One binary mask file per class, as (class name, path); where two overlap, the later one wins."""
+
+    masks: tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bitmap:
+    """A region as pixels: `pixels` (height, width) bool, with its top left pixel at (row, column) of the image."""
+
+    row: int
+    column: int
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shape:
+    """An annotated object, or a part of one.
+
+    Attributes
+    ----------
+    class_name : str
+        Empty if the format has no classes.
+    rings : tuple of (points, 2) float64 arrays
+        Outlines as (x, y), not closed. Rings are combined by the even-odd rule, so that a ring inside another is a
+        hole.
+    bitmap : Bitmap or None
+        The region as pixels, instead of rings.
+    object_id : int or str or None
+        Shapes with the same number and class are one object; None: an object of its own.
+    ignore : bool
+        The region is excluded from loss and scores, such as a crowd.
+    """
+
+    class_name: str = ""
+    rings: tuple[np.ndarray, ...] = ()
+    bitmap: Bitmap | None = None
+    object_id: int | str | None = None
+    ignore: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shapes:
+    """Shapes of one image; later shapes are drawn over earlier ones.
+
+    Attributes
+    ----------
+    shapes : tuple of Shape
+    source : Path
+        The annotation file.
+    size : (int, int) or None
+        Height and width of the image, as the annotation states them.
+    complete : bool
+        What no shape covers is background; if False it is unknown, and ignored.
+    """
+
+    shapes: tuple[Shape, ...]
+    source: Path
+    size: tuple[int, int] | None = None
+    complete: bool = True
+
+
+Annotation = MaskFile | ObjectMasks | ClassMasks | Shapes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnnotatedImage:
+    """An image with its annotation, as a reader found it.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the set, without an extension.
+    image : Path
+    channel_files : tuple of Path
+        Files of one channel each, in order, if the image is stored so; `image` is the first.
+    annotation : Annotation or None
+        None: not annotated, and not known to be empty.
+    split : str or None
+        "train", "val" or "test", if given.
+    group : str
+        Patient, video, scene: images of a group stay in one split. Empty if unknown.
+    """
+
+    name: str
+    image: Path
+    annotation: Annotation | None
+    channel_files: tuple[Path, ...] = ()
+    split: Split | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnnotatedSet:
+    """A data set as a reader found it.
+
+    Attributes
+    ----------
+    format : str
+        Name of the format, such as "COCO".
+    images : tuple of AnnotatedImage
+    classes : tuple of str
+        Class names in the order of the format, without a background; empty if unknown.
+    values : tuple of int
+        For mask files: the value of each class; empty: 1, 2, ... or unknown.
+    colours : tuple of (int, int, int)
+        One per class, or empty.
+    ignore_value : int or None
+        For mask files: the value that is excluded from loss and scores.
+    instances : bool or None
+        The shapes or values are objects; None: to be detected.
+    messages : tuple of str
+        What was decided, each with the flag that overrides it, and what was left out.
+    """
+
+    format: str
+    images: tuple[AnnotatedImage, ...]
+    classes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    colours: tuple[Colour, ...] = ()
+    ignore_value: int | None = None
+    instances: bool | None = None
+    messages: tuple[str, ...] = ()
