@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ def mutate(content: bytes, changed: list[tuple[int, int]], cut: int | None) -> b
 
 
 @contextmanager
-def limited(seconds: float = SECONDS) -> Iterator[None]:
+def limited(seconds: float = SECONDS) -> Generator[None]:
     """Raise `Hang` if the block takes longer."""
 
     def ring(*_: object) -> None:

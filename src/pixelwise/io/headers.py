@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,7 @@ def decode_error(path: Path, kind: str, error: Exception) -> BadImage:
 
 
 @contextmanager
-def decoding(path: Path, kind: str) -> Iterator[None]:
+def decoding(path: Path, kind: str) -> Generator[None]:
     """Raise whatever a decoder raises as one `BadImage` that names the file.
 
     On malformed input decoders raise OSError, SyntaxError, struct.error, TypeError, ZeroDivisionError, MemoryError and

@@ -8,7 +8,7 @@ the model normalises each image by its own mean and standard deviation, which a 
 takes them as `mean` and `std` (batch, channels); all other normalisation is part of the graph.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -54,7 +54,7 @@ class ExportedGraph(Runtime, Protocol):
 
 
 @contextmanager
-def computing(path: Path, library: str) -> Iterator[None]:
+def computing(path: Path, library: str) -> Generator[None]:
     """Raise what a library raises while it computes as a `BadModel` that names the file."""
     try:
         yield

@@ -105,7 +105,7 @@ def _predict_small(
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
     largest = max((height * width for _, (height, width) in named.values()), default=0)
     pending = max(1, _MAX_PENDING // max(1, largest))
-    reported = 0
+    reported = len(failed)
     # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
     lock = Lock()
 
