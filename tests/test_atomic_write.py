@@ -1,12 +1,13 @@
 """A file appears completely or not at all."""
 
 import errno
+import os
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from pixelwise.atomic_write import atomic_write, atomic_write_json, atomic_write_text
+from pixelwise.atomic_write import TEMPORARY, atomic_write, atomic_write_json, atomic_write_text, remove_leftovers
 from pixelwise.errors import DiskFull, OutputFailed
 
 
@@ -57,3 +58,26 @@ def test_a_full_disk_has_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match=r"got a full disk\. Free some space and run the same command again"):
         atomic_write(tmp_path / "a.txt", fill)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["é" * 120 + ".png", "a" * 251 + ".png"])
+def test_names_of_the_longest_length_are_written(name: str, tmp_path: Path) -> None:
+    atomic_write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed) as caught:
+        atomic_write_text(tmp_path / ("a" * 300), "text")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    ended = tmp_path / f".model.safetensors.{2**22 + 1}{TEMPORARY}"  # above the largest process number
+    running = tmp_path / f".model.safetensors.{os.getpid()}{TEMPORARY}"
+    other = tmp_path / f".notes{TEMPORARY}"
+    for path in (ended, running, other):
+        path.touch()
+    remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {running, other}

@@ -4,6 +4,7 @@ A reader sees the old file or the new one, never an incomplete one. POSIX `renam
 file system, so the temporary file is in the destination folder.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -31,7 +32,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OutputFailed
         `path` cannot be written or the disk is full. An existing file is unchanged.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}{TEMPORARY}")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -44,11 +45,42 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise write_error(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in a folder whose process no longer runs on this machine."""
+    for leftover in folder.glob(f".*{TEMPORARY}"):
+        process = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
+        if process.isdecimal() and not _is_running(int(process)):
+            _remove(leftover)
+
+
+def _temporary(path: Path) -> Path:
+    """Return the temporary name beside `path`; at most 255 bytes, the limit of most file systems."""
+    suffix = f".{os.getpid()}{TEMPORARY}"
+    kept = os.fsencode(path.name)[: 255 - 1 - len(suffix)]
+    return path.with_name(f".{kept.decode('utf-8', 'ignore')}{suffix}")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file if it exists; a failure must not hide the error that led here."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True  # of another user
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:

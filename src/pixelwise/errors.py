@@ -98,6 +98,15 @@ class Interrupted(PixelwiseError):
         return f"{where}{self.got}. {self.hint}"
 
 
+def path_error(error: OSError) -> PixelwiseError:
+    """Return the error for a path that the operating system refuses, in one line."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    name = error.filename if isinstance(error.filename, str | Path) else None
+    where = None if name is None else printable(name)
+    short = where if where is None or len(where) <= 200 else f"{where[:100]} ... {where[-40:]}"
+    return PixelwiseError("a path that can be used", reason, "Check the path and its permissions.", short)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return a sentence that suggests the closest known word, for the hint of an error."""
     close = get_close_matches(word, known, n=1, cutoff=0.5)

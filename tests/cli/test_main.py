@@ -1,6 +1,7 @@
 """The command line: output, arguments of the verbs, and exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from fuzz.mutations import limited
 from pixelwise.cli import main
 from pixelwise.cli.overview import COMMANDS, overview
-from pixelwise.errors import BadOption, Diverged, Interrupted, OutputFailed
+from pixelwise.errors import BadModel, BadOption, Diverged, Interrupted, OutputFailed
 from pixelwise.io.read import write_image
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.workflow.predict import Predictions
 from tiny import write_run
 
@@ -124,6 +127,23 @@ def test_a_missing_folder_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("Error: nowhere")
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+@pytest.mark.parametrize("words", [("inspect", "LONG"), ("predict", "LONG", "x.png"), ("evaluate", "LONG", "x")])
+def test_a_path_that_the_system_refuses_is_one_line(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word.replace("LONG", "a" * 300) for word in words] + (["--out", "out"] if words[0] == "predict" else [])
+    assert call(monkeypatch, *given) == 2
+    shown = capsys.readouterr().err
+    assert len(shown.strip().splitlines()) == 1
+    assert shown.startswith("Error: ")
+
+
+def test_a_pipe_as_a_model_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    with limited(), pytest.raises(BadModel):
+        read_model_card(tmp_path / "model.safetensors")
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:

@@ -54,6 +54,17 @@ def test_masks_are_indexed_pictures_of_the_original_size(tmp_path: Path, images:
     assert listing(images) == ["a.png", "b.tif", "c.png"]
 
 
+@pytest.mark.parametrize("options", [{}, {"format": "tiff"}])
+def test_a_name_that_is_too_long_for_the_results_is_left_out(
+    tmp_path: Path, images: Path, options: dict[str, Any]
+) -> None:
+    long = images / ("é" * 120 + ".png")
+    write_image(long, np.zeros((1, 8, 8), np.uint8))
+    result = run(tmp_path, images, **options)
+    assert [path for path, _ in result.failed] == [long]
+    assert {"a", "b", "c"} <= {name.split(".")[0] for name in listing(tmp_path / "out")}
+
+
 def test_objects_come_with_a_table(tmp_path: Path, images: Path) -> None:
     run(tmp_path, images, "instance")
     with (tmp_path / "out" / "objects.csv").open() as file:

@@ -59,3 +59,13 @@ def test_missing_numbers_leave_empty_fields(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     run.write_metrics([{"step": 1, "train_loss": None, "val_score": 0.25}])
     assert run.metrics_path.read_text() == "step,train_loss,val_score\n1,,0.25\n"
+
+
+def test_a_run_inside_the_data_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    for inside in (data, data / "run", data / "images" / "run"):
+        with pytest.raises(OutputFailed, match="inside"):
+            Run(inside).check_outside(data)
+    Run(tmp_path / "data-run").check_outside(data)
+    Run(tmp_path / "run").check_outside(data)

@@ -32,7 +32,7 @@ from pixelwise.cli.options import (
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
 from pixelwise.datasets.options import DataOptions
-from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.errors import Interrupted, PixelwiseError, path_error
 from pixelwise.parallel import let_idle_threads_sleep
 from pixelwise.workflow.prediction.options import PredictOptions
 
@@ -62,6 +62,9 @@ def main() -> None:
     except PixelwiseError as error:
         typer.echo(f"{'Stopped' if isinstance(error, Interrupted) else 'Error'}: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a path that the system refuses: too long, no permission, a damaged disk
+        typer.echo(f"Error: {path_error(error)}", err=True)
+        sys.exit(PixelwiseError.exit_code)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         sys.exit(STOPPED)

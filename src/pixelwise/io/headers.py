@@ -8,6 +8,8 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from pixelwise.errors import BadImage, printable
+from pixelwise.errors import BadImage, PixelwiseError, printable
 
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
@@ -122,6 +124,21 @@ def decode_error(path: Path, kind: str, error: Exception) -> BadImage:
     reason = " ".join(printable(str(error)).split()).rstrip(".")[:160] or type(error).__name__
     hint = "The file is damaged or truncated; download or export it again."
     return BadImage(f"a complete {kind} image", f"one that cannot be decoded ({reason})", hint, path)
+
+
+@contextmanager
+def decoding(path: Path, kind: str) -> Generator[None]:
+    """Raise whatever a decoder raises as one `BadImage` that names the file.
+
+    On malformed input decoders raise OSError, SyntaxError, struct.error, TypeError, ZeroDivisionError, MemoryError and
+    others.
+    """
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except Exception as error:
+        raise decode_error(path, kind, error) from error
 
 
 def truncated_error(path: Path, kind: str, detail: str) -> BadImage:

@@ -19,7 +19,7 @@ from pixelwise.io.headers import (
     Header,
     apply_orientation,
     check_size,
-    decode_error,
+    decoding,
     open_image_file,
 )
 from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
@@ -209,22 +209,16 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
     BadImage
         The header is damaged, or describes an unsupported image.
     """
-    try:
+    with decoding(path, kind):
         if kind == "PNG":
             return read_png_header(file, path)
         return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
-    except BadImage:
-        raise
-    # On malformed input decoders raise OSError, SyntaxError, struct.error, MemoryError, RuntimeError and others: here,
-    # and in `_decode`, all are converted to one error that names the file.
-    except Exception as error:
-        raise decode_error(path, kind, error) from error
 
 
 def _decode(
     file: BinaryIO, path: Path, header: Header
 ) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
-    try:
+    with decoding(path, header.format):
         match header.format:
             case "PNG":
                 return decode_png(file, path, header), ()
@@ -234,10 +228,6 @@ def _decode(
                 return decode_jpeg(file)
             case kind:
                 return decode_pillow(file, kind), ()
-    except BadImage:
-        raise
-    except Exception as error:
-        raise decode_error(path, header.format, error) from error
 
 
 def _read(

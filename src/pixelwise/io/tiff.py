@@ -138,7 +138,11 @@ def _check_data_size(series: Any, file: BinaryIO, path: Path) -> None:
 
 
 def _check_directories(file: BinaryIO, path: Path) -> tuple[str, ...]:
-    """Follow the chain of directories: limit their number, and return a warning if the chain is circular."""
+    """Follow the chain of directories: limit their number, and return a warning if the chain is circular.
+
+    A directory without entries, which TIFF 6.0 (section 2) does not allow, is refused: tifffile follows a circle
+    through one for ever.
+    """
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(16)
@@ -156,6 +160,8 @@ def _check_directories(file: BinaryIO, path: Path) -> tuple[str, ...]:
             raise BadImage("an image of few pages", got, _DAMAGED, path)
         file.seek(at)
         entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
+        if entries == 0:
+            raise BadImage("TIFF directories with entries", f"an empty one at byte {at}", _DAMAGED, path)
         file.seek(at + size + entries * entry)
         at = struct.unpack(link, file.read(struct.calcsize(link)).ljust(struct.calcsize(link), b"\0"))[0]
     if not seen:

@@ -12,7 +12,7 @@ from jaxtyping import Int64, Shaped
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
-from pixelwise.io.headers import decode_error
+from pixelwise.io.headers import decode_error, decoding
 
 MAX_CHUNK_BYTES = 1 << 30  # of one decoded tile or strip
 _JPEG = {6, 7, 33007, 34892}
@@ -131,7 +131,7 @@ class TiffPlanes:
         frame = self._pages[page]
         rows = min(self._chunk[0], self.shape[1] - i * self._chunk[0])
         columns = min(self._chunk[1], self.shape[2] - j * self._chunk[1])
-        try:
+        with decoding(self._path, "TIFF"):
             count = int(frame.databytecounts[index])
             if count == 0:  # a sparse file: this chunk was not written
                 return np.full((self._contiguous_samples(), rows, columns), self._page.nodata, self.dtype)
@@ -143,8 +143,6 @@ class TiffPlanes:
                 tables = {"jpegtables": frame.jpegtables, "jpegheader": self._page.jpegheader}
             segment = self._page.decode(data, index, **tables)[0]
             pixels = np.asarray(segment)[0, :rows, :columns]
-        except Exception as error:  # see `read._decode`
-            raise decode_error(self._path, "TIFF", error) from error
         if pixels.shape[:2] != (rows, columns):
             text = f"a tile of {pixels.shape[0]} × {pixels.shape[1]} pixels instead of {rows} × {columns}"
             raise decode_error(self._path, "TIFF", ValueError(text))

@@ -14,7 +14,7 @@ from jaxtyping import Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.headers import Header, apply_orientation, check_size, open_image_file
+from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
 from pixelwise.io.read import check_pages, read_header, read_image
 from pixelwise.io.sample_values import apply_palette, invert, to_pixels
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
@@ -163,11 +163,14 @@ class InterpretedPlanes:
             rows = height - rows[1], height - rows[0]
         if orientation in (2, 3, 7, 8):
             columns = width - columns[1], width - columns[0]
-        return self._convert(apply_orientation(self.planes.read(rows, columns), orientation))
+        with decoding(self.path, self.header.format):
+            samples = self.planes.read(rows, columns)
+        return self._convert(apply_orientation(samples, orientation))
 
     def plan(self, band: int) -> int:
         """Keep what bands of so many rows touch; see `ImageReader`."""
-        self.memory_bytes = self.planes.plan(band if self.header.orientation < 5 else self._stored[0])
+        with decoding(self.path, self.header.format):
+            self.memory_bytes = self.planes.plan(band if self.header.orientation < 5 else self._stored[0])
         return self.memory_bytes
 
     def close(self) -> None:
@@ -243,7 +246,8 @@ class RepeatedChannels:
 
 
 def _open_zarr(path: Path, max_pixels: int) -> ImageReader:
-    planes = ZarrPlanes(path)
+    with decoding(path, "OME-Zarr"):
+        planes = ZarrPlanes(path)
     header = Header(
         format="OME-Zarr",
         height=planes.shape[1],
@@ -272,8 +276,9 @@ def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -
     check_size(header, path, max_pixels)
     if np.dtype(header.dtype).kind == "c":
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
-    if readable_by_windows(file):
-        return InterpretedPlanes(TiffPlanes(file, path), header, path)
+    with decoding(path, "TIFF"):
+        if readable_by_windows(file):
+            return InterpretedPlanes(TiffPlanes(file, path), header, path)
     file.close()
     image = read_image(path, pages=pages)
     text = "this TIFF layout cannot be read by windows: decoded completely"

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.io.headers import decode_error
+from pixelwise.io.headers import decoding
 
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
@@ -99,10 +99,8 @@ class ZarrPlanes:
             "y": slice(i * high, (i + 1) * high),
             "x": slice(j * wide, (j + 1) * wide),
         }
-        try:
+        with decoding(self._path, "OME-Zarr"):
             pixels = np.asarray(self._array[tuple(region.get(axis, 0) for axis in self._axes)])
-        except Exception as error:  # see `read._decode`
-            raise decode_error(self._path, "OME-Zarr", error) from error
         axes = [axis for axis in self._axes if axis in "cyx"]
         pixels = pixels.transpose([axes.index(a) for a in "cyx" if a in axes])
         return pixels.reshape(-1, *pixels.shape[-2:]).astype(self.dtype, copy=False)
@@ -135,8 +133,9 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         got = "a plate or a collection" if "plate" in attributes else "a store without a multiscale image"
         raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _HINT, path) from error
-    if axes[-2:] != ("y", "x") or len(set(axes)) != len(axes):
-        raise BadImage("axes that end in y, x", ", ".join(axes), _HINT, path)
+    if axes[-2:] != ("y", "x") or len(set(axes)) != len(axes) or "" in axes:
+        got = ", ".join(axis or "one without a name" for axis in axes)
+        raise BadImage("different axes that end in y, x", got, _HINT, path)
     where = Path(inside) / chosen
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
         raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
@@ -204,10 +203,8 @@ def zarr_library() -> Any:
 
 def _open(folder: Path) -> Any:
     zarr = zarr_library()
-    try:
+    with decoding(folder, "OME-Zarr"):
         return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
-    except Exception as error:
-        raise decode_error(folder, "OME-Zarr", error) from error
 
 
 def _all_codecs(codecs: list[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ Reading it does not import torch, so exported models load quickly.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import TtaInputs
-from pixelwise.labels.targets import TargetOptions
+from pixelwise.labels.targets import TargetOptions, target_channels
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.sampling.normalise import Normalisation
@@ -21,6 +22,10 @@ from pixelwise.sampling.resize_crop import View
 
 VERSION = 1
 MAX_MEMBERS = 32
+MAX_CLASSES, MAX_CHANNELS = 65_536, 4_096
+MAX_SIDE = 2**16  # pixels, of a tile, a halo or a step
+MAX_AREA = 2**31  # pixels, of a minimum area
+TASKS = ("binary", "multiclass", "instance", "classification")
 Members = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -107,7 +112,9 @@ def read_model_card_text(text: str, path: Path) -> ModelCard:
         version = values.get("version") if isinstance(values, dict) else None
         if version != VERSION:
             raise invalid_model(path, f"model card version {version}, this pixelwise reads {VERSION}")
-        return _adapter().validate_python(values)
+        model_card = _adapter().validate_python(values)
+        _check_consistency(model_card, path)
+        return model_card
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"])
@@ -136,6 +143,45 @@ def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(set(keys)) != len(keys):
         raise ValueError("duplicate key")
     return dict(pairs)
+
+
+def _check_consistency(card: ModelCard, path: Path) -> None:
+    """Raise `BadModel` if fields contradict one another, or numbers are outside any sensible range."""
+    checks = {
+        "task": card.task in TASKS,
+        "classes": 1 <= len(card.classes) <= MAX_CLASSES,
+        "values": len(card.values) in (0, len(card.classes)),
+        "colours": len(card.colours) in ((0,) if card.task == "classification" else (len(card.classes),))
+        and all(0 <= part <= 255 for colour in card.colours for part in colour),
+        "channels": 1 <= card.channels <= MAX_CHANNELS and card.channels == card.network.in_channels,
+        "intensity_range": len(card.intensity_range) == card.channels
+        and all(math.isfinite(low) and math.isfinite(high) and low <= high for low, high in card.intensity_range),
+        "normalisation": len(card.normalisation.mean) in (0, card.channels),
+        "tile": 1 <= card.tile <= MAX_SIDE,
+        "temperature": all(t is None or 1e-3 <= t <= 1e3 for t in (card.temperature, card.doubt_temperature)),
+        "target": 0 <= card.target.min_area <= MAX_AREA
+        and (card.task == "classification" or _logit_channels(card) == card.network.classes),
+        "geometry": _is_possible(card.geometry)
+        and (card.task == "classification" or card.geometry.legal_step % card.geometry.total_stride == 0),
+    }
+    contradictory = [name for name, holds in checks.items() if not holds]
+    if contradictory:
+        raise invalid_model(path, f"a model card with an invalid or contradictory {contradictory[0]}")
+
+
+def _logit_channels(card: ModelCard) -> int:
+    return target_channels(card.target, len(card.classes))
+
+
+def _is_possible(geometry: Geometry) -> bool:
+    """Return whether a network can have these sizes; they may come from a file that holds no network to compare."""
+    sizes = (geometry.halo, geometry.margin, geometry.reach, geometry.receptive_field, geometry.receptive_field_min)
+    steps = (geometry.total_stride, geometry.legal_first, geometry.legal_step)
+    return (
+        all(0 <= size <= MAX_SIDE for size in sizes)
+        and all(1 <= step <= MAX_SIDE for step in steps)
+        and geometry.halo % geometry.total_stride == 0
+    )
 
 
 def _adapter() -> Any:  # TypeAdapter[ModelCard], which beartype cannot check

@@ -6,6 +6,8 @@ names, shapes and types in the header are checked before any tensor is read.
 """
 
 import json
+import os
+import stat
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +37,8 @@ MODEL_NAME = "model.safetensors"
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
 TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
+# Opening a pipe must not block; O_BINARY exists on Windows only.
+_NOT_BLOCKING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _TYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -176,6 +180,8 @@ def load_model(path: Path | str) -> tuple[AnyNetwork, ModelCard]:
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise invalid_model(path, f"NaN or Inf in {name}")
+        if name.endswith("running_var") and bool((value < 0).any()):
+            raise invalid_model(path, f"a negative variance in {name}")
     network.load_state_dict(tensors, assign=True)
     return network.eval(), model_card
 
@@ -184,7 +190,9 @@ def _read_header(path: Path) -> dict[str, Any]:
     """Read and check the JSON header: 8 bytes of length, little-endian, then the JSON."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, _NOT_BLOCKING), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise invalid_model(path, "a pipe, device or folder")
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= min(HEADER_LIMIT, size - 8):

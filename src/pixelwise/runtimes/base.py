@@ -8,13 +8,16 @@ the model normalises each image by its own mean and standard deviation, which a 
 takes them as `mean` and `std` (batch, channels); all other normalisation is part of the graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pixelwise.model_file.model_card import ModelCard
+from pixelwise.errors import PixelwiseError, printable
+from pixelwise.model_file.model_card import ModelCard, invalid_model
 
 INPUTS = ("image", "mean", "std")
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -48,6 +51,18 @@ class ExportedGraph(Runtime, Protocol):
     def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
         """Return all outputs for images in file values, as other programs run the graph."""
         ...
+
+
+@contextmanager
+def computing(path: Path, library: str) -> Generator[None]:
+    """Raise what a library raises while it computes as a `BadModel` that names the file."""
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except Exception as error:  # the errors of the libraries have no common base class
+        reason = " ".join(printable(str(error)).split())[:160] or type(error).__name__
+        raise invalid_model(path, f"a graph that {library} cannot compute ({reason})") from error
 
 
 def graph_inputs(

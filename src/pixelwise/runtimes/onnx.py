@@ -15,7 +15,7 @@ import onnxruntime  # isort: skip
 
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
+from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
@@ -58,6 +58,7 @@ class OnnxRuntime:
         if text is None:
             raise invalid_model(path, "an ONNX file without a pixelwise model card")
         self.model_card: ModelCard = read_model_card_text(text, path)
+        self._path = path
         self._names = [value.name for value in self._session.get_inputs()]
         self._run_options = onnxruntime.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
@@ -66,7 +67,9 @@ class OnnxRuntime:
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits as float32, without computing the softmax."""
-        return np.asarray(self._session.run([LOGITS], graph_inputs(self._names, tiles), self._run_options)[0])
+        inputs = graph_inputs(self._names, tiles)
+        with computing(self._path, "ONNX Runtime"):
+            return np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
 
     def outputs(
         self,
@@ -75,7 +78,9 @@ class OnnxRuntime:
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
         """Return all outputs for images in file values, as other programs run the graph."""
-        values = self._session.run([PROBABILITIES, LOGITS], graph_inputs(self._names, image, mean, std))
+        inputs = graph_inputs(self._names, image, mean, std)
+        with computing(self._path, "ONNX Runtime"):
+            values = self._session.run([PROBABILITIES, LOGITS], inputs)
         return Outputs(*(np.asarray(value) for value in values))
 
     def all_outputs(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:

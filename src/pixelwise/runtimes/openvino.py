@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, graph_inputs
+from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
 
@@ -57,15 +57,18 @@ class OpenVinoRuntime:
         }
         # a model without the softmax, for calls that need logits only
         logits: Any = openvino.Model([graph.output(LOGITS).get_node()], graph.get_parameters())  # type: ignore[reportGeneralTypeIssues]
-        self._core, self._graph, self._settings = core, graph, settings
-        self._logits = core.compile_model(logits, "CPU", settings).create_infer_request()
+        self._core, self._graph, self._settings, self._path = core, graph, settings, path
+        with computing(path, "OpenVINO"):
+            self._logits = core.compile_model(logits, "CPU", settings).create_infer_request()
         self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
-        self._logits.infer(graph_inputs(self._names, tiles), share_inputs=True)  # inputs are read before it returns
+        inputs = graph_inputs(self._names, tiles)
+        with computing(self._path, "OpenVINO"):
+            self._logits.infer(inputs, share_inputs=True)  # inputs are read before it returns
         return np.array(self._logits.get_output_tensor(0).data, np.float32)
 
     def outputs(

@@ -21,6 +21,8 @@ from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 
 MANIFEST = "MANIFEST.json"
 MAX_CHECKPOINTS = 2
+# What a manifest or state of another shape raises, besides damaged files.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             continue  # the process ended while writing it
         try:
             return _load(candidate), warnings
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except _DAMAGE as error:
             warnings.append(f"The checkpoint {candidate.name} is damaged ({error}) and was skipped.")
     return None, warnings
 
@@ -94,5 +96,7 @@ def _load(folder: Path) -> Checkpoint:
             raise ValueError(f"{name} does not match its checksum")
         contents[name] = content
     state = json.loads(contents.pop("state.json"))
+    if not isinstance(state, dict):
+        raise ValueError(f"state.json contains a {type(state).__name__}")
     tensors = {name.removesuffix(".safetensors"): load(content) for name, content in contents.items()}
     return Checkpoint(step=int(manifest["step"]), tensors=tensors, state=state)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import atomic_write_json, atomic_write_text, write_error
+from pixelwise.atomic_write import atomic_write_json, atomic_write_text, remove_leftovers, write_error
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.text import command
 from pixelwise.workflow.config import Config, save_config
@@ -180,6 +180,12 @@ class Run:
         atomic_write_json(self.folder / REASONS, reasons_to_json(config))
         save_config(self.config_path, config)
 
+    def check_outside(self, data: Path) -> None:
+        """Raise OutputFailed if the folder is inside the data folder."""
+        if data.is_dir() and self.folder.resolve().is_relative_to(data.resolve()):
+            hint = "Choose another --out: nothing is ever written next to your images."
+            raise OutputFailed("a run folder outside the data", "one inside", hint, self.folder)
+
     def check_free(self) -> None:
         """Raise OutputFailed if the folder is not empty or cannot be written."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
@@ -232,6 +238,8 @@ class Run:
         handle = (self.folder / ".lock").open("w")
         try:
             _lock(handle, self.folder)
+            for inner in (self.folder, *self.folder.glob("checkpoints/*")):
+                remove_leftovers(inner)
             yield
         finally:
             handle.close()

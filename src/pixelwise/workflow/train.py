@@ -134,6 +134,7 @@ def train(
         settings = file.with_data(data_options).merged(words)
         complete = apply_settings(Config(), settings) if settings.complete else None
         run = Run(folder)
+        run.check_outside(root)
         run.check_free()
         refuse_unread(settings)
         check_weights_early(settings, progress)

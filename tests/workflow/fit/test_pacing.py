@@ -199,3 +199,16 @@ def test_a_line_that_moves_never_goes_back(moves: list[tuple[float, float]], beg
         assert moved.progress(now) >= line.progress(now) - 1e-9
         line, last = moved, line.progress(now)
     assert line.progress(line.ends) == 1.0
+
+
+def test_steps_are_not_made_smaller_than_pays() -> None:
+    def shrunk(smallest_share: float) -> float:
+        clock = Clock()
+        pace = ClockPacing(TrainingOptions(budget=120.0, steps=1000), clock, reserve=5.0, smallest_share=smallest_share)
+        train(pace, clock, 2.0, until=10)
+        return pace.share
+
+    assert shrunk(0.25) == 0.25
+    assert shrunk(0.3) == 0.5
+    assert shrunk(1.0) == 1.0
+    assert shrunk(0.0) == 0.125  # control: without a limit they shrink further

@@ -62,6 +62,7 @@ class ClassificationTask:
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         self.max_inputs = 2
+        self.smallest_share = 0.0
         images = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
         self.pass_steps = len(images) / config.photos.batch

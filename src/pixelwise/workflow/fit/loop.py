@@ -96,7 +96,9 @@ class Training:
         self._clock_zero = started - self._state.seconds
         self._threads = min(config.training.threads, torch.get_num_threads()) if device == "cpu" else 0
         self._meter = ProcessorMeter(self._state, self._threads or (torch.get_num_threads() if device == "cpu" else 1))
-        self._pacing = make_pacing(config.training, self._seconds, self._seconds_to_finish(), pacing)
+        self._pacing = make_pacing(
+            config.training, self._seconds, self._seconds_to_finish(), pacing, self._task.smallest_share
+        )
 
     def go(self) -> None:
         """Train to the end, or until early stopping, a signal or a diverging loss."""

@@ -167,6 +167,8 @@ class ClockPacing:
         Seconds to reserve at the end.
     state : mapping
         The result of `state`, for a continuation.
+    smallest_share : float
+        Smaller steps than this fraction of the planned size are not worth their fixed cost.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class ClockPacing:
         clock: Callable[[], float],
         reserve: float,
         state: Mapping[str, Any] | None = None,
+        smallest_share: float = 0.0,
     ) -> None:
         limit = options.available_time
         if limit is None:
@@ -184,6 +187,7 @@ class ClockPacing:
         self._recent: deque[float] = deque(maxlen=RECENT)  # seconds of a step with the planned step size
         self._cold, self._provisional = True, False
         self.share = SHARES[0]
+        self._shares = tuple(share for share in SHARES if share == SHARES[0] or share >= smallest_share)
         self._saved, self._save_seconds = clock(), 0.0
         now = clock()
         if state:
@@ -278,16 +282,21 @@ class ClockPacing:
     def _choose_share(self, step: int) -> None:
         """Choose the largest batch size with enough steps in the remaining time; growing requires `GROW` times more."""
         target = min(TARGET_STEPS, self._steps or TARGET_STEPS)
-        needed = {share: target * (GROW if share > self.share else 1.0) for share in SHARES}
-        share = next((share for share in SHARES if step + self._fitting(share) >= needed[share]), SHARES[-1])
+        needed = {share: target * (GROW if share > self.share else 1.0) for share in self._shares}
+        enough = (share for share in self._shares if step + self._fitting(share) >= needed[share])
+        share = next(enough, self._shares[-1])
         if share != self.share:
             self.share, self._cold = share, True
 
 
 def make_pacing(
-    options: TrainingOptions, clock: Callable[[], float], reserve: float, state: Mapping[str, Any] | None = None
+    options: TrainingOptions,
+    clock: Callable[[], float],
+    reserve: float,
+    state: Mapping[str, Any] | None = None,
+    smallest_share: float = 0.0,
 ) -> Pacing:
     """Return the pacing for the options."""
     if options.available_time is None:
         return StepPacing(options)
-    return ClockPacing(options, clock, reserve, state)
+    return ClockPacing(options, clock, reserve, state, smallest_share)

@@ -14,7 +14,7 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import IGNORE, class_channels
 from pixelwise.model_file.model_file import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch
+from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch, smallest_share
 from pixelwise.sampling.progressive_resizing import low_res_options
 from pixelwise.training.losses import balance
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
@@ -73,6 +73,7 @@ class SegmentationTask:
             self.loss = balance(config.loss, count_classes(targets, classes))
         patches = config.patches
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
+        self.smallest_share = smallest_share(patches)
         self._samplers = self._make_samplers(images)
         val_images = read_training_images(dataset, dataset.part("val"), *read)
         background = has_background(dataset.labelling.task, dataset.labelling.classes)

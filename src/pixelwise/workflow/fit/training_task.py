@@ -48,13 +48,15 @@ class TrainingTask(Protocol):
 
     `score_name` is the display name of the validation score, such as "mean Dice"; larger is better. `loss` is the
     configured loss with values from the data. `pass_steps` is the number of steps per epoch, `max_inputs` the largest
-    number of inputs of test-time augmentation in `measure_tta`.
+    number of inputs of test-time augmentation in `measure_tta`, `smallest_share` the fraction of the planned step size
+    below which smaller steps gain little.
     """
 
     score_name: str
     loss: LossOptions
     pass_steps: float
     max_inputs: int
+    smallest_share: float
 
     def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
         """Return the sampler of batches at a moment of the training.

@@ -24,7 +24,7 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.options import PredictOptions
-from pixelwise.workflow.prediction.results import Predictions, check_free, name_images
+from pixelwise.workflow.prediction.results import Predictions, check_free, name_images, split_long_names
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
 
 _MEASURED = 8  # images for measuring the seam error of a halo
@@ -51,7 +51,7 @@ def predict_masks(
     if options.symmetries and options.tta not in (None, 4):
         raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
     check_format(options.format or "tiff")
-    named = name_images(paths)
+    named, too_long = split_long_names(name_images(paths))
     digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
     large = {
         name: large_image(path, folder, name, digest, options)
@@ -76,6 +76,9 @@ def predict_masks(
         model = _with_smaller_halo(model, list(named.values()), options.tolerance, progress)
     legend = write_classes(folder, model.model_card)
     written, failed = OutputSummary(folder, model.model_card, options), Failed()
+    for path, text in too_long:
+        failed.append((path, text))
+        progress.message(f"Skipped: {text}")
     small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
     _predict_small(model, small, written, failed, progress)
     for image in large.values():
@@ -102,7 +105,7 @@ def _predict_small(
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
     largest = max((height * width for _, (height, width) in named.values()), default=0)
     pending = max(1, _MAX_PENDING // max(1, largest))
-    reported = 0
+    reported = len(failed)
     # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
     lock = Lock()
 

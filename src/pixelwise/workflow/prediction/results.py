@@ -1,7 +1,8 @@
 """Options, output checks and results shared by segmentation and classification prediction."""
 
+import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
 from pixelwise.workflow.prediction.options import PredictOptions
+
+MAX_NAME = 255 - 55  # bytes: file systems take 255; the longest addition is that of a temporary file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,26 @@ def check_free(folder: Path, names: Collection[str], options: PredictOptions) ->
         hint = "Replace them with --overwrite, or choose another --out."
         got = f"{len(existing)}, such as {existing[0]}"
         raise OutputFailed("a folder without existing results", got, hint, folder)
+
+
+def split_long_names(named: Mapping[str, Path]) -> tuple[dict[str, Path], list[tuple[Path, str]]]:
+    """Separate the images whose results, their temporary files included, would have too long a name.
+
+    Returns
+    -------
+    dict
+        The other images by name.
+    list of (Path, str)
+        Images with a too long name, each with an error message.
+    """
+    sizes = {name: len(os.fsencode(name)) for name in named}
+    expected, hint = f"a file name of at most {MAX_NAME} bytes", "Give the image a shorter name."
+    long = [
+        (path, str(BadImage(expected, f"one of {sizes[name]}", hint, path)))
+        for name, path in named.items()
+        if sizes[name] > MAX_NAME
+    ]
+    return {name: path for name, path in named.items() if sizes[name] <= MAX_NAME}, long
 
 
 def name_images(paths: Sequence[Path]) -> dict[str, Path]:

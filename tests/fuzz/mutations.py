@@ -1,0 +1,66 @@
+"""Mutated files, and the rule for reading them: a result or a PixelwiseError, within five seconds."""
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from pixelwise.errors import PixelwiseError
+
+SECONDS = 5
+FACTOR = int(os.environ.get("PIXELWISE_FUZZ", "1"))  # 1: a few seconds per format; 1000: hours
+
+
+class Hang(BaseException):
+    """A reader did not return in time; not an Exception, so that no reader catches it."""
+
+
+def examples(count: int) -> Any:
+    """Return settings for `count` examples, times the environment variable PIXELWISE_FUZZ."""
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    return settings(max_examples=count * FACTOR, deadline=None, suppress_health_check=checks)
+
+
+def edits(length: int) -> st.SearchStrategy[list[tuple[int, int]]]:
+    """Return lists of (position, byte)."""
+    return st.lists(st.tuples(st.integers(0, length - 1), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+def mutate(content: bytes, changed: list[tuple[int, int]], cut: int | None) -> bytes:
+    """Return `content` with some bytes replaced, then cut at `cut`."""
+    mutated = bytearray(content)
+    for position, byte in changed:
+        mutated[position] = byte
+    return bytes(mutated[:cut])
+
+
+@contextmanager
+def limited(seconds: float = SECONDS) -> Generator[None]:
+    """Raise `Hang` if the block takes longer."""
+
+    def ring(*_: object) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def accept_or_refuse(read: Callable[[], object]) -> bool:
+    """Return whether `read` accepts the file; a foreign exception or a hang fails the test."""
+    refusal = ""
+    try:
+        with limited():
+            read()
+    except PixelwiseError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+    return not refusal

@@ -1,0 +1,131 @@
+"""Mutated model files, model cards and checkpoint manifests: accepted or refused, never a foreign exception."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuzz.mutations import accept_or_refuse, edits, examples, mutate
+from fuzz.test_fuzz_images import ODD, _places, replaced
+from pixelwise.errors import BadModel
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.model_file import model_card as module
+from pixelwise.model_file.model_card import read_model_card_text
+from pixelwise.model_file.model_file import load_model
+from pixelwise.training.checkpoint import MANIFEST, newest_checkpoint, save_checkpoint
+from tiny import as_json, make_photo_recipe, make_recipe, write_model
+from training.test_checkpoint import state_of
+
+FILE = Path("model.safetensors")
+NUMBERS: list[Any] = [*ODD, 10**9, 1e-300, 300, [[300, -5, 0]], ["a"] * 5, [1] * 1000]
+
+
+def test_mutated_model_files_are_loaded_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path)
+    content = path.read_bytes()
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+
+    @examples(80)
+    @given(changed=edits(header), cut=st.none() | st.integers(0, len(content)))
+    def check(changed: list[tuple[int, int]], cut: int | None) -> None:
+        path.write_bytes(mutate(content, changed, cut))
+        accept_or_refuse(lambda: load_model(path))
+
+    check()
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "instance"])
+def test_what_a_model_card_says_is_checked_as_a_whole(task: str, tmp_path: Path) -> None:
+    """A card that is accepted predicts."""
+    path = tmp_path / "model.safetensors"
+    write_model(path, make_recipe(task))
+    original = as_json(make_recipe(task))
+    image = np.zeros((1, 32, 32), np.uint8)
+
+    def replace_card(card: Any) -> None:
+        content = path.read_bytes()
+        length = struct.unpack("<Q", content[:8])[0]
+        header = json.loads(content[8 : 8 + length])
+        header["__metadata__"]["pixelwise"] = json.dumps(card)
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+    @examples(50)
+    @given(at=st.sampled_from(_places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
+    def check(at: tuple[Any, ...], new: Any) -> None:
+        replace_card(replaced(json.loads(json.dumps(original)), at, new))
+        accept_or_refuse(lambda: load_model_for_prediction(path, runtime="torch").predict(image))
+
+    check()
+
+
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "no intensity range": {"intensity_range": []},
+    "five classes of a network with two": {"classes": list("abcde")},
+    "no classes": {"classes": []},
+    "colours out of range": {"colours": [[300, -5, 0], [0, 0, 0]]},
+    "no colours": {"colours": []},
+    "unknown task": {"task": "rubbish"},
+    "negative tile": {"tile": -1},
+    "huge tile": {"tile": 10**30},
+    "no channels": {"channels": 0},
+    "many channels": {"channels": 10**9},
+    "too many values": {"values": list(range(1000))},
+    "tiny temperature": {"temperature": 1e-300},
+    "infinite range": {"intensity_range": [[0.0, 1e400]]},
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_contradictory_cards_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps(as_json(make_recipe()) | CONTRADICTIONS[name])
+    with pytest.raises(BadModel):
+        read_model_card_text(text, FILE)
+    monkeypatch.setattr(module, "_check_consistency", lambda *_: None)
+    if name not in ("unknown task",):
+        return
+    read_model_card_text(text, FILE)  # control: no other check finds it
+
+
+@pytest.mark.parametrize(
+    "geometry", [{"halo": -16}, {"legal_step": 0}, {"legal_step": 7}, {"margin": 10**9}, {"total_stride": 0}]
+)
+def test_impossible_geometries_are_refused(geometry: dict[str, int]) -> None:
+    card = as_json(make_recipe())
+    with pytest.raises(BadModel):
+        read_model_card_text(json.dumps(card | {"geometry": card["geometry"] | geometry}), FILE)
+
+
+def test_classification_cards_are_accepted() -> None:
+    assert read_model_card_text(json.dumps(as_json(make_photo_recipe())), FILE) == make_photo_recipe()
+
+
+def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state_of(10))
+    manifest = save_checkpoint(tmp_path, state_of(20)) / MANIFEST
+    original = json.loads(manifest.read_text())
+    texts = ["[1]", '{"step":12,"files":[1]}', "[" * 100_000, '{"step":1}', "null", "", '{"step":[],"files":{}}']
+
+    @examples(40)
+    @given(
+        text=st.sampled_from(texts)
+        | st.builds(
+            lambda at, new: json.dumps(replaced(original, at, new)),
+            st.sampled_from([place for place in _places(original) if place[-1:] == ("sha256",) or len(place) < 3]),
+            st.sampled_from(ODD),
+        )
+    )
+    def check(text: str) -> None:
+        manifest.write_text(text)
+        result, warnings = newest_checkpoint(tmp_path)
+        assert result is not None
+        assert (result.step, len(warnings)) in ((10, 1), (20, 0))
+        assert result.step == 10 or json.loads(text)["files"] == original["files"]
+
+    check()
