@@ -6,13 +6,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_values import coded_values, name_of
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Labelling, Split
+from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splits import choose_validation, union_find
 from pixelwise.text import pluralise
@@ -78,7 +79,15 @@ def assign_splits(
     if options.group_by is not None:
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=split, group=group, label_set=labels)
+        Case(
+            name=pair.name,
+            image=pair.image,
+            channel_files=pair.channel_files,
+            annotation=pair.annotation,
+            part=split,
+            group=group,
+            label_set=labels,
+        )
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.assign_splits import assign_splits, check_splits
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
@@ -21,8 +23,8 @@ from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, Labelling
-from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_pair
+from pixelwise.datasets.records import Labelling
+from pixelwise.datasets.scan import ImageScan, ScanOptions, agree_on_channels, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import SUFFIXES
@@ -129,7 +131,8 @@ def scan_dataset(
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
-    tasks = [(pair, options.pages) for pair in layout.pairs]
+    reading = ScanOptions(pages=options.pages)
+    tasks = [(pair, reading) for pair in layout.pairs]
     scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
     pairs = list(zip(layout.pairs, scans, strict=True))
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
@@ -139,7 +142,7 @@ def scan_dataset(
     dataset = assemble_without_bad(
         root,
         pairs,
-        lambda item: files_of(root, item[0].image, item[0].mask),
+        lambda item: files_of(root, item[0].image, item[0].annotation, item[0].channel_files),
         lambda items: _assemble(root, items, class_table, near, options, seed),
         [*layout.problems, *class_table.problems],
         options,
@@ -159,7 +162,7 @@ def _assemble(
     pairs, scans = [pair for pair, _ in items], [scan for _, scan in items]
     files = [files_of(root, pair.image)[0] for pair in pairs]
     problems, messages = _pair_problems(root, items), list[str]()
-    masks = {files_of(root, pair.mask)[0]: scan.mask for pair, scan in items if scan.mask and not _is_its_image(scan)}
+    masks = {_mask_name(root, pair): scan.mask for pair, scan in items if scan.mask and not _is_its_image(scan)}
     if not masks:
         raise error_of(root, problems)
     interpretation = interpret_masks(masks, class_table, options)
@@ -191,6 +194,12 @@ def _assemble(
         problems=tuple(problems),
         split_made=assignment.made,
     )
+
+
+def _mask_name(root: Path, pair: Pair) -> str:
+    """Return the file named in problems of mask values: the mask file; the image, if it has several or none."""
+    path = pair.annotation.path if isinstance(pair.annotation, MaskFile) else pair.image
+    return files_of(root, path)[0]
 
 
 def _is_its_image(scan: ImageScan) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import Labelling, read_labels, read_pixels
 from pixelwise.datasets.records import has_background
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
@@ -138,7 +139,7 @@ def _panels(run: Run, model: SegmentationModel, files: list[str]) -> list[str]:
         ignore_value=run.understood["ignore_index"],
     )
     pixels = read_pixels(Path(files[0]), model_card.channels, run.config.data.pages).pixels
-    truth = read_labels(Path(files[1]), labelling)
+    truth = read_labels(MaskFile(path=Path(files[1])), labelling)
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
