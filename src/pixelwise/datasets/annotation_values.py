@@ -108,7 +108,7 @@ def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "height 
     """Return the pixels of a mask file that are not annotated."""
     ignored: np.ndarray | None = None
     if not annotation.complete:
-        ignored = mask.values == 0 if mask.values.ndim == 2 else ~mask.values.any(-1)
+        ignored = np.asarray(mask.values).reshape(*mask.values.shape[:2], -1).max(-1) == 0
     if annotation.region is not None:
         outside = ~read_foreground(annotation.region)
         _check_size(outside.shape, mask.values.shape[:2], annotation.region)

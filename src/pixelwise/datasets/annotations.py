@@ -163,6 +163,8 @@ class AnnotatedSet:
         For mask files: the value that is excluded from loss and scores.
     instances : bool or None
         The shapes or values are objects; None: to be detected.
+    fixed_classes : bool
+        The classes are those of every data set in the format: the ones that occur in no mask are left out.
     messages : tuple of str
         What was decided, each with the flag that overrides it, and what was left out.
     """
@@ -174,4 +176,5 @@ class AnnotatedSet:
     colours: tuple[Colour, ...] = ()
     ignore_value: int | None = None
     instances: bool | None = None
+    fixed_classes: bool = False
     messages: tuple[str, ...] = ()

@@ -59,6 +59,8 @@ def assign_splits(
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
     names = group_names([pair.name for pair in pairs], options, messages)
+    if options.group_by is None:
+        names = [pair.group or name for pair, name in zip(pairs, names, strict=True)]
     groups = merge_copies(names, copies, train_indices, messages)
     made = "val" not in splits and bool(train_indices)
     if not train_indices:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pixelwise.datasets.annotated_set import prepare, restrict
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.assign_splits import assign_splits, check_splits
 from pixelwise.datasets.cases import Case
@@ -16,8 +17,9 @@ from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
-from pixelwise.datasets.folder_layout import Pair, check_folder, is_image_name, read_layout
+from pixelwise.datasets.folder_layout import Pair, check_folder, find_unlabelled, is_image_name, read_layout
 from pixelwise.datasets.folder_names import natural_key
+from pixelwise.datasets.formats.detect import detect_format
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.options import DataOptions
@@ -42,7 +44,9 @@ __all__ = [
     "Labelling",
     "Problem",
     "detect_dataset",
+    "find_case",
     "find_images",
+    "find_unlabelled_images",
     "load_dataset",
     "raise_problems",
     "read_labels",
@@ -122,32 +126,38 @@ def scan_dataset(
         No folder, no image in it, or neither a readable pair of image and mask nor class folders.
     """
     options, progress = options or DataOptions(), progress or Progress()
-    classes = read_class_folders(root, options)
+    annotated = detect_format(root, options)
+    classes = read_class_folders(root, options) if annotated is None else None
     if classes is not None:
         return replace(examine_classes(root, classes, options, seed, progress), pages=options.pages)
-    layout = read_layout(root, options)
+    if annotated is None:
+        layout, class_table = read_layout(root, options), read_class_table(root)
+        reading = ScanOptions(pages=options.pages)
+    else:
+        layout, class_table, options, reading = prepare(root, annotated, options)
     if not layout.pairs:
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
-    reading = ScanOptions(pages=options.pages)
     tasks = [(pair, reading) for pair in layout.pairs]
     scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
     pairs = list(zip(layout.pairs, scans, strict=True))
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
         raise error_of(root, [*layout.problems, *_pair_problems(root, pairs)])
     near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], scans)
-    class_table = read_class_table(root)
     dataset = assemble_without_bad(
         root,
         pairs,
         lambda item: files_of(root, item[0].image, item[0].annotation, item[0].channel_files),
-        lambda items: _assemble(root, items, class_table, near, options, seed),
+        lambda items: _assemble(root, items, restrict(class_table, annotated, items), near, options, seed),
         [*layout.problems, *class_table.problems],
         options,
     )
-    return replace(dataset, messages=(*layout.messages, *dataset.messages), pages=options.pages)
+    labelling = replace(dataset.labelling, source_classes=reading.classes)
+    messages = (*layout.messages, *dataset.messages)
+    name = annotated.format if annotated is not None else ""
+    return replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name)
 
 
 def _assemble(
@@ -180,6 +190,10 @@ def _assemble(
     messages += assignment.messages
     problems += assignment.problems
     problems += check_splits(assignment.cases, interpretation.labelling, root)
+    overlapping = [scan.overlap for scan in scans if scan.overlap]
+    if overlapping:
+        where = pluralise(len(overlapping), "image")
+        messages.append(f"{sum(overlapping)} pixels in {where} are in several masks: the last mask counts.")
     noted = sum(bool(scan.notes) for scan in scans)
     if noted:
         first = next(note for scan in scans for note in scan.notes)
@@ -217,6 +231,57 @@ def _pair_problems(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[
             suffix = f"; its mask is probably swapped with that of {files[other]}" if other is not None else ""
             problems.append(Problem(file=name, kind=issue.kind, text=issue.text + suffix))
     return problems
+
+
+def find_case(root: Path, image: Path, options: DataOptions) -> tuple[Case, tuple[str, ...]]:
+    """Find an image of a data set in one of the known formats, without reading the others.
+
+    Returns
+    -------
+    Case
+        Without a split of its own: it is that of the format, or "train".
+    tuple of str
+        The class names of the annotations; see `Labelling.source_classes`.
+
+    Raises
+    ------
+    BadDataset
+        The folder has none of the formats, or does not contain the image.
+    """
+    annotated = detect_format(root, options)
+    prepared = prepare(root, annotated, options) if annotated is not None else None
+    for pair in prepared.layout.pairs if prepared is not None else ():
+        if prepared is not None and pair.image.resolve() == image.resolve():
+            case = Case(
+                name=pair.name,
+                image=pair.image,
+                channel_files=pair.channel_files,
+                annotation=pair.annotation,
+                part=pair.split or "train",
+            )
+            return case, prepared.reading.classes
+    raise BadDataset(f"the annotated image {image.name}", "a folder without it", "Evaluate the run again.", root)
+
+
+def find_unlabelled_images(root: Path, options: DataOptions) -> list[Path]:
+    """Return the images of a data set without an annotation, in natural order, without decoding them.
+
+    Images of a test split without any annotation are excluded: they are for prediction. So are images stored as one
+    file per channel.
+
+    Raises
+    ------
+    BadDataset
+        `root` is not a folder, contains no image, or has a malformed format.
+    """
+    annotated = detect_format(root, options)
+    if annotated is None:
+        return find_unlabelled(root, options)
+    return [
+        image.image
+        for image in annotated.images
+        if image.annotation is None and not image.channel_files and image.split != "test"
+    ]
 
 
 def find_images(path: Path) -> list[Path]:

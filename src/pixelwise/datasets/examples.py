@@ -51,6 +51,8 @@ class Dataset:
         The validation split was drawn at random and should be recorded.
     pages : int or None
         Number of TIFF pages that are channels of one image; None detects it.
+    format : str
+        Name of the format, such as "COCO"; empty for plain folders.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     split_made: bool = False
     pages: int | None = None
+    format: str = ""
 
     @property
     def task(self) -> Task:

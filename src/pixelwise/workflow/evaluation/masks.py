@@ -97,6 +97,8 @@ def summarise_masks(
     for row, case in zip(scores["cases"], annotated, strict=True):
         files = (case.image, *files_of_annotation(case.annotation))
         row["files"] = [str(path.resolve()) for path in files]  # for the report
+    if dataset.format:
+        scores |= {"format": dataset.format, "folder": str(dataset.root.resolve())}
     return scores
 
 
@@ -121,13 +123,18 @@ def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> 
         raise BadDataset(f"{model_card.task} masks, as the model was trained on", labelling.task, hint, root)
     if labelling.task == "instance" or labelling.classes == model_card.classes:
         return labelling
+    task = "binary" if len(model_card.classes) <= 2 else "multiclass"
+    if labelling.source_classes and set(labelling.classes) <= set(model_card.classes):
+        # annotations that name their classes: their numbers in this folder do not matter
+        numbers = dict(zip(labelling.classes, labelling.values, strict=True))
+        values = tuple(numbers.get(name, -1 - index) for index, name in enumerate(model_card.classes))
+        return replace(labelling, task=task, classes=model_card.classes, values=values, colours=model_card.colours)
     model_values = dict(zip(model_card.classes, model_card.values, strict=True))
     data_values = dict(zip(labelling.classes, labelling.values, strict=True))
     if not data_values.items() <= model_values.items():
         hint = "List the classes of the data with --classes in the model's order, or use another run."
         expected = f"the model's classes ({', '.join(model_card.classes)})"
         raise BadDataset(expected, ", ".join(labelling.classes), hint, root)
-    task = "binary" if len(model_card.classes) <= 2 else "multiclass"
     return replace(
         labelling, task=task, classes=model_card.classes, values=model_card.values, colours=model_card.colours
     )
