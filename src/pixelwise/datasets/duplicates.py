@@ -51,6 +51,8 @@ class Copies:
     ----------
     family, equal : tuple of int
         For each image, the index of the first of its copies; `equal` excludes near copies.
+    near_across : tuple of (int, int)
+        Near copies in two given splits, as indices of images.
     problems : tuple of Problem
         Equal images in two given splits (fatal); copies with different labels, copies in one split, and near copies in
         two given splits (not fatal).
@@ -59,6 +61,7 @@ class Copies:
 
     family: tuple[int, ...]
     equal: tuple[int, ...]
+    near_across: tuple[tuple[int, int], ...] = ()
     problems: tuple[Problem, ...]
     messages: tuple[str, ...]
 
@@ -102,16 +105,21 @@ def find_copies(
     family = union_find(len(candidates), [*equal, *near_links])
     differing = _differing(candidates, union_find(len(candidates), [*equal, *reencoded_links]))
     conflicts = [_conflict_problem(group, options, conflict) for group in differing]
-    across = _near_across(candidates, near_links)
+    across = [
+        (one, other)
+        for one, other in near_links
+        if candidates[one].split != candidates[other].split
+        and candidates[one].scan.digest != candidates[other].scan.digest
+    ]
     messages = [
         *_copies_message(candidates, family),
-        *_leak_messages(across),
         *_conflict_message(differing, options, conflict),
     ]
     return Copies(
         family=tuple(family),
         equal=tuple(union_find(len(candidates), equal)),
-        problems=(*conflicts, *_equal_problems(candidates, equal, options), *across),
+        near_across=tuple(across),
+        problems=(*conflicts, *_equal_problems(candidates, equal, options), *_near_across(candidates, across)),
         messages=tuple(messages),
     )
 
@@ -175,8 +183,7 @@ def _near_across(candidates: Sequence[DuplicateCandidate], near: Sequence[tuple[
     """Return one warning for each two splits, whatever the number of pairs."""
     across: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one, other in ((candidates[i], candidates[j]) for i, j in near):
-        if one.split != other.split and one.scan.digest != other.scan.digest:
-            across[one.split, other.split].append(f"{one.name} ~ {other.name}")
+        across[one.split, other.split].append(f"{one.name} ~ {other.name}")
     return [
         Problem(
             file=f"{one} and {other}",
@@ -196,10 +203,6 @@ def _copies_message(candidates: Sequence[DuplicateCandidate], family: Sequence[i
     images = pluralise(sum(map(len, related)), "image is", "images are")
     names = [" ~ ".join(candidates[index].name for index in group[:3]) for group in related]
     return [f"{images} equal or nearly equal to another ({_list_names(names)}); copies stay in one split."]
-
-
-def _leak_messages(problems: Sequence[Problem]) -> list[str]:
-    return [f"{p.file} share {p.text}. Scores may be too optimistic." for p in problems]
 
 
 def _conflict_message(groups: Sequence[Sequence[DuplicateCandidate]], options: DataOptions, kind: str) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 
+NO_GROUPS = "none"  # value of `group_by`
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
@@ -19,6 +21,14 @@ class DataOptions:
         Folder of the images: its name, its path inside the data set or, for files in one folder, their suffix.
     masks : str, optional
         Folder of the masks, or the suffix of their file names, such as ``_mask``.
+    image_prefix : str, optional
+        Ignored at the beginning of image names when images and masks are paired, such as ``img_``.
+    image_suffix : str, optional
+        Ignored at the end of image names, before the extension, such as ``_0000``.
+    mask_prefix : str, optional
+        Ignored at the beginning of mask names, such as ``mask_``.
+    mask_suffix : str, optional
+        Ignored at the end of mask names, before the extension, such as ``_map``.
     task : str
         "binary", "multiclass", "instance" or "classification"; "auto" detects it from the folders and the masks.
     classes : tuple of str
@@ -28,7 +38,8 @@ class DataOptions:
     foreground : int, optional
         Binary masks: value of the foreground class.
     group_by : str, optional
-        Regular expression with one group, searched in file names: equal matches stay in the same split.
+        Regular expression with one group, searched in file names, else in paths: equal matches stay in the same split.
+        "none" turns the detection of groups off.
     val_share : float
         Fraction of the training images used for validation if no validation split is given.
     allow_missing : bool
@@ -46,6 +57,10 @@ class DataOptions:
 
     images: str | None = None
     masks: str | None = None
+    image_prefix: str | None = None
+    image_suffix: str | None = None
+    mask_prefix: str | None = None
+    mask_suffix: str | None = None
     task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
     classes: tuple[str, ...] = ()
     ignore_index: int | None = None
@@ -70,7 +85,7 @@ class DataOptions:
             raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
         if self.foreground is not None and self.task not in ("auto", "binary"):
             raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
-        if self.group_by is not None and _count_groups(self.group_by) != 1:
+        if self.group_by not in (None, NO_GROUPS) and _count_groups(self.group_by or "") != 1:
             raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
 
 

@@ -18,6 +18,14 @@ KINDS: dict[str, tuple[str, str]] = {
         "Add train/images and train/masks, or give the folder of one split, such as DATA/test, as DATA.",
     ),
     "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
+    "names differ": (
+        "images and masks with matching names",
+        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or rename the files.",
+    ),
+    "pickled masks": (
+        "masks as image files",
+        "Save them in Cellpose as PNG or TIFF (File menu, or --save_png): files ending in _cp_masks are read.",
+    ),
     "missing mask": ("a mask for every image", "Add it, or ignore such images with --allow-missing."),
     "orphan mask": ("an image for every mask", "Add it, or ignore such masks with --allow-missing."),
     "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
