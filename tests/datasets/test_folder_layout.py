@@ -160,6 +160,6 @@ def test_words_in_names() -> None:
     assert read_folder_name("trainy") == (None, None)
     assert strip_mask_words("a_segmentation") == strip_mask_words("mask_a") == strip_image_words("a_img") == "a"
     assert strip_mask_words("a-mask") == strip_mask_words("a.mask") == strip_mask_words("a_cp_masks") == "a"
-    assert strip_mask_words("mask") == "mask"
+    assert strip_mask_words("mask") == strip_image_words("image") == ""
     assert pairing_name(Path("A.PNG")) == pairing_name(Path("a.tif"))
     assert sorted(["s10", "s9", "s1"], key=natural_key) == ["s1", "s9", "s10"]

@@ -38,8 +38,9 @@ def test_masks_are_recognised(
 def test_masks_with_losses_and_images_that_cannot_be_masks(tmp_path: Path) -> None:
     masks = write(tmp_path / "b", mask, ".jpg")
     assert find_mask_side(write(tmp_path / "a", image), masks) == 1
-    floats = [write_image(tmp_path / f"{seed}.tif", image(seed)[None] / np.float32(3)) for seed in range(5)]
-    assert find_mask_side([tmp_path / f"{seed}.tif" for seed in range(5)] if floats else [], masks) == 1
+    for seed in range(5):
+        write_image(tmp_path / f"{seed}.tif", image(seed)[None] / np.float32(3))
+    assert find_mask_side([tmp_path / f"{seed}.tif" for seed in range(5)], masks) == 1
 
 
 def test_neither_side_has_masks(tmp_path: Path) -> None:
@@ -48,5 +49,10 @@ def test_neither_side_has_masks(tmp_path: Path) -> None:
     assert find_mask_side(write(tmp_path / "c", mask), write(tmp_path / "d", lambda seed: mask(seed + 1))) is None
     blank = write(tmp_path / "e", lambda seed: np.full((32, 40), 9, np.uint8))
     assert find_mask_side(photos, blank) is None
-    other_size = write(tmp_path / "f", lambda seed: mask(seed, size=(30, 40)))
-    assert find_mask_side(photos, other_size) is None
+    assert find_mask_side(photos, write(tmp_path / "f", lambda seed: image(seed, (30, 40)))) is None
+
+
+def test_masks_of_another_size_are_masks(tmp_path: Path) -> None:
+    """They are a problem to report, and no reason to take them for images."""
+    masks = write(tmp_path / "b", lambda seed: mask(seed, size=(30, 40)))
+    assert find_mask_side(write(tmp_path / "a", image), masks) == 1

@@ -52,6 +52,10 @@ def numbered(root: Path, images: str, masks: str, count: int = 5) -> list[tuple[
         ("train/{}.png", "trainannot/{}.png"),
         ("sat/{}_sat.jpg", "map/{}_map.png"),
         ("ortho/{}.png", "parcels/{}.png"),
+        ("case{}/image.png", "case{}/label.png"),  # a folder per image
+        ("case{}/img.png", "case{}/mask.png"),
+        ("IMG_{:04}.png", "IMG_{:04}mask.png"),
+        ("DJI_{:04}.JPG", "DJI_{:04}.mask.png"),
         ("ortho/train/o{}.png", "parcels/train/p{}.png"),
         ("train/ortho/{}.png", "train/parcels/{}.png"),
     ],
@@ -104,9 +108,16 @@ def test_numbers_of_other_images_never_pair(tmp_path: Path) -> None:
     for seed in range(4):
         save(tmp_path / f"images/train{seed}.png", image(seed))
         save(tmp_path / f"masks/train{seed}0.png", mask(seed))
-    assert {pair.image.name: pair.mask.name for pair in read_layout(tmp_path, PLAIN).pairs} == {
-        "train0.png": "train00.png"
-    } or not read_layout(tmp_path, PLAIN).pairs
+    layout = read_layout(tmp_path, PLAIN)
+    assert not layout.pairs
+    assert layout.problems
+
+
+def test_a_colour_preview_of_the_mask_is_left_out(tmp_path: Path) -> None:
+    for seed in range(3):
+        for name, drawn in (("img", image(seed)), ("label", mask(seed, 1)), ("label_viz", image(seed + 9))):
+            save(tmp_path / f"photo_{seed}_json/{name}.png", drawn)
+    assert paired(read_layout(tmp_path, PLAIN)) == [("img.png", "label.png")] * 3
 
 
 def test_two_kinds_of_images_are_not_images_and_masks(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.folder_names import natural_key, read_folder_name
-from pixelwise.datasets.mask_likeness import find_mask_side
+from pixelwise.datasets.mask_likeness import are_flat, find_mask_side
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.pairing import pair_up, separate_masks
 from pixelwise.datasets.problems import Problem
@@ -134,11 +134,11 @@ def _scan(root: Path) -> _FolderContents:
 
 def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
-    folder_names = {
-        folder for paths in contents.files.values() for path in paths for folder in path.relative_to(root).parts[:-1]
-    }
-    if any(read_folder_name(name)[1] is not None for name in folder_names):
-        return False
+    # a class may be called `mask`, of people who wear one: its pixels are not those of masks
+    for paths in contents.files.values():
+        roles = {read_folder_name(name)[1] for path in paths for name in path.relative_to(root).parts[:-1]}
+        if "image" in roles or ("mask" in roles and are_flat(paths)):
+            return False
     by_folder: dict[Path, list[Path]] = {}
     for paths in contents.files.values():
         for path in paths:

@@ -156,6 +156,7 @@ def _read_folder_names(folder: Folder, options: DataOptions) -> None:
         elif split is None:
             folder.mask_like = folder.mask_like or looks_like_masks(name)
             key.append(name)
+    folder.ignored = folder.ignored or (folder.role is None and all(requested.values()))
     folder.mask_like = folder.mask_like and folder.role is None
     folder.key = tuple(name for name in key if not (folder.mask_like and looks_like_masks(name)))
 

@@ -53,8 +53,20 @@ def has_affix(name: str, affix: str) -> bool:
     return len(name) > len(affix) and (name.startswith(forms) if affix.endswith("_") else name.endswith(forms))
 
 
+def is_mask_word(name: str) -> bool:
+    """Return whether a pairing name is nothing but a word for masks, as in a folder per image."""
+    return len(name) > 1 and name in MASK_WORDS
+
+
+def is_image_word(name: str) -> bool:
+    """Return whether a pairing name is nothing but a word for images."""
+    return len(name) > 1 and name in IMAGE_WORDS
+
+
 def strip_mask_words(name: str) -> str:
-    """Remove the words for masks from a pairing name: ``7_mask`` and ``mask_7`` become ``7``."""
+    """Remove the words for masks from a pairing name: ``7_mask`` becomes ``7``, ``mask`` becomes empty."""
+    if is_mask_word(name):
+        return ""
     for affix in MASK_SUFFIXES:
         if has_affix(name, affix):
             return name[: -len(affix)]
@@ -63,7 +75,9 @@ def strip_mask_words(name: str) -> str:
 
 
 def strip_image_words(name: str) -> str:
-    """Remove the words for images from a pairing name: ``img_7`` and ``7_raw`` become ``7``."""
+    """Remove the words for images from a pairing name: ``img_7`` becomes ``7``, ``img`` becomes empty."""
+    if is_image_word(name):
+        return ""
     return _IMAGE_SUFFIX.sub("", _IMAGE_PREFIX.sub("", name))
 
 

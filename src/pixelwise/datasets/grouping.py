@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pixelwise.datasets.duplicates import Copies
-from pixelwise.datasets.naming.groups import Grouping, find_groups, search_groups
+from pixelwise.datasets.naming.groups import Grouping, find_folders, find_groups, search_groups
 from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.splits import union_find
@@ -66,6 +66,11 @@ def assign_groups(
             return _merge_copies(named, copies, training, messages)
     elif options.group_by not in (None, NO_GROUPS):
         names = _user_groups(images, options.group_by or "", messages)
+    elif options.group_by is None and (folders := find_folders([image.key for image in images])):
+        messages.append(
+            f"Images are in {len(folders)} folders ({_list(folders)}). If these are patients, videos or scenes, keep "
+            r"each in one split: --group-by '([^/]+)/[^/]+$'."
+        )
     messages += _leaks(images, names, copies, recognised=False)
     return _merge_copies(names, copies, training, messages)
 

@@ -41,18 +41,23 @@ def find_mask_side(first: Sequence[Path], second: Sequence[Path]) -> int | None:
     Parameters
     ----------
     first, second : sequence of Path
-        Files that belong together in this order; a mask must have the size of its image.
+        Files that belong together in this order. If their sizes differ, the pixels must be clearly those of masks.
     """
     chosen = sorted({round(i * (len(first) - 1) / (SAMPLED - 1)) for i in range(SAMPLED)})
     pairs = [(first[index], second[index]) for index in chosen]
-    if not all(_same_size(*pair) for pair in pairs):
-        return None
     one, two = (_measure([pair[side] for pair in pairs]) for side in (0, 1))
     side = 0 if (one.flatness, -one.values) > (two.flatness, -two.values) else 1
     masks, images = (one, two)[side], (one, two)[1 - side]
     fewer = masks.values * _FEWER <= images.values
     flatter = masks.flatness >= _FLAT and masks.flatness >= images.flatness + _FLATTER
+    if not all(_same_size(*pair) for pair in pairs):
+        return side if masks.varied and flatter and fewer else None
     return side if masks.varied and (flatter or (fewer and masks.flatness >= _FLAT)) else None
+
+
+def are_flat(files: Sequence[Path]) -> bool:
+    """Return whether the pixels of files are those of masks, without images to compare them with."""
+    return _measure(files).flatness >= _FLAT
 
 
 def _differ(one: _Content, two: _Content) -> bool:
@@ -76,11 +81,11 @@ def _measure(files: Sequence[Path]) -> _Content:
         try:
             values = read_mask(path).values
         except BadImage:
-            return _Content(0, float("inf"), varied=True)
+            return _Content(0.0, float("inf"), varied=True)
         rows = values.reshape(*values.shape[:2], -1)
         equal = (rows[:, 1:] == rows[:, :-1]).all(-1)
         flatness.append(float(equal.mean()) if equal.size else 1.0)
         counts.append(len(np.unique(values)) * (3 if values.ndim == 3 else 1))
     if not counts:
-        return _Content(0, float("inf"), varied=False)
+        return _Content(0.0, float("inf"), varied=False)
     return _Content(float(np.mean(flatness)), float(np.mean(counts)), varied=max(counts) > 1)

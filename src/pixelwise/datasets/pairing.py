@@ -9,6 +9,8 @@ from pixelwise.datasets.folder_names import (
     MASK_PREFIXES,
     MASK_SUFFIXES,
     has_affix,
+    is_image_word,
+    is_mask_word,
     pairing_name,
     strip_image_words,
     strip_mask_words,
@@ -193,7 +195,10 @@ def is_suffix(masks: str | None) -> bool:
 
 
 def separate_masks(files: Sequence[Path], options: DataOptions) -> SameFolderPairs:
-    """Separate masks from images in one folder: by the flags, the usual words, the extension, or names and pixels."""
+    """Separate masks from images in one folder.
+
+    By the flags, the usual words (also as whole names: ``image.png``, ``label.png``), the extension, or the pixels.
+    """
     rule = given_rule(options)
     if rule is not None:
         return _by_rule(files, rule)
@@ -205,8 +210,17 @@ def separate_masks(files: Sequence[Path], options: DataOptions) -> SameFolderPai
     found = {affix: paths for affix, paths in found.items() if paths}
     if found:
         return _by_affix(files, found)
-    by_extension = _by_extension(files)
-    return by_extension if by_extension.masks else _by_content(files)
+    for separate in (_by_words, _by_extension):
+        if (separated := separate(files)).masks:
+            return separated
+    return _by_content(files)
+
+
+def _by_words(files: Sequence[Path]) -> SameFolderPairs:
+    """Separate files whose names are nothing but a word for masks from those with a word for images."""
+    masks = tuple(path for path in files if is_mask_word(pairing_name(path)))
+    images = tuple(path for path in files if is_image_word(pairing_name(path)))
+    return SameFolderPairs(images=images, masks=masks if images else ())
 
 
 def _by_rule(files: Sequence[Path], rule: NameRule) -> SameFolderPairs:

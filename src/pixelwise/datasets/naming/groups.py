@@ -64,8 +64,8 @@ _SHORT = (
 )
 _WORD = r"(?:^|[/_. -])"  # where a word begins
 _PATTERNS = (
-    _Pattern("patient", rf"(?i){_WORD}((?:{_PEOPLE})[_ -]?\w*\d)[^/]*/"),
-    _Pattern("series", rf"(?i){_WORD}((?:{_SERIES})[_ -]?\w*\d)[^/]*/"),
+    _Pattern("patient", rf"(?i){_WORD}((?:{_PEOPLE})(?:[_ -]?\w*\d|[_ -]\w+))[^/]*/"),
+    _Pattern("series", rf"(?i){_WORD}((?:{_SERIES})(?:[_ -]?\w*\d|[_ -]\w+))[^/]*/"),
     _Pattern("folder", rf"(?i)(?:^|/)((?!(?:{_STORAGE})[_ -]?\d)[^/]*\d[^/]*)/"),
     _Pattern("patient", rf"(?i){_WORD}((?:{_PEOPLE})[_-]?\d+)(?!\d)[^/]+$"),
     _Pattern("series", rf"(?i){_WORD}((?:{_SERIES})[_-]?\d+)(?!\d)[^/]+$"),
@@ -103,6 +103,12 @@ def find_groups(paths: Sequence[str]) -> Grouping | None:
             continue
         return Grouping(groups=groups, kind=pattern.kind, expression=_short_expression(groups, paths))
     return None
+
+
+def find_folders(paths: Sequence[str]) -> list[str]:
+    """Return the names of folders that may be groups: several, of several images each, with most of the images."""
+    folders = [path.partition("/")[0] if "/" in path else "" for path in paths]
+    return sorted(set(folders) - {""}) if _is_grouping(folders) else []
 
 
 def search_groups(expression: str, paths: Sequence[str]) -> list[str | None]:
