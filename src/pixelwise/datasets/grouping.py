@@ -28,12 +28,15 @@ class GroupedImage:
         The path without folders for split, role and class: where groups are recognised.
     split : str or None
         Given by folders.
+    group : str
+        Given by the data set; empty if unknown.
     """
 
     name: str
     path: str
     key: str
     split: Split | None
+    group: str = ""
 
 
 def assign_groups(
@@ -54,9 +57,10 @@ def assign_groups(
     messages : list of str
         Extended.
     """
-    names = [image.name for image in images]
+    given = options.group_by is None and any(image.group for image in images)
+    names = [(image.group if given else "") or image.name for image in images]
     training = [index for index, image in enumerate(images) if image.split in (None, "train")]
-    found = find_groups([image.key for image in images]) if options.group_by is None else None
+    found = find_groups([image.key for image in images]) if options.group_by is None and not given else None
     if found is not None:
         named = [group or name for group, name in zip(found.groups, names, strict=True)]
         groups = _merge_copies(named, copies, training, [])
@@ -66,12 +70,12 @@ def assign_groups(
             return _merge_copies(named, copies, training, messages)
     elif options.group_by not in (None, NO_GROUPS):
         names = _user_groups(images, options.group_by or "", messages)
-    elif options.group_by is None and (folders := find_folders([image.key for image in images])):
+    elif options.group_by is None and not given and (folders := find_folders([image.key for image in images])):
         messages.append(
             f"Images are in {len(folders)} folders ({_list(folders)}). If these are patients, videos or scenes, keep "
             r"each in one split: --group-by '([^/]+)/[^/]+$'."
         )
-    messages += _leaks(images, names, copies, recognised=False)
+    messages += _leaks(images, names, copies, recognised=given)
     return _merge_copies(names, copies, training, messages)
 
 
