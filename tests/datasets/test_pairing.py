@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from drawn import image, mask, pairs, save
+from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.folder_layout import FolderLayout, read_layout
 from pixelwise.datasets.options import DataOptions
 
@@ -14,7 +15,7 @@ PLAIN = DataOptions()
 
 def paired(layout: FolderLayout) -> list[tuple[str, str]]:
     assert not layout.problems, layout.problems
-    return [(pair.image.name, pair.mask.name) for pair in layout.pairs]
+    return [(pair.image.name, files_of_annotation(pair.annotation)[0].name) for pair in layout.pairs]
 
 
 def numbered(root: Path, images: str, masks: str, count: int = 5) -> list[tuple[str, str]]:

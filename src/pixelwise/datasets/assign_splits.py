@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.grouping import GroupedImage, assign_groups
@@ -12,7 +13,7 @@ from pixelwise.datasets.mask_values import coded_values, name_of
 from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Labelling, Split
+from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splits import choose_validation
 
@@ -76,7 +77,15 @@ def assign_splits(
     if options.group_by not in (None, NO_GROUPS):
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=split, group=group, label_set=labels)
+        Case(
+            name=pair.name,
+            image=pair.image,
+            channel_files=pair.channel_files,
+            annotation=pair.annotation,
+            part=split,
+            group=group,
+            label_set=labels,
+        )
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
@@ -125,9 +134,10 @@ def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
 
 
 def _grouped(pair: Pair, root: Path) -> GroupedImage:
-    path = pair.image.relative_to(root).with_suffix("").as_posix()
+    image = pair.image.with_suffix("")
+    path = (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
     key = pair.name.removeprefix(f"{pair.split}/") if pair.split else pair.name
-    return GroupedImage(name=pair.name, path=path, key=key, split=pair.split)
+    return GroupedImage(name=pair.name, path=path, key=key, split=pair.split, group=pair.group)
 
 
 def _groups_across_splits(
