@@ -93,7 +93,7 @@ def find_copies(
     near : sequence of NearPair
         Pairs with a file that is not a candidate are ignored.
     options : DataOptions
-        `allow_duplicates` and `conflicts` are used.
+        `allow_duplicates`, `conflicts` and `drop_copies` are used.
     conflict : str
         The kind of problem for different labels: "conflicting masks" or "image in two classes".
     """
@@ -119,7 +119,12 @@ def find_copies(
         family=tuple(family),
         equal=tuple(union_find(len(candidates), equal)),
         near_across=tuple(across),
-        problems=(*conflicts, *_equal_problems(candidates, equal, options), *_near_across(candidates, across)),
+        problems=(
+            *conflicts,
+            *_equal_across(candidates, equal, options),
+            *_repeated(candidates, [*equal, *reencoded_links] if options.drop_copies else equal, options),
+            *_near_across(candidates, across),
+        ),
         messages=tuple(messages),
     )
 
@@ -147,32 +152,50 @@ def _differing(candidates: Sequence[DuplicateCandidate], family: Sequence[int]) 
 
 def _conflict_problem(group: Sequence[DuplicateCandidate], options: DataOptions, kind: str) -> Problem:
     """Return the problem of copies with different labels, with the files that `--conflicts` leaves out."""
-    excluded = {"keep": (), "drop": group, "first": group[1:]}[options.conflicts]
+    choice = "first" if options.drop_copies and options.conflicts == "keep" else options.conflicts
+    excluded = {"keep": (), "drop": group, "first": group[1:]}[choice]
     text = f"the same image as {_other_names(group)}, but their {_LABEL_WORDS[kind]} differ"
     files = tuple(candidate.file for candidate in excluded)
     return Problem(file=group[0].name, kind=kind, text=text, fatal=False, files=files)
 
 
-def _equal_problems(
+def _equal_across(
     candidates: Sequence[DuplicateCandidate], equal: Sequence[tuple[int, int]], options: DataOptions
 ) -> list[Problem]:
-    """Report equal images: in two splits, or in one split with the same label."""
+    """Report equal images in two given splits."""
     problems: list[Problem] = []
-    for indices in _families(union_find(len(candidates), equal)):
-        group = [candidates[index] for index in indices]
-        splits = {candidate.split for candidate in group}
-        text = f"the same pixels as {_other_names(group)}"
+    for group, splits in _groups(candidates, equal):
         if len(splits) > 1:
             # the test split, else the validation split, is kept unchanged; copies in other splits are left out
             last = max(splits, key=_SPLITS.index)
             files = tuple(candidate.file for candidate in group if candidate.split != last)
             fatal = not options.allow_duplicates
+            text = f"the same pixels as {_other_names(group)}"
             problems.append(
                 Problem(file=group[0].name, kind="duplicate across splits", text=text, fatal=fatal, files=files)
             )
-        elif len({candidate.label for candidate in group}) <= 1:
-            problems.append(Problem(file=group[0].name, kind="duplicate image", text=text, fatal=False))
     return problems
+
+
+def _repeated(
+    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]], options: DataOptions
+) -> list[Problem]:
+    """Report copies in one split with the same label, with the files that `--drop-copies` leaves out."""
+    problems: list[Problem] = []
+    for group, splits in _groups(candidates, links):
+        if len(splits) == 1 and len({candidate.label for candidate in group}) <= 1:
+            files = tuple(candidate.file for candidate in group[1:]) if options.drop_copies else ()
+            text = f"the same pixels as {_other_names(group)}" if not files else f"copied as {_other_names(group)}"
+            problems.append(Problem(file=group[0].name, kind="duplicate image", text=text, fatal=False, files=files))
+    return problems
+
+
+def _groups(
+    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]]
+) -> list[tuple[list[DuplicateCandidate], set[str]]]:
+    """Return the groups of linked candidates with their splits."""
+    groups = [[candidates[i] for i in indices] for indices in _families(union_find(len(candidates), links))]
+    return [(group, {candidate.split for candidate in group}) for group in groups]
 
 
 def _other_names(group: Sequence[DuplicateCandidate]) -> str:
@@ -207,13 +230,13 @@ def _copies_message(candidates: Sequence[DuplicateCandidate], family: Sequence[i
 
 def _conflict_message(groups: Sequence[Sequence[DuplicateCandidate]], options: DataOptions, kind: str) -> list[str]:
     """Return a message that lists kept copies with different labels; left out files are reported elsewhere."""
-    if not groups or options.conflicts != "keep":
+    if not groups or options.conflicts != "keep" or options.drop_copies:
         return []
     images = pluralise(len(groups), "image has", "images have")
     names = [" ~ ".join(candidate.name for candidate in group[:3]) for group in groups]
     return [
         f"{images} copies with different {_LABEL_WORDS[kind]} ({_list_names(names)}): all are kept. --conflicts drop "
-        "leaves all of them out, --conflicts first all but the first."
+        "leaves all of them out, --conflicts first all but the first; --drop-copies also leaves out equal copies."
     ]
 
 

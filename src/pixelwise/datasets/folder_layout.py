@@ -98,9 +98,10 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     pairs: list[Pair] = []
     for (split, key), images, masks in _group_folders(root, folders, options, notes):
         pairing = pair_by_name(root, images, masks, options)
-        notes.messages += pairing.messages
-        notes.problems += pairing.problems
         prefix = ((split,) if split else ()) + key
+        where = "/".join(prefix) or "."
+        notes.messages += pairing.messages
+        notes.problems += [replace(p, file=where) if p.file == "." else p for p in pairing.problems]
         pairs += [
             Pair(name="/".join((*prefix, name)), image=image, annotation=MaskFile(path=mask), split=split)
             for name, image, mask in pairing.pairs

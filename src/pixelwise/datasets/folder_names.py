@@ -81,6 +81,12 @@ def strip_image_words(name: str) -> str:
     return _IMAGE_SUFFIX.sub("", _IMAGE_PREFIX.sub("", name))
 
 
+def strip_role_words(name: str) -> str:
+    """Remove the words for masks or, if there are none, those for images."""
+    rest = strip_mask_words(name)
+    return rest if rest != name else strip_image_words(name)
+
+
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a natural sort key: ``slice_9`` before ``slice_10``."""
     pieces = re.findall(r"\d+|\D+", text)

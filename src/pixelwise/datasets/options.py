@@ -53,6 +53,8 @@ class DataOptions:
     conflicts : str
         Copies of an image with different masks or classes: "keep" keeps all in one split, "drop" leaves out all,
         "first" keeps the first by name.
+    drop_copies : bool
+        Leave out all but the first of images that are equal, or one image that was encoded again.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
     format : str
@@ -75,6 +77,7 @@ class DataOptions:
     allow_duplicates: bool = False
     skip_bad: bool = False
     conflicts: Literal["keep", "drop", "first"] = "keep"
+    drop_copies: bool = False
     pages: int | None = None
     format: str = AUTO_FORMAT
 
@@ -91,7 +94,9 @@ class DataOptions:
         if self.foreground is not None and self.task not in ("auto", "binary"):
             raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
         if self.group_by not in (None, NO_GROUPS) and _count_groups(self.group_by or "") != 1:
-            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
+            raise BadOption(
+                "a regular expression with one group for group_by", str(self.group_by), "Example: '^([^_]+)_'; or none."
+            )
 
 
 def _count_groups(expression: str) -> int:

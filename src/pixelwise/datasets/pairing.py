@@ -149,7 +149,7 @@ def _match(images: Sequence[Path], masks: Sequence[Path], image_key: _Key, mask_
 
 def _differing_names(images: Sequence[Path], masks: Sequence[Path], match: _Match) -> Problem | None:
     """Return the problem that names differ systematically: another rule pairs more, or no name fits."""
-    if not images or not masks or match.clashes:
+    if not match.missing or not match.orphans or match.clashes:
         return None
     found = nearest_rule(images, masks)
     if found is not None and found[1] > len(match.chosen):

@@ -75,7 +75,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "different images in each split",
         "Scores may be too optimistic; keep related images in one split.",
     ),
-    "duplicate image": ("different images", "The copies stay together in one split; remove one if unwanted."),
+    "duplicate image": (
+        "different images",
+        "The copies stay together in one split; --drop-copies leaves out all but the first.",
+    ),
     "conflicting masks": (
         "one mask per image",
         "Remove the wrong one, or choose with --conflicts drop or --conflicts first.",
@@ -107,10 +110,12 @@ STAGES: tuple[frozenset[str], ...] = (
         "mixed mask kinds",
     )),
     frozenset(("conflicting masks", "image in two classes")),
+    frozenset(("duplicate image",)),
     frozenset(("duplicate across splits", "group across splits")),
     frozenset(("class missing in training",)),
 )  # fmt: skip
 CONFLICTS = STAGES[2]  # left out by --conflicts, not by --skip-bad
+COPIES = STAGES[3]  # left out by --drop-copies
 _NO_FILE = ("", ".")
 
 
