@@ -87,6 +87,35 @@ def test_a_mask_folder_is_not_a_class(tmp_path: Path) -> None:
     assert "set by the user" in explicit.messages[0]
 
 
+@pytest.mark.parametrize("names", [("with_mask", "without_mask"), ("mask", "no_mask"), ("sat", "map"), ("a", "b")])
+def test_classes_may_be_called_like_masks(tmp_path: Path, names: tuple[str, str]) -> None:
+    for offset, name in enumerate(names):
+        for seed in range(5):
+            save(tmp_path / name / f"{name}_{seed}.png", picture("disc", seed + 10 * offset))
+    assert detect_dataset(tmp_path).labelling.classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("sat/{}_sat.jpg", "map/{}_map.png"),
+        ("A/{:03}.png", "B/{:03}.png"),
+        ("ortho/tile_{}.jpg", "parcels/tile_{}.jpg"),
+        ("train/sat/{}.png", "train/map/{}.png"),
+        ("sat/train/{}.png", "map/train/{}.png"),
+        ("ir/{}.png", "drawn_by_hand/{}_done.png"),
+    ],
+)
+def test_images_and_their_masks_are_not_two_classes(tmp_path: Path, images: str, masks: str) -> None:
+    for seed in range(5):
+        save(tmp_path / images.format(seed), np.stack([image(seed)] * 3, -1))
+        save(tmp_path / masks.format(seed), mask(seed))
+    dataset = scan_dataset(tmp_path)
+    assert dataset.labelling.task == "binary" or masks.endswith(".jpg")
+    assert read_class_folders(tmp_path, DataOptions()) is None
+    assert len(dataset.cases) == 5
+
+
 def test_the_user_orders_the_classes(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", 3)
     data = detect_dataset(root, DataOptions(classes=("stripes", "disc", "square")))

@@ -54,6 +54,19 @@ def test_conflicts_option(tmp_path: Path, choice: str, left: str) -> None:
     assert names(conflicting(tmp_path), conflicts=choice) == set(left)
 
 
+def test_copies_are_dropped(tmp_path: Path) -> None:
+    root = conflicting(tmp_path)
+    save(root / "images/9.png", np.asarray(Image.open(root / "images/2.png")))
+    save(root / "masks/9.png", mask(2, size=(96, 112)))
+    assert names(root) == set("012345789")
+    dataset = detect_dataset(root, DataOptions(drop_copies=True))
+    assert {case.name for case in dataset.cases} == set("012345")
+    left = [text for text in dataset.messages if "left out" in text]
+    assert any("--drop-copies" in text and "images/9.png" in text for text in left)
+    assert any("--conflicts" in text and "images/7.png" in text and "images/8.png" in text for text in left)
+    assert names(root, drop_copies=True, conflicts="drop") == set("0245")
+
+
 def test_left_out_files_are_reported_by_name_and_number(tmp_path: Path) -> None:
     dataset = detect_dataset(conflicting(tmp_path), DataOptions(conflicts="first"))
     (messages,) = [text for text in dataset.messages if "left out" in text]

@@ -8,7 +8,13 @@ import pytest
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.folder_layout import FolderLayout, Pair, read_layout
-from pixelwise.datasets.folder_names import natural_key, pairing_name, read_folder_name, strip_role_words
+from pixelwise.datasets.folder_names import (
+    natural_key,
+    pairing_name,
+    read_folder_name,
+    strip_image_words,
+    strip_mask_words,
+)
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 
@@ -153,6 +159,12 @@ def test_words_in_names() -> None:
     assert read_folder_name("val_masks") == ("val", "mask")
     assert read_folder_name("trainannot") == ("train", "mask")
     assert read_folder_name("masks_2nd_observer") == (None, None)
-    assert strip_role_words("a_segmentation") == strip_role_words("mask_a") == strip_role_words("a_img") == "a"
+    assert read_folder_name("img_dir") == read_folder_name("x_images") == (None, "image")
+    assert read_folder_name("ann_dir") == read_folder_name("y_masks") == (None, "mask")
+    assert read_folder_name("train_x") == ("train", "image")
+    assert read_folder_name("trainy") == (None, None)
+    assert strip_mask_words("a_segmentation") == strip_mask_words("mask_a") == strip_image_words("a_img") == "a"
+    assert strip_mask_words("a-mask") == strip_mask_words("a.mask") == strip_mask_words("a_cp_masks") == "a"
+    assert strip_mask_words("mask") == strip_image_words("image") == ""
     assert pairing_name(Path("A.PNG")) == pairing_name(Path("a.tif"))
     assert sorted(["s10", "s9", "s1"], key=natural_key) == ["s1", "s9", "s10"]

@@ -108,8 +108,8 @@ def write_copies(folder: Path) -> None:
     for seed in range(8):
         for copy, change in enumerate(("same", "noisy", "smaller")):
             picture = altered(smooth(seed))[change]
-            save(folder / f"images/c{seed}_{copy}.png", picture)
-            save(folder / f"masks/c{seed}_{copy}.png", mask(seed, size=picture.shape))
+            save(folder / f"images/{seed}_{copy}.png", picture)
+            save(folder / f"masks/{seed}_{copy}.png", mask(seed, size=picture.shape))
 
 
 def test_copies_stay_in_one_split(tmp_path: Path) -> None:

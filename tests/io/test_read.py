@@ -101,6 +101,39 @@ class TestRoundTrips:
                 assert np.array_equal(gif.convert("RGB"), frame)
 
 
+class TestGif:
+    @pytest.mark.parametrize("values", [(0, 255), (0, 3, 7), (0, 1), (5, 9, 250)])
+    def test_gray_values_are_those_that_a_viewer_shows(self, tmp_path: Path, values: tuple[int, ...]) -> None:
+        drawn = np.array(values, np.uint8)[np.random.default_rng(0).integers(0, len(values), (20, 30))]
+        Pillow.fromarray(drawn).save(tmp_path / "m.gif")
+        assert np.array_equal(read_mask(tmp_path / "m.gif").values, drawn)
+        assert np.array_equal(read_image(tmp_path / "m.gif").pixels, drawn[None])
+        assert probe(tmp_path / "m.gif").channels == 1
+
+    def test_colours(self, tmp_path: Path) -> None:
+        colours = np.array([(255, 0, 0), (0, 0, 255), (9, 9, 9)], np.uint8)
+        drawn = colours[np.random.default_rng(0).integers(0, 3, (20, 30))]
+        Pillow.fromarray(drawn).save(tmp_path / "m.gif")
+        result = read_mask(tmp_path / "m.gif")
+        assert result.palette is None
+        assert np.array_equal(result.values, drawn)
+
+    def test_transparency_is_reported(self, tmp_path: Path) -> None:
+        Pillow.fromarray(np.eye(20, dtype=np.uint8) * 200).save(tmp_path / "m.gif", transparency=0)
+        assert "transparency was ignored" in read_mask(tmp_path / "m.gif").warnings
+
+    def test_animations_and_truncated_files_are_refused(self, tmp_path: Path) -> None:
+        write_gif(tmp_path / "a.gif", [np.full((8, 9, 3), value, np.uint8) for value in (0, 120)], 80)
+        with pytest.raises(BadImage, match="an animated GIF"):
+            read_mask(tmp_path / "a.gif")
+        whole = tmp_path / "b.gif"
+        Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)).save(whole)
+        for part in (10, 300, whole.stat().st_size - 60):
+            (tmp_path / "c.gif").write_bytes(whole.read_bytes()[:part])
+            with pytest.raises(BadImage, match="a complete GIF image"):
+                read_image(tmp_path / "c.gif")
+
+
 class TestWritersRefuse:
     @pytest.mark.parametrize(
         ("write", "words"),

@@ -1,6 +1,5 @@
 """Assign image-mask pairs to the splits train, val and test: by folder, else by a seeded random split."""
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -9,14 +8,14 @@ from pathlib import Path
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.mask_values import coded_values, name_of
-from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan
-from pixelwise.datasets.splits import choose_validation, union_find
-from pixelwise.text import pluralise
+from pixelwise.datasets.splits import choose_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,7 @@ def assign_splits(
     label_sets = [_label_set(scan, labelling) for scan in scans]
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
-    names = group_names([pair.name for pair in pairs], options, messages)
-    if options.group_by is None:
-        names = [pair.group or name for pair, name in zip(pairs, names, strict=True)]
-    groups = merge_copies(names, copies, train_indices, messages)
+    groups = assign_groups([_grouped(pair, root) for pair in pairs], copies, options, messages)
     made = "val" not in splits and bool(train_indices)
     if not train_indices:
         given = ", ".join(sorted(set(splits)))
@@ -78,7 +74,7 @@ def assign_splits(
         if not any(validation):
             text = f"all {len(train_indices)} training images are one group"
             problems.append(Problem(file=".", kind="groups too large", text=text))
-    if options.group_by is not None:
+    if options.group_by not in (None, NO_GROUPS):
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
         Case(
@@ -93,23 +89,6 @@ def assign_splits(
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
-
-
-def merge_copies(names: Sequence[str], copies: Copies, train_indices: Sequence[int], messages: list[str]) -> list[str]:
-    """Merge groups that share copies, so that copies stay in one split.
-
-    If near copies would merge all training images into one group, only equal images are kept together, with a message.
-    """
-    groups = _merge_groups(names, copies.family)
-    if len(train_indices) > 1 and len({groups[index] for index in train_indices}) == 1:
-        equal_only = _merge_groups(names, copies.equal)
-        if len({equal_only[index] for index in train_indices}) > 1:
-            messages.append(
-                "All training images are nearly equal to one another: only equal ones are kept in one split, and the "
-                "validation score may be too optimistic. Use --group-by to define which images belong together."
-            )
-            return equal_only
-    return groups
 
 
 def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> list[Problem]:
@@ -154,27 +133,11 @@ def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
     return frozenset(values)
 
 
-def group_names(names: Sequence[str], options: DataOptions, messages: list[str]) -> list[str]:
-    """Return the group of each case: the match of --group-by in its name, else its name."""
-    if options.group_by is None:
-        return list(names)
-    pattern = re.compile(options.group_by)
-    matches = [pattern.search(Path(name).name) for name in names]
-    groups = [(match[1] or "") if match else name for match, name in zip(matches, names, strict=True)]
-    unmatched = pluralise(sum(match is None for match in matches), "name")
-    messages.append(f"--group-by found {pluralise(len(set(groups)), 'group')}; {unmatched} without a match.")
-    return groups
-
-
-def _merge_groups(groups: Sequence[str], family: Sequence[int]) -> list[str]:
-    """Merge all groups that are connected by copies; the merged group has the first of their names."""
-    first: dict[str, int] = {}
-    links = [(index, first.setdefault(name, index)) for index, name in enumerate(groups)]
-    roots = union_find(len(groups), [*links, *enumerate(family)])
-    names: dict[int, str] = {}
-    for name, root in zip(groups, roots, strict=True):
-        names[root] = min(name, names.get(root, name))
-    return [names[root] for root in roots]
+def _grouped(pair: Pair, root: Path) -> GroupedImage:
+    image = pair.image.with_suffix("")
+    path = (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
+    key = pair.name.removeprefix(f"{pair.split}/") if pair.split else pair.name
+    return GroupedImage(name=pair.name, path=path, key=key, split=pair.split, group=pair.group)
 
 
 def _groups_across_splits(

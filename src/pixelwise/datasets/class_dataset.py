@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pixelwise.datasets.assign_splits import group_names, merge_copies
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
-from pixelwise.datasets.duplicates import Copies, DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset
+from pixelwise.datasets.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
@@ -93,7 +93,9 @@ def _assemble(
     copies = find_copies(candidates, near, options, conflict="image in two classes")
     problems += copies.problems
     messages += copies.messages
-    splits, groups, made = _assign_splits(images, classes, copies, options, seed, problems, messages)
+    grouped = [_grouped(image, root) for image in images]
+    groups = assign_groups(grouped, copies, options, messages)
+    splits, made = _assign_splits(images, classes, groups, options, seed, problems, messages)
     problems += _missing_classes(root, images, splits, classes)
     shared = Counter(groups)
     cases = [
@@ -119,6 +121,12 @@ def _assemble(
     )
 
 
+def _grouped(image: LabelledImage, root: Path) -> GroupedImage:
+    path = image.path.relative_to(root).with_suffix("")
+    key = "/".join(path.parts[path.parts.index(image.label) + 1 :])
+    return GroupedImage(name=image.name, path=path.as_posix(), key=key, split=image.split)
+
+
 def _order_classes(folder_names: tuple[str, ...], options: DataOptions, problems: list[Problem]) -> tuple[str, ...]:
     """Return the classes in the user's order, if given."""
     if not options.classes:
@@ -142,22 +150,19 @@ def _accept_mixed_depths(scans: Sequence[ImageScan], problems: list[Problem], me
 def _assign_splits(
     images: Sequence[LabelledImage],
     classes: Sequence[str],
-    copies: Copies,
+    groups: Sequence[str],
     options: DataOptions,
     seed: int,
     problems: list[Problem],
     messages: list[str],
-) -> tuple[list[Split], list[str], bool]:
-    """Return the split and group of each image; draw a validation split if none is given."""
+) -> tuple[list[Split], bool]:
+    """Return the split of each image; draw a validation split if none is given."""
     splits: list[Split] = [image.split or "train" for image in images]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
-    groups = merge_copies(
-        group_names([image.name for image in images], options, messages), copies, train_indices, messages
-    )
     if not train_indices:
         problems.append(Problem(file=".", kind="no training images", text=f"only {', '.join(sorted(set(splits)))}"))
     if "val" in splits or not train_indices:
-        return splits, groups, False
+        return splits, False
     labels = [classes.index(images[index].label) for index in train_indices]
     chosen = choose_balanced([groups[index] for index in train_indices], labels, options.val_share, seed)
     for index, is_validation in zip(train_indices, chosen, strict=True):
@@ -168,7 +173,7 @@ def _assign_splits(
     )
     if not any(chosen):
         problems.append(Problem(file=".", kind="groups too large", text="no group is available for validation"))
-    return splits, groups, True
+    return splits, True
 
 
 def _missing_classes(

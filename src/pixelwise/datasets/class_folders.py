@@ -8,17 +8,20 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
-from pixelwise.datasets.folder_names import looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.folder_names import natural_key, read_folder_name
+from pixelwise.datasets.mask_likeness import are_flat, find_mask_side
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.pairing import separate_masks, similar_value_counts
+from pixelwise.datasets.pairing import pair_up, separate_masks
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
-from pixelwise.errors import BadImage, printable
-from pixelwise.io.read import probe
+from pixelwise.errors import printable
 from pixelwise.text import pluralise
+
+_COMPARED = 6  # class folders among which masks are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +134,11 @@ def _scan(root: Path) -> _FolderContents:
 
 def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
-    folder_names = {
-        folder for paths in contents.files.values() for path in paths for folder in path.relative_to(root).parts[:-1]
-    }
-    if any(read_folder_name(name)[1] is not None or looks_like_masks(name) for name in folder_names):
-        return False
+    # a class may be called `mask`, of people who wear one: its pixels are not those of masks
+    for paths in contents.files.values():
+        roles = {read_folder_name(name)[1] for path in paths for name in path.relative_to(root).parts[:-1]}
+        if "image" in roles or ("mask" in roles and are_flat(paths)):
+            return False
     by_folder: dict[Path, list[Path]] = {}
     for paths in contents.files.values():
         for path in paths:
@@ -144,32 +147,25 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
         return False
     splits = {split for split, _ in contents.files}
     return not any(
-        _are_images_and_masks([paths for (other, _), paths in contents.files.items() if other == split])
-        for split in splits
+        _hold_masks([paths for (other, _), paths in contents.files.items() if other == split]) for split in splits
     )
 
 
-def _are_images_and_masks(folders: Sequence[Sequence[Path]]) -> bool:
-    """Return whether two folders have the same file names, but other formats or numbers of distinct values."""
-    if len(folders) != 2:
+def _hold_masks(folders: Sequence[Sequence[Path]]) -> bool:
+    """Return whether one folder holds the masks of another: most names pair, and the pixels are those of masks."""
+    if len(folders) > _COMPARED:
         return False
-    first, second = ({pairing_name(path) for path in paths} for paths in folders)
-    if 2 * len(first & second) < min(len(first), len(second)):
-        return False
-    shared = sorted(first & second)[:3]
-    chosen = [[path for path in paths if pairing_name(path) in shared] for paths in folders]
-    return _formats(chosen[0]) != _formats(chosen[1]) or not similar_value_counts(chosen[0], chosen[1])
-
-
-def _formats(paths: Sequence[Path]) -> Counter[tuple[int, str]]:
-    kinds: Counter[tuple[int, str]] = Counter()
-    for path in paths:
-        try:
-            header = probe(path)
-        except BadImage:
+    for first, second in combinations(folders, 2):
+        pairs = max((_pair(first, second), _pair(second, first)), key=len)
+        if 2 * len(pairs) < max(len(first), len(second)) or not pairs:
             continue
-        kinds[header.channels, header.dtype] += 1
-    return kinds
+        if find_mask_side([pair[0] for pair in pairs], [pair[1] for pair in pairs]) is not None:
+            return True
+    return False
+
+
+def _pair(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Path, Path]]:
+    return list(pair_up(images, masks).items())
 
 
 def _summary(contents: _FolderContents, classes: Sequence[str], explicit: bool) -> str:

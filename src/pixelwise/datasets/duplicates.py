@@ -51,6 +51,8 @@ class Copies:
     ----------
     family, equal : tuple of int
         For each image, the index of the first of its copies; `equal` excludes near copies.
+    near_across : tuple of (int, int)
+        Near copies in two given splits, as indices of images.
     problems : tuple of Problem
         Equal images in two given splits (fatal); copies with different labels, copies in one split, and near copies in
         two given splits (not fatal).
@@ -59,6 +61,7 @@ class Copies:
 
     family: tuple[int, ...]
     equal: tuple[int, ...]
+    near_across: tuple[tuple[int, int], ...] = ()
     problems: tuple[Problem, ...]
     messages: tuple[str, ...]
 
@@ -90,7 +93,7 @@ def find_copies(
     near : sequence of NearPair
         Pairs with a file that is not a candidate are ignored.
     options : DataOptions
-        `allow_duplicates` and `conflicts` are used.
+        `allow_duplicates`, `conflicts` and `drop_copies` are used.
     conflict : str
         The kind of problem for different labels: "conflicting masks" or "image in two classes".
     """
@@ -102,16 +105,26 @@ def find_copies(
     family = union_find(len(candidates), [*equal, *near_links])
     differing = _differing(candidates, union_find(len(candidates), [*equal, *reencoded_links]))
     conflicts = [_conflict_problem(group, options, conflict) for group in differing]
-    across = _near_across(candidates, near_links)
+    across = [
+        (one, other)
+        for one, other in near_links
+        if candidates[one].split != candidates[other].split
+        and candidates[one].scan.digest != candidates[other].scan.digest
+    ]
     messages = [
         *_copies_message(candidates, family),
-        *_leak_messages(across),
         *_conflict_message(differing, options, conflict),
     ]
     return Copies(
         family=tuple(family),
         equal=tuple(union_find(len(candidates), equal)),
-        problems=(*conflicts, *_equal_problems(candidates, equal, options), *across),
+        near_across=tuple(across),
+        problems=(
+            *conflicts,
+            *_equal_across(candidates, equal, options),
+            *_repeated(candidates, [*equal, *reencoded_links] if options.drop_copies else equal, options),
+            *_near_across(candidates, across),
+        ),
         messages=tuple(messages),
     )
 
@@ -139,32 +152,50 @@ def _differing(candidates: Sequence[DuplicateCandidate], family: Sequence[int]) 
 
 def _conflict_problem(group: Sequence[DuplicateCandidate], options: DataOptions, kind: str) -> Problem:
     """Return the problem of copies with different labels, with the files that `--conflicts` leaves out."""
-    excluded = {"keep": (), "drop": group, "first": group[1:]}[options.conflicts]
+    choice = "first" if options.drop_copies and options.conflicts == "keep" else options.conflicts
+    excluded = {"keep": (), "drop": group, "first": group[1:]}[choice]
     text = f"the same image as {_other_names(group)}, but their {_LABEL_WORDS[kind]} differ"
     files = tuple(candidate.file for candidate in excluded)
     return Problem(file=group[0].name, kind=kind, text=text, fatal=False, files=files)
 
 
-def _equal_problems(
+def _equal_across(
     candidates: Sequence[DuplicateCandidate], equal: Sequence[tuple[int, int]], options: DataOptions
 ) -> list[Problem]:
-    """Report equal images: in two splits, or in one split with the same label."""
+    """Report equal images in two given splits."""
     problems: list[Problem] = []
-    for indices in _families(union_find(len(candidates), equal)):
-        group = [candidates[index] for index in indices]
-        splits = {candidate.split for candidate in group}
-        text = f"the same pixels as {_other_names(group)}"
+    for group, splits in _groups(candidates, equal):
         if len(splits) > 1:
             # the test split, else the validation split, is kept unchanged; copies in other splits are left out
             last = max(splits, key=_SPLITS.index)
             files = tuple(candidate.file for candidate in group if candidate.split != last)
             fatal = not options.allow_duplicates
+            text = f"the same pixels as {_other_names(group)}"
             problems.append(
                 Problem(file=group[0].name, kind="duplicate across splits", text=text, fatal=fatal, files=files)
             )
-        elif len({candidate.label for candidate in group}) <= 1:
-            problems.append(Problem(file=group[0].name, kind="duplicate image", text=text, fatal=False))
     return problems
+
+
+def _repeated(
+    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]], options: DataOptions
+) -> list[Problem]:
+    """Report copies in one split with the same label, with the files that `--drop-copies` leaves out."""
+    problems: list[Problem] = []
+    for group, splits in _groups(candidates, links):
+        if len(splits) == 1 and len({candidate.label for candidate in group}) <= 1:
+            files = tuple(candidate.file for candidate in group[1:]) if options.drop_copies else ()
+            text = f"the same pixels as {_other_names(group)}" if not files else f"copied as {_other_names(group)}"
+            problems.append(Problem(file=group[0].name, kind="duplicate image", text=text, fatal=False, files=files))
+    return problems
+
+
+def _groups(
+    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]]
+) -> list[tuple[list[DuplicateCandidate], set[str]]]:
+    """Return the groups of linked candidates with their splits."""
+    groups = [[candidates[i] for i in indices] for indices in _families(union_find(len(candidates), links))]
+    return [(group, {candidate.split for candidate in group}) for group in groups]
 
 
 def _other_names(group: Sequence[DuplicateCandidate]) -> str:
@@ -175,8 +206,7 @@ def _near_across(candidates: Sequence[DuplicateCandidate], near: Sequence[tuple[
     """Return one warning for each two splits, whatever the number of pairs."""
     across: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one, other in ((candidates[i], candidates[j]) for i, j in near):
-        if one.split != other.split and one.scan.digest != other.scan.digest:
-            across[one.split, other.split].append(f"{one.name} ~ {other.name}")
+        across[one.split, other.split].append(f"{one.name} ~ {other.name}")
     return [
         Problem(
             file=f"{one} and {other}",
@@ -198,19 +228,15 @@ def _copies_message(candidates: Sequence[DuplicateCandidate], family: Sequence[i
     return [f"{images} equal or nearly equal to another ({_list_names(names)}); copies stay in one split."]
 
 
-def _leak_messages(problems: Sequence[Problem]) -> list[str]:
-    return [f"{p.file} share {p.text}. Scores may be too optimistic." for p in problems]
-
-
 def _conflict_message(groups: Sequence[Sequence[DuplicateCandidate]], options: DataOptions, kind: str) -> list[str]:
     """Return a message that lists kept copies with different labels; left out files are reported elsewhere."""
-    if not groups or options.conflicts != "keep":
+    if not groups or options.conflicts != "keep" or options.drop_copies:
         return []
     images = pluralise(len(groups), "image has", "images have")
     names = [" ~ ".join(candidate.name for candidate in group[:3]) for group in groups]
     return [
         f"{images} copies with different {_LABEL_WORDS[kind]} ({_list_names(names)}): all are kept. --conflicts drop "
-        "leaves all of them out, --conflicts first all but the first."
+        "leaves all of them out, --conflicts first all but the first; --drop-copies also leaves out equal copies."
     ]
 
 

@@ -3,26 +3,34 @@
 The key of a file is its path without the folder names for split and role. Images and masks of one key and split are
 paired by name. Supported layouts: ``images/`` + ``masks/`` under their usual names, with ``train/``, ``val/``,
 ``test/`` above or below; masks and images in one folder, separated by suffix or extension; two folders with other names
-whose files have the same names (among them StarDist, SegNet and Cellpose folders).
+whose files have the same names, or names that a constant prefix or suffix makes equal (`naming.rules`).
 """
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixelwise.datasets.annotations import Annotation, MaskFile
 from pixelwise.datasets.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.folder_roles import (
+    Folder,
+    Key,
+    Notes,
+    assign_roles,
+    assign_roles_by_content,
+    leave_out_outputs,
+)
+from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.pairing import has_fewer_values, pair_by_name, separate_masks
+from pixelwise.datasets.pairing import is_suffix, pair_by_name, separate_masks
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import pluralise
 
-Key = tuple[str, ...]
 ROLES: tuple[Role, Role] = ("image", "mask")
 
 
@@ -47,25 +55,6 @@ class FolderLayout:
     problems: tuple[Problem, ...]
 
 
-@dataclass(kw_only=True)
-class _Folder:
-    """A folder that contains images, with its split and role."""
-
-    parts: Key
-    files: list[Path]
-    split: Split | None = None
-    role: Role | None = None
-    mask_like: bool = False  # the name contains a word for masks, but is not a usual name
-    ignored: bool = False  # the user named another folder for this role
-    key: Key = ()
-
-
-@dataclass
-class _Notes:
-    messages: list[str] = field(default_factory=list[str])
-    problems: list[Problem] = field(default_factory=list[Problem])
-
-
 def check_folder(root: Path) -> None:
     """Raise `BadDataset` unless `root` is an existing folder."""
     text = str(root)
@@ -86,7 +75,7 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     ----------
     root : Path
     options : DataOptions
-        `images`, `masks` and `allow_missing` are used.
+        `images`, `masks`, the prefixes and suffixes, and `allow_missing` are used.
 
     Raises
     ------
@@ -94,39 +83,41 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
         `root` is not a folder, or contains no image.
     """
     check_folder(root)
-    folders, files = _scan(root)
+    folders, others = _scan(root)
     if not folders:
         expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
-        raise BadDataset(expected, f"none among {pluralise(files, 'file')}", "Check the path.", root)
-    notes = _Notes()
+        raise BadDataset(expected, f"none among {pluralise(len(others), 'file')}", "Check the path.", root)
+    notes = Notes()
     _check_named(root, folders, options)
     for folder in folders:
         _read_folder_names(folder, options)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
-    folders = [folder for folder in folders if not folder.ignored]
-    _assign_roles(folders, notes)
+    folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
+    assign_roles(folders, notes)
     pairs: list[Pair] = []
     for (split, key), images, masks in _group_folders(root, folders, options, notes):
         pairing = pair_by_name(root, images, masks, options)
-        notes.messages += pairing.messages
-        notes.problems += pairing.problems
         prefix = ((split,) if split else ()) + key
+        where = "/".join(prefix) or "."
+        notes.messages += pairing.messages
+        notes.problems += [replace(p, file=where) if p.file == "." else p for p in pairing.problems]
         pairs += [
             Pair(name="/".join((*prefix, name)), image=image, annotation=MaskFile(path=mask), split=split)
             for name, image, mask in pairing.pairs
         ]
+    _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))
     return FolderLayout(
         pairs=tuple(pairs), messages=tuple(dict.fromkeys(notes.messages)), problems=tuple(notes.problems)
     )
 
 
-def _scan(root: Path) -> tuple[list[_Folder], int]:
-    """Return the folders that contain images, each real folder once, without hidden ones, and the number of files."""
-    folders: list[_Folder] = []
+def _scan(root: Path) -> tuple[list[Folder], list[str]]:
+    """Return the folders that contain images, each real folder once, without hidden ones, and the other file names."""
+    folders: list[Folder] = []
     visited: set[str] = set()
-    count = 0
+    others: list[str] = []
     for here, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(here)
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
@@ -134,12 +125,12 @@ def _scan(root: Path) -> tuple[list[_Folder], int]:
             inner.clear()
             continue
         visited.add(real)
-        count += len(names)
+        others += [name for name in names if not is_image_name(name)]
         files = [Path(here, name) for name in names if is_image_name(name)]
         if files:
             files.sort(key=lambda path: natural_key(path.name))
-            folders.append(_Folder(parts=Path(here).relative_to(root).parts, files=files))
-    return folders, count
+            folders.append(Folder(parts=Path(here).relative_to(root).parts, files=files))
+    return folders, others
 
 
 def is_image_name(name: str) -> bool:
@@ -147,11 +138,11 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
-def _read_folder_names(folder: _Folder, options: DataOptions) -> None:
+def _read_folder_names(folder: Folder, options: DataOptions) -> None:
     """Set split, role and key of a folder from the names in its path."""
     requested: dict[Role, str | None] = {
         "image": options.images,
-        "mask": None if _is_suffix(options.masks) else options.masks,
+        "mask": None if is_suffix(options.masks) else options.masks,
     }
     key: list[str] = []
     for index, name in enumerate(folder.parts):
@@ -169,23 +160,19 @@ def _read_folder_names(folder: _Folder, options: DataOptions) -> None:
         elif split is None:
             folder.mask_like = folder.mask_like or looks_like_masks(name)
             key.append(name)
+    folder.ignored = folder.ignored or (folder.role is None and all(requested.values()))
     folder.mask_like = folder.mask_like and folder.role is None
     folder.key = tuple(name for name in key if not (folder.mask_like and looks_like_masks(name)))
-
-
-def _is_suffix(masks: str | None) -> bool:
-    """Return whether --masks is a file name suffix rather than a folder."""
-    return masks is not None and masks.startswith(("_", "-", "."))
 
 
 def _is_named(requested: str | None, name: str, path: str) -> bool:
     return requested is not None and requested.strip("/").casefold() in (name.casefold(), path.casefold())
 
 
-def _check_named(root: Path, folders: Sequence[_Folder], options: DataOptions) -> None:
+def _check_named(root: Path, folders: Sequence[Folder], options: DataOptions) -> None:
     """Raise `BadDataset` if the folder of --images or --masks does not exist."""
     for flag, requested in (("--images", options.images), ("--masks", options.masks)):
-        if requested is None or (flag == "--masks" and _is_suffix(requested)):
+        if requested is None or (flag == "--masks" and is_suffix(requested)):
             continue
         paths = [folder.parts for folder in folders]
         if not any(_is_named(requested, path[i], "/".join(path[: i + 1])) for path in paths for i in range(len(path))):
@@ -195,63 +182,24 @@ def _check_named(root: Path, folders: Sequence[_Folder], options: DataOptions) -
             )
 
 
-def _assign_roles(folders: list[_Folder], notes: _Notes) -> None:
-    """Assign roles to folders without a usual name: other mask folders, and images next to a mask folder."""
-    with_masks = {(folder.split, folder.key) for folder in folders if folder.role == "mask"}
-    spare = [folder for folder in folders if folder.mask_like and folder.role is None]
-    ignored: dict[str, int] = defaultdict(int)
-    for folder in spare:
-        here = [other for other in spare if (other.split, other.key) == (folder.split, folder.key)]
-        if (folder.split, folder.key) in with_masks:
-            ignored[folder.parts[-1]] += len(folder.files)
-        elif len(here) > 1:
-            names = ", ".join("/".join(other.parts) for other in here)
-            if folder is here[0]:
-                notes.problems.append(
-                    Problem(file=names, kind="ambiguous folders", text=f"{len(here)} folders look like masks")
-                )
-        else:
-            folder.role = "mask"
-            notes.messages.append(f"Masks are read from {printable('/'.join(folder.parts))} (--masks).")
-    for name, count in ignored.items():
-        name, files = printable(name), pluralise(count, "file")
-        notes.messages.append(f"{name} also looks like masks ({files}); it was ignored (--masks {name}).")
-    folders[:] = [folder for folder in folders if not (folder.mask_like and folder.role is None)]
-    _assign_roles_by_sibling(folders, notes)
-
-
-def _assign_roles_by_sibling(folders: list[_Folder], notes: _Notes) -> None:
-    """Assign the missing role to folders next to a folder with a role, if their files have the same names."""
-    for folder in folders:
-        if folder.role is not None:
-            continue
-        others = [other for other in folders if other is not folder and other.split == folder.split]
-        roles = {other.role for other in others if _siblings(folder, other)}
-        if roles == {"mask"}:
-            folder.role = "image"
-        elif roles == {"image"} and folder.parts:
-            folder.role = "mask"
-        else:
-            continue
-        folder.key = next(o.key for o in others if o.role is not None and _siblings(folder, o))
-        named = printable("/".join(folder.parts) or "this folder")
-        notes.messages.append(f"{named} is used as {folder.role}s (--{folder.role}s).")
-
-
-def _siblings(folder: _Folder, other: _Folder) -> bool:
-    """Return whether two folders are siblings or nested and share most file names."""
-    if not (folder.parts[:-1] == other.parts[:-1] or other.parts[:-1] == folder.parts or folder.key == other.key):
-        return False
-    names = {pairing_name(path) for path in folder.files}
-    return 2 * len(names & {pairing_name(path) for path in other.files}) >= len(names)
+def _report_pickled(names: Sequence[str], pairs: Sequence[Pair], notes: Notes) -> None:
+    """Report masks that Cellpose pickled; without other masks, they are the problem of the set."""
+    if not names:
+        return
+    files = f"{pluralise(len(names), 'file')} ending in {PICKLED_SUFFIX}"
+    if pairs:
+        notes.messages.append(f"Left out: {files}, which are pickled and could run code when opened.")
+        return
+    text = f"{files}, which are pickled and could run code when opened"
+    notes.problems[:] = [Problem(file=".", kind="pickled masks", text=text)]
 
 
 def _group_folders(
-    root: Path, folders: Sequence[_Folder], options: DataOptions, notes: _Notes
+    root: Path, folders: Sequence[Folder], options: DataOptions, notes: Notes
 ) -> Iterator[tuple[tuple[Split | None, Key], list[Path], list[Path]]]:
     """Yield images and masks for each split and key."""
-    by_key: dict[tuple[Split | None, Key], list[_Folder]] = defaultdict(list)
-    for folder in _assign_roles_by_content(folders, notes):
+    by_key: dict[tuple[Split | None, Key], list[Folder]] = defaultdict(list)
+    for folder in assign_roles_by_content(folders, notes):
         by_key[folder.split, folder.key].append(folder)
     splits_with_masks = {split for (split, _), group in by_key.items() if any(f.role != "image" for f in group)}
     for (split, key), group in by_key.items():
@@ -279,27 +227,11 @@ def _group_folders(
         yield (split, key), images, masks
 
 
-def _overlap(folders: Sequence[_Folder]) -> bool:
+def _overlap(folders: Sequence[Folder]) -> bool:
     """Return whether files in different folders have the same name; otherwise the folders are merged."""
     names = [pairing_name(path) for folder in folders for path in folder.files]
     total = sum(len({pairing_name(path) for path in folder.files}) for folder in folders)
     return len(set(names)) < total
-
-
-def _assign_roles_by_content(folders: Sequence[_Folder], notes: _Notes) -> list[_Folder]:
-    """Assign roles to two sibling folders without usual names, by the number of values in their files."""
-    unknown = [folder for folder in folders if folder.role is None]
-    counts = Counter((folder.split, folder.parts[:-1]) for folder in unknown if folder.parts)
-    for key in (key for key, count in counts.items() if count == 2):
-        first, second = (f for f in unknown if f.parts and (f.split, f.parts[:-1]) == key)
-        if not _siblings(first, second):
-            continue
-        masks, images = (first, second) if has_fewer_values(first.files, second.files) else (second, first)
-        masks.role, images.role = "mask", "image"
-        masks.key = images.key = tuple(name for name in masks.key if name != masks.parts[-1])
-        names = printable("/".join(images.parts)), printable("/".join(masks.parts))
-        notes.messages.append(f"{names[0]} is used as images and {names[1]} as masks (--images, --masks).")
-    return list(folders)
 
 
 def find_unlabelled(root: Path, options: DataOptions) -> list[Path]:

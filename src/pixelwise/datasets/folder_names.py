@@ -19,30 +19,72 @@ IMAGE_WORDS = frozenset((
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
-    "mask", "masks", "label", "labels", "gt", "gts", "y", "annotation", "annotations", "annot",
-    "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs",
-    "segmentation", "segmentations", "segmentationclass", "mattes", "labelling", "labeling",
+    "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
+    "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
+    "segmentations", "segmentationclass", "mattes", "labelling", "labeling", "lbl", "lbls", "masks_machine",
+    "groundtruths",
 ))  # fmt: skip
+_FILLERS = frozenset(("dir", "folder", "data", "png", "jpg", "tif", "tiff", "files"))  # as in img_dir
 # longest first, lower case: names are compared case-insensitively
 MASK_SUFFIXES = (
-    "_segmentation", "_annotation", "_masks", "_labels", "_matte", "_mask", "_label", "_seg", "_gt",
-    "_l",
+    "_segmentation", "_groundtruth", "_annotation", "_cp_masks", "_cp_mask", "_masks", "_labels", "_annot", "_truth",
+    "_label", "_matte", "_mask", "_anno", "_lbl", "_seg", "_gt", "_l",
 )  # fmt: skip
-_PREFIX = re.compile(r"^(?:masks?|labels?|gt|seg|images?|imgs?)[_-](?=.)")
+MASK_PREFIXES = (
+    "segmentation_", "annotation_", "masks_", "labels_", "label_", "mask_", "annot_", "lbl_", "seg_", "gt_",
+)  # fmt: skip
+_IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|raw)$")
+
+
+def normalised(name: str) -> str:
+    """Return a name for comparison: NFC-normalised and case-folded."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def pairing_name(path: Path) -> str:
     """Return the name that pairs image and mask: the stem, NFC-normalised and case-folded."""
-    return unicodedata.normalize("NFC", path.stem).casefold()
+    return normalised(path.stem)
+
+
+def has_affix(name: str, affix: str) -> bool:
+    """Return whether a pairing name has more than an affix: ``_mask`` (also ``-mask``) or ``mask_`` (``mask-``)."""
+    forms = affix, affix.replace("_", "-"), affix.replace("_", ".")
+    return len(name) > len(affix) and (name.startswith(forms) if affix.endswith("_") else name.endswith(forms))
+
+
+def is_mask_word(name: str) -> bool:
+    """Return whether a pairing name is nothing but a word for masks, as in a folder per image."""
+    return len(name) > 1 and name in MASK_WORDS
+
+
+def is_image_word(name: str) -> bool:
+    """Return whether a pairing name is nothing but a word for images."""
+    return len(name) > 1 and name in IMAGE_WORDS
+
+
+def strip_mask_words(name: str) -> str:
+    """Remove the words for masks from a pairing name: ``7_mask`` becomes ``7``, ``mask`` becomes empty."""
+    if is_mask_word(name):
+        return ""
+    for affix in MASK_SUFFIXES:
+        if has_affix(name, affix):
+            return name[: -len(affix)]
+    prefix = next((affix for affix in MASK_PREFIXES if has_affix(name, affix)), "")
+    return name[len(prefix) :]
+
+
+def strip_image_words(name: str) -> str:
+    """Remove the words for images from a pairing name: ``img_7`` becomes ``7``, ``img`` becomes empty."""
+    if is_image_word(name):
+        return ""
+    return _IMAGE_SUFFIX.sub("", _IMAGE_PREFIX.sub("", name))
 
 
 def strip_role_words(name: str) -> str:
-    """Remove the words for image and mask from a pairing name: ``img_7`` and ``7_mask`` both become ``7``."""
-    for suffix in MASK_SUFFIXES:
-        if name.endswith((suffix, suffix.replace("_", "-"))) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return _IMAGE_SUFFIX.sub("", _PREFIX.sub("", name))
+    """Remove the words for masks or, if there are none, those for images."""
+    rest = strip_mask_words(name)
+    return rest if rest != name else strip_image_words(name)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -53,26 +95,31 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 def read_folder_name(name: str) -> tuple[Split | None, Role | None]:
     """Return the split and the role in a folder name such as ``train_masks`` or ``trainannot``."""
-    name = unicodedata.normalize("NFC", name).casefold().replace("-", "_").replace(" ", "_")
+    name = re.sub(r"[-. ]", "_", normalised(name))
     if name in SPLIT_WORDS:
         return SPLIT_WORDS[name], None
     if (role := _role(name)) is not None:
         return None, role
     for word, split in SPLIT_WORDS.items():
-        for rest in (name.removeprefix(word), name.removesuffix(word)):
-            rest = rest.strip("_")
-            if len(rest) < len(name) and len(rest) > 1 and (role := _role(rest)) is not None:
+        for whole in (name.removeprefix(word), name.removesuffix(word)):
+            rest = whole.strip("_")
+            # one letter needs a separator: `train_x`, but not `trainy`
+            if len(whole) < len(name) and len(whole) > 1 and (role := _role(rest)) is not None:
                 return split, role
     return None, None
 
 
 def looks_like_masks(name: str) -> bool:
     """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer``."""
-    words = re.findall(r"[a-z]+", unicodedata.normalize("NFC", name).casefold())
+    words = re.findall(r"[a-z]+", normalised(name))
     return any(word in MASK_WORDS or word.startswith("segmentation") for word in words if len(word) > 1)
 
 
 def _role(name: str) -> Role | None:
-    if name in IMAGE_WORDS:
+    """Return the role in a name if all its words agree, such as ``y_masks`` and ``img_dir``."""
+    if name in MASK_WORDS:
+        return "mask"
+    words = {word for word in name.split("_") if word not in _FILLERS}
+    if words and words <= IMAGE_WORDS:
         return "image"
-    return "mask" if name in MASK_WORDS else None
+    return "mask" if words and words <= MASK_WORDS else None

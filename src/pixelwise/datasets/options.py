@@ -6,6 +6,7 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 
+NO_GROUPS = "none"  # value of `group_by`
 AUTO_FORMAT = "auto"
 PLAIN_FOLDERS = "folders"
 
@@ -22,6 +23,14 @@ class DataOptions:
         Folder of the images: its name, its path inside the data set or, for files in one folder, their suffix.
     masks : str, optional
         Folder of the masks, or the suffix of their file names, such as ``_mask``.
+    image_prefix : str, optional
+        Ignored at the beginning of image names when images and masks are paired, such as ``img_``.
+    image_suffix : str, optional
+        Ignored at the end of image names, before the extension, such as ``_0000``.
+    mask_prefix : str, optional
+        Ignored at the beginning of mask names, such as ``mask_``.
+    mask_suffix : str, optional
+        Ignored at the end of mask names, before the extension, such as ``_map``.
     task : str
         "binary", "multiclass", "instance" or "classification"; "auto" detects it from the folders and the masks.
     classes : tuple of str
@@ -31,7 +40,8 @@ class DataOptions:
     foreground : int, optional
         Binary masks: value of the foreground class.
     group_by : str, optional
-        Regular expression with one group, searched in file names: equal matches stay in the same split.
+        Regular expression with one group, searched in file names, else in paths: equal matches stay in the same split.
+        "none" turns the detection of groups off.
     val_share : float
         Fraction of the training images used for validation if no validation split is given.
     allow_missing : bool
@@ -43,6 +53,8 @@ class DataOptions:
     conflicts : str
         Copies of an image with different masks or classes: "keep" keeps all in one split, "drop" leaves out all,
         "first" keeps the first by name.
+    drop_copies : bool
+        Leave out all but the first of images that are equal, or one image that was encoded again.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
     format : str
@@ -51,6 +63,10 @@ class DataOptions:
 
     images: str | None = None
     masks: str | None = None
+    image_prefix: str | None = None
+    image_suffix: str | None = None
+    mask_prefix: str | None = None
+    mask_suffix: str | None = None
     task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
     classes: tuple[str, ...] = ()
     ignore_index: int | None = None
@@ -61,6 +77,7 @@ class DataOptions:
     allow_duplicates: bool = False
     skip_bad: bool = False
     conflicts: Literal["keep", "drop", "first"] = "keep"
+    drop_copies: bool = False
     pages: int | None = None
     format: str = AUTO_FORMAT
 
@@ -76,8 +93,10 @@ class DataOptions:
             raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
         if self.foreground is not None and self.task not in ("auto", "binary"):
             raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
-        if self.group_by is not None and _count_groups(self.group_by) != 1:
-            raise BadOption("a regular expression with one group for group_by", self.group_by, "Example: '^([^_]+)_'.")
+        if self.group_by not in (None, NO_GROUPS) and _count_groups(self.group_by or "") != 1:
+            raise BadOption(
+                "a regular expression with one group for group_by", str(self.group_by), "Example: '^([^_]+)_'; or none."
+            )
 
 
 def _count_groups(expression: str) -> int:

@@ -18,6 +18,14 @@ KINDS: dict[str, tuple[str, str]] = {
         "Add train/images and train/masks, or give the folder of one split, such as DATA/test, as DATA.",
     ),
     "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
+    "names differ": (
+        "images and masks with matching names",
+        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or rename the files.",
+    ),
+    "pickled masks": (
+        "masks as image files",
+        "Save them in Cellpose as PNG or TIFF (File menu, or --save_png): files ending in _cp_masks are read.",
+    ),
     "missing mask": ("a mask for every image", "Add it, or ignore such images with --allow-missing."),
     "orphan mask": ("an image for every mask", "Add it, or ignore such masks with --allow-missing."),
     "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
@@ -67,7 +75,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "different images in each split",
         "Scores may be too optimistic; keep related images in one split.",
     ),
-    "duplicate image": ("different images", "The copies stay together in one split; remove one if unwanted."),
+    "duplicate image": (
+        "different images",
+        "The copies stay together in one split; --drop-copies leaves out all but the first.",
+    ),
     "conflicting masks": (
         "one mask per image",
         "Remove the wrong one, or choose with --conflicts drop or --conflicts first.",
@@ -99,10 +110,12 @@ STAGES: tuple[frozenset[str], ...] = (
         "mixed mask kinds",
     )),
     frozenset(("conflicting masks", "image in two classes")),
+    frozenset(("duplicate image",)),
     frozenset(("duplicate across splits", "group across splits")),
     frozenset(("class missing in training",)),
 )  # fmt: skip
 CONFLICTS = STAGES[2]  # left out by --conflicts, not by --skip-bad
+COPIES = STAGES[3]  # left out by --drop-copies
 _NO_FILE = ("", ".")
 
 

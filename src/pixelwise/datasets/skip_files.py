@@ -1,4 +1,4 @@
-"""Leave out files with problems (`--skip-bad`) and copies with different labels (`--conflicts`).
+"""Leave out files with problems (`--skip-bad`), and copies (`--conflicts`, `--drop-copies`).
 
 Task and classes are determined again without them, so that a bad mask does not change the meaning of the others.
 """
@@ -12,7 +12,7 @@ from typing import TypeVar
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of
-from pixelwise.datasets.problems import CONFLICTS, STAGES, Problem
+from pixelwise.datasets.problems import CONFLICTS, COPIES, STAGES, Problem
 from pixelwise.errors import BadDataset
 from pixelwise.text import pluralise
 
@@ -42,7 +42,7 @@ def assemble_without_bad(
     problems : sequence of Problem
         The problems of the folder, also of files that are not in an item.
     options : DataOptions
-        `skip_bad` and `conflicts` are used.
+        `skip_bad` is used; files of copies are due if their problems name them.
 
     Returns
     -------
@@ -74,10 +74,10 @@ def assemble_without_bad(
 def describe_left_out(problems: Sequence[Problem]) -> list[str]:
     """Return messages about left out files: number, kinds of problems and names."""
     messages: list[str] = []
-    for conflicts, flag in ((False, "--skip-bad"), (True, "--conflicts")):
+    for flag in ("--skip-bad", "--conflicts", "--drop-copies"):
         named: dict[str, list[str]] = defaultdict(list)
         for problem in problems:
-            if problem.left_out and (problem.kind in CONFLICTS) == conflicts:
+            if problem.left_out and _flag(problem) == flag:
                 named[problem.kind] += [file for file in problem.concerned if file not in named[problem.kind]]
         if named:
             kinds = ", ".join(f"{kind} ({_list_names(files)})" for kind, files in named.items())
@@ -92,17 +92,23 @@ def _next_due(
     """Return the problems of the first stage with files to leave out."""
     present = [*remaining, *(problem for problem in problems if files.intersection(problem.concerned))]
     for stage in STAGES:
-        conflicts = stage is CONFLICTS
+        named = stage in (CONFLICTS, COPIES)
         due = [
             problem
             for problem in present
             if problem.kind in stage
             and problem.concerned
-            and (bool(problem.files) if conflicts else options.skip_bad and problem.fatal)
+            and (bool(problem.files) if named else options.skip_bad and problem.fatal)
         ]
         if due:
             return due
     return []
+
+
+def _flag(problem: Problem) -> str:
+    if problem.kind in COPIES:
+        return "--drop-copies"
+    return "--conflicts" if problem.kind in CONFLICTS else "--skip-bad"
 
 
 def _nothing_left(root: Path, problems: Sequence[Problem]) -> BadDataset:

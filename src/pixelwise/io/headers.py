@@ -22,7 +22,7 @@ from pixelwise.errors import BadImage, PixelwiseError, printable
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
 
-IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF or WebP image"
+IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP or GIF image"
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels
 
 _HEAD = 1024
@@ -30,6 +30,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"BM", "BMP"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
@@ -50,7 +52,6 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
     (0, b"\x89HDF", "an HDF5 file", _CONVERT),
     (0, b"\x93NUMPY", "a NumPy array file", _CONVERT),
-    (0, b"GIF8", "a GIF", "Save it as PNG first."),
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 file", "Save it as TIFF or PNG first."),
     (4, b"ftyp", "a HEIC, AVIF or video file", "Save it as PNG first."),
     (0, b"%PDF", "a PDF document", "Export its image as PNG first."),

@@ -1,4 +1,4 @@
-"""Read JPEG, BMP, WebP and PNG of low bit depth with Pillow, restricted to the detected format.
+"""Read JPEG, BMP, WebP, GIF and PNG of low bit depth with Pillow, restricted to the detected format.
 
 Loading truncated images stays off in Pillow: a truncated file would be returned as an image that is partly gray.
 """
@@ -47,7 +47,7 @@ def open_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillo
 
 
 def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
-    """Read the header of a JPEG, BMP or WebP file."""
+    """Read the header of a JPEG, BMP, WebP or GIF file."""
     if kind == "BMP":
         _check_bmp(file, path)
     with open_pillow(file, kind) as (image, caught):
@@ -61,24 +61,26 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             messages += ("CMYK colours were converted to RGB",)
         if kind == "WEBP" and getattr(image, "n_frames", 1) > 1:
             messages += ("animated WebP: only the first frame is used",)
+        if kind == "GIF":
+            messages += _check_gif(image, path)
         return Header(
             format=kind,
             height=image.height,
             width=image.width,
-            channels=_CHANNELS[image.mode],
+            channels=_CHANNELS[_gif_mode(image) if kind == "GIF" else image.mode],
             dtype="uint8",
             alpha=image.mode == "RGBA",
             orientation=orientation,
-            palette=_palette_of(image),
+            palette=None if kind == "GIF" else _palette_of(image),
             lossy=kind == "JPEG" or (kind == "WEBP" and _webp_is_lossy(file)),
             warnings=messages,
         )
 
 
 def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, "channels height width"]:
-    """Decode the samples: palette indices are kept, one-bit images become 0 and 1, CMYK becomes RGB."""
+    """Decode the samples: palette indices are kept (except in GIF), one-bit images become 0 and 1, CMYK becomes RGB."""
     with open_pillow(file, kind) as (image, _):
-        return _samples(image)
+        return _samples(image.convert(_gif_mode(image)) if kind == "GIF" else image)
 
 
 def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
@@ -175,6 +177,23 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
     if len(head) == 50 and head[14] >= 40 and (count := struct.unpack("<I", head[46:50])[0]) > 256:
         hint = "The file is damaged; export it again."
         raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", hint, path)
+
+
+def _check_gif(image: Pillow.Image, path: Path) -> tuple[str, ...]:
+    """Raise `BadImage` for an animated GIF; return a warning if it has a transparent colour."""
+    if getattr(image, "is_animated", False):
+        hint = "Save the frame that belongs to the image as PNG."
+        raise BadImage("a GIF of one frame", "an animated GIF", hint, path)
+    return ("transparency was ignored",) if "transparency" in image.info else ()
+
+
+def _gif_mode(image: Pillow.Image) -> str:
+    """Return L if all colours of a GIF are gray, else RGB.
+
+    Its indices are not kept: programs number the colours of each GIF anew when they save it.
+    """
+    palette = _palette_of(image)
+    return "L" if palette is None or bool((palette == palette[:, :1]).all()) else "RGB"
 
 
 def _webp_is_lossy(file: BinaryIO) -> bool:

@@ -1,0 +1,55 @@
+"""Recognise files that a program made from images: flows, outlines, previews; they are neither images nor masks."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pixelwise.datasets.folder_names import has_affix, normalised, pairing_name, strip_image_words, strip_mask_words
+
+# longest first; Cellpose writes those with _cp_masks for each of its intermediate results
+OUTPUT_AFFIXES = (
+    "_outlines_cp_masks", "_cellprob_cp_masks", "_flows_cp_masks", "_dp_cp_masks", "_probabilities", "_cp_outlines",
+    "_thumbnail", "_cp_output", "_cellprob", "_outlines", "_overlays", "_cp_flows", "_outline", "_overlay", "_preview",
+    "_flows", "_thumb", "_blend", "_dp", "_viz", "_vis", "thumbnail_", "preview_", "overlay_", "thumb_", "vis_",
+)  # fmt: skip
+OUTPUT_FOLDERS = frozenset((
+    "thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "overlay", "overlays", "vis", "viz",
+    "visualization", "visualizations", "visualisation", "visualisations", "outlines", "flows", "masks_human",
+))  # fmt: skip
+PICKLED_SUFFIX = "_seg.npy"
+
+
+def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, list[Path]]:
+    """Return the files that are the output of a program, by the affix that shows it.
+
+    Parameters
+    ----------
+    files : iterable of Path
+    keep : sequence of str
+        Prefixes and suffixes that the user gave for images or masks.
+
+    Notes
+    -----
+    A file is an output if the file that it was made from is there: without ``7.png``, ``7_vis.png`` is an image.
+
+    Examples
+    --------
+    >>> found = find_outputs([Path(f"7{end}") for end in (".png", "_cp_masks.png", "_flows.tif")])
+    >>> {affix: [path.name for path in paths] for affix, paths in found.items()}
+    {'_flows': ['7_flows.tif']}
+    """
+    paths = list(files)
+    names = {pairing_name(path) for path in paths}
+    sources = {*names, *map(strip_image_words, names), *map(strip_mask_words, names)}
+    affixes = [affix for affix in OUTPUT_AFFIXES if affix not in {normalised(given) for given in keep}]
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        name = pairing_name(path)
+        affix = next((affix for affix in affixes if has_affix(name, affix)), None)
+        if affix is not None and _source(name, affix) in sources:
+            found[affix].append(path)
+    return dict(found)
+
+
+def _source(name: str, affix: str) -> str:
+    return name[len(affix) :] if affix.endswith("_") else name[: -len(affix)]
