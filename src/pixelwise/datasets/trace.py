@@ -93,3 +93,9 @@ def _simplify(ring: Ring, tolerance: float) -> Ring:
         return ring
     simple = approximate_polygon(np.concatenate([ring, ring[:1]]), tolerance)[:-1]
     return simple if len(simple) > 2 else ring
+
+
+def signed_area(ring: Ring) -> float:
+    """Return the area of a ring in pixels; negative if it runs counterclockwise on the screen, as traced holes do."""
+    following = np.roll(ring, -1, axis=0)
+    return float((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum() / 2)

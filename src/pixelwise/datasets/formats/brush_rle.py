@@ -1,0 +1,87 @@
+"""Run-length encoding of brush strokes in Label Studio: a stream of bits that holds the RGBA values of an image.
+
+A header has the number of values (32 bits), the bits of a value less 1 (5 bits) and four lengths of counters less 1
+(4 bits each). Each block begins with one bit, 1 for a repeated value, and two bits that choose a counter; then follow the
+count less 1 and the value, or as many values (`label-studio-sdk`, `converter/brush.py`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelwise.datasets.annotations import Bitmap
+from pixelwise.errors import BadDataset
+
+
+class _Bits:
+    """Bits of a byte string, read from the front."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.position = 0
+        self._bits = np.unpackbits(np.frombuffer(content, np.uint8))
+
+    def take(self, count: int) -> int:
+        """Return the next bits as a number."""
+        first, self.position = self.position, self.position + count
+        if self.position > len(self._bits):
+            raise ValueError("the data end early")
+        part = self.content[first // 8 : (self.position + 7) // 8]
+        return int.from_bytes(part, "big") >> (-self.position % 8) & ((1 << count) - 1)
+
+    def take_bytes(self, count: int) -> np.ndarray:
+        """Return the next `count` bytes."""
+        first, self.position = self.position, self.position + 8 * count
+        if self.position > len(self._bits):
+            raise ValueError("the data end early")
+        return np.packbits(self._bits[first : self.position])
+
+
+def decode_brush(rle: Any, size: tuple[int, int], where: str, file: Path) -> Bitmap:
+    """Return the pixels that brush strokes cover, where alpha is not 0, cropped to their bounding box.
+
+    Parameters
+    ----------
+    rle : list of int
+        Bytes.
+    size : (int, int)
+        Height and width of the image.
+    where, file : str, Path
+        For errors.
+
+    Raises
+    ------
+    BadDataset
+        The bytes are damaged, or hold another number of pixels.
+    """
+    try:
+        values = _decode(_Bits(bytes(rle)), 4 * size[0] * size[1])
+    except (ValueError, TypeError, OverflowError) as error:
+        expected = f"run lengths of {size[0]} × {size[1]} pixels in {where}"
+        raise BadDataset(expected, f"damaged ones ({str(error)[:80]})", "Export it again.", file) from error
+    drawn = values.reshape(size[0], size[1], 4)[:, :, 3] > 0
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    if not rows.size:
+        return Bitmap(row=0, column=0, pixels=np.zeros((0, 0), bool))
+    pixels = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+    return Bitmap(row=int(rows[0]), column=int(columns[0]), pixels=pixels)
+
+
+def _decode(bits: _Bits, expected: int) -> np.ndarray:
+    total = bits.take(32)
+    if total != expected:
+        raise ValueError(f"{total} values instead of {expected}")
+    if bits.take(5) + 1 != 8:
+        raise ValueError("values that are not bytes")
+    counters = [bits.take(4) + 1 for _ in range(4)]
+    values = np.zeros(total, np.uint8)
+    at = 0
+    while at < total:
+        repeated = bits.take(1)
+        count = bits.take(counters[bits.take(2)]) + 1
+        if at + count > total:
+            raise ValueError("more values than pixels")
+        values[at : at + count] = bits.take(8) if repeated else bits.take_bytes(count)
+        at += count
+    return values

@@ -1,0 +1,250 @@
+"""CVAT for images 1.1: one XML file (CVAT documentation, "XML annotation format").
+
+Shapes are drawn by z_order. Shapes of one label and group are one object. Boxes are excluded from loss and scores.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, cast, get_args
+from xml.parsers import expat
+
+import numpy as np
+
+from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
+from pixelwise.datasets.formats import json_content as content
+from pixelwise.datasets.formats.image_index import (
+    FoundImage,
+    ImageIndex,
+    name_images,
+    report_missing,
+    split_of,
+)
+from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.formats.round_shapes import ellipse
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.rasterise import is_background
+from pixelwise.datasets.records import Split
+from pixelwise.errors import BadDataset, printable
+from pixelwise.io.headers import MAX_PIXELS
+from pixelwise.text import pluralise
+
+NAME = "CVAT"
+_MAX_BYTES = 1 << 30
+_MAX_DEPTH = 32
+_CHUNK = 1 << 20
+_SHAPES = ("polygon", "mask", "ellipse", "box")
+_OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
+Attributes = dict[str, str]
+
+
+@dataclass
+class _Image:
+    attributes: Attributes
+    shapes: list[tuple[int, Shape]] = field(default_factory=list[tuple[int, Shape]])
+
+
+@dataclass
+class _Reading:
+    """The state of one file while it is parsed."""
+
+    path: Path
+    parser: expat.XMLParserType
+    open_elements: list[str] = field(default_factory=list[str])
+    text: str = ""
+    labels: list[str] = field(default_factory=list[str])
+    images: list[_Image] = field(default_factory=list[_Image])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    boxes: int = 0
+    pixels: int = 0
+
+    def start(self, name: str, attributes: Attributes) -> None:
+        """Handle a start tag."""
+        self.open_elements.append(name)
+        self.text = ""
+        if len(self.open_elements) > _MAX_DEPTH:
+            self.refuse("elements of usual depth", f"more than {_MAX_DEPTH} levels")
+        if name == "track":
+            self.refuse("CVAT for images 1.1", "the tracks of a video", "Export as `CVAT for images 1.1`.")
+        if name == "image":
+            self.images.append(_Image(attributes))
+        elif self.images and name in _SHAPES and "image" in self.open_elements:
+            self._add(name, attributes)
+        elif name in _OTHERS and self.open_elements[-2:-1] == ["image"]:
+            self.left_out[name] += name != "tag"
+
+    def end(self, name: str) -> None:
+        """Handle an end tag."""
+        if name == "name" and self.open_elements[-2:-1] == ["label"]:
+            self.labels.append(self.text.strip())
+        self.open_elements.pop()
+
+    def characters(self, text: str) -> None:
+        """Collect the text of an element."""
+        if self.open_elements[-1:] == ["name"]:
+            self.text += text
+
+    def refuse(self, expected: str, got: str, hint: str = "Export the file again.") -> NoReturn:
+        """Raise the error for the current line."""
+        raise BadDataset(f"{expected} in line {self.parser.CurrentLineNumber}", printable(got)[:80], hint, self.path)
+
+    def _add(self, name: str, attributes: Attributes) -> None:
+        group = attributes.get("group_id", "0")
+        rings: tuple[np.ndarray, ...] = ()
+        bitmap: Bitmap | None = None
+        if name == "mask":
+            bitmap = self._read_mask(attributes)
+        else:
+            rings = (self._read_ring(name, attributes),)
+        empty = not bitmap.pixels.any() if bitmap is not None else len(rings[0]) < 3
+        if empty:
+            self.left_out[f"{name} without an area"] += 1
+            return
+        self.boxes += name == "box"
+        shape = Shape(
+            class_name=attributes.get("label", ""),
+            rings=rings,
+            bitmap=bitmap,
+            object_id=None if group in ("", "0") else group,
+            ignore=name == "box",
+        )
+        z_order = int(self._number(attributes, "z_order", "0"))
+        self.images[-1].shapes.append((-(1 << 31) if shape.ignore else z_order, shape))
+
+    def _read_ring(self, name: str, attributes: Attributes) -> np.ndarray:
+        if name == "polygon":
+            pairs = [pair.split(",") for pair in attributes.get("points", "").split(";")]
+            return content.read_points(pairs, f"line {self.parser.CurrentLineNumber}", self.path)
+        if name == "ellipse":
+            x, y, rx, ry = (self._number(attributes, key) for key in ("cx", "cy", "rx", "ry"))
+            return ellipse(np.array([x, y]), rx, ry, self._number(attributes, "rotation", "0"))
+        left, top, right, bottom = (self._number(attributes, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+        return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+    def _read_mask(self, attributes: Attributes) -> Bitmap:
+        """Read run lengths along the rows of a box, the first one of zeros."""
+        row, column, height, width = (int(self._number(attributes, k)) for k in ("top", "left", "height", "width"))
+        try:
+            counts = np.array(attributes.get("rle", "").split(","), np.int64)
+        except (ValueError, OverflowError):
+            counts = np.array([-1])
+        self.pixels += max(0, height * width)
+        if counts.min() < 0 or min(height, width) < 1 or counts.sum() != height * width or self.pixels > MAX_PIXELS:
+            self.refuse(f"run lengths of {height} × {width} pixels", "damaged ones, or too many")
+        pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+        return Bitmap(row=row, column=column, pixels=pixels)
+
+    def _number(self, attributes: Attributes, key: str, default: str = "") -> float:
+        try:
+            value = float(attributes.get(key, default))
+        except ValueError:
+            value = np.inf
+        if not abs(value) < 1e8:
+            self.refuse(f"a number `{key}`", attributes.get(key, "nothing"))
+        return value
+
+
+def recognise(root: Path) -> bool:
+    """Return whether a folder contains a CVAT file."""
+    return any(_is_cvat(path) for path in content.find_files(root, ".xml", per_folder=5))
+
+
+def read(root: Path, options: DataOptions) -> AnnotatedSet:
+    """Read the CVAT files of a folder.
+
+    Parameters
+    ----------
+    root : Path
+    options : DataOptions
+        `allow_missing` leaves out images that do not exist.
+
+    Raises
+    ------
+    BadDataset
+        A file is malformed, contains a document type or tracks, or lists missing images.
+    """
+    index = ImageIndex(root)
+    found: dict[Path, FoundImage] = {}
+    labels: list[str] = []
+    messages: list[str] = []
+    for path in [path for path in content.find_files(root, ".xml") if _is_cvat(path)]:
+        reading = _parse(path)
+        labels += reading.labels
+        missing: list[str] = []
+        for record in reading.images:
+            name = record.attributes.get("name", "")
+            split = _read_split(record)
+            image = index.find(name, path.parent, split)
+            if image is None:
+                missing.append(name)
+                continue
+            if image in found:
+                raise BadDataset("every image once", f"{printable(name)} twice", "Remove one of them.", path)
+            split = split or split_of(image.relative_to(root).parts[:-1])
+            found[image] = FoundImage(image=image, annotation=_shapes_of(record, path), split=split)
+        messages += report_missing(missing, len(reading.images), path, options)
+        messages += _describe(reading)
+    shapes = [entry.annotation.shapes for entry in found.values() if isinstance(entry.annotation, Shapes)]
+    labels += [shape.class_name for members in shapes for shape in members]
+    return AnnotatedSet(
+        format=NAME,
+        images=name_images(root, list(found.values())),
+        classes=tuple(dict.fromkeys(label for label in labels if label and not is_background(label))),
+        instances=are_objects(shapes),
+        messages=tuple(messages),
+    )
+
+
+def _is_cvat(path: Path) -> bool:
+    text = content.read_ends(path)
+    return ("<annotations>" in text and "<image " in text) or ("<annotations>" in text and "<track " in text)
+
+
+def _parse(path: Path) -> _Reading:
+    """Parse a file without entities and document types, which bombs and foreign files need."""
+    parser = expat.ParserCreate()
+    reading = _Reading(path, parser)
+
+    def refuse_doctype(*_: object) -> None:
+        reading.refuse("no document type", "one that may define entities")
+
+    parser.StartDoctypeDeclHandler = refuse_doctype
+    parser.StartElementHandler = cast(Callable[[str, Attributes], object], reading.start)
+    parser.EndElementHandler = reading.end
+    parser.CharacterDataHandler = reading.characters
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            reading.refuse(f"at most {_MAX_BYTES:,} bytes", f"{path.stat().st_size:,} bytes", "Split the task.")
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                parser.Parse(chunk, False)
+            parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        got = expat.ErrorString(error.code)
+        hint = "The file may be truncated; export it again."
+        raise BadDataset(f"valid XML in line {error.lineno}", got, hint, path) from error
+    except OSError as error:
+        raise BadDataset("a readable file", (error.strerror or str(error)).lower(), "Check it.", path) from error
+    return reading
+
+
+def _read_split(record: _Image) -> Split | None:
+    subset = split_of([record.attributes.get("subset", "")])
+    return subset if subset in get_args(Split) else None
+
+
+def _shapes_of(record: _Image, path: Path) -> Shapes:
+    ordered = [shape for _, shape in sorted(record.shapes, key=lambda member: member[0])]
+    height, width = (record.attributes.get(key, "") for key in ("height", "width"))
+    size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    return Shapes(shapes=tuple(ordered), source=path, size=size)
+
+
+def _describe(reading: _Reading) -> list[str]:
+    messages = [
+        f"{pluralise(count, 'shape')} of type {kind}: left out." for kind, count in reading.left_out.items() if count
+    ]
+    if reading.boxes:
+        messages.append(f"{pluralise(reading.boxes, 'box', 'boxes')}: excluded from loss and scores.")
+    return messages
