@@ -67,8 +67,8 @@ def convert(
     folder : path
         A data set as `train` reads it; it is never written to.
     to : str
-        "folders", "nnunet", "cellpose", "stardist", "dsb2018", "class-folders", "qupath", "imagej", "csv", "coco",
-        "yolo", "labelme" or "voc".
+        "folders", "nnunet", "cellpose", "stardist", "dsb2018", "class-folders", "qupath", "imagej", "coco",
+        "yolo", "labelme", "voc" or "csv".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
     progress : Progress, optional
@@ -110,11 +110,12 @@ def convert(
     temporary = target.with_name(f".{target.name}.part")
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a conversion that was killed
-        temporary.mkdir(parents=True)
-        losses = (*writer.write(data, temporary), *groups_lost(dataset))
+        written = temporary / "result"
+        written.mkdir(parents=True)
+        losses = (*writer.write(data, written), *groups_lost(dataset))
         if target.exists():
             target.rmdir()
-        temporary.replace(target)
+        written.replace(target)
     except OSError as error:
         raise write_error(target, error) from error
     finally:

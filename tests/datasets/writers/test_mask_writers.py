@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from PIL import Image
 import drawn
 from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.records import Case, Labelling
 from pixelwise.datasets.writers.labelled_set import LabelledSet, groups_lost, spacing_of, unique_names
 from pixelwise.datasets.writers.registry import WRITERS
 from pixelwise.errors import BadDataset
@@ -87,10 +87,10 @@ def test_folders_keep_ignored_pixels_beside_objects_of_any_number(tmp_path: Path
     write(dataset, "folders", tmp_path / "out")
     again = load_dataset(tmp_path / "out")
     for case in dataset.cases:
-        expected = dataset.read(case).labels
-        got = again.read(next(other for other in again.cases if other.name == case.name)).labels
+        expected = np.asarray(dataset.read(case).labels)
+        got = np.asarray(again.read(next(other for other in again.cases if other.name == case.name)).labels)
         assert np.array_equal(got == -1, expected == -1)
-        assert len(np.unique(np.stack([got, expected]).reshape(2, -1), axis=1).T) == len(np.unique(expected))
+        assert len(set(zip(got.ravel().tolist(), expected.ravel().tolist(), strict=True))) == len(np.unique(expected))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -180,6 +180,14 @@ def test_a_folder_per_class_holds_a_mask_of_each_class(classes: Dataset, tmp_pat
     assert any("ignored" in text for text in messages)
 
 
+def test_masks_of_a_single_class_are_in_no_folder_of_their_own(tmp_path: Path) -> None:
+    dataset = load_dataset(drawn.pairs(tmp_path / "in"))
+    messages = write(dataset, "class-folders", tmp_path / "out")
+    assert "masks/case_0.png" in files(tmp_path / "out")
+    assert any("foreground" in text for text in messages)
+    assert_same(dataset, load_dataset(tmp_path / "out"))
+
+
 def test_classes_become_objects_and_their_loss_is_named(classes: Dataset, tmp_path: Path) -> None:
     messages = write(classes, "cellpose", tmp_path / "out")
     values = read_mask(tmp_path / f"out/{classes.cases[0].name}_masks.tif").values
@@ -229,24 +237,9 @@ def test_classes_of_whole_images_are_refused(tmp_path: Path) -> None:
         LabelledSet(dataset=load_dataset(tmp_path))
 
 
-def case(name: str, part: str = "train", group: str = "") -> Case:
-    return Case(name=name, image=Path("a.png"), mask=None, part=part, group=group)  # pyright: ignore[reportCallIssue]
-
-
-def dataset_of(*cases: Case) -> Dataset:
-    labelling = Labelling(task="binary", classes=("background", "cell"), values=(0, 1), colours=())
-    return Dataset(root=Path(), cases=cases, labelling=labelling, channels=1)
-
-
 def test_names_are_unique_safe_and_keep_folders() -> None:
-    cases = [
-        case("train/p1/a"),
-        case("train/p1_a"),
-        case("train/../..//B:b"),
-        case("train/b_b"),
-        case("val/P1/A", "val"),
-    ]
-    assert unique_names(dataset_of(*cases)) == [
+    names = ["train/p1/a", "train/p1_a", "train/../..//B:b", "train/b_b"]
+    assert unique_names([*((name, "train") for name in names), ("val/P1/A", "val")]) == [
         ("p1/a", "p1_a"),
         ("p1_a", "train_p1_a"),
         ("B_b", "B_b"),
@@ -255,9 +248,10 @@ def test_names_are_unique_safe_and_keep_folders() -> None:
     ]
 
 
-def test_groups_that_are_not_written_are_named() -> None:
-    assert groups_lost(dataset_of(case("a", group="a"), case("b", group="b"))) == ()
-    assert "p7" in groups_lost(dataset_of(case("a", group="p7"), case("b", group="p7")))[0]
+def test_groups_that_are_not_written_are_named(objects: Dataset) -> None:
+    assert groups_lost(objects) == ()
+    together = tuple(replace(case, group="p7") for case in objects.cases)
+    assert "p7" in groups_lost(replace(objects, cases=together))[0]
 
 
 def test_the_spacing_of_a_file_that_is_no_image_is_unknown(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from pixelwise.datasets.writers.image_files import save_image, with_suffix, write_file
-from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
-from pixelwise.datasets.writers.objects import IGNORED_LOST, class_losses, classes_of, objects_of
+from pixelwise.datasets.writers.image_files import save_image, write_file
+from pixelwise.datasets.writers.labelled_set import FORBIDDEN, LabelledImage, LabelledSet
+from pixelwise.datasets.writers.objects import IGNORED_LOST, background_loss, class_losses, classes_of, objects_of
 from pixelwise.io.read import png_bytes
 from pixelwise.labels.targets import IGNORE
 
@@ -32,17 +32,26 @@ def write_dsb2018(data: LabelledSet, out: Path) -> tuple[str, ...]:
 
 
 def write_class_folders(data: LabelledSet, out: Path) -> tuple[str, ...]:
-    """Write ``[split/]images/NAME.EXT`` and a binary mask for each class, ``[split/]masks/CLASS/NAME.png``."""
-    numbered = [name.replace("/", "_").strip(". ") or f"class_{n}" for n, name in enumerate(data.classes)]
+    """Write ``[split/]images/NAME.EXT`` and a binary mask for each class, ``[split/]masks/CLASS/NAME.png``.
+
+    Masks of a single class are directly in ``masks``.
+    """
+    folders = {
+        index: data.classes[index].translate(FORBIDDEN).replace("/", "_").strip(". ") or f"class_{index}"
+        for index in range(data.first_class, len(data.classes))
+    }
+    only = (f"One class, {data.classes[-1]}: its masks are directly in the folder masks.",) * (len(folders) == 1)
 
     def write(image: LabelledImage) -> tuple[str, ...]:
         labels, losses = classes_of(data, image)
-        save_image(image, out / image.path("images"))
-        for index in range(data.first_class, len(data.classes)):
-            write_file(out / with_suffix(image.path("masks", numbered[index]), ".png"), _png(labels == index))
+        base = out / (image.split or "")
+        save_image(image, base / "images" / image.flat_name)
+        for index, name in folders.items():
+            folder = base / "masks" / ("" if only else name)
+            write_file(folder / f"{image.flat_name}.png", _png(labels == index))
         return losses + (IGNORED_LOST,) * bool((labels == IGNORE).any())
 
-    return data.describe_losses(data.map(write))
+    return (*only, *background_loss(data), *data.describe_losses(data.map(write)))
 
 
 def _png(mask: Bool[np.ndarray, "height width"]) -> bytes:

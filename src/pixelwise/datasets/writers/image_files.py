@@ -54,10 +54,14 @@ def is_plain(image: LabelledImage) -> bool:
         return False
     upright = header.orientation == 1 and not header.white_is_zero
     same = (header.height, header.width) == image.pixels.shape[1:]
-    # a gray image of a colour set is repeated to three channels in the same way when it is read again
-    channels = header.channels == len(image.pixels) or (header.channels, len(image.pixels)) == (1, 3)
+    channels = header.channels == len(image.pixels) or (header.channels == 1 and _is_repeated(image.pixels))
     whole = header.pages == 1 and not header.alpha and header.palette is None
     return upright and same and channels and whole and header.gray_step == 1
+
+
+def _is_repeated(pixels: np.ndarray) -> bool:
+    """Return whether a gray image was repeated to three channels, as it is when it is read again."""
+    return len(pixels) == 3 and all(np.array_equal(pixels[0], channel) for channel in pixels[1:])
 
 
 def fits_png(pixels: np.ndarray) -> bool:

@@ -10,18 +10,18 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int32, Num
 
-from pixelwise.datasets.examples import IGNORE_OBJECT, Dataset
-from pixelwise.datasets.records import Case, Colour, Split, Task, has_background
+from pixelwise.datasets.examples import Dataset
+from pixelwise.datasets.records import Colour, Split, Task, has_background
 from pixelwise.errors import BadDataset, PixelwiseError
 from pixelwise.io.headers import open_image_file
 from pixelwise.io.read import read_header
-from pixelwise.labels.targets import IGNORE
+from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.parallel import cores, parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 
 Result = TypeVar("Result")
-_FORBIDDEN = dict.fromkeys(map(ord, '\\:*?"<>|\0\n\r\t'), "_")  # in file names of Windows, and in lists of names
+FORBIDDEN = dict.fromkeys(map(ord, '\\:*?"<>|\0\n\r\t'), "_")  # in file names of Windows, and in lists of names
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,30 +108,30 @@ class LabelledSet:
 
     def map(self, function: Callable[[LabelledImage], Result]) -> Iterator[Result]:
         """Yield `function(image)` for each image, in order, one image per core in memory."""
-        cases = list(zip(self.dataset.cases, unique_names(self.dataset), strict=True))
+        names = unique_names([(case.name, case.part) for case in self.dataset.cases])
         size = cores()
 
-        def read(item: tuple[Case, tuple[str, str]]) -> Result:
-            return function(self._read(*item))
+        def read(index: int) -> Result:
+            return function(self._read(index, *names[index]))
 
-        with self.progress.bar("Writing images and labels", len(cases)) as advance:
-            for first in range(0, len(cases), size):
-                results = parallel_map(read, cases[first : first + size], size)
-                for result in results:
+        with self.progress.bar("Writing images and labels", len(names)) as advance:
+            for first in range(0, len(names), size):
+                for result in parallel_map(read, range(first, min(first + size, len(names))), size):
                     advance(1, "")
                     yield result
 
-    def _read(self, case: Case, names: tuple[str, str]) -> LabelledImage:
+    def _read(self, index: int, name: str, flat_name: str) -> LabelledImage:
+        case = self.dataset.cases[index]
         pixels, labels = self.dataset.read(case)
         if not isinstance(labels, np.ndarray):
             raise BadDataset("a mask for each image", f"none for {case.name}", "Leave it out.", self.dataset.root)
         return LabelledImage(
-            name=names[0],
-            flat_name=names[1],
+            name=name,
+            flat_name=flat_name,
             source=case.image,
             pixels=pixels,
             labels=labels,
-            split=given_split(self.dataset, case),
+            split=given_split(self.dataset, case.part),
             spacing=spacing_of(case.image),
         )
 
@@ -141,33 +141,33 @@ class LabelledSet:
         return tuple(f"{pluralise(count, 'image')}: {text}." for text, count in counts.items())
 
 
-def given_split(dataset: Dataset, case: Case) -> Split | None:
-    """Return the split of a case as the data set gives it, without a validation split that was drawn."""
-    if not dataset.split_made:
-        return case.part
-    return (
-        None if all(other.part != "test" for other in dataset.cases) else ("test" if case.part == "test" else "train")
-    )
+def given_split(dataset: Dataset, split: Split) -> Split | None:
+    """Return a split of a case as the data set gives it, without a validation split that was drawn."""
+    if not dataset.split_made or split == "test":
+        return split
+    return "train" if dataset.part("test") else None
 
 
-def unique_names(dataset: Dataset) -> list[tuple[str, str]]:
+def unique_names(cases: Sequence[tuple[str, Split]]) -> list[tuple[str, str]]:
     """Return two names for each case: one with folders, unique in its split, and one without, unique in the set.
+
+    Parameters
+    ----------
+    cases : sequence of (str, str)
+        Name and split of each case; a name may start with the split.
 
     Examples
     --------
-    >>> from pixelwise.datasets.records import Labelling
-    >>> cases = [Case(name=f"{part}/a", image=Path("a.png"), mask=None, part=part) for part in ("train", "test")]
-    >>> labelling = Labelling(task="binary", classes=("background", "cell"), values=(0, 1), colours=())
-    >>> unique_names(Dataset(root=Path(), cases=tuple(cases), labelling=labelling, channels=1))
-    [('a', 'a'), ('a', 'test_a')]
+    >>> unique_names([("train/p1/a", "train"), ("test/p1/a", "test")])
+    [('p1/a', 'p1_a'), ('p1/a', 'test_p1_a')]
     """
     names: list[tuple[str, str]] = []
     taken: set[str] = set()
-    for case in dataset.cases:
-        parts = [part.translate(_FORBIDDEN) for part in case.name.split("/") if part.strip(". ")] or ["image"]
-        parts = parts[1:] if len(parts) > 1 and parts[0] == case.part else parts
-        name = _first_free(f"{case.part}/", "/".join(parts), (), taken)
-        names.append((name, _first_free("", name.replace("/", "_"), (f"{case.part}_",), taken)))
+    for case, split in cases:
+        parts = [part.translate(FORBIDDEN) for part in case.split("/") if part.strip(". ")] or ["image"]
+        parts = parts[1:] if len(parts) > 1 and parts[0] == split else parts
+        name = _first_free(f"{split}/", "/".join(parts), (), taken)
+        names.append((name, _first_free("//", name.replace("/", "_"), (f"{split}_",), taken)))
     return names
 
 

@@ -1,5 +1,7 @@
 """Write images and label files side by side: plain folders, StarDist and Cellpose."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,22 @@ from pixelwise.labels.targets import IGNORE
 _IGNORED_OBJECT = 65_535  # the highest 16-bit number
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenPair:
+    """An image and its mask; `ignored` is the value of ignored pixels in the mask, 0 if there are none."""
+
+    image: Path
+    mask: Path
+    ignored: int
+
+
 def write_folders(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write ``[split/]images`` and ``[split/]masks``, ``classes.txt`` and ``dataset.json``.
 
     Masks are indexed PNG with a palette for classes, and 16- or 32-bit TIFF for objects. Nothing is lost: the numbers
     of objects and classes, ignored pixels, sub-folders and given splits are kept.
     """
-    ignored = max(data.map(lambda image: _write_pair(data, image, out)), default=0)
+    ignored = max(data.map(lambda image: write_pair(data, image, out, SUFFIXES).ignored), default=0)
     description: dict[str, Any] = {"task": data.task, "channels": data.dataset.channels}
     if data.task == "instance":
         description |= {"classes": list(data.classes), "ignore_index": ignored or None}
@@ -61,20 +72,21 @@ def write_cellpose(data: LabelledSet, out: Path) -> tuple[str, ...]:
     return class_losses(data) + data.describe_losses(data.map(write))
 
 
-def _write_pair(data: LabelledSet, image: LabelledImage, out: Path) -> int:
-    """Write an image and its mask; return the value of ignored pixels in a mask of objects, 0 if there are none."""
-    save_image(image, out / image.path("images"), SUFFIXES)
+def write_pair(data: LabelledSet, image: LabelledImage, out: Path, accepted: Sequence[str]) -> WrittenPair:
+    """Write an image and its mask; `accepted` are the extensions of images that may be copied."""
+    written = save_image(image, out / image.path("images"), accepted)
     mask = out / image.path("masks")
     if data.task != "instance":
-        write_file(with_suffix(mask, ".png"), mask_bytes(image.labels.astype(np.uint8), data.colours))
-        return 0
+        mask = with_suffix(mask, ".png")
+        write_file(mask, mask_bytes(image.labels.astype(np.uint8), data.colours))
+        return WrittenPair(image=written, mask=mask, ignored=IGNORE)
     labels = image.labels.astype(np.int64)
     if (taken := labels == _IGNORED_OBJECT).any():
         labels[taken] = labels.max() + 1
     ignored = image.labels == data.ignored
     labels[ignored] = _IGNORED_OBJECT
-    write_labels(with_suffix(mask, ".tif"), labels, image.spacing)
-    return _IGNORED_OBJECT if ignored.any() else 0
+    mask = write_labels(with_suffix(mask, ".tif"), labels, image.spacing)
+    return WrittenPair(image=written, mask=mask, ignored=_IGNORED_OBJECT if ignored.any() else 0)
 
 
 def _class_table(data: LabelledSet) -> str:

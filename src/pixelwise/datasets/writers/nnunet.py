@@ -19,6 +19,8 @@ from pixelwise.labels.targets import IGNORE
 
 _FOLDERS = {"train": ("imagesTr", "labelsTr"), "val": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 
+_IGNORE = "ignore"  # the name of a label that nnU-Net ignores
+
 
 def write_nnunet(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write a raw data set; validation images are training images of the fold in ``splits_final.json``."""
@@ -40,7 +42,8 @@ def write_nnunet(data: LabelledSet, out: Path) -> tuple[str, ...]:
         return image.split, image.flat_name, bool(ignored.any()), losses
 
     written = list(data.map(write))
-    names = list(data.classes) + (["ignore"] if any(ignored for _, _, ignored, _ in written) else [])
+    names = [f"{name}_class" if name == _IGNORE else name for name in data.classes]
+    names += [_IGNORE] if any(ignored for _, _, ignored, _ in written) else []
     colour = data.dataset.channels == 3
     channels = ["R", "G", "B"] if colour else [f"channel_{index}" for index in range(data.dataset.channels)]
     description = {
@@ -53,6 +56,8 @@ def write_nnunet(data: LabelledSet, out: Path) -> tuple[str, ...]:
     atomic_write_json(out / "dataset.json", description)
     messages = list(data.describe_losses(losses for *_, losses in written))
     messages += _write_split(out, [(split, name) for split, name, *_ in written])
+    if _IGNORE in data.classes:
+        messages.append(f"The class {_IGNORE} is called {_IGNORE}_class: nnU-Net would ignore it.")
     if data.first_class == 0:
         messages.append(f"nnU-Net takes label 0, {data.classes[0]}, as background, and does not score it.")
     return tuple(messages)

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.datasets.formats import coco, labelme, voc, yolo
+from pixelwise.datasets.writers.annotated import write_annotations
 from pixelwise.datasets.writers.binary_masks import write_class_folders, write_dsb2018
+from pixelwise.datasets.writers.imagej_roi import write_imagej
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folders, write_stardist
 from pixelwise.datasets.writers.nnunet import write_nnunet
 from pixelwise.datasets.writers.object_table import write_table
+from pixelwise.datasets.writers.qupath import write_qupath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,5 +40,11 @@ WRITERS = (
     Writer(name="stardist", title="StarDist training data", write=write_stardist),
     Writer(name="dsb2018", title="a mask per object (Data Science Bowl 2018)", write=write_dsb2018),
     Writer(name="class-folders", title="a folder of binary masks per class", write=write_class_folders),
+    Writer(name="qupath", title="QuPath (GeoJSON)", write=write_qupath),
+    Writer(name="imagej", title="ImageJ (ROI sets)", write=write_imagej),
+    Writer(name="coco", title="COCO", write=write_annotations(coco.write)),
+    Writer(name="yolo", title="YOLO polygons", write=write_annotations(yolo.write)),
+    Writer(name="labelme", title="Labelme", write=write_annotations(labelme.write)),
+    Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write)),
     Writer(name="csv", title="table of objects", write=write_table),
 )
