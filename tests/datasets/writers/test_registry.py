@@ -37,7 +37,9 @@ def write(dataset: Dataset, name: str, folder: Path) -> tuple[AnnotatedSet, tupl
     out = folder / name / "result"
     out.mkdir(parents=True)
     losses = next(writer for writer in WRITERS if writer.name == name).write(LabelledSet(dataset=dataset), out)
-    return READERS[name](out, DataOptions()), losses
+    # VOC has a folder of classes and one of objects: the task decides which is read
+    task = "instance" if name == "voc" and dataset.task == "instance" else "auto"
+    return READERS[name](out, DataOptions(task=task)), losses
 
 
 def labels_of(found: AnnotatedSet, name: str, size: tuple[int, ...]) -> np.ndarray:
