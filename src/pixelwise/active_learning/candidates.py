@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, find_images, read_pixels
+from pixelwise.datasets.dataset import Case, find_images, find_unlabelled_images, read_pixels
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.folder_layout import find_unlabelled
 from pixelwise.datasets.image_features import image_features
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.subsets import spread_order
@@ -86,7 +85,7 @@ def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None)
         `folder` contains no image.
     """
     labelled = {case.image.resolve() for case in dataset.cases}
-    paths = [*find_unlabelled(dataset.root, options), *(find_images(folder) if folder is not None else ())]
+    paths = [*find_unlabelled_images(dataset.root, options), *(find_images(folder) if folder is not None else ())]
     first = {path.resolve(): path for path in reversed(paths)}
     return [path for path in paths if first[path.resolve()] is path and path.resolve() not in labelled]
 

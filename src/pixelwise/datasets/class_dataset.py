@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixelwise.datasets.assign_splits import group_names, merge_copies
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
 from pixelwise.datasets.duplicates import Copies, DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Labelling, Split
+from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.datasets.splits import choose_balanced
@@ -99,7 +100,6 @@ def _assemble(
         Case(
             name=image.name,
             image=image.path,
-            mask=None,
             part=split,
             group=group if shared[group] > 1 else "",
             class_index=classes.index(image.label),

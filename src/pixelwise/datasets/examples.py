@@ -7,17 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
+from pixelwise.datasets.annotation_values import read_values
+from pixelwise.datasets.annotations import Annotation, MaskFile
+from pixelwise.datasets.cases import Case
+from pixelwise.datasets.channel_files import read_stored
 from pixelwise.datasets.mask_values import name_of
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, Labelling, Task
+from pixelwise.datasets.records import Labelling, Task
 from pixelwise.datasets.scan import pack
-from pixelwise.errors import BadImage
-from pixelwise.io.read import Image, read_image, read_mask
+from pixelwise.errors import BadDataset, BadImage
+from pixelwise.io.read import Image, MaskImage, probe, read_image
 from pixelwise.io.windows import REPEATED
-from pixelwise.labels.targets import IGNORE
+from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.text import pluralise
-
-IGNORE_OBJECT = -1  # in label images
 
 
 class Example(NamedTuple):
@@ -49,6 +51,8 @@ class Dataset:
         The validation split was drawn at random and should be recorded.
     pages : int or None
         Number of TIFF pages that are channels of one image; None detects it.
+    format : str
+        Name of the format, such as "COCO"; empty for plain folders.
     """
 
     root: Path
@@ -59,6 +63,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     split_made: bool = False
     pages: int | None = None
+    format: str = ""
 
     @property
     def task(self) -> Task:
@@ -83,31 +88,85 @@ class Dataset:
         BadImage
             A file cannot be read, or does not fit the data set.
         """
-        image = read_pixels(case.image, self.channels, self.pages).pixels
-        if case.mask is not None:
-            return Example(image, read_labels(case.mask, self.labelling))
+        image = self.read_image(case).pixels
+        if case.annotation is not None:
+            size = image.shape[1], image.shape[2]
+            return Example(image, read_labels(case.annotation, self.labelling, size))
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
+
+    def read_image(self, case: Case) -> Image:
+        """Read the image of a case, with the channels of the data set.
+
+        Raises
+        ------
+        BadImage
+            A file cannot be read, or has other channels.
+        """
+        stored = read_stored(case.image, case.channel_files, self.pages)
+        return match_channels(stored, self.channels, case.image)
+
+    def read_labels(self, case: Case) -> Int32[np.ndarray, "height width"]:
+        """Read the labels of a case that has an annotation, without its image.
+
+        Raises
+        ------
+        BadImage
+            A file cannot be read, or contains a value of no class.
+        """
+        if case.annotation is None:
+            raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
+        if isinstance(case.annotation, MaskFile):
+            return read_labels(case.annotation, self.labelling)
+        header = probe(case.image)
+        return read_labels(case.annotation, self.labelling, (header.height, header.width))
+
+    def with_channels(self, channels: int) -> "Dataset":
+        """Return the data set with images read with this number of channels, such as that of a model."""
+        return replace(self, channels=channels)
 
     def part(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split, in order."""
         return tuple(case for case in self.cases if case.part == name)
 
 
-def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
-    """Read a mask as class indices or object numbers.
+def read_labels(
+    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None
+) -> Int32[np.ndarray, "height width"]:
+    """Read an annotation as class indices or object numbers.
+
+    Parameters
+    ----------
+    annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
+    labelling : Labelling
+    size : (int, int), optional
+        Height and width of the image; mask files do not need it.
 
     Returns
     -------
     (height, width) int32
-        Class indices 0 ... k-1, and 255 for ignored pixels; for instances the object numbers of the file, 0 for
-        background and -1 for ignored pixels.
+        Class indices 0 ... k-1, and 255 for ignored pixels; for instances object numbers, 0 for background and -1 for
+        ignored pixels.
 
     Raises
     ------
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    mask = read_mask(path)
+    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size)
+    labels = map_values(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
+    if read.ignored is not None:
+        labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE
+    return labels
+
+
+def map_values(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "height width"]:
+    """Return the class indices or object numbers for the values of a mask; see `read_labels`.
+
+    Raises
+    ------
+    BadImage
+        A value belongs to no class.
+    """
     values = pack(mask.values)
     if labelling.coded_by_colour and mask.values.ndim == 2:
         values = _as_colours(values, mask.palette or {})
@@ -141,7 +200,11 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
     BadImage
         The file cannot be read, or has another number of channels.
     """
-    image = read_image(path, pages=pages)
+    return match_channels(read_image(path, pages=pages), channels, path)
+
+
+def match_channels(image: Image, channels: int, path: Path) -> Image:
+    """Return an image with the given number of channels, as `read_pixels` does."""
     if image.pixels.shape[0] == 1 and channels == 3:
         messages = (*image.warnings, REPEATED)
         return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)

@@ -16,11 +16,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Num
 from scipy import ndimage
 
+from pixelwise.datasets.annotation_values import AnnotationValues, read_values
+from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
+from pixelwise.datasets.channel_files import read_stored
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour
 from pixelwise.errors import BadImage
-from pixelwise.io.read import MaskImage, probe, read_image, read_mask
+from pixelwise.io.read import MaskImage, probe, read_image
 from pixelwise.text import pluralise
 
 SIDE = 32
@@ -64,8 +67,20 @@ class MaskValues:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScanOptions:
+    """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects."""
+
+    pages: int | None = None
+    classes: tuple[str, ...] = ()
+    objects: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageScan:
-    """The result for one pair or one image; unreadable files are None and have an issue."""
+    """The result for one pair or one image; unreadable files are None and have an issue.
+
+    `overlap` is the number of pixels in several masks of the image.
+    """
 
     channels: int = 0
     dtype: str = ""
@@ -74,27 +89,31 @@ class ImageScan:
     digest: str = ""
     descriptor: bytes = b""
     mask: MaskValues | None = None
+    overlap: int = 0
     issues: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
-    """Scan one pair; `task` is the pair and the number of TIFF pages that are channels."""
-    pair, pages = task
+def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
+    """Scan one pair; `task` is the pair and how it is read."""
+    pair, options = task
     issues: list[Issue] = []
     pixels: np.ndarray | None = None
-    mask: MaskImage | None = None
+    read: AnnotationValues | None = None
     notes: tuple[str, ...] = ()
     try:
-        image = read_image(pair.image, pages=pages)
+        image = read_stored(pair.image, pair.channel_files, options.pages)
         pixels, notes = image.pixels, image.warnings
     except BadImage as error:
         issues.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"))
     try:
-        mask = read_mask(pair.mask)
+        read, stated = _read_annotation(pair, pixels, options)
+        if pixels is not None and stated is not None and stated != pixels.shape[1:]:
+            issues.append(Issue(kind="size mismatch", text=_describe_sizes(pair, pixels.shape[1:], stated)))
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
-        issues.append(Issue(kind=kind, text=f"its mask {pair.mask.name} contains {error.got}"))
+        issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    mask = read.mask if read is not None else None
     if pixels is not None and mask is not None:
         issues += _compare_pair(pair, pixels, mask)
     return ImageScan(
@@ -105,9 +124,22 @@ def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
         digest="" if pixels is None else digest(pixels),
         descriptor=b"" if pixels is None else image_descriptor(pixels).tobytes(),
         mask=None if mask is None else measure_values(mask),
+        overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
         notes=notes,
     )
+
+
+def _read_annotation(
+    pair: Pair, pixels: np.ndarray | None, options: ScanOptions
+) -> tuple[AnnotationValues | None, tuple[int, int] | None]:
+    """Read the annotation of a pair, and the size that it states; shapes are drawn only at the size of their image."""
+    size = None if pixels is None else (pixels.shape[1], pixels.shape[2])
+    stated = pair.annotation.size if isinstance(pair.annotation, Shapes) else None
+    drawable = size is not None and stated in (None, size)
+    if not drawable and not isinstance(pair.annotation, MaskFile):
+        return None, stated
+    return read_values(pair.annotation, options.classes, objects=options.objects, size=size), stated
 
 
 def scan_image(task: tuple[Path, int | None]) -> ImageScan:
@@ -236,10 +268,12 @@ def _compare_pair(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue
     size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
+    if not isinstance(pair.annotation, MaskFile):
+        return []
     other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
     image = pixels[0] if other.ndim == 2 else pixels
     if other.shape == image.shape and np.array_equal(other, image) and (other != other.flat[0]).any():
-        return [Issue(kind="mask is the image", text=f"{pair.mask.name} has the same pixels as the image")]
+        return [Issue(kind="mask is the image", text=f"{pair.annotation.path.name} has the same pixels as the image")]
     return []
 
 
@@ -247,7 +281,8 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
     """Return both sizes, with the probable cause of the difference."""
     text = f"image {size[0]} x {size[1]}, mask {mask[0]} x {mask[1]} (height x width)"
     if mask == size[::-1]:
-        reoriented = probe(pair.image).reoriented or probe(pair.mask).reoriented
+        files = (pair.image, *files_of_annotation(pair.annotation))
+        reoriented = any(probe(path).reoriented for path in files)
         cause = "only one of them has an EXIF orientation" if reoriented else "one of them is transposed"
         return f"{text}: {cause}"
     larger, smaller = max(size, mask), min(size, mask)

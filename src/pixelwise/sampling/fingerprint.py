@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import label as label_equal
 
-from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
@@ -100,21 +100,15 @@ class _CaseStatistics(NamedTuple):
 
 
 def measure_fingerprint(
-    cases: Sequence[Case],
-    labelling: Labelling,
-    channels: int,
+    dataset: Dataset,
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> Fingerprint:
-    """Measure the training cases, in threads if there are many.
+    """Measure the annotated training cases, in threads if there are many.
 
     Parameters
     ----------
-    cases : sequence of Case
-        Those without a mask are left out.
-    labelling : Labelling
-    channels : int
-        Of the data set; grey images among colour ones are read as colour.
+    dataset : Dataset
     progress : Progress, optional
     seconds : float, optional
         Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
@@ -123,15 +117,15 @@ def measure_fingerprint(
     Raises
     ------
     BadDataset
-        No case has a mask.
+        No training case has an annotation.
     BadImage
         A file cannot be read.
     """
-    cases = [case for case in cases if case.mask is not None]
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
     sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
-    measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
+    measure = partial(_measure, dataset=dataset, sampled=sampled)
     statistics: list[_CaseStatistics] = []
     began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
@@ -140,7 +134,7 @@ def measure_fingerprint(
                 break
             statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
             advance(len(statistics) - first, "")
-    return _extrapolate(_summarise(statistics, channels), len(cases))
+    return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
 
 
 def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
@@ -152,12 +146,10 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
         Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
         are equal, 1 if no class occurs in both. Objects count as one class.
     """
-    cases = dataset.part("train")
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
     above, below = np.zeros(256), np.zeros(256)
     for case in cases[:: max(1, len(cases) // max_masks)]:
-        if case.mask is None:
-            continue
-        labels = read_labels(case.mask, dataset.labelling)
+        labels = dataset.read_labels(case)
         if dataset.labelling.task == "instance":
             labels = (labels > 0).astype(np.int32)
         third = max(1, labels.shape[0] // 3)
@@ -178,10 +170,9 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _CaseStatistics:
-    image = read_pixels(case.image, channels)
-    pixels = image.pixels
-    labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
+def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
+    image, labels = dataset.read_image(case), dataset.read_labels(case)
+    pixels, labelling = image.pixels, dataset.labelling
     instances = labelling.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
     labels = np.where(ignored, 0, labels)
