@@ -33,6 +33,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "imagecodecs": {"io/"},
     "zarr": {"io/zarr"},
     "typer": {"cli/"},
+    "roifile": {"datasets/formats/imagej_roi.py"},
     "onnx": {"exporters/to_onnx.py"},
     "onnxruntime": {"runtimes/onnx.py"},
     "openvino": {"runtimes/openvino.py"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pixelwise.datasets.options import DataOptions
     from pixelwise.errors import PixelwiseError
     from pixelwise.version import __version__
+    from pixelwise.workflow.convert import convert
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
@@ -28,6 +29,7 @@ __all__ = [
     "PixelwiseError",
     "Run",
     "__version__",
+    "convert",
     "demo",
     "evaluate",
     "export",
@@ -46,6 +48,7 @@ _MODULES = {
     "PixelwiseError": "pixelwise.errors",
     "__version__": "pixelwise.version",
     "Run": "pixelwise.workflow.run",
+    "convert": "pixelwise.workflow.convert",
     "demo": "pixelwise.workflow.demo",
     "evaluate": "pixelwise.workflow.evaluate",
     "export": "pixelwise.workflow.export",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixelwise.cli.convert import add_convert_command
 from pixelwise.cli.export import add_export_commands
 from pixelwise.cli.forecast import add_forecast_command
 from pixelwise.cli.inspect import add_inspect_commands
@@ -179,6 +180,7 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
+add_convert_command(app)
 add_inspect_commands(app)
 add_forecast_command(app)
 

@@ -26,7 +26,7 @@ from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
 from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.sample_values import apply_palette, invert, to_integers, to_pixels
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
-from pixelwise.io.write import gif_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
 from pixelwise.text import pluralise
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "MaskImage",
     "check_pages",
     "gif_bytes",
+    "mask_bytes",
     "png_bytes",
     "probe",
     "read_header",

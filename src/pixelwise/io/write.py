@@ -19,7 +19,18 @@ _TIFF = (".tif", ".tiff")
 
 
 def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour]) -> None:
-    """Write class indices as an indexed PNG with a palette.
+    """Write the indexed PNG that `mask_bytes` returns.
+
+    Raises
+    ------
+    OutputFailed
+        The file cannot be written.
+    """
+    atomic_write_bytes(path, mask_bytes(mask, palette))
+
+
+def mask_bytes(mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour]) -> bytes:
+    """Return class indices as the bytes of an indexed PNG with a palette.
 
     Indices outside the palette are kept and shown in black.
 
@@ -27,16 +38,16 @@ def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Seq
     ------
     BadOption
         A palette of more than 256 colours.
-    OutputFailed
-        The file cannot be written.
     """
     if len(palette) > 256:
-        raise BadOption("at most 256 colours", f"{len(palette)}", "PNG supports no larger palettes.", path)
+        raise BadOption("at most 256 colours", f"{len(palette)}", "PNG supports no larger palettes.")
     image = Image.fromarray(mask)
     entries = [value for colour in palette for value in colour]
     # A decoder may reject an index without a colour.
     image.putpalette(entries + [0] * 3 * max(0, int(mask.max(initial=0)) + 1 - len(palette)))
-    atomic_write(path, lambda file: image.save(file, "PNG"))
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def write_labels(

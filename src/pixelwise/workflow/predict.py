@@ -33,6 +33,7 @@ def predict(
     probabilities: bool = False,
     overlays: bool = False,
     confidence: bool = False,
+    save: Sequence[str] = (),
     symmetries: bool = False,
     tta: int | None = None,
     device: str = "auto",
@@ -64,6 +65,10 @@ def predict(
         Also write an uncertainty map (8-bit, 255 times the probability that the predicted class is wrong), and in
         `confidence.csv` the expected Dice of each image with a lower bound for 90 % of images. For segmentation only;
         not for streamed images.
+    save : sequence of {"geojson", "imagej", "coco", "csv"}
+        Also write the objects: ``NAME.geojson`` for QuPath, ``NAME_rois.zip`` for ImageJ, ``coco.json``, and
+        ``measurements.csv`` with lengths in micrometres where the pixel size is known. Each connected component of a
+        class is an object. For segmentation only; not for streamed images.
     symmetries : bool
         Test-time augmentation with the four flips: `tta=4`; for classification with the horizontal flip.
     tta : int, optional
@@ -111,6 +116,7 @@ def predict(
         probabilities=probabilities,
         overlays=overlays,
         confidence=confidence,
+        save=tuple(save),
         symmetries=symmetries,
         tta=tta,
         device=device,

@@ -14,6 +14,7 @@ USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"
 VALUES = {
     "overlays": True,
     "confidence": True,
+    "save": ("csv",),
     "tta": 4,
     "tile": 64,
     "tolerance": 0.0,

@@ -84,8 +84,8 @@ def predict_large(
         return [file for file in (image.result, image.table) if file.exists()]
     source = open_windows(image.path, channels=model.model_card.channels, pages=options.pages)
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
-    if options.probabilities or options.overlays or options.confidence:
-        outputs = "probabilities, overlay and confidence are not written"
+    if options.probabilities or options.overlays or options.confidence or options.save:
+        outputs = "probabilities, overlay, confidence and the files of --save are not written"
         progress.message(f"{image.path.name} is streamed: {outputs} for it.")
     try:
         streamed = stream_image(

@@ -23,6 +23,7 @@ from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
+from pixelwise.workflow.prediction.objects import check_formats
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions, check_free, name_images, split_long_names
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
@@ -51,6 +52,7 @@ def predict_masks(
     if options.symmetries and options.tta not in (None, 4):
         raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
     check_format(options.format or "tiff")
+    check_formats(options.save)
     named, too_long = split_long_names(name_images(paths))
     digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
     large = {

@@ -18,6 +18,8 @@ class PredictOptions:
         Also write overlays with outlines.
     confidence : bool
         Also write uncertainty maps and the expected Dice.
+    save : tuple of str
+        Also write the objects for other programs: geojson (QuPath), imagej (ROI sets), coco, csv (physical units).
     symmetries : bool
         Test-time augmentation over the four flips; for classification, the mirror image.
     tta : int, optional
@@ -45,6 +47,7 @@ class PredictOptions:
     probabilities: bool = False
     overlays: bool = False
     confidence: bool = False
+    save: tuple[str, ...] = ()
     symmetries: bool = False
     tta: int | None = None
     device: str = "auto"

@@ -66,6 +66,7 @@ def _check_options(options: PredictOptions) -> None:
     given = {
         "--overlays": options.overlays,
         "--confidence": options.confidence,
+        "--save": bool(options.save),
         "--tta": options.tta is not None,
         "--tile": options.tile is not None,
         "--tolerance": options.tolerance is not None,

@@ -18,6 +18,7 @@ from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure_o
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
+from pixelwise.workflow.prediction.objects import SavedObjects, save_objects, write_summaries
 from pixelwise.workflow.prediction.options import PredictOptions
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
@@ -45,6 +46,7 @@ class ImageOutputs:
     files: tuple[Path, ...]
     table: ObjectTable | None
     confidence: Confidence | None
+    objects: SavedObjects | None
     read: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -61,6 +63,7 @@ class OutputSummary:
         self.files: list[Path] = []
         self.tables: list[tuple[str, ObjectTable]] = []
         self.confidence: list[Confidence] = []
+        self.objects: list[SavedObjects] = []
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # warning from reading -> images
 
@@ -86,8 +89,13 @@ class OutputSummary:
             )
             files.append(self.folder / f"{name}.overlay.png")
             write_image(files[-1], drawn)
+        objects = None
+        if formats := self.options.save:
+            objects = save_objects(self.folder, name, path.name, image, result.labels, self.model_card, formats)
+            files += objects.files
         return ImageOutputs(
             image=path.name,
+            objects=objects,
             files=tuple(files),
             table=table,
             confidence=confidence,
@@ -102,6 +110,8 @@ class OutputSummary:
             self.tables.append((saved.image, saved.table))
         if saved.confidence is not None:
             self.confidence.append(saved.confidence)
+        if saved.objects is not None:
+            self.objects.append(saved.objects)
         for text in saved.read:
             self.read.setdefault(text, []).append(saved.image)
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
@@ -119,13 +129,14 @@ class OutputSummary:
         ]
 
     def finish(self) -> None:
-        """Write the object table of instance segmentation, and the confidence table if requested."""
+        """Write the object table of instance segmentation, and the other tables that are requested."""
         if self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.model_card.classes)
         if self.options.confidence:
             self.files.append(self.folder / "confidence.csv")
             write_confidence(self.files[-1], self.confidence)
+        self.files += write_summaries(self.folder, self.objects, self.model_card, self.options.save)
 
 
 def overlay(

@@ -1,0 +1,1 @@
+"""Write a data set as another program's folder: one function per format, all in the registry."""

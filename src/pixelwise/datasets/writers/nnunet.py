@@ -1,0 +1,110 @@
+"""Write a raw data set of nnU-Net v2: ``imagesTr``, ``labelsTr``, ``dataset.json``.
+
+Source: nnU-Net v2, documentation/dataset_format.md: a file per case and channel, ``{CASE}_{XXXX}.{END}``, with RGB as
+one file; labels ``{CASE}.{END}`` with consecutive values from 0; the label ``ignore`` is the highest.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Num
+
+from pixelwise.atomic_write import atomic_write_json
+from pixelwise.datasets.writers.image_files import copy_file, is_plain, write_file
+from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
+from pixelwise.datasets.writers.objects import classes_of
+from pixelwise.io.read import png_bytes, probe, write_image
+from pixelwise.io.zarr import is_zarr
+from pixelwise.labels.targets import IGNORE
+
+_FOLDERS = {"train": ("imagesTr", "labelsTr"), "val": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
+
+_IGNORE = "ignore"  # the name of a label that nnU-Net ignores
+
+
+def write_nnunet(data: LabelledSet, out: Path) -> tuple[str, ...]:
+    """Write a raw data set; validation images are training images of the fold in ``splits_final.json``."""
+    ending = _file_ending(data)
+    ignore = len(data.classes)
+
+    def write(image: LabelledImage) -> tuple[str | None, str, bool, tuple[str, ...]]:
+        images, labels_folder = _FOLDERS[image.split or "train"]
+        _write_channels(image, out / images, ending)
+        labels, losses = classes_of(data, image)
+        ignored = labels == IGNORE
+        values = np.where(ignored, ignore, labels).astype(np.uint8)
+        path = out / labels_folder / f"{image.flat_name}{ending}"
+        if ending == ".png":
+            write_file(path, png_bytes(values[None]))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, values[None])
+        return image.split, image.flat_name, bool(ignored.any()), losses
+
+    written = list(data.map(write))
+    names = [f"{name}_class" if name == _IGNORE else name for name in data.classes]
+    names += [_IGNORE] if any(ignored for _, _, ignored, _ in written) else []
+    colour = data.dataset.channels == 3
+    channels = ["R", "G", "B"] if colour else [f"channel_{index}" for index in range(data.dataset.channels)]
+    description = {
+        "channel_names": {str(index): name for index, name in enumerate(channels)},
+        "labels": {name: index for index, name in enumerate(names)},
+        "numTraining": sum(split != "test" for split, *_ in written),
+        "file_ending": ending,
+        "overwrite_image_reader_writer": "NaturalImage2DIO",
+    }
+    atomic_write_json(out / "dataset.json", description)
+    messages = list(data.describe_losses(losses for *_, losses in written))
+    messages += _write_split(out, [(split, name) for split, name, *_ in written])
+    if _IGNORE in data.classes:
+        messages.append(f"The class {_IGNORE} is called {_IGNORE}_class: nnU-Net would ignore it.")
+    if data.first_class == 0:
+        messages.append(f"nnU-Net takes label 0, {data.classes[0]}, as background, and does not score it.")
+    return tuple(messages)
+
+
+def _write_split(out: Path, cases: list[tuple[str | None, str]]) -> list[str]:
+    """Write ``splits_final.json`` if there is a validation split."""
+    validation = sorted(name for split, name in cases if split == "val")
+    if not validation:
+        return []
+    training = sorted(name for split, name in cases if split == "train")
+    atomic_write_json(out / "splits_final.json", [{"train": training, "val": validation}])
+    return [
+        "Validation images are in imagesTr: nnU-Net uses the given split if splits_final.json is copied into "
+        "nnUNet_preprocessed/DATASET."
+    ]
+
+
+def _file_ending(data: LabelledSet) -> str:
+    """Return ``.png``, or ``.tif`` if an image has other values than 8 or 16 bits without sign."""
+    sources = [case.image for case in data.dataset.cases]
+    fits = all(not is_zarr(path) and probe(path).dtype in ("uint8", "uint16") for path in sources)
+    return ".png" if fits else ".tif"
+
+
+def _write_channels(image: LabelledImage, folder: Path, ending: str) -> None:
+    """Write one file, or one per channel if there are neither 1 nor 3."""
+    one_file = len(image.pixels) in (1, 3)
+    if one_file and ending == ".png" and _is_this_png(image):
+        copy_file(image.source, folder / f"{image.flat_name}_0000.png")
+        return
+    if one_file and ending == ".png":
+        _write_plane(folder / f"{image.flat_name}_0000.png", image.pixels)
+        return
+    for index, channel in enumerate(image.pixels):
+        _write_plane(folder / f"{image.flat_name}_{index:04}{ending}", channel[None])
+
+
+def _is_this_png(image: LabelledImage) -> bool:
+    return (
+        image.source.suffix.lower() == ".png" and is_plain(image) and probe(image.source).channels == len(image.pixels)
+    )
+
+
+def _write_plane(path: Path, pixels: Num[np.ndarray, "channels height width"]) -> None:
+    if path.suffix == ".png":
+        write_file(path, png_bytes(pixels))
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, pixels)

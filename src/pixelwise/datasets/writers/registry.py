@@ -1,0 +1,50 @@
+"""The formats that a data set can be written in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelwise.datasets.formats import coco, labelme, voc, yolo
+from pixelwise.datasets.writers.annotated import write_annotations
+from pixelwise.datasets.writers.binary_masks import write_class_folders, write_dsb2018
+from pixelwise.datasets.writers.imagej_roi import write_imagej
+from pixelwise.datasets.writers.labelled_set import LabelledSet
+from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folders, write_stardist
+from pixelwise.datasets.writers.nnunet import write_nnunet
+from pixelwise.datasets.writers.object_table import write_table
+from pixelwise.datasets.writers.qupath import write_qupath
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A format that a data set can be written in.
+
+    Attributes
+    ----------
+    name : str
+        The value of ``--to``.
+    title : str
+    write : callable
+        Writes a data set into an empty folder, and returns a sentence for each thing that the format does not hold.
+    """
+
+    name: str
+    title: str
+    write: Callable[[LabelledSet, Path], tuple[str, ...]]
+
+
+WRITERS = (
+    Writer(name="folders", title="folders of images and masks", write=write_folders),
+    Writer(name="nnunet", title="nnU-Net v2 raw data", write=write_nnunet),
+    Writer(name="cellpose", title="Cellpose training data", write=write_cellpose),
+    Writer(name="stardist", title="StarDist training data", write=write_stardist),
+    Writer(name="dsb2018", title="a mask per object (Data Science Bowl 2018)", write=write_dsb2018),
+    Writer(name="class-folders", title="a folder of binary masks per class", write=write_class_folders),
+    Writer(name="qupath", title="QuPath (GeoJSON)", write=write_qupath),
+    Writer(name="imagej", title="ImageJ (ROI sets)", write=write_imagej),
+    Writer(name="coco", title="COCO", write=write_annotations(coco.write)),
+    Writer(name="yolo", title="YOLO polygons", write=write_annotations(yolo.write)),
+    Writer(name="labelme", title="Labelme", write=write_annotations(labelme.write)),
+    Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write)),
+    Writer(name="csv", title="table of objects", write=write_table),
+)

@@ -1,0 +1,35 @@
+"""The comparison of a data set with its conversion."""
+
+from pathlib import Path
+
+import convert_round_trip as benchmark
+import numpy as np
+import pytest
+
+import drawn
+from pixelwise.datasets.dataset import load_dataset
+
+
+def test_label_images_that_divide_pixels_alike_are_equal_up_to_numbers() -> None:
+    first = np.array([[0, 1], [2, 2]])
+    assert benchmark.equal_up_to_numbers(first, np.array([[0, 7], [3, 3]]))
+    assert not benchmark.equal_up_to_numbers(first, np.array([[0, 7], [3, 0]]))
+    assert not benchmark.equal_up_to_numbers(first, np.array([[0, 2], [2, 2]]))
+
+
+@pytest.mark.parametrize(("seed", "result"), [(0, benchmark.EQUAL), (1, "different: the labels of case_1")])
+def test_other_labels_are_found(tmp_path: Path, seed: int, result: str) -> None:
+    original = load_dataset(drawn.pairs(tmp_path / "a"))
+    other = drawn.pairs(tmp_path / "b")
+    if seed:
+        drawn.save(other / "masks/case_1.png", drawn.mask(4))
+    assert benchmark.compare(original, load_dataset(other)) == result
+
+
+def test_a_set_is_converted_and_read_again(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        drawn.pairs(tmp_path / "data" / part, draw=drawn.objects, first=4 * (part == "test"), count=4)
+    subset = benchmark.copy_subset(tmp_path / "data", tmp_path / "subset", 2)
+    assert len(list(subset.rglob("*.png"))) == 8
+    row = benchmark.convert_back("drawn", subset, "cellpose", tmp_path / "out")
+    assert (row.result, row.losses, row.good) == (benchmark.EQUAL, (), True)
