@@ -11,7 +11,7 @@ import pytest
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import BadRun
-from pixelwise.io.read import write_image, write_labels, write_mask
+from pixelwise.io.read import read_mask, write_image, write_labels, write_mask
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
 from pixelwise.workflow.report import report
@@ -121,6 +121,28 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert text.count("This case could not be shown: ") == 3
     assert "Environment" in text
+
+
+@pytest.mark.parametrize("task", ["binary", "instance"])
+def test_cases_of_a_format_are_read_again_by_it(tmp_path: Path, task: str) -> None:
+    run = write_run(tmp_path / "run", task)
+    scores = add_scores(run, tmp_path, task)
+    data = tmp_path / "data"
+    for number, row in enumerate(scores["cases"]):
+        image, mask = (read_mask(Path(file)).values for file in row["files"])
+        row["files"] = [str(data / f"images/x{number}.png")]
+        write_image(data / f"images/x{number}.png", image[None])
+        for value in (1, 2):
+            write_labels(data / f"masks/x{number}/{value}.png", (mask == value).astype(np.int32))
+        write_labels(data / f"masks/x{number}/3.png", np.eye(40, 50, dtype=np.int32))
+    scores |= {"format": "one mask file per object", "folder": str(data)}
+    atomic_write_json(run.scores_path, scores)
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "could not be shown" not in text
+    assert text.count("data:image/png;base64,") == 3 * 4
+    (data / "images/x1.png").unlink()
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert text.count("This case could not be shown: ") == 1
 
 
 def test_the_page_opens_with_what_people_look_for(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, find_images, find_unlabelled_images, read_pixels
+from pixelwise.datasets.dataset import find_images, find_unlabelled_images, read_pixels
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.image_features import image_features
 from pixelwise.datasets.options import DataOptions
@@ -93,8 +93,7 @@ def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None)
 def rank(
     committee: Sequence[SegmentationModel],
     paths: Sequence[Path],
-    labelled: Sequence[Case],
-    pages: int | None,
+    dataset: Dataset,
     *,
     seconds: float | None,
     seed: int,
@@ -107,9 +106,8 @@ def rank(
     committee : sequence of Model
         Networks trained on different subsets of the data.
     paths : sequence of Path
-    labelled : sequence of Case
-    pages : int or None
-        How pages of images are read.
+    dataset : Dataset
+        Its labelled cases, except those of a test split, count as known. The images of `paths` are read like its own.
     seconds : float or None
         Time limit, after at least `MIN_CANDIDATES` images; the images are evaluated in random order.
     seed : int
@@ -127,7 +125,7 @@ def rank(
             if seconds is not None and len(images) >= MIN_CANDIDATES and time.monotonic() - started > seconds:
                 break
             try:
-                images.append(_score_image(committee, path, pages))
+                images.append(_score_image(committee, path, dataset.pages))
             except BadImage as error:
                 failed.append((path, str(error)))
                 progress.message(f"Skipped: {error}")
@@ -136,7 +134,7 @@ def rank(
         return Ranking(found=len(paths), failed=tuple(failed))
     disagreements = np.array([image.mutual_information for image in images], np.float64)
     features = np.stack([image.features for image in images])
-    labelled_features = _labelled_features(committee[0], labelled, pages, features.shape[1])
+    labelled_features = _labelled_features(committee[0], dataset, features.shape[1])
     selections = select_core_set(disagreements, features, labelled_features)
     candidates = tuple(
         _candidate(number, selection, images, disagreements) for number, selection in enumerate(selections, 1)
@@ -171,12 +169,14 @@ def _score_image(committee: Sequence[SegmentationModel], path: Path, pages: int 
     return _ScoredImage(path, image_features(pixels, model_card.intensity_range), mutual_information, uncertainty)
 
 
-def _labelled_features(model: SegmentationModel, labelled: Sequence[Case], pages: int | None, count: int) -> np.ndarray:
+def _labelled_features(model: SegmentationModel, dataset: Dataset, count: int) -> np.ndarray:
     """Return the features of labelled images (images, `count`); unreadable ones are skipped."""
     features: list[np.ndarray] = []
+    dataset = dataset.with_channels(model.model_card.channels)
+    labelled = [case for case in dataset.cases if case.labelled and case.part != "test"]
     for case in spread_order(labelled)[:MAX_LABELLED]:
         try:
-            pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
+            pixels = dataset.read_image(case).pixels
         except PixelwiseError:
             continue
         features.append(image_features(pixels, model.model_card.intensity_range))

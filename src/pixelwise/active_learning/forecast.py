@@ -133,9 +133,8 @@ def forecast(
             load_model_for_prediction(trainings.run_of(training).folder, device=device)
             for training in plan.schedule.committee(finished)
         ]
-        labelled = [case for case in dataset.cases if case.labelled and case.part != "test"]
-        seconds, pages = plan.ranking_seconds, options.pages
-        ranking = rank(committee, paths, labelled, pages, seconds=seconds, seed=seed, progress=progress)
+        seconds = plan.ranking_seconds
+        ranking = rank(committee, paths, dataset, seconds=seconds, seed=seed, progress=progress)
         result = Forecast(
             folder=folder,
             data=root.resolve().name,
@@ -146,7 +145,7 @@ def forecast(
             more=more,
             ranking=ranking,
         )
-        write_forecast(result, committee, pages)
+        write_forecast(result, committee, dataset.pages)
     progress.message(f"Learning curve, pictures and full ranking: {folder / 'report.html'}")
     return result
 

@@ -265,13 +265,32 @@ def test_a_class_without_a_file_does_not_occur(tmp_path: Path) -> None:
     assert any("no file of some class" in message for message in dataset.messages)
 
 
-def test_folders_of_observers_are_not_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("annotator1", "annotator2"), ("old", "new"), ("1", "2")])
+def test_folders_of_versions_are_not_classes(tmp_path: Path, names: tuple[str, str]) -> None:
     for index in range(6):
         save(tmp_path / f"images/{index}.png", picture(index))
-        for name in ("annotator1", "annotator2"):
-            save(tmp_path / f"masks/{name}/{index}.png", binary(index).astype(np.uint8))
+        for shift, name in enumerate(names):
+            save(tmp_path / f"masks/{name}/{index}.png", np.roll(binary(index), shift, 1).astype(np.uint8))
+    with pytest.raises(BadDataset, match="--masks"):
+        pixelwise.load_dataset(tmp_path)
+
+
+def test_two_masks_of_the_same_pixels_are_not_objects(tmp_path: Path) -> None:
+    for index in range(6):
+        save(tmp_path / f"images/x{index}.png", picture(index))
+        for number in (1, 2):
+            save(tmp_path / f"masks/x{index}_{number}.png", np.roll(binary(index), number, 1).astype(np.uint8))
     with pytest.raises(BadDataset):
         pixelwise.load_dataset(tmp_path)
+
+
+def test_pictures_for_people_are_no_class(tmp_path: Path) -> None:
+    for index in range(6):
+        save(tmp_path / f"images/{index}.png", picture(index))
+        save(tmp_path / f"masks/preview/{index}.png", picture(index, 3))
+        for number, name in enumerate(("cat", "dog"), 1):
+            save(tmp_path / f"masks/{name}/{index}.png", (numbered(index) == number).astype(np.uint8))
+    assert pixelwise.load_dataset(tmp_path).classes == ("background", "cat", "dog")
 
 
 def test_folders_of_masks_with_classes_inside_are_not_classes(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Three layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``; and
 ``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ... If the files of every image have the same few names, they
-are masks of classes.
+are masks of classes. Masks that mark the same pixels are versions, such as those of several observers: no such set.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Annotation, ClassMasks, ObjectMasks
 from pixelwise.datasets.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.formats.image_folders import folders_in, images_in, split_in_name
+from pixelwise.datasets.formats.mask_overlap import are_versions
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.text import pluralise
@@ -54,7 +55,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _find(root: Path) -> list[FoundImage]:
     """Return name, image, split and mask files of each image; empty if the folder has another layout."""
-    return _folder_per_image(root) or _masks_beside_images(root)
+    found = _folder_per_image(root) or _masks_beside_images(root)
+    return [] if are_versions([masks for *_, masks in found if masks]) else found
 
 
 def _folder_per_image(root: Path) -> list[FoundImage]:

@@ -1,7 +1,8 @@
 """A folder of binary masks per class: ``images/3.png`` with ``masks/cat/3.png`` and ``masks/dog/3.png``.
 
 Splits may be above (``train/masks/cat``), between (``masks/train/cat``) or below (``masks/cat/train``). Names of masks
-may have a suffix that is the same in the whole folder (``3_cat.png``). Folders of several observers are not classes.
+may have a suffix that is the same in the whole folder (``3_cat.png``). Folders
+whose masks mark the same pixels are versions, such as those of several observers: no such set.
 """
 
 import re
@@ -13,8 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks
-from pixelwise.datasets.folder_names import natural_key, pairing_name, read_folder_name, strip_role_words
+from pixelwise.datasets.folder_names import (
+    looks_like_masks,
+    natural_key,
+    pairing_name,
+    read_folder_name,
+    strip_role_words,
+)
 from pixelwise.datasets.formats.image_folders import folders_in, images_in
+from pixelwise.datasets.formats.mask_overlap import are_versions
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadImage
@@ -24,11 +32,8 @@ from pixelwise.text import pluralise
 NAME = "one folder of masks per class"
 MAX_CLASSES = 254
 MAX_DEPTH = 4
-_OBSERVER = re.compile(
-    r"observer|annotator|expert|rater|reader|grader|manual|doctor|^(?:1st|2nd|3rd|first|second)", re.I
-)
-# outputs of programs and other pictures that lie beside masks
-_OTHER = re.compile(r"colou?r|overlay|preview|instance|contour|outline|edge|visuali[sz]|thumb|weight|boundar", re.I)
+# pictures for people, beside masks
+_PICTURES = re.compile(r"colou?r|overlay|preview|visuali[sz]|thumb", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     if partial:
         text = "has no file of some class" if partial == 1 else "have no file of some class"
         messages.append(f"{pluralise(partial, 'image')} {text}: it does not occur there.")
+    pictures = {folder.name for folder in _walk(root, MAX_DEPTH) if _PICTURES.search(folder.name) and images_in(folder)}
+    if pictures:
+        messages.append(f"Not used: {', '.join(sorted(pictures))} (--format folders).")
     return AnnotatedSet(
         format=NAME, images=tuple(images), classes=tuple(names), instances=False, messages=tuple(messages)
     )
@@ -85,9 +93,11 @@ def _find(root: Path) -> list[_Place]:
         split = next((found for _, found, _ in parts if found is not None), None)
         roles = {role for *_, role in parts if role is not None}
         rest = tuple(name for name, found, role in parts if found is None and role is None)
+        if rest and _PICTURES.search(rest[-1]):
+            continue
         if roles == {"image"}:
             images[split, rest] = files
-        elif roles <= {"mask"} and rest and not roles & {"image"}:
+        elif rest and (roles == {"mask"} or (not roles and not looks_like_masks(rest[-1]))):
             masks[split, rest[:-1]][rest[-1]] = files
         else:
             return []  # masks directly in their folder: one file has all classes
@@ -108,15 +118,23 @@ def _find(root: Path) -> list[_Place]:
 def _are_classes(
     places: Sequence[_Place], masks: dict[tuple[Split | None, tuple[str, ...]], dict[str, list[Path]]]
 ) -> bool:
-    """Return whether the folders are classes: several, not of observers, with binary masks that belong to images."""
+    """Return whether the folders are classes: several, with binary masks that belong to images."""
     names = {name for place in places for name in place.classes}
-    if not 2 <= len(names) <= MAX_CLASSES or any(_OBSERVER.search(name) or _OTHER.search(name) for name in names):
+    if not 2 <= len(names) <= MAX_CLASSES:
         return False
     files = [(name, found) for classes in masks.values() for name, found in classes.items()]
     matched = sum(len(found) for place in places for found in place.classes.values())
     if 2 * matched < sum(len(found) for _, found in files):
         return False
-    return all(_is_binary(found[len(found) // 2]) for _, found in files)
+    if not all(_is_binary(found[len(found) // 2]) for _, found in files):
+        return False
+    return not are_versions(
+        [
+            [masks[image.stem] for masks in place.classes.values() if image.stem in masks]
+            for place in places
+            for image in place.images
+        ]
+    )
 
 
 def _match(name: str, images: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:

@@ -95,7 +95,7 @@ def summarise_masks(
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
     for row, case in zip(scores["cases"], annotated, strict=True):
-        files = (case.image, *files_of_annotation(case.annotation))
+        files = (case.image, *(() if dataset.format else files_of_annotation(case.annotation)))
         row["files"] = [str(path.resolve()) for path in files]  # for the report
     if dataset.format:
         scores |= {"format": dataset.format, "folder": str(dataset.root.resolve())}
