@@ -176,29 +176,32 @@ def test_a_task_overrides_what_is_detected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "geometry",
     [
-        '{"type": "FeatureCollection", "features": 3}',
-        '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [3]}}]',
-        '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[1, "x"], [2, 3]]]}}]',
-        '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[1, NaN], [2, 3], [4, 5]]]}}]',
-        '[{"type": "Feature", "geometry": 7}]',
-        '[{"type": "Feature", "geom',
-        '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[1e30, 1], [2, 3], [4, 5]]]}}]',
+        "7",
+        '{"type": "Polygon", "coordinates": [3]}',
+        '{"type": "Polygon", "coordinates": [[[1, "x"], [2, 3]]]}',
+        '{"type": "Polygon", "coordinates": [[[1, NaN], [2, 3], [4, 5]]]}',
+        '{"type": "Polygon", "coordinates": [[[1e30, 1], [2, 3], [4, 5]]]}',
+        '{"type": "MultiPolygon", "coordinates": [[3]]}',
+        '{"type": "Polygon"',
     ],
 )
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, geometry: str) -> None:
     drawn.save(tmp_path / "a.png", drawn.image(0))
+    text = f'[{{"type": "Feature", "properties": {{"objectType": "cell"}}, "geometry": {geometry}}}]'
     (tmp_path / "a.geojson").write_text(text, "utf-8")
     with pytest.raises(BadDataset, match=r"a\.geojson"):
         qupath.read(tmp_path, DataOptions())
 
 
 def test_a_map_is_not_taken_for_qupath(tmp_path: Path) -> None:
-    content = {"type": "FeatureCollection", "crs": {"type": "name"}, "features": [feature()]}
+    content = {"type": "FeatureCollection", "features": [feature(name="Berlin")]}
     (tmp_path / "a.geojson").write_text(json.dumps(content), "utf-8")
     (tmp_path / "b.json").write_text('{"images": []}', "utf-8")
     assert not qupath.recognise(tmp_path)
+    (tmp_path / "c.geojson").write_text('{"type": "FeatureCollection", "features": []}', "utf-8")
+    assert qupath.recognise(tmp_path), "an image without objects"
 
 
 def test_tiles_are_paired_and_grouped_by_slide(tmp_path: Path) -> None:

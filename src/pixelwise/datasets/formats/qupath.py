@@ -22,6 +22,8 @@ from pixelwise.text import pluralise
 
 IGNORE_CLASS = "Ignore*"  # QuPath's own name of what classifiers leave out
 _OBJECTS = ("detection", "cell")
+_KEYS = ("objectType", "object_type", "classification", "PathAnnotationObject", "PathDetectionObject", "PathCellObject")
+_EMPTY = ("[]", '{"type":"FeatureCollection","features":[]}')
 _LEFT_OUT = ("tmaCore", "root")
 _MAX_DEPTH = 8  # of geometry collections
 
@@ -102,12 +104,12 @@ def _geojson_files(root: Path, per_folder: int = 1 << 20) -> Iterator[Path]:
 
 
 def _is_geojson(path: Path) -> bool:
-    """Return whether a file starts as GeoJSON, and not with coordinates of a map."""
+    """Return whether a file contains objects of QuPath: other GeoJSON is a map, whose coordinates are not pixels."""
     text = read_ends(path)
-    compact = "".join(text[:4096].split())
-    starts = '"type":"Feature' in compact
-    empty = path.suffix.casefold() == ".geojson" and compact == "[]"
-    return (starts or empty) and '"crs"' not in compact
+    head = "".join(text[:4096].split())
+    if path.suffix.casefold() == ".geojson" and head in _EMPTY:
+        return True
+    return '"type":"Feature' in head and any(f'"{key}"' in text for key in _KEYS)
 
 
 def _read_features(path: Path, left_out: Counter[str]) -> Iterator[_Feature]:
