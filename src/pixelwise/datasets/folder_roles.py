@@ -92,18 +92,16 @@ def assign_roles(folders: list[Folder], notes: Notes) -> None:
 
 def _assign_roles_by_sibling(folders: list[Folder], notes: Notes) -> None:
     """Assign the missing role to folders next to a folder with a role, if their files have the same names."""
-    for folder in folders:
-        if folder.role is not None:
-            continue
+    for folder in (folder for folder in folders if folder.role is None):
         others = [other for other in folders if other is not folder and other.split == folder.split]
-        roles = {other.role for other in others if _siblings(folder, other)}
-        if roles == {"mask"}:
-            folder.role = "image"
-        elif roles == {"image"} and folder.parts:
-            folder.role = "mask"
-        else:
+        known = [other for other in others if other.role is not None and _siblings(folder, other)]
+        roles = {other.role for other in known}
+        if len(roles) != 1 or (roles == {"image"} and not folder.parts):
             continue
-        folder.key = next(o.key for o in others if o.role is not None and _siblings(folder, o))
+        if any(other.role is None and _siblings(folder, other) for other in others):
+            continue
+        folder.role = "image" if roles == {"mask"} else "mask"
+        folder.key = known[0].key
         named = printable("/".join(folder.parts) or "this folder")
         notes.messages.append(f"{named} is used as {folder.role}s (--{folder.role}s).")
 
