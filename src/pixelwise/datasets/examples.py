@@ -7,17 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.datasets.mask_values import name_of
-from pixelwise.datasets.problems import KINDS, Problem
+from pixelwise.datasets.mask_mapping import IGNORE_OBJECT, labels_of
+from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Case, Labelling, Task
-from pixelwise.datasets.scan import pack
 from pixelwise.errors import BadImage
-from pixelwise.io.read import Image, read_image, read_mask
+from pixelwise.io.read import Image, Orientation, read_image, read_mask
 from pixelwise.io.windows import REPEATED
-from pixelwise.labels.targets import IGNORE
 from pixelwise.text import pluralise
 
-IGNORE_OBJECT = -1  # in label images
+__all__ = ["IGNORE_OBJECT", "Dataset", "Example", "read_labels", "read_pixels"]
 
 
 class Example(NamedTuple):
@@ -93,7 +91,7 @@ class Dataset:
         return tuple(case for case in self.cases if case.part == name)
 
 
-def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:
+def read_labels(path: Path, labelling: Labelling, exif: Orientation = "apply") -> Int32[np.ndarray, "height width"]:
     """Read a mask as class indices or object numbers.
 
     Returns
@@ -107,30 +105,7 @@ def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height w
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    mask = read_mask(path)
-    values = pack(mask.values)
-    if labelling.coded_by_colour and mask.values.ndim == 2:
-        values = _as_colours(values, mask.palette or {})
-    elif mask.values.ndim == 3 and not labelling.coded_by_colour:
-        raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
-    if labelling.task == "instance":
-        labels = values.astype(np.int32)
-        if labelling.ignore_value is not None:
-            labels[values == labelling.ignore_value] = IGNORE_OBJECT
-        return labels
-    order = np.argsort(labelling.values)
-    known = np.array(labelling.values, np.int64)[order]
-    positions = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    classes = order[positions].astype(np.int32)
-    unknown = known[positions] != values
-    if labelling.ignore_value is not None:
-        classes[values == labelling.ignore_value] = IGNORE
-        unknown &= values != labelling.ignore_value
-    if unknown.any():
-        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[unknown])[:8].tolist())
-        expected = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
-        raise BadImage(f"mask values {expected}", shown, KINDS["unknown values"][1], path)
-    return classes
+    return labels_of(read_mask(path, exif=exif), labelling, path)
 
 
 def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
@@ -150,10 +125,3 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
         expected = names.get(channels, pluralise(channels, "channel"))
         raise BadImage(expected, f"{image.pixels.shape[0]}", "Convert it in the same way as the training images.", path)
     return image
-
-
-def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> np.ndarray:
-    """Return packed colours for the indices of a palette file, or for gray values."""
-    unique, inverse = np.unique(values, return_inverse=True)
-    colours = np.array([palette.get(v, (v & 255,) * 3) for v in unique.tolist()], np.int64)
-    return pack(colours[None])[0][inverse].reshape(values.shape)

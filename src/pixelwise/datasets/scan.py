@@ -4,7 +4,6 @@ The similarity of two images is the correlation of their descriptors: 32 x 32 ar
 to length 1. Re-encoding and resizing keep it near 1; neighbouring slices and video frames are clearly below.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,19 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, Num
+from jaxtyping import Float, Float32, Float64, Num
 from scipy import ndimage
 
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Colour
 from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage, probe, read_image, read_mask
 from pixelwise.text import pluralise
 
 SIDE = 32
-MIN_IMAGE_VALUES = 20  # a mask with more values may be an image
-_MAX_VALUES = 70_000  # kept per file: more than in 16 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,33 +31,6 @@ class Issue:
 
     kind: str
     text: str
-
-
-@dataclass(frozen=True)
-class MaskValues:
-    """The values in one mask.
-
-    Attributes
-    ----------
-    values, counts : tuple of int
-        Each value and its number of pixels, sorted; colours are packed as ``r << 16 | g << 8 | b``.
-    regions : tuple of int
-        Number of connected components of each value (8 neighbours); 0 if not counted.
-    interior : int
-        Pixels with an intermediate value that are at least 2 pixels inside their region: none in anti-aliased edges.
-    coloured, lossy : bool
-    palette : tuple of (int, (int, int, int))
-        Colours of the values, if the file has a palette.
-    """
-
-    values: tuple[int, ...]
-    counts: tuple[int, ...]
-    regions: tuple[int, ...]
-    interior: int
-    coloured: bool
-    lossy: bool
-    palette: tuple[tuple[int, Colour], ...]
-    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +74,7 @@ def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
         mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
         digest="" if pixels is None else digest(pixels),
         descriptor=b"" if pixels is None else image_descriptor(pixels).tobytes(),
-        mask=None if mask is None else measure_values(mask),
+        mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
         issues=tuple(issues),
         notes=notes,
     )
@@ -150,13 +120,6 @@ def agree_on_channels(
     return usual
 
 
-def digest(array: Num[np.ndarray, "..."]) -> str:
-    """Return the SHA-256 of the shape, data type and values of an array."""
-    sha256 = hashlib.sha256(f"{array.shape}{array.dtype}".encode())
-    sha256.update(np.ascontiguousarray(array).data)
-    return sha256.hexdigest()
-
-
 def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image."""
     gray = pixels.mean(0, dtype=np.float32)
@@ -179,57 +142,9 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
     return np.diff(up_to, axis=0) * (SIDE / len(rows))
 
 
-def measure_values(mask: MaskImage) -> MaskValues:
-    """Return the values of a mask with their pixel counts and connected components."""
-    values = pack(mask.values)
-    unique, counts = np.unique_counts(values) if values.size > 1 << 26 else _count(values)
-    unique, counts = unique[:_MAX_VALUES], counts[:_MAX_VALUES]
-    palette = mask.palette or {}
-    return MaskValues(
-        values=tuple(unique.tolist()),
-        counts=tuple(counts.tolist()),
-        regions=tuple(count_regions(values, unique).tolist()) if len(unique) > 2 else (0,) * len(unique),
-        interior=_interior_pixels(values, unique) if len(unique) > 2 else 0,
-        coloured=mask.values.ndim == 3,
-        lossy=mask.lossy,
-        palette=tuple((value, palette[value]) for value in unique.tolist() if value in palette),
-        digest=digest(values),
-    )
-
-
-def pack(values: Num[np.ndarray, "height width *colours"]) -> Int64[np.ndarray, "height width"]:
-    """Return mask values as one integer per pixel, colours packed as ``r << 16 | g << 8 | b``."""
-    wide = values.astype(np.int64)
-    return wide if wide.ndim == 2 else wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-
-
-def count_regions(
-    values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]
-) -> Int64[np.ndarray, " values"]:
-    """Return the number of connected components (8 neighbours) of each value except 0, the background."""
-    from skimage.measure import label
-
-    dense = np.searchsorted(unique, values).astype(np.int32) + 1
-    if unique[0] == 0:
-        dense[values == 0] = 0
-    regions = np.asarray(label(dense, background=0, connectivity=2))
-    first = np.zeros(int(regions.max()) + 1, np.int64)
-    first[regions.ravel()] = dense.ravel()
-    return np.bincount(first[1:], minlength=len(unique) + 1)[1:].astype(np.int64)
-
-
-def _interior_pixels(values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]) -> int:
-    between = (values != unique[0]) & (values != unique[-1])
-    return int(ndimage.minimum_filter(between, 5, mode="constant", cval=0).sum())
-
-
-def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return unique values and counts; small values are counted without sorting."""
-    if values.size and int(values.min()) >= 0 and int(values.max()) < 1 << 20:
-        counts = np.bincount(values.ravel())
-        unique = np.flatnonzero(counts).astype(np.int64)
-        return unique, counts[unique]
-    return np.unique(values, return_counts=True)
+def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
+    """Return the pixels if the mask has their size."""
+    return pixels if pixels is not None and pixels.shape[1:] == mask.values.shape[:2] else None
 
 
 def _compare_pair(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue]:

@@ -70,6 +70,7 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             alpha=image.mode == "RGBA",
             orientation=orientation,
             palette=_palette_of(image),
+            bilevel=image.mode == "1",
             lossy=kind == "JPEG" or (kind == "WEBP" and _webp_is_lossy(file)),
             warnings=messages,
         )
