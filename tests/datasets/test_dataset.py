@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from drawn import image, mask, objects, pairs, save, several
+from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import (
     DataOptions,
     Dataset,
@@ -96,19 +97,21 @@ def test_names_are_unique_and_in_natural_order(tmp_path: Path) -> None:
 def test_labels_are_exact(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", several(1, 7)(0))
     result = Labelling(task="multiclass", classes=("a", "b"), values=(7, 0), colours=((0, 0, 0),) * 2, ignore_value=1)
-    labels = read_labels(path, result)
+    labels = read_labels(MaskFile(path=path), result)
     assert labels.dtype == np.int32
     expected = np.select([several(1, 7)(0) == 7, several(1, 7)(0) == 1], [0, 255], 1)
     np.testing.assert_array_equal(labels, expected)
     strict = Labelling(task="binary", classes=("a", "b"), values=(0, 7), colours=((0, 0, 0),) * 2)
     with pytest.raises(BadImage, match=r"m.png: expected mask values 0, 7; got 1"):
-        read_labels(path, strict)
+        read_labels(MaskFile(path=path), strict)
 
 
 def test_ignored_pixels_of_label_images(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", objects(2))
     result = Labelling(task="instance", classes=("a", "b"), values=(), colours=((0, 0, 0),) * 2, ignore_value=2)
-    np.testing.assert_array_equal(read_labels(path, result), np.where(objects(2) == 2, -1, objects(2).astype(int)))
+    np.testing.assert_array_equal(
+        read_labels(MaskFile(path=path), result), np.where(objects(2) == 2, -1, objects(2).astype(int))
+    )
 
 
 def test_channels_are_repeated_or_refused(tmp_path: Path) -> None:

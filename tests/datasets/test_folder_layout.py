@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from drawn import image, mask, pairs, save
-from pixelwise.datasets.folder_layout import FolderLayout, read_layout
+from pixelwise.datasets.annotations import files_of_annotation
+from pixelwise.datasets.folder_layout import FolderLayout, Pair, read_layout
 from pixelwise.datasets.folder_names import natural_key, pairing_name, read_folder_name, strip_role_words
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
@@ -17,6 +18,10 @@ PLAIN = DataOptions()
 def names(layout: FolderLayout) -> list[str]:
     assert not layout.problems, layout.problems
     return [pair.name for pair in layout.pairs]
+
+
+def mask_of(pair: Pair) -> Path:
+    return files_of_annotation(pair.annotation)[0]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,7 @@ def test_usual_layouts_without_splits(tmp_path: Path, images: str, masks: str) -
     for index, pair in enumerate(layout.pairs):
         assert f"case_{index}" in pair.image.name
         assert pair.image == tmp_path / images.format(f"case_{index}")
-        assert pair.mask == tmp_path / masks.format(f"case_{index}")
+        assert mask_of(pair) == tmp_path / masks.format(f"case_{index}")
         assert pair.split is None
 
 
@@ -75,7 +80,7 @@ def test_pairing_is_by_whole_name(tmp_path: Path) -> None:
         save(tmp_path / "masks" / f"{name}_mask.png", mask(1))
     layout = read_layout(tmp_path, PLAIN)
     assert names(layout) == ["train1", "train2", "train10"]
-    assert all(pair.mask.name == f"{pair.image.stem}_mask.png" for pair in layout.pairs)
+    assert all(mask_of(pair).name == f"{pair.image.stem}_mask.png" for pair in layout.pairs)
 
 
 def test_forms_of_unicode_and_odd_names_pair(tmp_path: Path) -> None:
@@ -89,10 +94,10 @@ def test_other_mask_folders_are_ignored_with_a_message(tmp_path: Path) -> None:
     pairs(tmp_path, 3)
     pairs(tmp_path, 3, masks="masks_2nd_observer/{}.png")
     layout = read_layout(tmp_path, PLAIN)
-    assert {pair.mask.parent.name for pair in layout.pairs} == {"masks"}
+    assert {mask_of(pair).parent.name for pair in layout.pairs} == {"masks"}
     assert any("masks_2nd_observer also looks like masks (3 files)" in text for text in layout.messages)
     chosen = read_layout(tmp_path, DataOptions(masks="masks_2nd_observer"))
-    assert {pair.mask.parent.name for pair in chosen.pairs} == {"masks_2nd_observer"}
+    assert {mask_of(pair).parent.name for pair in chosen.pairs} == {"masks_2nd_observer"}
     assert names(chosen) == ["case_0", "case_1", "case_2"]
 
 

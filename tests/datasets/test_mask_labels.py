@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn import SIZE, mask, objects, pairs, save, several
+from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.class_table import ClassTable, Entry, parse_table, read_class_table
 from pixelwise.datasets.dataset import DataOptions, read_labels, scan_dataset
 from pixelwise.datasets.mask_labels import interpret_masks
@@ -28,13 +29,13 @@ def test_two_values_are_binary(tmp_path: Path, foreground: int) -> None:
     result = label(pairs(tmp_path, draw=lambda seed: mask(seed, foreground)))
     assert (result.task, result.values, result.ignore_value) == ("binary", (0, foreground), None)
     truth = mask(0, foreground) // foreground
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", result), truth)
+    np.testing.assert_array_equal(read_labels(MaskFile(path=tmp_path / "masks/case_0.png"), result), truth)
 
 
 def test_the_foreground_can_be_zero(tmp_path: Path) -> None:
     result = label(pairs(tmp_path), foreground=0, classes=("cell", "membrane"))
     assert result.values == (255, 0)
-    labels = read_labels(tmp_path / "masks/case_0.png", result)
+    labels = read_labels(MaskFile(path=tmp_path / "masks/case_0.png"), result)
     np.testing.assert_array_equal(labels, mask(0) == 0)
     assert result.classes == ("cell", "membrane")
 
@@ -43,7 +44,7 @@ def test_values_with_gaps_are_classes(tmp_path: Path) -> None:
     result = label(pairs(tmp_path, draw=several(3, 10, 200)))
     assert (result.task, result.values) == ("multiclass", (0, 3, 10, 200))
     assert result.classes[:2] == ("background", "class_3")
-    labels = read_labels(tmp_path / "masks/case_1.png", result)
+    labels = read_labels(MaskFile(path=tmp_path / "masks/case_1.png"), result)
     np.testing.assert_array_equal(np.array(result.values)[labels], several(3, 10, 200)(1))
 
 
@@ -55,7 +56,7 @@ def test_values_without_a_background(tmp_path: Path) -> None:
 def test_one_component_per_value_and_different_numbers_are_objects(tmp_path: Path) -> None:
     result = label(pairs(tmp_path, draw=objects))
     assert (result.task, result.values, result.classes) == ("instance", (), ("background", "object"))
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_2.png", result), objects(2))
+    np.testing.assert_array_equal(read_labels(MaskFile(path=tmp_path / "masks/case_2.png"), result), objects(2))
 
 
 def test_the_same_components_in_every_file_may_be_either(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_255_is_a_class_by_default(tmp_path: Path) -> None:
     result = label(tmp_path, ignore_index=255)
     assert (result.values, result.ignore_value, result.task) == ((0, 1), 255, "binary")
     truth = several(1, 255)(0)
-    np.testing.assert_array_equal(read_labels(tmp_path / "masks/case_0.png", result), truth)
+    np.testing.assert_array_equal(read_labels(MaskFile(path=tmp_path / "masks/case_0.png"), result), truth)
 
 
 def test_ignore_comes_from_the_name_of_a_class_and_can_be_switched_off(tmp_path: Path) -> None:
@@ -117,10 +118,10 @@ def test_colours_with_a_table_are_classes(tmp_path: Path, name: str, text: str) 
     assert result.coded_by_colour
     assert result.task == "multiclass"
     assert set(result.classes) == {"ground", "a tree", "sea"}
-    labels = read_labels(tmp_path / "masks/case_0.png", result)
+    labels = read_labels(MaskFile(path=tmp_path / "masks/case_0.png"), result)
     np.testing.assert_array_equal(np.array(result.colours)[labels], COLOURS[several(1, 2)(0)])
     assert result.classes[0] == "ground"
-    assert not read_labels(tmp_path / "masks/case_5.png", result).any()
+    assert not read_labels(MaskFile(path=tmp_path / "masks/case_5.png"), result).any()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import Case, Labelling, detect_dataset
+from pixelwise.datasets.annotations import ObjectMasks
+from pixelwise.datasets.dataset import Case, Dataset, Labelling, detect_dataset
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import Image
@@ -32,27 +33,23 @@ def labelling(task: Any, classes: tuple[str, ...]) -> Labelling:
     )
 
 
+def make_dataset(names: list[str], labelling: Labelling, channels: int) -> Dataset:
+    cases = tuple(
+        Case(name=name, image=Path(f"{name}.png"), annotation=ObjectMasks(paths=()), part="train") for name in names
+    )
+    return Dataset(root=Path(), cases=cases, labelling=labelling, channels=channels)
+
+
 @pytest.fixture
 def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
     """Measure arrays instead of files."""
 
     def go(pairs: Pairs, task: Any, classes: tuple[str, ...]) -> Fingerprint:
-        images = {Path(f"{i}.png"): image for i, (image, _) in enumerate(pairs)}
-        masks = {Path(f"{i}_mask.png"): mask for i, (_, mask) in enumerate(pairs)}
-
-        def read_pixels(path: Path, channels: int) -> Image:
-            return Image(images[path], None, ())
-
-        def read_labels(path: Path, labelling: Labelling) -> np.ndarray:
-            return masks[path].astype(np.int32)
-
-        monkeypatch.setattr(fingerprint, "read_pixels", read_pixels)
-        monkeypatch.setattr(fingerprint, "read_labels", read_labels)
-        cases = [
-            Case(name=str(i), image=image, mask=mask, part="train")
-            for i, (image, mask) in enumerate(zip(images, masks, strict=True))
-        ]
-        return measure_fingerprint(cases, labelling(task, classes), pairs[0][0].shape[0], Progress())
+        arrays = {str(i): pair for i, pair in enumerate(pairs)}
+        monkeypatch.setattr(Dataset, "read_image", lambda self, case: Image(arrays[case.name][0]))
+        monkeypatch.setattr(Dataset, "read_labels", lambda self, case: arrays[case.name][1].astype(np.int32))
+        dataset = make_dataset(list(arrays), labelling(task, classes), pairs[0][0].shape[0])
+        return measure_fingerprint(dataset, Progress())
 
     return go
 
@@ -149,9 +146,10 @@ def test_no_foreground_at_all(measure: Measure) -> None:
 
 
 def test_without_masks_there_is_nothing_to_measure() -> None:
-    case = Case(name="a", image=Path("a.png"), mask=None, part="train")
+    dataset = make_dataset(["a"], labelling("binary", ("a", "b")), 1)
+    bare = replace(dataset, cases=(replace(dataset.cases[0], annotation=None),))
     with pytest.raises(BadDataset, match="training images with masks; got none"):
-        measure_fingerprint([case], labelling("binary", ("a", "b")), 1)
+        measure_fingerprint(bare)
 
 
 def test_a_subset_is_measured_within_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,10 +158,10 @@ def test_a_subset_is_measured_within_a_time_limit(tmp_path: Path, monkeypatch: p
     read: list[str] = []
     measure = fingerprint._measure
     monkeypatch.setattr(fingerprint, "_measure", lambda case, **how: (read.append(case.name), measure(case, **how))[1])
-    whole = measure_fingerprint(dataset.part("train"), dataset.labelling, 1)
+    whole = measure_fingerprint(dataset)
     assert len(read) == 40
     read.clear()
-    part = measure_fingerprint(dataset.part("train"), dataset.labelling, 1, seconds=0.0)
+    part = measure_fingerprint(dataset, seconds=0.0)
     assert len(read) == fingerprint.CASES_PER_CHECK
     assert (part.cases, part.pixels, part.class_cases) == (whole.cases, whole.pixels, whole.class_cases)
     assert part.object_diameter[1] == pytest.approx(whole.object_diameter[1], rel=0.2)

@@ -75,7 +75,7 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         write_model(run.model_path, raw)
         monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
         dataset = detect_dataset(data, DataOptions(), 0, Progress())
-        messages = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
+        messages = calibrate_model(run.model_path, dataset, device="cpu", seconds=None, progress=Progress())
         found = read_model_card(run.model_path)
         model = SegmentationModel(found, Predictor(too_sure, found.geometry, 2, found.tile))
         monkeypatch.setattr(scoring, "open_model", lambda *_args, **_options: model)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, find_images, read_pixels
+from pixelwise.datasets.dataset import Case, find_images, find_unlabelled_images, read_pixels
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.folder_layout import find_unlabelled
 from pixelwise.datasets.image_features import image_features
+from pixelwise.datasets.image_values import filled
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
@@ -86,7 +86,7 @@ def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None)
         `folder` contains no image.
     """
     labelled = {case.image.resolve() for case in dataset.cases}
-    paths = [*find_unlabelled(dataset.root, options), *(find_images(folder) if folder is not None else ())]
+    paths = [*find_unlabelled_images(dataset.root, options), *(find_images(folder) if folder is not None else ())]
     first = {path.resolve(): path for path in reversed(paths)}
     return [path for path in paths if first[path.resolve()] is path and path.resolve() not in labelled]
 
@@ -165,7 +165,7 @@ def central_crop(pixels: np.ndarray) -> np.ndarray:
 
 def _score_image(committee: Sequence[SegmentationModel], path: Path, pages: int | None) -> _ScoredImage:
     model_card = committee[0].model_card
-    pixels = read_pixels(path, model_card.channels, pages).pixels
+    pixels = filled(read_pixels(path, model_card.channels, pages, model_card.reading).pixels)
     votes = committee_votes(committee, central_crop(pixels))
     uncertainty = 1 - float(votes.mean().max(0).mean(dtype=np.float64))
     mutual_information = float(votes.mutual_information().mean(dtype=np.float64))
@@ -177,7 +177,8 @@ def _labelled_features(model: SegmentationModel, labelled: Sequence[Case], pages
     features: list[np.ndarray] = []
     for case in spread_order(labelled)[:MAX_LABELLED]:
         try:
-            pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
+            card = model.model_card
+            pixels = filled(read_pixels(case.image, card.channels, pages, card.reading).pixels)
         except PixelwiseError:
             continue
         features.append(image_features(pixels, model.model_card.intensity_range))

@@ -134,8 +134,7 @@ class SubsetTrainings:
                 run.begin(seed_of(plan.config, number), self._records(subset))
             Training(run, subset, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
-        pages = plan.config.data.pages
-        results = count_masks(model, self.dataset, subset.part("val"), pages=pages, progress=progress)
+        results = count_masks(model, self.dataset, subset.part("val"), progress=progress)
         metric = primary_metric_of(self.dataset.labelling)
         record = {"images": [result.name for result in results], "rows": [metric.row(result) for result in results]}
         atomic_write_json(run.folder / COUNTED, record)

@@ -18,7 +18,7 @@ def add_export_commands(app: typer.Typer) -> None:
     app.command()(verify)
 
 
-@options_from_record(DataOptions)
+@options_from_record(DataOptions, omit=("format",))
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[

@@ -15,9 +15,20 @@ from pixelwise.datasets.records import Colour, Split
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFile:
-    """One file whose pixel values are classes or object numbers."""
+    """One file whose pixel values are classes or object numbers.
+
+    Attributes
+    ----------
+    path : Path
+    region : Path or None
+        A binary mask of what is annotated, such as the field of view: pixels where it is 0 are ignored.
+    complete : bool
+        Value 0 is background; if False it is unknown, and ignored.
+    """
 
     path: Path
+    region: Path | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +104,19 @@ class Shapes:
 Annotation = MaskFile | ObjectMasks | ClassMasks | Shapes
 
 
+def files_of_annotation(annotation: Annotation | None) -> tuple[Path, ...]:
+    """Return the files that belong to this image alone; the file of shapes may describe other images too."""
+    match annotation:
+        case MaskFile():
+            return (annotation.path, *((annotation.region,) if annotation.region is not None else ()))
+        case ObjectMasks():
+            return annotation.paths
+        case ClassMasks():
+            return tuple(path for _, path in annotation.masks)
+        case _:
+            return ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnotatedImage:
     """An image with its annotation, as a reader found it.
@@ -139,6 +163,8 @@ class AnnotatedSet:
         For mask files: the value that is excluded from loss and scores.
     instances : bool or None
         The shapes or values are objects; None: to be detected.
+    fixed_classes : bool
+        The classes are those of every data set in the format: the ones that occur in no mask are left out.
     messages : tuple of str
         What was decided, each with the flag that overrides it, and what was left out.
     """
@@ -150,4 +176,5 @@ class AnnotatedSet:
     colours: tuple[Colour, ...] = ()
     ignore_value: int | None = None
     instances: bool | None = None
+    fixed_classes: bool = False
     messages: tuple[str, ...] = ()

@@ -6,13 +6,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_values import name_of, values_in
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Labelling, Split
+from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splits import choose_validation, union_find
 from pixelwise.text import pluralise
@@ -58,6 +59,8 @@ def assign_splits(
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
     names = group_names([pair.name for pair in pairs], options, messages)
+    if options.group_by is None:
+        names = [pair.group or name for pair, name in zip(pairs, names, strict=True)]
     groups = merge_copies(names, copies, train_indices, messages)
     made = "val" not in splits and bool(train_indices)
     if not train_indices:
@@ -78,7 +81,15 @@ def assign_splits(
     if options.group_by is not None:
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=split, group=group, label_set=labels)
+        Case(
+            name=pair.name,
+            image=pair.image,
+            channel_files=pair.channel_files,
+            annotation=pair.annotation,
+            part=split,
+            group=group,
+            label_set=labels,
+        )
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)

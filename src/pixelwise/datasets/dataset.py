@@ -8,21 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pixelwise.datasets.annotated_set import prepare, restrict
+from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.assign_splits import assign_splits, check_splits
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
-from pixelwise.datasets.folder_layout import Pair, check_folder, is_image_name, read_layout
+from pixelwise.datasets.folder_layout import Pair, check_folder, find_unlabelled, is_image_name, read_layout
 from pixelwise.datasets.folder_names import natural_key
+from pixelwise.datasets.formats.detect import detect_format
+from pixelwise.datasets.image_decisions import agree_on_channels, choose_orientation, describe_images, read_options
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
-from pixelwise.datasets.records import Case, Labelling
-from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_pair
+from pixelwise.datasets.records import Labelling
+from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import SUFFIXES
@@ -40,7 +45,9 @@ __all__ = [
     "Labelling",
     "Problem",
     "detect_dataset",
+    "find_case",
     "find_images",
+    "find_unlabelled_images",
     "load_dataset",
     "raise_problems",
     "read_labels",
@@ -120,31 +127,42 @@ def scan_dataset(
         No folder, no image in it, or neither a readable pair of image and mask nor class folders.
     """
     options, progress = options or DataOptions(), progress or Progress()
-    classes = read_class_folders(root, options)
+    annotated = detect_format(root, options)
+    classes = read_class_folders(root, options) if annotated is None else None
     if classes is not None:
-        return replace(examine_classes(root, classes, options, seed, progress), pages=options.pages)
-    layout = read_layout(root, options)
+        dataset = examine_classes(root, classes, options, seed, progress)
+        return replace(dataset, pages=options.pages, reading=read_options(options))
+    if annotated is None:
+        layout, class_table = read_layout(root, options), read_class_table(root)
+        reading = ScanOptions(pages=options.pages)
+    else:
+        layout, class_table, options, reading = prepare(root, annotated, options)
     if not layout.pairs:
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
-    tasks = [(pair, options.pages) for pair in layout.pairs]
+    reading = replace(reading, read=read_options(options), both_orientations=options.exif == "auto")
+    tasks = [(pair, reading) for pair in layout.pairs]
     scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
+    scans, exif, orientation = choose_orientation(scans, options)
     pairs = list(zip(layout.pairs, scans, strict=True))
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
         raise error_of(root, [*layout.problems, *_pair_problems(root, pairs)])
     near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], scans)
-    class_table = read_class_table(root)
     dataset = assemble_without_bad(
         root,
         pairs,
-        lambda item: files_of(root, item[0].image, item[0].mask),
-        lambda items: _assemble(root, items, class_table, near, options, seed),
+        lambda item: files_of(root, item[0].image, item[0].annotation, item[0].channel_files),
+        lambda items: _assemble(root, items, restrict(class_table, annotated, items), near, options, seed),
         [*layout.problems, *class_table.problems],
         options,
     )
-    return replace(dataset, messages=(*layout.messages, *dataset.messages), pages=options.pages)
+    labelling = replace(dataset.labelling, source_classes=reading.classes)
+    messages = (*layout.messages, *orientation, *dataset.messages)
+    read = replace(reading.read, exif=exif)
+    name = annotated.format if annotated is not None else ""
+    return replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name, reading=read)
 
 
 def _assemble(
@@ -159,13 +177,13 @@ def _assemble(
     pairs, scans = [pair for pair, _ in items], [scan for _, scan in items]
     files = [files_of(root, pair.image)[0] for pair in pairs]
     problems, messages = _pair_problems(root, items), list[str]()
-    masks = {files_of(root, pair.mask)[0]: scan.mask for pair, scan in items if scan.mask and not _is_its_image(scan)}
+    masks = {_mask_name(root, pair): scan.mask for pair, scan in items if scan.mask and not _is_its_image(scan)}
     if not masks:
         raise error_of(root, problems)
     interpretation = interpret_masks(masks, class_table, options)
     problems += interpretation.problems
     messages += interpretation.messages
-    channels = agree_on_channels(files, scans, problems, messages)
+    channels = agree_on_channels(files, scans, problems, messages, options)
     candidates = [
         DuplicateCandidate(pair.name, file, pair.split or "train", scan.mask.digest if scan.mask else "", scan)
         for (pair, scan), file in zip(items, files, strict=True)
@@ -177,10 +195,11 @@ def _assemble(
     messages += assignment.messages
     problems += assignment.problems
     problems += check_splits(assignment.cases, interpretation.labelling, root)
-    noted = sum(bool(scan.notes) for scan in scans)
-    if noted:
-        first = next(note for scan in scans for note in scan.notes)
-        messages.append(f"{pluralise(noted, 'image was', 'images were')} read with a warning, such as: {first}")
+    overlapping = [scan.overlap for scan in scans if scan.overlap]
+    if overlapping:
+        where = pluralise(len(overlapping), "image")
+        messages.append(f"{sum(overlapping)} pixels in {where} are in several masks: the last mask counts.")
+    messages += describe_images(scans)
     order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].part))
     return Dataset(
         root=root,
@@ -191,6 +210,12 @@ def _assemble(
         problems=tuple(problems),
         split_made=assignment.made,
     )
+
+
+def _mask_name(root: Path, pair: Pair) -> str:
+    """Return the file named in problems of mask values: the mask file; the image, if it has several or none."""
+    path = pair.annotation.path if isinstance(pair.annotation, MaskFile) else pair.image
+    return files_of(root, path)[0]
 
 
 def _is_its_image(scan: ImageScan) -> bool:
@@ -208,6 +233,57 @@ def _pair_problems(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[
             suffix = f"; its mask is probably swapped with that of {files[other]}" if other is not None else ""
             problems.append(Problem(file=name, kind=issue.kind, text=issue.text + suffix))
     return problems
+
+
+def find_case(root: Path, image: Path, options: DataOptions) -> tuple[Case, tuple[str, ...]]:
+    """Find an image of a data set in one of the known formats, without reading the others.
+
+    Returns
+    -------
+    Case
+        Without a split of its own: it is that of the format, or "train".
+    tuple of str
+        The class names of the annotations; see `Labelling.source_classes`.
+
+    Raises
+    ------
+    BadDataset
+        The folder has none of the formats, or does not contain the image.
+    """
+    annotated = detect_format(root, options)
+    prepared = prepare(root, annotated, options) if annotated is not None else None
+    for pair in prepared.layout.pairs if prepared is not None else ():
+        if prepared is not None and pair.image.resolve() == image.resolve():
+            case = Case(
+                name=pair.name,
+                image=pair.image,
+                channel_files=pair.channel_files,
+                annotation=pair.annotation,
+                part=pair.split or "train",
+            )
+            return case, prepared.reading.classes
+    raise BadDataset(f"the annotated image {image.name}", "a folder without it", "Evaluate the run again.", root)
+
+
+def find_unlabelled_images(root: Path, options: DataOptions) -> list[Path]:
+    """Return the images of a data set without an annotation, in natural order, without decoding them.
+
+    Images of a test split without any annotation are excluded: they are for prediction. So are images stored as one
+    file per channel.
+
+    Raises
+    ------
+    BadDataset
+        `root` is not a folder, contains no image, or has a malformed format.
+    """
+    annotated = detect_format(root, options)
+    if annotated is None:
+        return find_unlabelled(root, options)
+    return [
+        image.image
+        for image in annotated.images
+        if image.annotation is None and not image.channel_files and image.split != "test"
+    ]
 
 
 def find_images(path: Path) -> list[Path]:

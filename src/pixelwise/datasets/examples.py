@@ -1,21 +1,24 @@
 """A data set and how its cases are read: image and labels together."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.datasets.mask_mapping import IGNORE_OBJECT, labels_of
+from pixelwise.datasets.annotation_values import read_values
+from pixelwise.datasets.annotations import Annotation, MaskFile
+from pixelwise.datasets.cases import Case
+from pixelwise.datasets.channel_files import read_stored
+from pixelwise.datasets.mask_mapping import ignore_missing, labels_of
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.records import Case, Labelling, Task
-from pixelwise.errors import BadImage
-from pixelwise.io.read import Image, Orientation, read_image, read_mask
+from pixelwise.datasets.records import Labelling, Task
+from pixelwise.errors import BadDataset, BadImage
+from pixelwise.io.read import Image, Orientation, ReadOptions, probe, read_image
 from pixelwise.io.windows import REPEATED
+from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.text import pluralise
-
-__all__ = ["IGNORE_OBJECT", "Dataset", "Example", "read_labels", "read_pixels"]
 
 
 class Example(NamedTuple):
@@ -47,6 +50,10 @@ class Dataset:
         The validation split was drawn at random and should be recorded.
     pages : int or None
         Number of TIFF pages that are channels of one image; None detects it.
+    format : str
+        Name of the format, such as "COCO"; empty for plain folders.
+    reading : ReadOptions
+        EXIF orientation, and pixels without data.
     """
 
     root: Path
@@ -57,6 +64,8 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     split_made: bool = False
     pages: int | None = None
+    format: str = ""
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     @property
     def task(self) -> Task:
@@ -74,41 +83,104 @@ class Dataset:
         return {name: self.part(name) for name in ("train", "val", "test")}
 
     def read(self, case: Case) -> Example:
-        """Read the image of a case and its labels.
+        """Read the image of a case and its labels, which are ignored where the image has no data.
 
         Raises
         ------
         BadImage
             A file cannot be read, or does not fit the data set.
         """
-        image = read_pixels(case.image, self.channels, self.pages).pixels
-        if case.mask is not None:
-            return Example(image, read_labels(case.mask, self.labelling))
+        if case.annotation is not None:
+            return Example(*self.read_labelled(case))
+        image = self.read_image(case).pixels
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
+
+    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "height width"]]:
+        """Read the pixels of a case that has an annotation, and its labels, ignored where the image has no data.
+
+        Raises
+        ------
+        BadDataset
+            It has no annotation.
+        BadImage
+            A file cannot be read, or does not fit the data set.
+        """
+        if case.annotation is None:
+            raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
+        pixels = self.read_image(case).pixels
+        size = pixels.shape[1], pixels.shape[2]
+        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif)
+        return pixels, ignore_missing(labels, pixels, self.task)
+
+    def read_image(self, case: Case) -> Image:
+        """Read the image of a case, with the channels of the data set.
+
+        Raises
+        ------
+        BadImage
+            A file cannot be read, or has other channels.
+        """
+        channels, options = self.channels, self.reading
+        stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
+        return match_channels(stored, self.channels, case.image)
+
+    def read_labels(self, case: Case) -> Int32[np.ndarray, "height width"]:
+        """Read the labels of a case that has an annotation, without its image: where it has no data is unknown.
+
+        Raises
+        ------
+        BadImage
+            A file cannot be read, or contains a value of no class.
+        """
+        if case.annotation is None:
+            raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
+        if isinstance(case.annotation, MaskFile):
+            return read_labels(case.annotation, self.labelling, exif=self.reading.exif)
+        header = probe(case.image, self.reading.exif)
+        return read_labels(case.annotation, self.labelling, (header.height, header.width))
+
+    def with_channels(self, channels: int) -> "Dataset":
+        """Return the data set with images read with this number of channels, such as that of a model."""
+        return replace(self, channels=channels)
 
     def part(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split, in order."""
         return tuple(case for case in self.cases if case.part == name)
 
 
-def read_labels(path: Path, labelling: Labelling, exif: Orientation = "apply") -> Int32[np.ndarray, "height width"]:
-    """Read a mask as class indices or object numbers.
+def read_labels(
+    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None, exif: Orientation = "apply"
+) -> Int32[np.ndarray, "height width"]:
+    """Read an annotation as class indices or object numbers.
+
+    Parameters
+    ----------
+    annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
+    labelling : Labelling
+    size : (int, int), optional
+        Height and width of the image; mask files do not need it.
+    exif : {"apply", "ignore"}
+        Orientation of mask files.
 
     Returns
     -------
     (height, width) int32
-        Class indices 0 ... k-1, and 255 for ignored pixels; for instances the object numbers of the file, 0 for
-        background and -1 for ignored pixels.
+        Class indices 0 ... k-1, and 255 for ignored pixels; for instances object numbers, 0 for background and -1 for
+        ignored pixels.
 
     Raises
     ------
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    return labels_of(read_mask(path, exif=exif), labelling, path)
+    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size, exif=exif)
+    labels = labels_of(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
+    if read.ignored is not None:
+        labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE
+    return labels
 
 
-def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
+def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
@@ -116,7 +188,11 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
     BadImage
         The file cannot be read, or has another number of channels.
     """
-    image = read_image(path, pages=pages)
+    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+
+
+def match_channels(image: Image, channels: int, path: Path) -> Image:
+    """Return an image with the given number of channels, as `read_pixels` does."""
     if image.pixels.shape[0] == 1 and channels == 3:
         messages = (*image.warnings, REPEATED)
         return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)

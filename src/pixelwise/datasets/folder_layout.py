@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pixelwise.datasets.annotations import Annotation, MaskFile
 from pixelwise.datasets.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.pairing import has_fewer_values, pair_by_name, separate_masks
@@ -27,12 +28,14 @@ ROLES: tuple[Role, Role] = ("image", "mask")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """An image and its mask, with the split given by the folders, if any."""
+    """An image and its annotation, with the split and the group that the data set gives, if any."""
 
     name: str
     image: Path
-    mask: Path
+    annotation: Annotation
     split: Split | None
+    channel_files: tuple[Path, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
         notes.problems += pairing.problems
         prefix = ((split,) if split else ()) + key
         pairs += [
-            Pair(name="/".join((*prefix, name)), image=image, mask=mask, split=split)
+            Pair(name="/".join((*prefix, name)), image=image, annotation=MaskFile(path=mask), split=split)
             for name, image, mask in pairing.pairs
         ]
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))

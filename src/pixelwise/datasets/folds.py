@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.mask_values import name_of
-from pixelwise.datasets.records import Case
 from pixelwise.datasets.splits import choose_folds
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.text import pluralise

@@ -13,12 +13,10 @@ from pixelwise.datasets.problems import KINDS
 from pixelwise.datasets.records import Labelling
 from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage
-from pixelwise.labels.targets import IGNORE
-
-IGNORE_OBJECT = -1  # in label images
+from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
 
-def labels_of(mask: MaskImage, labelling: Labelling, path: Path) -> Int32[np.ndarray, "height width"]:
+def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "height width"]:
     """Return the labels that the values of a mask stand for.
 
     Returns
@@ -93,7 +91,7 @@ def number_objects(
     return labels
 
 
-def _values_of(mask: MaskImage, labelling: Labelling, path: Path) -> Int64[np.ndarray, "height width"]:
+def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int64[np.ndarray, "height width"]:
     if labelling.alpha:
         if mask.alpha is None:
             hint = "Save all masks in the same way, or use --mask-values."
@@ -146,7 +144,7 @@ def _nearest_indices(
     return index[inverse].reshape(values.shape), between[inverse].reshape(values.shape)
 
 
-def _unknown_values(values: np.ndarray, labelling: Labelling, path: Path) -> BadImage:
+def _unknown_values(values: np.ndarray, labelling: Labelling, path: Path | None) -> BadImage:
     shown = ", ".join(name_of(value, labelling.coded_by_colour) for value in values[:8].tolist())
     expected = ", ".join(name_of(value, labelling.coded_by_colour) for value in labelling.values[:20])
     return BadImage(f"mask values {expected}", shown, KINDS["unknown values"][1], path)

@@ -7,6 +7,9 @@ from typing import Literal
 
 from pixelwise.errors import BadOption
 
+AUTO_FORMAT = "auto"
+PLAIN_FOLDERS = "folders"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
@@ -57,6 +60,8 @@ class DataOptions:
         "first" keeps the first by name.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
+    format : str
+        Format of the data set, such as "nnunet"; "auto" recognises it, "folders" is a plain folder of images and masks.
     """
 
     images: str | None = None
@@ -78,6 +83,7 @@ class DataOptions:
     skip_bad: bool = False
     conflicts: Literal["keep", "drop", "first"] = "keep"
     pages: int | None = None
+    format: str = AUTO_FORMAT
 
     def __post_init__(self) -> None:
         """Check the values and their combinations."""

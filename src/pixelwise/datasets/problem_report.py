@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelwise.datasets.annotations import Annotation, files_of_annotation
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.errors import BadDataset, printable
@@ -78,10 +79,16 @@ def _skippable(dataset: Dataset, fatal: Sequence[Problem]) -> bool:
     if not all(problem.skippable for problem in fatal):
         return False
     bad = {file for problem in fatal for file in problem.concerned}
-    usable = sum(not bad.intersection(files_of(dataset.root, case.image, case.mask)) for case in dataset.cases)
+    usable = sum(
+        not bad.intersection(files_of(dataset.root, case.image, case.annotation, case.channel_files))
+        for case in dataset.cases
+    )
     return usable >= MIN_USABLE
 
 
-def files_of(root: Path, image: Path, mask: Path | None = None) -> tuple[str, ...]:
-    """Return the files of a case relative to `root`, as in problems."""
-    return tuple(printable(path.relative_to(root)) for path in (image, mask) if path is not None)
+def files_of(
+    root: Path, image: Path, annotation: Annotation | None = None, channel_files: Sequence[Path] = ()
+) -> tuple[str, ...]:
+    """Return the files of a case as in problems: relative to `root` if inside; the image is the first."""
+    paths = dict.fromkeys((image, *channel_files, *files_of_annotation(annotation)))
+    return tuple(printable(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths)

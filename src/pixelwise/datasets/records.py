@@ -1,8 +1,7 @@
-"""Data set records: cases and labelling."""
+"""What labels mean: task, classes and their values."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 Task = Literal["binary", "multiclass", "instance", "classification"]
@@ -10,39 +9,6 @@ Split = Literal["train", "val", "test"]
 Colour = tuple[int, int, int]
 
 BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "void", "unlabelled", "unlabeled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """An image with its mask, or with its class.
-
-    Attributes
-    ----------
-    name : str
-        Unique in the data set, such as "train/slice_00".
-    image : Path
-    mask : Path or None
-    part : str
-    group : str
-        Cases of one group stay together in a random split.
-    class_index : int or None
-        Class of the whole image, for task "classification".
-    shows : frozenset
-        The file values in the mask; for instances 1 (object) and 0 (background); or the class of the whole image.
-    """
-
-    name: str
-    image: Path
-    mask: Path | None
-    part: Split
-    group: str = ""
-    class_index: int | None = None
-    label_set: frozenset[Hashable] = frozenset()
-
-    @property
-    def labelled(self) -> bool:
-        """Whether it has a mask or a class."""
-        return self.mask is not None or self.class_index is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +36,8 @@ class Labelling:
         The values are in the alpha channel.
     background : int or None
         Instances: file value of the background; None if every value is an object.
+    source_classes : tuple of str
+        Annotations that name their classes (shapes, or a mask file per class): the names of the values 1, 2, ...
     """
 
     task: Task
@@ -82,6 +50,7 @@ class Labelling:
     blended: bool = False
     alpha: bool = False
     background: int | None = 0
+    source_classes: tuple[str, ...] = ()
 
 
 def has_background(task: str, classes: Sequence[str]) -> bool:

@@ -5,9 +5,7 @@ to length 1. Re-encoding and resizing keep it near 1; neighbouring slices and vi
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,12 +13,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Num
 from scipy import ndimage
 
+from pixelwise.datasets.annotation_values import AnnotationValues, read_values
+from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
+from pixelwise.datasets.channel_files import read_stored
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.image_values import edge_agreement, filled
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
-from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadImage
-from pixelwise.io.read import MaskImage, probe, read_image, read_mask
-from pixelwise.text import pluralise
+from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
 
@@ -34,8 +34,27 @@ class Issue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScanOptions:
+    """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects.
+
+    `both_orientations`: images with an EXIF orientation are also scanned as they are stored.
+    """
+
+    pages: int | None = None
+    classes: tuple[str, ...] = ()
+    objects: bool = False
+    read: ReadOptions = field(default_factory=ReadOptions)
+    both_orientations: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageScan:
-    """The result for one pair or one image; unreadable files are None and have an issue."""
+    """The result for one pair or one image; unreadable files are None and have an issue.
+
+    `overlap` is the number of pixels in several masks of the image; `alpha`, `missing`, `bands_last` and `reoriented`
+    are those of `io.read.Image`. `edges`: how much stronger the edges of a reoriented image are along those of its
+    mask; `stored`: its scan without the orientation.
+    """
 
     channels: int = 0
     dtype: str = ""
@@ -44,85 +63,114 @@ class ImageScan:
     digest: str = ""
     descriptor: bytes = b""
     mask: MaskValues | None = None
+    overlap: int = 0
     issues: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = ()
+    alpha: str = ""
+    missing: float = 0.0
+    bands_last: bool = False
+    reoriented: bool = False
+    edges: float = 0.0
+    stored: "ImageScan | None" = None
 
 
-def scan_pair(task: tuple[Pair, int | None]) -> ImageScan:
-    """Scan one pair; `task` is the pair and the number of TIFF pages that are channels."""
-    pair, pages = task
+def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
+    """Scan one pair; `task` is the pair and how it is read."""
+    pair, options = task
+    scan = _scan_as(pair, options)
+    if not scan.reoriented or not options.both_orientations:
+        return scan
+    as_stored = replace(options, read=replace(options.read, exif="ignore"))
+    return replace(scan, stored=_scan_as(pair, as_stored))
+
+
+def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     issues: list[Issue] = []
-    pixels: np.ndarray | None = None
-    mask: MaskImage | None = None
-    notes: tuple[str, ...] = ()
+    image, pixels = None, None
+    read: AnnotationValues | None = None
     try:
-        image = read_image(pair.image, pages=pages)
-        pixels, notes = image.pixels, image.warnings
+        image = _read_image(pair, options)
+        pixels = image.pixels
     except BadImage as error:
         issues.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"))
     try:
-        mask = read_mask(pair.mask)
+        read, stated = _read_annotation(pair, pixels, options)
+        if pixels is not None and stated is not None and stated != pixels.shape[1:]:
+            issues.append(Issue(kind="size mismatch", text=_describe_sizes(pair, pixels.shape[1:], stated)))
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
-        issues.append(Issue(kind=kind, text=f"its mask {pair.mask.name} contains {error.got}"))
+        issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    mask = read.mask if read is not None else None
     if pixels is not None and mask is not None:
         issues += _compare_pair(pair, pixels, mask)
-    return ImageScan(
-        channels=0 if pixels is None else pixels.shape[0],
-        dtype="" if pixels is None else str(pixels.dtype),
-        size=None if pixels is None else (pixels.shape[1], pixels.shape[2]),
+    turned = image is not None and (image.reoriented or options.read.exif == "ignore")
+    return replace(
+        ImageScan() if image is None else _scan_pixels(image),
         mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
-        digest="" if pixels is None else digest(pixels),
-        descriptor=b"" if pixels is None else image_descriptor(pixels).tobytes(),
         mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
+        overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
-        notes=notes,
+        edges=edge_agreement(pixels, mask.values) if turned and pixels is not None and mask is not None else 0.0,
     )
 
 
-def scan_image(task: tuple[Path, int | None]) -> ImageScan:
-    """Scan one image without a mask; `task` is its path and the number of TIFF pages that are channels."""
-    path, pages = task
-    try:
-        image = read_image(path, pages=pages)
-    except BadImage as error:
-        return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
+def _scan_pixels(image: Image) -> ImageScan:
     pixels = image.pixels
     return ImageScan(
         channels=pixels.shape[0],
-        dtype=str(pixels.dtype),
+        dtype=image.dtype,
         size=(pixels.shape[1], pixels.shape[2]),
         digest=digest(pixels),
         descriptor=image_descriptor(pixels).tobytes(),
-        notes=image.warnings,
+        notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
+        alpha=image.alpha,
+        missing=image.missing,
+        bands_last=image.bands_last,
+        reoriented=image.reoriented,
     )
 
 
-def agree_on_channels(
-    files: Sequence[str], scans: Sequence[ImageScan], problems: list[Problem], messages: list[str]
-) -> int:
-    """Return the common number of channels; report images that cannot be converted."""
-    counts = Counter(scan.channels for scan in scans if scan.channels)
-    depths = Counter(scan.dtype for scan in scans if scan.dtype)
-    if len(depths) > 1:
-        shown = ", ".join(f"{count} {kind}" for kind, count in depths.most_common())
-        problems.append(Problem(file="images", kind="mixed depths", text=shown, fatal=False))
-    if not counts:
-        return 1
-    usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
-    if set(counts) == {1, 3}:
-        messages.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
-        return usual
-    for name, scan in zip(files, scans, strict=True):
-        if scan.channels not in (0, usual):
-            text = f"{pluralise(scan.channels, 'channel')}, but most images have {usual}"
-            problems.append(Problem(file=name, kind="mixed channels", text=text))
-    return usual
+def _read_image(pair: Pair, options: ScanOptions) -> Image:
+    """Read the image of a pair; a stack of pages as bands if it then has the size of its mask."""
+    try:
+        return read_stored(pair.image, pair.channel_files, options.pages, options=options.read)
+    except BadImage as error:
+        if not error.got.startswith("a stack") or not isinstance(pair.annotation, MaskFile):
+            raise
+        try:
+            header = probe(pair.annotation.path, options.read.exif)
+        except BadImage:
+            raise error from None
+        size = header.height, header.width
+        return read_stored(pair.image, pair.channel_files, options.pages, size=size, options=options.read)
+
+
+def _read_annotation(
+    pair: Pair, pixels: np.ndarray | None, options: ScanOptions
+) -> tuple[AnnotationValues | None, tuple[int, int] | None]:
+    """Read the annotation of a pair, and the size that it states; shapes are drawn only at the size of their image."""
+    size = None if pixels is None else (pixels.shape[1], pixels.shape[2])
+    stated = pair.annotation.size if isinstance(pair.annotation, Shapes) else None
+    drawable = size is not None and stated in (None, size)
+    if not drawable and not isinstance(pair.annotation, MaskFile):
+        return None, stated
+    return read_values(
+        pair.annotation, options.classes, objects=options.objects, size=size, exif=options.read.exif
+    ), stated
+
+
+def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
+    """Scan one image without a mask; `task` is its path and how it is read."""
+    path, options = task
+    try:
+        return _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+    except BadImage as error:
+        return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
 
 
 def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image."""
-    gray = pixels.mean(0, dtype=np.float32)
+    gray = filled(pixels).mean(0, dtype=np.float32)
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -151,10 +199,12 @@ def _compare_pair(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue
     size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
+    if not isinstance(pair.annotation, MaskFile):
+        return []
     other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
     image = pixels[0] if other.ndim == 2 else pixels
     if other.shape == image.shape and np.array_equal(other, image) and (other != other.flat[0]).any():
-        return [Issue(kind="mask is the image", text=f"{pair.mask.name} has the same pixels as the image")]
+        return [Issue(kind="mask is the image", text=f"{pair.annotation.path.name} has the same pixels as the image")]
     return []
 
 
@@ -162,7 +212,8 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
     """Return both sizes, with the probable cause of the difference."""
     text = f"image {size[0]} x {size[1]}, mask {mask[0]} x {mask[1]} (height x width)"
     if mask == size[::-1]:
-        reoriented = probe(pair.image).reoriented or probe(pair.mask).reoriented
+        files = (pair.image, *files_of_annotation(pair.annotation))
+        reoriented = any(probe(path).reoriented for path in files)
         cause = "only one of them has an EXIF orientation" if reoriented else "one of them is transposed"
         return f"{text}: {cause}"
     larger, smaller = max(size, mask), min(size, mask)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.records import Case
 
 MIN_CASES = 2  # of a subset
 SHARES = (8, 4, 2, 1)

@@ -30,6 +30,7 @@ from pixelwise.io.write import gif_bytes, png_bytes, write_gif, write_image, wri
 from pixelwise.text import pluralise
 
 __all__ = [
+    "ALPHA_IS_DATA",
     "MAX_PIXELS",
     "SUFFIXES",
     "Image",
@@ -50,6 +51,12 @@ __all__ = [
     "write_mask",
 ]
 
+ALPHA_IS_DATA = "the alpha channel, which is no transparency, was dropped"
+_ALPHA_NOTES = {
+    "constant": "the alpha channel was dropped",
+    "transparency": "transparency was ignored",
+    "data": ALPHA_IS_DATA,
+}
 _MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
@@ -101,6 +108,10 @@ class Image:
         Fraction of the samples without data.
     bands_last : bool
         A stack of pages was read as (height, width, bands).
+    reoriented : bool
+        An EXIF or TIFF orientation was applied.
+    dtype : str
+        Data type of the stored samples.
     """
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -109,6 +120,8 @@ class Image:
     alpha: Literal["", "constant", "transparency", "data"] = ""
     missing: float = 0.0
     bands_last: bool = False
+    reoriented: bool = False
+    dtype: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +242,7 @@ def read_image(
     alpha: Literal["", "constant", "transparency", "data"] = ""
     if header.alpha and channels != len(samples):
         alpha = alpha_kind(samples[-1])
-        messages += ("the alpha channel was dropped" if alpha == "constant" else "transparency was ignored",)
+        messages += (_ALPHA_NOTES[alpha],)
         samples = samples[:-1]
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
     if pixels.size > 1 and pixels.min() == pixels.max():
@@ -237,7 +250,8 @@ def read_image(
     spacing = header.spacing
     if spacing is not None and header.orientation >= 5:
         spacing = spacing[1], spacing[0]
-    return Image(pixels, spacing, messages, alpha, missing, bands_last)
+    reoriented = header.orientation != 1
+    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype)
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:

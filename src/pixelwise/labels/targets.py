@@ -25,6 +25,7 @@ from pixelwise.labels.label_image import components, depth, renumber
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures, scaled_softmax
 
 IGNORE = 255  # ignore index of every class map inside pixelwise
+IGNORE_OBJECT = -1  # the same in label images
 MAX_SPLIT_DEPTH = 128  # largest `split_depth` in pixels: half the halo of streamed images
 
 

@@ -11,14 +11,15 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
 from scipy import ndimage
 from skimage.measure import label as label_equal
 
-from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.mask_mapping import ignore_missing
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import mean_and_std
+from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
 CASES_PER_CHECK = 16  # cases between two checks of the time
@@ -100,21 +101,15 @@ class _CaseStatistics(NamedTuple):
 
 
 def measure_fingerprint(
-    cases: Sequence[Case],
-    labelling: Labelling,
-    channels: int,
+    dataset: Dataset,
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> Fingerprint:
-    """Measure the training cases, in threads if there are many.
+    """Measure the annotated training cases, in threads if there are many.
 
     Parameters
     ----------
-    cases : sequence of Case
-        Those without a mask are left out.
-    labelling : Labelling
-    channels : int
-        Of the data set; grey images among colour ones are read as colour.
+    dataset : Dataset
     progress : Progress, optional
     seconds : float, optional
         Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
@@ -123,15 +118,15 @@ def measure_fingerprint(
     Raises
     ------
     BadDataset
-        No case has a mask.
+        No training case has an annotation.
     BadImage
         A file cannot be read.
     """
-    cases = [case for case in cases if case.mask is not None]
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
     sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
-    measure = partial(_measure, labelling=labelling, channels=channels, sampled=sampled)
+    measure = partial(_measure, dataset=dataset, sampled=sampled)
     statistics: list[_CaseStatistics] = []
     began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
@@ -140,7 +135,7 @@ def measure_fingerprint(
                 break
             statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
             advance(len(statistics) - first, "")
-    return _extrapolate(_summarise(statistics, channels), len(cases))
+    return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
 
 
 def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
@@ -152,12 +147,10 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
         Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
         are equal, 1 if no class occurs in both. Objects count as one class.
     """
-    cases = dataset.part("train")
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
     above, below = np.zeros(256), np.zeros(256)
     for case in cases[:: max(1, len(cases) // max_masks)]:
-        if case.mask is None:
-            continue
-        labels = read_labels(case.mask, dataset.labelling)
+        labels = dataset.read_labels(case)
         if dataset.labelling.task == "instance":
             labels = (labels > 0).astype(np.int32)
         third = max(1, labels.shape[0] // 3)
@@ -178,10 +171,10 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -> _CaseStatistics:
-    image = read_pixels(case.image, channels)
-    pixels = image.pixels
-    labels = read_labels(case.mask, labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
+def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
+    image = dataset.read_image(case)
+    pixels, labelling = image.pixels, dataset.labelling
+    labels = ignore_missing(dataset.read_labels(case), pixels, labelling.task)
     instances = labelling.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
     labels = np.where(ignored, 0, labels)
@@ -193,7 +186,7 @@ def _measure(case: Case, *, labelling: Labelling, channels: int, sampled: int) -
     return _CaseStatistics(
         size=(pixels.shape[1], pixels.shape[2]),
         spacing=image.spacing,
-        dtype=pixels.dtype.name,
+        dtype=image.dtype,
         mean=mean,
         std=std,
         values=_sample(pixels, sampled),
@@ -241,7 +234,7 @@ def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerpr
     means = np.array([case.mean for case in statistics])
     spread_order = np.array([case.std for case in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5), axis=1)
+    low, high = percentiles_of(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5))
     counts = np.array([case.counts for case in statistics])
     areas = np.concatenate([case.areas for case in statistics])
     widths = np.concatenate([case.widths for case in statistics])

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pixelwise.datasets.dataset import Case, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import mean_and_std
+from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 from pixelwise.sampling.resize_crop import to_8_bit_range
 
 MAX_MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
@@ -65,13 +65,7 @@ class _ImageStatistics(NamedTuple):
     values: Float32[np.ndarray, "channels sampled"]
 
 
-def measure_classification(
-    cases: Sequence[Case],
-    classes: int,
-    channels: int,
-    pages: int | None = None,
-    progress: Progress | None = None,
-) -> ClassificationFingerprint:
+def measure_classification(dataset: Dataset, progress: Progress | None = None) -> ClassificationFingerprint:
     """Measure at most `MAX_MEASURED` training images, in threads.
 
     Raises
@@ -81,21 +75,22 @@ def measure_classification(
     BadImage
         A file cannot be read.
     """
+    cases = dataset.part("train")
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
     count = min(MAX_MEASURED, len(cases))
     chosen = [cases[index * len(cases) // count] for index in range(count)]
-    measure = partial(_measure, channels=channels, pages=pages)
+    measure = partial(_measure, dataset=dataset)
     statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
     means, spread = np.array([image.mean for image in statistics]), np.array([image.std for image in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5), axis=1)
+    low, high = percentiles_of(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5))
     counts = Counter(case.class_index for case in cases)
-    shares = [counts[index] for index in range(classes)]
+    shares = [counts[index] for index in range(len(dataset.classes))]
     return ClassificationFingerprint(
         cases=len(cases),
         measured=count,
-        channels=channels,
+        channels=dataset.channels,
         dtype=", ".join(sorted({image.dtype for image in statistics})),
         heights=_low_middle_high([image.size[0] for image in statistics]),
         widths=_low_middle_high([image.size[1] for image in statistics]),
@@ -108,8 +103,8 @@ def measure_classification(
     )
 
 
-def _measure(case: Case, *, channels: int, pages: int | None) -> _ImageStatistics:
-    stored = read_pixels(case.image, channels, pages).pixels
+def _measure(case: Case, *, dataset: Dataset) -> _ImageStatistics:
+    stored = dataset.read_image(case).pixels
     pixels = to_8_bit_range(stored)
     mean, std = mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))

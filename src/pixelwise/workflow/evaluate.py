@@ -79,12 +79,12 @@ def evaluate(
         options = replace(options, task="classification")  # so that a folder with a single class can be scored
     dataset = read_evaluation_data(root, options, config.training.seed, progress)
     if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.part("test")):
-        return evaluate_out_of_fold(opened, dataset, device=device, pages=options.pages, progress=progress)
+        return evaluate_out_of_fold(opened, dataset, device=device, progress=progress)
     chosen, cases = choose_split(dataset, split, opened)
     score = (
         partial(score_classification, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
     )
-    result = score(dataset, cases, pages=options.pages, seed=config.training.seed, progress=progress)
+    result = score(dataset, cases, seed=config.training.seed, progress=progress)
     scores = {"part": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)
     return scores

@@ -95,9 +95,9 @@ def _read_images(
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
     read = read_mask_samples if model_card.view is None else partial(read_classification_samples, view=model_card.view)
-    proof = list(_limit(read(model_card, dataset=dataset, cases=unseen, pages=options.pages), progress, len(unseen)))
+    proof = list(_limit(read(model_card, dataset=dataset, cases=unseen), progress, len(unseen)))
     calibration = _evenly(splits["train"] or unseen, task.observed)
-    training = partial(read, model_card, dataset=dataset, cases=calibration, pages=options.pages)
+    training = partial(read, model_card, dataset=dataset, cases=calibration)
     return ExportImages(proof=proof, training=training)
 
 

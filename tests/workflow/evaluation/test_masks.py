@@ -18,7 +18,7 @@ from tiny import make_recipe
 def test_images_come_with_class_indices(tmp_path: Path) -> None:
     dataset = scan_dataset(pairs(tmp_path, 3), DataOptions(), 0, Progress())
     model_card = replace(make_recipe(), classes=("background", "foreground"), values=(0, 255))
-    samples = list(read_mask_samples(model_card, dataset, dataset.cases, None))
+    samples = list(read_mask_samples(model_card, dataset, dataset.cases))
     numbers = [int(case.image.stem.rpartition("_")[2]) for case in dataset.cases]
     assert sorted(numbers) == [0, 1, 2]
     for number, sample in zip(numbers, samples, strict=True):
@@ -29,4 +29,4 @@ def test_images_come_with_class_indices(tmp_path: Path) -> None:
 def test_folders_of_classes_are_refused(tmp_path: Path) -> None:
     dataset = scan_dataset(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
     with pytest.raises(BadDataset, match="a folder per class"):
-        list(read_mask_samples(make_recipe(), dataset, dataset.cases, None))
+        list(read_mask_samples(make_recipe(), dataset, dataset.cases))

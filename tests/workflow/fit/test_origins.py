@@ -24,9 +24,7 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
 ) -> None:
     tuned: list[set[str]] = []
 
-    def tune(
-        model: Path, candidate: object, data: object, pages: object, user_set: Sequence[str], **more: Any
-    ) -> tuple[str, bool]:
+    def tune(model: Path, candidate: object, data: object, user_set: Sequence[str], **more: Any) -> tuple[str, bool]:
         tuned.append(set(user_set))
         return "", False
 

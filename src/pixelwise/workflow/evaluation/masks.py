@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, Dataset, Labelling, read_labels, read_pixels
+from pixelwise.datasets.annotations import files_of_annotation
+from pixelwise.datasets.dataset import Case, Dataset, Labelling
 from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
@@ -29,7 +30,6 @@ def score_masks(
     dataset: Dataset,
     cases: Sequence[Case],
     *,
-    pages: int | None,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def score_masks(
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
-    results = count_masks(raw, dataset, cases, pages=pages, progress=progress, on_prediction=on_prediction)
+    results = count_masks(raw, dataset, cases, progress=progress, on_prediction=on_prediction)
     scores = summarise_masks(results, model.model_card, dataset, cases, seed=seed)
     scores = image_level.add_to(scores, model.model_card)
     return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
@@ -57,7 +57,6 @@ def count_masks(
     dataset: Dataset,
     cases: Sequence[Case],
     *,
-    pages: int | None,
     progress: Progress,
     on_prediction: PredictionCallback | None = None,
 ) -> list[CaseResult]:
@@ -66,14 +65,14 @@ def count_masks(
     `on_prediction` receives each prediction with its probabilities.
     """
     labelling = match_labelling(model.model_card, dataset.labelling, dataset.root)
-    masked = [(case, case.mask) for case in cases if case.mask is not None]
+    dataset = replace(dataset, labelling=labelling, channels=model.model_card.channels)
+    annotated = [case for case in cases if case.annotation is not None]
     instances = labelling.task == "instance"
     names = class_names(model.model_card)
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
-    for case, mask in progress.track(masked, "evaluating", len(masked)):
-        truth = read_labels(mask, labelling)
-        pixels = read_pixels(case.image, model.model_card.channels, pages).pixels
+    for case in progress.track(annotated, "evaluating", len(annotated)):
+        pixels, truth = dataset.read_labelled(case)
         prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None)
         if on_prediction is not None:
             on_prediction(case, truth, prediction)
@@ -92,11 +91,14 @@ def summarise_masks(
 ) -> dict[str, Any]:
     """Return the scores for the results of `count_masks` on the cases."""
     labelling, names = match_labelling(model_card, dataset.labelling, dataset.root), class_names(model_card)
-    masked = [(case, case.mask) for case in cases if case.mask is not None]
+    annotated = [case for case in cases if case.annotation is not None]
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
-    for row, (case, mask) in zip(scores["cases"], masked, strict=True):
-        row["files"] = [str(case.image.resolve()), str(mask.resolve())]  # for the report
+    for row, case in zip(scores["cases"], annotated, strict=True):
+        files = (case.image, *files_of_annotation(case.annotation))
+        row["files"] = [str(path.resolve()) for path in files]  # for the report
+    if dataset.format:
+        scores |= {"format": dataset.format, "folder": str(dataset.root.resolve())}
     return scores
 
 
@@ -121,21 +123,24 @@ def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> 
         raise BadDataset(f"{model_card.task} masks, as the model was trained on", labelling.task, hint, root)
     if labelling.task == "instance" or labelling.classes == model_card.classes:
         return labelling
+    task = "binary" if len(model_card.classes) <= 2 else "multiclass"
+    if labelling.source_classes and set(labelling.classes) <= set(model_card.classes):
+        # annotations that name their classes: their numbers in this folder do not matter
+        numbers = dict(zip(labelling.classes, labelling.values, strict=True))
+        values = tuple(numbers.get(name, -1 - index) for index, name in enumerate(model_card.classes))
+        return replace(labelling, task=task, classes=model_card.classes, values=values, colours=model_card.colours)
     model_values = dict(zip(model_card.classes, model_card.values, strict=True))
     data_values = dict(zip(labelling.classes, labelling.values, strict=True))
     if not data_values.items() <= model_values.items():
         hint = "List the classes of the data with --classes in the model's order, or use another run."
         expected = f"the model's classes ({', '.join(model_card.classes)})"
         raise BadDataset(expected, ", ".join(labelling.classes), hint, root)
-    task = "binary" if len(model_card.classes) <= 2 else "multiclass"
     return replace(
         labelling, task=task, classes=model_card.classes, values=model_card.values, colours=model_card.colours
     )
 
 
-def read_mask_samples(
-    model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], pages: int | None
-) -> Iterator[Sample]:
+def read_mask_samples(model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]) -> Iterator[Sample]:
     """Yield labelled images.
 
     Raises
@@ -146,7 +151,8 @@ def read_mask_samples(
         A file cannot be read.
     """
     labelling = match_labelling(model_card, dataset.labelling, dataset.root)
+    dataset = replace(dataset, labelling=labelling, channels=model_card.channels)
     for case in cases:
-        if case.mask is not None:
-            truth = encode(read_labels(case.mask, labelling), model_card.target)
-            yield Sample(read_pixels(case.image, model_card.channels, pages).pixels, truth)
+        if case.annotation is not None:
+            pixels, truth = dataset.read_labelled(case)
+            yield Sample(pixels, encode(truth, model_card.target))

@@ -63,9 +63,7 @@ class CalibrationData:
         return file.getvalue()
 
 
-def evaluate_out_of_fold(
-    run: Run, dataset: Dataset, *, device: str, pages: int | None, progress: Progress
-) -> dict[str, Any]:
+def evaluate_out_of_fold(run: Run, dataset: Dataset, *, device: str, progress: Progress) -> dict[str, Any]:
     """Score a run with folds on its own images; write scores.json, out_of_fold.json (the same) and `CalibrationData`.
 
     Returns
@@ -86,7 +84,7 @@ def evaluate_out_of_fold(
     seed = run.config.training.seed
     data = CalibrationData()
     score = _score_images if dataset.labelling.task == "classification" else _score_masks
-    result, headlines = score(run, dataset, folds, data, seed, device, pages, progress)
+    result, headlines = score(run, dataset, folds, data, seed, device, progress)
     numbers = [number for number, cases in folds for _ in cases]
     for row, number in zip(result["cases"], numbers, strict=True):
         row["fold"] = number
@@ -140,7 +138,6 @@ def _score_masks(
     data: CalibrationData,
     seed: int,
     device: str,
-    pages: int | None,
     progress: Progress,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the scores of all cases together, and the headline of each fold."""
@@ -166,7 +163,7 @@ def _score_masks(
             image_level.add(truth, scaled, model_card)
             _sample_pixels(data, truth, scaled, model_card, each, seed)
 
-        fold_results = count_masks(model, dataset, cases, pages=pages, progress=progress, on_prediction=on_prediction)
+        fold_results = count_masks(model, dataset, cases, progress=progress, on_prediction=on_prediction)
         headlines.append(summarise_masks(fold_results, known, dataset, cases, seed=seed)["headline"])
         results += fold_results
     if model_card is None:
@@ -195,7 +192,6 @@ def _score_images(
     data: CalibrationData,
     seed: int,
     device: str,
-    pages: int | None,
     progress: Progress,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     headlines: list[dict[str, Any]] = []
@@ -210,7 +206,7 @@ def _score_images(
         model.model_card = unscaled(model.model_card)
         classes = model.model_card.classes
         truth = true_classes(classes, dataset, cases)
-        before = predict_probabilities(model, cases, pages=pages, progress=progress)
+        before = predict_probabilities(model, dataset, cases, progress=progress)
         confidence.add(before, truth, temperatures)
         probabilities = scale_probabilities(before, temperatures).astype(np.float32)
         headlines.append(summarise_images(probabilities, truth, classes, cases, seed=seed)["headline"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pixelwise.datasets.dataset import Case, Dataset, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
 from pixelwise.inference.classification_model import ClassificationModel
@@ -28,7 +28,6 @@ def score_classification(
     dataset: Dataset,
     cases: Sequence[Case],
     *,
-    pages: int | None,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -42,17 +41,17 @@ def score_classification(
     truth = true_classes(model.model_card.classes, dataset, cases)
     model_card, raw = model.model_card, copy(model)
     raw.model_card = unscaled(model_card)
-    probabilities = predict_probabilities(raw, cases, pages=pages, progress=progress)
+    probabilities = predict_probabilities(raw, dataset, cases, progress=progress)
     scaled = scale_probabilities(probabilities, model_card.temperatures).astype(np.float32)
     scores = summarise_images(scaled, truth, model_card.classes, cases, seed=seed)
     return add_image_confidence(scores, probabilities, truth, model_card.temperatures)
 
 
 def predict_probabilities(
-    model: ClassificationModel, cases: Sequence[Case], *, pages: int | None, progress: Progress
+    model: ClassificationModel, dataset: Dataset, cases: Sequence[Case], *, progress: Progress
 ) -> Float32[np.ndarray, "images classes"]:
     """Return the class probabilities of each case, in order."""
-    read = partial(_read_view, model=model, pages=pages)
+    read = partial(_read_view, model=model, dataset=dataset.with_channels(model.model_card.channels))
     probabilities: list[np.ndarray] = []
     with progress.bar("evaluating", len(cases)) as advance:
         for start in range(0, len(cases), BATCH_SIZE):
@@ -106,12 +105,12 @@ def class_indices(classes: Sequence[str], dataset: Dataset) -> list[int]:
     return [list(classes).index(name) for name in labelling.classes]
 
 
-def _read_view(case: Case, *, model: ClassificationModel, pages: int | None) -> np.ndarray:
-    return model.look(read_pixels(case.image, model.model_card.channels, pages).pixels)
+def _read_view(case: Case, *, model: ClassificationModel, dataset: Dataset) -> np.ndarray:
+    return model.look(dataset.read_image(case).pixels)
 
 
 def read_classification_samples(
-    model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case], pages: int | None
+    model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case]
 ) -> Iterator[Sample]:
     """Yield classification images.
 
@@ -123,7 +122,8 @@ def read_classification_samples(
         A file cannot be read.
     """
     index = class_indices(model_card.classes, dataset)
+    dataset = dataset.with_channels(model_card.channels)
     for case in cases:
         if case.class_index is not None:
-            pixels = resize_shorter_side(read_pixels(case.image, model_card.channels, pages).pixels, view.shorter)
+            pixels = resize_shorter_side(dataset.read_image(case).pixels, view.shorter)
             yield Sample(pixels, np.array(index[case.class_index], np.int64))

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 from torch import nn
 
-from pixelwise.datasets.dataset import Case, Dataset, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_file import ModelCard, load_network, save_model
@@ -62,7 +62,7 @@ class ClassificationTask:
         config = run.config
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
         self.max_inputs = 2
-        images = _read(dataset.part("train"), dataset.channels, config, progress)
+        images = _read(dataset, dataset.part("train"), config, progress)
         self.loss = config.loss
         self.pass_steps = len(images) / config.photos.batch
         sampler = ClassificationSampler(
@@ -74,7 +74,7 @@ class ClassificationTask:
         )
         self._samplers = {1.0: sampler}
         subset = _subset(dataset.part("val"), config)
-        self._validation = _read(subset, dataset.channels, config, progress)
+        self._validation = _read(dataset, subset, config, progress)
 
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:
         """Return the sampler of batches; `share` reduces the batch size."""
@@ -157,6 +157,7 @@ class ClassificationTask:
             values=(),
             colours=(),
             channels=self._dataset.channels,
+            reading=self._dataset.reading,
             tile=config.photos.side,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             trained={
@@ -176,11 +177,11 @@ def _subset(cases: Sequence[Case], config: Config) -> list[Case]:
     return [cases[index * len(cases) // count] for index in range(count)]
 
 
-def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progress) -> list[ClassifiedImage]:
+def _read(dataset: Dataset, cases: Sequence[Case], config: Config, progress: Progress) -> list[ClassifiedImage]:
     """Read and resize images, in order; decoding runs in threads, because it releases the global interpreter lock."""
 
     def read(case: Case) -> ClassifiedImage:
-        pixels = resize_shorter_side(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
+        pixels = resize_shorter_side(dataset.read_image(case).pixels, config.photos.shorter)
         return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
     with ThreadPoolExecutor(cores()) as pool:

@@ -71,10 +71,7 @@ class CrossValidation:
         for number, left_out in enumerate(self._run.folds, 1):
             self._train(number, left_out)
         with self._stopped("all folds are trained, the scores are missing"):
-            pages = self._run.config.data.pages
-            scores = evaluate_out_of_fold(
-                self._run, self._dataset, device=self._device, pages=pages, progress=self._progress
-            )
+            scores = evaluate_out_of_fold(self._run, self._dataset, device=self._device, progress=self._progress)
         self._progress.message(describe_scores(scores))
         self._save_ensemble(scores)
 

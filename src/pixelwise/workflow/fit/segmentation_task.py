@@ -63,7 +63,7 @@ class SegmentationTask:
         self._tuning_seconds = seconds_to_tune(config.training.available_time)
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
         self.score_name = validation_score(dataset.labelling.task, config.target.kind)
-        read = config.normalisation, config.target, config.data.pages, progress
+        read = config.normalisation, config.target, progress
         images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
         targets = [image.target for image in images]
         self.max_inputs = COUNTS[-1]
@@ -147,9 +147,8 @@ class SegmentationTask:
         """Return `find` on the validation images as a function with the signature `Choose`."""
 
         def choose(model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
-            pages = self._run.config.data.pages
             options = {"device": self._device, "seconds": seconds, "progress": self._progress}
-            return find(model, self._dataset, pages, **options), False
+            return find(model, self._dataset, **options), False
 
         return choose
 
@@ -161,9 +160,9 @@ class SegmentationTask:
 
     def _tune(self, model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
         """Choose weights and object thresholds, except those that the user has set."""
-        data, pages = self._dataset, self._run.config.data.pages
+        data = self._dataset
         return tune_model(
-            model, candidate, data, pages, self._user_set, device=self._device, seconds=seconds, progress=self._progress
+            model, candidate, data, self._user_set, device=self._device, seconds=seconds, progress=self._progress
         )
 
     def model_card(self, score: float, step: int) -> ModelCard:
@@ -179,6 +178,7 @@ class SegmentationTask:
             values=labelling.values,
             colours=labelling.colours,
             channels=self._dataset.channels,
+            reading=self._dataset.reading,
             tile=512,
             tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
-from pixelwise.errors import BadDataset
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.labels.targets import TargetOptions, border_weights, edge_distance, encode, target_objects
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
@@ -40,7 +39,6 @@ def read_training_images(
     cases: Sequence[Case],
     normalisation: Normalisation,
     target: TargetOptions,
-    pages: int | None,
     progress: Progress,
     loss: LossOptions | None = None,
 ) -> list[TrainingImage]:
@@ -50,7 +48,7 @@ def read_training_images(
     """
 
     def read(case: Case) -> TrainingImage:
-        return _read_image(case, dataset, normalisation, target, pages, loss or LossOptions())
+        return _read_image(case, dataset, normalisation, target, loss or LossOptions())
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(progress.track(pool.map(read, cases), "reading", len(cases)))
@@ -77,13 +75,9 @@ def _read_image(
     dataset: Dataset,
     normalisation: Normalisation,
     target: TargetOptions,
-    pages: int | None,
     loss: LossOptions,
 ) -> TrainingImage:
-    pixels = read_pixels(case.image, dataset.channels, pages).pixels
-    if case.mask is None:
-        raise BadDataset("a mask", "none", "Add it, or skip the image with --allow-missing.", case.image)
-    labels = read_labels(case.mask, dataset.labelling)
+    pixels, labels = dataset.read_labelled(case)
     encoded = encode(labels, target)
     weights: np.ndarray | None = None
     if loss.border_weight:

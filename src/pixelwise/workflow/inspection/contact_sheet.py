@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.image_values import filled
 from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3
@@ -18,7 +19,7 @@ IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
-    cases = [case for case in dataset.part("train") if case.mask is not None]
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
     chosen = [cases[i * len(cases) // min(ROWS * PAIRS, len(cases))] for i in range(min(ROWS * PAIRS, len(cases)))]
     rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
@@ -54,13 +55,13 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the image and its mask as (height, width, 3) pictures in [0, 1]."""
-    pixels = read_pixels(case.image, dataset.channels).pixels.astype(np.float32)
+    pixels = filled(dataset.read_image(case).pixels).astype(np.float32)
     low, high = np.percentile(pixels, (0.5, 99.5))
     stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
     view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)
-    if case.mask is None:
+    if case.annotation is None:
         return view, np.zeros_like(view)
-    labels = read_labels(case.mask, dataset.labelling)
+    labels = dataset.read_labels(case)
     if dataset.labelling.task == "instance":
         return view, object_colours(labels)
     table = np.zeros((256, 3))

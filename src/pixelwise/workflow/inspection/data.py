@@ -95,9 +95,7 @@ def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progr
         return InspectedData(dataset, None, None)
     classification = dataset.labelling.task == "classification"
     fingerprint = (
-        measure_classification(train, len(dataset.labelling.classes), dataset.channels, options.pages, progress)
-        if classification
-        else measure_fingerprint(train, dataset.labelling, dataset.channels, progress)
+        measure_classification(dataset, progress) if classification else measure_fingerprint(dataset, progress)
     )
     if sheet is not None:
         (draw_class_sheet if classification else draw_contact_sheet)(sheet, dataset)

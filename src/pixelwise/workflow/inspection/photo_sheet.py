@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.dataset import Case, Dataset, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.sampling.resize_crop import centre_crop, resize_shorter_side
 from pixelwise.text import pluralise
 
@@ -54,7 +54,7 @@ def _draw(dataset: Dataset) -> Figure:
 
 def _view(case: Case, dataset: Dataset) -> np.ndarray:
     """Return the centre of an image as (SIDE, SIDE, 3) in [0, 1]; the contrast is stretched unless 8-bit."""
-    stored = read_pixels(case.image, dataset.channels).pixels
+    stored = dataset.read_image(case).pixels
     pixels = centre_crop(resize_shorter_side(stored, SIDE), SIDE, SIDE).astype(np.float32)
     low, high = (0.0, 255.0) if stored.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
     scaled = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)

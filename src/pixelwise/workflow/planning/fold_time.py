@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Case, Dataset, read_labels, read_pixels
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadOption
 from pixelwise.inference.predictor import Predictor
 from pixelwise.networks.architectures import build
@@ -76,7 +76,7 @@ def seconds_to_score(config: Config, dataset: Dataset, fingerprint: Any, device:
     if dataset.labelling.task == "classification":
         seconds, share = _time_photos(config, device), BATCH / fingerprint.cases
     else:
-        cases = [case for case in dataset.part("train") if case.mask is not None]
+        cases = [case for case in dataset.part("train") if case.annotation is not None]
         seconds, pixels = _time_masks(config, cases[len(cases) // 2], dataset, device)
         share = pixels / fingerprint.pixels
     return SLACK * seconds / share
@@ -90,8 +90,7 @@ def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tu
     network = build(config.network)
     predictor = Predictor(TorchRuntime(network, device), network.geometry(), config.network.classes, TILE)
     began = time.monotonic()
-    pixels = read_pixels(case.image, dataset.channels, config.data.pages).pixels
-    truth = read_labels(case.mask, dataset.labelling) if case.mask is not None else np.zeros(pixels.shape[1:], np.int32)
+    pixels, truth = dataset.read_image(case).pixels, dataset.read_labels(case)
     for _ in predictor.stream(pixels, intensity_scale(pixels, config.normalisation)):
         pass
     score_case(case.name, truth, np.maximum(truth, 0), dataset.labelling.task, len(dataset.labelling.classes))

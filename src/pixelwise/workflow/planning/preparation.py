@@ -64,7 +64,7 @@ class SegmentationPlanner:
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images and masks."""
-        return measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress, seconds)
+        return measure_fingerprint(dataset, progress, seconds)
 
     def plan(
         self,
@@ -104,8 +104,7 @@ class ClassificationPlanner:
 
     def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images."""
-        classes = len(dataset.labelling.classes)
-        return measure_classification(dataset.part("train"), classes, dataset.channels, data.pages, progress)
+        return measure_classification(dataset, progress)
 
     def plan(
         self,

@@ -1,12 +1,14 @@
 """Report of segmentation runs: score tables, and example cases with their ground truth."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pixelwise.datasets.dataset import Labelling, read_labels, read_pixels
+from pixelwise.datasets.annotations import MaskFile
+from pixelwise.datasets.dataset import Case, Dataset, Example, Labelling, find_case
 from pixelwise.datasets.records import has_background
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.io.read import png_bytes
@@ -76,7 +78,7 @@ def mask_cases(run: Run, scores: dict[str, Any], progress: Progress) -> list[str
     for kind, case in progress.track(chosen, "drawing cases", len(chosen)):
         name, score = html.escape(case["name"]), html.escape(_describe_score(case, field))
         parts.append(f"<h3><b>{kind}</b> <i>{score}</i> · {name}</h3>")
-        parts += try_section("This case", partial(_panels, run, model_of(case), case["files"]), progress)
+        parts += try_section("This case", partial(_panels, run, model_of(case), scores, case), progress)
     return parts
 
 
@@ -127,8 +129,14 @@ def _choose(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, ranked[index]) for index, kind in sorted(chosen.items())]
 
 
-def _panels(run: Run, model: SegmentationModel, files: list[str]) -> list[str]:
-    model_card, objects = model.model_card, model.model_card.task == "instance"
+def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dict[str, Any]) -> Example:
+    """Read the image and the ground truth of a scored case.
+
+    Raises
+    ------
+    BadDataset
+        The data set no longer contains it.
+    """
     labelling = Labelling(
         task=run.understood["task"],
         classes=model_card.classes,
@@ -137,8 +145,30 @@ def _panels(run: Run, model: SegmentationModel, files: list[str]) -> list[str]:
         coded_by_colour=bool(run.understood.get("coded_by_colour")),
         ignore_value=run.understood["ignore_index"],
     )
-    pixels = read_pixels(Path(files[0]), model_card.channels, run.config.data.pages).pixels
-    truth = read_labels(Path(files[1]), labelling)
+    image, *masks = (Path(file) for file in row["files"])
+    if "format" in scores:
+        case, sources = find_case(Path(scores["folder"]), image, run.config.data)
+        numbers = {name: number for number, name in enumerate(sources, 1)}
+        if any(name in numbers for name in model_card.classes):
+            values = tuple(numbers.get(name, -index) for index, name in enumerate(model_card.classes))
+            labelling = replace(labelling, values=values)
+        labelling = replace(labelling, source_classes=sources)
+    else:
+        case = Case(name=row["name"], image=image, annotation=MaskFile(path=masks[0]), part="test")
+    dataset = Dataset(
+        root=image.parent,
+        cases=(case,),
+        labelling=labelling,
+        channels=model_card.channels,
+        pages=run.config.data.pages,
+    )
+    return dataset.read(case)
+
+
+def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dict[str, Any]) -> list[str]:
+    model_card, objects = model.model_card, model.model_card.task == "instance"
+    pixels, labels = _read_case(run, model_card, scores, row)
+    truth = np.asarray(labels, np.int32)
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target

@@ -194,9 +194,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
     write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
-    messages = choose_foreground_threshold_of_model(
-        path, dataset, None, device="cpu", seconds=None, progress=Progress()
-    )
+    messages = choose_foreground_threshold_of_model(path, dataset, device="cpu", seconds=None, progress=Progress())
     target = read_model_card(path).target
     assert target.foreground_threshold == (0.7 if splits_regions(target) else 0.8)
     assert splits_regions(target) == (drawn.name == "hard")
@@ -222,9 +220,7 @@ def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.Monk
     write_model(path, replace(model_card, normalisation=replace(model_card.normalisation, kind="none")))
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
-    messages = choose_foreground_threshold_of_model(
-        path, dataset, None, device="cpu", seconds=seconds, progress=Progress()
-    )
+    messages = choose_foreground_threshold_of_model(path, dataset, device="cpu", seconds=seconds, progress=Progress())
     assert ("1 validation image " if seconds < 1 else "3 validation images ") in messages
     assert read_model_card(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
 
@@ -252,7 +248,7 @@ def test_as_many_images_are_predicted_as_leave_time_for_trials(
     monkeypatch.setattr(foreground_threshold, "time", Ticking())
     dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
     messages = choose_foreground_threshold_of_model(
-        tmp_path / "model.safetensors", dataset, None, device="cpu", seconds=seconds, progress=Progress()
+        tmp_path / "model.safetensors", dataset, device="cpu", seconds=seconds, progress=Progress()
     )
     assert f"chosen on {images} validation images" in messages
 

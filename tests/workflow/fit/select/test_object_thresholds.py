@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.datasets.dataset import DataOptions, detect_dataset, read_labels, read_pixels
+from pixelwise.datasets.dataset import DataOptions, detect_dataset
 from pixelwise.datasets.synthetic import draw_cells, write_demo
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.labels.instances import decode
@@ -170,9 +170,8 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     )  # thresholds are for probabilities that are not calibrated
     looks: list[ObjectPrediction] = []
     for case in dataset.part("val"):
-        assert case.mask is not None
-        pixels = read_pixels(case.image, model.model_card.channels, None).pixels
-        looks.append(ObjectPrediction(read_labels(case.mask, dataset.labelling), model.probabilities(pixels)))
+        pixels = dataset.read_image(case).pixels
+        looks.append(ObjectPrediction(dataset.read_labels(case), model.probabilities(pixels)))
     return mean_ap(looks, target)
 
 

@@ -27,7 +27,6 @@ def looks(folder: Path, seconds: float | None = None) -> list[ValidationPredicti
         network,
         model_card,
         detect_dataset(folder),
-        None,
         device="cpu",
         seconds=seconds,
         progress=Progress(),

@@ -187,9 +187,7 @@ def calibrate(
     return replace(result, margin=conformal_margin(expected, actual), images=len(pairs))
 
 
-def calibrate_model(
-    path: Path, dataset: Dataset, pages: int | None, *, device: str, seconds: float | None, progress: Progress
-) -> str:
+def calibrate_model(path: Path, dataset: Dataset, *, device: str, seconds: float | None, progress: Progress) -> str:
     """Calibrate a segmentation model, store the result in its file, and return the message.
 
     Parameters
@@ -198,8 +196,6 @@ def calibrate_model(
         A model file with one network.
     dataset : Dataset
         Its validation split is used, within limits of pixels and time.
-    pages : int or None
-        How pages of images are read.
     device : str
     seconds : float or None
         See `validation_predictions.seconds_to_predict`; exceeded by at most one image.
@@ -207,9 +203,9 @@ def calibrate_model(
     """
     network, model_card = load_network(path)
     predictions = predict_validation_once(
-        network, model_card, dataset, pages, device=device, seconds=seconds, progress=progress, why="calibrating"
+        network, model_card, dataset, device=device, seconds=seconds, progress=progress, why="calibrating"
     )
-    cases = sum(case.mask is not None for case in dataset.part("val"))
+    cases = sum(case.annotation is not None for case in dataset.part("val"))
     limit = max(1, MAX_KEPT // (class_channels(model_card.target, model_card.network.classes) * max(8, cases)))
     images = [_sample(prediction, model_card, limit, seed) for seed, prediction in enumerate(predictions)]
     result = calibrate(images, model_card, limit=max_fitted(seconds))

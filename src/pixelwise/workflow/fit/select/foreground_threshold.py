@@ -151,7 +151,6 @@ def choose_foreground_threshold(
 def choose_foreground_threshold_of_model(
     path: Path,
     dataset: Dataset,
-    pages: int | None,
     user_set: Sequence[str] = (),
     *,
     device: str,
@@ -170,7 +169,6 @@ def choose_foreground_threshold_of_model(
             network,
             model_card,
             dataset,
-            pages,
             device=device,
             seconds=None if seconds is None else PREDICTION_SHARE * seconds,
             progress=progress,

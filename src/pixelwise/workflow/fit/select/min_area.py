@@ -115,7 +115,7 @@ def choose_min_areas(images: Sequence[Sequence[Regions]]) -> MinAreaChoice | Non
 
 
 def choose_min_areas_of_model(
-    path: Path, dataset: Dataset, pages: int | None, *, device: str, seconds: float | None, progress: Progress
+    path: Path, dataset: Dataset, *, device: str, seconds: float | None, progress: Progress
 ) -> str:
     """Choose the minimum areas of a segmentation model, store them in its file, and return the message.
 
@@ -123,7 +123,7 @@ def choose_min_areas_of_model(
     """
     network, model_card = load_network(path)
     predictions = predict_validation_once(
-        network, model_card, dataset, pages, device=device, seconds=seconds, progress=progress, why="choosing areas"
+        network, model_card, dataset, device=device, seconds=seconds, progress=progress, why="choosing areas"
     )
     regions = [
         (one.name, find_areas(one.truth, decode(one.probabilities, model_card.target), len(model_card.classes)))

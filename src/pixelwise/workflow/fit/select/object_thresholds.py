@@ -118,7 +118,6 @@ def tune_model(
     path: Path,
     candidate: Candidate | None,
     dataset: Dataset,
-    pages: int | None,
     user_set: Sequence[str],
     *,
     device: str,
@@ -136,8 +135,6 @@ def tune_model(
         best weights by pixel classes, which are not always the best by objects.
     dataset : Dataset
         Its validation split is used, within limits of pixels and time.
-    pages : int or None
-        How pages of images are read.
     user_set : sequence of str
         Options that do not change.
     device : str
@@ -159,7 +156,7 @@ def tune_model(
         limit = None if seconds is None else PREDICTION_SHARE * seconds
         networks = [network for network, _ in candidates]
         predictions = predict_validation(
-            networks, model_card, dataset, pages, device=device, seconds=limit, side=SIDE, max_pixels=MAX_PIXELS
+            networks, model_card, dataset, device=device, seconds=limit, side=SIDE, max_pixels=MAX_PIXELS
         )
         values: list[list[float | None]] = [[] for _ in candidates]
         decoding = 0.0

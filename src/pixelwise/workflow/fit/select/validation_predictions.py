@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from pixelwise.datasets.dataset import Dataset, read_labels, read_pixels
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.inference.predictor import Predictor
@@ -41,7 +41,6 @@ def predict_validation_once(
     network: nn.Module,
     model_card: ModelCard,
     dataset: Dataset,
-    pages: int | None,
     *,
     device: str,
     seconds: float | None,
@@ -49,8 +48,8 @@ def predict_validation_once(
     why: str,
 ) -> Generator[ValidationPrediction, None, None]:
     """Predict the validation split with one network, see `predict_validation`; `why` labels the progress bar."""
-    cases = sum(case.mask is not None for case in dataset.part("val"))
-    predictions = predict_validation([network], model_card, dataset, pages, device=device, seconds=seconds)
+    cases = sum(case.annotation is not None for case in dataset.part("val"))
+    predictions = predict_validation([network], model_card, dataset, device=device, seconds=seconds)
     for name, truth, (probabilities,) in progress.track(predictions, why, cases):
         yield ValidationPrediction(name, truth, probabilities)
 
@@ -59,7 +58,6 @@ def predict_validation(
     networks: Sequence[nn.Module],
     model_card: ModelCard,
     dataset: Dataset,
-    pages: int | None,
     *,
     device: str,
     seconds: float | None,
@@ -75,8 +73,6 @@ def predict_validation(
     model_card : ModelCard
         Of a segmentation model.
     dataset : Dataset
-    pages : int or None
-        How pages of images are read.
     device : str
     seconds : float or None
         See `seconds_to_predict`. The time of a small window determines the crop of the first image; later images are
@@ -101,10 +97,9 @@ def predict_validation(
     ]
     began, done, pace = time.monotonic(), 0, 0.0  # pixels; seconds per pixel
     for case in spread_order(dataset.part("val")):
-        if case.mask is None:
+        if case.annotation is None:
             continue
-        labels = read_labels(case.mask, dataset.labelling)
-        pixels = read_pixels(case.image, model_card.channels, pages).pixels
+        pixels, labels = dataset.read_labelled(case)
         scale = intensity_scale(pixels, model_card.normalisation)
         crop = side
         if seconds is not None:

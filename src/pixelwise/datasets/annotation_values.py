@@ -1,0 +1,167 @@
+"""Read an annotation of any kind as the values of one mask."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int32
+from scipy import ndimage
+
+from pixelwise.datasets.annotations import Annotation, ClassMasks, MaskFile, ObjectMasks, Shapes
+from pixelwise.datasets.rasterise import rasterise
+from pixelwise.errors import BadImage
+from pixelwise.io.read import MaskImage, Orientation, read_mask
+from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
+
+CORNERS = np.ones((3, 3), bool)
+LOSSY_PEAK = 255  # the foreground of a lossy file: an empty one may contain small values
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationValues:
+    """The values of an annotation.
+
+    Attributes
+    ----------
+    mask : MaskImage
+        Of a mask file as it is stored; otherwise object numbers 1 ... n, or 1 ... k for the classes; 0 is background.
+    ignored : (height, width) bool or None
+        Pixels that are excluded from loss and scores, whatever their value.
+    overlap : int
+        Pixels in several mask files; the later file wins.
+    """
+
+    mask: MaskImage
+    ignored: Bool[np.ndarray, "height width"] | None = None
+    overlap: int = 0
+
+
+def read_values(
+    annotation: Annotation,
+    classes: Sequence[str] = (),
+    *,
+    objects: bool = False,
+    size: Size | None = None,
+    exif: Orientation = "apply",
+) -> AnnotationValues:
+    """Read an annotation as the values of one mask.
+
+    Parameters
+    ----------
+    annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
+    classes : sequence of str
+        The class names of values 1, 2, ...; mask files do not use them.
+    objects : bool
+        Return object numbers instead of classes; mask files do not use it.
+    size : (int, int), optional
+        Height and width of the image, for annotations that do not state them.
+    exif : {"apply", "ignore"}
+        Orientation of mask files.
+
+    Raises
+    ------
+    BadImage
+        A file cannot be read, or files of one image differ in size.
+
+    Examples
+    --------
+    >>> read_values(ObjectMasks(paths=()), objects=True, size=(2, 3)).mask.values.tolist()
+    [[0, 0, 0], [0, 0, 0]]
+    """
+    match annotation:
+        case MaskFile():
+            mask = read_mask(annotation.path, exif=exif)
+            return AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
+        case ObjectMasks():
+            numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))
+            values, overlap = _combine(numbered, size)
+            return AnnotationValues(mask=MaskImage(_renumber(values), None, False), overlap=overlap)
+        case ClassMasks():
+            given = ((list(classes).index(name) + 1, path) for name, path in annotation.masks)
+            values, overlap = _combine(given, size)
+            values = _regions(values) if objects else values
+            return AnnotationValues(mask=MaskImage(values, None, False), overlap=overlap)
+        case Shapes():
+            drawn = rasterise(
+                annotation, _size(size or annotation.size), classes, "instance" if objects else "multiclass"
+            )
+            ignored = drawn == IGNORE_OBJECT if objects else drawn == IGNORE
+            values = np.where(ignored, 0, drawn).astype(np.int32)
+            return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
+
+
+def read_foreground(path: Path) -> Bool[np.ndarray, "height width"]:
+    """Read a binary mask file: the foreground is above half of the largest value.
+
+    Raises
+    ------
+    BadImage
+        It cannot be read.
+    """
+    mask = read_mask(path)
+    values = np.asarray(mask.values)
+    if mask.palette is not None:
+        brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
+        values = brightness[values]
+    elif values.ndim == 3:
+        values = values.max(-1)
+    peak = LOSSY_PEAK if mask.lossy else int(values.max(initial=0))
+    return values > peak // 2
+
+
+def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "height width"] | None:
+    """Return the pixels of a mask file that are not annotated."""
+    ignored: np.ndarray | None = None
+    if not annotation.complete:
+        ignored = np.asarray(mask.values).reshape(*mask.values.shape[:2], -1).max(-1) == 0
+    if annotation.region is not None:
+        outside = ~read_foreground(annotation.region)
+        _check_size(outside.shape, mask.values.shape[:2], annotation.region)
+        ignored = outside if ignored is None else ignored | outside
+    return ignored
+
+
+def _combine(files: Iterable[tuple[int, Path]], size: Size | None) -> tuple[Int32[np.ndarray, "height width"], int]:
+    """Draw binary masks over one another; return the values and the number of pixels in several masks."""
+    values: np.ndarray | None = None
+    overlap = 0
+    for value, path in files:
+        foreground = read_foreground(path)
+        if values is None:
+            values = np.zeros(foreground.shape, np.int32)
+        _check_size(foreground.shape, values.shape, path)
+        overlap += int(np.count_nonzero(values[foreground]))
+        values[foreground] = value
+    return np.zeros(_size(size), np.int32) if values is None else values, overlap
+
+
+def _renumber(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+    """Remove the gaps in object numbers that empty or covered masks leave."""
+    present = np.flatnonzero(np.bincount(values.ravel())[1:]) + 1
+    table = np.zeros(int(values.max(initial=0)) + 1, np.int32)
+    table[present] = np.arange(1, len(present) + 1)
+    return table[values]
+
+
+def _regions(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+    """Label the connected regions of each value."""
+    regions, count = np.zeros(values.shape, np.int32), 0
+    for value in np.unique(values[values > 0]).tolist():
+        numbers, found = ndimage.label(values == value, CORNERS)  # pyright: ignore[reportGeneralTypeIssues]
+        regions = np.where(numbers > 0, numbers + count, regions).astype(np.int32)
+        count += int(found)
+    return regions
+
+
+def _check_size(size: tuple[int, ...], expected: tuple[int, ...], path: Path) -> None:
+    if size != expected:
+        got = f"{size[0]} x {size[1]}"
+        raise BadImage(f"{expected[0]} x {expected[1]} (height x width)", got, "Export all masks at one size.", path)
+
+
+def _size(size: Size | None) -> Size:
+    if size is None:
+        raise ValueError("the size of the image is needed")
+    return size

@@ -1,0 +1,59 @@
+"""Images stored as one file per channel."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.errors import BadImage
+from pixelwise.io.read import Image, ReadOptions, read_image
+from pixelwise.text import pluralise
+
+
+def read_stored(
+    image: Path,
+    channel_files: Sequence[Path] = (),
+    pages: int | None = None,
+    *,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    options: ReadOptions | None = None,
+) -> Image:
+    """Read an image as it is stored: one file, or one file per channel.
+
+    Parameters
+    ----------
+    image : Path
+    channel_files : sequence of Path
+        Files of one channel each, in order; if empty, `image` has all channels.
+    pages : int, optional
+        Number of TIFF pages that are channels of one image.
+    channels, size, options : optional
+        Of `io.read.read_image`.
+
+    Returns
+    -------
+    Image
+        Channels of different types are converted to one that holds the values of all.
+
+    Raises
+    ------
+    BadImage
+        A file cannot be read; a file has several channels, or another size than the first.
+    """
+    if not channel_files:
+        return read_image(image, pages=pages, channels=channels, size=size, options=options)
+    planes = [read_image(path, pages=pages, options=options) for path in channel_files]
+    first = planes[0].pixels.shape[1:]
+    for path, channel in zip(channel_files, planes, strict=True):
+        count, height, width = channel.pixels.shape
+        if count != 1:
+            hint = "Save one file per channel, or all channels in one file."
+            raise BadImage("one channel per file", pluralise(count, "channel"), hint, path)
+        if (height, width) != first:
+            hint = "Export all channels of an image at one size."
+            raise BadImage(f"{first[0]} x {first[1]}, as {channel_files[0].name}", f"{height} x {width}", hint, path)
+    warnings = dict.fromkeys(warning for channel in planes for warning in channel.warnings)
+    pixels = np.concatenate([channel.pixels for channel in planes])
+    return replace(planes[0], pixels=pixels, warnings=tuple(warnings))
