@@ -13,8 +13,8 @@ from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.class_table import ClassTable, Entry, parse_table, read_class_table
 from pixelwise.datasets.dataset import DataOptions, read_labels, scan_dataset
 from pixelwise.datasets.mask_labels import interpret_masks
+from pixelwise.datasets.masks.measure import measure_values, pack
 from pixelwise.datasets.records import Labelling
-from pixelwise.datasets.scan import measure_values, pack
 from pixelwise.io.read import MaskImage, read_mask
 
 
@@ -59,8 +59,10 @@ def test_one_component_per_value_and_different_numbers_are_objects(tmp_path: Pat
     np.testing.assert_array_equal(read_labels(MaskFile(path=tmp_path / "masks/case_2.png"), result), objects(2))
 
 
-def test_the_same_components_in_every_file_are_classes(tmp_path: Path) -> None:
-    assert label(pairs(tmp_path, draw=lambda _: objects(2))).task == "multiclass"
+def test_the_same_components_in_every_file_may_be_either(tmp_path: Path) -> None:
+    dataset = scan_dataset(pairs(tmp_path, draw=lambda _: objects(2)))
+    assert [problem.kind for problem in dataset.problems if problem.fatal] == ["objects or classes"]
+    assert label(tmp_path, task="multiclass").task == "multiclass"
     assert label(pairs(tmp_path, draw=lambda _: objects(2)), task="instance").task == "instance"
 
 

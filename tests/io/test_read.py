@@ -235,7 +235,9 @@ class TestDecodersAgree:
         with Pillow.open(tmp_path / "a.tif") as picture:
             expected = np.asarray(picture)
         assert np.array_equal(read_image(tmp_path / "a.tif").pixels[0], expected)
-        assert np.array_equal(read_mask(tmp_path / "a.tif").values, badfiles.GRAY)
+        assert np.array_equal(read_mask(tmp_path / "a.tif").values, expected)
+        tifffile.imwrite(tmp_path / "b.tif", badfiles.GRAY % 3, photometric="miniswhite")  # numbers, whatever is shown
+        assert np.array_equal(read_mask(tmp_path / "b.tif").values, badfiles.GRAY % 3)
 
     def test_gray_colours_are_one_value(self, tmp_path: Path) -> None:
         Pillow.fromarray(np.dstack([badfiles.GRAY] * 3)).save(tmp_path / "a.png")

@@ -11,6 +11,7 @@ import numpy as np
 from pixelwise.datasets.dataset import find_images, find_unlabelled_images, read_pixels
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.image_features import image_features
+from pixelwise.datasets.image_values import filled
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
@@ -162,7 +163,7 @@ def central_crop(pixels: np.ndarray) -> np.ndarray:
 
 def _score_image(committee: Sequence[SegmentationModel], path: Path, pages: int | None) -> _ScoredImage:
     model_card = committee[0].model_card
-    pixels = read_pixels(path, model_card.channels, pages).pixels
+    pixels = filled(read_pixels(path, model_card.channels, pages, model_card.reading).pixels)
     votes = committee_votes(committee, central_crop(pixels))
     uncertainty = 1 - float(votes.mean().max(0).mean(dtype=np.float64))
     mutual_information = float(votes.mutual_information().mean(dtype=np.float64))
@@ -176,7 +177,7 @@ def _labelled_features(model: SegmentationModel, dataset: Dataset, count: int) -
     labelled = [case for case in dataset.cases if case.labelled and case.part != "test"]
     for case in spread_order(labelled)[:MAX_LABELLED]:
         try:
-            pixels = dataset.read_image(case).pixels
+            pixels = filled(dataset.read_image(case).pixels)
         except PixelwiseError:
             continue
         features.append(image_features(pixels, model.model_card.intensity_range))

@@ -10,6 +10,7 @@ from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePi
 from pixelwise.active_learning.results import Forecast
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
 from pixelwise.datasets.dataset import read_pixels
+from pixelwise.datasets.image_values import filled
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
@@ -50,7 +51,8 @@ def write_forecast(result: Forecast, committee: Sequence[SegmentationModel], pag
 def _contact_sheet(result: Forecast, committee: Sequence[SegmentationModel], pages: int | None) -> bytes | None:
     shown: list[CandidatePicture] = []
     for candidate in result.ranking.candidates[:MAX_SHOWN]:
-        pixels = central_crop(read_pixels(candidate.image, committee[0].model_card.channels, pages).pixels)
+        card = committee[0].model_card
+        pixels = central_crop(filled(read_pixels(candidate.image, card.channels, pages, card.reading).pixels))
         title = f"{candidate.rank}  {candidate.image.name}"
         shown.append(CandidatePicture(title, stretch(pixels), committee_votes(committee, pixels).mutual_information()))
     return draw_candidates(shown) if shown else None

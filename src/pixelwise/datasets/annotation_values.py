@@ -11,7 +11,7 @@ from scipy import ndimage
 from pixelwise.datasets.annotations import Annotation, ClassMasks, MaskFile, ObjectMasks, Shapes
 from pixelwise.datasets.rasterise import rasterise
 from pixelwise.errors import BadImage
-from pixelwise.io.read import MaskImage, read_mask
+from pixelwise.io.read import MaskImage, Orientation, read_mask
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
 CORNERS = np.ones((3, 3), bool)
@@ -39,7 +39,12 @@ class AnnotationValues:
 
 
 def read_values(
-    annotation: Annotation, classes: Sequence[str] = (), *, objects: bool = False, size: Size | None = None
+    annotation: Annotation,
+    classes: Sequence[str] = (),
+    *,
+    objects: bool = False,
+    size: Size | None = None,
+    exif: Orientation = "apply",
 ) -> AnnotationValues:
     """Read an annotation as the values of one mask.
 
@@ -52,6 +57,8 @@ def read_values(
         Return object numbers instead of classes; mask files do not use it.
     size : (int, int), optional
         Height and width of the image, for annotations that do not state them.
+    exif : {"apply", "ignore"}
+        Orientation of mask files.
 
     Raises
     ------
@@ -65,7 +72,7 @@ def read_values(
     """
     match annotation:
         case MaskFile():
-            mask = read_mask(annotation.path)
+            mask = read_mask(annotation.path, exif=exif)
             return AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))

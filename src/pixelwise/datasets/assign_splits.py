@@ -9,7 +9,7 @@ from pixelwise.datasets.cases import Case
 from pixelwise.datasets.duplicates import Copies
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.grouping import GroupedImage, assign_groups
-from pixelwise.datasets.mask_values import coded_values, name_of
+from pixelwise.datasets.mask_values import name_of, values_in
 from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
@@ -124,13 +124,7 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
 
 
 def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
-    """Return the values in a mask; for instances, 0 and 1 for background and object."""
-    if scan.mask is None:
-        return frozenset()
-    values = {v for v in coded_values(scan.mask, labelling.coded_by_colour) if v != labelling.ignore_value}
-    if labelling.task == "instance":
-        return frozenset(min(value, 1) for value in values)
-    return frozenset(values)
+    return frozenset() if scan.mask is None else frozenset(values_in(scan.mask, labelling))
 
 
 def _grouped(pair: Pair, root: Path) -> GroupedImage:

@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.errors import BadImage
-from pixelwise.io.read import Image, read_image
+from pixelwise.io.read import Image, ReadOptions, read_image
 from pixelwise.text import pluralise
 
 
-def read_stored(image: Path, channel_files: Sequence[Path] = (), pages: int | None = None) -> Image:
+def read_stored(
+    image: Path,
+    channel_files: Sequence[Path] = (),
+    pages: int | None = None,
+    *,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    options: ReadOptions | None = None,
+) -> Image:
     """Read an image as it is stored: one file, or one file per channel.
 
     Parameters
@@ -21,6 +29,8 @@ def read_stored(image: Path, channel_files: Sequence[Path] = (), pages: int | No
         Files of one channel each, in order; if empty, `image` has all channels.
     pages : int, optional
         Number of TIFF pages that are channels of one image.
+    channels, size, options : optional
+        Of `io.read.read_image`.
 
     Returns
     -------
@@ -33,17 +43,17 @@ def read_stored(image: Path, channel_files: Sequence[Path] = (), pages: int | No
         A file cannot be read; a file has several channels, or another size than the first.
     """
     if not channel_files:
-        return read_image(image, pages=pages)
-    channels = [read_image(path, pages=pages) for path in channel_files]
-    size = channels[0].pixels.shape[1:]
-    for path, channel in zip(channel_files, channels, strict=True):
+        return read_image(image, pages=pages, channels=channels, size=size, options=options)
+    planes = [read_image(path, pages=pages, options=options) for path in channel_files]
+    first = planes[0].pixels.shape[1:]
+    for path, channel in zip(channel_files, planes, strict=True):
         count, height, width = channel.pixels.shape
         if count != 1:
             hint = "Save one file per channel, or all channels in one file."
             raise BadImage("one channel per file", pluralise(count, "channel"), hint, path)
-        if (height, width) != size:
+        if (height, width) != first:
             hint = "Export all channels of an image at one size."
-            raise BadImage(f"{size[0]} x {size[1]}, as {channel_files[0].name}", f"{height} x {width}", hint, path)
-    warnings = dict.fromkeys(warning for channel in channels for warning in channel.warnings)
-    pixels = np.concatenate([channel.pixels for channel in channels])
-    return replace(channels[0], pixels=pixels, warnings=tuple(warnings))
+            raise BadImage(f"{first[0]} x {first[1]}, as {channel_files[0].name}", f"{height} x {width}", hint, path)
+    warnings = dict.fromkeys(warning for channel in planes for warning in channel.warnings)
+    pixels = np.concatenate([channel.pixels for channel in planes])
+    return replace(planes[0], pixels=pixels, warnings=tuple(warnings))

@@ -10,11 +10,12 @@ from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.grouping import GroupedImage, assign_groups
+from pixelwise.datasets.image_decisions import agree_on_channels, read_options
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Split
-from pixelwise.datasets.scan import ImageScan, agree_on_channels, scan_image
+from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.datasets.splits import choose_balanced
 from pixelwise.errors import BadDataset
@@ -37,7 +38,8 @@ def examine_classes(
     """
     progress = progress or Progress()
     images, messages, problems = folders.images, list(folders.messages), list(folders.problems)
-    tasks = [(image.path, options.pages) for image in images]
+    reading = ScanOptions(pages=options.pages, read=read_options(options))
+    tasks = [(image.path, reading) for image in images]
     scans = list(progress.track(parallel_map(scan_image, tasks), "Reading images", len(tasks)))
     files = [files_of(root, image.path)[0] for image in images]
     if not any(scan.digest for scan in scans):
@@ -84,7 +86,7 @@ def _assemble(
     classes = tuple(name for name in class_names if name in present)
     if len(classes) < 2 <= len(class_names):
         problems.append(Problem(file=".", kind="one class folder only", text=f"only images of {classes[0]}"))
-    channels = agree_on_channels(files, scans, problems, messages)
+    channels = agree_on_channels(files, scans, problems, messages, options)
     _accept_mixed_depths(scans, problems, messages)
     candidates = [
         DuplicateCandidate(image.name, file, image.split or "train", image.label, scan)

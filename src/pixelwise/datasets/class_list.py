@@ -1,11 +1,12 @@
 """Determine the classes of masks: values, names and colours; check every mask against them."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from pixelwise.datasets.class_table import Entry
-from pixelwise.datasets.mask_checks import describe_image_like, is_anti_aliased
+from pixelwise.datasets.mask_checks import describe_image_like
+from pixelwise.datasets.mask_thresholds import can_be_split, ends_of
 from pixelwise.datasets.mask_values import MAX_SHARED_VALUES, MaskValueTable, name_of
+from pixelwise.datasets.masks.smoothing import is_smoothed
 from pixelwise.datasets.records import Colour, Labelling, Task
 from pixelwise.text import pluralise
 
@@ -37,6 +38,8 @@ def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ig
         colours=_colours(table, values, known),
         coded_by_colour=table.coloured,
         ignore_value=ignore,
+        threshold=table.threshold if task == "binary" else None,
+        blended=table.blended,
     )
 
 
@@ -46,16 +49,18 @@ def _checked_values(
     """Report masks with values of no class; return the values of the classes."""
     if table.coloured and not known and task != "binary":
         return values[:MAX_CLASSES]
+    if table.blended or (table.threshold is not None and table.options.mask_threshold is not None):
+        return values if known else [table.values[0], table.values[-1]]
     values = _with_background(table, values, known, ignore) if known else _plain_values(table, task, values)
     allowed = {*values, ignore}
     for name, counts in table.counts.items():
         unknown = {value: count for value, count in counts.items() if value not in allowed}
-        if unknown:
+        if unknown and not (table.threshold is not None and can_be_split(table.masks[name])):
             _report_unknown(table, name, unknown, len(values))
     if not known and task == "multiclass":
         for name, mask in table.masks.items():
             if (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None:
-                table.add_problem("too many values", text, name)
+                table.add_problem("lossy mask" if mask.lossy else "too many values", text, name)
         if len(values) > MAX_CLASSES and not table.problems:
             table.add_problem("too many values", f"{len(values)} values, not one connected component each")
         return values[:MAX_CLASSES]
@@ -77,13 +82,7 @@ def _plain_values(table: MaskValueTable, task: Task, values: list[int]) -> list[
     """Return the values of classes without a class table; for a binary task the two most frequent ones."""
     if task != "binary" or len(values) <= 2:
         return values
-    clean = {v for mask in table.masks.values() if len(mask.values) <= 2 for v in mask.values}
-    if len(clean) == 2:
-        return sorted(clean)
-    total: Counter[int] = Counter()
-    for counts in table.counts.values():
-        total.update(counts)
-    return sorted(value for value, _ in total.most_common(2))
+    return list(ends_of(table))
 
 
 def _report_unknown(table: MaskValueTable, name: str, unknown: dict[int, int], expected: int) -> None:
@@ -97,10 +96,10 @@ def _report_unknown(table: MaskValueTable, name: str, unknown: dict[int, int], e
         table.add_problem("lossy mask", text, name)
     elif table.coloured:
         table.add_problem("unknown colours", listed + more, name)
-    elif (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None and not is_anti_aliased(mask):
+    elif (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None and not is_smoothed(mask):
         table.add_problem("too many values", text, name)
     else:
-        kind = "anti-aliased mask" if is_anti_aliased(mask) else "unknown values"
+        kind = "anti-aliased mask" if is_smoothed(mask) else "unknown values"
         table.add_problem(kind, f"unexpected values {listed}{more}", name)
 
 

@@ -20,13 +20,14 @@ from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixe
 from pixelwise.datasets.folder_layout import Pair, check_folder, find_unlabelled, is_image_name, read_layout
 from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.formats.detect import detect_format
+from pixelwise.datasets.image_decisions import agree_on_channels, choose_orientation, describe_images, read_options
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
-from pixelwise.datasets.scan import ImageScan, ScanOptions, agree_on_channels, scan_pair
+from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import SUFFIXES
@@ -129,7 +130,8 @@ def scan_dataset(
     annotated = detect_format(root, options)
     classes = read_class_folders(root, options) if annotated is None else None
     if classes is not None:
-        return replace(examine_classes(root, classes, options, seed, progress), pages=options.pages)
+        dataset = examine_classes(root, classes, options, seed, progress)
+        return replace(dataset, pages=options.pages, reading=read_options(options))
     if annotated is None:
         layout, class_table = read_layout(root, options), read_class_table(root)
         reading = ScanOptions(pages=options.pages)
@@ -140,8 +142,10 @@ def scan_dataset(
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
+    reading = replace(reading, read=read_options(options), both_orientations=options.exif == "auto")
     tasks = [(pair, reading) for pair in layout.pairs]
     scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
+    scans, exif, orientation = choose_orientation(scans, options)
     pairs = list(zip(layout.pairs, scans, strict=True))
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
         raise error_of(root, [*layout.problems, *_pair_problems(root, pairs)])
@@ -155,9 +159,10 @@ def scan_dataset(
         options,
     )
     labelling = replace(dataset.labelling, source_classes=reading.classes)
-    messages = (*layout.messages, *dataset.messages)
+    messages = (*layout.messages, *orientation, *dataset.messages)
+    read = replace(reading.read, exif=exif)
     name = annotated.format if annotated is not None else ""
-    return replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name)
+    return replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name, reading=read)
 
 
 def _assemble(
@@ -178,7 +183,7 @@ def _assemble(
     interpretation = interpret_masks(masks, class_table, options)
     problems += interpretation.problems
     messages += interpretation.messages
-    channels = agree_on_channels(files, scans, problems, messages)
+    channels = agree_on_channels(files, scans, problems, messages, options)
     candidates = [
         DuplicateCandidate(pair.name, file, pair.split or "train", scan.mask.digest if scan.mask else "", scan)
         for (pair, scan), file in zip(items, files, strict=True)
@@ -194,10 +199,7 @@ def _assemble(
     if overlapping:
         where = pluralise(len(overlapping), "image")
         messages.append(f"{sum(overlapping)} pixels in {where} are in several masks: the last mask counts.")
-    noted = sum(bool(scan.notes) for scan in scans)
-    if noted:
-        first = next(note for scan in scans for note in scan.notes)
-        messages.append(f"{pluralise(noted, 'image was', 'images were')} read with a warning, such as: {first}")
+    messages += describe_images(scans)
     order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].part))
     return Dataset(
         root=root,

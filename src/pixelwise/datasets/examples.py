@@ -1,6 +1,6 @@
 """A data set and how its cases are read: image and labels together."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +11,11 @@ from pixelwise.datasets.annotation_values import read_values
 from pixelwise.datasets.annotations import Annotation, MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.channel_files import read_stored
-from pixelwise.datasets.mask_values import name_of
-from pixelwise.datasets.problems import KINDS, Problem
+from pixelwise.datasets.mask_mapping import ignore_missing, labels_of
+from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
-from pixelwise.datasets.scan import pack
 from pixelwise.errors import BadDataset, BadImage
-from pixelwise.io.read import Image, MaskImage, probe, read_image
+from pixelwise.io.read import Image, Orientation, ReadOptions, probe, read_image
 from pixelwise.io.windows import REPEATED
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.text import pluralise
@@ -53,6 +52,8 @@ class Dataset:
         Number of TIFF pages that are channels of one image; None detects it.
     format : str
         Name of the format, such as "COCO"; empty for plain folders.
+    reading : ReadOptions
+        EXIF orientation, and pixels without data.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class Dataset:
     split_made: bool = False
     pages: int | None = None
     format: str = ""
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     @property
     def task(self) -> Task:
@@ -81,18 +83,34 @@ class Dataset:
         return {name: self.part(name) for name in ("train", "val", "test")}
 
     def read(self, case: Case) -> Example:
-        """Read the image of a case and its labels.
+        """Read the image of a case and its labels, which are ignored where the image has no data.
 
         Raises
         ------
         BadImage
             A file cannot be read, or does not fit the data set.
         """
-        image = self.read_image(case).pixels
         if case.annotation is not None:
-            size = image.shape[1], image.shape[2]
-            return Example(image, read_labels(case.annotation, self.labelling, size))
+            return Example(*self.read_labelled(case))
+        image = self.read_image(case).pixels
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
+
+    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "height width"]]:
+        """Read the pixels of a case that has an annotation, and its labels, ignored where the image has no data.
+
+        Raises
+        ------
+        BadDataset
+            It has no annotation.
+        BadImage
+            A file cannot be read, or does not fit the data set.
+        """
+        if case.annotation is None:
+            raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
+        pixels = self.read_image(case).pixels
+        size = pixels.shape[1], pixels.shape[2]
+        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif)
+        return pixels, ignore_missing(labels, pixels, self.task)
 
     def read_image(self, case: Case) -> Image:
         """Read the image of a case, with the channels of the data set.
@@ -102,11 +120,12 @@ class Dataset:
         BadImage
             A file cannot be read, or has other channels.
         """
-        stored = read_stored(case.image, case.channel_files, self.pages)
+        channels, options = self.channels, self.reading
+        stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
 
     def read_labels(self, case: Case) -> Int32[np.ndarray, "height width"]:
-        """Read the labels of a case that has an annotation, without its image.
+        """Read the labels of a case that has an annotation, without its image: where it has no data is unknown.
 
         Raises
         ------
@@ -116,8 +135,8 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         if isinstance(case.annotation, MaskFile):
-            return read_labels(case.annotation, self.labelling)
-        header = probe(case.image)
+            return read_labels(case.annotation, self.labelling, exif=self.reading.exif)
+        header = probe(case.image, self.reading.exif)
         return read_labels(case.annotation, self.labelling, (header.height, header.width))
 
     def with_channels(self, channels: int) -> "Dataset":
@@ -130,7 +149,7 @@ class Dataset:
 
 
 def read_labels(
-    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None
+    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None, exif: Orientation = "apply"
 ) -> Int32[np.ndarray, "height width"]:
     """Read an annotation as class indices or object numbers.
 
@@ -140,6 +159,8 @@ def read_labels(
     labelling : Labelling
     size : (int, int), optional
         Height and width of the image; mask files do not need it.
+    exif : {"apply", "ignore"}
+        Orientation of mask files.
 
     Returns
     -------
@@ -152,47 +173,14 @@ def read_labels(
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size)
-    labels = map_values(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
+    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size, exif=exif)
+    labels = labels_of(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
     if read.ignored is not None:
         labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE
     return labels
 
 
-def map_values(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "height width"]:
-    """Return the class indices or object numbers for the values of a mask; see `read_labels`.
-
-    Raises
-    ------
-    BadImage
-        A value belongs to no class.
-    """
-    values = pack(mask.values)
-    if labelling.coded_by_colour and mask.values.ndim == 2:
-        values = _as_colours(values, mask.palette or {})
-    elif mask.values.ndim == 3 and not labelling.coded_by_colour:
-        raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
-    if labelling.task == "instance":
-        labels = values.astype(np.int32)
-        if labelling.ignore_value is not None:
-            labels[values == labelling.ignore_value] = IGNORE_OBJECT
-        return labels
-    order = np.argsort(labelling.values)
-    known = np.array(labelling.values, np.int64)[order]
-    positions = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    classes = order[positions].astype(np.int32)
-    unknown = known[positions] != values
-    if labelling.ignore_value is not None:
-        classes[values == labelling.ignore_value] = IGNORE
-        unknown &= values != labelling.ignore_value
-    if unknown.any():
-        shown = ", ".join(name_of(v, labelling.coded_by_colour) for v in np.unique(values[unknown])[:8].tolist())
-        expected = ", ".join(name_of(v, labelling.coded_by_colour) for v in labelling.values[:20])
-        raise BadImage(f"mask values {expected}", shown, KINDS["unknown values"][1], path)
-    return classes
-
-
-def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
+def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
@@ -200,7 +188,7 @@ def read_pixels(path: Path, channels: int, pages: int | None = None) -> Image:
     BadImage
         The file cannot be read, or has another number of channels.
     """
-    return match_channels(read_image(path, pages=pages), channels, path)
+    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
 
 
 def match_channels(image: Image, channels: int, path: Path) -> Image:
@@ -213,10 +201,3 @@ def match_channels(image: Image, channels: int, path: Path) -> Image:
         expected = names.get(channels, pluralise(channels, "channel"))
         raise BadImage(expected, f"{image.pixels.shape[0]}", "Convert it in the same way as the training images.", path)
     return image
-
-
-def _as_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> np.ndarray:
-    """Return packed colours for the indices of a palette file, or for gray values."""
-    unique, inverse = np.unique(values, return_inverse=True)
-    colours = np.array([palette.get(v, (v & 255,) * 3) for v in unique.tolist()], np.int64)
-    return pack(colours[None])[0][inverse].reshape(values.shape)

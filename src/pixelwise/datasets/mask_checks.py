@@ -1,32 +1,10 @@
-"""Detect implausible masks: anti-aliased edges, images instead of masks, and swapped masks."""
+"""Detect implausible masks: images instead of masks, and swapped masks."""
 
 from collections.abc import Sequence
 
-from pixelwise.datasets.scan import MIN_IMAGE_VALUES, MaskValues
+from pixelwise.datasets.masks.measure import MaskValues
 
-_MIXED = 0.4  # largest fraction of intermediate pixels in an anti-aliased mask
-_SHADES = 4  # least number of intermediate values along anti-aliased edges
-_INTERIOR = 0.02  # fraction of intermediate pixels that may be inside regions, where edges meet
-_SPECKLE = 4  # pixels: a smaller mean region size indicates image noise or anti-aliasing
-
-
-def is_anti_aliased(mask: MaskValues) -> bool:
-    """Return whether a mask is binary with anti-aliased edges.
-
-    Anti-aliasing produces values over the whole range between the two, in a band of a few pixels along the edges; real
-    classes and objects are wider, or have consecutive numbers.
-    """
-    if len(mask.values) <= 2 or mask.coloured:
-        return False
-    low, high = mask.values[0], mask.values[-1]
-    shades = mask.values[1:-1]
-    pixels = sum(mask.counts[1:-1])
-    thin = pixels < _SPECKLE * sum(mask.regions[1:-1]) or (
-        len(shades) >= _SHADES and mask.interior <= _INTERIOR * pixels
-    )
-    spread = any(3 * low + high <= 4 * shade <= low + 3 * high for shade in shades)
-    far = high - low > max(len(shades), 16)
-    return thin and spread and far and pixels <= _MIXED * sum(mask.counts)
+MIN_IMAGE_VALUES = 20  # a mask with more values may be an image
 
 
 def describe_image_like(mask: MaskValues, max_values: int | None) -> str | None:

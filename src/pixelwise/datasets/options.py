@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import isinf
 from typing import Literal
 
 from pixelwise.errors import BadOption
@@ -39,6 +40,20 @@ class DataOptions:
         Mask value excluded from loss and scores; -1: none.
     foreground : int, optional
         Binary masks: value of the foreground class.
+    background : int, optional
+        Instances: mask value of the background; 0 unless the masks show another one.
+    mask_threshold : float, optional
+        Binary masks: higher values are foreground. By default the middle, if masks have values in between.
+    mask_values : str
+        Where the values of a mask are: "numbers" (palette indices), "colours" (as a viewer shows them), "alpha" (its
+        alpha channel); "auto" compares all files.
+    exif : str
+        Orientation of photos in their EXIF record: "apply" or "ignore"; "auto" compares photos and masks.
+    nodata : str, optional
+        Value of pixels without a measurement, left out of statistics, loss and scores: a number, "nan" or "none". By
+        default the GDAL_NODATA tag of TIFF files.
+    alpha : str
+        Alpha channel of images: "drop" it, or "keep" it as a channel; "auto" keeps it if it is not transparency.
     group_by : str, optional
         Regular expression with one group, searched in file names, else in paths: equal matches stay in the same split.
         "none" turns the detection of groups off.
@@ -71,6 +86,12 @@ class DataOptions:
     classes: tuple[str, ...] = ()
     ignore_index: int | None = None
     foreground: int | None = None
+    background: int | None = None
+    mask_threshold: float | None = None
+    mask_values: Literal["auto", "numbers", "colours", "alpha"] = "auto"
+    exif: Literal["auto", "apply", "ignore"] = "auto"
+    nodata: str | None = None
+    alpha: Literal["auto", "drop", "keep"] = "auto"
     group_by: str | None = None
     val_share: float = 0.2
     allow_missing: bool = False
@@ -93,10 +114,22 @@ class DataOptions:
             raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
         if self.foreground is not None and self.task not in ("auto", "binary"):
             raise BadOption("foreground for a binary task", f"task {self.task}", "Leave --foreground out.")
+        if self.mask_threshold is not None and (self.task not in ("auto", "binary") or self.foreground is not None):
+            got = f"task {self.task}" if self.foreground is None else f"foreground {self.foreground}"
+            raise BadOption("mask_threshold alone, for a binary task", got, "Leave --mask-threshold out.")
+        if self.nodata not in (None, "none") and not _is_number(self.nodata):
+            raise BadOption('a number, "nan" or "none" for nodata', str(self.nodata), "Example: --nodata=-9999.")
         if self.group_by not in (None, NO_GROUPS) and _count_groups(self.group_by or "") != 1:
             raise BadOption(
                 "a regular expression with one group for group_by", str(self.group_by), "Example: '^([^_]+)_'; or none."
             )
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return text is not None and not isinf(float(text))
+    except ValueError:
+        return False
 
 
 def _count_groups(expression: str) -> int:

@@ -45,6 +45,14 @@ KINDS: dict[str, tuple[str, str]] = {
         "at most 254 classes, or one connected component per object",
         "Check that these files are masks, and set --task.",
     ),
+    "objects or classes": (
+        "a clear meaning of the mask values",
+        "Set --task instance if each value is an object of its own, or --task multiclass if each is a class.",
+    ),
+    "negative values": (
+        "a background and positive object numbers",
+        "Name the value of the background, such as --background=-1; with --background 0 negative values are ignored.",
+    ),
     "unknown values": (
         "only the values of the known classes",
         "Add them to classes.txt or --classes, or ignore one with --ignore-index.",

@@ -28,6 +28,14 @@ class Labelling:
     coded_by_colour : bool
     ignore_value : int or None
         File value that is excluded from loss and scores.
+    threshold : float or None
+        Binary masks with values in between: higher values are those of the brighter class.
+    blended : bool
+        Colours of no class are between two: the nearest class is meant, and none if it is unclear.
+    alpha : bool
+        The values are in the alpha channel.
+    background : int or None
+        Instances: file value of the background; None if every value is an object.
     source_classes : tuple of str
         Annotations that name their classes (shapes, or a mask file per class): the names of the values 1, 2, ...
     """
@@ -38,6 +46,10 @@ class Labelling:
     colours: tuple[Colour, ...]
     coded_by_colour: bool = False
     ignore_value: int | None = None
+    threshold: float | None = None
+    blended: bool = False
+    alpha: bool = False
+    background: int | None = 0
     source_classes: tuple[str, ...] = ()
 
 

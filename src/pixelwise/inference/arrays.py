@@ -1,13 +1,83 @@
-"""Checks of input arrays: axis order and intensity scale."""
+"""Checks of input arrays: data type, axis order, pixels without data, and intensity scale."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
 
 from pixelwise.errors import BadImage
+from pixelwise.io.read import ReadOptions
+from pixelwise.io.sample_values import to_pixels
 
 MAX_RATIO = 20  # brightness relative to the training images from which a different scale is assumed
+
+
+_KINDS = {"b": "true and false", "c": "complex numbers", "U": "texts", "S": "texts", "O": "Python objects"}
+
+
+def read_array(
+    image: Any, channels: int, reading: ReadOptions, nodata: float | None = None
+) -> Num[np.ndarray, "channels height width"]:
+    """Return what a caller hands over as an image, with the values that a file would have.
+
+    Parameters
+    ----------
+    image : array_like
+        An array of numbers, nested lists, or anything else that `numpy.asarray` makes one of: Pillow images, tensors.
+        Masked arrays: masked pixels are without data.
+    channels : int
+        Of the model.
+    reading : ReadOptions
+        Of the model: `nodata`.
+    nodata : float, optional
+        Value of pixels without data; NaN for NaN and infinite values. By default that of the model.
+
+    Returns
+    -------
+    (channels, height, width) array
+        Of at most 32 bits; NaN for pixels without data.
+
+    Raises
+    ------
+    BadImage
+        Not numbers, no pixels, a shape that does not fit, or NaN and infinite values that are not declared as missing.
+
+    Examples
+    --------
+    >>> read_array([[1, 2], [3, 4]], 1, ReadOptions()).shape
+    (1, 2, 2)
+    """
+    array = _to_array(image)
+    if array.dtype.kind not in "iuf":
+        got = _KINDS.get(array.dtype.kind, f"values of type {array.dtype}")
+        raise BadImage("an array of gray or colour values", got, "Convert it to uint8, uint16 or float32.")
+    if array.size == 0:
+        raise BadImage("an image with pixels", f"shape {array.shape}", "Use another image.")
+    array = channels_first(array.astype(array.dtype.newbyteorder("="), copy=False), channels)
+    if nodata is None and isinstance(image, np.ma.MaskedArray):
+        nodata = np.nan
+    elif nodata is None and reading.nodata not in (None, "none"):
+        nodata = float(str(reading.nodata))
+    try:
+        return to_pixels(array, None, nodata)[0]
+    except BadImage as error:
+        hint = "Fill them, or declare them as missing: predict(image, nodata=float('nan'))."
+        raise BadImage(error.expected, error.got, hint if "NaN" in error.got else error.hint) from None
+
+
+def _to_array(image: Any) -> np.ndarray:
+    if isinstance(image, np.ma.MaskedArray):
+        return np.ma.filled(image.astype(np.float32), np.nan) if np.ma.is_masked(image) else np.asarray(image)
+    if getattr(image, "mode", None) == "P" and hasattr(image, "convert"):
+        image = image.convert("RGB")  # a Pillow image whose numbers are indices of a palette
+    try:
+        return np.asarray(image)
+    except Exception as error:  # whatever the object does when it is asked for an array
+        reason = " ".join(str(error).split())[:120]
+        raise BadImage(
+            "an image as an array", f"{type(image).__name__} ({reason})", "Convert it to an array."
+        ) from None
 
 
 def channels_first(image: Num[np.ndarray, "..."], channels: int) -> Num[np.ndarray, "channels height width"]:
@@ -39,7 +109,8 @@ def warn_of_scale(
     """Return a warning if the values differ strongly from the range (low, high) of the training images per channel."""
     sample = pixels[:, :: max(1, pixels.shape[1] // 256), :: max(1, pixels.shape[2] // 256)]
     high = max(high for _, high in trained)
-    maximum = float(np.percentile(sample, 99.5))
+    known = sample[~np.isnan(sample)] if sample.dtype.kind == "f" else sample.ravel()
+    maximum = float(np.percentile(known, 99.5)) if known.size else 0.0
     if high > 0 and not high / MAX_RATIO <= maximum <= high * MAX_RATIO:
         return (f"Values reach {maximum:.4g} here and {high:.4g} in the training images: another scale?",)
     return ()

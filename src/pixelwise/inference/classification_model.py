@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Num
 
 from pixelwise.errors import BadImage, BadModel
-from pixelwise.inference.arrays import channels_first, warn_of_scale
+from pixelwise.inference.arrays import read_array, warn_of_scale
 from pixelwise.inference.load_runtime import load_runtime
 from pixelwise.labels.temperature_scaling import scaled_softmax
 from pixelwise.model_file.model_card import ModelCard
@@ -35,24 +36,27 @@ class ClassificationModel:
     def __init__(self, model_card: ModelCard, runtime: Runtime, view: View, *, mirrored: bool = False) -> None:
         self.model_card, self._runtime, self._view, self._mirrored = model_card, runtime, view, mirrored
 
-    def predict(self, image: Num[np.ndarray, "..."]) -> int:
+    def predict(self, image: Any, *, nodata: float | None = None) -> int:
         """Return the index of the most probable class; `model_card.classes` holds its name.
 
         Parameters
         ----------
-        image : (height, width), (channels, height, width) or (height, width, channels) array
-            Any numeric type, on the scale of the training images; 16-bit images are rescaled to 8 bits.
+        image : (height, width), (channels, height, width) or (height, width, channels) array_like
+            Any numeric type, on the scale of the training images; 16-bit images are rescaled to 8 bits. Pillow images
+            and nested lists too.
+        nodata : float, optional
+            Value of pixels without data; see `arrays.read_array`.
 
         Raises
         ------
         BadImage
-            The shape does not fit the model.
+            Not numbers, a shape that does not fit the model, or NaN without `nodata`.
         """
-        return int(self.probabilities(image).argmax())
+        return int(self.probabilities(image, nodata=nodata).argmax())
 
-    def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, " classes"]:
+    def probabilities(self, image: Any, *, nodata: float | None = None) -> Float32[np.ndarray, " classes"]:
         """Return the calibrated probability of each class; same input as `predict`."""
-        return self.predict_pixels(channels_first(image, self.model_card.channels))
+        return self.predict_pixels(read_array(image, self.model_card.channels, self.model_card.reading, nodata))
 
     def predict_pixels(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, " classes"]:
         """Return the probability of each class for an image (channels, height, width)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Integer, Num
@@ -12,7 +12,7 @@ from jaxtyping import Float32, Integer, Num
 from pixelwise.errors import BadImage, BadModel
 from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.geometry.tiles import Span
-from pixelwise.inference.arrays import channels_first, warn_of_scale
+from pixelwise.inference.arrays import read_array, warn_of_scale
 from pixelwise.inference.blending import LogitsWindow
 from pixelwise.inference.load_runtime import load_runtime
 from pixelwise.inference.pipeline import prefetch
@@ -109,33 +109,38 @@ class SegmentationModel:
     def __init__(self, model_card: ModelCard, predictor: Predictor) -> None:
         self.model_card, self.predictor = model_card, predictor
 
-    def predict(self, image: Num[np.ndarray, "..."]) -> Integer[np.ndarray, "height width"]:
+    def predict(self, image: Any, *, nodata: float | None = None) -> Integer[np.ndarray, "height width"]:
         """Return the mask (class indices) or the label image (object numbers) of an image.
 
         Parameters
         ----------
-        image : (height, width), (channels, height, width) or (height, width, channels) array
-            Any numeric type, on the scale of the training images.
+        image : (height, width), (channels, height, width) or (height, width, channels) array_like
+            Any numeric type, on the scale of the training images; Pillow images and nested lists too.
+        nodata : float, optional
+            Value of pixels without data, which do not count for the normalisation; see `arrays.read_array`.
 
         Raises
         ------
         BadImage
-            The shape does not fit the model.
+            Not numbers, a shape that does not fit the model, or NaN without `nodata`.
         """
-        return self.predict_pixels(channels_first(image, self.model_card.channels)).labels
+        return self.predict_pixels(self._read(image, nodata)).labels
 
-    def probabilities(self, image: Num[np.ndarray, "..."]) -> Float32[np.ndarray, "classes height width"]:
+    def probabilities(self, image: Any, *, nodata: float | None = None) -> Float32[np.ndarray, "classes height width"]:
         """Return the calibrated probabilities of the target classes; same input as `predict`.
 
         For models of kind "distance" the last channel is the predicted distance to the border of the object, from 0 to
         1.
         """
-        pixels = channels_first(image, self.model_card.channels)
+        pixels = self._read(image, nodata)
         probabilities = self._buffer(pixels)
         target, temperatures = self.model_card.target, self.model_card.temperatures
         for window in self.predictor.stream(pixels, intensity_scale(pixels, self.model_card.normalisation)):
             _put(probabilities, window.write, probabilities_of(window.logits, target, temperatures))
         return probabilities.astype(np.float32)
+
+    def _read(self, image: Any, nodata: float | None) -> Num[np.ndarray, "channels height width"]:
+        return read_array(image, self.model_card.channels, self.model_card.reading, nodata)
 
     def predict_pixels(
         self,

@@ -66,8 +66,10 @@ class Header:
 
     `channels` is the number of stored samples per pixel; with `alpha` the last one is transparency. `palette` holds
     one (red, green, blue) row per index. `gray_step` is the factor by which the decoder scales samples of fewer than
-    8 bits. `stackable`: all pages are plain samples of one size and can be used as channels. `white_is_zero`: TIFF
-    photometric interpretation WhiteIsZero. `orientation` is the EXIF orientation 1..8.
+    8 bits; `bilevel`: one bit per sample, and no palette. `stackable`: all pages are plain samples of one size and can
+    be used as channels. `white_is_zero`: TIFF photometric interpretation WhiteIsZero. `nodata`: value of pixels without
+    a measurement (tag GDAL_NODATA). `bands_last`: pages are rows, and columns are bands. `orientation` is the EXIF
+    orientation 1..8.
     """
 
     format: str
@@ -83,6 +85,9 @@ class Header:
     lossy: bool = False
     gray_step: int = 1
     white_is_zero: bool = False
+    bilevel: bool = False
+    nodata: float | None = None
+    bands_last: bool = False
     spacing: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
 

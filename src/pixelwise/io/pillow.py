@@ -72,6 +72,7 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             alpha=image.mode == "RGBA",
             orientation=orientation,
             palette=None if kind == "GIF" else _palette_of(image),
+            bilevel=image.mode == "1",
             lossy=kind == "JPEG" or (kind == "WEBP" and _webp_is_lossy(file)),
             warnings=messages,
         )

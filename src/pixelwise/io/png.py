@@ -50,6 +50,7 @@ def read_png_header(file: BinaryIO | BytesIO, path: Path) -> Header:
         alpha=colour in (4, 6),
         orientation=orientation,
         palette=palette[: len(palette) // 3 * 3].reshape(-1, 3) if colour == 3 else None,
+        bilevel=colour == 0 and bits == 1,
         gray_step=255 // (2**bits - 1) if colour == 0 and bits in (2, 4) else 1,
         warnings=warnings,
     )

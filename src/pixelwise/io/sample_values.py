@@ -1,13 +1,16 @@
 """Validate decoded samples: finite real numbers in images, integers in masks."""
 
+from itertools import count, islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Integer, Num, Shaped, UInt8
+from jaxtyping import Bool, Integer, Num, Shaped, UInt8
 
 from pixelwise.errors import BadImage
 
 _EXACT_IN_FLOAT32 = 2**24  # float32 represents every integer up to here
+_TRANSLUCENT = 0.1  # largest fraction of pixels of transparency that are neither opaque nor transparent
 
 
 def apply_palette(
@@ -27,29 +30,90 @@ def invert(samples: Shaped[np.ndarray, "c h w"]) -> Shaped[np.ndarray, "c h w"]:
     return np.iinfo(samples.dtype).max - samples if samples.dtype.kind == "u" else samples
 
 
-def to_pixels(pixels: Shaped[np.ndarray, "c h w"], path: Path) -> Num[np.ndarray, "c h w"]:
-    """Return pixels that training and prediction can use; raise `BadImage` for other values."""
+def alpha_kind(alpha: Shaped[np.ndarray, "height width"]) -> Literal["constant", "transparency", "data"]:
+    """Return what a channel that a file declares as transparency contains.
+
+    Transparency is fully opaque or fully transparent except along edges. A channel with other values nearly everywhere
+    is data: programs declare the fourth of four channels as alpha whatever it is.
+
+    >>> alpha_kind(np.array([[0, 255, 255, 255, 255, 255, 255, 128]], np.uint8))
+    'transparency'
+    >>> alpha_kind(np.arange(16, dtype=np.uint8)[None])
+    'data'
+    """
+    low, high = alpha.min(), alpha.max()
+    if low == high:
+        return "constant"
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
+    between = np.count_nonzero((alpha != 0) & (alpha != opaque)) / alpha.size
+    return "data" if between > _TRANSLUCENT or high < opaque else "transparency"
+
+
+def to_pixels(
+    pixels: Shaped[np.ndarray, "c h w"], path: Path | None, nodata: float | None = None
+) -> tuple[Num[np.ndarray, "c h w"], float]:
+    """Return pixels that training and prediction can use, and the fraction of missing samples.
+
+    Parameters
+    ----------
+    pixels : (channels, height, width) array
+    path : Path or None
+        For messages.
+    nodata : float, optional
+        Value of pixels without a measurement: of float samples each by itself, of integer pixels if all channels have
+        it. NaN samples are then missing too, and infinite ones if it is NaN. With missing samples the result is
+        float32, and NaN where they are.
+
+    Raises
+    ------
+    BadImage
+        Complex, NaN or infinite values; whole numbers that float32 cannot represent exactly.
+    """
     if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8)
+        return pixels.astype(np.uint8), 0.0
+    missing = None if nodata is None else _missing(pixels, nodata)
     if pixels.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             pixels = pixels.astype(np.float32, copy=False)
+    if missing is not None and missing.any():
+        known = np.where(missing, pixels.dtype.type(0), pixels)
+        _check_values(known, path)
+        return np.where(missing, np.float32(np.nan), known.astype(np.float32)), float(missing.mean())
+    _check_values(pixels, path)
+    return pixels.astype(
+        np.int32, copy=False
+    ) if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 else pixels, 0.0
+
+
+def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndarray, "c h w"] | None:
+    if pixels.dtype.kind == "f":
+        if np.isnan(nodata):
+            return ~np.isfinite(pixels)
+        with np.errstate(over="ignore"):
+            return (pixels == pixels.dtype.type(nodata)) | np.isnan(pixels)
+    limits = np.iinfo(pixels.dtype)
+    if np.isnan(nodata) or nodata != round(nodata) or not limits.min <= nodata <= limits.max:
+        return None
+    return np.broadcast_to((pixels == pixels.dtype.type(nodata)).all(0), pixels.shape)
+
+
+def _check_values(pixels: Shaped[np.ndarray, "c h w"], path: Path | None) -> None:
+    if pixels.dtype.kind == "f":
         _check_finite(pixels, path)
-        return pixels
-    if pixels.dtype.itemsize > 2:
+    elif pixels.dtype.itemsize > 2:
         low, high = int(pixels.min()), int(pixels.max())
         if max(-low, high) > _EXACT_IN_FLOAT32:
             got = f"{pixels.dtype} values from {low} to {high}"
             hint = "Scale the image to 16 bits."
             raise BadImage(f"whole numbers up to {_EXACT_IN_FLOAT32}", got, hint, path)
-        return pixels.astype(np.int32, copy=False)
-    return pixels
 
 
 def to_integers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.ndarray, "c h w"]:
     """Return mask values as integers (whole floats as int64); raise `BadImage` for fractions."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
+    if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
+        return _renumber_largest(values)
     if values.dtype.kind != "f":
         return values
     _check_finite(values, path)
@@ -62,10 +126,23 @@ def to_integers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.n
     return values.astype(np.int64)
 
 
-def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path) -> None:
+def _renumber_largest(values: Shaped[np.ndarray, "c h w"]) -> Integer[np.ndarray, "c h w"]:
+    """Return uint64 values as int64; those that do not fit become unused numbers, the same for equal values."""
+    large = values > np.iinfo(np.int64).max
+    unique, inverse = np.unique(values[large], return_inverse=True)
+    used = set(np.unique(values[~large]).tolist())
+    unused = (number for number in count(1 << 62) if number not in used)
+    numbers = np.fromiter(islice(unused, len(unique)), np.int64, len(unique))
+    renumbered = np.where(large, 0, values).astype(np.int64)
+    renumbered[large] = numbers[inverse]
+    return renumbered
+
+
+def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path | None) -> None:
     # channel by channel: a boolean array of the whole image would need a quarter of its memory
     missing = sum(int(np.isnan(channel).sum()) for channel in values)
     infinite = sum(int(np.isinf(channel).sum()) for channel in values)
     if missing or infinite:
         got = f"{missing} NaN and {infinite} infinite values"
-        raise BadImage("finite numbers", got, "Fill these pixels or crop them away.", path)
+        hint = "Fill these pixels or crop them away; if they are pixels without data, declare them with --nodata nan."
+        raise BadImage("finite numbers", got, hint, path)

@@ -23,6 +23,7 @@ _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
 _JPEG = {6, 7, 33007, 34892}
 _LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
 _DAMAGED = "The file is damaged; export it again."
+_GDAL_NODATA = 42113
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
 _MICROMETRES = {
     "micron": 1.0,
@@ -75,7 +76,9 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             orientation=_orientation(page),
             palette=palette,
             lossy=int(page.compression) in _LOSSY,
+            bilevel=palette is None and np.dtype(series.dtype).kind == "b",
             white_is_zero=_name(page.photometric) == "MINISWHITE",
+            nodata=_nodata(page),
             spacing=_spacing(tiff, page),
             warnings=warnings,
         )
@@ -179,6 +182,15 @@ def _orientation(page: Any) -> int:
     tag = page.tags.get("Orientation")
     value = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
     return value if 1 <= value <= 8 else 1
+
+
+def _nodata(page: Any) -> float | None:
+    """Return the value of pixels without a measurement: tag GDAL_NODATA, a number as text."""
+    tag = page.tags.get(_GDAL_NODATA)
+    try:
+        return None if tag is None else float(str(tag.value).strip(" \0"))
+    except ValueError:
+        return None
 
 
 def _spacing(tiff: Any, page: Any) -> tuple[float, float] | None:

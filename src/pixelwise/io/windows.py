@@ -5,7 +5,7 @@ access (PNG, JPEG, BMP, WebP) are decoded completely, with a warning. Pixels are
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ from jaxtyping import Num, Shaped
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
-from pixelwise.io.read import check_pages, read_header, read_image
+from pixelwise.io.read import ReadOptions, check_pages, read_header, read_image
 from pixelwise.io.sample_values import apply_palette, invert, to_pixels
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.io.zarr import ZarrPlanes, is_zarr
@@ -127,16 +127,22 @@ class InMemoryReader:
 
 @dataclass
 class InterpretedPlanes:
-    """Stored planes as an image: upright, palette as RGB, without alpha."""
+    """Stored planes as an image: upright, palette as RGB, without alpha unless `alpha_is_data`.
+
+    With `nodata` the pixels are float32, and NaN where they have that value.
+    """
 
     planes: Planes
     header: Header
     path: Path
+    alpha_is_data: bool = False
+    nodata: float | None = None
     memory_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         messages = (*self.header.warnings, *self.planes.messages)
-        self.warnings = (*messages, "the alpha channel was dropped") if self.header.alpha else messages
+        self._drops_alpha = self.header.alpha and not self.alpha_is_data
+        self.warnings = (*messages, "the alpha channel was dropped") if self._drops_alpha else messages
         _, height, width = self.planes.shape
         self._stored = height, width
         if self.header.orientation >= 5:
@@ -182,13 +188,20 @@ class InterpretedPlanes:
             samples = apply_palette(samples[0], self.header.palette)
         elif self.header.white_is_zero:
             samples = invert(samples)
-        if self.header.alpha:
+        if self._drops_alpha:
             samples = samples[:-1]
-        return to_pixels(samples, self.path) if samples.size else samples
+        pixels = to_pixels(samples, self.path, self.nodata)[0] if samples.size else samples
+        # one type for all windows, whether or not they have missing pixels
+        return pixels if self.nodata is None or pixels.dtype.kind == "f" else pixels.astype(np.float32)
 
 
 def open_windows(
-    path: Path, *, channels: int | None = None, pages: int | None = None, max_pixels: int = MAX_PIXELS_WINDOWED
+    path: Path,
+    *,
+    channels: int | None = None,
+    pages: int | None = None,
+    max_pixels: int = MAX_PIXELS_WINDOWED,
+    options: ReadOptions | None = None,
 ) -> ImageReader:
     """Open an image for windowed reading.
 
@@ -197,18 +210,21 @@ def open_windows(
     path : Path
         An image file, or the folder of an OME-Zarr image.
     channels : int, optional
-        The required number of channels; a grayscale image is repeated to three.
+        The required number of channels; a grayscale image is repeated to three, and alpha is kept if it is one of
+        them.
     pages : int, optional
         Read a stack of this many pages as that many channels.
     max_pixels : int
         Limit of height × width, checked before decoding.
+    options : ReadOptions, optional
 
     Raises
     ------
     BadImage
         Not a readable image, or another number of channels.
     """
-    source = _open_zarr(path, max_pixels) if is_zarr(path) else _open_file(path, pages, max_pixels)
+    options = options or ReadOptions()
+    source = _open_zarr(path, max_pixels) if is_zarr(path) else _open_file(path, pages, max_pixels, channels, options)
     if channels is None or source.shape[0] == channels:
         return source
     if source.shape[0] == 1 and channels == 3:
@@ -260,27 +276,34 @@ def _open_zarr(path: Path, max_pixels: int) -> ImageReader:
     return InterpretedPlanes(planes, header, path)
 
 
-def _open_file(path: Path, pages: int | None, max_pixels: int) -> ImageReader:
+def _open_file(
+    path: Path, pages: int | None, max_pixels: int, channels: int | None, options: ReadOptions
+) -> ImageReader:
     file, kind = open_image_file(path)
     if kind == "TIFF":
-        return _close_on_error(file.close, lambda: _open_tiff(path, file, pages, max_pixels))
+        return _close_on_error(file.close, lambda: _open_tiff(path, file, pages, max_pixels, channels, options))
     file.close()
-    image = read_image(path, pages=pages)
+    image = read_image(path, pages=pages, channels=channels, options=options)
     text = f"{kind} cannot be read by windows: decoded completely ({image.pixels.nbytes / 2**20:.0f} MiB)"
     return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
 
 
-def _open_tiff(path: Path, file: BinaryIO, pages: int | None, max_pixels: int) -> ImageReader:
+def _open_tiff(
+    path: Path, file: BinaryIO, pages: int | None, max_pixels: int, channels: int | None, options: ReadOptions
+) -> ImageReader:
     header = read_header(file, "TIFF", path)
+    if options.exif == "ignore":
+        header = replace(header, orientation=1)
     check_pages(header, path, pages)
     check_size(header, path, max_pixels)
     if np.dtype(header.dtype).kind == "c":
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
+    keeps_alpha = header.alpha and channels == header.channels
     with decoding(path, "TIFF"):
         if readable_by_windows(file):
-            return InterpretedPlanes(TiffPlanes(file, path), header, path)
+            return InterpretedPlanes(TiffPlanes(file, path), header, path, keeps_alpha, options.nodata_of(header))
     file.close()
-    image = read_image(path, pages=pages)
+    image = read_image(path, pages=pages, channels=channels, options=options)
     text = "this TIFF layout cannot be read by windows: decoded completely"
     return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
 

@@ -5,7 +5,7 @@ Reading it does not import torch, so exported models load quickly.
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import TtaInputs
+from pixelwise.io.read import ReadOptions
 from pixelwise.labels.targets import TargetOptions, target_channels
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.networks.options import NetworkOptions
@@ -65,6 +66,8 @@ class ModelCard:
     conformal_margin : float or None
         Conformal margin: the expected Dice minus this value is a lower bound of the Dice for 90 % of images
         (`metrics.calibration.conformal_margin`); None if there are too few validation images.
+    reading : ReadOptions
+        How the training images were read: EXIF orientation, pixels without data.
     """
 
     network: NetworkOptions
@@ -86,6 +89,7 @@ class ModelCard:
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
     conformal_margin: Margin | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     version: int = VERSION
 
     @property
@@ -186,6 +190,6 @@ def _is_possible(geometry: Geometry) -> bool:
 
 def _adapter() -> Any:  # TypeAdapter[ModelCard], which beartype cannot check
     """Return a validator of model cards that rejects unknown keys at every level."""
-    for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View):
+    for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View, ReadOptions):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return TypeAdapter(ModelCard)

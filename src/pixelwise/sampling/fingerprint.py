@@ -12,13 +12,14 @@ from scipy import ndimage
 from skimage.measure import label as label_equal
 
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.mask_mapping import ignore_missing
 from pixelwise.datasets.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import mean_and_std
+from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
 CASES_PER_CHECK = 16  # cases between two checks of the time
@@ -171,8 +172,9 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
 
 
 def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
-    image, labels = dataset.read_image(case), dataset.read_labels(case)
+    image = dataset.read_image(case)
     pixels, labelling = image.pixels, dataset.labelling
+    labels = ignore_missing(dataset.read_labels(case), pixels, labelling.task)
     instances = labelling.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
     labels = np.where(ignored, 0, labels)
@@ -184,7 +186,7 @@ def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
     return _CaseStatistics(
         size=(pixels.shape[1], pixels.shape[2]),
         spacing=image.spacing,
-        dtype=pixels.dtype.name,
+        dtype=image.dtype,
         mean=mean,
         std=std,
         values=_sample(pixels, sampled),
@@ -232,7 +234,7 @@ def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerpr
     means = np.array([case.mean for case in statistics])
     spread_order = np.array([case.std for case in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5), axis=1)
+    low, high = percentiles_of(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5))
     counts = np.array([case.counts for case in statistics])
     areas = np.concatenate([case.areas for case in statistics])
     widths = np.concatenate([case.widths for case in statistics])

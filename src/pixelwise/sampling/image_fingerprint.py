@@ -13,7 +13,7 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import mean_and_std
+from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 from pixelwise.sampling.resize_crop import to_8_bit_range
 
 MAX_MEASURED = 2000  # images that are measured, evenly spaced: more do not change the means
@@ -84,7 +84,7 @@ def measure_classification(dataset: Dataset, progress: Progress | None = None) -
     statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
     means, spread = np.array([image.mean for image in statistics]), np.array([image.std for image in statistics])
     mean = means.mean(0)
-    low, high = np.percentile(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5), axis=1)
+    low, high = percentiles_of(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5))
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(len(dataset.classes))]
     return ClassificationFingerprint(

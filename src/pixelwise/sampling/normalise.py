@@ -1,6 +1,6 @@
 """Intensity normalisation: the scale of an image, computed once, applied window by window, and its inverse."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,11 +71,13 @@ class Scale:
     shift: Float64[np.ndarray, " channels"]
 
     def apply(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels height width"]:
-        """Return the normalised `pixels` (of any dtype) as float32."""
+        """Return the normalised `pixels` (of any dtype) as float32; 0 for NaN, which stands for missing data."""
         # 8 and 16 bit values and float32 are exact in float32; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
         shift = self.shift.astype(exact)
         scaled = np.subtract(pixels, shift[:, None, None], dtype=exact)
+        if pixels.dtype.kind == "f":
+            np.nan_to_num(scaled, copy=False, nan=0.0)  # pixels without data become the mean
         np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
         rest = (shift - self.shift) * self.factor  # rounding error of the shift in float32
         if np.abs(rest).max(initial=0.0) > 1e-7:
@@ -134,8 +136,8 @@ def mean_and_std(
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
-    Values are shifted by the mean of the first block, so that the difference of squares is accurate. An image without
-    pixels gives 0 and 0.
+    Values are shifted by the mean of the first block, so that the difference of squares is accurate. NaN, which stands
+    for missing data, is left out. An image without pixels gives 0 and 0.
     """
     return mean_and_std_of((pixels[:, rows.start : rows.stop] for rows in row_blocks(pixels.shape)), pixels.shape[0])
 
@@ -144,21 +146,36 @@ def mean_and_std_of(
     blocks: Iterable[Num[np.ndarray, "channels rows columns"]], channels: int
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return `mean_and_std` of an image that is passed in blocks."""
-    count, origin, total, squares = 0, np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    count, origin, total, squares = (np.zeros(channels) for _ in range(4))
     for block in blocks:
         for channel in range(channels):
             values = block[channel].astype(np.float64).ravel()
-            if count == 0:
+            if block.dtype.kind == "f":
+                values = values[~np.isnan(values)]
+            if values.size == 0:
+                continue
+            if count[channel] == 0:
                 origin[channel] = values.mean()
+            count[channel] += values.size
             values -= origin[channel]
             total[channel] += values.sum()
             # not `values @ values`: it starts the BLAS threads, which keep spinning afterwards
             squares[channel] += np.square(values, out=values).sum()
-        count += block.shape[1] * block.shape[2]
-    if count == 0:
-        return origin, squares
+    count = np.maximum(count, 1)
     variance = squares / count - (total / count) ** 2
     return origin + total / count, np.sqrt(np.maximum(variance, 0.0))
+
+
+def percentiles_of(
+    values: Num[np.ndarray, "channels values"], percentiles: Sequence[float]
+) -> Float64[np.ndarray, "percentiles channels"]:
+    """Return percentiles per channel without NaN, which stands for missing data; 0 for a channel without values.
+
+    >>> percentiles_of(np.array([[1.0, np.nan, 3.0], [np.nan] * 3]), (50,)).tolist()
+    [[2.0, 0.0]]
+    """
+    known = [row[~np.isnan(row)] if row.dtype.kind == "f" else row for row in values]
+    return np.stack([np.percentile(row, percentiles) if row.size else np.zeros(len(percentiles)) for row in known], 1)
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pixelwise.datasets.image_values import filled
 from pixelwise.labels.targets import IGNORE
 
 
 def stretch(pixels: np.ndarray) -> np.ndarray:
     """Rescale (channels, height, width) to 8-bit RGB (height, width, 3) between the percentiles 0.5 and 99.5."""
+    pixels = filled(pixels)
     view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
     low, high = np.percentile(view, (0.5, 99.5))
     scaled = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1) * 255

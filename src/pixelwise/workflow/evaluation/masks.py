@@ -72,7 +72,7 @@ def count_masks(
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
     for case in progress.track(annotated, "evaluating", len(annotated)):
-        pixels, truth = dataset.read_image(case).pixels, dataset.read_labels(case)
+        pixels, truth = dataset.read_labelled(case)
         prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None)
         if on_prediction is not None:
             on_prediction(case, truth, prediction)
@@ -154,5 +154,5 @@ def read_mask_samples(model_card: ModelCard, dataset: Dataset, cases: Sequence[C
     dataset = replace(dataset, labelling=labelling, channels=model_card.channels)
     for case in cases:
         if case.annotation is not None:
-            pixels, truth = dataset.read_image(case).pixels, dataset.read_labels(case)
+            pixels, truth = dataset.read_labelled(case)
             yield Sample(pixels, encode(truth, model_card.target))

@@ -158,6 +158,7 @@ class ClassificationTask:
             values=(),
             colours=(),
             channels=self._dataset.channels,
+            reading=self._dataset.reading,
             tile=config.photos.side,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             trained={

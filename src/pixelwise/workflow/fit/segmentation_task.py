@@ -179,6 +179,7 @@ class SegmentationTask:
             values=labelling.values,
             colours=labelling.colours,
             channels=self._dataset.channels,
+            reading=self._dataset.reading,
             tile=512,
             tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),

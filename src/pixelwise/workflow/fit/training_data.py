@@ -77,7 +77,7 @@ def _read_image(
     target: TargetOptions,
     loss: LossOptions,
 ) -> TrainingImage:
-    pixels, labels = dataset.read_image(case).pixels, dataset.read_labels(case)
+    pixels, labels = dataset.read_labelled(case)
     encoded = encode(labels, target)
     weights: np.ndarray | None = None
     if loss.border_weight:

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.image_values import filled
 from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3
@@ -54,7 +55,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the image and its mask as (height, width, 3) pictures in [0, 1]."""
-    pixels = dataset.read_image(case).pixels.astype(np.float32)
+    pixels = filled(dataset.read_image(case).pixels).astype(np.float32)
     low, high = np.percentile(pixels, (0.5, 99.5))
     stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
     view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)

@@ -141,7 +141,7 @@ def inspect_image(
     path = find_model_file(target)
     with progress.bar("computing feature maps", 3) as advance:
         network, model_card = load_network(path)
-        pixels = read_pixels(image, model_card.channels, pages).pixels
+        pixels = read_pixels(image, model_card.channels, pages, model_card.reading).pixels
         crop = _crop(network.float(), model_card, pixels, request)
         insight = GradCam(network, crop.given)
         advance(1, "Grad-CAM")

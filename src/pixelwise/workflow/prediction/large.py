@@ -82,7 +82,8 @@ def predict_large(
     if image.done:
         progress.message(f"{image.path.name} is already finished.")
         return [file for file in (image.result, image.table) if file.exists()]
-    source = open_windows(image.path, channels=model.model_card.channels, pages=options.pages)
+    card = model.model_card
+    source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
     if options.probabilities or options.overlays or options.confidence or options.save:
         outputs = "probabilities, overlay, confidence and the files of --save are not written"

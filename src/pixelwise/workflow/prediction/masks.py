@@ -147,11 +147,12 @@ def _read(
     model: SegmentationModel, named: dict[str, tuple[Path, Size]], pages: int | None, failed: Failed, threads: int
 ) -> Iterator[LoadedImage]:
     """Yield images in order, several are read at once; unreadable ones are skipped."""
+    card = model.model_card
 
     def read(item: tuple[str, tuple[Path, Size]]) -> LoadedImage | tuple[Path, PixelwiseError]:
         name, (path, _) = item
         try:
-            return LoadedImage(name, path, read_pixels(path, model.model_card.channels, pages))
+            return LoadedImage(name, path, read_pixels(path, card.channels, pages, card.reading))
         except PixelwiseError as error:
             return path, error
 
@@ -177,7 +178,7 @@ def _with_smaller_halo(
     jobs: list[Job] = []
     for path in chosen:
         try:
-            source = open_windows(path, channels=model.model_card.channels)
+            source = open_windows(path, channels=model.model_card.channels, options=model.model_card.reading)
         except PixelwiseError:
             continue  # reported when it is predicted
         scale = source_scale(source, model.model_card.normalisation, lambda _: None, sampled=True).scale

@@ -96,7 +96,7 @@ def _predict(
 
 def _read_view(path: Path, *, model: ClassificationModel, pages: int | None) -> LoadedView:
     try:
-        image = read_pixels(path, model.model_card.channels, pages)
+        image = read_pixels(path, model.model_card.channels, pages, model.model_card.reading)
         return model.look(image.pixels), (*image.warnings, *model.warnings(image.pixels))
     except PixelwiseError as error:
         return str(error)

@@ -99,7 +99,7 @@ def predict_validation(
     for case in spread_order(dataset.part("val")):
         if case.annotation is None:
             continue
-        pixels, labels = dataset.read_image(case).pixels, dataset.read_labels(case)
+        pixels, labels = dataset.read_labelled(case)
         scale = intensity_scale(pixels, model_card.normalisation)
         crop = side
         if seconds is not None:

@@ -1,0 +1,133 @@
+"""Decide over the whole set how images are read: orientation, alpha channel, pixels without data, number of channels.
+
+Each decision is reported with the flag that overrides it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.scan import ImageScan
+from pixelwise.io.read import Orientation, ReadOptions
+from pixelwise.text import pluralise
+
+_STRONGER = 0.05  # mean logarithm of the ratio of edge agreements from which the orientation is clear
+_AGREE = 0.7  # fraction of the images that must agree
+
+
+class OrientedScans(NamedTuple):
+    """The scans with the chosen orientation, and how it was chosen."""
+
+    scans: list[ImageScan]
+    exif: Orientation
+    messages: tuple[str, ...]
+
+
+def read_options(options: DataOptions) -> ReadOptions:
+    """Return how images are read before the orientation is decided."""
+    return ReadOptions(exif="ignore" if options.exif == "ignore" else "apply", nodata=options.nodata)
+
+
+def choose_orientation(scans: Sequence[ImageScan], options: DataOptions) -> OrientedScans:
+    """Apply the EXIF orientation of images unless masks show that they were drawn on the stored pixels.
+
+    By their sizes if these differ; else by the edges of image and mask, which lie on one another only in the right
+    orientation.
+    """
+    turned = [scan for scan in scans if scan.stored is not None]
+    if not turned:
+        return OrientedScans(list(scans), read_options(options).exif, ())
+    images = pluralise(len(turned), "image has an EXIF orientation", "images have an EXIF orientation")
+    votes = [
+        vote for scan in turned if scan.stored is not None for vote in [_vote(scan, scan.stored)] if vote is not None
+    ]
+    mean = float(np.mean(votes)) if votes else 0.0
+    agreed = bool(votes) and np.mean(np.sign(votes) == np.sign(mean)) >= _AGREE
+    if agreed and mean > _STRONGER:
+        text = f"{images}, but the masks fit the stored pixels: it is ignored, also in prediction (--exif)."
+        return OrientedScans([scan.stored or scan for scan in scans], "ignore", (text,))
+    if agreed and mean < -_STRONGER:
+        return OrientedScans(list(scans), "apply", (f"{images}, which is applied, as the masks show (--exif).",))
+    text = f"{images}, which is applied; the masks do not show whether they were drawn so (--exif)."
+    return OrientedScans(list(scans), "apply", (text,))
+
+
+def agree_on_channels(
+    files: Sequence[str],
+    scans: Sequence[ImageScan],
+    problems: list[Problem],
+    messages: list[str],
+    options: DataOptions | None = None,
+) -> int:
+    """Return the common number of channels; report images that cannot be converted."""
+    keeps_alpha = _keeps_alpha(scans, messages, options or DataOptions())
+    channels = [scan.channels + (keeps_alpha and bool(scan.alpha)) for scan in scans]
+    counts = Counter(count for count in channels if count)
+    depths = Counter(scan.dtype for scan in scans if scan.dtype)
+    if len(depths) > 1:
+        shown = ", ".join(f"{count} {kind}" for kind, count in depths.most_common())
+        problems.append(Problem(file="images", kind="mixed depths", text=shown, fatal=False))
+    if not counts:
+        return 1
+    usual = 3 if set(counts) == {1, 3} else counts.most_common(1)[0][0]
+    if set(counts) == {1, 3}:
+        messages.append(f"{counts[1]} gray and {counts[3]} colour images: gray ones are repeated to 3 channels.")
+        return usual
+    for name, count in zip(files, channels, strict=True):
+        if count not in (0, usual):
+            text = f"{pluralise(count, 'channel')}, but most images have {usual}"
+            problems.append(Problem(file=name, kind="mixed channels", text=text))
+    return usual
+
+
+def describe_images(scans: Sequence[ImageScan]) -> list[str]:
+    """Return messages about pixels without data, stacks that are bands, and warnings of single images."""
+    messages: list[str] = []
+    missing = [scan.missing for scan in scans if scan.missing]
+    if missing:
+        images = pluralise(len(missing), "image has", "images have")
+        share = 100 * sum(missing) / len(scans)
+        messages.append(
+            f"{images} pixels without data (nodata), {share:.2g} % of all: they are left out of statistics, loss and "
+            "scores (--nodata)."
+        )
+    if count := sum(scan.bands_last for scan in scans):
+        stacks = pluralise(count, "stack of pages is", "stacks of pages are")
+        messages.append(f"{stacks} read as (height, width, bands), which fits the masks (--pages reads pages).")
+    noted = [scan.notes for scan in scans if scan.notes]
+    if noted:
+        images = pluralise(len(noted), "image was", "images were")
+        messages.append(f"{images} read with a warning, such as: {noted[0][0]}")
+    return messages
+
+
+def _vote(upright: ImageScan, stored: ImageScan) -> float | None:
+    """Return how much better the stored pixels fit the mask, as a logarithm; None if neither fits."""
+    fits = [not any(issue.kind == "size mismatch" for issue in scan.issues) for scan in (upright, stored)]
+    if fits[0] != fits[1]:
+        return 1.0 if fits[1] else -1.0
+    if not fits[0] or upright.edges <= 0 or stored.edges <= 0:
+        return None
+    return float(np.log(stored.edges / upright.edges))
+
+
+def _keeps_alpha(scans: Sequence[ImageScan], messages: list[str], options: DataOptions) -> bool:
+    kinds = Counter(scan.alpha for scan in scans if scan.alpha)
+    if not kinds:
+        return False
+    keeps = options.alpha == "keep" or (options.alpha == "auto" and kinds["data"] > kinds["transparency"])
+    if not keeps and not kinds["data"]:
+        return False  # as single images report
+    number = max(scan.channels for scan in scans if scan.alpha) + 1
+    seen = (
+        f"{pluralise(sum(kinds.values()), 'image declares', 'images declare')} channel {number} as alpha (transparency)"
+    )
+    if keeps and kinds["data"]:
+        messages.append(f"{seen}, but it is data: used as one of {number} channels (--alpha).")
+    else:
+        messages.append(f"{seen}: {'used as a channel' if keeps else 'dropped'} (--alpha).")
+    return keeps

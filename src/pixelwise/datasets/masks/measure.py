@@ -1,0 +1,191 @@
+"""Measure the values of one mask: pixels, connected components, plateaus, place and brightness of each value."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32, Int64, Num, Shaped
+from scipy import ndimage
+
+from pixelwise.datasets.records import Colour
+from pixelwise.io.read import MaskImage
+
+MAX_VALUES = 70_000  # kept per file: more than in 16 bits
+MAX_LOCATED = 300  # values whose places are measured; a mask with more values does not contain classes
+_LOCATED_PIXELS = 1 << 20  # pixels from which places are measured, evenly spaced
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value is, and how bright the image is there.
+
+    Attributes
+    ----------
+    row, column, top : float
+        Centre and first row, as fractions of height and width.
+    brightness, contrast : float
+        Mean of the image, and its difference from the median of the image.
+    """
+
+    row: float
+    column: float
+    top: float
+    brightness: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """The values in one mask.
+
+    Attributes
+    ----------
+    values, counts : tuple of int
+        Each value and its number of pixels, sorted; colours are packed as ``r << 16 | g << 8 | b``.
+    regions : tuple of int
+        Number of connected components of each value (8 neighbours); 0 if not counted.
+    plateau : int
+        Pixels with an intermediate value whose neighbours have nearly the same value: none along smoothed edges.
+    flat : tuple of int
+        Of colours: pixels of each value whose eight neighbours have the same value; else empty.
+    coloured, lossy, bilevel : bool
+    palette : tuple of (int, (int, int, int))
+        Colours of the values, if the file has a palette.
+    alpha : MaskValues or None
+        The values of the alpha channel, if the file has one.
+    places : tuple of Place
+        Of each value, if the image is known and there are few values.
+    """
+
+    values: tuple[int, ...]
+    counts: tuple[int, ...]
+    regions: tuple[int, ...]
+    plateau: int
+    coloured: bool
+    lossy: bool
+    palette: tuple[tuple[int, Colour], ...]
+    digest: str
+    flat: tuple[int, ...] = ()
+    bilevel: bool = False
+    alpha: "MaskValues | None" = None
+    places: tuple[Place, ...] = ()
+    white_is_zero: bool = False
+
+
+def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None) -> MaskValues:
+    """Measure the values of a mask; `pixels` is its image, of the same size."""
+    values = pack(mask.values)
+    unique, counts = np.unique_counts(values) if values.size > 1 << 26 else _count(values)
+    unique, counts = unique[:MAX_VALUES], counts[:MAX_VALUES]
+    several, coloured = len(unique) > 2, mask.values.ndim == 3
+    palette = mask.palette or {}
+    located = several and not coloured and pixels is not None and len(unique) <= MAX_LOCATED
+    return MaskValues(
+        values=tuple(unique.tolist()),
+        counts=tuple(counts.tolist()),
+        regions=tuple(count_regions(values, unique).tolist()) if several else (0,) * len(unique),
+        plateau=_plateau_pixels(values, unique) if several and not coloured else 0,
+        coloured=coloured,
+        lossy=mask.lossy,
+        palette=tuple((value, palette[value]) for value in unique.tolist() if value in palette),
+        digest=digest(values),
+        flat=_flat_pixels(values, unique) if coloured and len(unique) > 1 else (),
+        bilevel=mask.bilevel,
+        alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
+        places=_places(values, unique, pixels) if located and pixels is not None else (),
+        white_is_zero=mask.white_is_zero,
+    )
+
+
+def pack(values: Num[np.ndarray, "height width *colours"]) -> Int64[np.ndarray, "height width"]:
+    """Return mask values as one integer per pixel, colours packed as ``r << 16 | g << 8 | b``."""
+    wide = values.astype(np.int64)
+    return wide if wide.ndim == 2 else wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def unpack(values: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape 3"]:
+    """Return packed colours as red, green and blue on a last axis.
+
+    >>> unpack(np.array([0x0102FF])).tolist()
+    [[1, 2, 255]]
+    """
+    return np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1)
+
+
+def digest(array: Shaped[np.ndarray, "..."]) -> str:
+    """Return the SHA-256 of the shape, data type and values of an array."""
+    sha256 = hashlib.sha256(f"{array.shape}{array.dtype}".encode())
+    sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()
+
+
+def count_regions(
+    values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]
+) -> Int64[np.ndarray, " values"]:
+    """Return the number of connected components (8 neighbours) of each value except 0, the background."""
+    from skimage.measure import label
+
+    dense = _dense(values, unique) + 1
+    dense[values == 0] = 0
+    regions = np.asarray(label(dense, background=0, connectivity=2))
+    first = np.zeros(int(regions.max()) + 1, np.int64)
+    first[regions.ravel()] = dense.ravel()
+    return np.bincount(first[1:], minlength=len(unique) + 1)[1:].astype(np.int64)
+
+
+def _dense(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Int32[np.ndarray, "h w"]:
+    """Return the index of each pixel in `unique`; the last one for values beyond it."""
+    return np.minimum(np.searchsorted(unique, values), len(unique) - 1).astype(np.int32)
+
+
+def _plateau_pixels(values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]) -> int:
+    low, high = int(unique[0]), int(unique[-1])
+    margin, step = (high - low) / 8, (high - low) / 32
+    if margin < 1 or high - low > 1 << 40:
+        return 0
+    between = (values > low + margin) & (values < high - margin)
+    if not between.any():
+        return 0
+    steps = (values - low).astype(np.float32)
+    spread = ndimage.maximum_filter(steps, 3, mode="nearest") - ndimage.minimum_filter(steps, 3, mode="nearest")
+    return int(np.count_nonzero(between & (spread <= step)))
+
+
+def _flat_pixels(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> tuple[int, ...]:
+    dense = _dense(values, unique)
+    same = ndimage.maximum_filter(dense, 3, mode="nearest") == ndimage.minimum_filter(dense, 3, mode="nearest")
+    return tuple(np.bincount(dense[same], minlength=len(unique)).tolist())
+
+
+def _places(
+    values: Int64[np.ndarray, "height width"],
+    unique: Int64[np.ndarray, " values"],
+    pixels: Num[np.ndarray, "channels height width"],
+) -> tuple[Place, ...]:
+    height, width = values.shape
+    step = max(1, round((values.size / _LOCATED_PIXELS) ** 0.5))
+    dense = _dense(values[::step, ::step], unique).ravel()
+    gray = np.nan_to_num(pixels[:, ::step, ::step].mean(0, dtype=np.float64).ravel())
+    rows, columns = (axis.ravel() for axis in np.mgrid[0:height:step, 0:width:step])
+    median = float(np.median(gray))
+    counts = np.maximum(np.bincount(dense, minlength=len(unique)), 1)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(dense, weights, minlength=len(unique)) / counts
+
+    tops = np.full(len(unique), height)
+    np.minimum.at(tops, dense, rows)
+    rows_of, columns_of, brightness = mean(rows / height), mean(columns / width), mean(gray)
+    return tuple(
+        Place(float(row), float(column), float(top / height), float(bright), float(bright) - median)
+        for row, column, top, bright in zip(rows_of, columns_of, tops, brightness, strict=True)
+    )
+
+
+def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return unique values and counts; small values are counted without sorting."""
+    if values.size and int(values.min()) >= 0 and int(values.max()) < 1 << 20:
+        counts = np.bincount(values.ravel())
+        unique = np.flatnonzero(counts).astype(np.int64)
+        return unique, counts[unique]
+    return np.unique(values, return_counts=True)
