@@ -22,12 +22,12 @@ from pixelwise.workflow import evaluate as scoring
 from pixelwise.workflow.confidence import confidence_of, expected_dice_of, true_dice, uncertainty_map
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.fit.select import validation_predictions
-from pixelwise.workflow.fit.select.calibration import calibrate_model
+from pixelwise.workflow.fit.select.calibration import select_calibration
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import describe_scores
-from tiny import make_photo_recipe, make_recipe, write_model, write_run
+from tiny import make_photo_recipe, make_recipe, select_for_model, write_model, write_run
 
 SIDE, SPOILT, STEPS = 64, 3.0, 16  # grey values that make a logit of 1
 
@@ -75,7 +75,7 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         write_model(run.model_path, raw)
         monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
         dataset = detect_dataset(data, DataOptions(), 0, Progress())
-        messages = calibrate_model(run.model_path, dataset, None, device="cpu", seconds=None, progress=Progress())
+        messages = select_for_model(run.model_path, dataset, select_calibration)
         found = read_model_card(run.model_path)
         model = SegmentationModel(found, Predictor(too_sure, found.geometry, 2, found.tile))
         monkeypatch.setattr(scoring, "open_model", lambda *_args, **_options: model)

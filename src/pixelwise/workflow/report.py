@@ -119,6 +119,7 @@ def _thresholds(run: Run) -> list[str]:
     except PixelwiseError:  # a run without a model has a report all the same
         return []
     kinds = {
+        "weights": "Weights",
         "thresholds": "Object thresholds",
         "threshold": "Foreground threshold",
         "areas": "Small-object removal",

@@ -25,12 +25,12 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     tuned: list[set[str]] = []
 
     def tune(
-        model: Path, candidate: object, data: object, pages: object, user_set: Sequence[str], **more: Any
-    ) -> tuple[str, bool]:
+        predictions: object, model_card: Any, seconds: object, *, user_set: Sequence[str], progress: object
+    ) -> Any:
         tuned.append(set(user_set))
-        return "", False
+        return model_card, ""
 
-    monkeypatch.setattr(segmentation_task, "tune_model", tune)
+    monkeypatch.setattr(segmentation_task, "select_object_thresholds", tune)
     write_demo(tmp_path / "cells", train=2, val=1, test=0, size=64)
     words = (*SMALL, "target.kind=boundary", "target.seed_threshold=0.45")
     first = train(

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
@@ -14,7 +13,7 @@ from torch import nn
 from pixelwise.datasets.dataset import Case, Dataset, read_pixels
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import ModelCard, load_network, save_model
+from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
@@ -23,7 +22,7 @@ from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_sid
 from pixelwise.sampling.whole_images import ClassificationSampler
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.fit.select.calibration import MIN_ERRORS_IMAGES, fit_temperatures
+from pixelwise.workflow.fit.select.calibration import select_image_calibration
 from pixelwise.workflow.fit.select.tta import TtaGain, TtaResult, compare
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import validation_score
@@ -127,19 +126,16 @@ class ClassificationTask:
             batch = np.stack([image.scale.apply(centre_crop(image.pixels, side, side)) for image in images])
             yield batch, np.array([image.index for image in images])
 
-    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Calibrate the probabilities; classification has no thresholds."""
+    def finish(self, models: Sequence[TrainedModel], seconds: float | None) -> TrainedModel:
+        """Calibrate the probabilities of the best weights; classification has no thresholds."""
+        network, model_card = models[0]
         if self._run.config.training.tune:
-            network, model_card = load_network(model)
             runtime = TorchRuntime(network, self._device)
             batches = [(softmax(runtime(batch).astype(np.float64), axis=1), truth) for batch, truth in self._batches()]
             probabilities, truth = (np.concatenate(column) for column in zip(*batches, strict=True))
-            calibration = fit_temperatures(probabilities, truth, np.arange(len(truth)), MIN_ERRORS_IMAGES)
-            message = calibration.to_text("validation images")
-            trained = model_card.trained | {"calibration": message}
-            save_model(model, network, calibration.into(replace(model_card, trained=trained)))
-            self._progress.message(message)
-        return False
+            model_card, note = select_image_calibration(probabilities, truth, model_card)
+            self._progress.message(note)
+        return network, model_card
 
     def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Do nothing: see `begin`."""

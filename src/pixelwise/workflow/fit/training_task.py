@@ -1,13 +1,13 @@
 """Training task: the interface between the training loop and segmentation or classification."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.model_file.model_file import ModelCard
+from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
@@ -98,22 +98,20 @@ class TrainingTask(Protocol):
         """Write a training snapshot after `step` steps, if the task has them."""
         ...
 
-    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Choose weights, thresholds and temperatures after training, and store them in the model file.
+    def finish(self, models: Sequence[TrainedModel], seconds: float | None) -> TrainedModel:
+        """Choose weights, thresholds and temperatures after training, from one prediction of the validation images.
 
         Parameters
         ----------
-        model : Path
-            The model file.
-        candidate : (network, ModelCard), optional
-            The last weights, if the file contains others.
+        models : sequence of (network, ModelCard)
+            The best weights, and the last ones if they differ.
         seconds : float or None
             Available time; None without a time limit.
 
         Returns
         -------
-        bool
-            Whether the candidate was better and replaced the weights in the file.
+        network, ModelCard
+            One of `models`, with what was chosen in its model card.
         """
         ...
 

@@ -117,7 +117,7 @@ def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
     assert found.after < 0.01 < 0.03 < error_of(one, truth)
     assert found.to_text().startswith("Temperature 1.")
     assert " at high confidence, 0." in found.to_text()
-    model_card = found.into(make_recipe())
+    model_card = found.into(make_recipe(), "note")
     assert (model_card.temperature, model_card.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
     alone = fit_temperatures(before, truth, np.zeros(len(truth), np.int64))  # control: one image cannot be left out
     assert alone.temperatures.doubt is None
