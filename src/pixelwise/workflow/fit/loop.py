@@ -21,6 +21,7 @@ from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
+from pixelwise.training.batch import Batch
 from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.training.distillation_loss import DistillationSetup
 from pixelwise.training.fine_tuning import unfreeze_step
@@ -31,7 +32,7 @@ from pixelwise.workflow.fit.pacing import make_pacing
 from pixelwise.workflow.fit.select.tta import affordable, describe_tta, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
 from pixelwise.workflow.fit.state import ProcessorMeter, State
-from pixelwise.workflow.fit.training_task import TrainingBatch, open_training_task
+from pixelwise.workflow.fit.training_task import open_training_task
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
@@ -141,11 +142,10 @@ class Training:
         if not self._run.summary_path.is_file():
             self._write_summary(network, model_card)
 
-    def _one_step(self, batch: TrainingBatch) -> None:
+    def _one_step(self, batch: Batch) -> None:
         step, learner = self._state.step, self._learner
         learner.expected_steps = self._pacing.expected_steps(step)
-        maps = batch.weights, batch.distances
-        result = learner.step(step, batch.images, batch.targets, *maps, progress=self._pacing.middle(step))
+        result = learner.step(step, batch, progress=self._pacing.middle(step))
         self._state.step += 1
         if result.applied:
             self._state.losses.append(result.loss)

@@ -28,7 +28,7 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
     """
     config = run.config
     known: dict[str, Any] = {
-        "--budget": run.read_json("folds.json")["seconds"] if run.folds else config.training.budget,
+        "--budget": run.folds_record["seconds"] if run.folds else config.training.budget,
         "--folds": len(run.folds) or None,
         "--distil": run.distilled,
         "--steps": config.training.steps,

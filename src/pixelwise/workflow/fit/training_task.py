@@ -1,9 +1,9 @@
 """Training task: the interface between the training loop and segmentation or classification."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import nn
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.geometry.sizes import Geometry
@@ -15,31 +15,6 @@ from pixelwise.workflow.fit.classification_task import ClassificationTask
 from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select.tta import TtaGain
 from pixelwise.workflow.run import Run
-
-
-@runtime_checkable
-class TrainingBatch(Protocol):
-    """A batch: images (batch, channels, height, width), their targets, and the weights of the loss, if any."""
-
-    @property
-    def images(self) -> Tensor:
-        """Normalised images."""
-        ...
-
-    @property
-    def targets(self) -> Tensor:
-        """Class maps (batch, height, width), or a class per image (batch,)."""
-        ...
-
-    @property
-    def weights(self) -> Tensor | None:
-        """Weight maps of the loss."""
-        ...
-
-    @property
-    def distances(self) -> Tensor | None:
-        """Distance targets, if used."""
-        ...
 
 
 @runtime_checkable
@@ -56,7 +31,7 @@ class TrainingTask(Protocol):
     pass_steps: float
     max_inputs: int
 
-    def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
+    def sampler_at(self, progress: float, share: float) -> Sampler:
         """Return the sampler of batches at a moment of the training.
 
         Parameters

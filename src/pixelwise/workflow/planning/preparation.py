@@ -5,7 +5,6 @@ import time
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.labels.targets import class_channels
@@ -16,6 +15,7 @@ from pixelwise.sampling.fingerprint import measure_fingerprint, measure_orientat
 from pixelwise.sampling.image_fingerprint import measure_classification
 from pixelwise.sampling.patches import scale_batch
 from pixelwise.text import pluralise
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds, threads_of_step
@@ -167,7 +167,7 @@ def make_patch_step(device: str) -> MakeStep:
         classes = class_channels(config.target, config.network.classes)
         # a weight map costs almost nothing, a distance adds a loss term
         maps = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else ()
-        batch = images, torch.randint(classes, size, dtype=torch.uint8), *maps
+        batch = Batch(images, torch.randint(classes, size, dtype=torch.uint8), *maps)
         threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
         return _make_step(config, device, batch, threads), math.prod(size) / (full.batch * full.height * full.width)
 
@@ -181,16 +181,17 @@ def make_photo_step(device: str) -> MakeStep:
         photos, network = config.photos, config.network
         batch = max(min(2, photos.batch), round(photos.batch * share))
         images = torch.randn(batch, network.in_channels, photos.side, photos.side)
-        return _make_step(config, device, (images, torch.randint(network.classes, (batch,))), 0), batch / photos.batch
+        step = _make_step(config, device, Batch(images, torch.randint(network.classes, (batch,))), 0)
+        return step, batch / photos.batch
 
     return make
 
 
-def _make_step(config: Config, device: str, batch: tuple[Tensor, ...], threads: int) -> Step:
+def _make_step(config: Config, device: str, batch: Batch, threads: int) -> Step:
     learner = Learner(build(config.network), config.training, config.loss, device)
 
     def step() -> None:
         with use_threads(config.training.threads or threads):
-            learner.step(0, *batch)
+            learner.step(0, batch)
 
     return step
