@@ -101,7 +101,7 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
     lost: dict[str, float] = {}
     for kind in kinds:
         try:
-            made = export(run.folder, kind=kind, out=folder / EXPORTS[kind])
+            made = export(run.folder, format=kind, out=folder / EXPORTS[kind])
         except ExportFailed as error:  # told: it is left out
             Console().message(str(error))
             continue

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pixelwise.workflow.export import export
     from pixelwise.workflow.inspect import inspect
     from pixelwise.workflow.predict import load, predict
+    from pixelwise.workflow.prediction.options import PredictOptions
     from pixelwise.workflow.report import report
     from pixelwise.workflow.run import Run
     from pixelwise.workflow.train import train
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataOptions",
     "PixelwiseError",
+    "PredictOptions",
     "Run",
     "__version__",
     "demo",
@@ -44,6 +46,7 @@ __all__ = [
 _MODULES = {
     "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
+    "PredictOptions": "pixelwise.workflow.prediction.options",
     "__version__": "pixelwise.version",
     "Run": "pixelwise.workflow.run",
     "demo": "pixelwise.workflow.demo",

@@ -355,7 +355,7 @@ def test_objects_are_forecast_by_their_mean_ap(tmp_path: Path) -> None:
         pixels = rng.integers(0, 60, (1, 48, 56)) + 150 * (labels > 0)[None]
         write_image(tmp_path / f"data/images/o{index}.png", pixels.astype(np.uint8))
         write_image(tmp_path / f"data/masks/o{index}.png", labels[None])
-    result = run_forecast(tmp_path, tmp_path / "ahead", steps=1, data_options=DataOptions(task="instance"))
+    result = run_forecast(tmp_path, tmp_path / "ahead", steps=1, options=DataOptions(task="instance"))
     assert result.score == "mean_ap"
     assert result.to_text().startswith("With 10 more masks: mean AP ")
     assert result.describe_next().startswith("No unlabelled images to rank")

@@ -26,7 +26,7 @@ from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.evaluation import parts as understanding
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 SIDE = 48

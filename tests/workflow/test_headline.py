@@ -8,7 +8,7 @@ import pytest
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
 from pixelwise.workflow.evaluation.photo_scores import summarise_classification
 from pixelwise.workflow.headline import by_name, headline, percent
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 
 
 def messages(scores: dict[str, Any]) -> list[str]:

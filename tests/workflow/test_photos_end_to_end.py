@@ -25,10 +25,11 @@ from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.inspection.data import InspectedData
 from pixelwise.workflow.predict import load, predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.report import report
 from pixelwise.workflow.reporting.photos import MISTAKES, RIGHT
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 from pixelwise.workflow.train import train
 from shapes import SHAPES, class_folders, picture
 from tiny import write_model
@@ -261,7 +262,11 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     (mixed / "broken.png").unlink()
     out = tmp_path / "out"
     done = predict(
-        run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
+        run.folder,
+        [mixed, mixed / "small.png"],
+        out,
+        PredictOptions(probabilities=True, symmetries=True),
+        progress=Progress(),
     )
     assert len(done.predictions) == 6, "a file that is named twice is predicted once"
     with (out / "predictions.csv").open() as file:
@@ -270,10 +275,10 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
         assert float(row[f"probability_of_{row['class']}"]) == float(row["probability"])
     with pytest.raises(OutputFailed, match=r"without existing results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
-    assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
+    assert predict(run.folder, [mixed], out, PredictOptions(overwrite=True), progress=Progress()).failed == ()
     for words in ({"overlays": True}, {"tile": 64}, {"tta": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
         with pytest.raises(BadOption, match="which applies to segmentation only"):
-            predict(run.folder, [mixed], tmp_path / "other", progress=Progress(), **words)  # type: ignore[arg-type]
+            predict(run.folder, [mixed], tmp_path / "other", PredictOptions(**words), progress=Progress())  # type: ignore[arg-type]
     value = json.loads(json.dumps(done.to_json()))
     assert value["predictions"][0]["top"][0]["class"] == value["predictions"][0]["class"]
 

@@ -20,7 +20,7 @@ from pixelwise.workflow.reporting.pictures import (
     read_metrics,
 )
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 from tiny import make_recipe, write_model, write_run
 
 

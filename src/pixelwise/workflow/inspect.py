@@ -12,6 +12,7 @@ from pixelwise.workflow.inspection.image import AttributionRequest, InspectedIma
 from pixelwise.workflow.inspection.network import InspectedList, InspectedNetwork, inspect_network, list_networks
 from pixelwise.workflow.inspection.run import InspectedRun
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.tasks.choose import task_of
 
 
 def inspect(
@@ -73,6 +74,6 @@ def inspect(
         run = Run.open(path)
         return InspectedRun(run, run.config)
     if path.is_dir():
-        return inspect_data(path, options or DataOptions(), out, progress or Console())
+        return inspect_data(path, options or DataOptions(), out, task_of, progress or Console())
     known = nearest(str(target), list(ARCHITECTURES))
     raise BadOption("a data folder, a run folder or a network", f"`{target}`", known)

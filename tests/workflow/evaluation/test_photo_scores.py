@@ -8,7 +8,7 @@ import pytest
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluation.photo_scores import summarise_classification
 from pixelwise.workflow.reporting.photos import classification_scores, draw_matrix, misclassified_images
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 
 CLASSES = tuple("abcdefg")
 

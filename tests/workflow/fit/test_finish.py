@@ -40,7 +40,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(data: Path, out: Path, **more: Any) -> Run:
     return train(
-        data, out=out, steps=20, overrides=SETTINGS, data_options=INSTANCE, progress=Progress(), device="cpu", **more
+        data, out=out, steps=20, overrides=SETTINGS, options=INSTANCE, progress=Progress(), device="cpu", **more
     )
 
 

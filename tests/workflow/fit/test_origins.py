@@ -35,7 +35,7 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     words = (*SMALL, "target.kind=boundary", "target.seed_threshold=0.45")
     first = train(
         tmp_path / "cells", out=tmp_path / "first", steps=1, overrides=words, progress=Progress(),
-        data_options=DataOptions(task="instance"),
+        options=DataOptions(task="instance"),
     )  # fmt: skip
     assert tuned.pop() == {"kind", "seed_threshold"}
     plan = tmp_path / "plan.yaml"

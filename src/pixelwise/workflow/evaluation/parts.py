@@ -1,7 +1,7 @@
 """Selection of the labelled images that a run is evaluated on, without its training images."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset, raise_problems, scan_dataset
@@ -21,6 +21,17 @@ TRAINING_ONLY = (
     "one class folder only",
     "empty class folder",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """The labelled cases that a model is scored on; `pages` is how pages of images are read."""
+
+    dataset: Dataset
+    cases: Sequence[Case]
+    pages: int | None
+    seed: int
+    progress: Progress
 
 
 def merge_options(trained: DataOptions, given: DataOptions) -> DataOptions:

@@ -25,7 +25,6 @@ from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import select_image_calibration
 from pixelwise.workflow.fit.select.tta import TtaGain, TtaResult, compare
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score
 
 FORWARD_PASSES_PER_STEP = 3.0  # a forward pass in inference costs about a third of a training step on the same images
 MIN_VALIDATION_IMAGES = 256  # the accuracy on fewer is too uncertain
@@ -43,23 +42,13 @@ class ClassifiedImage:
 
 
 class ClassificationTask:
-    """The training task of image classification, with all images in memory.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : Dataset
-    geometry : Geometry
-        Of the network.
-    device : str
-    progress : Progress
-    """
+    """The training task of image classification, with all images in memory; see `training_task`."""
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
         self._progress = progress
         config = run.config
-        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
+        self.score_name = "accuracy"
         self.max_inputs = 2
         images = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss

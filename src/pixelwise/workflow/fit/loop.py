@@ -32,7 +32,7 @@ from pixelwise.workflow.fit.pacing import make_pacing
 from pixelwise.workflow.fit.select.tta import affordable, describe_tta, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
 from pixelwise.workflow.fit.state import ProcessorMeter, State
-from pixelwise.workflow.fit.training_task import open_training_task
+from pixelwise.workflow.fit.training_task import OpenTrainingTask
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
@@ -49,6 +49,8 @@ class Training:
     ----------
     run : Run
     dataset : Dataset
+    open_task : callable
+        Reads the data of a run and returns its `TrainingTask`.
     device : str
     progress : Progress
     started : float
@@ -61,6 +63,7 @@ class Training:
         self,
         run: Run,
         dataset: Dataset,
+        open_task: OpenTrainingTask,
         device: str,
         progress: Progress,
         started: float,
@@ -77,7 +80,7 @@ class Training:
         self._trained_from = encoder_weights_record(run) | dict(distillation.trained if distillation else {})
         if distillation is not None:
             network.load_state_dict(dict(distillation.start))
-        self._task = open_training_task(run, dataset, network.geometry(), device, progress)
+        self._task = open_task(run, dataset, network.geometry(), device, progress)
         frozen = unfreeze_step(config.transfer, config.training.steps, self._task.pass_steps)
         self._learner = Learner(
             network,

@@ -31,7 +31,7 @@ from pixelwise.workflow.fit.select.validation_predictions import (
 from pixelwise.workflow.fit.training_data import TrainingImage, count_classes, halve, read_training_images
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.summary import validation_dice
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
 FORWARD_PASSES_PER_STEP = 3.0
@@ -43,17 +43,7 @@ Select = Callable[[Sequence[ValidationPrediction], ModelCard, float | None], tup
 
 
 class SegmentationTask:
-    """The training task of segmentation, with all images and targets in memory.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : Dataset
-    geometry : Geometry
-        Of the network.
-    device : str
-    progress : Progress
-    """
+    """The training task of segmentation, with all images and targets in memory; see `training_task`."""
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry = run, dataset, geometry
@@ -63,7 +53,7 @@ class SegmentationTask:
         self._tune_objects = config.training.tune and instance
         self._tuning_seconds = seconds_to_tune(config.training.available_time)
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
-        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
+        self.score_name = validation_dice(config.target.kind)
         read = config.normalisation, config.target, config.data.pages, progress
         images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
         targets = [image.target for image in images]

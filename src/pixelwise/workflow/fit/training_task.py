@@ -1,6 +1,6 @@
 """Training task: the interface between the training loop and segmentation or classification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import nn
@@ -11,8 +11,6 @@ from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
-from pixelwise.workflow.fit.classification_task import ClassificationTask
-from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select.tta import TtaGain
 from pixelwise.workflow.run import Run
 
@@ -95,7 +93,5 @@ class TrainingTask(Protocol):
         ...
 
 
-def open_training_task(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> TrainingTask:
-    """Read the data of a run into memory and return its training task."""
-    kind = ClassificationTask if dataset.labelling.task == "classification" else SegmentationTask
-    return kind(run, dataset, geometry, device, progress)
+# (run, dataset, geometry of the network, device, progress) -> training task, with the data of the run in memory
+OpenTrainingTask = Callable[[Run, Dataset, Geometry, str, Progress], TrainingTask]

@@ -68,15 +68,8 @@ def tune(
 ) -> Tuning | None:
     """Choose the thresholds with the highest mean AP.
 
-    Parameters
-    ----------
-    predictions : sequence of ValidationPrediction
-    target : TargetOptions
-        The planned options, which are the start of the search.
-    user_set : sequence of str
-        Options that do not change.
-    over : callable
-        Returns whether the time is up; called before each trial.
+    The search starts with the planned `target`; options in `user_set` do not change. `over` returns whether the time is
+    up and is called before each trial.
 
     Returns
     -------

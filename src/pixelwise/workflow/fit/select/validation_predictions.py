@@ -14,6 +14,7 @@ from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
 
@@ -73,7 +74,8 @@ def predict_validation(
     each: list[list[ValidationPrediction]] = [[] for _ in networks]
     cases = sum(case.mask is not None for case in dataset.part("val"))
     limits = seconds, min(MAX_PIXELS, MAX_VALUES // (len(networks) * model_card.network.classes))
-    images = _predict(networks, model_card, dataset, pages, device, *limits)
+    runtimes = [TorchRuntime(network, device) for network in networks]
+    images = _predict(runtimes, model_card, dataset, pages, *limits)
     for name, truth, outputs in progress.track(images, "predicting validation images", cases):
         for predictions, probabilities in zip(each, outputs, strict=True):
             predictions.append(ValidationPrediction(name, truth, probabilities))
@@ -131,17 +133,15 @@ def count_affordable(
 
 
 def _predict(
-    networks: Sequence[nn.Module],
+    runtimes: Sequence[Runtime],
     model_card: ModelCard,
     dataset: Dataset,
     pages: int | None,
-    device: str,
     seconds: float | None,
     max_pixels: int,
 ) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
     """Yield name, truth (height, width), and the probabilities (channels, height, width) of each network."""
     symmetries, channels = tta_symmetries(model_card.tta), model_card.network.classes
-    runtimes = [TorchRuntime(network, device) for network in networks]
     predictors = [
         Predictor(runtime, model_card.geometry, channels, model_card.tile, symmetries) for runtime in runtimes
     ]
