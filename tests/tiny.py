@@ -92,7 +92,7 @@ def write_run(folder: Path, task: str = "binary") -> Run:
     }
     records = {
         "fingerprint": {"intensity_range": [[0, 255]]},
-        "splits": {"parts": {"train": ["train/a"], "val": ["val/b"], "test": []}, "groups": {}, "seed": 0},
+        "splits": {"cases": {"train": ["train/a"], "val": ["val/b"], "test": []}, "groups": {}, "seed": 0},
         "environment": {"seed": 0, "device": "cpu", "threads": 1, "versions": {"torch": "2"}},
         "understood": understood,
     }

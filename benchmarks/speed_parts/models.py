@@ -27,7 +27,7 @@ from pixelwise.networks.models import Segmenter
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.workflow.evaluation.parts import labelled_by_split, read_evaluation_data
+from pixelwise.workflow.evaluation.splits import labelled_by_split, read_evaluation_data
 from pixelwise.workflow.run import Run
 
 MODEL = "model.safetensors"

@@ -86,7 +86,7 @@ def run_of(result: Forecast, name: str) -> Run:
 def test_subsets_are_nested_and_trainings_select_nothing(whole: tuple[Forecast, Listener]) -> None:
     result, _ = whole
     assert sorted(path.name for path in (result.folder / "trainings").iterdir()) == sorted(TRAININGS)
-    parts = {name: set(run_of(result, name).splits["parts"]["train"]) for name in TRAININGS}
+    parts = {name: set(run_of(result, name).splits["cases"]["train"]) for name in TRAININGS}
     for repeat in (1, 2):
         assert parts[f"2-{repeat}"] < parts[f"4-{repeat}"] < parts[f"7-{repeat}"]
     assert parts["4-1"] != parts["4-2"]
@@ -101,7 +101,7 @@ def test_subsets_are_nested_and_trainings_select_nothing(whole: tuple[Forecast, 
             0,
         )
         assert run_of(result, name).read_json("summary.json")["steps"] == STEPS
-        assert len(run_of(result, name).splits["parts"]["val"]) == 3
+        assert len(run_of(result, name).splits["cases"]["val"]) == 3
 
 
 def test_scores_agree_with_evaluate(whole: tuple[Forecast, Listener], discs: Path) -> None:

@@ -29,7 +29,7 @@ def test_scores_of_objects_stand_below_each_other() -> None:
     pixels = {"mean_dice": 0.5, "classes_in_mean_dice": 1, "mean_iou": 0.25, "classes_in_mean_iou": 2, "accuracy": None}
     scores = {
         "data": "cells",
-        "part": "test",
+        "split": "test",
         "task": "instance",
         "cases": [{}],
         "headline": {"name": "mean_ap", "value": 0.4, "low": None},

@@ -201,7 +201,7 @@ def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], prog
         hint = "Use the same options, or choose another --out."
         raise BadOption(expected, f"{requested[changed[0]]}", hint, folder)
     labelled = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
-    planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["parts"]["val"]}
+    planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["cases"]["val"]}
     if different := labelled ^ planned:
         got = f"{pluralise(len(different), 'different case')}, such as {min(different)}"
         hint = "Restore the data, or choose another --out."

@@ -148,7 +148,7 @@ class SubsetTrainings:
         counts = {split: len(cases) for split, cases in names.items()}
         return records | {
             "understood": records["understood"] | {"cases": counts},
-            "splits": records["splits"] | {"parts": names},
+            "splits": records["splits"] | {"cases": names},
         }
 
     def _read(self, path: Path) -> np.ndarray:

@@ -51,14 +51,20 @@ class ClassificationOptions:
         """Validate the sizes."""
         for name in ("side", "batch"):
             if getattr(self, name) < 1:
-                raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Increase it.")
+                raise BadOption(f"classification.{name} of at least 1", str(getattr(self, name)), "Increase it.")
         if not self.side <= self.shorter <= MAX_SIDE:
             got = f"{self.shorter} with side {self.side}"
-            raise BadOption(f"photos.shorter from photos.side to {MAX_SIDE}", got, "Increase shorter or reduce side.")
+            raise BadOption(
+                f"classification.shorter from classification.side to {MAX_SIDE}",
+                got,
+                "Increase shorter or reduce side.",
+            )
         if self.padding < 0:
-            raise BadOption("photos.padding of at least 0", str(self.padding), "Use 0 or more.")
+            raise BadOption("classification.padding of at least 0", str(self.padding), "Use 0 or more.")
         if not 0 < self.smallest_area <= 1:
-            raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 crops without resizing.")
+            raise BadOption(
+                "classification.smallest_area in (0, 1]", str(self.smallest_area), "1 crops without resizing."
+            )
 
 
 class ClassificationSampler:

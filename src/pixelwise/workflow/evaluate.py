@@ -10,7 +10,7 @@ from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.evaluation.out_of_fold import OUT_OF_FOLD, evaluate_out_of_fold
-from pixelwise.workflow.evaluation.parts import ScoreRequest, choose_split, merge_options, read_evaluation_data
+from pixelwise.workflow.evaluation.splits import ScoreRequest, choose_split, merge_options, read_evaluation_data
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.tasks.choose import check_task, task_of
 
@@ -47,7 +47,7 @@ def evaluate(
     Returns
     -------
     dict
-        JSON-compatible: part, data, task, headline, scores, classes, confusion, cases, empty; warnings if the training
+        JSON-compatible: split, data, task, headline, scores, classes, confusion, cases, empty; warnings if the training
         did not produce a useful model. Undefined values are None.
 
     Raises
@@ -83,6 +83,6 @@ def evaluate(
         dataset=dataset, cases=cases, pages=options.pages, seed=config.training.seed, progress=progress
     )
     result = task.score(model, request)
-    scores = {"part": chosen, "data": root.resolve().name, **warnings, **result}
+    scores = {"split": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)
     return scores

@@ -16,7 +16,7 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import find_model_file, load_model
 from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.evaluation.parts import labelled_by_split, merge_options, read_evaluation_data
+from pixelwise.workflow.evaluation.splits import labelled_by_split, merge_options, read_evaluation_data
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.tasks.choose import check_task, task_of
 

@@ -144,7 +144,7 @@ def _snapshots(run: Run) -> list[str]:
         return []
     caption = "One validation patch during training: image, prediction, ground truth."
     caption += f" {pluralise(left_out, 'frame')} could not be read." if left_out else ""
-    return [html.picture(draw.snapshot_gif(frames), "gif", caption, "film")]
+    return [html.picture(draw.snapshot_gif(frames), "gif", caption, "snapshots")]
 
 
 def _environment(run: Run) -> list[str]:
@@ -166,7 +166,7 @@ def _score_sections(scores: dict[str, Any] | None) -> list[Section]:
     if scores is None:
         return []
     task = task_of(scores)
-    split = words(scores.get("part", "no split"))
+    split = words(scores.get("split", "no split"))
     return [
         (f"Scores: {split} images", lambda: task.score_tables(scores)),
         (CONFIDENCE, lambda: confidence_section(scores, task.unit)),

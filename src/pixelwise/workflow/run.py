@@ -69,7 +69,7 @@ class Run:
     @property
     def snapshots(self) -> Path:
         """Training snapshots: predictions of one validation patch."""
-        return self.folder / "film"
+        return self.folder / "snapshots"
 
     @property
     def report_path(self) -> Path:

@@ -36,7 +36,7 @@ def _describe(scores: dict[str, Any], table: Sequence[str], unit: str) -> str:
     head = scores["headline"]
     lines = [
         *(f"Warning: {text}" for text in scores.get("warnings", [])),
-        f"{scores['data']}, {words(scores['part'])} split, {pluralise(len(scores['cases']), 'image')}: "
+        f"{scores['data']}, {words(scores['split'])} split, {pluralise(len(scores['cases']), 'image')}: "
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}",
         *(f"  {claim}" for claim in headline(scores).claims),
     ]

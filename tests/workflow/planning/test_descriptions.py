@@ -24,7 +24,7 @@ def test_one_patch_is_no_patches() -> None:
 def test_images_are_described_with_their_size() -> None:
     config = Config(
         network=NetworkOptions(name="resnet20"),
-        photos=ClassificationOptions(side=16, shorter=16, batch=8),
+        classification=ClassificationOptions(side=16, shorter=16, batch=8),
         training=TrainingOptions(steps=2),
     )
     assert describe_images(config) == "resnet20, 2 steps of 8 images of 16 x 16"

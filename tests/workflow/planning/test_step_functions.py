@@ -21,7 +21,8 @@ def test_a_share_of_a_step_has_that_share_of_its_pixels(share: float, expected: 
 
 def test_photos_are_measured_in_smaller_batches() -> None:
     config = Config(
-        network=NetworkOptions(name="resnet20", base=2), photos=ClassificationOptions(side=16, shorter=16, batch=8)
+        network=NetworkOptions(name="resnet20", base=2),
+        classification=ClassificationOptions(side=16, shorter=16, batch=8),
     )
     step, found = make_image_step("cpu")(config, 1 / 32)
     assert found == 2 / 8

@@ -19,7 +19,7 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
-from pixelwise.workflow.evaluation.parts import ScoreRequest
+from pixelwise.workflow.evaluation.splits import ScoreRequest
 
 OBJECTS = ("background", "object")
 PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]

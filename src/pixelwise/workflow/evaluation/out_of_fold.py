@@ -20,11 +20,11 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
+from pixelwise.workflow.evaluation.classification import predict_probabilities, summarise_images, true_classes
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import count_masks, summarise_masks
-from pixelwise.workflow.evaluation.photos import predict_probabilities, summarise_images, true_classes
 from pixelwise.workflow.run import Run
 
 OUT_OF_FOLD = "out_of_fold"
@@ -140,7 +140,7 @@ def evaluate_out_of_fold(
         {"fold": number, "images": len(cases), **headline}
         for (number, cases), headline in zip(folds, headlines, strict=True)
     ]
-    scores: dict[str, Any] = {"part": OUT_OF_FOLD, "data": dataset.root.resolve().name, "folds": each, **result}
+    scores: dict[str, Any] = {"split": OUT_OF_FOLD, "data": dataset.root.resolve().name, "folds": each, **result}
     scores |= {"warnings": messages} if (messages := run.warnings) else {}
     atomic_write_bytes(run.out_of_fold_path, request.data.to_bytes([row["name"] for row in result["cases"]], numbers))
     atomic_write_json(run.out_of_fold_path.with_suffix(".json"), scores)

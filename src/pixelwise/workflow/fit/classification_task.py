@@ -52,12 +52,12 @@ class ClassificationTask:
         self.max_inputs = 2
         images = _read(dataset.part("train"), dataset.channels, config, progress)
         self.loss = config.loss
-        self.pass_steps = len(images) / config.photos.batch
+        self.pass_steps = len(images) / config.classification.batch
         sampler = ClassificationSampler(
             [image.pixels for image in images],
             [image.index for image in images],
             [image.scale for image in images],
-            config.photos,
+            config.classification,
             config.training.seed,
         )
         self._samplers = {1.0: sampler}
@@ -67,7 +67,7 @@ class ClassificationTask:
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:
         """Return the sampler of batches; `share` reduces the batch size."""
         if share not in self._samplers:
-            planned = self._run.config.photos.batch
+            planned = self._run.config.classification.batch
             batch = max(min(2, planned), round(planned * share))  # batch normalisation needs more than one
             self._samplers[share] = self._samplers[1.0].with_batch(batch)
         return self._samplers[share]
@@ -109,7 +109,7 @@ class ClassificationTask:
 
     def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches of validation images as network input, with their classes."""
-        side = self._run.config.photos.side
+        side = self._run.config.classification.side
         for start in range(0, len(self._validation), BATCH):
             images = self._validation[start : start + BATCH]
             batch = np.stack([image.scale.apply(centre_crop(image.pixels, side, side)) for image in images])
@@ -142,7 +142,7 @@ class ClassificationTask:
             values=(),
             colours=(),
             channels=self._dataset.channels,
-            tile=config.photos.side,
+            tile=config.classification.side,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             trained={
                 "pixelwise": version("pixelwise"),
@@ -150,13 +150,15 @@ class ClassificationTask:
                 "validation_accuracy": f"{score:.4f}",
                 "step": str(step),
             },
-            view=View(side=config.photos.side, shorter=config.photos.shorter),
+            view=View(side=config.classification.side, shorter=config.classification.shorter),
         )
 
 
 def _subset(cases: Sequence[Case], config: Config) -> list[Case]:
     """Return as many evenly spaced cases as the time for validation allows, so that all classes are represented."""
-    allowed = config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.photos.batch
+    allowed = (
+        config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.classification.batch
+    )
     count = min(len(cases), max(MIN_VALIDATION_IMAGES, int(allowed)))
     return [cases[index * len(cases) // count] for index in range(count)]
 
@@ -165,7 +167,9 @@ def _read(cases: Sequence[Case], channels: int, config: Config, progress: Progre
     """Read and resize images, in order; decoding runs in threads, because it releases the global interpreter lock."""
 
     def read(case: Case) -> ClassifiedImage:
-        pixels = resize_shorter_side(read_pixels(case.image, channels, config.data.pages).pixels, config.photos.shorter)
+        pixels = resize_shorter_side(
+            read_pixels(case.image, channels, config.data.pages).pixels, config.classification.shorter
+        )
         return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
     with ThreadPoolExecutor(cores()) as pool:

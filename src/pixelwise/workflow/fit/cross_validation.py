@@ -129,7 +129,7 @@ class CrossValidation:
         return {
             **{name: self._run.read_json(f"{name}.json") for name in names},
             "understood": understood | {"cases": {split: len(cases) for split, cases in splits.items()}},
-            "splits": self._run.splits | {"parts": splits, "fold": fold},
+            "splits": self._run.splits | {"cases": splits, "fold": fold},
         }
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:

@@ -66,7 +66,7 @@ def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
     dataset = detect_dataset(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
     if run.folds:
         dataset = merge_train_val(dataset)
-    known = run.splits["parts"]
+    known = run.splits["cases"]
     for split in ("train", "val"):
         now = [case.name for case in dataset.part(split)]
         if now != known[split]:

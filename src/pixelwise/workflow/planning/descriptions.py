@@ -19,8 +19,8 @@ def describe_patches(config: Config) -> str:
 
 def describe_images(config: Config) -> str:
     """Describe network and images of a classification."""
-    photos, steps = config.photos, pluralise(config.training.steps, "step")
-    return f"{config.network.name}, {steps} of {pluralise(photos.batch, 'image')} of {photos.side} x {photos.side}"
+    options, steps = config.classification, pluralise(config.training.steps, "step")
+    return f"{config.network.name}, {steps} of {pluralise(options.batch, 'image')} of {options.side} x {options.side}"
 
 
 def describe_network(network: NetworkOptions) -> str:

@@ -102,7 +102,7 @@ def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tu
 
 def _time_images(config: Config, device: str) -> float:
     """Return the seconds for predicting a batch of classification images; they are read in parallel threads."""
-    side = config.photos.side
+    side = config.classification.side
     runtime = TorchRuntime(build(config.network), device)
     began = time.monotonic()
     runtime(np.zeros((BATCH, config.network.in_channels, side, side), np.float32))

@@ -44,11 +44,11 @@ def make_image_step(device: str) -> MakeStep:
     """Return a function that creates training steps on random images for classification."""
 
     def make(config: Config, share: float) -> tuple[Step, float]:
-        photos, network = config.photos, config.network
-        batch = max(min(2, photos.batch), round(photos.batch * share))
-        images = torch.randn(batch, network.in_channels, photos.side, photos.side)
+        classification, network = config.classification, config.network
+        batch = max(min(2, classification.batch), round(classification.batch * share))
+        images = torch.randn(batch, network.in_channels, classification.side, classification.side)
         step = _make_step(config, device, Batch(images, torch.randint(network.classes, (batch,))), 0)
-        return step, batch / photos.batch
+        return step, batch / classification.batch
 
     return make
 

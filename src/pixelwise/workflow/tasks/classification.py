@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pixelwise.inference.load import AnyModel
     from pixelwise.workflow.config import Config
     from pixelwise.workflow.evaluation.out_of_fold import FoldScores, OutOfFold
-    from pixelwise.workflow.evaluation.parts import ScoreRequest
+    from pixelwise.workflow.evaluation.splits import ScoreRequest
     from pixelwise.workflow.fit.training_task import TrainingTask
     from pixelwise.workflow.planning.choices import PlanRequest
     from pixelwise.workflow.prediction.results import Predictions
@@ -44,7 +44,7 @@ class Classification:
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""
-        from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
+        from pixelwise.workflow.planning.plan_classification import ClassificationPlanInputs, make_classification_plan
         from pixelwise.workflow.planning.step_functions import make_image_step, step_times
 
         inputs = ClassificationPlanInputs(
@@ -55,7 +55,7 @@ class Classification:
             seconds_used=request.seconds_used,
         )
         probe = step_times(make_image_step(request.machine.device), request.limit)
-        return make_photo_plan(inputs, request.limit, request.seed, request.settings, probe), probe.spent
+        return make_classification_plan(inputs, request.limit, request.seed, request.settings, probe), probe.spent
 
     def describe_plan(self, config: "Config") -> str:
         """Describe network and images."""
@@ -80,7 +80,7 @@ class Classification:
     def score(self, model: "AnyModel", request: "ScoreRequest") -> dict[str, Any]:
         """Return the scores of predicted classes."""
         from pixelwise.inference.load import as_classification_model
-        from pixelwise.workflow.evaluation.photos import score_classification
+        from pixelwise.workflow.evaluation.classification import score_classification
 
         return score_classification(as_classification_model(model), request)
 
@@ -104,7 +104,7 @@ class Classification:
         self, model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
     ) -> "Predictions":
         """Write the class of each path into one table."""
-        from pixelwise.workflow.prediction.photos import predict_classes
+        from pixelwise.workflow.prediction.classification import predict_classes
 
         return predict_classes(model_file, paths, folder, options, progress)
 
@@ -112,13 +112,13 @@ class Classification:
         self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case], pages: int | None
     ) -> "Iterator[Sample]":
         """Yield resized images with their classes."""
-        from pixelwise.workflow.evaluation.photos import read_classification_samples
+        from pixelwise.workflow.evaluation.classification import read_classification_samples
 
         return read_classification_samples(model_card, dataset, cases, pages)
 
     def case_sections(self, run: "Run", scores: dict[str, Any], progress: Progress) -> list[Section]:
         """Show mistakes, and correct images with high and low confidence."""
-        from pixelwise.workflow.reporting.photos import example_images, misclassified_images
+        from pixelwise.workflow.reporting.classification import example_images, misclassified_images
 
         return [
             ("The most confident mistakes", lambda: misclassified_images(scores, progress)),
@@ -127,7 +127,7 @@ class Classification:
 
     def score_tables(self, scores: dict[str, Any]) -> list[str]:
         """Return the tables per class, and the confusion matrix."""
-        from pixelwise.workflow.reporting.photos import classification_scores
+        from pixelwise.workflow.reporting.classification import classification_scores
 
         return classification_scores(scores)
 
@@ -145,6 +145,6 @@ class Classification:
 
     def draw_sheet(self, path: Path, dataset: Dataset) -> None:
         """Draw a row of training images per class."""
-        from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet
+        from pixelwise.workflow.inspection.class_sheet import draw_class_sheet
 
         draw_class_sheet(path, dataset)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pixelwise.inference.load import AnyModel
     from pixelwise.workflow.config import Config
     from pixelwise.workflow.evaluation.out_of_fold import FoldScores, OutOfFold
-    from pixelwise.workflow.evaluation.parts import ScoreRequest
+    from pixelwise.workflow.evaluation.splits import ScoreRequest
     from pixelwise.workflow.fit.training_task import TrainingTask
     from pixelwise.workflow.planning.choices import PlanRequest
     from pixelwise.workflow.prediction.results import Predictions

@@ -160,7 +160,7 @@ def test_photos_are_calibrated_too(tmp_path: Path) -> None:
         write_image(tmp_path / "photos" / ("dark", "light")[index % 2] / f"p{index}.png", pixels)
     run = train(
         tmp_path / "photos", out=tmp_path / "run", steps=3, progress=Progress(),
-        overrides=("network.base=4", "photos.batch=4", "training.precision=float32"), seed=1,
+        overrides=("network.base=4", "classification.batch=4", "training.precision=float32"), seed=1,
     )  # fmt: skip
     messages = read_model_card(run.model_path).trained["calibration"]
     assert "validation images" in messages

@@ -11,7 +11,7 @@ from pixelwise.datasets.dataset import DataOptions, read_pixels, scan_dataset
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View, resize_shorter_side
-from pixelwise.workflow.evaluation.photos import read_classification_samples
+from pixelwise.workflow.evaluation.classification import read_classification_samples
 from tiny import make_photo_recipe
 
 

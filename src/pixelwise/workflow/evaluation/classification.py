@@ -17,9 +17,9 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import resize_shorter_side
+from pixelwise.workflow.evaluation.classification_scores import summarise_classification
 from pixelwise.workflow.evaluation.confidence import add_image_confidence, unscaled
-from pixelwise.workflow.evaluation.parts import ScoreRequest
-from pixelwise.workflow.evaluation.photo_scores import summarise_classification
+from pixelwise.workflow.evaluation.splits import ScoreRequest
 
 BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the memory
 

@@ -62,7 +62,7 @@ def labelled_by_split(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     """
     splits: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
     if dataset.split_made or run.folds or "fold" in run.splits:
-        trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
+        trained = {str(name) for name in run.splits.get("cases", {}).get("train", ())}
         rest = [case for case in dataset.cases if case.part != "test"]
         splits["val"] = [case for case in rest if case.name not in trained]
         splits["train"] = [case for case in rest if case.name in trained]
