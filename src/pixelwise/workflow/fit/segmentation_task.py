@@ -118,8 +118,8 @@ class SegmentationTask:
         models = models if self._tune_objects else models[:1]
         ends = None if seconds is None else time.monotonic() + seconds
         limits = [self._seconds, *(limit for limit, _ in selections)]
-        allowed = [allowed_seconds(ends, limits)]
-        if not _is_enough(allowed[0]):
+        allowed = allowed_seconds(ends, limits)
+        if not _is_enough(allowed):
             return self._time_is_up(models[0])
         each = predict_validation(
             [network for network, _ in models],
@@ -127,19 +127,19 @@ class SegmentationTask:
             self._dataset,
             self._run.config.data.pages,
             device=self._device,
-            seconds=allowed[0],
+            seconds=allowed,
             progress=self._progress,
         )
-        index, note = choose_weights(each, models[0][1].target, limits[1]) if len(models) > 1 else (0, "")
+        index, note = choose_weights(each, models[0][1].target, allowed_seconds(ends, limits[1:]))
         (network, model_card), predictions = models[index], each[index]
         if note:
             model_card = replace(model_card, trained=model_card.trained | {"weights": note})
             self._progress.message(note)
         for number, (_, select) in enumerate(selections, 1):
-            each_seconds = allowed_seconds(ends, limits[number:])
-            if not _is_enough(each_seconds):
+            allowed = allowed_seconds(ends, limits[number:])
+            if not _is_enough(allowed):
                 return self._time_is_up((network, model_card))
-            model_card, note = select(predictions, model_card, each_seconds)
+            model_card, note = select(predictions, model_card, allowed)
             self._progress.message(note)
         return network, model_card
 

@@ -103,7 +103,7 @@ def choose_weights(
     Parameters
     ----------
     candidates : sequence of sequence of ValidationPrediction
-        Of the best weights by pixel classes, and of the last ones, for the same images.
+        Of the best weights by pixel classes and, if they differ, of the last ones, for the same images.
     target : TargetOptions
     seconds : float or None
 
@@ -112,15 +112,17 @@ def choose_weights(
     int, str
         The index of the chosen weights, and a note; empty if the first ones are kept.
     """
+    if len(candidates) < 2:
+        return 0, ""
     count = len(_usable(candidates[0], target, seconds))
     used = [[crop_centre(one, SIDE) for one in predictions[:count]] for predictions in candidates]
     if _objects(used[0]) < MIN_OBJECTS:
         return 0, ""
-    first, *others = (_score(predictions, target) for predictions in used)
-    if not others or others[-1] <= first:
+    best, last = (_score(predictions, target) for predictions in used)
+    if last <= best:
         return 0, ""
-    change = f"mean AP {others[-1]:.4f} instead of {first:.4f}"
-    return len(others), f"The last weights are better for objects than the best ones ({change})."
+    change = f"mean AP {last:.4f} instead of {best:.4f}"
+    return 1, f"The last weights are better for objects than the best ones ({change})."
 
 
 def select_object_thresholds(
