@@ -12,13 +12,17 @@ from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.tasks.task import Section
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pixelwise.exporters.samples import Sample
     from pixelwise.geometry.sizes import Geometry
     from pixelwise.inference.load import AnyModel
+    from pixelwise.networks.models import Network
     from pixelwise.workflow.config import Config
     from pixelwise.workflow.evaluation.out_of_fold import FoldScores, OutOfFold
     from pixelwise.workflow.evaluation.splits import ScoreRequest
     from pixelwise.workflow.fit.training_task import TrainingTask
+    from pixelwise.workflow.inspection.attribution import AttributionRequest, ImageAttribution
     from pixelwise.workflow.planning.choices import PlanRequest
     from pixelwise.workflow.prediction.results import Predictions
     from pixelwise.workflow.run import Run
@@ -148,3 +152,11 @@ class Classification:
         from pixelwise.workflow.inspection.class_sheet import draw_class_sheet
 
         draw_class_sheet(path, dataset)
+
+    def attribute(
+        self, network: "Network", model_card: ModelCard, pixels: "np.ndarray", request: "AttributionRequest"
+    ) -> "ImageAttribution":
+        """Explain a class of the whole image."""
+        from pixelwise.workflow.inspection.class_attribution import ClassAttribution
+
+        return ClassAttribution(model_card, pixels, request)

@@ -11,13 +11,17 @@ from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.tasks.task import Section
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pixelwise.exporters.samples import Sample
     from pixelwise.geometry.sizes import Geometry
     from pixelwise.inference.load import AnyModel
+    from pixelwise.networks.models import Network
     from pixelwise.workflow.config import Config
     from pixelwise.workflow.evaluation.out_of_fold import FoldScores, OutOfFold
     from pixelwise.workflow.evaluation.splits import ScoreRequest
     from pixelwise.workflow.fit.training_task import TrainingTask
+    from pixelwise.workflow.inspection.attribution import AttributionRequest, ImageAttribution
     from pixelwise.workflow.planning.choices import PlanRequest
     from pixelwise.workflow.prediction.results import Predictions
     from pixelwise.workflow.run import Run
@@ -145,3 +149,11 @@ class Segmentation:
         from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
 
         draw_contact_sheet(path, dataset)
+
+    def attribute(
+        self, network: "Network", model_card: ModelCard, pixels: "np.ndarray", request: "AttributionRequest"
+    ) -> "ImageAttribution":
+        """Explain a class at one pixel, or over the pixels predicted as it."""
+        from pixelwise.workflow.inspection.mask_attribution import MaskAttribution
+
+        return MaskAttribution(network, model_card, pixels, request)

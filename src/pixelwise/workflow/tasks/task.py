@@ -14,13 +14,17 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pixelwise.exporters.samples import Sample
     from pixelwise.geometry.sizes import Geometry
     from pixelwise.inference.load import AnyModel
+    from pixelwise.networks.models import Network
     from pixelwise.workflow.config import Config
     from pixelwise.workflow.evaluation.out_of_fold import FoldScores, OutOfFold
     from pixelwise.workflow.evaluation.splits import ScoreRequest
     from pixelwise.workflow.fit.training_task import TrainingTask
+    from pixelwise.workflow.inspection.attribution import AttributionRequest, ImageAttribution
     from pixelwise.workflow.planning.choices import PlanRequest
     from pixelwise.workflow.prediction.results import Predictions
     from pixelwise.workflow.run import Run
@@ -118,4 +122,10 @@ class Task(Protocol):
 
     def draw_sheet(self, path: Path, dataset: Dataset) -> None:
         """Write the contact sheet of a data folder as PNG."""
+        ...
+
+    def attribute(
+        self, network: "Network", model_card: ModelCard, pixels: "np.ndarray", request: "AttributionRequest"
+    ) -> "ImageAttribution":
+        """Return what Grad-CAM explains for a request about one image and model."""
         ...
