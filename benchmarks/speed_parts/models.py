@@ -89,7 +89,7 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
     -------
     pixels : (channels, height, width)
     dict
-        For each export the points of IoU lost on the validation images, as its certificate says. An export that is
+        For each export the points of IoU lost on the validation images, as its parity report says. An export that is
         refused, because it loses too many, is not written.
     """
     from pixelwise.workflow.export import export  # with every library of every format

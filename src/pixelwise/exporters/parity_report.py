@@ -1,6 +1,6 @@
 """Parity report and parity data of an export as files, without torch.
 
-`model.onnx.parity.json` is the parity report of `model.onnx`, and `model.onnx.proof.npz` the parity data, the
+`model.onnx.parity.json` is the parity report of `model.onnx`, and `model.onnx.parity.npz` the parity data, the
 images and the logits of PyTorch, so that the parity check can be repeated on any machine, without the run and without
 torch.
 """
@@ -32,7 +32,7 @@ def parity_report_path(path: Path) -> Path:
 
 def parity_data_path(path: Path) -> Path:
     """Return the path of the parity data of an exported file."""
-    return path.with_name(f"{path.name}.proof.npz")
+    return path.with_name(f"{path.name}.parity.npz")
 
 
 def write_parity_data(path: Path, batches: Sequence[ParityBatch]) -> None:
