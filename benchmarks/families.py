@@ -52,7 +52,7 @@ def row(name: str, family: str, run: Path) -> str:
     drawn = f"{patches['batch']} of {patches['height']} x {patches['width']}"
     seconds = f"{float((run / 'seconds.txt').read_text()):.0f}"
     interval = f"{head['low']:.4f}-{head['high']:.4f}" if head["low"] is not None else ""
-    cells = [name, scores["part"], family, plan["network"]["base"], drawn, plan["training"]["steps"], seconds]
+    cells = [name, scores["split"], family, plan["network"]["base"], drawn, plan["training"]["steps"], seconds]
     cells += [f"{pixels['mean_dice']:.4f}", interval, f"{pixels['mean_iou']:.4f}"]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 

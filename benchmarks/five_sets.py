@@ -75,7 +75,7 @@ def row(name: str, run: Path) -> str:
     seconds = float((run / "seconds.txt").read_text())
     interval = f"{head['low']:.4f}-{head['high']:.4f}" if head["low"] is not None else ""
     images = len(scores["cases"])
-    cells = (name, scores["part"], images, f"{seconds:.0f}", head["name"], f"{head['value']:.4f}", interval, others)
+    cells = (name, scores["split"], images, f"{seconds:.0f}", head["name"], f"{head['value']:.4f}", interval, others)
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 

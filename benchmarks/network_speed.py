@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.networks.models import Network
 from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions
 
@@ -174,7 +175,7 @@ def _training(
     ours: Network, theirs: nn.Module, images: torch.Tensor, targets: torch.Tensor, precision: Precision, repeats: int
 ) -> float:
     learner = Learner(deepcopy(ours), TrainingOptions(precision=precision), LossOptions(dice=0.0), "cpu")
-    return _ratio(lambda: learner.step(5, images, targets), _rival_step(theirs, images, targets), repeats)
+    return _ratio(lambda: learner.step(5, Batch(images, targets)), _rival_step(theirs, images, targets), repeats)
 
 
 def _size(network: nn.Module, images: torch.Tensor) -> str:

@@ -19,7 +19,7 @@ round, above 1 where a side is faster. "eager" and "PyTorch" are the network as 
 contiguous input. All sides of a command compute the same network with the same weights, from an array of pixels to an
 array of class indices. GFLOP/s counts the network's multiply-adds twice, whatever an algorithm saves.
 
-The weights are drawn, and so are the pictures. What int8 does to masks of a trained network is in the certificate of
+The weights are drawn, and so are the pictures. What int8 does to masks of a trained network is in the parity report of
 its export; `large --run RUN` takes a run in the place of drawn weights, exports it and reports what was lost.
 `large --encoder resnet34` takes a U-Net on that encoder, which smp has too.
 """

@@ -94,7 +94,7 @@ def write_photo_run(folder: Path, data: Path | None) -> Run:
     """Write a run as if trained on the photos of `drawn_photos`; it remembers the folder `data`."""
     understood = {"task": "classification"} | ({"folder": str(data)} if data else {})
     parts = {"train": [], "val": [], "test": []}
-    run = Run.create(folder, Config(), {"splits": {"parts": parts}, "understood": understood})
+    run = Run.create(folder, Config(), {"splits": {"cases": parts}, "understood": understood})
     write_model(run.model_path, make_photo_recipe())
     return run
 
@@ -117,7 +117,7 @@ def write_trained_run(folder: Path, data: Path | None, model_card: ModelCard | N
     """Write a run as if trained on case_0...case_3 of `drawn.pairs`; it remembers the folder `data`."""
     understood = {"task": "binary"} | ({"folder": str(data)} if data else {})
     parts = {"train": [f"case_{n}" for n in range(4)], "val": ["case_4", "case_5"], "test": []}
-    run = Run.create(folder, Config(), {"splits": {"parts": parts}, "understood": understood})
+    run = Run.create(folder, Config(), {"splits": {"cases": parts}, "understood": understood})
     chosen = model_card or make_recipe()
     if chosen.task == "binary":
         chosen = replace(chosen, classes=("background", "foreground"), values=(0, 255))

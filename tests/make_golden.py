@@ -17,7 +17,13 @@ import pixelwise
 HERE = Path(__file__).parent / "golden"
 SIDE = 48
 SMALL = ("network.base=2", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2")
-NARROW = ("network.name=resnet20", "network.base=2", "photos.batch=4", "photos.side=16", "photos.shorter=16")
+NARROW = (
+    "network.name=resnet20",
+    "network.base=2",
+    "classification.batch=4",
+    "classification.side=16",
+    "classification.shorter=16",
+)
 # kind of run -> settings and keyword arguments of its training
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {
     "binary": (SMALL, {}),
@@ -67,7 +73,7 @@ def make(kind: str) -> None:
     with TemporaryDirectory() as place:
         write_data(Path(place), kind)
         pixelwise.train(place, out=folder, steps=2, overrides=words, device="cpu", **arguments)
-    for name in ("checkpoints", "film", ".lock"):  # of a training that continues
+    for name in ("checkpoints", "snapshots", ".lock"):  # of a training that continues
         for path in [*folder.rglob(name)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in folder.rglob("*.json"):  # where this machine keeps temporary files does not belong here

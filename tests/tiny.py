@@ -6,12 +6,16 @@ from typing import Any
 
 import torch
 
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import ModelCard, save_model
+from pixelwise.model_file.model_file import ModelCard, load_network, save_model
 from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
+from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.config import Config
+from pixelwise.workflow.fit.segmentation_task import Select
+from pixelwise.workflow.fit.select.validation_predictions import predict_validation
 from pixelwise.workflow.run import Run
 
 GRAY = ((0, 0, 0), (255, 255, 255), (0, 158, 115))
@@ -88,7 +92,7 @@ def write_run(folder: Path, task: str = "binary") -> Run:
     }
     records = {
         "fingerprint": {"intensity_range": [[0, 255]]},
-        "splits": {"parts": {"train": ["train/a"], "val": ["val/b"], "test": []}, "groups": {}, "seed": 0},
+        "splits": {"cases": {"train": ["train/a"], "val": ["val/b"], "test": []}, "groups": {}, "seed": 0},
         "environment": {"seed": 0, "device": "cpu", "threads": 1, "versions": {"torch": "2"}},
         "understood": understood,
     }
@@ -106,3 +110,14 @@ def write_run(folder: Path, task: str = "binary") -> Run:
 def as_json(model_card: ModelCard) -> dict[str, Any]:
     """Return the recipe as its file holds it."""
     return asdict(model_card)
+
+
+def select_for_model(path: Path, dataset: Dataset, select: Select) -> str:
+    """Predict the validation images with a model file, write what `select` chooses into it, and return its note."""
+    network, model_card = load_network(path)
+    (predictions,) = predict_validation(
+        [network], model_card, dataset, None, device="cpu", seconds=None, progress=Progress()
+    )
+    model_card, note = select(predictions, model_card, None)
+    save_model(path, network, model_card)
+    return note

@@ -239,7 +239,7 @@ def _differ(side: str, share: float | None, scene: Scene) -> str:
 def _lost(side: str, lost: dict[str, float]) -> str:
     if side in lost:
         return f"{round(lost[side], 2) + 0.0:.2f} points"  # + 0.0: not -0.00
-    return "see certificate" if side == "openvino-int8" else "-"
+    return "see parity report" if side == "openvino-int8" else "-"
 
 
 def _judge(scene: Scene, table: Table, of: str, lost: dict[str, float]) -> None:

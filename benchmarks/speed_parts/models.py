@@ -27,7 +27,7 @@ from pixelwise.networks.models import Segmenter
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.progress import Console
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.workflow.evaluation.parts import labelled_by_split, read_evaluation_data
+from pixelwise.workflow.evaluation.splits import labelled_by_split, read_evaluation_data
 from pixelwise.workflow.run import Run
 
 MODEL = "model.safetensors"
@@ -89,7 +89,7 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
     -------
     pixels : (channels, height, width)
     dict
-        For each export the points of IoU lost on the validation images, as its certificate says. An export that is
+        For each export the points of IoU lost on the validation images, as its parity report says. An export that is
         refused, because it loses too many, is not written.
     """
     from pixelwise.workflow.export import export  # with every library of every format
@@ -101,7 +101,7 @@ def take_run(folder: Path, path: Path, kinds: Sequence[str]) -> tuple[np.ndarray
     lost: dict[str, float] = {}
     for kind in kinds:
         try:
-            made = export(run.folder, kind=kind, out=folder / EXPORTS[kind])
+            made = export(run.folder, format=kind, out=folder / EXPORTS[kind])
         except ExportFailed as error:  # told: it is left out
             Console().message(str(error))
             continue

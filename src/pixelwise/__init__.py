@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pixelwise.workflow.export import export
     from pixelwise.workflow.inspect import inspect
     from pixelwise.workflow.predict import load, predict
+    from pixelwise.workflow.prediction.options import PredictOptions
     from pixelwise.workflow.report import report
     from pixelwise.workflow.run import Run
     from pixelwise.workflow.train import train
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataOptions",
     "PixelwiseError",
+    "PredictOptions",
     "Run",
     "__version__",
     "convert",
@@ -46,6 +48,7 @@ __all__ = [
 _MODULES = {
     "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
+    "PredictOptions": "pixelwise.workflow.prediction.options",
     "__version__": "pixelwise.version",
     "Run": "pixelwise.workflow.run",
     "convert": "pixelwise.workflow.convert",

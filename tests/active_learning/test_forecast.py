@@ -86,7 +86,7 @@ def run_of(result: Forecast, name: str) -> Run:
 def test_subsets_are_nested_and_trainings_select_nothing(whole: tuple[Forecast, Listener]) -> None:
     result, _ = whole
     assert sorted(path.name for path in (result.folder / "trainings").iterdir()) == sorted(TRAININGS)
-    parts = {name: set(run_of(result, name).splits["parts"]["train"]) for name in TRAININGS}
+    parts = {name: set(run_of(result, name).splits["cases"]["train"]) for name in TRAININGS}
     for repeat in (1, 2):
         assert parts[f"2-{repeat}"] < parts[f"4-{repeat}"] < parts[f"7-{repeat}"]
     assert parts["4-1"] != parts["4-2"]
@@ -101,7 +101,7 @@ def test_subsets_are_nested_and_trainings_select_nothing(whole: tuple[Forecast, 
             0,
         )
         assert run_of(result, name).read_json("summary.json")["steps"] == STEPS
-        assert len(run_of(result, name).splits["parts"]["val"]) == 3
+        assert len(run_of(result, name).splits["cases"]["val"]) == 3
 
 
 def test_scores_agree_with_evaluate(whole: tuple[Forecast, Listener], discs: Path) -> None:
@@ -355,7 +355,7 @@ def test_objects_are_forecast_by_their_mean_ap(tmp_path: Path) -> None:
         pixels = rng.integers(0, 60, (1, 48, 56)) + 150 * (labels > 0)[None]
         write_image(tmp_path / f"data/images/o{index}.png", pixels.astype(np.uint8))
         write_image(tmp_path / f"data/masks/o{index}.png", labels[None])
-    result = run_forecast(tmp_path, tmp_path / "ahead", steps=1, data_options=DataOptions(task="instance"))
+    result = run_forecast(tmp_path, tmp_path / "ahead", steps=1, options=DataOptions(task="instance"))
     assert result.score == "mean_ap"
     assert result.to_text().startswith("With 10 more masks: mean AP ")
     assert result.describe_next().startswith("No unlabelled images to rank")

@@ -63,7 +63,7 @@ def test_options_reach_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["args"] == (Path("DATA"),)
     assert (seen["budget"], seen["steps"], seen["unlabelled"]) == ("5m", None, Path("NEW"))
     assert (seen["more"], seen["out"], seen["seed"], seen["device"]) == ((5, 20), Path("F"), 2, "auto")
-    assert seen["data_options"] == DataOptions(classes=("ground", "cell"))
+    assert seen["options"] == DataOptions(classes=("ground", "cell"))
     assert list(seen["overrides"]) == ["network.depth=3"]
 
 

@@ -20,6 +20,7 @@ from pixelwise.errors import BadModel, BadOption, Diverged, Interrupted, OutputF
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.workflow.predict import Predictions
+from pixelwise.workflow.prediction.options import PredictOptions
 from tiny import write_run
 
 VERBS = ("train", "evaluate", "predict", "report", "inspect", "forecast", "demo", "export", "verify")
@@ -203,7 +204,7 @@ def test_train_passes_on_limits_overrides_and_data_options(monkeypatch: pytest.M
     assert list(seen["overrides"]) == ["network.depth=5", "network.base=8"]
     assert (seen["budget"], seen["seed"], seen["resume"]) == ("10m", 3, False)
     expected = DataOptions(classes=("ground", "cell"), ignore_index=7, group_by="^(..)", allow_missing=True)
-    assert seen["data_options"] == expected
+    assert seen["options"] == expected
 
 
 def test_without_data_flags_the_options_of_the_config_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +212,7 @@ def test_without_data_flags_the_options_of_the_config_are_used(monkeypatch: pyte
 
     seen = mock(monkeypatch, "pixelwise.workflow.train.train", Run(Path("runs/x")))
     assert call(monkeypatch, "train", "DATA", "--config", "plan.yaml") == 0
-    assert seen["data_options"] is None
+    assert seen["options"] is None
     assert seen["config"] == Path("plan.yaml")
 
 
@@ -235,7 +236,7 @@ def test_predict_ends_with_3_when_some_files_failed(
         "outputs": [str(Path("o/a.png"))],
         "failed": [{"file": "b.png", "text": "expected an image; got text."}],
     }
-    assert seen["args"] == (Path("runs/x"), [Path("a.png"), Path("b.png")], Path("o"))
+    assert seen["args"] == (Path("runs/x"), [Path("a.png"), Path("b.png")], Path("o"), PredictOptions())
     mock(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.png"),), ()))
     assert call(monkeypatch, "predict", "runs/x", "a.png", "--out", "o") == 0
 
@@ -246,9 +247,9 @@ def test_predict_passes_on_the_options_of_streaming(
     seen = mock(monkeypatch, "pixelwise.workflow.predict.predict", Predictions((Path("o/a.tif"),), ()))
     given = ("predict", "runs/x", "a.tif", "--out", "o")
     call(monkeypatch, *given)
-    assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == (None, None, False)
+    assert seen["args"][3] == PredictOptions()
     call(monkeypatch, *given, "--format", "zarr", "--compression", "zstd", "--sampled-intensities")
-    assert (seen["format"], seen["compression"], seen["sampled_intensities"]) == ("zarr", "zstd", True)
+    assert seen["args"][3] == PredictOptions(format="zarr", compression="zstd", sampled_intensities=True)
     assert call(monkeypatch, *given, "--compression", "lzw") == 2
     assert "expected --compression to be 'deflate' or 'zstd'; got `lzw`" in capsys.readouterr().err
 

@@ -85,7 +85,7 @@ def test_a_changed_weight_is_detected(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damaged", ["model.onnx", "model.onnx.proof.npz"])
+@pytest.mark.parametrize("damaged", ["model.onnx", "model.onnx.parity.npz"])
 def test_a_changed_file_fails_verification(damaged: str, tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.onnx"
@@ -101,7 +101,7 @@ def test_a_changed_file_fails_verification(damaged: str, tmp_path: Path) -> None
 def test_a_missing_parity_report_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"?")
-    with pytest.raises(BadModel, match=r"its parity report in model\.onnx\.certificate\.json; got a missing"):
+    with pytest.raises(BadModel, match=r"its parity report in model\.onnx\.parity\.json; got a missing"):
         verify_export(path)
 
 

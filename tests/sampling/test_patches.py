@@ -14,7 +14,8 @@ from pixelwise.sampling import class_locations
 from pixelwise.sampling.augment import NO_AUGMENTATION, Augmentation
 from pixelwise.sampling.class_locations import find_locations
 from pixelwise.sampling.normalise import Normalisation, intensity_scale
-from pixelwise.sampling.patches import Batch, PatchOptions, PatchSampler, prefetch, scale_batch
+from pixelwise.sampling.patches import PatchOptions, PatchSampler, prefetch, scale_batch
+from pixelwise.training.batch import Batch
 
 AS_THEY_ARE = Normalisation(kind="none")
 

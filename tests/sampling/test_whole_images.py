@@ -156,10 +156,10 @@ def test_each_image_has_its_own_scale() -> None:
 @pytest.mark.parametrize(
     ("words", "messages"),
     [
-        ({"side": 300}, "expected photos.shorter from photos.side to 8192; got 256 with side 300"),
-        ({"batch": 0}, "expected photos.batch of at least 1; got 0"),
-        ({"padding": -1}, "expected photos.padding of at least 0; got -1"),
-        ({"smallest_area": 0.0}, r"expected photos.smallest_area in \(0, 1\]; got 0.0"),
+        ({"side": 300}, "expected classification.shorter from classification.side to 8192; got 256 with side 300"),
+        ({"batch": 0}, "expected classification.batch of at least 1; got 0"),
+        ({"padding": -1}, "expected classification.padding of at least 0; got -1"),
+        ({"smallest_area": 0.0}, r"expected classification.smallest_area in \(0, 1\]; got 0.0"),
     ],
 )
 def test_invalid_options_raise(words: dict[str, float], messages: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.training.batch import Batch
 from pixelwise.training.distillation_loss import TEACHER_WEIGHT, Teacher
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions, distillation_loss
@@ -20,7 +21,7 @@ def learn(teacher: Teacher | None, steps: int = 60) -> Learner:
     for index in range(steps):
         torch.manual_seed(100 + index)
         images = torch.randn(2, 1, 32, 32)
-        learner.step(index, images, torch.randint(3, (2, 32, 32), dtype=torch.uint8))
+        learner.step(index, Batch(images, torch.randint(3, (2, 32, 32), dtype=torch.uint8)))
     return learner
 
 

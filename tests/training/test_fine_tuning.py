@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.training.batch import Batch
 from pixelwise.training.fine_tuning import FineTuningOptions, freeze_encoder, learning_rate_factors, unfreeze_step
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.training.losses import LossOptions
@@ -30,7 +31,7 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
 
 def learn(learner: Learner, first: int, last: int) -> None:
     for index in range(first, last):
-        assert learner.step(index, *batch(index)).applied
+        assert learner.step(index, Batch(*batch(index))).applied
 
 
 def values(learner: Learner, which: str, name: str) -> dict[str, Tensor]:

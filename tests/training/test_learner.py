@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, TrainingOptions, centre
 from pixelwise.training.losses import LossOptions, distance_loss, segmentation_loss
 
@@ -37,7 +38,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def test_training_lowers_the_loss_and_updates_the_ema() -> None:
     learner = make_learner(learning_rate=1e-2)
-    losses = [learner.step(i, *batch(0)).loss for i in range(20)]
+    losses = [learner.step(i, Batch(*batch(0))).loss for i in range(20)]
     assert losses[-1] < 0.6 * losses[0]
     average, weights = learner.average.state_dict(), learner.network.state_dict()
     assert any(not torch.equal(average[k], weights[k]) for k in weights)
@@ -56,7 +57,7 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
     network.train()
     actual = learner._compute_loss(logits, classes, None, distances)
     torch.testing.assert_close(actual, expected)
-    losses = [learner.step(i, images, classes, None, distances).loss for i in range(30)]
+    losses = [learner.step(i, Batch(images, classes, None, distances)).loss for i in range(30)]
     assert losses[-1] < 0.6 * losses[0]
     said = torch.sigmoid(learner.network.eval()(images).detach()[:, 3])
     assert float((said - distances).abs().mean()) < 0.12
@@ -65,16 +66,16 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_batch_that_is_not_finite_changes_nothing(bad: float) -> None:
     learner = make_learner()
-    learner.step(0, *batch(0))
+    learner.step(0, Batch(*batch(0)))
     before = state(learner)
     images, targets = batch(1)
     images[0, 0, 3, 3] = bad
-    result = learner.step(1, images, targets)
+    result = learner.step(1, Batch(images, targets))
     assert not result.applied
     assert not math.isfinite(result.loss)
     assert same(before, state(learner))
     assert learner.skipped == 1
-    assert learner.step(2, *batch(2)).applied
+    assert learner.step(2, Batch(*batch(2))).applied
     assert learner.skipped == 0
 
 
@@ -90,27 +91,27 @@ def test_control_without_skipping_such_a_batch_corrupts_the_statistics() -> None
 def test_resuming_is_exact() -> None:
     straight = make_learner()
     for i in range(6):
-        straight.step(i, *batch(i))
+        straight.step(i, Batch(*batch(i)))
     first = make_learner()
     for i in range(3):
-        first.step(i, *batch(i))
+        first.step(i, Batch(*batch(i)))
     torch.manual_seed(12345)  # other code may draw random numbers in between
     second = make_learner()
     # as loaded from a checkpoint: contiguous, not channels last
     second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
     for i in range(3, 6):
-        second.step(i, *batch(i))
+        second.step(i, Batch(*batch(i)))
     assert same(state(straight), state(second))
 
 
 def test_control_without_optimiser_state_weights_differ() -> None:
     straight, other = make_learner(), make_learner()
     for i in range(3):
-        straight.step(i, *batch(i))
+        straight.step(i, Batch(*batch(i)))
     other.network.load_state_dict(straight.network.state_dict())
     other.average.load_state_dict(straight.average.state_dict())
-    straight.step(3, *batch(3))
-    other.step(3, *batch(3))
+    straight.step(3, Batch(*batch(3)))
+    other.step(3, Batch(*batch(3)))
     assert not same(state(straight), state(other))
 
 
@@ -133,7 +134,7 @@ def test_the_ema_decay_is_small_in_the_first_steps() -> None:
     learner = make_learner(ema_fraction=0.5, learning_rate=1e-2)
     expected = [p.detach().clone().double() for p in learner.average.parameters()]
     for i in range(3):
-        learner.step(i, *batch(i))
+        learner.step(i, Batch(*batch(i)))
         decay = (1 + i) / (10 + i)  # 0.9 for a time constant of 10 steps
         for mean, weights in zip(expected, learner.network.parameters(), strict=True):
             mean.lerp_(weights.detach().double(), 1 - decay)
@@ -144,7 +145,7 @@ def test_the_ema_decay_is_small_in_the_first_steps() -> None:
 def test_without_ema_the_weights_are_those_of_the_last_step() -> None:
     learner = make_learner(ema_fraction=0.0)
     for i in range(3):
-        learner.step(i, *batch(i))
+        learner.step(i, Batch(*batch(i)))
     average, weights = learner.average.state_dict(), learner.network.state_dict()
     assert all(torch.equal(average[k], weights[k]) for k in weights if weights[k].is_floating_point())
 
@@ -158,7 +159,7 @@ def test_the_weight_map_is_cropped_like_the_targets() -> None:
         options = TrainingOptions(steps=5)
         learner = Learner(network, options, LossOptions(border_weight=10.0), "cpu")
         image = torch.randn(1, 1, 188, 188, generator=torch.Generator().manual_seed(1))
-        return learner.step(0, image, (image[:, 0] > 0).to(torch.uint8), border).loss
+        return learner.step(0, Batch(image, (image[:, 0] > 0).to(torch.uint8), border)).loss
 
     border = torch.zeros(1, 188, 188)
     plain = after(None)
@@ -184,7 +185,7 @@ def head_gradients(learner: Learner) -> list[float]:
     actual = [0.0] * len(heads)
     for place, weight in enumerate(heads):
         weight.register_hook(lambda g, place=place: actual.__setitem__(place, float(g.abs().max())))
-    assert learner.step(0, *batch(0)).applied
+    assert learner.step(0, Batch(*batch(0))).applied
     return actual
 
 
@@ -195,7 +196,7 @@ def test_the_loss_of_deep_supervision_is_the_mean_over_all_heads() -> None:
         heads = nested().network.train().forward_heads(images)  # no dropout here: the same logits as in the step
     alone = [float(segmentation_loss(logits, targets, LossOptions())) for logits in heads]
     assert len(alone) == 3
-    assert learner.step(0, images, targets).loss == pytest.approx(sum(alone) / 3, rel=1e-5)
+    assert learner.step(0, Batch(images, targets)).loss == pytest.approx(sum(alone) / 3, rel=1e-5)
     # control: neither the loss of the mean of the logits, which prediction uses, nor that of the last head
     mean = float(segmentation_loss(sum(heads[1:], heads[0]) / 3, targets, LossOptions()))
     assert all(other != pytest.approx(sum(alone) / 3, rel=1e-3) for other in (mean, alone[-1]))
@@ -215,7 +216,7 @@ def test_with_one_head_the_loss_is_that_of_the_logits(network: dict[str, str]) -
     images, targets = batch(0)
     with torch.no_grad():
         logits = learner.average.train()(images)  # a copy of the network before the step
-    assert learner.step(0, images, targets).loss == float(segmentation_loss(logits, targets, LossOptions()))
+    assert learner.step(0, Batch(images, targets)).loss == float(segmentation_loss(logits, targets, LossOptions()))
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
@@ -227,17 +228,17 @@ def test_all_heads_use_the_given_precision(precision: Literal["float32", "bfloat
     for module in network.head.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda module, given, logits: kinds.append(logits.dtype))
-    assert learner.step(0, *batch(0)).applied
+    assert learner.step(0, Batch(*batch(0))).applied
     assert kinds == [kind] * 3
 
 
 def test_resuming_deep_supervision_with_a_frozen_encoder_is_exact() -> None:
     straight, first, second = (nested(frozen=2) for _ in range(3))
     for i in range(4):
-        straight.step(i, *batch(i))
+        straight.step(i, Batch(*batch(i)))
     for i in range(2):
-        first.step(i, *batch(i))
+        first.step(i, Batch(*batch(i)))
     second.load_tensors({g: {n: v.clone().contiguous() for n, v in t.items()} for g, t in first.tensors().items()})
     for i in range(2, 4):
-        second.step(i, *batch(i))
+        second.step(i, Batch(*batch(i)))
     assert same(state(straight), state(second))

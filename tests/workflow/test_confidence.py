@@ -22,12 +22,13 @@ from pixelwise.workflow import evaluate as scoring
 from pixelwise.workflow.confidence import confidence_of, expected_dice_of, true_dice, uncertainty_map
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.fit.select import validation_predictions
-from pixelwise.workflow.fit.select.calibration import calibrate_model
+from pixelwise.workflow.fit.select.calibration import select_calibration
 from pixelwise.workflow.predict import load, predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
-from tiny import make_photo_recipe, make_recipe, write_model, write_run
+from pixelwise.workflow.tasks.choose import describe_scores
+from tiny import make_photo_recipe, make_recipe, select_for_model, write_model, write_run
 
 SIDE, SPOILT, STEPS = 64, 3.0, 16  # grey values that make a logit of 1
 
@@ -75,7 +76,7 @@ def calibrated(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         write_model(run.model_path, raw)
         monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: too_sure)
         dataset = detect_dataset(data, DataOptions(), 0, Progress())
-        messages = calibrate_model(run.model_path, dataset, device="cpu", seconds=None, progress=Progress())
+        messages = select_for_model(run.model_path, dataset, select_calibration)
         found = read_model_card(run.model_path)
         model = SegmentationModel(found, Predictor(too_sure, found.geometry, 2, found.tile))
         monkeypatch.setattr(scoring, "open_model", lambda *_args, **_options: model)
@@ -161,7 +162,11 @@ def test_predict_writes_uncertainty_and_a_promise_on_request(tmp_path: Path, rng
     model_card = replace(make_recipe("multiclass"), temperature=1.5, conformal_margin=0.2)
     write_model(tmp_path / "m.safetensors", model_card)
     found = predict(
-        tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
+        tmp_path / "m.safetensors",
+        [tmp_path / "images"],
+        tmp_path / "out",
+        PredictOptions(confidence=True),
+        progress=Progress(),
     )
     names = {path.name for path in found.outputs}
     assert names == {"a.png", "b.png", "a.uncertainty.png", "b.uncertainty.png", "confidence.csv", "classes.json"}
@@ -200,7 +205,11 @@ def test_each_image_gets_a_score_of_what_it_shows(
     write_image(tmp_path / "images" / "a.png", rng.integers(0, 256, (1, 30, 40)).astype(np.uint8))
     write_model(tmp_path / "m.safetensors", replace(make_recipe(task), classes=classes, temperature=1.5))
     found = predict(
-        tmp_path / "m.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True, progress=Progress()
+        tmp_path / "m.safetensors",
+        [tmp_path / "images"],
+        tmp_path / "out",
+        PredictOptions(confidence=True),
+        progress=Progress(),
     )
     with (tmp_path / "out/confidence.csv").open() as file:
         (row,) = csv.DictReader(file)
@@ -219,7 +228,7 @@ def test_photos_have_no_map_of_it(tmp_path: Path) -> None:
     write_model(tmp_path / "p.safetensors", make_photo_recipe())
     write_image(tmp_path / "images/a.png", np.zeros((3, 20, 20), np.uint8))
     with pytest.raises(BadOption, match="--confidence, which applies to segmentation only"):
-        predict(tmp_path / "p.safetensors", [tmp_path / "images"], tmp_path / "out", confidence=True)
+        predict(tmp_path / "p.safetensors", [tmp_path / "images"], tmp_path / "out", PredictOptions(confidence=True))
 
 
 def test_of_objects_their_pixels_are_promised() -> None:

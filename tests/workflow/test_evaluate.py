@@ -26,7 +26,7 @@ from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.evaluation import parts as understanding
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 SIDE = 48
@@ -76,7 +76,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     """A run whose network is `reader`."""
 
     def make(model_card: ModelCard, trained: tuple[str, ...] = ()) -> Run:
-        run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {"train": list(trained)}}})
+        run = Run.create(tmp_path / "run", Config(), {"splits": {"cases": {"train": list(trained)}}})
         channels = model_card.network.classes
         model = SegmentationModel(
             model_card, Predictor(reader(channels), model_card.geometry, channels, model_card.tile)
@@ -127,7 +127,7 @@ def binary_data(tmp_path: Path) -> Path:
 def test_binary_scores_by_hand(make_run: Callable[..., Run], binary_data: Path):
     run = make_run(BINARY)
     scores = evaluate(run.folder, binary_data)
-    assert (scores["part"], scores["data"], scores["task"]) == ("test", "data", "binary")
+    assert (scores["split"], scores["data"], scores["task"]) == ("test", "data", "binary")
     # 32 hits, 32 + 64 missed, 64 invented, of 4 x 48 x 48 pixels
     total = 4 * SIDE * SIDE
     foreground = scores["classes"][1]
@@ -181,10 +181,10 @@ def test_a_drawn_split_never_scores_what_was_trained_on(make_run: Callable[..., 
     names = [case["name"] for case in evaluate(make_run(BINARY).folder, data, split="val")["cases"]]
     assert len(names) == 6  # of a folder that was not trained on, everything is scored
     run = tmp_path / "run"
-    atomic_write_json(run / "splits.json", {"parts": {"train": names[:4]}})
+    atomic_write_json(run / "splits.json", {"cases": {"train": names[:4]}})
     assert [case["name"] for case in evaluate(run, data)["cases"]] == names[4:]
     assert [case["name"] for case in evaluate(run, data, split="train")["cases"]] == names[:4]
-    atomic_write_json(run / "splits.json", {"parts": {"train": names}})
+    atomic_write_json(run / "splits.json", {"cases": {"train": names}})
     with pytest.raises(BadDataset, match="labelled images in the val split; got none"):
         evaluate(run, data)
 
@@ -268,7 +268,7 @@ def test_a_part_that_is_none_is_refused(make_run: Callable[..., Run], binary_dat
 
 
 def test_a_run_without_model_is_refused(tmp_path: Path, binary_data: Path):
-    run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {}}})
+    run = Run.create(tmp_path / "run", Config(), {"splits": {"cases": {}}})
     with pytest.raises(BadModel, match=r"model\.safetensors"):
         evaluate(run.folder, binary_data)
     with pytest.raises(BadRun, match="a run folder"):
@@ -276,7 +276,7 @@ def test_a_run_without_model_is_refused(tmp_path: Path, binary_data: Path):
 
 
 def test_a_real_model_file_is_scored(tmp_path: Path, binary_data: Path):
-    run = Run.create(tmp_path / "run", Config(), {"splits": {"parts": {}}})
+    run = Run.create(tmp_path / "run", Config(), {"splits": {"cases": {}}})
     save_model(run.model_path, build(BINARY.network), BINARY)
     scores = evaluate(run.folder, binary_data, device="cpu")
     assert len(scores["cases"]) == 4

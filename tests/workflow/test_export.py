@@ -19,6 +19,7 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.export import export
 from pixelwise.workflow.predict import load, predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.verify import verify
 from tiny import make_recipe
 
@@ -55,7 +56,9 @@ def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path
     assert [one.runtime for one in verify(done.files[0]).comparisons] == ["onnxruntime", "openvino"]
     tables: list[list[list[str]]] = []
     for model, out in ((run.folder, "of_run"), (done.files[0], "of_export")):
-        predict(model, [photos / "val" / "disc"], tmp_path / out, probabilities=True, progress=Progress())
+        predict(
+            model, [photos / "val" / "disc"], tmp_path / out, PredictOptions(probabilities=True), progress=Progress()
+        )
         with (tmp_path / out / "predictions.csv").open(newline="") as file:
             tables.append(list(csv.reader(file)))
     assert tables[0][0] == tables[1][0]
@@ -92,7 +95,7 @@ def test_int8_is_observed_on_training_images(tmp_path: Path, data: Path, monkeyp
     monkeypatch.setattr("pixelwise.exporters.to_openvino.write_openvino_int8", observe)
     run = write_trained_run(tmp_path / "run", None)
     with pytest.raises(Stopped):
-        export(run.folder, data, kind="openvino-int8", progress=Progress())
+        export(run.folder, data, format="openvino-int8", progress=Progress())
     assert len(seen) == 64
     assert len(set(seen)) <= 4, "the four training images, which are smaller than a tile"
 
@@ -154,8 +157,8 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, data: Path) -> None:
     with pytest.raises(BadDataset, match="a folder of labelled images for the parity check; got none"):
         export(run.folder, progress=Progress())
     with pytest.raises(BadOption, match=r"Did you mean `openvino`"):
-        export(run.folder, data, kind="openvin", progress=Progress())
+        export(run.folder, data, format="openvin", progress=Progress())
     with pytest.raises(BadOption, match=r"a file \.xml for openvino"):
-        export(run.folder, data, kind="openvino", out=tmp_path / "a.onnx", progress=Progress())
+        export(run.folder, data, format="openvino", out=tmp_path / "a.onnx", progress=Progress())
     with pytest.raises(BadRun):
         export(tmp_path / "nothing", data, progress=Progress())

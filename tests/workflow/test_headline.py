@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pixelwise.workflow.evaluation.classification_scores import summarise_classification
 from pixelwise.workflow.evaluation.mask_scores import score_case, summarise
-from pixelwise.workflow.evaluation.photo_scores import summarise_classification
 from pixelwise.workflow.headline import by_name, headline, percent
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 
 
 def messages(scores: dict[str, Any]) -> list[str]:
@@ -16,7 +16,7 @@ def messages(scores: dict[str, Any]) -> list[str]:
 
 
 def whole(task: str, found: dict[str, Any], part: str = "test") -> dict[str, Any]:
-    return {"part": part, "data": "cells", "task": task, **found}
+    return {"split": part, "data": "cells", "task": task, **found}
 
 
 def objects() -> list[Any]:

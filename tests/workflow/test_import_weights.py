@@ -35,4 +35,4 @@ def test_published_weights_have_their_published_accuracy(
     )
     scores: dict[str, Any] = evaluate(made.path, shared_data / "cifar10_small" / "test", progress=Progress())
     assert len(scores["cases"]) == 2000
-    assert sum(case["said"] == case["truth"] for case in scores["cases"]) == right
+    assert sum(case["predicted"] == case["truth"] for case in scores["cases"]) == right

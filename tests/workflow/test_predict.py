@@ -17,6 +17,7 @@ from pixelwise.io.read import read_image, read_mask, write_image
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.predict import Predictions, load, predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary
 from tiny import make_recipe, write_model
 
@@ -31,7 +32,9 @@ def images(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 def run(tmp_path: Path, images: Path, task: str = "binary", **options: object) -> Predictions:
     write_model(tmp_path / "model.safetensors", make_recipe(task))
-    return predict(tmp_path / "model.safetensors", [images], tmp_path / "out", progress=Progress(), **options)
+    return predict(
+        tmp_path / "model.safetensors", [images], tmp_path / "out", PredictOptions(**options), progress=Progress()
+    )
 
 
 def listing(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from pixelwise.workflow.reporting.pictures import (
     read_metrics,
 )
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 from tiny import make_recipe, write_model, write_run
 
 
@@ -36,7 +36,7 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
         write_labels(mask, truth)
         results.append(score_case(f"test/{name}", truth, np.roll(truth, 3, 1), task, 2))
         files.append([str(image), str(mask)])
-    scores: dict[str, Any] = {"part": "test", "data": "drawn & more", "task": task, **summarise(results, names, 1)}
+    scores: dict[str, Any] = {"split": "test", "data": "drawn & more", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
     atomic_write_json(run.scores_path, scores)
@@ -199,10 +199,10 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "no environment": (gone("environment.json"), "Environment could not be shown"),
     "config is empty": (empty("config.yaml"), "could not be shown"),
     "scores lack keys": (holds("scores.json", "{}"), "The headline could not be shown"),
-    "scores are cut": (holds("scores.json", '{"part":'), "The scores cannot be read"),
+    "scores are cut": (holds("scores.json", '{"split":'), "The scores cannot be read"),
     "no model": (gone("model.safetensors"), "No pictures: the run has no model"),
     "model is empty": (empty("model.safetensors"), "Best, median and worst cases could not be shown"),
-    "frame is no picture": (holds("film/step-0000002.png", "x"), "1 frame could not be read."),
+    "frame is no picture": (holds("snapshots/step-0000002.png", "x"), "1 frame could not be read."),
     "frame of another size": (
         lambda run: write_mask(run.snapshots / "step-0000002.png", SMALL_FRAME, [(0, 0, 0), (9, 9, 9)]),
         "1 frame could not be read.",

@@ -72,7 +72,7 @@ def files(run: Path) -> dict[str, bytes]:
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
     states = {f"{last.name}/{path.name}": path.read_bytes() for path in last.glob("*.safetensors")}
-    frames = {path.name: path.read_bytes() for path in (run / "film").glob("*.png")}
+    frames = {path.name: path.read_bytes() for path in (run / "snapshots").glob("*.png")}
     return {"model": (run / "model.safetensors").read_bytes(), "curve": curve, **states, **frames}
 
 
@@ -93,7 +93,7 @@ def partly_checkpointed(run: Path, step: int) -> Callable[[], bool]:
 
 
 def has_snapshot(run: Path, step: int) -> Callable[[], bool]:
-    return lambda: (run / "film" / f"step-{step:07d}.png").exists()
+    return lambda: (run / "snapshots" / f"step-{step:07d}.png").exists()
 
 
 MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {

@@ -14,7 +14,7 @@ def test_a_run_is_opened_as_it_was_made(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     again = Run.open(tmp_path / "run")
     assert again.config == run.config
-    assert again.splits["parts"]["train"] == ["train/a"]
+    assert again.splits["cases"]["train"] == ["train/a"]
     assert again.environment["threads"] == 1
     assert again.fingerprint["intensity_range"] == [[0, 255]]
     assert again.metrics_path.read_text().splitlines()[0] == "step,seconds,train_loss,val_score,learning_rate,skipped"

@@ -163,5 +163,7 @@ def test_choices_are_taken_where_nothing_is_given() -> None:
 
 def test_values_that_fit_together_alone_are_put_together() -> None:
     """A shorter side of 16 does not fit the usual side of a photo, but the one that is given beside it."""
-    config = apply_settings(Config(), Settings.parse(["photos.side=16"]), {"photos.shorter": (16, "All of it.")})
-    assert (config.photos.side, config.photos.shorter) == (16, 16)
+    config = apply_settings(
+        Config(), Settings.parse(["classification.side=16"]), {"classification.shorter": (16, "All of it.")}
+    )
+    assert (config.classification.side, config.classification.shorter) == (16, 16)

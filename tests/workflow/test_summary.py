@@ -2,7 +2,8 @@
 
 import pytest
 
-from pixelwise.workflow.summary import describe_scores, validation_score, words
+from pixelwise.workflow.summary import words
+from pixelwise.workflow.tasks.choose import describe_scores, task_of
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from pixelwise.workflow.summary import describe_scores, validation_score, words
     ],
 )
 def test_a_validation_says_what_it_measured(task: str, kind: str, name: str) -> None:
-    assert validation_score(task, kind) == name
+    assert task_of(task).validation_score(kind) == name
 
 
 def test_keys_become_words() -> None:
@@ -28,7 +29,7 @@ def test_scores_of_objects_stand_below_each_other() -> None:
     pixels = {"mean_dice": 0.5, "classes_in_mean_dice": 1, "mean_iou": 0.25, "classes_in_mean_iou": 2, "accuracy": None}
     scores = {
         "data": "cells",
-        "part": "test",
+        "split": "test",
         "task": "instance",
         "cases": [{}],
         "headline": {"name": "mean_ap", "value": 0.4, "low": None},

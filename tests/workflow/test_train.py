@@ -108,14 +108,14 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
     with run.metrics_path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4", "8"]
-    assert run.splits["parts"]["train"] == [f"train/cells_{i:02d}" for i in range(4)]
+    assert run.splits["cases"]["train"] == [f"train/cells_{i:02d}" for i in range(4)]
     assert run.understood["classes"] == ["background", "object"]
     assert {path.name for path in run.snapshots.iterdir()} == {
         "image.png", "truth.png", "step-0000004.png", "step-0000008.png",
     }  # fmt: skip
     assert np.shape(load(run.folder).predict(np.zeros((50, 40), np.uint8))) == (50, 40)
     scores = evaluate(run.folder, data, progress=Progress())
-    assert scores["part"] == "test"
+    assert scores["split"] == "test"
     assert run.scores_path.is_file()
 
 

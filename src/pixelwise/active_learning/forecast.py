@@ -27,6 +27,7 @@ from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, refuse_unread
+from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import check_weights_early
 
 MORE = (10, 50)
@@ -43,7 +44,7 @@ def forecast(
     out: Path | str | None = None,
     seed: int = 0,
     device: str = "auto",
-    data_options: DataOptions | None = None,
+    options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Forecast:
@@ -67,7 +68,7 @@ def forecast(
     seed : int
         Seed of all random draws.
     device : {"auto", "cpu", "cuda", "mps"}
-    data_options : DataOptions, optional
+    options : DataOptions, optional
         Overrides what would otherwise be detected in the folder.
     overrides : sequence of str
         Settings of the trainings as "section.setting=value", such as "network.depth=5".
@@ -91,7 +92,7 @@ def forecast(
     started = time.monotonic()
     progress = progress or Console()
     keep_large_blocks()
-    settings, more = Settings().with_data(data_options).merged(Settings.parse(overrides)), _check_more(more)
+    settings, more = Settings().with_data(options).merged(Settings.parse(overrides)), _check_more(more)
     refuse_unread(settings)
     root = Path(data)
     folder = Path(out) if out is not None else Path("forecasts") / (root.resolve().name or "data")
@@ -167,8 +168,9 @@ def _read_dataset(root: Path, options: DataOptions, seed: int, progress: Progres
         It is invalid, or has a folder per class.
     """
     dataset = detect_dataset(root, options, seed, progress)
-    if dataset.labelling.task == "classification":
-        hint = "For classification, train on subsets yourself and compare their scores."
-        raise BadDataset("images with semantic or instance masks", "a folder per class", hint, root)
+    task = task_of(dataset)
+    if not task.can_forecast:
+        hint = f"With {task.data}, train on subsets yourself and compare their scores."
+        raise BadDataset("images with semantic or instance masks", task.data, hint, root)
     progress.message(*dataset.messages)
     return dataset

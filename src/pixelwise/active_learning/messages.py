@@ -6,8 +6,8 @@ from pixelwise.active_learning.plan import ForecastPlan
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.metrics.learning_curve import LEVEL, Estimate, Projection
 from pixelwise.text import pluralise
-from pixelwise.workflow.planning.preparation import task_planner_of
 from pixelwise.workflow.summary import words
+from pixelwise.workflow.tasks.choose import task_of
 
 MIN_GAIN = 0.005  # of the score: a smaller gain is negligible
 MIN_IMAGES = 5  # validation images for a reliable score
@@ -27,7 +27,7 @@ def describe_plan(plan: ForecastPlan, dataset: Dataset, total: float | None) -> 
     times = {2: "twice", 3: "three times"}.get(schedule.repeats, f"{schedule.repeats} times")
     trainings = f"{len(schedule.trainings)} trainings of {pluralise(steps, 'step')}"
     time_ = "" if total is None else f" Total time: about {_duration(total)}, as requested."
-    training = task_planner_of(dataset.labelling.task).describe(plan.config)
+    training = task_of(dataset).describe_plan(plan.config)
     return [
         f"Forecast: {trainings}, on {sizes}, each {times} with different images (the full set with different seeds), "
         f"scored on the same {scored}.{time_}",

@@ -29,11 +29,10 @@ from pixelwise.runtimes.machine import detect_machine
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, save_config, with_settings
 from pixelwise.workflow.fit.run_metadata import initial_records
-from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
-from pixelwise.workflow.planning.fold_time import seconds_to_score
-from pixelwise.workflow.planning.preparation import task_planner_of
+from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.presets import Choices
 from pixelwise.workflow.settings import Settings, load_config, reasons_to_json, with_reasons
+from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
@@ -125,18 +124,29 @@ def create_plan(
     progress : Progress
     """
     machine = detect_machine(device)
-    planner = task_planner_of(dataset.labelling.task)
-    fingerprint = planner.measure(dataset, options, progress)
+    task = task_of(dataset)
+    fingerprint = task.measure(dataset, options, progress)
     total, names = propose_seconds(limit), [case.name for case in dataset.part("train") if case.labelled]
     left = None if total is None else total - (time.monotonic() - started)
     schedule = choose_schedule(len(names), None if left is None else TRAINING_SHARE * left, dataset.root)
     share = None if left is None else TRAINING_SHARE * left / len(schedule.trainings)
     progress.message("Measuring the training speed.")
     budget = limit if share is None else TrainingBudget(seconds=share)
-    config, _ = planner.plan(dataset, fingerprint, options, machine, budget, seed, settings, time.monotonic())
+    request = PlanRequest(
+        dataset=dataset,
+        fingerprint=fingerprint,
+        data=options,
+        machine=machine,
+        limit=budget,
+        seed=seed,
+        settings=settings,
+        began=time.monotonic(),
+    )
+    config, _ = task.plan(request)
     config, weights = apply_weights(config, fingerprint, settings, progress)
     # the first measurement warms up
-    each = min(seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)) / fingerprint.cases
+    measured = [task.seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)]
+    each = min(measured) / fingerprint.cases
     scored = [case.name for case in spread_order([case for case in dataset.part("val") if case.labelled])]
     ranking: float | None = None
     if left is not None and total is not None and share is not None:
@@ -191,7 +201,7 @@ def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], prog
         hint = "Use the same options, or choose another --out."
         raise BadOption(expected, f"{requested[changed[0]]}", hint, folder)
     labelled = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
-    planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["parts"]["val"]}
+    planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["cases"]["val"]}
     if different := labelled ^ planned:
         got = f"{pluralise(len(different), 'different case')}, such as {min(different)}"
         hint = "Restore the data, or choose another --out."

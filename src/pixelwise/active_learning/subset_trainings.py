@@ -30,6 +30,7 @@ from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.signals import describe_interruption
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import words
+from pixelwise.workflow.tasks.choose import task_of
 
 COUNTED = "counted.json"
 
@@ -132,7 +133,7 @@ class SubsetTrainings:
         if not run.summary_path.is_file():
             if not run.config_path.is_file():
                 run.begin(seed_of(plan.config, number), self._records(subset))
-            Training(run, subset, self.device, progress, started).go()
+            Training(run, subset, task_of(subset).open_training, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
         results = count_masks(model, self.dataset, subset.part("val"), progress=progress)
         metric = primary_metric_of(self.dataset.labelling)
@@ -146,7 +147,7 @@ class SubsetTrainings:
         counts = {split: len(cases) for split, cases in names.items()}
         return records | {
             "understood": records["understood"] | {"cases": counts},
-            "splits": records["splits"] | {"parts": names},
+            "splits": records["splits"] | {"cases": names},
         }
 
     def _read(self, path: Path) -> np.ndarray:

@@ -9,7 +9,7 @@ from pixelwise.cli.options import Json, show
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
-Format = Annotated[str, typer.Option("--format", help="onnx, openvino, openvino-int8, torch-export or bioimageio.")]
+Format = Annotated[str, typer.Option(help="onnx, openvino, openvino-int8, torch-export or bioimageio.")]
 
 
 def add_export_commands(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def export(
     data: Annotated[
         Path | None, typer.Argument(help="Labelled images for the parity check; by default those of the training.")
     ] = None,
-    kind: Format = "onnx",
+    format: Format = "onnx",
     out: Annotated[Path | None, typer.Option(help="Output file; by default in the run folder, under export/.")] = None,
     name: Annotated[str, typer.Option(help="Name in a bioimage.io package.")] = "pixelwise model",
     author: Annotated[list[str] | None, typer.Option(help="Author in a bioimage.io package; repeatable.")] = None,
@@ -37,7 +37,7 @@ def export(
     from pixelwise.workflow.export import export as verb
 
     about = PackageInfo(name=name, authors=tuple(author or ()), licence=licence)
-    result = verb(run, data, kind=kind, out=out, about=about, options=options)
+    result = verb(run, data, format=format, out=out, about=about, options=options)
     show(result.to_json(), as_json, result.to_text())
 
 

@@ -44,7 +44,7 @@ def forecast(
         out=out,
         seed=seed,
         device=device,
-        data_options=options,
+        options=options,
         overrides=overrides or (),
     )
     show(result.to_json(), as_json, result.to_text())

@@ -61,7 +61,7 @@ def inspect(
 
 def _attribution_request(pixel: str | None, class_name: str | None, stage: str | None) -> Any:
     """Return the AttributionRequest of `inspect --image`, with the pixel as two numbers."""
-    from pixelwise.workflow.inspection.image import AttributionRequest
+    from pixelwise.workflow.inspection.attribution import AttributionRequest
 
     words = [word.strip() for word in pixel.split(",")] if pixel is not None else []
     if pixel is not None and not (len(words) == 2 and all(word.isdecimal() for word in words)):

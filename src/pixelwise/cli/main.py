@@ -8,7 +8,6 @@ interrupted with nothing to save.
 
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,7 +133,7 @@ def train(
         resume=resume,
         config=config,
         device=device,
-        data_options=options,
+        options=options,
         overrides=overrides or (),
         started=STARTED,
     )
@@ -156,7 +155,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run on labelled images: scores with confidence intervals."""
     from pixelwise.workflow.evaluate import evaluate as verb
-    from pixelwise.workflow.summary import describe_scores
+    from pixelwise.workflow.tasks.choose import describe_scores
 
     scores = verb(run, data, split=split, device=device, options=options)
     show(scores, as_json, describe_scores(scores))
@@ -174,7 +173,7 @@ def predict(
     """Predict masks, or the classes of whole images, for images of any size."""
     from pixelwise.workflow.predict import predict as verb
 
-    result = verb(run, inputs, out, **asdict(options))
+    result = verb(run, inputs, out, options)
     show(result.to_json(), as_json, result.to_text(out))
     if result.failed:
         raise typer.Exit(SOME_FAILED)

@@ -42,7 +42,7 @@ class ExportResult:
         return {
             "format": self.format,
             "files": [str(file) for file in self.files],
-            "certificate": str(self.parity_report),
+            "parity_report": str(self.parity_report),
             "results": [asdict(comparison) for comparison in self.comparisons],
         }
 

@@ -1,6 +1,6 @@
 """Parity report and parity data of an export as files, without torch.
 
-`model.onnx.certificate.json` is the parity report of `model.onnx`, and `model.onnx.proof.npz` the parity data, the
+`model.onnx.parity.json` is the parity report of `model.onnx`, and `model.onnx.parity.npz` the parity data, the
 images and the logits of PyTorch, so that the parity check can be repeated on any machine, without the run and without
 torch.
 """
@@ -27,12 +27,12 @@ BLOCK = 2**20
 
 def parity_report_path(path: Path) -> Path:
     """Return the path of the parity report of an exported file."""
-    return path.with_name(f"{path.name}.certificate.json")
+    return path.with_name(f"{path.name}.parity.json")
 
 
 def parity_data_path(path: Path) -> Path:
     """Return the path of the parity data of an exported file."""
-    return path.with_name(f"{path.name}.proof.npz")
+    return path.with_name(f"{path.name}.parity.npz")
 
 
 def write_parity_data(path: Path, batches: Sequence[ParityBatch]) -> None:

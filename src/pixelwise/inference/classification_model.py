@@ -110,10 +110,10 @@ def load_classification_model(
     Parameters
     ----------
     path : path
-    device : {"auto", "cpu", "cuda", "mps"}
-        For runs; exports run on the CPU.
+    device : str
+        As in `load_runtime.load_runtime`.
     runtime : str
-        As in `load_runtime.load_runtime`; for runs "auto" is "torch", without a benchmark.
+        As there; for runs "auto" is "torch", without a benchmark.
     mirrored : bool
         As in `ClassificationModel`.
     progress : Progress, optional

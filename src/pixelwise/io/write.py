@@ -83,18 +83,7 @@ def write_labels(
         return path
     path = path if path.suffix.lower() in _TIFF else path.with_suffix(".tif")
     array = labels.astype(np.uint16 if fits else np.uint32)
-    atomic_write(
-        path,
-        lambda file: tifffile.imwrite(
-            file,
-            array,
-            compression="zlib",
-            photometric="minisblack",
-            metadata={"axes": "YX"},
-            resolution=(1e4 / spacing[1], 1e4 / spacing[0]) if spacing else None,
-            resolutionunit="CENTIMETER" if spacing else None,
-        ),
-    )
+    _write_tiff(path, array, "YX", spacing=spacing)
     return path
 
 
@@ -115,15 +104,21 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
     if suffix not in _TIFF:
         raise BadOption("a name ending in .png, .tif or .tiff", path.name, "Choose one of them.", path)
     colour = pixels.shape[0] == 3 and pixels.dtype.name in ("uint8", "uint16")
-    array = np.moveaxis(pixels, 0, -1) if colour else pixels
+    _write_tiff(path, np.moveaxis(pixels, 0, -1) if colour else pixels, "YXS" if colour else "CYX")
+
+
+def _write_tiff(path: Path, array: np.ndarray, axes: str, spacing: tuple[float, float] | None = None) -> None:
+    """Write a compressed TIFF; axis S is RGB, and `spacing` (y, x) is in micrometres."""
     atomic_write(
         path,
         lambda file: tifffile.imwrite(
             file,
             array,
             compression="zlib",
-            photometric="rgb" if colour else "minisblack",
-            metadata={"axes": "YXS" if colour else "CYX"},
+            photometric="rgb" if axes.endswith("S") else "minisblack",
+            metadata={"axes": axes},
+            resolution=(1e4 / spacing[1], 1e4 / spacing[0]) if spacing else None,
+            resolutionunit="CENTIMETER" if spacing else None,
         ),
     )
 

@@ -144,8 +144,8 @@ class _ClassesDecoder:
         return self._mask
 
 
-class _SplitDecoder:
-    """Class 1 without the watershed lines between regions that grow from markers deep inside."""
+class _SeedsDecoder:
+    """Foreground, seeds and interior of the image, window by window."""
 
     def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
         self._options = options
@@ -155,6 +155,10 @@ class _SplitDecoder:
     def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
         place = _slices(window)
         self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
+
+
+class _SplitDecoder(_SeedsDecoder):
+    """Class 1 without the watershed lines between regions that grow from markers deep inside."""
 
     def finish(self) -> UInt8[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)
@@ -185,17 +189,8 @@ class _ComponentsDecoder:
         return remove_small_objects(labels, self._options.min_area)
 
 
-class _WatershedDecoder:
+class _WatershedDecoder(_SeedsDecoder):
     """Seeded watershed of the interior probability, limited to the foreground."""
-
-    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
-        self._options = options
-        self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
-        self._interior = np.zeros(size, np.uint8)
-
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        place = _slices(window)
-        self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
     def finish(self) -> Integer[np.ndarray, "height width"]:
         interior_to_heights(self._interior, self._foreground)

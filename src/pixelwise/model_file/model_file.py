@@ -33,6 +33,8 @@ from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import AnyNetwork, Classifier, Network
 
+TrainedModel = tuple[torch.nn.Module, ModelCard]
+
 MODEL_NAME = "model.safetensors"
 HEADER_LIMIT = 16 * 2**20  # bytes; a base-64 U-Net needs 20 KB
 TENSOR_LIMIT = 10_000

@@ -1,19 +1,26 @@
-"""Registry of network architectures; to add one, write a builder and register its record.
+"""The networks of this package by name, and how they are built; to add one, write a builder and register its record."""
 
-A record lists the fields of `NetworkOptions` that its builder reads. Options that are set but not read by the network
-raise an error instead of being ignored.
-"""
+from dataclasses import replace
+from typing import Any
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
-from typing import Any, Literal
-
-from pixelwise.errors import BadOption, nearest
+from pixelwise.errors import BadOption
 from pixelwise.networks.classifiers import cifar_resnet, plain, resnet, vgg
 from pixelwise.networks.encoders import BOTTLENECK_DEPTH, RESNET_BLOCKS, VGG_COUNTS
 from pixelwise.networks.models import Classifier, Network, Segmenter
 from pixelwise.networks.options import NetworkOptions
+from pixelwise.networks.options_read import check_options, options_read, readers, with_defaults_where_unread
+from pixelwise.networks.registry import (
+    ALWAYS_READ,
+    ARCHITECTURES,
+    CLASSIFIERS,
+    DEFAULTS,
+    SEGMENTERS,
+    Architecture,
+    paper,
+    published_size,
+    register,
+    summary,
+)
 from pixelwise.networks.segmenters import (
     attention_unet,
     resencunet,
@@ -47,110 +54,6 @@ __all__ = [
     "summary",
     "with_defaults_where_unread",
 ]
-
-Task = Literal["segmentation", "classification"]
-
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {option.name: option.default for option in fields(NetworkOptions) if option.name != "name"}
-)
-ALWAYS_READ = ("in_channels", "classes")  # determined by the data, so every network must read them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A registered network: its builder, the options it reads, and its published form.
-
-    Parameters
-    ----------
-    name : str
-        Value of `NetworkOptions.name`.
-    builder : callable
-        NetworkOptions -> network, with randomly initialised weights.
-    task : {"segmentation", "classification"}
-        Whether the network returns logits for each pixel or for the whole image.
-    reads : tuple of str
-        Fields of `NetworkOptions` that the builder reads, besides `name`.
-    encoders : mapping of str to tuple of str
-        For networks with a replaceable encoder: each encoder, and the fields that are read with it instead of `reads`.
-    paper : str
-        Reference; empty if unknown.
-    published : mapping of str to value
-        Options of the published form that differ from the defaults; `inspect NAME` shows this form.
-    parameters : int, optional
-        Number of parameters of the published form, if given by the paper or its reference implementation.
-    size : int
-        Side in pixels of the images in the paper; 256 if it does not matter.
-
-    Raises
-    ------
-    BadOption
-        `reads`, `encoders` or `published` contains an unknown option, `in_channels` or `classes` is not read, or the
-        published form sets an option that is not read.
-
-    Examples
-    --------
-    >>> ARCHITECTURES["unet2015"].reads
-    ('in_channels', 'classes', 'base', 'dropout', 'dimensions')
-    >>> ARCHITECTURES["unet2015"].parameters
-    31030658
-    """
-
-    name: str
-    builder: Callable[[NetworkOptions], Network]
-    reads: tuple[str, ...]
-    task: Task = "segmentation"
-    encoders: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    paper: str = ""
-    published: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    parameters: int | None = None
-    size: int = 256
-
-    def __post_init__(self) -> None:
-        """Validate the record."""
-        for reads in (self.reads, *self.encoders.values()):
-            for option in reads:
-                if option not in DEFAULTS:
-                    raise BadOption(f"options that {self.name} reads", f"`{option}`", nearest(option, list(DEFAULTS)))
-            missing = [option for option in ALWAYS_READ if option not in reads]
-            if missing:
-                raise BadOption(f"{missing[0]} in `reads` of {self.name}", f"{', '.join(reads)}", "Add it.")
-        unread = [option for option in self.published if option not in self.reads]
-        if unread:
-            hint = "Remove it from `published`, or add it to `reads`."
-            raise BadOption(f"a published form of options that {self.name} reads", f"`{unread[0]}`", hint)
-
-    @property
-    def summary(self) -> str:
-        """One-line description: the first line of the builder's docstring."""
-        return (self.builder.__doc__ or self.name).strip().splitlines()[0]
-
-
-ARCHITECTURES: dict[str, Architecture] = {}
-SEGMENTERS: dict[str, Architecture] = {}
-CLASSIFIERS: dict[str, Architecture] = {}
-
-
-def register(architecture: Architecture) -> None:
-    """Register a network, so that it can be built, trained and inspected by name.
-
-    Raises
-    ------
-    BadOption
-        The name is already registered.
-
-    Examples
-    --------
-    >>> register(Architecture(name="unet", builder=unet, reads=("in_channels", "classes")))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    pixelwise.errors.BadOption: expected an unused network name; got `unet`, which is already registered...
-    """
-    if architecture.name in ARCHITECTURES:
-        got = f"`{architecture.name}`, which is already registered"
-        raise BadOption("an unused network name", got, "Choose another name.")
-    ARCHITECTURES[architecture.name] = architecture
-    (SEGMENTERS if architecture.task == "segmentation" else CLASSIFIERS)[architecture.name] = architecture
-
 
 _HE = "He, Zhang, Ren, Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
 _VGG = "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1556"
@@ -346,107 +249,6 @@ def build_classifier(options: NetworkOptions) -> Classifier:
     return network
 
 
-def options_read(options: NetworkOptions) -> tuple[str, ...]:
-    """Return the fields of `NetworkOptions` that a network reads, besides `name`.
-
-    Only the names of the network and the encoder matter.
-
-    Raises
-    ------
-    BadOption
-        The network or the encoder is not registered; the nearest one is suggested.
-
-    Examples
-    --------
-    >>> options_read(NetworkOptions(name="vgg16"))
-    ('in_channels', 'classes')
-    >>> "depth" in options_read(NetworkOptions(name="unet"))
-    True
-    >>> "depth" in options_read(NetworkOptions(name="unet", encoder="resnet18"))
-    False
-    """
-    if options.name not in ARCHITECTURES:
-        raise BadOption("a registered network", f"`{options.name}`", nearest(options.name, list(ARCHITECTURES)))
-    architecture = ARCHITECTURES[options.name]
-    encoder = options.encoder
-    if not architecture.encoders or encoder == DEFAULTS["encoder"]:
-        return architecture.reads
-    if encoder not in architecture.encoders:
-        hint = nearest(encoder, [DEFAULTS["encoder"], *architecture.encoders])
-        raise BadOption("a registered encoder", f"`{encoder}`", hint)
-    return architecture.encoders[encoder]
-
-
-def check_options(options: NetworkOptions) -> None:
-    """Check that all options that differ from their defaults are read by the network.
-
-    Raises
-    ------
-    BadOption
-        An option is not read; the message lists the options of the network and the networks that read the option. Or as
-        in `options_read`.
-
-    Examples
-    --------
-    >>> check_options(NetworkOptions(name="unet", depth=6))
-    >>> check_options(NetworkOptions(name="plain20", depth=6))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    pixelwise.errors.BadOption: expected options that plain20 reads (in_channels, classes, base); got network.depth=6...
-    """
-    reads = options_read(options)
-    unread = _unread(options, reads)
-    if not unread:
-        return
-    name = options.full_name if "encoder" in reads else options.name
-    got = " and ".join(f"network.{option}={_plain(getattr(options, option))}" for option in unread)
-    hints = (
-        f"Leave network.{option} at its default, {_plain(DEFAULTS[option])}, or choose a network that reads it: "
-        f"{', '.join(readers(option))}."
-        for option in unread
-    )
-    raise BadOption(f"options that {name} reads ({', '.join(reads)})", got, " ".join(hints))
-
-
-def with_defaults_where_unread(options: NetworkOptions) -> NetworkOptions:
-    """Return `options` with all options that the network does not read reset to their defaults.
-
-    For options that were not set for this network: those of a plan, of an old file, or of a test over all networks.
-
-    Raises
-    ------
-    BadOption
-        As in `options_read`.
-
-    Examples
-    --------
-    >>> small = with_defaults_where_unread(NetworkOptions(name="unet2015", base=4, depth=2))
-    >>> small.base, small.depth
-    (4, 4)
-    """
-    return replace(options, **{option: DEFAULTS[option] for option in _unread(options, options_read(options))})
-
-
-def readers(option: str) -> list[str]:
-    """Return the networks that read an option as text, with the encoders if it depends on them.
-
-    Examples
-    --------
-    >>> readers("gates")
-    ['attention_unet']
-    >>> readers("stride_first")
-    ['unet with encoder=resnet50|resnet101|resnet152', 'resnet50', 'resnet101', 'resnet152']
-    """
-    result: list[str] = []
-    for name, architecture in ARCHITECTURES.items():
-        on = [encoder for encoder, reads in architecture.encoders.items() if option in reads]
-        if option in architecture.reads:
-            result.append(name if len(on) == len(architecture.encoders) else f"{name} without an encoder")
-        elif on:
-            result.append(f"{name} with encoder={'|'.join(on)}")
-    return result
-
-
 def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
     """Return the options of the published form of a network, optionally on an encoder.
 
@@ -457,46 +259,3 @@ def published_options(name: str, encoder: str = "plain") -> NetworkOptions:
     """
     changes = ARCHITECTURES[name].published if encoder == "plain" else _ENCODER_FORM
     return replace(NetworkOptions(name=name, encoder=encoder), **changes)
-
-
-def published_size(name: str) -> int:
-    """Return the side of the images in the paper of a registered network.
-
-    Examples
-    --------
-    >>> published_size("unet2015")
-    572
-    """
-    return ARCHITECTURES[name].size
-
-
-def paper(name: str) -> str:
-    """Return the reference of a registered network; empty if unknown.
-
-    Examples
-    --------
-    >>> paper("attention_unet")
-    'Oktay et al. 2018, Attention U-Net, arXiv 1804.03999'
-    """
-    return ARCHITECTURES[name].paper
-
-
-def summary(name: str) -> str:
-    """Return the one-line description of a registered network.
-
-    Examples
-    --------
-    >>> summary("unet2015")
-    'U-Net of 2015: valid convolutions, cropped skips, 572 -> 388.'
-    """
-    return ARCHITECTURES[name].summary
-
-
-def _unread(options: NetworkOptions, reads: tuple[str, ...]) -> list[str]:
-    """Return the options that differ from their defaults and are not read."""
-    return [name for name, default in DEFAULTS.items() if name not in reads and getattr(options, name) != default]
-
-
-def _plain(value: Any) -> str:
-    """Return a value as written on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,12 +5,10 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
-from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
@@ -18,6 +16,7 @@ from pixelwise.geometry.tiles import mirror_indices
 from pixelwise.sampling.augment import Augmentation, augment, window_size
 from pixelwise.sampling.class_locations import Locations, find_locations
 from pixelwise.sampling.normalise import Scale
+from pixelwise.training.batch import Batch
 
 LARGE_PATCH = 128  # side in pixels above which a patch can be halved and still contains enough context
 MIN_STEP_PIXELS = 2 * 64 * 64
@@ -103,20 +102,6 @@ class PatchLocation(NamedTuple):
     case: int
     row: int
     column: int
-
-
-class Batch(NamedTuple):
-    """Patches of one step: images float32 (b, c, h, w), targets uint8 (b, h, w), and their locations.
-
-    Optional `weights` float32 (b, h, w) are the border term of the loss, `distances` float32 (b, h, w) the distance
-    target of kind "distance".
-    """
-
-    images: Float32[Tensor, "batch channels height width"]
-    targets: UInt8[Tensor, "batch height width"]
-    samples: tuple[PatchLocation, ...]
-    weights: Float32[Tensor, "batch height width"] | None = None
-    distances: Float32[Tensor, "batch height width"] | None = None
 
 
 class PatchSampler:
@@ -221,7 +206,7 @@ class PatchSampler:
         )
         weights = images[:, channels] if self._weighted else None
         distances = images[:, -1] if self._distant else None
-        return Batch(images[:, :channels], targets, tuple(samples), weights, distances)
+        return Batch(images[:, :channels], targets, weights, distances, tuple(samples))
 
     def _generator(self, step: int, place: int) -> np.random.Generator:
         # the generator uses the lower words of the counter: 2**128 numbers per sample
@@ -286,19 +271,16 @@ def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: 
         raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
 
 
-BatchT = TypeVar("BatchT", covariant=True)
-
-
 @runtime_checkable
-class Sampler(Protocol[BatchT]):
+class Sampler(Protocol):
     """Returns the batch of a step as a pure function of its number."""
 
-    def batch(self, step: int) -> BatchT:
+    def batch(self, step: int) -> Batch:
         """Return the batch of one step."""
         ...
 
 
-def prefetch(sampler: Sampler[BatchT], start: int, stop: int, ahead: int = 4) -> Generator[BatchT, None, None]:
+def prefetch(sampler: Sampler, start: int, stop: int, ahead: int = 4) -> Generator[Batch, None, None]:
     """Yield the batches of steps `start` ... `stop` - 1 in order, prefetched by a thread.
 
     At most `ahead` + 1 batches are queued. The thread ends after the last batch, after an error in a batch was raised
@@ -312,7 +294,7 @@ def prefetch(sampler: Sampler[BatchT], start: int, stop: int, ahead: int = 4) ->
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-    pending: deque[Future[BatchT]] = deque()
+    pending: deque[Future[Batch]] = deque()
     try:
         pool.submit(_compute_alone).result()
         # the setting of a thread also becomes the default of later threads: restore it

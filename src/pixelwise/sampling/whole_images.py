@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
+from jaxtyping import Int64
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.resize_crop import MAX_SIDE, resize
+from pixelwise.training.batch import Batch
 
 ORDER_PURPOSE, CROP_PURPOSE = 2, 3  # second word of the generators' key; 1 is that of patches
 MAX_TRIES = 10  # attempts to draw a random window that fits
@@ -52,24 +51,20 @@ class ClassificationOptions:
         """Validate the sizes."""
         for name in ("side", "batch"):
             if getattr(self, name) < 1:
-                raise BadOption(f"photos.{name} of at least 1", str(getattr(self, name)), "Increase it.")
+                raise BadOption(f"classification.{name} of at least 1", str(getattr(self, name)), "Increase it.")
         if not self.side <= self.shorter <= MAX_SIDE:
             got = f"{self.shorter} with side {self.side}"
-            raise BadOption(f"photos.shorter from photos.side to {MAX_SIDE}", got, "Increase shorter or reduce side.")
+            raise BadOption(
+                f"classification.shorter from classification.side to {MAX_SIDE}",
+                got,
+                "Increase shorter or reduce side.",
+            )
         if self.padding < 0:
-            raise BadOption("photos.padding of at least 0", str(self.padding), "Use 0 or more.")
+            raise BadOption("classification.padding of at least 0", str(self.padding), "Use 0 or more.")
         if not 0 < self.smallest_area <= 1:
-            raise BadOption("photos.smallest_area in (0, 1]", str(self.smallest_area), "1 crops without resizing.")
-
-
-class ClassificationBatch(NamedTuple):
-    """Images of one step: float32 (b, c, side, side), targets (b,), and their indices in the data set."""
-
-    images: Float32[Tensor, "batch channels side side"]
-    targets: Int64[Tensor, " batch"]
-    samples: tuple[int, ...]
-    weights: None = None
-    distances: None = None
+            raise BadOption(
+                "classification.smallest_area in (0, 1]", str(self.smallest_area), "1 crops without resizing."
+            )
 
 
 class ClassificationSampler:
@@ -116,7 +111,7 @@ class ClassificationSampler:
         other._options = replace(self._options, batch=batch)
         return other
 
-    def batch(self, step: int) -> ClassificationBatch:
+    def batch(self, step: int) -> Batch:
         """Draw the images of one step."""
         options = self._options
         rng = np.random.Generator(np.random.Philox(key=[self._seed, CROP_PURPOSE], counter=[0, 0, 0, step]))
@@ -127,7 +122,7 @@ class ClassificationSampler:
             self._crop(case, rng, image)
             if flip and options.flip:
                 image[:] = image[:, :, ::-1].copy()
-        return ClassificationBatch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), tuple(chosen))
+        return Batch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), samples=tuple(chosen))
 
     def _case(self, number: int) -> int:
         epoch, place = divmod(number, len(self._images))

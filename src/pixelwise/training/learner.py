@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
+from pixelwise.training.batch import Batch
 from pixelwise.training.distillation_loss import Teacher
 from pixelwise.training.fine_tuning import freeze_encoder, learning_rate_factors
 from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
@@ -156,29 +157,14 @@ class Learner:
         self._ema_values = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         self._values = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
-    def step(
-        self,
-        index: int,
-        images: Tensor,
-        targets: Tensor,
-        weights: Tensor | None = None,
-        distances: Tensor | None = None,
-        *,
-        progress: float | None = None,
-    ) -> StepResult:
+    def step(self, index: int, batch: Batch, *, progress: float | None = None) -> StepResult:
         """Train on one batch.
 
         Parameters
         ----------
         index : int
             The number of the step, from 0; determines the dropout mask, and whether the encoder is frozen.
-        images : (batch, channels, height, width) float32
-        targets : (batch, height', width') class map; 255 is ignored. The smaller output of a valid network is compared
-            with the centre of the targets. For classification logits (batch, classes): (batch,) classes.
-        weights : (batch, height', width') float32, optional
-            Border term of the loss at each target pixel.
-        distances : (batch, height', width') float32, optional
-            Target of the last channel of the logits; the channels before it are the classes.
+        batch : Batch
         progress : float, optional
             Completed fraction of the training in the middle of this step; determines the learning rate. By default
             that of step `index` of `options.steps`.
@@ -190,11 +176,11 @@ class Learner:
         if self._frozen_steps:
             freeze_encoder(self.network, frozen=index < self._frozen_steps)
         self._save_buffers()
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
         with self._autocast():
             heads = self.network.forward_heads(images)
-        targets = targets.to(self.device)
-        loss = torch.stack([self._compute_loss(logits.float(), targets, weights, distances) for logits in heads]).mean()
+        maps = batch.targets.to(self.device), batch.weights, batch.distances
+        loss = torch.stack([self._compute_loss(logits.float(), *maps) for logits in heads]).mean()
         if self._teacher is not None:
             with torch.no_grad(), self._autocast():
                 teacher_logits: Tensor = self._teacher.network(images).float()

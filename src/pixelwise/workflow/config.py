@@ -53,7 +53,7 @@ class Config:
     network: NetworkOptions = NetworkOptions()
     normalisation: Normalisation = Normalisation()
     patches: PatchOptions = PatchOptions()
-    photos: ClassificationOptions = ClassificationOptions()
+    classification: ClassificationOptions = ClassificationOptions()
     augmentation: Augmentation = Augmentation()
     target: TargetOptions = TargetOptions()
     loss: LossOptions = LossOptions()

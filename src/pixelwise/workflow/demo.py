@@ -12,9 +12,10 @@ from pixelwise.io.read import read_image
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 from pixelwise.workflow.train import train
 
 STEPS = 800
@@ -88,7 +89,7 @@ def demo(
     images = data / "test" / "images"
     command = f"pixelwise predict {run_folder} {images} --out {masks} --overlays"
     progress.message(f"4/5  Predicting the test images: {command}")
-    predict(run_folder, [images], masks, overlays=True, progress=progress)
+    predict(run_folder, [images], masks, PredictOptions(overlays=True), progress=progress)
     progress.message(f"5/5  Writing the report: pixelwise report {run_folder}")
     page = report(run_folder, progress=progress)
     progress.message("", describe_scores(scores), "")

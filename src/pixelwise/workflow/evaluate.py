@@ -1,22 +1,18 @@
 """Evaluate a run on labelled images."""
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption
-from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
-from pixelwise.workflow.evaluation.masks import score_masks
 from pixelwise.workflow.evaluation.out_of_fold import OUT_OF_FOLD, evaluate_out_of_fold
-from pixelwise.workflow.evaluation.parts import choose_split, merge_options, read_evaluation_data
-from pixelwise.workflow.evaluation.photos import score_classification
+from pixelwise.workflow.evaluation.splits import ScoreRequest, choose_split, merge_options, read_evaluation_data
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.tasks.choose import check_task, task_of
 
 PARTS = ("train", "val", "test", OUT_OF_FOLD)
 
@@ -51,7 +47,7 @@ def evaluate(
     Returns
     -------
     dict
-        JSON-compatible: part, data, task, headline, scores, classes, confusion, cases, empty; warnings if the training
+        JSON-compatible: split, data, task, headline, scores, classes, confusion, cases, empty; warnings if the training
         did not produce a useful model. Undefined values are None.
 
     Raises
@@ -75,16 +71,18 @@ def evaluate(
     model = open_model(opened.folder, device=device)
     config = opened.config
     options = merge_options(config.data, options or DataOptions())
-    if isinstance(model, ClassificationModel) and options.task == "auto":
-        options = replace(options, task="classification")  # so that a folder with a single class can be scored
-    dataset = read_evaluation_data(root, options, config.training.seed, progress)
+    task = task_of(model.model_card)
+    dataset = read_evaluation_data(root, task.data_options(options), config.training.seed, progress)
+    check_task(model.model_card, dataset)
     if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.part("test")):
-        return evaluate_out_of_fold(opened, dataset, device=device, progress=progress)
+        return evaluate_out_of_fold(
+            opened, dataset, task.score_folds, device=device, progress=progress
+        )
     chosen, cases = choose_split(dataset, split, opened)
-    score = (
-        partial(score_classification, model) if isinstance(model, ClassificationModel) else partial(score_masks, model)
+    request = ScoreRequest(
+        dataset=dataset, cases=cases, seed=config.training.seed, progress=progress
     )
-    result = score(dataset, cases, seed=config.training.seed, progress=progress)
-    scores = {"part": chosen, "data": root.resolve().name, **warnings, **result}
+    result = task.score(model, request)
+    scores = {"split": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)
     return scores

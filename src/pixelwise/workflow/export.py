@@ -16,10 +16,9 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import find_model_file, load_model
 from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.evaluation.masks import read_mask_samples
-from pixelwise.workflow.evaluation.parts import labelled_by_split, merge_options, read_evaluation_data
-from pixelwise.workflow.evaluation.photos import read_classification_samples
+from pixelwise.workflow.evaluation.splits import labelled_by_split, merge_options, read_evaluation_data
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.tasks.choose import check_task, task_of
 
 Item = TypeVar("Item")
 MAX_PIXELS = 400_000_000  # of all parity images in memory
@@ -29,7 +28,7 @@ def export(
     run: Path | str,
     data: Path | str | None = None,
     *,
-    kind: str = "onnx",
+    format: str = "onnx",
     out: Path | str | None = None,
     about: PackageInfo | None = None,
     options: DataOptions | None = None,
@@ -44,7 +43,7 @@ def export(
     data : path, optional
         The labelled images for the parity check and for int8 calibration; by default the folder that the run was
         trained on: its validation images for the parity check, its training images for the calibration.
-    kind : str
+    format : str
         A key of `exporters.formats.FORMATS`.
     out : path, optional
         The file; by default in the run's folder `export`.
@@ -68,16 +67,16 @@ def export(
         The run, its model, the data or the output path cannot be used.
     """
     progress = progress or Console()
-    if kind not in FORMATS:
-        raise BadOption("an export format", f"`{kind}`", nearest(kind, list(FORMATS)))
+    if format not in FORMATS:
+        raise BadOption("an export format", f"`{format}`", nearest(format, list(FORMATS)))
     opened = Run.open(run)
-    path = Path(out) if out is not None else opened.folder / "export" / FORMATS[kind].place
-    if path.suffix != Path(FORMATS[kind].place).suffix:
-        raise BadOption(f"a file {Path(FORMATS[kind].place).suffix} for {kind}", path.name, "Change --out.")
+    path = Path(out) if out is not None else opened.folder / "export" / FORMATS[format].place
+    if path.suffix != Path(FORMATS[format].place).suffix:
+        raise BadOption(f"a file {Path(FORMATS[format].place).suffix} for {format}", path.name, "Change --out.")
     network, model_card = load_model(find_model_file(opened.folder))
     images = _read_images(opened, Path(data) if data is not None else None, options, model_card, progress)
-    progress.message(f"Exporting {kind}; parity check with the run on {pluralise(len(images.proof), 'image')}.")
-    return export_model(network, model_card, kind, path, images, about)
+    progress.message(f"Exporting {format}; parity check with the run on {pluralise(len(images.proof), 'image')}.")
+    return export_model(network, model_card, format, path, images, about)
 
 
 def _read_images(
@@ -87,17 +86,18 @@ def _read_images(
     if data is None and not folder:
         raise BadDataset("a folder of labelled images for the parity check", "none", "Give DATA after RUN.", run.folder)
     root = data if data is not None else Path(folder)
-    config, task = run.config, export_task_of(model_card)
+    config, export_task = run.config, export_task_of(model_card)
     options = merge_options(config.data, user_options or DataOptions())
     dataset = read_evaluation_data(root, options, config.training.seed, progress)
+    check_task(model_card, dataset)
     splits = labelled_by_split(dataset, run)
-    unseen = _evenly(splits["val"] or splits["test"], task.most_samples)
+    unseen = _evenly(splits["val"] or splits["test"], export_task.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
-    read = read_mask_samples if model_card.view is None else partial(read_classification_samples, view=model_card.view)
-    proof = list(_limit(read(model_card, dataset=dataset, cases=unseen), progress, len(unseen)))
-    calibration = _evenly(splits["train"] or unseen, task.observed)
-    training = partial(read, model_card, dataset=dataset, cases=calibration)
+    read = partial(task_of(model_card).read_samples, model_card, dataset)
+    proof = list(_limit(read(cases=unseen), progress, len(unseen)))
+    calibration = _evenly(splits["train"] or unseen, export_task.observed)
+    training = partial(read, cases=calibration)
     return ExportImages(proof=proof, training=training)
 
 

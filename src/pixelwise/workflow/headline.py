@@ -95,7 +95,7 @@ def headline(scores: dict[str, Any]) -> Headline:
     """
     make = {"instance": _of_objects, "binary": _of_one_class, "classification": _of_images}
     claims, numbers, notes = make.get(scores["task"], _of_classes)(scores)
-    split = scores["part"]
+    split = scores["split"]
     basis = f"Measured on {pluralise(len(scores['cases']), f'{words(split)} image')} of {scores['data']}."
     few = ["Intervals need at least two images."] if len(scores["cases"]) < 2 else []
     optimistic = [NOTES[split]] if split in NOTES else []

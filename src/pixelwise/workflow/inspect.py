@@ -7,11 +7,13 @@ from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, nearest
 from pixelwise.networks.architectures import ARCHITECTURES
 from pixelwise.progress import Console, Progress
+from pixelwise.workflow.inspection.attribution import AttributionRequest
 from pixelwise.workflow.inspection.data import InspectedData, inspect_data
-from pixelwise.workflow.inspection.image import AttributionRequest, InspectedImage, inspect_image
+from pixelwise.workflow.inspection.image import InspectedImage, inspect_image
 from pixelwise.workflow.inspection.network import InspectedList, InspectedNetwork, inspect_network, list_networks
 from pixelwise.workflow.inspection.run import InspectedRun
 from pixelwise.workflow.run import Run
+from pixelwise.workflow.tasks.choose import task_of
 
 
 def inspect(
@@ -58,9 +60,8 @@ def inspect(
     """
     if image is not None and target is not None:
         pages = options.pages if options is not None else None
-        return inspect_image(
-            Path(target), Path(image), question or AttributionRequest(), out, pages, progress or Console()
-        )
+        request = question or AttributionRequest()
+        return inspect_image(Path(target), Path(image), request, out, pages, task_of, progress or Console())
     if image is not None or question not in (None, AttributionRequest()):
         got = "no image" if image is None else "no model"
         raise BadOption("a model and an image for Grad-CAM", got, "Give a run and --image.")
@@ -73,6 +74,6 @@ def inspect(
         run = Run.open(path)
         return InspectedRun(run, run.config)
     if path.is_dir():
-        return inspect_data(path, options or DataOptions(), out, progress or Console())
+        return inspect_data(path, options or DataOptions(), out, task_of, progress or Console())
     known = nearest(str(target), list(ARCHITECTURES))
     raise BadOption("a data folder, a run folder or a network", f"`{target}`", known)

@@ -9,7 +9,13 @@ from pixelwise.labels.targets import IGNORE
 
 
 def stretch(pixels: np.ndarray) -> np.ndarray:
-    """Rescale (channels, height, width) to 8-bit RGB (height, width, 3) between the percentiles 0.5 and 99.5."""
+    """Rescale (channels, height, width) to 8-bit RGB (height, width, 3) between the percentiles 0.5 and 99.5.
+
+    The first three channels are shown; fewer than three are shown as grey.
+
+    >>> stretch(np.array([[[0, 50, 100]]]))[0, :, 0]
+    array([  0, 127, 255], dtype=uint8)
+    """
     pixels = filled(pixels)
     view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
     low, high = np.percentile(view, (0.5, 99.5))

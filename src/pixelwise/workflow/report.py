@@ -1,6 +1,5 @@
 """Write a self-contained HTML report of a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,12 @@ from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.confidence import confidence_section
 from pixelwise.workflow.reporting.folds import fold_table, tta_table
 from pixelwise.workflow.reporting.headline import facts, outcome_box, scored_headline, unscored_headline
-from pixelwise.workflow.reporting.masks import mask_cases, mask_scores
 from pixelwise.workflow.reporting.page import try_section
-from pixelwise.workflow.reporting.photos import classification_scores, example_images, misclassified_images
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.tasks.choose import task_of
+from pixelwise.workflow.tasks.task import Section
 
 CONFIDENCE = "Calibration of the probabilities"
-Section = tuple[str, Callable[[], list[str]]]
 
 
 def report(run: Path | str | Run, *, progress: Progress | None = None) -> Path:
@@ -119,6 +116,7 @@ def _thresholds(run: Run) -> list[str]:
     except PixelwiseError:  # a run without a model has a report all the same
         return []
     kinds = {
+        "weights": "Weights",
         "thresholds": "Object thresholds",
         "threshold": "Foreground threshold",
         "areas": "Small-object removal",
@@ -135,7 +133,7 @@ def _curves(run: Run) -> list[str]:
 def _score_name(run: Run) -> str:
     """Return the name of the validation score; a run with damaged records has curves all the same."""
     try:
-        return validation_score(str(run.understood.get("task")), run.config.target.kind)
+        return task_of(run.understood).validation_score(run.config.target.kind)
     except PixelwiseError:
         return "of the plan"
 
@@ -146,7 +144,7 @@ def _snapshots(run: Run) -> list[str]:
         return []
     caption = "One validation patch during training: image, prediction, ground truth."
     caption += f" {pluralise(left_out, 'frame')} could not be read." if left_out else ""
-    return [html.picture(draw.snapshot_gif(frames), "gif", caption, "film")]
+    return [html.picture(draw.snapshot_gif(frames), "gif", caption, "snapshots")]
 
 
 def _environment(run: Run) -> list[str]:
@@ -160,21 +158,16 @@ def _case_sections(run: Run, scores: dict[str, Any] | None, progress: Progress) 
     """Return the sections with images of cases, depending on the task; empty without scores."""
     if scores is None:
         return []
-    if scores.get("task") == "classification":
-        return [
-            ("The most confident mistakes", lambda: misclassified_images(scores, progress)),
-            ("Correct predictions by confidence", lambda: example_images(scores)),
-        ]
-    return [("Best, median and worst cases", lambda: mask_cases(run, scores, progress))]
+    return task_of(scores).case_sections(run, scores, progress)
 
 
 def _score_sections(scores: dict[str, Any] | None) -> list[Section]:
     """Return the sections of the scores; empty without scores."""
     if scores is None:
         return []
-    tables = classification_scores if scores.get("task") == "classification" else mask_scores
-    split = words(scores.get("part", "no split"))
+    task = task_of(scores)
+    split = words(scores.get("split", "no split"))
     return [
-        (f"Scores: {split} images", lambda: tables(scores)),
-        (CONFIDENCE, lambda: confidence_section(scores)),
+        (f"Scores: {split} images", lambda: task.score_tables(scores)),
+        (CONFIDENCE, lambda: confidence_section(scores, task.unit)),
     ]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from pixelwise.workflow.outcome import Outcome, outcome_of
 from pixelwise.workflow.settings import load_config, reasons_to_json, with_reasons
 
 REASONS = "reasons.json"  # the reason of each setting, for display
+CACHED = ("config", "fingerprint", "splits", "environment", "understood", "folds", "folds_record")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, created by `Run.create` or opened by `Run.open`."""
+    """A run folder, created by `Run.create` or opened by `Run.open`.
+
+    What does not change after its creation is read once: configuration, fingerprint, splits, folds and environment.
+    """
 
     folder: Path
 
@@ -64,35 +69,35 @@ class Run:
     @property
     def snapshots(self) -> Path:
         """Training snapshots: predictions of one validation patch."""
-        return self.folder / "film"
+        return self.folder / "snapshots"
 
     @property
     def report_path(self) -> Path:
         """The HTML report."""
         return self.folder / "report" / "index.html"
 
-    @property
+    @cached_property
     def config(self) -> Config:
         """The configuration in the folder, with its reasons."""
         config = load_config(self.config_path)
         return with_reasons(config, self.read_json(REASONS)) if (self.folder / REASONS).is_file() else config
 
-    @property
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """Statistics of the training data."""
         return self.read_json("fingerprint.json")
 
-    @property
+    @cached_property
     def splits(self) -> dict[str, Any]:
         """Case names per split."""
         return self.read_json("splits.json")
 
-    @property
+    @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, seed, device and thread count."""
         return self.read_json("environment.json")
 
-    @property
+    @cached_property
     def understood(self) -> dict[str, Any]:
         """The detected properties of the data, as sentences and numbers."""
         return self.read_json("understood.json")
@@ -116,12 +121,15 @@ class Run:
         outcomes = [(prefix, run.outcome) for prefix, run in runs]
         return [f"{prefix}{outcome.sentence}" for prefix, outcome in outcomes if outcome and outcome.kind != "useful"]
 
-    @property
+    @cached_property
     def folds(self) -> tuple[tuple[str, ...], ...]:
         """Names of the held-out cases of each fold; empty for a run without folds."""
-        if not (self.folder / "folds.json").is_file():
-            return ()
-        return tuple(tuple(str(name) for name in names) for names in self.read_json("folds.json")["left_out"])
+        return tuple(tuple(str(name) for name in names) for names in self.folds_record.get("left_out", ()))
+
+    @cached_property
+    def folds_record(self) -> dict[str, Any]:
+        """The record of the folds; empty for a run without folds."""
+        return self.read_json("folds.json") if (self.folder / "folds.json").is_file() else {}
 
     def fold(self, number: int) -> "Run":
         """Return the run of a fold, counted from 1; it may not exist yet."""
@@ -130,7 +138,7 @@ class Run:
     @property
     def distilled(self) -> bool:
         """Whether a student is distilled from the ensemble of the folds."""
-        return bool(self.folds) and bool(self.read_json("folds.json").get("distil"))
+        return bool(self.folds) and bool(self.folds_record.get("distil"))
 
     @property
     def student(self) -> "Run":
@@ -179,6 +187,8 @@ class Run:
             atomic_write_json(self.folder / f"{name}.json", value)
         atomic_write_json(self.folder / REASONS, reasons_to_json(config))
         save_config(self.config_path, config)
+        for name in CACHED:  # of an earlier attempt
+            self.__dict__.pop(name, None)
 
     def check_outside(self, data: Path) -> None:
         """Raise OutputFailed if the folder is inside the data folder."""

@@ -1,5 +1,6 @@
 """Text summary of scores for the terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pixelwise.labels.temperature_scaling import Temperatures
@@ -16,31 +17,38 @@ VALIDATION_SCORES = {
 }
 
 
-def validation_score(task: str, kind: str) -> str:
-    """Return the name of the validation score of a training; `kind` is that of the target."""
-    return "accuracy" if task == "classification" else VALIDATION_SCORES.get(kind, "mean Dice")
+def validation_dice(kind: str) -> str:
+    """Return the name of the validation score of a segmentation; `kind` is that of the target."""
+    return VALIDATION_SCORES.get(kind, "mean Dice")
 
 
-def describe_scores(scores: dict[str, Any]) -> str:
-    """Return the scores of `evaluate` as text; warnings about the training come first."""
+def describe_mask_scores(scores: dict[str, Any]) -> str:
+    """Return the scores of a segmentation as text; warnings about the training come first."""
+    return _describe(scores, _list_mask_scores(scores), "pixels")
+
+
+def describe_image_scores(scores: dict[str, Any]) -> str:
+    """Return the scores of a classification as text; warnings about the training come first."""
+    return _describe(scores, _list_image_scores(scores), "images")
+
+
+def _describe(scores: dict[str, Any], table: Sequence[str], unit: str) -> str:
     head = scores["headline"]
     lines = [
         *(f"Warning: {text}" for text in scores.get("warnings", [])),
-        f"{scores['data']}, {words(scores['part'])} split, {pluralise(len(scores['cases']), 'image')}: "
+        f"{scores['data']}, {words(scores['split'])} split, {pluralise(len(scores['cases']), 'image')}: "
         f"{words(head['name'])} {_number(head['value'])}{_interval(head)}",
         *(f"  {claim}" for claim in headline(scores).claims),
     ]
-    describe = _describe_photos if scores["task"] == "classification" else _describe_masks
-    more = [*describe_images(scores), *describe_confidence(scores)]
-    return "\n".join([*lines, *describe(scores), *(f"  {text}" for text in more)])
+    more = [*describe_images(scores), *describe_confidence(scores, unit)]
+    return "\n".join([*lines, *table, *(f"  {text}" for text in more)])
 
 
-def describe_confidence(scores: dict[str, Any]) -> list[str]:
-    """Describe the calibration of probabilities and Dice bounds; empty if not evaluated."""
+def describe_confidence(scores: dict[str, Any], unit: str) -> list[str]:
+    """Describe the calibration of the probabilities of each `unit`, and Dice bounds; empty if not evaluated."""
     record = scores.get("confidence")
     if not record or record["ece_after"] is None:
         return []
-    unit = "images" if scores["task"] == "classification" else "pixels"
     after, bound = record["ece_after"], record.get("bound")
     verdict = "well calibrated" if after <= ECE_GOOD else "not calibrated: interpret with care"
     messages = [
@@ -77,7 +85,7 @@ def _temperatures(record: dict[str, Any]) -> Temperatures:
     return Temperatures(record["temperature"], record.get("doubt_temperature"))
 
 
-def _describe_photos(scores: dict[str, Any]) -> list[str]:
+def _list_image_scores(scores: dict[str, Any]) -> list[str]:
     width = max(5, *(len(row["name"]) for row in scores["classes"]))
     lines = [f"  {'class':<{width}}  accuracy  precision  images"]
     for row in scores["classes"]:
@@ -89,7 +97,7 @@ def _describe_photos(scores: dict[str, Any]) -> list[str]:
     return [*lines, f"  images: {', '.join([*accuracies, mean])}"]
 
 
-def _describe_masks(scores: dict[str, Any]) -> list[str]:
+def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
     values = scores["scores"]
     lines: list[str] = []
     width = max(5, *(len(row["name"]) for row in scores["classes"]))

@@ -18,11 +18,11 @@ from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
-from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
-from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
-from pixelwise.workflow.planning.preparation import task_planner_of
+from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
+from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
+from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early
 
 FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
@@ -43,7 +43,7 @@ def train(
     resume: bool = False,
     config: Path | str | None = None,
     device: str = "auto",
-    data_options: DataOptions | None = None,
+    options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     started: float | None = None,
@@ -75,7 +75,7 @@ def train(
     config : path, optional
         A config file; settings that it leaves out are planned.
     device : {"auto", "cpu", "cuda", "mps"}
-    data_options : DataOptions, optional
+    options : DataOptions, optional
         Options that override what is detected in the folder.
     overrides : sequence of str
         "section.setting=value", such as "network.depth=5".
@@ -116,11 +116,12 @@ def train(
                 "--distil": distil or None,
                 "--seed": seed or None,
                 "--config": config,
-                "data options": data_options,
+                "data options": options,
             },
             words,
         )
         run, dataset = reopen(folder, root, progress)
+        task = task_of(dataset)
     else:
         if distil and folds is None:
             raise BadOption("--distil with --folds", "no folds", "Give --folds 5: distillation needs an ensemble.")
@@ -131,7 +132,7 @@ def train(
             seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit)
         )
         file = Settings.from_file(Path(config)) if config is not None else Settings()
-        settings = file.with_data(data_options).merged(words)
+        settings = file.with_data(options).merged(words)
         complete = apply_settings(Config(), settings) if settings.complete else None
         run = Run(folder)
         run.check_outside(root)
@@ -141,15 +142,15 @@ def train(
         options = settings.data
         dataset = detect_dataset(root, options, seed, progress)
         progress.message(*dataset.messages)
+        task = task_of(dataset)
         assignment = assign_folds(dataset, folds, seed) if folds is not None else None
         if assignment is not None:
             dataset = merge_train_val(dataset)
             progress.message(*assignment.messages)
         machine = detect_machine(device)
-        planner = task_planner_of(dataset.labelling.task)
         total_seconds = limit.time_limit or propose_seconds(limit)
         allowed = None if total_seconds is None else FINGERPRINT_SHARE * total_seconds
-        fingerprint = planner.measure(dataset, options, progress, allowed)
+        fingerprint = task.measure(dataset, options, progress, allowed)
         measuring = 0.0
         if complete is None:
             left = _time_left(propose_seconds(limit), started)
@@ -158,7 +159,17 @@ def train(
             )
             rest = f", to plan the remaining {left:.0f} s" if left else ""
             progress.message(f"Measuring the training speed of this machine{rest}.")
-            settled, measuring = planner.plan(dataset, fingerprint, options, machine, fold_limit, seed, settings, began)
+            request = PlanRequest(
+                dataset=dataset,
+                fingerprint=fingerprint,
+                data=options,
+                machine=machine,
+                limit=fold_limit,
+                seed=seed,
+                settings=settings,
+                began=began,
+            )
+            settled, measuring = task.plan(request)
         else:
             settled = complete
         # pretrained weights from the command line also set the normalisation of their training
@@ -172,13 +183,13 @@ def train(
             )
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
-        progress.message(*_announce(planner.describe(settled), settled, machine, run))
+        progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
     with run.only_one():
         try:
             if run.folds:
-                CrossValidation(run, dataset, choose_device(device), progress).go()
+                CrossValidation(run, dataset, task, choose_device(device), progress).go()
             else:
-                Training(run, dataset, choose_device(device), progress, started).go()
+                Training(run, dataset, task.open_training, choose_device(device), progress, started).go()
         except DiskFull as error:
             hint = f"Free some space, then continue with: {run.resume_command(root)}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
@@ -210,7 +221,7 @@ def _share_out(
     config = go_to_the_end(config)
     if total is None:
         return config
-    scoring = seconds_to_score(config, dataset, fingerprint, machine.device)
+    scoring = task_of(dataset).seconds_to_score(config, dataset, fingerprint, machine.device)
     return share_time(config, folds, total - (time.monotonic() - started), total, scoring, distil=distil)
 
 

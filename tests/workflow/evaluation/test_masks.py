@@ -4,12 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from drawn import image, mask, pairs
-from exports import draw_photos
 from pixelwise.datasets.dataset import DataOptions, scan_dataset
-from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluation.masks import read_mask_samples
 from tiny import make_recipe
@@ -24,9 +21,3 @@ def test_images_come_with_class_indices(tmp_path: Path) -> None:
     for number, sample in zip(numbers, samples, strict=True):
         assert np.array_equal(sample.pixels[0], image(number))
         assert np.array_equal(sample.truth, mask(number) // 255)
-
-
-def test_folders_of_classes_are_refused(tmp_path: Path) -> None:
-    dataset = scan_dataset(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
-    with pytest.raises(BadDataset, match="a folder per class"):
-        list(read_mask_samples(make_recipe(), dataset, dataset.cases))

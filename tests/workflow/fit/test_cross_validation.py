@@ -89,11 +89,11 @@ def whole(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, L
 def test_each_fold_is_a_run_that_never_saw_what_it_leaves_out(whole: tuple[Run, Listener]) -> None:
     run, _ = whole
     left_out = [set(names) for names in run.folds]
-    assert sorted(name for names in left_out for name in names) == sorted(run.splits["parts"]["train"])
+    assert sorted(name for names in left_out for name in names) == sorted(run.splits["cases"]["train"])
     for number, names in enumerate(left_out, 1):
-        parts = run.fold(number).splits["parts"]
+        parts = run.fold(number).splits["cases"]
         assert set(parts["val"]) == names
-        assert set(parts["train"]) == set(run.splits["parts"]["train"]) - names
+        assert set(parts["train"]) == set(run.splits["cases"]["train"]) - names
         assert parts["test"] == ["test/d7", "test/d8"]
         config = run.fold(number).config
         assert (config.training.keep, config.training.patience) == ("last", 0)
@@ -115,7 +115,7 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
 ) -> None:
     run, _ = whole
     scores = json.loads((run.folder / "out_of_fold.json").read_text("utf-8"))
-    assert scores["part"] == "out_of_fold"
+    assert scores["split"] == "out_of_fold"
     assert len(scores["cases"]) == 7
     assert scores["headline"]["low"] <= scores["headline"]["value"] <= scores["headline"]["high"]
     matrix = np.zeros((2, 2), np.int64)
@@ -175,7 +175,7 @@ def test_every_verb_takes_an_ensemble(whole: tuple[Run, Listener], discs: Path, 
     found = predict(run.folder, [discs / "test/images"], tmp_path / "out", progress=listener)
     assert not found.failed
     assert "Ensemble of 3 networks: prediction takes 3 times as long as with one." in listener.messages
-    assert evaluate(run.folder, discs, progress=Progress())["part"] == "test"
+    assert evaluate(run.folder, discs, progress=Progress())["split"] == "test"
     assert "The folds" in report(run.folder, progress=Progress()).read_text("utf-8")
     out = tmp_path / "model.onnx"
     export(run.folder, out=out, progress=Progress())  # proven against the ensemble, or it fails
@@ -274,7 +274,7 @@ def test_photos_are_cross_validated_too(tmp_path: Path) -> None:
         write_image(tmp_path / "photos" / ("dark", "light")[index % 2] / f"p{index}.png", pixels.astype(np.uint8))
     run = train(
         tmp_path / "photos", out=tmp_path / "run", folds=2, steps=3, progress=Progress(),
-        overrides=("network.base=4", "photos.batch=4", "training.precision=float32"),
+        overrides=("network.base=4", "classification.batch=4", "training.precision=float32"),
     )  # fmt: skip
     scores = run.read_json("scores.json")
     assert len(scores["cases"]) == 12

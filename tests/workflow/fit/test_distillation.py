@@ -67,14 +67,14 @@ def test_the_student_is_one_network_that_has_seen_all_images(taught: tuple[Run, 
     assert model_card.members == 1
     assert model_card.trained["distilled_from"] == "2 networks"
     assert model_card.trained["validation_images"] == "seen in training"
-    assert run.student.splits["parts"]["val"] == []
-    assert len(run.student.splits["parts"]["train"]) == 6
+    assert run.student.splits["cases"]["val"] == []
+    assert len(run.student.splits["cases"]["train"]) == 6
     (messages,) = (text for text in listener.messages if "It predicts as fast as one network" in text)
     assert (
         f"does not measure performance on new images; for that run: pixelwise evaluate {run.student.folder} {blocks}"
         in messages
     )
-    assert evaluate(run.student.folder, blocks, progress=Progress())["part"] == "test"
+    assert evaluate(run.student.folder, blocks, progress=Progress())["split"] == "test"
     with pytest.raises(BadDataset, match=r"the val split; got none \(test 2, val 0, train 6\)"):
         evaluate(run.student.folder, blocks, split="val", progress=Progress())
 

@@ -24,16 +24,18 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
 ) -> None:
     tuned: list[set[str]] = []
 
-    def tune(model: Path, candidate: object, data: object, user_set: Sequence[str], **more: Any) -> tuple[str, bool]:
+    def tune(
+        predictions: object, model_card: Any, seconds: object, *, user_set: Sequence[str], progress: object
+    ) -> Any:
         tuned.append(set(user_set))
-        return "", False
+        return model_card, ""
 
-    monkeypatch.setattr(segmentation_task, "tune_model", tune)
+    monkeypatch.setattr(segmentation_task, "select_object_thresholds", tune)
     write_demo(tmp_path / "cells", train=2, val=1, test=0, size=64)
     words = (*SMALL, "target.kind=boundary", "target.seed_threshold=0.45")
     first = train(
         tmp_path / "cells", out=tmp_path / "first", steps=1, overrides=words, progress=Progress(),
-        data_options=DataOptions(task="instance"),
+        options=DataOptions(task="instance"),
     )  # fmt: skip
     assert tuned.pop() == {"kind", "seed_threshold"}
     plan = tmp_path / "plan.yaml"

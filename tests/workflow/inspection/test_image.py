@@ -19,7 +19,8 @@ from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.progress import Progress
 from pixelwise.sampling.resize_crop import View
 from pixelwise.workflow.inspect import inspect
-from pixelwise.workflow.inspection.image import AttributionRequest, InspectedImage
+from pixelwise.workflow.inspection.attribution import AttributionRequest
+from pixelwise.workflow.inspection.image import InspectedImage
 from pixelwise.workflow.inspection.maps import rows_of
 from tiny import make_recipe, write_model
 

@@ -13,7 +13,7 @@ from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import measure_fingerprint
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.workflow.config import Config, Origin
-from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score, share_time
+from pixelwise.workflow.planning.fold_time import go_to_the_end, seconds_to_score_masks, share_time
 
 PLANNED = Config(training=TrainingOptions(budget=100.0, steps=1000, patience=10))
 
@@ -56,6 +56,6 @@ def test_one_image_is_measured_and_all_are_counted(tmp_path: Path) -> None:
     dataset = detect_dataset(pairs(tmp_path, 6))
     fingerprint = measure_fingerprint(dataset, Progress())
     config = Config(network=NetworkOptions(base=4, depth=2))
-    few = seconds_to_score(config, dataset, fingerprint, "cpu")
-    many = seconds_to_score(config, dataset, replace(fingerprint, pixels=1000 * fingerprint.pixels), "cpu")
+    few = seconds_to_score_masks(config, dataset, fingerprint, "cpu")
+    many = seconds_to_score_masks(config, dataset, replace(fingerprint, pixels=1000 * fingerprint.pixels), "cpu")
     assert 0 < 20 * few < many

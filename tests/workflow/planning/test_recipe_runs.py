@@ -71,7 +71,7 @@ def test_the_preset_as_a_word_on_images_smaller_than_its_tile(
     assert model.model_card.tta == 7
     predicted = model.predict(np.zeros((128, 100), np.uint8))
     assert np.shape(predicted) == (128, 100)
-    assert evaluate(run.folder, cells, progress=Progress())["part"] == "test"
+    assert evaluate(run.folder, cells, progress=Progress())["split"] == "test"
     learn(cells, run.folder, "preset=unet2015", *SMALL, resume=True)  # the same words, though a tile was planned anew
 
 

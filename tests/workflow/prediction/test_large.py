@@ -17,6 +17,7 @@ from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.prediction import large
+from pixelwise.workflow.prediction.options import PredictOptions
 from tiny import make_recipe, write_model
 
 
@@ -56,10 +57,8 @@ def run(world: Path, **options: Any) -> Listener:
         world / "model.safetensors",
         [world / "images"],
         world / "out",
-        runtime="torch",
-        tile=64,
+        PredictOptions(runtime="torch", tile=64, **options),
         progress=listener,
-        **options,
     )
     return listener
 
@@ -94,7 +93,13 @@ def test_a_format_makes_all_images_stream(world: Path) -> None:
 def test_ome_zarr_images_are_found_and_predicted(world: Path) -> None:
     run(world, format="zarr")
     (world / "out" / "a.ome.zarr").rename(world / "images" / "c.ome.zarr")
-    predict(world / "model.safetensors", [world / "images"], world / "again", runtime="torch", progress=Progress())
+    predict(
+        world / "model.safetensors",
+        [world / "images"],
+        world / "again",
+        PredictOptions(runtime="torch"),
+        progress=Progress(),
+    )
     assert (world / "again" / "c.ome.tif").is_file()
 
 
@@ -165,8 +170,7 @@ def test_a_damaged_large_image_is_left_out(world: Path) -> None:
         world / "model.safetensors",
         [world / "images"],
         world / "out",
-        runtime="torch",
-        format="tiff",
+        PredictOptions(runtime="torch", format="tiff"),
         progress=listener,
     )
     assert [path.name for path, _ in done.failed] == ["a.tif"]
@@ -199,9 +203,19 @@ def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: p
         patch.setattr(TileFile, "write", stopped)
         with pytest.raises(Interrupted):
             predict(
-                world / "model.safetensors", image, world / "out", runtime="torch", format="tiff", progress=Progress()
+                world / "model.safetensors",
+                image,
+                world / "out",
+                PredictOptions(runtime="torch", format="tiff"),
+                progress=Progress(),
             )
-    predict(world / "model.safetensors", image, world / "out", runtime="torch", format="tiff", progress=Progress())
+    predict(
+        world / "model.safetensors",
+        image,
+        world / "out",
+        PredictOptions(runtime="torch", format="tiff"),
+        progress=Progress(),
+    )
     assert asked == [1]
 
 

@@ -64,7 +64,7 @@ def test_other_verbs_take_the_run(weights: Path, tmp_path: Path) -> None:
             Image.fromarray(drawn.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
     run = bring(weights).path
     scores = evaluate(run, tmp_path / "photos", progress=Progress())
-    assert (scores["part"], len(scores["cases"])) == ("val", 9)
+    assert (scores["split"], len(scores["cases"])) == ("val", 9)
     assert "r20.th" in report(run, progress=Progress()).read_text("utf-8")
     with pytest.raises(BadRun, match="the original train cases of the run"):  # nothing is learned over the weights
         train(tmp_path / "photos", out=run, resume=True, progress=Progress())

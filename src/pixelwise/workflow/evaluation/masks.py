@@ -20,19 +20,13 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
+from pixelwise.workflow.evaluation.splits import ScoreRequest
 
 OBJECTS = ("background", "object")
 PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]
 
 
-def score_masks(
-    model: SegmentationModel,
-    dataset: Dataset,
-    cases: Sequence[Case],
-    *,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
+def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, Any]:
     """Return the scores of a segmentation model on labelled cases; see `evaluate`.
 
     Raises
@@ -41,13 +35,14 @@ def score_masks(
         The masks have another task or other classes than the model.
     """
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
+    dataset, cases = request.dataset, request.cases
 
     def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
-    results = count_masks(raw, dataset, cases, progress=progress, on_prediction=on_prediction)
-    scores = summarise_masks(results, model.model_card, dataset, cases, seed=seed)
+    results = count_masks(raw, dataset, cases, progress=request.progress, on_prediction=on_prediction)
+    scores = summarise_masks(results, model.model_card, dataset, cases, seed=request.seed)
     scores = image_level.add_to(scores, model.model_card)
     return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
 
@@ -115,9 +110,6 @@ def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> 
     BadDataset
         The masks have another task or other classes than the model.
     """
-    if labelling.task == "classification":
-        expected = f"images with masks, for the {model_card.task} model"
-        raise BadDataset(expected, "a folder per class", "Use a matching data folder or another run.", root)
     if (labelling.task == "instance") != (model_card.task == "instance"):
         hint = f"Set the task with --task {model_card.task}, or use another run."
         raise BadDataset(f"{model_card.task} masks, as the model was trained on", labelling.task, hint, root)

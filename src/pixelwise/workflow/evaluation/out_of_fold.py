@@ -1,7 +1,7 @@
 """Out-of-fold evaluation: each labelled image is predicted by the network that was trained without it."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median_low
 from typing import Any
@@ -11,8 +11,7 @@ import numpy as np
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.errors import BadDataset
-from pixelwise.inference.classification_model import ClassificationModel
-from pixelwise.inference.load import open_model
+from pixelwise.inference.load import AnyModel, as_classification_model, as_segmentation_model, open_model
 from pixelwise.inference.segmentation_model import Prediction, SegmentationModel
 from pixelwise.labels.targets import IGNORE, TargetOptions, class_channels, encode
 from pixelwise.labels.temperature_scaling import Temperatures
@@ -21,11 +20,11 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
+from pixelwise.workflow.evaluation.classification import predict_probabilities, summarise_images, true_classes
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import count_masks, summarise_masks
-from pixelwise.workflow.evaluation.photos import predict_probabilities, summarise_images, true_classes
 from pixelwise.workflow.run import Run
 
 OUT_OF_FOLD = "out_of_fold"
@@ -33,6 +32,7 @@ OUT_OF_FOLD = "out_of_fold"
 THRESHOLDS = ("seed_threshold", "foreground_threshold", "min_area", "split_threshold", "split_depth")
 PIXELS = 200_000  # of all images together, sampled for calibration
 Fold = tuple[int, list[Case]]
+FoldScores = tuple[dict[str, Any], list[dict[str, Any]]]  # of all cases together, and the headline of each fold
 
 
 @dataclass
@@ -63,8 +63,54 @@ class CalibrationData:
         return file.getvalue()
 
 
-def evaluate_out_of_fold(run: Run, dataset: Dataset, *, device: str, progress: Progress) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class OutOfFold:
+    """What is scored out of fold: the held-out cases of each fold, and where the sampled probabilities go."""
+
+    run: Run
+    dataset: Dataset
+    folds: Sequence[Fold]
+    device: str
+    progress: Progress
+    data: CalibrationData = field(default_factory=CalibrationData)
+
+    @property
+    def seed(self) -> int:
+        """The random seed of the run."""
+        return self.run.config.training.seed
+
+    @property
+    def cases(self) -> list[Case]:
+        """The cases of all folds."""
+        return [case for _, cases in self.folds for case in cases]
+
+    def model_cards(self) -> list[ModelCard]:
+        """Return the model card of each fold."""
+        return [read_model_card(self.run.fold(number).model_path) for number, _ in self.folds]
+
+    def open_model(self, number: int) -> AnyModel:
+        """Load the model of a fold."""
+        return open_model(self.run.fold(number).folder, device=self.device)
+
+
+def evaluate_out_of_fold(
+    run: Run,
+    dataset: Dataset,
+    score_folds: Callable[[OutOfFold], FoldScores],
+    *,
+    device: str,
+    progress: Progress,
+) -> dict[str, Any]:
     """Score a run with folds on its own images; write scores.json, out_of_fold.json (the same) and `CalibrationData`.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : Dataset
+    score_folds : callable
+        `score_mask_folds` or `score_image_folds`.
+    device : str
+    progress : Progress
 
     Returns
     -------
@@ -81,10 +127,8 @@ def evaluate_out_of_fold(run: Run, dataset: Dataset, *, device: str, progress: P
         The files cannot be written.
     """
     folds = _cases_of(run, dataset)
-    seed = run.config.training.seed
-    data = CalibrationData()
-    score = _score_images if dataset.labelling.task == "classification" else _score_masks
-    result, headlines = score(run, dataset, folds, data, seed, device, progress)
+    request = OutOfFold(run=run, dataset=dataset, folds=folds, device=device, progress=progress)
+    result, headlines = score_folds(request)
     numbers = [number for number, cases in folds for _ in cases]
     for row, number in zip(result["cases"], numbers, strict=True):
         row["fold"] = number
@@ -92,9 +136,9 @@ def evaluate_out_of_fold(run: Run, dataset: Dataset, *, device: str, progress: P
         {"fold": number, "images": len(cases), **headline}
         for (number, cases), headline in zip(folds, headlines, strict=True)
     ]
-    scores: dict[str, Any] = {"part": OUT_OF_FOLD, "data": dataset.root.resolve().name, "folds": each, **result}
+    scores: dict[str, Any] = {"split": OUT_OF_FOLD, "data": dataset.root.resolve().name, "folds": each, **result}
     scores |= {"warnings": messages} if (messages := run.warnings) else {}
-    atomic_write_bytes(run.out_of_fold_path, data.to_bytes([row["name"] for row in result["cases"]], numbers))
+    atomic_write_bytes(run.out_of_fold_path, request.data.to_bytes([row["name"] for row in result["cases"]], numbers))
     atomic_write_json(run.out_of_fold_path.with_suffix(".json"), scores)
     atomic_write_json(run.scores_path, scores)
     return scores
@@ -131,27 +175,18 @@ def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
     return [(number, [known[name] for name in names]) for number, names in enumerate(run.folds, 1)]
 
 
-def _score_masks(
-    run: Run,
-    dataset: Dataset,
-    folds: Sequence[Fold],
-    data: CalibrationData,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the scores of all cases together, and the headline of each fold."""
-    each = max(1, PIXELS // sum(len(cases) for _, cases in folds))
+def score_mask_folds(request: OutOfFold) -> FoldScores:
+    """Return the scores of the masks of all cases together, and the headline of each fold."""
+    folds, seed, dataset = request.folds, request.seed, request.dataset
+    each = max(1, PIXELS // len(request.cases))
     results: list[CaseResult] = []
     headlines: list[dict[str, Any]] = []
     model_card: ModelCard | None = None
 
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
-    model_cards = [read_model_card(run.fold(number).model_path) for number, _ in folds]
+    model_cards = request.model_cards()
     for index, (number, cases) in enumerate(folds):
-        model = open_model(run.fold(number).folder, device=device)
-        if not isinstance(model, SegmentationModel):
-            raise TypeError("expected a segmentation model")
+        model = as_segmentation_model(request.open_model(number))
         # thresholds and temperature of a fold were tuned on the images it is scored on: use those of the other folds
         others = [*model_cards[:index], *model_cards[index + 1 :]]
         target = common_target([other.target for other in others])
@@ -161,15 +196,16 @@ def _score_masks(
         def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
             scaled = confidence.add_image(truth, prediction, model_card)
             image_level.add(truth, scaled, model_card)
-            _sample_pixels(data, truth, scaled, model_card, each, seed)
+            _sample_pixels(request.data, truth, scaled, model_card, each, seed)
 
-        fold_results = count_masks(model, dataset, cases, progress=progress, on_prediction=on_prediction)
+        fold_results = count_masks(
+            model, dataset, cases, progress=request.progress, on_prediction=on_prediction
+        )
         headlines.append(summarise_masks(fold_results, known, dataset, cases, seed=seed)["headline"])
         results += fold_results
     if model_card is None:
         raise ValueError("no folds to score")
-    all_cases = [case for _, cases in folds for case in cases]
-    scores = image_level.add_to(summarise_masks(results, model_card, dataset, all_cases, seed=seed), model_card)
+    scores = image_level.add_to(summarise_masks(results, model_card, dataset, request.cases, seed=seed), model_card)
     scores = add_confidence(scores, confidence, _margins(folds, confidence))
     scores["confidence"]["bound"]["margin"] = confidence.margin(range(len(results)))  # of the ensemble
     return scores, headlines
@@ -185,28 +221,20 @@ def _margins(folds: Sequence[Fold], confidence: ConfidenceEvaluation) -> list[fl
     return [margins[number] for number in numbers]
 
 
-def _score_images(
-    run: Run,
-    dataset: Dataset,
-    folds: Sequence[Fold],
-    data: CalibrationData,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def score_image_folds(request: OutOfFold) -> FoldScores:
+    """Return the scores of the classes of all cases together, and the headline of each fold."""
+    data, seed = request.data, request.seed
     headlines: list[dict[str, Any]] = []
     classes: tuple[str, ...] = ()
-    model_cards = [read_model_card(run.fold(number).model_path) for number, _ in folds]
+    model_cards = request.model_cards()
     confidence = ConfidenceEvaluation()
-    for index, (number, cases) in enumerate(folds):
-        model = open_model(run.fold(number).folder, device=device)
-        if not isinstance(model, ClassificationModel):
-            raise TypeError("expected a classification model")
+    for index, (number, cases) in enumerate(request.folds):
+        model = as_classification_model(request.open_model(number))
         temperatures = common_temperatures([*model_cards[:index], *model_cards[index + 1 :]])
         model.model_card = unscaled(model.model_card)
         classes = model.model_card.classes
-        truth = true_classes(classes, dataset, cases)
-        before = predict_probabilities(model, dataset, cases, progress=progress)
+        truth = true_classes(classes, request.dataset, cases)
+        before = predict_probabilities(model, request.dataset, cases, progress=request.progress)
         confidence.add(before, truth, temperatures)
         probabilities = scale_probabilities(before, temperatures).astype(np.float32)
         headlines.append(summarise_images(probabilities, truth, classes, cases, seed=seed)["headline"])
@@ -214,10 +242,8 @@ def _score_images(
         data.probabilities.append(probabilities)
         data.truth.append(truth)
         data.case.append(np.arange(first, first + len(cases), dtype=np.int32))
-    all_cases = [case for _, cases in folds for case in cases]
-    result = summarise_images(
-        np.concatenate(data.probabilities), np.concatenate(data.truth), classes, all_cases, seed=seed
-    )
+    probabilities, truth = np.concatenate(data.probabilities), np.concatenate(data.truth)
+    result = summarise_images(probabilities, truth, classes, request.cases, seed=seed)
     return result | {"confidence": confidence.to_json()}, headlines
 
 

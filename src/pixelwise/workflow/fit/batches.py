@@ -1,11 +1,11 @@
 """Prefetched training batches, with a sampler that can change during the training."""
 
 from collections.abc import Generator
-from typing import Any
 
 from pixelwise.sampling.patches import Sampler, prefetch
+from pixelwise.training.batch import Batch
 from pixelwise.workflow.fit.pacing import Pacing
-from pixelwise.workflow.fit.training_task import TrainingBatch, TrainingTask
+from pixelwise.workflow.fit.training_task import TrainingTask
 
 NO_END = 2**40  # the pacing ends the training
 
@@ -18,10 +18,10 @@ class Batches:
 
     def __init__(self, task: TrainingTask, pacing: Pacing) -> None:
         self._task, self._pacing = task, pacing
-        self._sampler: Sampler[Any] | None = None
-        self._drawn: Generator[Any, None, None] | None = None
+        self._sampler: Sampler | None = None
+        self._drawn: Generator[Batch, None, None] | None = None
 
-    def next(self, step: int) -> TrainingBatch:
+    def next(self, step: int) -> Batch:
         """Return the batch of a step; steps must be consecutive."""
         sampler = self._task.sampler_at(self._pacing.progress(step), self._pacing.share)
         if sampler is not self._sampler or self._drawn is None:

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
@@ -14,7 +13,7 @@ from torch import nn
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_file import ModelCard, load_network, save_model
+from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
@@ -23,10 +22,9 @@ from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_sid
 from pixelwise.sampling.whole_images import ClassificationSampler
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.fit.select.calibration import MIN_ERRORS_IMAGES, fit_temperatures
+from pixelwise.workflow.fit.select.calibration import select_image_calibration
 from pixelwise.workflow.fit.select.tta import TtaGain, TtaResult, compare
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score
 
 FORWARD_PASSES_PER_STEP = 3.0  # a forward pass in inference costs about a third of a training step on the same images
 MIN_VALIDATION_IMAGES = 256  # the accuracy on fewer is too uncertain
@@ -44,33 +42,23 @@ class ClassifiedImage:
 
 
 class ClassificationTask:
-    """The training task of image classification, with all images in memory.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : Dataset
-    geometry : Geometry
-        Of the network.
-    device : str
-    progress : Progress
-    """
+    """The training task of image classification, with all images in memory; see `training_task`."""
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry, self._device = run, dataset, geometry, device
         self._progress = progress
         config = run.config
-        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
+        self.score_name = "accuracy"
         self.max_inputs = 2
         self.smallest_share = 0.0
         images = _read(dataset, dataset.part("train"), config, progress)
         self.loss = config.loss
-        self.pass_steps = len(images) / config.photos.batch
+        self.pass_steps = len(images) / config.classification.batch
         sampler = ClassificationSampler(
             [image.pixels for image in images],
             [image.index for image in images],
             [image.scale for image in images],
-            config.photos,
+            config.classification,
             config.training.seed,
         )
         self._samplers = {1.0: sampler}
@@ -80,7 +68,7 @@ class ClassificationTask:
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:
         """Return the sampler of batches; `share` reduces the batch size."""
         if share not in self._samplers:
-            planned = self._run.config.photos.batch
+            planned = self._run.config.classification.batch
             batch = max(min(2, planned), round(planned * share))  # batch normalisation needs more than one
             self._samplers[share] = self._samplers[1.0].with_batch(batch)
         return self._samplers[share]
@@ -122,25 +110,22 @@ class ClassificationTask:
 
     def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches of validation images as network input, with their classes."""
-        side = self._run.config.photos.side
+        side = self._run.config.classification.side
         for start in range(0, len(self._validation), BATCH):
             images = self._validation[start : start + BATCH]
             batch = np.stack([image.scale.apply(centre_crop(image.pixels, side, side)) for image in images])
             yield batch, np.array([image.index for image in images])
 
-    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Calibrate the probabilities; classification has no thresholds."""
+    def finish(self, models: Sequence[TrainedModel], seconds: float | None) -> TrainedModel:
+        """Calibrate the probabilities of the best weights; classification has no thresholds."""
+        network, model_card = models[0]
         if self._run.config.training.tune:
-            network, model_card = load_network(model)
             runtime = TorchRuntime(network, self._device)
             batches = [(softmax(runtime(batch).astype(np.float64), axis=1), truth) for batch, truth in self._batches()]
             probabilities, truth = (np.concatenate(column) for column in zip(*batches, strict=True))
-            calibration = fit_temperatures(probabilities, truth, np.arange(len(truth)), MIN_ERRORS_IMAGES)
-            message = calibration.to_text("validation images")
-            trained = model_card.trained | {"calibration": message}
-            save_model(model, network, calibration.into(replace(model_card, trained=trained)))
-            self._progress.message(message)
-        return False
+            model_card, note = select_image_calibration(probabilities, truth, model_card)
+            self._progress.message(note)
+        return network, model_card
 
     def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Do nothing: see `begin`."""
@@ -159,7 +144,7 @@ class ClassificationTask:
             colours=(),
             channels=self._dataset.channels,
             reading=self._dataset.reading,
-            tile=config.photos.side,
+            tile=config.classification.side,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             trained={
                 "pixelwise": version("pixelwise"),
@@ -167,13 +152,15 @@ class ClassificationTask:
                 "validation_accuracy": f"{score:.4f}",
                 "step": str(step),
             },
-            view=View(side=config.photos.side, shorter=config.photos.shorter),
+            view=View(side=config.classification.side, shorter=config.classification.shorter),
         )
 
 
 def _subset(cases: Sequence[Case], config: Config) -> list[Case]:
     """Return as many evenly spaced cases as the time for validation allows, so that all classes are represented."""
-    allowed = config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.photos.batch
+    allowed = (
+        config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.classification.batch
+    )
     count = min(len(cases), max(MIN_VALIDATION_IMAGES, int(allowed)))
     return [cases[index * len(cases) // count] for index in range(count)]
 
@@ -182,7 +169,7 @@ def _read(dataset: Dataset, cases: Sequence[Case], config: Config, progress: Pro
     """Read and resize images, in order; decoding runs in threads, because it releases the global interpreter lock."""
 
     def read(case: Case) -> ClassifiedImage:
-        pixels = resize_shorter_side(dataset.read_image(case).pixels, config.photos.shorter)
+        pixels = resize_shorter_side(dataset.read_image(case).pixels, config.classification.shorter)
         return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
     with ThreadPoolExecutor(cores()) as pool:

@@ -9,16 +9,19 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folds import fold_split, merge_train_val
+from pixelwise.geometry.sizes import Geometry
 from pixelwise.model_file.model_file import read_model_card, save_ensemble
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.out_of_fold import (
+    FoldScores,
+    OutOfFold,
     common_target,
     common_temperatures,
     evaluate_out_of_fold,
@@ -27,8 +30,27 @@ from pixelwise.workflow.fit.distillation import train_student
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.select.tta import TtaGain, describe_tta
 from pixelwise.workflow.fit.signals import describe_interruption
+from pixelwise.workflow.fit.training_task import TrainingTask
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+
+
+@runtime_checkable
+class FoldTask(Protocol):
+    """What a cross-validation needs of a task; see `tasks.task.Task`."""
+
+    def open_training(
+        self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress
+    ) -> TrainingTask:
+        """Read the data of a run into memory and return its training task."""
+        ...
+
+    def score_folds(self, request: OutOfFold) -> FoldScores:
+        """Return the out-of-fold scores of all cases together, and the headline of each fold."""
+        ...
+
+    def describe_scores(self, scores: dict[str, Any]) -> str:
+        """Return the scores as text."""
+        ...
 
 
 class CrossValidation:
@@ -39,11 +61,13 @@ class CrossValidation:
     run : Run
         A run with folds.
     dataset : Dataset
+    task : FoldTask
     device : str
     progress : Progress
     """
 
-    def __init__(self, run: Run, dataset: Dataset, device: str, progress: Progress) -> None:
+    def __init__(self, run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:
+        self._task = task
         self._run, self._dataset, self._device, self._progress = run, dataset, device, progress
         self._count = len(run.folds)
 
@@ -64,15 +88,21 @@ class CrossValidation:
         if self._run.distilled:
             with self._stopped("the student"):
                 records = self._records(merge_train_val(self._dataset), "student")
-                train_student(self._run, self._dataset, self._device, self._progress, records)
+                train_student(self._run, self._dataset, self._task.open_training, self._device, self._progress, records)
 
     def _validate(self) -> None:
         """Train the remaining folds, score all images out of fold, and save the ensemble."""
         for number, left_out in enumerate(self._run.folds, 1):
             self._train(number, left_out)
         with self._stopped("all folds are trained, the scores are missing"):
-            scores = evaluate_out_of_fold(self._run, self._dataset, device=self._device, progress=self._progress)
-        self._progress.message(describe_scores(scores))
+            scores = evaluate_out_of_fold(
+                self._run,
+                self._dataset,
+                self._task.score_folds,
+                device=self._device,
+                progress=self._progress,
+            )
+        self._progress.message(self._task.describe_scores(scores))
         self._save_ensemble(scores)
 
     def _train(self, number: int, left_out: Sequence[str]) -> None:
@@ -86,7 +116,7 @@ class CrossValidation:
         if not run.config_path.is_file():
             run.begin(_config_of(self._run, number), self._records(dataset, number))
         with self._stopped(f"fold {number} of {self._count}"):
-            Training(run, dataset, self._device, self._progress, started).go()
+            Training(run, dataset, self._task.open_training, self._device, self._progress, started).go()
 
     def _records(self, dataset: Dataset, fold: int | str) -> dict[str, Any]:
         """Return the JSON records of the run of a fold, or of the student."""
@@ -97,7 +127,7 @@ class CrossValidation:
         return {
             **{name: self._run.read_json(f"{name}.json") for name in names},
             "understood": understood | {"cases": {split: len(cases) for split, cases in splits.items()}},
-            "splits": self._run.splits | {"parts": splits, "fold": fold},
+            "splits": self._run.splits | {"cases": splits, "fold": fold},
         }
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:

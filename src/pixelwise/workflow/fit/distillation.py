@@ -19,12 +19,20 @@ from pixelwise.text import command, pluralise
 from pixelwise.training.distillation_loss import DistillationSetup, Teacher
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.training_task import OpenTrainingTask
 from pixelwise.workflow.run import Run
 
 FORWARD = 1 / 3  # time of the forward pass of one member, as a fraction of a training step
 
 
-def train_student(run: Run, dataset: Dataset, device: str, progress: Progress, records: Mapping[str, Any]) -> None:
+def train_student(
+    run: Run,
+    dataset: Dataset,
+    open_task: OpenTrainingTask,
+    device: str,
+    progress: Progress,
+    records: Mapping[str, Any],
+) -> None:
     """Train the student of a run with a saved ensemble, or continue its training.
 
     Parameters
@@ -32,6 +40,8 @@ def train_student(run: Run, dataset: Dataset, device: str, progress: Progress, r
     run : Run
         A run with folds.
     dataset : Dataset
+    open_task : callable
+        As of `Training`.
     device : str
     progress : Progress
     records : mapping
@@ -52,7 +62,8 @@ def train_student(run: Run, dataset: Dataset, device: str, progress: Progress, r
         Teacher(teacher, class_channels(model_card.target, model_card.network.classes)),
         {"distilled_from": f"{members} networks", "validation_images": "seen in training"},
     )
-    Training(student, with_training_images_as_val(dataset, members), device, progress, started, setup).go()
+    data = with_training_images_as_val(dataset, members)
+    Training(student, data, open_task, device, progress, started, setup).go()
     progress.message(
         f"Student: {student.model_path}. It predicts as fast as one network. It was trained on every image, so its "
         f"validation score above does not measure performance on new images{_describe_evaluation(student, dataset)}"

@@ -16,11 +16,12 @@ from torch import nn
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import Diverged, Interrupted
-from pixelwise.model_file.model_file import ModelCard, read_model_card, save_model
+from pixelwise.model_file.model_file import ModelCard, TrainedModel, load_network, save_model
 from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
+from pixelwise.training.batch import Batch
 from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.training.distillation_loss import DistillationSetup
 from pixelwise.training.fine_tuning import unfreeze_step
@@ -31,7 +32,7 @@ from pixelwise.workflow.fit.pacing import make_pacing
 from pixelwise.workflow.fit.select.tta import affordable, describe_tta, measure
 from pixelwise.workflow.fit.signals import stop_on_signals
 from pixelwise.workflow.fit.state import ProcessorMeter, State
-from pixelwise.workflow.fit.training_task import TrainingBatch, open_training_task
+from pixelwise.workflow.fit.training_task import OpenTrainingTask
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
@@ -48,6 +49,8 @@ class Training:
     ----------
     run : Run
     dataset : Dataset
+    open_task : callable
+        Reads the data of a run and returns its `TrainingTask`.
     device : str
     progress : Progress
     started : float
@@ -60,6 +63,7 @@ class Training:
         self,
         run: Run,
         dataset: Dataset,
+        open_task: OpenTrainingTask,
         device: str,
         progress: Progress,
         started: float,
@@ -76,7 +80,7 @@ class Training:
         self._trained_from = encoder_weights_record(run) | dict(distillation.trained if distillation else {})
         if distillation is not None:
             network.load_state_dict(dict(distillation.start))
-        self._task = open_training_task(run, dataset, network.geometry(), device, progress)
+        self._task = open_task(run, dataset, network.geometry(), device, progress)
         frozen = unfreeze_step(config.transfer, config.training.steps, self._task.pass_steps)
         self._learner = Learner(
             network,
@@ -132,20 +136,21 @@ class Training:
         if not state.rows or state.rows[-1]["step"] != state.step:
             self._validate()
         self._save()
-        selected = "Last" if self._finish() else training.keep.capitalize()
+        best_step = state.best_step
+        network, model_card = self._finish()
+        selected = training.keep.capitalize() if state.best_step == best_step else "Last"
         self._progress.message(
             *describe_length(training, state.step, pacing.progress(state.step), len(self._validations_since_best())),
             f"{selected} validation score {state.best:.4f} "
             f"({self._task.score_name}) at step {state.best_step}; model: {self._run.model_path}",
         )
         if not self._run.summary_path.is_file():
-            self._write_summary()
+            self._write_summary(network, model_card)
 
-    def _one_step(self, batch: TrainingBatch) -> None:
+    def _one_step(self, batch: Batch) -> None:
         step, learner = self._state.step, self._learner
         learner.expected_steps = self._pacing.expected_steps(step)
-        maps = batch.weights, batch.distances
-        result = learner.step(step, batch.images, batch.targets, *maps, progress=self._pacing.middle(step))
+        result = learner.step(step, batch, progress=self._pacing.middle(step))
         self._state.step += 1
         if result.applied:
             self._state.losses.append(result.loss)
@@ -185,13 +190,13 @@ class Training:
         self._task.write_snapshot(ema_model, state.step)
         self._pacing.note_validation(state.step, time.monotonic() - began, self._seconds_to_finish())
 
-    def _write_summary(self) -> None:
+    def _write_summary(self, network: nn.Module, model_card: ModelCard) -> None:
         """Write the summary of the training, with the gain of test-time augmentation."""
         state, name = self._state, self._task.score_name
         needed, left = self._tta_seconds(), self._seconds_left()
-        gains = measure(self._task.measure_tta, self._run.model_path, needed, left, self._progress)
+        gains = measure(self._task.measure_tta, network, needed, left, self._progress)
         self._progress.message(*describe_tta(gains, name))
-        outcome = self._judge()
+        outcome = self._judge(model_card)
         summary = {
             "steps": state.step,
             "seconds": round(self._seconds(), 2),
@@ -205,10 +210,10 @@ class Training:
         }
         atomic_write_json(self._run.summary_path, summary)
 
-    def _judge(self) -> Outcome:
+    def _judge(self, model_card: ModelCard) -> Outcome:
         """Return the outcome of the training."""
         training, state = self._config.training, self._state
-        mean_ap = read_model_card(self._run.model_path).trained.get("validation_mean_ap")
+        mean_ap = model_card.trained.get("validation_mean_ap")
         return judge(
             steps=state.step,
             planned_steps=training.steps,
@@ -236,16 +241,29 @@ class Training:
         total = self._config.training.available_time
         return None if total is None else total - self._seconds() - self._meter.wall_seconds(FINISH_SECONDS)
 
-    def _finish(self) -> bool:
+    def _finish(self) -> TrainedModel:
         """Let the task choose thresholds, and whether to use the last weights instead of the best ones."""
-        state, last = self._state, self._learner.average
-        score = float(state.rows[-1]["val_score"] or 0.0)
-        differ = state.best_step != state.step and _finite(last)
-        candidate = (last, self._model_card(score, state.step)) if differ else None
-        if not self._task.finish(self._run.model_path, candidate, self._seconds_left()):
-            return False
-        state.best, state.best_step = score, state.step
-        return True
+        state = self._state
+        network, written = load_network(self._run.model_path)
+        # a training that was stopped while it finished may have written the last weights and its choices
+        if written.trained["step"] == str(state.step):
+            self._use_last()
+        models: list[TrainedModel] = [(network, self._model_card(state.best, state.best_step))]
+        if state.best_step != state.step and _finite(self._learner.average):
+            models.append((self._learner.average, self._model_card(*self._last())))
+        network, model_card = self._task.finish(models, self._seconds_left())
+        if network is self._learner.average:
+            self._use_last()
+        if model_card != written:
+            save_model(self._run.model_path, network, model_card)
+        return network, model_card
+
+    def _last(self) -> tuple[float, int]:
+        """Return the validation score of the last step, and the step."""
+        return float(self._state.rows[-1]["val_score"] or 0.0), self._state.step
+
+    def _use_last(self) -> None:
+        self._state.best, self._state.best_step = self._last()
 
     def _model_card(self, score: float, step: int) -> ModelCard:
         model_card = self._task.model_card(score, step)

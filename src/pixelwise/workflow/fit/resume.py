@@ -28,7 +28,7 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
     """
     config = run.config
     known: dict[str, Any] = {
-        "--budget": run.read_json("folds.json")["seconds"] if run.folds else config.training.budget,
+        "--budget": run.folds_record["seconds"] if run.folds else config.training.budget,
         "--folds": len(run.folds) or None,
         "--distil": run.distilled,
         "--steps": config.training.steps,
@@ -66,7 +66,7 @@ def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
     dataset = detect_dataset(root, config.data, int(run.splits.get("seed", config.training.seed)), progress)
     if run.folds:
         dataset = merge_train_val(dataset)
-    known = run.splits["parts"]
+    known = run.splits["cases"]
     for split in ("train", "val"):
         now = [case.name for case in dataset.part(split)]
         if now != known[split]:

@@ -16,7 +16,7 @@ def initial_records(
     groups = {case.name: case.group for case in dataset.cases if case.group}
     return {
         "fingerprint": asdict(fingerprint),
-        "splits": {"parts": splits, "groups": groups, "seed": seed},
+        "splits": {"cases": splits, "groups": groups, "seed": seed},
         "environment": describe_environment(machine, seed) | {"measuring_seconds": round(measuring, 2)},
         "understood": {
             "data": dataset.root.name,

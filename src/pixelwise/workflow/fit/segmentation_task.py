@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 from torch import nn
 
@@ -12,47 +12,38 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import IGNORE, class_channels
-from pixelwise.model_file.model_file import ModelCard
+from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch, smallest_share
 from pixelwise.sampling.progressive_resizing import low_res_options
 from pixelwise.training.losses import balance
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
-from pixelwise.workflow.fit.select.calibration import calibrate_model
-from pixelwise.workflow.fit.select.foreground_threshold import (
-    CHOSEN,
-    choose_foreground_threshold_of_model,
-    is_membrane_like,
-)
-from pixelwise.workflow.fit.select.min_area import choose_min_areas_of_model, may_choose
-from pixelwise.workflow.fit.select.object_thresholds import Candidate, seconds_to_tune, tune_model
+from pixelwise.workflow.fit.select.calibration import select_calibration
+from pixelwise.workflow.fit.select.foreground_threshold import CHOSEN, is_membrane_like, select_foreground_threshold
+from pixelwise.workflow.fit.select.min_area import may_choose, select_min_areas
+from pixelwise.workflow.fit.select.object_thresholds import choose_weights, seconds_to_tune, select_object_thresholds
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain
-from pixelwise.workflow.fit.select.validation_predictions import seconds_to_predict
+from pixelwise.workflow.fit.select.validation_predictions import (
+    ValidationPrediction,
+    predict_validation,
+    seconds_to_predict,
+)
 from pixelwise.workflow.fit.training_data import TrainingImage, count_classes, halve, read_training_images
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import validation_score
+from pixelwise.workflow.summary import validation_dice
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
 FORWARD_PASSES_PER_STEP = 3.0
 MIN_SECONDS = 0.3  # for a selection on validation images; it is skipped with less
 ROUNDING = 1e-12  # rounding error of the progress at the end of the low-resolution phase
 
-Choose = Callable[[Path, Candidate | None, float | None], tuple[str, bool]]
+# (predictions, model card, seconds or None) -> (model card with what was selected, note)
+Select = Callable[[Sequence[ValidationPrediction], ModelCard, float | None], tuple[ModelCard, str]]
 
 
 class SegmentationTask:
-    """The training task of segmentation, with all images and targets in memory.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : Dataset
-    geometry : Geometry
-        Of the network.
-    device : str
-    progress : Progress
-    """
+    """The training task of segmentation, with all images and targets in memory; see `training_task`."""
 
     def __init__(self, run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> None:
         self._run, self._dataset, self._geometry = run, dataset, geometry
@@ -62,7 +53,7 @@ class SegmentationTask:
         self._tune_objects = config.training.tune and instance
         self._tuning_seconds = seconds_to_tune(config.training.available_time)
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
-        self.score_name = validation_score(dataset.labelling.task, config.target.kind)
+        self.score_name = validation_dice(config.target.kind)
         read = config.normalisation, config.target, progress
         images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
         targets = [image.target for image in images]
@@ -94,8 +85,10 @@ class SegmentationTask:
         return self._samplers[low_res, share]
 
     def finish_seconds(self, validation: float) -> float:
-        """Return the maximum seconds for selections and calibration, at least one validation for each."""
-        return sum((max(validation, seconds or 0.0) for seconds, _ in self._choices()), 0.0)
+        """Return the maximum seconds for the predictions, at least one validation, and for the selections."""
+        selections = self._selections()
+        prediction = max(validation, self._seconds or 0.0) if selections else 0.0
+        return sum((seconds or 0.0 for seconds, _ in selections), prediction)
 
     @property
     def trivial_score(self) -> float:
@@ -118,53 +111,61 @@ class SegmentationTask:
         """Write a training snapshot."""
         self._validation.write_snapshot(network, step)
 
-    def finish(self, model: Path, candidate: Candidate | None, seconds: float | None) -> bool:
-        """Choose weights and thresholds on validation images, then calibrate the probabilities."""
+    def finish(self, models: Sequence[TrainedModel], seconds: float | None) -> TrainedModel:
+        """Choose weights and thresholds, then calibrate the probabilities; validation images are predicted once."""
+        selections = self._selections()
+        if not selections:
+            return models[0]
+        models = models if self._tune_objects else models[:1]
         ends = None if seconds is None else time.monotonic() + seconds
-        choices, won = self._choices(), False
-        for index, (limit, choose) in enumerate(choices):
-            each = None if ends is None else share_of_rest(ends - time.monotonic(), [s for s, _ in choices[index:]])
-            if each is not None and each < MIN_SECONDS:
-                self._progress.message("Time is up: the remaining thresholds stay as planned.")
-                break
-            message, replaced = choose(model, candidate, each if limit is not None else None)
-            self._progress.message(message)
-            won = won or replaced
-        return won
-
-    def _choices(self) -> list[tuple[float | None, Choose]]:
-        """Return the selections after training, in order, each with its time limit in seconds."""
-        tuning: list[tuple[float | None, Choose]] = [(self._tuning_seconds, self._tune)] if self._tune_objects else []
-        # the foreground threshold of membrane-like images has the largest effect, and gets as much time as objects
-        choose_threshold = partial(choose_foreground_threshold_of_model, user_set=self._user_set)
-        others = (
-            (self._choose_threshold, self._tuning_seconds, choose_threshold),
-            (self._choose_areas, self._seconds, choose_min_areas_of_model),
-            (self._calibrate, self._seconds, calibrate_model),
+        limits = [self._seconds, *(limit for limit, _ in selections)]
+        allowed = allowed_seconds(ends, limits)
+        if not _is_enough(allowed):
+            return self._time_is_up(models[0])
+        each = predict_validation(
+            [network for network, _ in models],
+            models[0][1],
+            self._dataset,
+            device=self._device,
+            seconds=allowed,
+            progress=self._progress,
         )
-        return tuning + [(seconds, self._as_choice(find)) for enabled, seconds, find in others if enabled]
+        index, note = choose_weights(each, models[0][1].target, allowed_seconds(ends, limits[1:]))
+        (network, model_card), predictions = models[index], each[index]
+        if note:
+            model_card = replace(model_card, trained=model_card.trained | {"weights": note})
+            self._progress.message(note)
+        for number, (_, select) in enumerate(selections, 1):
+            allowed = allowed_seconds(ends, limits[number:])
+            if not _is_enough(allowed):
+                return self._time_is_up((network, model_card))
+            model_card, note = select(predictions, model_card, allowed)
+            self._progress.message(note)
+        return network, model_card
 
-    def _as_choice(self, find: Callable[..., str]) -> Choose:
-        """Return `find` on the validation images as a function with the signature `Choose`."""
+    def _time_is_up(self, model: TrainedModel) -> TrainedModel:
+        self._progress.message("Time is up: the remaining thresholds stay as planned.")
+        return model
 
-        def choose(model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
-            options = {"device": self._device, "seconds": seconds, "progress": self._progress}
-            return find(model, self._dataset, **options), False
-
-        return choose
+    def _selections(self) -> list[tuple[float | None, Select]]:
+        """Return the selections after training, in order, each with its time limit in seconds."""
+        objects = partial(select_object_thresholds, user_set=self._user_set, progress=self._progress)
+        # the foreground threshold of membrane-like images has the largest effect, and gets as much time as objects
+        threshold = partial(select_foreground_threshold, user_set=self._user_set)
+        each = None if self._seconds is None else self._seconds / 2
+        selections: list[tuple[bool, float | None, Select]] = [
+            (self._tune_objects, self._tuning_seconds, objects),
+            (self._choose_threshold, self._tuning_seconds, threshold),
+            (self._choose_areas, each, select_min_areas),
+            (self._calibrate, each, select_calibration),
+        ]
+        return [(seconds, select) for enabled, seconds, select in selections if enabled]
 
     @property
     def _user_set(self) -> list[str]:
         """Target options that the user has set."""
         prefix = "target."
         return [key.removeprefix(prefix) for key in self._run.config.user_set if key.startswith(prefix)]
-
-    def _tune(self, model: Path, candidate: Candidate | None, seconds: float | None) -> tuple[str, bool]:
-        """Choose weights and object thresholds, except those that the user has set."""
-        data = self._dataset
-        return tune_model(
-            model, candidate, data, self._user_set, device=self._device, seconds=seconds, progress=self._progress
-        )
 
     def model_card(self, score: float, step: int) -> ModelCard:
         """Return the metadata for prediction."""
@@ -237,14 +238,33 @@ class SegmentationTask:
         )
 
 
+def allowed_seconds(ends: float | None, needed: Sequence[float | None]) -> float | None:
+    """Return the seconds for the first of several pieces of work; None without a limit.
+
+    Parameters
+    ----------
+    ends : float or None
+        `time.monotonic()` at which all must be done.
+    needed : sequence of float or None
+        Seconds that each piece of work needs.
+    """
+    if ends is None or needed[0] is None:
+        return None
+    return share_of_rest(ends - time.monotonic(), needed)
+
+
 def share_of_rest(seconds: float, needed: Sequence[float | None]) -> float:
-    """Return the seconds for the first of several selections: what it needs, or its share if there is less for all.
+    """Return the seconds for the first of several pieces of work: what it needs, or its share if there is less.
 
     >>> share_of_rest(10.0, [3.0, 1.0]), share_of_rest(2.0, [3.0, 1.0])
     (3.0, 1.5)
     """
     first, total = needed[0] or 0.0, sum(each or 0.0 for each in needed)
     return min(first, max(0.0, seconds) * first / max(total, 1e-9))
+
+
+def _is_enough(seconds: float | None) -> bool:
+    return seconds is None or seconds >= MIN_SECONDS
 
 
 def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:

@@ -1,45 +1,18 @@
 """Training task: the interface between the training loop and segmentation or classification."""
 
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import nn
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.model_file.model_file import ModelCard
+from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
-from pixelwise.workflow.fit.classification_task import ClassificationTask
-from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select.tta import TtaGain
 from pixelwise.workflow.run import Run
-
-
-@runtime_checkable
-class TrainingBatch(Protocol):
-    """A batch: images (batch, channels, height, width), their targets, and the weights of the loss, if any."""
-
-    @property
-    def images(self) -> Tensor:
-        """Normalised images."""
-        ...
-
-    @property
-    def targets(self) -> Tensor:
-        """Class maps (batch, height, width), or a class per image (batch,)."""
-        ...
-
-    @property
-    def weights(self) -> Tensor | None:
-        """Weight maps of the loss."""
-        ...
-
-    @property
-    def distances(self) -> Tensor | None:
-        """Distance targets, if used."""
-        ...
 
 
 @runtime_checkable
@@ -58,7 +31,7 @@ class TrainingTask(Protocol):
     max_inputs: int
     smallest_share: float
 
-    def sampler_at(self, progress: float, share: float) -> Sampler[Any]:
+    def sampler_at(self, progress: float, share: float) -> Sampler:
         """Return the sampler of batches at a moment of the training.
 
         Parameters
@@ -100,22 +73,20 @@ class TrainingTask(Protocol):
         """Write a training snapshot after `step` steps, if the task has them."""
         ...
 
-    def finish(self, model: Path, candidate: tuple[nn.Module, ModelCard] | None, seconds: float | None) -> bool:
-        """Choose weights, thresholds and temperatures after training, and store them in the model file.
+    def finish(self, models: Sequence[TrainedModel], seconds: float | None) -> TrainedModel:
+        """Choose weights, thresholds and temperatures after training, from one prediction of the validation images.
 
         Parameters
         ----------
-        model : Path
-            The model file.
-        candidate : (network, ModelCard), optional
-            The last weights, if the file contains others.
+        models : sequence of (network, ModelCard)
+            The best weights, and the last ones if they differ.
         seconds : float or None
             Available time; None without a time limit.
 
         Returns
         -------
-        bool
-            Whether the candidate was better and replaced the weights in the file.
+        network, ModelCard
+            One of `models`, with what was chosen in its model card.
         """
         ...
 
@@ -124,7 +95,5 @@ class TrainingTask(Protocol):
         ...
 
 
-def open_training_task(run: Run, dataset: Dataset, geometry: Geometry, device: str, progress: Progress) -> TrainingTask:
-    """Read the data of a run into memory and return its training task."""
-    kind = ClassificationTask if dataset.labelling.task == "classification" else SegmentationTask
-    return kind(run, dataset, geometry, device, progress)
+# (run, dataset, geometry of the network, device, progress) -> training task, with the data of the run in memory
+OpenTrainingTask = Callable[[Run, Dataset, Geometry, str, Progress], TrainingTask]

@@ -1,32 +1,52 @@
 """Inspection of a data folder: detected task and classes, splits, problems, contact sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
 from pixelwise.datasets.problem_report import problem_hints
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
-from pixelwise.sampling.fingerprint import Fingerprint, measure_fingerprint
-from pixelwise.sampling.image_fingerprint import ClassificationFingerprint, measure_classification
+from pixelwise.sampling.fingerprint import Fingerprint
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.text import pluralise
-from pixelwise.workflow.inspection.classes import count_by_class, describe_classes
-from pixelwise.workflow.inspection.contact_sheet import draw_contact_sheet
-from pixelwise.workflow.inspection.photo_sheet import draw_class_sheet
 
 PROBLEMS_SHOWN = 20
 
 
+@runtime_checkable
+class InspectionTask(Protocol):
+    """What an inspection needs of a task; see `tasks.task.Task`."""
+
+    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+        """Return the fingerprint of the training cases."""
+        ...
+
+    def describe_data(self, dataset: Dataset, fingerprint: Any) -> list[str]:
+        """Return lines about the classes of a data folder."""
+        ...
+
+    def count_data(self, dataset: Dataset) -> dict[str, Any]:
+        """Return more entries for the JSON object of an inspected data folder."""
+        ...
+
+    def draw_sheet(self, path: Path, dataset: Dataset) -> None:
+        """Write the contact sheet of a data folder as PNG."""
+        ...
+
+
 @dataclass(frozen=True)
 class InspectedData:
-    """A data folder as `train` reads it."""
+    """A data folder as `train` reads it; `classes` are lines about them, `counts` more entries for `to_json`."""
 
     dataset: Dataset
     fingerprint: Fingerprint | ClassificationFingerprint | None
     sheet: Path | None
+    classes: tuple[str, ...]
+    counts: dict[str, Any]
 
     @property
     def usable(self) -> bool:
@@ -51,18 +71,14 @@ class InspectedData:
             ],
             "fingerprint": asdict(self.fingerprint) if self.fingerprint else None,
             "contact_sheet": str(self.sheet) if self.sheet else None,
-        } | ({"class_cases": count_by_class(self.dataset)} if labelling.task == "classification" else {})
+        } | self.counts
 
     def to_text(self) -> str:
         """Return the summary that the command prints."""
         labelling, lines = self.dataset.labelling, list(self.dataset.messages)
         counts = ", ".join(f"{len(self.dataset.part(p))} {p}" for p in ("train", "val", "test"))
         lines += ["", f"Cases: {counts}. Task: {labelling.task}. Channels: {self.dataset.channels}."]
-        if isinstance(self.fingerprint, Fingerprint):
-            shares = zip(labelling.classes, self.fingerprint.class_shares, strict=False)
-            lines += [f"  {share:7.2%}  {name}" for name, share in shares]
-        if labelling.task == "classification":
-            lines += describe_classes(self.dataset, self.fingerprint)
+        lines += self.classes
         problems = self.dataset.problems
         stops = "problem that stops a training", "problems that stop a training"
         left_out = "problem whose files are skipped", "problems whose files are skipped"
@@ -86,20 +102,24 @@ def _list_problems(singular: str, plural: str, problems: Sequence[Problem]) -> l
     return lines
 
 
-def inspect_data(root: Path, options: DataOptions, out: Path | str | None, progress: Progress) -> InspectedData:
+def inspect_data(
+    root: Path,
+    options: DataOptions,
+    out: Path | str | None,
+    task_of: Callable[[Dataset], InspectionTask],
+    progress: Progress,
+) -> InspectedData:
     """Check a data folder, measure its fingerprint and draw its contact sheet; see `inspect`."""
     sheet = _sheet_path(root, out)
     dataset = scan_dataset(root, options, 0, progress)
     train = dataset.part("train")
-    if any(problem.fatal for problem in dataset.problems) or not train:
-        return InspectedData(dataset, None, None)
-    classification = dataset.labelling.task == "classification"
-    fingerprint = (
-        measure_classification(dataset, progress) if classification else measure_fingerprint(dataset, progress)
-    )
-    if sheet is not None:
-        (draw_class_sheet if classification else draw_contact_sheet)(sheet, dataset)
-    return InspectedData(dataset, fingerprint, sheet)
+    task = task_of(dataset)
+    usable = bool(train) and not any(problem.fatal for problem in dataset.problems)
+    fingerprint = task.measure(dataset, options, progress) if usable else None
+    if usable and sheet is not None:
+        task.draw_sheet(sheet, dataset)
+    classes = tuple(task.describe_data(dataset, fingerprint))
+    return InspectedData(dataset, fingerprint, sheet if usable else None, classes, task.count_data(dataset))
 
 
 def _sheet_path(root: Path, out: Path | str | None) -> Path | None:

@@ -1,1 +1,1 @@
-"""How a run is planned, for masks and for photos."""
+"""How a run is planned, for segmentation and for classification."""

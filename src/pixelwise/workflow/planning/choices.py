@@ -1,10 +1,13 @@
 """Planning for all tasks: training length, precision and number of threads."""
 
 import math
+import time
 from dataclasses import dataclass
+from typing import Any
 
+from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.errors import BadOption
-from pixelwise.runtimes.machine import has_bfloat16_units
+from pixelwise.runtimes.machine import Machine, has_bfloat16_units
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.fit.pacing import CHECKPOINT_SECONDS, VALIDATION_SHARE, VALIDATIONS
@@ -44,6 +47,40 @@ class TrainingBudget:
         }.items():
             if not value > 0:
                 raise BadOption(f"{name} above 0", f"{value}", "Give a larger number.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What a plan is made for: a data set and its fingerprint, a machine, a limit, and given settings.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    fingerprint : Fingerprint or ClassificationFingerprint
+    data : DataOptions
+        As given.
+    machine : Machine
+    limit : TrainingBudget
+    seed : int
+    settings : Settings
+        Given settings; all others are planned.
+    began : float
+        `time.monotonic()` at the start of the command.
+    """
+
+    dataset: Dataset
+    fingerprint: Any
+    data: DataOptions
+    machine: Machine
+    limit: TrainingBudget
+    seed: int
+    settings: Settings
+    began: float
+
+    @property
+    def seconds_used(self) -> float:
+        """Seconds since the start of the command."""
+        return time.monotonic() - self.began
 
 
 def threads_of_step(config: Config, available: int) -> int:

@@ -1,7 +1,6 @@
 """Division of a time budget between the folds of a cross-validation."""
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,8 @@ from pixelwise.errors import BadOption
 from pixelwise.inference.predictor import Predictor
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.sampling.fingerprint import Fingerprint
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
@@ -71,15 +72,16 @@ def go_to_the_end(config: Config) -> Config:
     return _apply(config, choices)
 
 
-def seconds_to_score(config: Config, dataset: Dataset, fingerprint: Any, device: str) -> float:
-    """Estimate the seconds for predicting and scoring all images, from a measurement on one."""
-    if dataset.labelling.task == "classification":
-        seconds, share = _time_photos(config, device), BATCH / fingerprint.cases
-    else:
-        cases = [case for case in dataset.part("train") if case.annotation is not None]
-        seconds, pixels = _time_masks(config, cases[len(cases) // 2], dataset, device)
-        share = pixels / fingerprint.pixels
-    return SLACK * seconds / share
+def seconds_to_score_masks(config: Config, dataset: Dataset, fingerprint: Fingerprint, device: str) -> float:
+    """Estimate the seconds for predicting and scoring the masks of all images, from a measurement on one."""
+    cases = [case for case in dataset.part("train") if case.annotation is not None]
+    seconds, pixels = _time_masks(config, cases[len(cases) // 2], dataset, device)
+    return SLACK * seconds * fingerprint.pixels / pixels
+
+
+def seconds_to_score_images(config: Config, fingerprint: ClassificationFingerprint, device: str) -> float:
+    """Estimate the seconds for predicting and scoring the classes of all images, from a measurement on a batch."""
+    return SLACK * _time_images(config, device) * fingerprint.cases / BATCH
 
 
 def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tuple[float, int]:
@@ -97,9 +99,9 @@ def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tu
     return time.monotonic() - began, truth.size
 
 
-def _time_photos(config: Config, device: str) -> float:
+def _time_images(config: Config, device: str) -> float:
     """Return the seconds for predicting a batch of classification images; they are read in parallel threads."""
-    side = config.photos.side
+    side = config.classification.side
     runtime = TorchRuntime(build(config.network), device)
     began = time.monotonic()
     runtime(np.zeros((BATCH, config.network.in_channels, side, side), np.float32))

@@ -160,7 +160,7 @@ def _kind(config: Config) -> tuple[Any, ...]:
     """Return the settings that determine the time of a step."""
     training = config.training
     return (
-        *(config.network, config.patches, config.photos, config.loss, config.target.kind),
+        *(config.network, config.patches, config.classification, config.loss, config.target.kind),
         *(training.optimiser, training.precision),
     )
 

@@ -18,9 +18,9 @@ HELP = (
 SIZE = (3.7, 3.5)  # inches of a square chart
 
 
-def confidence_section(scores: dict[str, Any]) -> list[str]:
+def confidence_section(scores: dict[str, Any], unit: str) -> list[str]:
     """Return the section as HTML; empty for scores without calibration."""
-    messages = describe_confidence(scores)
+    messages = describe_confidence(scores, unit)
     if not messages:
         return []
     sentences = [f"{text[0].upper()}{text[1:]}." for text in messages]

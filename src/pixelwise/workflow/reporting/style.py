@@ -43,13 +43,13 @@ th:last-child, td:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .scroll { display: inline-block; vertical-align: top; overflow-x: auto; margin: 0 3rem 1.4rem 0; max-width: 100%; }
 .case { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .6rem; margin: 0 0 1.8rem; }
-.case img, .photos img { width: 100%; border-radius: 4px; background: #000; display: block; }
+.case img, .gallery img { width: 100%; border-radius: 4px; background: #000; display: block; }
 .case img { max-height: 26rem; object-fit: contain; }
 figure { margin: 0; min-width: 0; } figcaption { font-size: .82rem; color: var(--soft); overflow-wrap: anywhere; }
-.case figcaption, .photos figcaption { padding-top: .25rem; line-height: 1.35; }
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)); gap: 1rem .8rem;
+.case figcaption, .gallery figcaption { padding-top: .25rem; line-height: 1.35; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)); gap: 1rem .8rem;
   margin: 0 0 1.8rem; }
-.photos img { aspect-ratio: 1; object-fit: contain; } .photos img.small { image-rendering: pixelated; }
+.gallery img { aspect-ratio: 1; object-fit: contain; } .gallery img.small { image-rendering: pixelated; }
 .key { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; margin: 0 0 1rem;
   font-size: .88rem; color: var(--soft); }
 .key span { display: inline-block; width: .85em; height: .85em; border-radius: 2px; margin-right: .4em;
@@ -69,7 +69,7 @@ code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-
   body { padding: 1.4rem 1rem 3rem; } .lead p { font-size: 1.3rem; } .lead p span { font-size: .95rem; }
   .numbers { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; } .numbers dd { font-size: 1.25rem; }
   .numbers dd small { display: block; }
-  .case { grid-template-columns: repeat(2, minmax(0, 1fr)); } .photos { grid-template-columns: repeat(3, 1fr); }
+  .case { grid-template-columns: repeat(2, minmax(0, 1fr)); } .gallery { grid-template-columns: repeat(3, 1fr); }
   section { margin-top: 2rem; padding-top: 1.3rem; } .scroll { margin-right: 0; } th, td { padding-right: .8rem; }
 }
 @media print {
@@ -77,7 +77,7 @@ code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-
   body { font-size: 9.5pt; padding: 0; max-width: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   section { margin-top: 1.2rem; padding-top: .9rem; } h2, h3, caption, summary { break-after: avoid; }
-  .case, .charts figure, .photos figure, .numbers, .warning, tr { break-inside: avoid; }
+  .case, .charts figure, .gallery figure, .numbers, .warning, tr { break-inside: avoid; }
   .case { grid-template-columns: repeat(4, minmax(0, 1fr)); } .case img { max-height: 60mm; }
   .numbers { grid-template-columns: repeat(4, minmax(0, 1fr)); } .lead p { font-size: 15pt; }
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 5mm; }

@@ -119,7 +119,7 @@ def _plan(origin: Provenance, classes: Sequence[str], settings: Settings) -> Con
     config = Config(
         data=DataOptions(task="classification"),
         network=published_options(name),
-        photos=ClassificationOptions(side=side, shorter=shorter),
+        classification=ClassificationOptions(side=side, shorter=shorter),
     )
     values: dict[str, Any] = {"network.classes": len(classes)}
     reasons = {"network.classes": f"{pluralise(len(classes), 'name')} in --classes."}
@@ -148,7 +148,7 @@ def _model_card(config: Config, network: Classifier, origin: Provenance, classes
         values=(),
         colours=(),
         channels=channels,
-        tile=config.photos.side,
+        tile=config.classification.side,
         intensity_range=((0.0, WHITE),) * channels,
         trained={
             "pixelwise": version("pixelwise"),
@@ -156,7 +156,7 @@ def _model_card(config: Config, network: Classifier, origin: Provenance, classes
             "encoder_weights_sha256": origin.sha256,
             "encoder_weights_licence": _licence(origin),
         },
-        view=View(side=config.photos.side, shorter=config.photos.shorter),
+        view=View(side=config.classification.side, shorter=config.classification.shorter),
     )
 
 
@@ -164,7 +164,7 @@ def _records(config: Config, origin: Provenance, classes: Sequence[str]) -> dict
     """Return the JSON records of the run, without data and splits."""
     seed = config.training.seed
     return {
-        "splits": {"parts": {"train": [], "val": [], "test": []}, "groups": {}, "seed": seed},
+        "splits": {"cases": {"train": [], "val": [], "test": []}, "groups": {}, "seed": seed},
         "environment": describe_environment(detect_machine("cpu"), seed),
         "weights": {"source": origin.source, "sha256": origin.sha256, "licence": _licence(origin)},
         "understood": {

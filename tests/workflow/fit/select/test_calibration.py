@@ -117,7 +117,7 @@ def test_two_temperatures_are_taken_where_images_left_out_want_them() -> None:
     assert found.after < 0.01 < 0.03 < error_of(one, truth)
     assert found.to_text().startswith("Temperature 1.")
     assert " at high confidence, 0." in found.to_text()
-    model_card = found.into(make_recipe())
+    model_card = found.into(make_recipe(), "note")
     assert (model_card.temperature, model_card.doubt_temperature) == (found.temperatures.sure, found.temperatures.doubt)
     alone = fit_temperatures(before, truth, np.zeros(len(truth), np.int64))  # control: one image cannot be left out
     assert alone.temperatures.doubt is None
@@ -160,7 +160,7 @@ def test_photos_are_calibrated_too(tmp_path: Path) -> None:
         write_image(tmp_path / "photos" / ("dark", "light")[index % 2] / f"p{index}.png", pixels)
     run = train(
         tmp_path / "photos", out=tmp_path / "run", steps=3, progress=Progress(),
-        overrides=("network.base=4", "photos.batch=4", "training.precision=float32"), seed=1,
+        overrides=("network.base=4", "classification.batch=4", "training.precision=float32"), seed=1,
     )  # fmt: skip
     messages = read_model_card(run.model_path).trained["calibration"]
     assert "validation images" in messages

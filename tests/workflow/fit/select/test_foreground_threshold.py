@@ -14,17 +14,17 @@ from pixelwise.labels.targets import IGNORE, TargetOptions, splits_regions
 from pixelwise.metrics.boundaries import rand_information
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
-from pixelwise.workflow.fit.select import foreground_threshold, validation_predictions
+from pixelwise.workflow.fit.select import validation_predictions
 from pixelwise.workflow.fit.select.foreground_threshold import (
     ThresholdChoice,
     choose_foreground_threshold,
-    choose_foreground_threshold_of_model,
     is_membrane_like,
     score_threshold,
+    select_foreground_threshold,
 )
 from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction
 from pixelwise.workflow.train import train
-from tiny import make_recipe, write_model
+from tiny import make_recipe, select_for_model, write_model
 
 SIDE, CELL = 128, 16
 
@@ -194,7 +194,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
     write_model(path, model_card)
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
-    messages = choose_foreground_threshold_of_model(path, dataset, device="cpu", seconds=None, progress=Progress())
+    messages = select_for_model(path, dataset, select_foreground_threshold)
     target = read_model_card(path).target
     assert target.foreground_threshold == (0.7 if splits_regions(target) else 0.8)
     assert splits_regions(target) == (drawn.name == "hard")
@@ -211,18 +211,11 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 1e9])
-def test_little_time_means_fewer_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    drawn = look(gap=0.75)
-    for part in ("train", "val"):
-        write_cells(tmp_path / "cells", part, 3, drawn)
-    path = tmp_path / "model.safetensors"
-    model_card = make_recipe("binary")
-    write_model(path, replace(model_card, normalisation=replace(model_card.normalisation, kind="none")))
-    monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
-    dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
-    messages = choose_foreground_threshold_of_model(path, dataset, device="cpu", seconds=seconds, progress=Progress())
+def test_little_time_means_fewer_images(seconds: float) -> None:
+    looks = [look(gap=0.75) for _ in range(3)]
+    model_card, messages = select_foreground_threshold(looks, make_recipe("binary"), seconds)
     assert ("1 validation image " if seconds < 1 else "3 validation images ") in messages
-    assert read_model_card(path).target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
+    assert model_card.target.foreground_threshold == (0.5 if seconds < 1 else 0.8), "no trial, or all"
 
 
 class Ticking:
@@ -236,20 +229,13 @@ class Ticking:
         return self.now
 
 
-@pytest.mark.parametrize(("seconds", "images"), [(40.0, 2), (150.0, 5)])
-def test_as_many_images_are_predicted_as_leave_time_for_trials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
+@pytest.mark.parametrize(("seconds", "images"), [(20.0, 2), (75.0, 5)])
+def test_as_many_images_are_used_as_leave_time_for_trials(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
 ) -> None:
-    write_cells(tmp_path / "cells", "train", 3, look(gap=0.75))
-    write_model(tmp_path / "model.safetensors", make_recipe("binary"))
-    monkeypatch.setattr(
-        foreground_threshold, "predict_validation_once", lambda *_, **__: (look(gap=0.75) for _ in range(5))
-    )
-    monkeypatch.setattr(foreground_threshold, "time", Ticking())
-    dataset = detect_dataset(tmp_path / "cells", DataOptions(), 0, Progress())
-    messages = choose_foreground_threshold_of_model(
-        tmp_path / "model.safetensors", dataset, device="cpu", seconds=seconds, progress=Progress()
-    )
+    monkeypatch.setattr(validation_predictions, "time", Ticking())
+    looks = [look(gap=0.75) for _ in range(5)]
+    _, messages = select_foreground_threshold(looks, make_recipe("binary"), seconds)
     assert f"chosen on {images} validation images" in messages
 
 

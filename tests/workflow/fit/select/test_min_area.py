@@ -19,12 +19,12 @@ from pixelwise.workflow.fit.select.min_area import (
     MinAreaChoice,
     Regions,
     choose_min_areas,
-    choose_min_areas_of_model,
     find_areas,
     may_choose,
+    select_min_areas,
 )
 from pixelwise.workflow.train import train
-from tiny import make_recipe, write_model
+from tiny import make_recipe, select_for_model, write_model
 
 CLASSES = 3
 Pair = tuple[np.ndarray, np.ndarray]
@@ -150,7 +150,7 @@ def test_a_model_carries_what_was_chosen_and_predicts_with_it(tmp_path: Path, mo
     monkeypatch.setattr(validation_predictions, "TorchRuntime", lambda *_: by_brightness)
     options = DataOptions(classes=("background=0", "hole=1", "crack=2"))
     dataset = detect_dataset(tmp_path / "tiles", options, 0, Progress())
-    messages = choose_min_areas_of_model(path, dataset, device="cpu", seconds=None, progress=Progress())
+    messages = select_for_model(path, dataset, select_min_areas)
     found = read_model_card(path)
     assert found.target.class_areas[0] == 0
     assert min(found.target.class_areas[1:]) >= 16

@@ -19,7 +19,8 @@ from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select import object_thresholds
-from pixelwise.workflow.fit.select.object_thresholds import ObjectPrediction, Tuning, seconds_to_tune, tune
+from pixelwise.workflow.fit.select.object_thresholds import Tuning, choose_weights, seconds_to_tune, tune
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
@@ -37,7 +38,7 @@ class Listener(Progress):
         self.messages += sentences
 
 
-def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side: int = 256) -> ObjectPrediction:
+def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side: int = 256) -> ValidationPrediction:
     """Cells, and probabilities of an uncertain network."""
     _, truth = draw_cells(seed, side)
     rng = np.random.default_rng(seed)
@@ -46,10 +47,10 @@ def unsure(seed: int, target: TargetOptions = BOUNDARY, noise: float = 0.3, side
     probabilities /= probabilities.sum(0)
     if target.kind == "distance":
         probabilities = np.concatenate([probabilities, edge_distance(truth)[None].astype(np.float32) / 2])
-    return ObjectPrediction(truth, probabilities)
+    return ValidationPrediction("drawn", truth, probabilities)
 
 
-def mean_ap(looks: list[ObjectPrediction], target: TargetOptions) -> float:
+def mean_ap(looks: list[ValidationPrediction], target: TargetOptions) -> float:
     values = [mean_average_precision(match(look.truth, decode(look.probabilities, target))) for look in looks]
     return float(np.mean([value for value in values if value is not None]))
 
@@ -142,6 +143,17 @@ def test_words_and_time() -> None:
     assert (seconds_to_tune(None), seconds_to_tune(600.0), seconds_to_tune(36_000.0)) == (None, 30.0, 60.0)
 
 
+def test_the_weights_with_better_objects_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = ([unsure(seed, noise=noise) for seed in range(2)] for noise in (0.6, 0.1))
+    index, note = choose_weights([bad, good], BOUNDARY, None)
+    assert index == 1
+    assert f"mean AP {mean_ap(good, BOUNDARY):.4f} instead of {mean_ap(bad, BOUNDARY):.4f}" in note
+    assert choose_weights([good, bad], BOUNDARY, None) == (0, "")
+    assert choose_weights([bad], BOUNDARY, None) == (0, "")
+    monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10_000)
+    assert choose_weights([bad, good], BOUNDARY, None) == (0, "")
+
+
 WORDS = (
     "network.base=8", "network.depth=2", "patches.height=64", "patches.width=64", "patches.batch=2",
     "training.precision=float32", "training.validate_every=20", "training.learning_rate=0.01",
@@ -168,10 +180,13 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     model.model_card = replace(
         model.model_card, temperature=1.0, doubt_temperature=None
     )  # thresholds are for probabilities that are not calibrated
-    looks: list[ObjectPrediction] = []
+    looks: list[ValidationPrediction] = []
     for case in dataset.part("val"):
-        pixels = dataset.read_image(case).pixels
-        looks.append(ObjectPrediction(dataset.read_labels(case), model.probabilities(pixels)))
+        assert case.mask is not None
+        pixels = read_pixels(case.image, model.model_card.channels, None).pixels
+        looks.append(
+            ValidationPrediction(case.name, read_labels(case.mask, dataset.labelling), model.probabilities(pixels))
+        )
     return mean_ap(looks, target)
 
 
@@ -225,7 +240,7 @@ def test_the_last_weights_win_where_they_find_objects_better(
     run, listener = learn(cells, tmp_path / "run", steps=160)
     model_card = read_model_card(run.model_path)
     assert model_card.trained["step"] == "160"
-    assert model_card.trained["thresholds"].startswith("The last weights are better for objects than the best ones (")
+    assert model_card.trained["weights"].startswith("The last weights are better for objects than the best ones (")
     assert any(
         messages.startswith("Last validation score 0.92") and "at step 160" in messages
         for messages in listener.messages

@@ -13,7 +13,8 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.fit.select import validation_predictions
 from pixelwise.workflow.fit.select.validation_predictions import (
     ValidationPrediction,
-    predict_validation_once,
+    crop_centre,
+    predict_validation,
     seconds_to_predict,
 )
 from tiny import make_recipe
@@ -23,16 +24,11 @@ def looks(folder: Path, seconds: float | None = None) -> list[ValidationPredicti
     torch.manual_seed(0)
     model_card = make_recipe()
     network = build(model_card.network).eval()
-    found = predict_validation_once(
-        network,
-        model_card,
-        detect_dataset(folder),
-        device="cpu",
-        seconds=seconds,
-        progress=Progress(),
-        why="looking",
+    dataset = detect_dataset(folder)
+    (found,) = predict_validation(
+        [network], model_card, dataset, None, device="cpu", seconds=seconds, progress=Progress()
     )
-    return list(found)
+    return found
 
 
 @pytest.fixture
@@ -61,3 +57,15 @@ def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pyte
     assert len(looks(cells)) == 2
     monkeypatch.setattr(validation_predictions, "SIDE", 40)
     assert {look.truth.shape for look in looks(cells)} == {(40, 40)}
+
+
+def test_the_memory_for_probabilities_is_limited(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation_predictions, "MAX_VALUES", 2 * 64 * 64 + 2)  # two classes
+    assert len(looks(cells)) == 2
+
+
+def test_the_centre_of_a_prediction_is_that_of_image_and_probabilities(cells: Path) -> None:
+    look = looks(cells)[0]
+    centre = crop_centre(look, 40)
+    np.testing.assert_array_equal(centre.truth, look.truth[12:52, 12:52])
+    np.testing.assert_array_equal(centre.probabilities, look.probabilities[:, 12:52, 12:52])

@@ -7,12 +7,10 @@ calibration is slightly optimistic; `evaluate` on a test split measures by how m
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float16, Integer
 
-from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import IGNORE, class_channels, encode
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
@@ -26,15 +24,14 @@ from pixelwise.metrics.calibration import (
     reliability,
     scale_probabilities,
 )
-from pixelwise.model_file.model_file import ModelCard, load_network, save_model
-from pixelwise.progress import Progress
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import expected_dice_of, true_dice
-from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, predict_validation_once
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, within_time
 
 MAX_KEPT = 2**24  # probabilities of all images in memory
 MAX_FITTED = 2**22  # probabilities for fitting the temperature
-MIN_FITTED, FITTED_PER_SECOND = 2**16, 2**18  # with a time limit
+MIN_FITTED, FITTED_PER_SECOND = 2**16, 2**19  # with a time limit
 MAX_COMPARED = 2**20  # probabilities for the comparison of one temperature with two
 BLOCKS = 5  # cross-validation blocks of images
 MIN_ERRORS = 50  # wrong pixels: with fewer the temperature is not determined
@@ -83,9 +80,14 @@ class Calibration:
         change = f"calibration error (ECE) {self.before:.4f} before, {self.after:.4f} after"
         return f"{str(self.temperatures).capitalize()}, fitted on {of}: {change}."
 
-    def into(self, model_card: ModelCard) -> ModelCard:
-        """Return the model card with these temperatures."""
-        return replace(model_card, temperature=self.temperatures.sure, doubt_temperature=self.temperatures.doubt)
+    def into(self, model_card: ModelCard, note: str) -> ModelCard:
+        """Return the model card with these temperatures and a note about them."""
+        return replace(
+            model_card,
+            temperature=self.temperatures.sure,
+            doubt_temperature=self.temperatures.doubt,
+            trained=model_card.trained | {"calibration": note},
+        )
 
     def margin_text(self) -> str:
         """Describe the conformal margin."""
@@ -187,32 +189,27 @@ def calibrate(
     return replace(result, margin=conformal_margin(expected, actual), images=len(pairs))
 
 
-def calibrate_model(path: Path, dataset: Dataset, *, device: str, seconds: float | None, progress: Progress) -> str:
-    """Calibrate a segmentation model, store the result in its file, and return the message.
-
-    Parameters
-    ----------
-    path : Path
-        A model file with one network.
-    dataset : Dataset
-        Its validation split is used, within limits of pixels and time.
-    device : str
-    seconds : float or None
-        See `validation_predictions.seconds_to_predict`; exceeded by at most one image.
-    progress : Progress
-    """
-    network, model_card = load_network(path)
-    predictions = predict_validation_once(
-        network, model_card, dataset, device=device, seconds=seconds, progress=progress, why="calibrating"
-    )
-    cases = sum(case.annotation is not None for case in dataset.part("val"))
-    limit = max(1, MAX_KEPT // (class_channels(model_card.target, model_card.network.classes) * max(8, cases)))
-    images = [_sample(prediction, model_card, limit, seed) for seed, prediction in enumerate(predictions)]
+def select_calibration(
+    predictions: Sequence[ValidationPrediction], model_card: ModelCard, seconds: float | None
+) -> tuple[ModelCard, str]:
+    """Return the model card of a segmentation model with its calibration, and a note; see `calibrate`."""
+    classes = class_channels(model_card.target, model_card.network.classes)
+    limit = max(1, MAX_KEPT // (classes * max(8, len(predictions))))
+    images = [_sample(one, model_card, limit, seed) for seed, one in enumerate(within_time(predictions, seconds))]
     result = calibrate(images, model_card, limit=max_fitted(seconds))
-    message = f"{result.to_text()} {result.margin_text()}"
-    trained = model_card.trained | {"calibration": message}
-    save_model(path, network, result.into(replace(model_card, conformal_margin=result.margin, trained=trained)))
-    return message
+    note = f"{result.to_text()} {result.margin_text()}"
+    return result.into(replace(model_card, conformal_margin=result.margin), note), note
+
+
+def select_image_calibration(
+    probabilities: Float[np.ndarray, "images classes"],
+    truth: Integer[np.ndarray, " images"],
+    model_card: ModelCard,
+) -> tuple[ModelCard, str]:
+    """Return the model card of a classification model with its calibration, and a note."""
+    result = fit_temperatures(probabilities, truth, np.arange(len(truth)), MIN_ERRORS_IMAGES)
+    note = result.to_text("validation images")
+    return result.into(model_card, note), note
 
 
 def _sample(prediction: ValidationPrediction, model_card: ModelCard, limit: int, seed: int) -> CalibrationSample:

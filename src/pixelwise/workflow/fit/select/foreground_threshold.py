@@ -7,25 +7,21 @@ tolerance of the Dice: a higher threshold, which makes all membranes thicker, an
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.label_image import components
 from pixelwise.labels.split_regions import MIN_REGIONS, is_filled_by_regions
 from pixelwise.labels.targets import IGNORE, TargetOptions, splits_regions
 from pixelwise.metrics.boundaries import rand_information
-from pixelwise.model_file.model_file import load_network, save_model
-from pixelwise.progress import Progress
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
-from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, predict_validation_once
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, count_affordable
 
 CHOSEN = ("foreground_threshold", "split_threshold", "split_depth")  # of `TargetOptions`
 DEFAULT_THRESHOLD = TargetOptions().foreground_threshold
@@ -43,7 +39,6 @@ SPLIT_GRID = (
 )
 MIN_GAIN = 0.005  # of V_rand: smaller gains are noise
 LOSS = 0.01  # maximum decrease of the foreground Dice
-PREDICTION_SHARE = 1 / 2  # of the time; the rest is for the search
 TRIALS = 6  # minimum number of trials that must fit into the time
 SPLIT_COST = 2  # time of a split relative to a plain threshold
 MAX_PIXELS = 2**23  # of all validation images, each of which is scored a dozen times
@@ -148,66 +143,28 @@ def choose_foreground_threshold(
     return ThresholdChoice(planned=planned, target=chosen, before=known[planned], after=known[chosen], images=images)
 
 
-def choose_foreground_threshold_of_model(
-    path: Path,
-    dataset: Dataset,
-    user_set: Sequence[str] = (),
-    *,
-    device: str,
+def select_foreground_threshold(
+    predictions: Sequence[ValidationPrediction],
+    model_card: ModelCard,
     seconds: float | None,
-    progress: Progress,
-) -> str:
-    """Choose the foreground threshold of a segmentation model, store it in its file, and return the message.
+    *,
+    user_set: Sequence[str] = (),
+) -> tuple[ModelCard, str]:
+    """Return the model card with the chosen foreground threshold, and a note; see `choose_foreground_threshold`.
 
-    Parameters as in `calibration.calibrate_model`; target options in `user_set` do not change. With `seconds`, images
-    are predicted while enough trials still fit, and trials start while there is time.
+    With `seconds`, as many images are used as leave time for enough trials, and trials start while there is time.
     """
-    network, model_card = load_network(path)
-    began = time.monotonic()
-    predictions = _take(
-        predict_validation_once(
-            network,
-            model_card,
-            dataset,
-            device=device,
-            seconds=None if seconds is None else PREDICTION_SHARE * seconds,
-            progress=progress,
-            why="choosing threshold",
-        ),
-        model_card.target,
-        seconds,
+    began, planned = time.monotonic(), model_card.target
+    count = count_affordable(
+        predictions, MAX_PIXELS, seconds, lambda one: score_threshold([one], planned), TRIALS * SPLIT_COST
     )
     chosen = choose_foreground_threshold(
-        predictions, model_card.target, user_set, lambda: seconds is not None and time.monotonic() - began >= seconds
+        predictions[:count], planned, user_set, lambda: seconds is not None and time.monotonic() - began >= seconds
     )
     if chosen is None:
-        return "The foreground threshold stays as planned: the validation images have no foreground."
-    message = chosen.to_text()
-    save_model(
-        path, network, replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": message})
-    )
-    return message
-
-
-def _take(
-    predicted: Generator[ValidationPrediction, None, None], target: TargetOptions, seconds: float | None
-) -> list[ValidationPrediction]:
-    """Take predictions while there is time for `TRIALS`; at least one."""
-    taken: list[ValidationPrediction] = []
-    pixels, scoring = 0, 0.0
-    with closing(predicted):
-        for prediction in predicted:
-            taken.append(prediction)
-            pixels += prediction.truth.size
-            if pixels >= MAX_PIXELS:
-                break
-            if seconds is not None:
-                began = time.monotonic()
-                score_threshold([prediction], target)
-                scoring += time.monotonic() - began
-                if TRIALS * SPLIT_COST * scoring > (1 - PREDICTION_SHARE) * seconds:
-                    break
-    return taken
+        return model_card, "The foreground threshold stays as planned: the validation images have no foreground."
+    note = chosen.to_text()
+    return replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": note}), note
 
 
 def is_membrane_like(

@@ -6,20 +6,17 @@ Connected components of a class below a minimum area are removed if this improve
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
 
-from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.label_image import components
 from pixelwise.labels.targets import IGNORE, TargetOptions
 from pixelwise.metrics.semantic import mean_of
-from pixelwise.model_file.model_file import load_network, save_model
-from pixelwise.progress import Progress
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
-from pixelwise.workflow.fit.select.validation_predictions import predict_validation_once
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, within_time
 
 AREAS = (0, *(2**power for power in range(3, 14)))  # pixels
 QUANTILE = 0.1  # of the true areas of a class: the upper limit of its minimum area
@@ -114,28 +111,20 @@ def choose_min_areas(images: Sequence[Sequence[Regions]]) -> MinAreaChoice | Non
     )
 
 
-def choose_min_areas_of_model(
-    path: Path, dataset: Dataset, *, device: str, seconds: float | None, progress: Progress
-) -> str:
-    """Choose the minimum areas of a segmentation model, store them in its file, and return the message.
-
-    Parameters as in `calibration.calibrate_model`.
-    """
-    network, model_card = load_network(path)
-    predictions = predict_validation_once(
-        network, model_card, dataset, device=device, seconds=seconds, progress=progress, why="choosing areas"
-    )
+def select_min_areas(
+    predictions: Sequence[ValidationPrediction], model_card: ModelCard, seconds: float | None
+) -> tuple[ModelCard, str]:
+    """Return the model card with the chosen minimum areas, and a note; see `choose_min_areas`."""
     regions = [
         (one.name, find_areas(one.truth, decode(one.probabilities, model_card.target), len(model_card.classes)))
-        for one in predictions
+        for one in within_time(predictions, seconds)
     ]
     chosen = choose_min_areas([areas for _, areas in sorted(regions, key=lambda item: item[0])])
     if chosen is None:
-        return "No small-object removal: too few of the validation images are empty."
-    message = chosen.to_text(model_card.classes)
+        return model_card, "No small-object removal: too few of the validation images are empty."
+    note = chosen.to_text(model_card.classes)
     target = replace(model_card.target, class_areas=chosen.areas) if any(chosen.areas) else model_card.target
-    save_model(path, network, replace(model_card, target=target, trained=model_card.trained | {"areas": message}))
-    return message
+    return replace(model_card, target=target, trained=model_card.trained | {"areas": note}), note
 
 
 def may_choose(targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions) -> bool:

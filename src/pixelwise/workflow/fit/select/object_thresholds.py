@@ -8,20 +8,16 @@ a few values each.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer
-from torch import nn
 
-from pixelwise.datasets.dataset import Dataset
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, uses_watershed
 from pixelwise.metrics.instance import match, mean_average_precision
-from pixelwise.model_file.model_file import ModelCard, load_network, save_model
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Advance, Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.fit.select.validation_predictions import predict_validation
+from pixelwise.workflow.fit.select.validation_predictions import ValidationPrediction, count_affordable, crop_centre
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 AREAS = (0, 1, 2, 4, 8, 16)  # times the planned minimum area
@@ -32,18 +28,8 @@ MAX_PIXELS = 8 * 2**20  # of all validation images
 SIDE = 1024  # pixels: larger images are cropped to their centre
 SECONDS = 60.0  # maximum with a budget; usual time without one
 BUDGET_SHARE = 0.05  # of a budget
-PREDICTION_SHARE = 1 / 3
 MIN_TRIALS = 10  # must fit into the time
 PERCENT = 100
-Candidate = tuple[nn.Module, ModelCard]
-
-
-@dataclass(frozen=True)
-class ObjectPrediction:
-    """A validation image: its true label image and predicted probabilities."""
-
-    truth: Integer[np.ndarray, "height width"]
-    probabilities: Float[np.ndarray, "channels height width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,22 +61,15 @@ def seconds_to_tune(budget: float | None) -> float | None:
 
 
 def tune(
-    predictions: Sequence[ObjectPrediction],
+    predictions: Sequence[ValidationPrediction],
     target: TargetOptions,
     user_set: Sequence[str] = (),
     over: Callable[[], bool] = lambda: False,
 ) -> Tuning | None:
     """Choose the thresholds with the highest mean AP.
 
-    Parameters
-    ----------
-    predictions : sequence of ObjectPrediction
-    target : TargetOptions
-        The planned options, which are the start of the search.
-    user_set : sequence of str
-        Options that do not change.
-    over : callable
-        Returns whether the time is up; called before each trial.
+    The search starts with the planned `target`; options in `user_set` do not change. `over` returns whether the time is
+    up and is called before each trial.
 
     Returns
     -------
@@ -114,78 +93,69 @@ def tune(
     return Tuning(target=best, before=known[target], after=known[best], images=len(predictions), objects=objects)
 
 
-def tune_model(
-    path: Path,
-    candidate: Candidate | None,
-    dataset: Dataset,
-    user_set: Sequence[str],
-    *,
-    device: str,
-    seconds: float | None,
-    progress: Progress,
-) -> tuple[str, bool]:
-    """Choose weights and object thresholds, and store them in the model file at `path`.
+def choose_weights(
+    candidates: Sequence[Sequence[ValidationPrediction]], target: TargetOptions, seconds: float | None
+) -> tuple[int, str]:
+    """Choose the weights with the best objects at the planned thresholds.
+
+    The best weights by pixel classes are not always the best by objects.
 
     Parameters
     ----------
-    path : Path
-        A model file with one network.
-    candidate : (network, ModelCard), optional
-        Replaces the weights in the file if its objects are better with the planned thresholds: the file contains the
-        best weights by pixel classes, which are not always the best by objects.
-    dataset : Dataset
-        Its validation split is used, within limits of pixels and time.
-    user_set : sequence of str
-        Options that do not change.
-    device : str
+    candidates : sequence of sequence of ValidationPrediction
+        Of the best weights by pixel classes and, if they differ, of the last ones, for the same images.
+    target : TargetOptions
     seconds : float or None
-        See `seconds_to_tune`. A third is for predictions, the rest for the search; exceeded by at most one image or
-        trial.
-    progress : Progress
 
     Returns
     -------
-    str, bool
-        The message, and whether the candidate was better.
+    int, str
+        The index of the chosen weights, and a note; empty if the first ones are kept.
     """
-    candidates: list[Candidate] = [load_network(path)] + ([candidate] if candidate is not None else [])
-    model_card = candidates[0][1]
-    each: list[list[ObjectPrediction]] = [[] for _ in candidates]
-    with progress.bar("choosing thresholds", PERCENT) as advance:
+    if len(candidates) < 2:
+        return 0, ""
+    count = len(_usable(candidates[0], target, seconds))
+    used = [[crop_centre(one, SIDE) for one in predictions[:count]] for predictions in candidates]
+    if _objects(used[0]) < MIN_OBJECTS:
+        return 0, ""
+    best, last = (_score(predictions, target) for predictions in used)
+    if last <= best:
+        return 0, ""
+    change = f"mean AP {last:.4f} instead of {best:.4f}"
+    return 1, f"The last weights are better for objects than the best ones ({change})."
+
+
+def select_object_thresholds(
+    predictions: Sequence[ValidationPrediction],
+    model_card: ModelCard,
+    seconds: float | None,
+    *,
+    user_set: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> tuple[ModelCard, str]:
+    """Return the model card with the chosen object thresholds, and a note; see `tune`.
+
+    With `seconds`, as many images are used as leave time for enough trials, and trials start while there is time.
+    """
+    planned = model_card.target
+    with (progress or Progress()).bar("choosing thresholds", PERCENT) as advance:
         clock = _Clock(seconds or SECONDS, advance)
-        limit = None if seconds is None else PREDICTION_SHARE * seconds
-        networks = [network for network, _ in candidates]
-        predictions = predict_validation(
-            networks, model_card, dataset, device=device, seconds=limit, side=SIDE, max_pixels=MAX_PIXELS
-        )
-        values: list[list[float | None]] = [[] for _ in candidates]
-        decoding = 0.0
-        for _, truth, outputs in predictions:
-            began = time.monotonic()
-            for images, scored, probabilities in zip(each, values, outputs, strict=True):
-                images.append(ObjectPrediction(truth, probabilities))
-                scored.append(_value(images[-1], model_card.target))
-            decoding += (time.monotonic() - began) / len(candidates)
-            if seconds is not None and (
-                clock.share() > PREDICTION_SHARE or MIN_TRIALS * decoding > (1 - PREDICTION_SHARE) * seconds
-            ):
-                break  # more images would leave too few trials
-        scores = [_mean(scored) for scored in values]
-        won = scores[-1] > scores[0] and _objects(each[0]) >= MIN_OBJECTS
-        network, model_card = candidates[-1 if won else 0]
-        tuning = tune(
-            each[-1 if won else 0], model_card.target, user_set, lambda: clock.share() >= 1 and seconds is not None
-        )
+        used = _usable(predictions, planned, seconds)
+        tuning = tune(used, planned, user_set, lambda: clock.share() >= 1 and seconds is not None)
     if tuning is None:
         few = f"the validation images contain fewer than {MIN_OBJECTS} objects"
-        return f"The object thresholds stay as planned: {few}.", False
-    message = tuning.to_text(model_card.target)
-    if won:
-        change = f"mean AP {scores[1]:.4f} instead of {scores[0]:.4f}"
-        message = f"The last weights are better for objects than the best ones ({change}). {message}"
-    trained = model_card.trained | {"validation_mean_ap": f"{tuning.after:.4f}", "thresholds": message}
-    save_model(path, network, replace(model_card, target=tuning.target, trained=trained))
-    return message, won
+        return model_card, f"The object thresholds stay as planned: {few}."
+    note = tuning.to_text(planned)
+    trained = model_card.trained | {"validation_mean_ap": f"{tuning.after:.4f}", "thresholds": note}
+    return replace(model_card, target=tuning.target, trained=trained), note
+
+
+def _usable(
+    predictions: Sequence[ValidationPrediction], target: TargetOptions, seconds: float | None
+) -> list[ValidationPrediction]:
+    """Return the centres of as many images as the limits of pixels and time allow."""
+    cropped = [crop_centre(prediction, SIDE) for prediction in predictions]
+    return cropped[: count_affordable(cropped, MAX_PIXELS, seconds, lambda one: _value(one, target), MIN_TRIALS)]
 
 
 class _Clock:
@@ -216,16 +186,16 @@ def _best(known: dict[TargetOptions, float], best: TargetOptions, name: str) -> 
     return winner if known[winner] >= known[best] + MIN_GAIN else best
 
 
-def _objects(predictions: Sequence[ObjectPrediction]) -> int:
+def _objects(predictions: Sequence[ValidationPrediction]) -> int:
     return sum(len(np.unique(one.truth[one.truth > 0])) for one in predictions)
 
 
-def _score(predictions: Sequence[ObjectPrediction], target: TargetOptions) -> float:
+def _score(predictions: Sequence[ValidationPrediction], target: TargetOptions) -> float:
     """Return the mean AP, averaged over the images with objects in ground truth or prediction."""
     return _mean([_value(prediction, target) for prediction in predictions])
 
 
-def _value(prediction: ObjectPrediction, target: TargetOptions) -> float | None:
+def _value(prediction: ValidationPrediction, target: TargetOptions) -> float | None:
     return mean_average_precision(match(prediction.truth, decode(prediction.probabilities, target)))
 
 

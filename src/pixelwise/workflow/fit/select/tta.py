@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES
 from pixelwise.metrics.intervals import bootstrap
-from pixelwise.model_file.model_file import load_network
 from pixelwise.progress import Progress
 
 # All symmetries, ordered so that the partial sums of 1, 4 and 8 of them are the supported averages.
@@ -70,18 +68,18 @@ def affordable(needed: float, budget: float | None) -> bool:
 
 def measure(
     measure_tta: Callable[[nn.Module], list[TtaGain]],
-    model: Path,
+    network: nn.Module,
     needed: float,
     left: float | None,
     progress: Progress,
 ) -> list[TtaGain]:
-    """Measure the gain of test-time augmentation for a model file, unless the remaining time is too short.
+    """Measure the gain of test-time augmentation for a network, unless the remaining time is too short.
 
     Parameters
     ----------
     measure_tta : callable
         `TrainingTask.measure_tta`.
-    model : Path
+    network : Network
     needed : float
         Expected seconds.
     left : float or None
@@ -93,7 +91,7 @@ def measure(
             f"Test-time augmentation was not measured: it would take {needed:.0f} s, more than the remaining time."
         )
         return []
-    return measure_tta(load_network(model)[0])
+    return measure_tta(network)
 
 
 def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:

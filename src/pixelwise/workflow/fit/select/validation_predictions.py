@@ -1,7 +1,7 @@
-"""Predictions of validation images by a trained model, for threshold selection and calibration after training."""
+"""Predictions of the validation images after training: made once, and the input of every selection."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
 
@@ -21,6 +22,7 @@ SECONDS = 60.0  # at most, of a budget
 BUDGET_SHARE = 0.02  # of a budget
 SIDE = 2048  # pixels: larger images are cropped to their centre
 MAX_PIXELS = 2**25  # of all validation images
+MAX_VALUES = 2**27  # probabilities of all images in memory: 512 MB
 PROBE = 128  # side in pixels of the window for measuring the speed
 
 
@@ -37,23 +39,6 @@ def seconds_to_predict(budget: float | None) -> float | None:
     return None if budget is None else min(SECONDS, BUDGET_SHARE * budget)
 
 
-def predict_validation_once(
-    network: nn.Module,
-    model_card: ModelCard,
-    dataset: Dataset,
-    *,
-    device: str,
-    seconds: float | None,
-    progress: Progress,
-    why: str,
-) -> Generator[ValidationPrediction, None, None]:
-    """Predict the validation split with one network, see `predict_validation`; `why` labels the progress bar."""
-    cases = sum(case.annotation is not None for case in dataset.part("val"))
-    predictions = predict_validation([network], model_card, dataset, device=device, seconds=seconds)
-    for name, truth, (probabilities,) in progress.track(predictions, why, cases):
-        yield ValidationPrediction(name, truth, probabilities)
-
-
 def predict_validation(
     networks: Sequence[nn.Module],
     model_card: ModelCard,
@@ -61,10 +46,9 @@ def predict_validation(
     *,
     device: str,
     seconds: float | None,
-    side: int | None = None,
-    max_pixels: int | None = None,
-) -> Generator[tuple[str, np.ndarray, list[np.ndarray]], None, None]:
-    """Predict the validation split with several networks within limits of pixels and time, in a spread-out order.
+    progress: Progress,
+) -> list[list[ValidationPrediction]]:
+    """Predict the validation split with several networks within limits of size and time, in a spread-out order.
 
     Parameters
     ----------
@@ -75,23 +59,85 @@ def predict_validation(
     dataset : Dataset
     device : str
     seconds : float or None
-        See `seconds_to_predict`. The time of a small window determines the crop of the first image; later images are
-        predicted only if they are done in time.
-    side : int, optional
-        Larger images are cropped to their centre with this side in pixels; by default `SIDE`.
-    max_pixels : int, optional
-        Of all images; by default `MAX_PIXELS`.
+        See `seconds_to_predict`; exceeded by at most one image. The time of a small window determines the crop of the
+        first image; later images are predicted only if they are done in time.
+    progress : Progress
 
-    Yields
-    ------
-    name : str
-    truth : integer array (height, width)
-    probabilities : list of float arrays (channels, height, width)
-        One per network, uncalibrated.
+    Returns
+    -------
+    list of list of ValidationPrediction
+        For each network the predicted images, the same for all networks.
     """
-    side, max_pixels = side or SIDE, max_pixels or MAX_PIXELS
-    symmetries, channels = tta_symmetries(model_card.tta), model_card.network.classes
+    each: list[list[ValidationPrediction]] = [[] for _ in networks]
+    cases = sum(case.annotation is not None for case in dataset.part("val"))
+    limits = seconds, min(MAX_PIXELS, MAX_VALUES // (len(networks) * model_card.network.classes))
     runtimes = [TorchRuntime(network, device) for network in networks]
+    images = _predict(runtimes, model_card, dataset, *limits)
+    for name, truth, outputs in progress.track(images, "predicting validation images", cases):
+        for predictions, probabilities in zip(each, outputs, strict=True):
+            predictions.append(ValidationPrediction(name, truth, probabilities))
+    return each
+
+
+def crop_centre(prediction: ValidationPrediction, side: int) -> ValidationPrediction:
+    """Return the centre of a prediction, at most `side` x `side` pixels."""
+    rows, columns = middle_window(prediction.truth.shape, side)
+    truth, probabilities = prediction.truth[rows, columns], prediction.probabilities[:, rows, columns]
+    return ValidationPrediction(prediction.name, truth, probabilities)
+
+
+def within_time(predictions: Sequence[ValidationPrediction], seconds: float | None) -> Iterator[ValidationPrediction]:
+    """Yield predictions until the time is up; at least one. None is no limit."""
+    began = time.monotonic()
+    for prediction in predictions:
+        yield prediction
+        if seconds is not None and time.monotonic() - began > seconds:
+            return
+
+
+def count_affordable(
+    predictions: Sequence[ValidationPrediction],
+    max_pixels: int,
+    seconds: float | None,
+    score: Callable[[ValidationPrediction], object],
+    trials: int,
+) -> int:
+    """Return how many of the first predictions a search can use; at least one, if there are any.
+
+    Parameters
+    ----------
+    predictions : sequence of ValidationPrediction
+    max_pixels : int
+        No prediction is added once this number of pixels is reached.
+    seconds : float or None
+        Of the search; no prediction is added once `trials` trials would not fit. None is no limit.
+    score : callable
+        Scores one prediction; its time is that of one trial.
+    trials : int
+    """
+    pixels, elapsed = 0, 0.0
+    for count, prediction in enumerate(predictions, 1):
+        pixels += prediction.truth.size
+        if pixels >= max_pixels:
+            return count
+        if seconds is not None:
+            began = time.monotonic()
+            score(prediction)
+            elapsed += time.monotonic() - began
+            if trials * elapsed > seconds:
+                return count
+    return len(predictions)
+
+
+def _predict(
+    runtimes: Sequence[Runtime],
+    model_card: ModelCard,
+    dataset: Dataset,
+    seconds: float | None,
+    max_pixels: int,
+) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
+    """Yield name, truth (height, width), and the probabilities (channels, height, width) of each network."""
+    symmetries, channels = tta_symmetries(model_card.tta), model_card.network.classes
     predictors = [
         Predictor(runtime, model_card.geometry, channels, model_card.tile, symmetries) for runtime in runtimes
     ]
@@ -101,21 +147,21 @@ def predict_validation(
             continue
         pixels, labels = dataset.read_labelled(case)
         scale = intensity_scale(pixels, model_card.normalisation)
-        crop = side
+        crop = SIDE
         if seconds is not None:
             if not pace:
                 rows, columns = middle_window(labels.shape, PROBE)
                 pace = _seconds_per_pixel(predictors, pixels[:, rows, columns], scale)
             left = seconds - (time.monotonic() - began)
-            if done and pace * min(labels.size, side * side) > left:
+            if done and pace * min(labels.size, SIDE * SIDE) > left:
                 return
-            crop = min(side, max(PROBE, int((max(0.0, left) / pace) ** 0.5)))
+            crop = min(SIDE, max(PROBE, int((max(0.0, left) / pace) ** 0.5)))
         rows, columns = middle_window(labels.shape, crop)
         start = time.monotonic()
         outputs = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
         truth = labels[rows, columns]
         yield case.name, truth, [probabilities_of(logits, model_card.target) for logits in outputs]
-        pace = max(pace, (time.monotonic() - start) / truth.size)  # including the work of the caller
+        pace = max(pace, (time.monotonic() - start) / truth.size)
         done += truth.size
         if done >= max_pixels:
             return

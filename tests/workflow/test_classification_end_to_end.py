@@ -25,16 +25,17 @@ from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.inspection.data import InspectedData
 from pixelwise.workflow.predict import load, predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.report import report
-from pixelwise.workflow.reporting.photos import MISTAKES, RIGHT
+from pixelwise.workflow.reporting.classification import MISTAKES, RIGHT
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.tasks.choose import describe_scores
 from pixelwise.workflow.train import train
 from shapes import SHAPES, class_folders, picture
 from tiny import write_model
 
 SETTINGS = (
-    "network.base=8", "photos.batch=32", "training.precision=float32", "training.validate_every=20",
+    "network.base=8", "classification.batch=32", "training.precision=float32", "training.validate_every=20",
     "training.checkpoint_every=7",
 )  # fmt: skip
 STEPS = 60
@@ -103,7 +104,7 @@ def learned(run: Run) -> dict[str, bytes]:
 def test_the_run_holds_plan_curve_split_and_model(trained: Run) -> None:
     config = trained.config
     assert config.network.name == "resnet20"
-    assert config.reasons["photos.padding"].startswith("Random crop of the image with 3 pixels of padding")
+    assert config.reasons["classification.padding"].startswith("Random crop of the image with 3 pixels of padding")
     assert "network.base" in config.user_set
     with trained.metrics_path.open() as file:
         rows = list(csv.DictReader(file))
@@ -112,7 +113,7 @@ def test_the_run_holds_plan_curve_split_and_model(trained: Run) -> None:
     model_card = load(trained.folder).model_card
     assert float(model_card.trained["validation_accuracy"]) == pytest.approx(best, abs=1e-4)
     assert model_card.trained["step"] in [row["step"] for row in rows if float(row["val_score"]) == best]
-    assert {part: len(names) for part, names in trained.splits["parts"].items()} == {
+    assert {part: len(names) for part, names in trained.splits["cases"].items()} == {
         "train": 144,
         "val": 36,
         "test": 45,
@@ -158,7 +159,7 @@ def test_control_photos_drawn_from_the_start_again_end_in_other_bits(data: Path,
 def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
     assert scores == json.loads(run.scores_path.read_text())
-    assert (scores["part"], scores["task"], scores["headline"]["name"]) == ("test", "classification", "top_1")
+    assert (scores["split"], scores["task"], scores["headline"]["name"]) == ("test", "classification", "top_1")
     top = scores["scores"]["images"]["top_1"]
     assert top > 0.8, "a third is random for three classes"
     assert scores["headline"]["low"] <= top <= scores["headline"]["high"]
@@ -167,7 +168,7 @@ def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: P
     assert matrix.sum() == 45
     assert np.trace(matrix) / 45 == pytest.approx(top, abs=1e-6)
     assert [row["accuracy"] for row in scores["classes"]] == pytest.approx((np.diag(matrix) / 15).tolist(), abs=1e-6)
-    assert sum(case["said"] == case["truth"] for case in scores["cases"]) == np.trace(matrix)
+    assert sum(case["predicted"] == case["truth"] for case in scores["cases"]) == np.trace(matrix)
     messages = describe_scores(scores)
     assert "shapes, test split, 45 images: top-1 accuracy" in messages
     assert all(re.search(rf"  {shape} +[01]\.\d+ +[01]\.\d+ +15", messages) for shape in SHAPES)
@@ -177,12 +178,12 @@ def test_evaluation_says_what_prediction_says(run: Run, data: Path, tmp_path: Pa
     scores = evaluate(run.folder, data, progress=Progress())
     done = predict(run.folder, [data / "test"], tmp_path / "out", progress=Progress())
     predicted = {str(messages.file.resolve()): messages.classes[0] for messages in done.predictions}
-    assert predicted == {case["files"][0]: case["said"] for case in scores["cases"]}
+    assert predicted == {case["files"][0]: case["predicted"] for case in scores["cases"]}
 
 
 def test_the_drawn_validation_part_is_that_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
     scores = evaluate(run.folder, data, split="val", progress=Progress())
-    assert [case["name"] for case in scores["cases"]] == run.splits["parts"]["val"]
+    assert [case["name"] for case in scores["cases"]] == run.splits["cases"]["val"]
     lone = class_folders(tmp_path / "lone" / "test", 4, 2000, shapes=("disc",))
     scores = evaluate(run.folder, lone.parent, progress=Progress())
     assert scores["confusion"][1:] == [[0, 0, 0], [0, 0, 0]]
@@ -261,7 +262,11 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
     (mixed / "broken.png").unlink()
     out = tmp_path / "out"
     done = predict(
-        run.folder, [mixed, mixed / "small.png"], out, probabilities=True, symmetries=True, progress=Progress()
+        run.folder,
+        [mixed, mixed / "small.png"],
+        out,
+        PredictOptions(probabilities=True, symmetries=True),
+        progress=Progress(),
     )
     assert len(done.predictions) == 6, "a file that is named twice is predicted once"
     with (out / "predictions.csv").open() as file:
@@ -270,10 +275,10 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
         assert float(row[f"probability_of_{row['class']}"]) == float(row["probability"])
     with pytest.raises(OutputFailed, match=r"without existing results; got 1, such as predictions\.csv"):
         predict(run.folder, [mixed], out, progress=Progress())
-    assert predict(run.folder, [mixed], out, overwrite=True, progress=Progress()).failed == ()
+    assert predict(run.folder, [mixed], out, PredictOptions(overwrite=True), progress=Progress()).failed == ()
     for words in ({"overlays": True}, {"tile": 64}, {"tta": 4}, {"tolerance": 0.1}, {"sampled_intensities": True}):
         with pytest.raises(BadOption, match="which applies to segmentation only"):
-            predict(run.folder, [mixed], tmp_path / "other", progress=Progress(), **words)  # type: ignore[arg-type]
+            predict(run.folder, [mixed], tmp_path / "other", PredictOptions(**words), progress=Progress())  # type: ignore[arg-type]
     value = json.loads(json.dumps(done.to_json()))
     assert value["predictions"][0]["top"][0]["class"] == value["predictions"][0]["class"]
 
@@ -306,14 +311,14 @@ def test_the_page_shows_curve_matrix_and_the_surest_mistakes(run: Run, data: Pat
     for seed in range(3):  # a disc that lies in the folder of stripes is a mistake for certain
         save(copy / "test" / "stripes" / f"wrong<{seed}>.png", picture("disc", 7000 + seed))
     scores = evaluate(run.folder, copy, progress=Progress())
-    wrong = [case for case in scores["cases"] if case["said"] != case["truth"]]
+    wrong = [case for case in scores["cases"] if case["predicted"] != case["truth"]]
     assert len(wrong) >= 2
     page = report(run, progress=Progress()).read_text("utf-8")
     assert "Confusion matrix of 3 classes" in page
     assert "Validation: accuracy" in page
     assert f"Misclassified: {len(wrong)} of 48 images" in page
     surest = max(wrong, key=lambda case: case["probability"])
-    caption = f"{surest['truth']}, predicted {surest['said']} ({surest['probability']:.1%})"
+    caption = f"{surest['truth']}, predicted {surest['predicted']} ({surest['probability']:.1%})"
     assert page.index("The most confident mistakes") < page.index(caption)
     shown = min(MISTAKES, len(wrong)) + min(2 * RIGHT, len(scores["cases"]) - len(wrong))
     assert page.count("data:image/png;base64,") == shown
@@ -359,10 +364,10 @@ def test_large_photos_are_trained_and_predicted(tmp_path: Path) -> None:
     for shape in ("disc", "stripes"):
         for seed in range(6):
             save(tmp_path / "data" / shape / f"{seed}.png", picture(shape, seed, (90 + 7 * seed, 120 - 6 * seed)))
-    words = ("photos.side=64", "training.precision=float32")
+    words = ("classification.side=64", "training.precision=float32")
     run = train(tmp_path / "data", out=tmp_path / "run", steps=2, overrides=words, progress=Progress())
     assert run.config.network.name == "resnet18"
-    assert run.config.photos.smallest_area < 1
+    assert run.config.classification.smallest_area < 1
     model = load(run.folder)
     assert isinstance(model, ClassificationModel)
     assert model.predict(picture("disc", 50, (70, 300))) in (0, 1)
@@ -379,4 +384,4 @@ def test_class_folders_follow_their_own_plan_file(trained: Run, data: Path, tmp_
     plan.write_text(trained.config_path.read_text().replace(f"  steps: {STEPS}", "  steps: 2"))
     again = train(data, out=tmp_path / "again", config=plan, progress=Progress())
     assert again.config.training.steps == 2
-    assert again.config.photos == trained.config.photos
+    assert again.config.classification == trained.config.classification

@@ -38,14 +38,14 @@ def classification_scores(scores: dict[str, Any]) -> list[str]:
                 ("true class", "predicted", "images", "% of the class"), pairs, "Most frequent confusions", digits=1
             )
         )
-    classes = [(r["name"], r["accuracy"], r["precision"], r["images"], r["said"]) for r in scores["classes"]]
+    classes = [(r["name"], r["accuracy"], r["precision"], r["images"], r["predicted"]) for r in scores["classes"]]
     parts.append(html.table(("class", "accuracy", "precision", "images", "predicted"), classes, "Per class"))
     return [*parts, *html.empty_classes(scores.get("empty", {}))]
 
 
 def misclassified_images(scores: dict[str, Any], progress: Progress) -> list[str]:
     """Return the most confident misclassifications whose files still exist."""
-    wrong = sorted((c for c in scores["cases"] if c["said"] != c["truth"]), key=lambda c: -c["probability"])
+    wrong = sorted((c for c in scores["cases"] if c["predicted"] != c["truth"]), key=lambda c: -c["probability"])
     if not wrong:
         return [html.paragraphs(["No image is misclassified."])]
     shown = [case for case in wrong if case.get("files")][:MISTAKES]
@@ -60,18 +60,18 @@ def misclassified_images(scores: dict[str, Any], progress: Progress) -> list[str
     sentences = [f"Misclassified: {len(wrong)} of {total}, the most confident first."]
     if unreadable:
         sentences.append(f"{pluralise(len(unreadable), 'image')} could not be read, such as {unreadable[0]}.")
-    return [html.paragraphs(sentences), f'<div class="photos">{"".join(figures)}</div>']
+    return [html.paragraphs(sentences), f'<div class="gallery">{"".join(figures)}</div>']
 
 
 def example_images(scores: dict[str, Any]) -> list[str]:
     """Return the correct images with the highest and the lowest confidence whose files still exist."""
-    correct = sorted((c for c in scores["cases"] if c["said"] == c["truth"]), key=lambda c: -c["probability"])
+    correct = sorted((c for c in scores["cases"] if c["predicted"] == c["truth"]), key=lambda c: -c["probability"])
     shown = [case for case in correct if case.get("files") and Path(case["files"][0]).is_file()]
     parts: list[str] = []
     for kind, cases in (("Most confident", shown[:RIGHT]), ("Least confident", shown[RIGHT:][-RIGHT:])):
         if cases:
             figures = "".join(map(_figure, cases))
-            parts += [f"<h3><b>{kind}</b></h3>", f'<div class="photos">{figures}</div>']
+            parts += [f"<h3><b>{kind}</b></h3>", f'<div class="gallery">{figures}</div>']
     return parts
 
 
@@ -122,7 +122,7 @@ def _figure(case: dict[str, Any]) -> str:
     pixels = read_image(Path(case["files"][0])).pixels
     view = np.moveaxis(pixels[:3], 0, -1) if _is_8bit_rgb(pixels) else stretch(pixels)
     picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
-    wrong = "" if case["said"] == case["truth"] else f", predicted {case['said']}"
+    wrong = "" if case["predicted"] == case["truth"] else f", predicted {case['predicted']}"
     caption = f"{case['truth']}{wrong} ({case['probability']:.1%}): {case['name']}"
     return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
 

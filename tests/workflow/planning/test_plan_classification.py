@@ -12,7 +12,7 @@ from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
 from pixelwise.workflow.config import Config, to_yaml, values_of
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import TrainingBudget
-from pixelwise.workflow.planning.plan_photos import ClassificationPlanInputs, make_photo_plan
+from pixelwise.workflow.planning.plan_classification import ClassificationPlanInputs, make_classification_plan
 from pixelwise.workflow.settings import Settings
 
 CLASSES = ("airplane", "bird", "cat", "ship")
@@ -36,7 +36,7 @@ def quick(config: Config, baseline: Config | None = None) -> float:
     """A machine on which 128 photos of 32 x 32 take ResNet-20 0.1 s; bfloat16 helps nothing."""
     layers = int(config.network.name[6:]) / 20
     width = 8 if config.network.name in ("resnet18", "resnet34") else 1
-    return 0.1 * layers * width * config.photos.batch / 128 * (config.photos.side / 32) ** 2
+    return 0.1 * layers * width * config.classification.batch / 128 * (config.classification.side / 32) ** 2
 
 
 def plan(
@@ -47,16 +47,21 @@ def plan(
     ground = ClassificationPlanInputs(
         fingerprint=print_, labelling=labelling, data=DataOptions(), machine=machine, seconds_used=used
     )
-    return make_photo_plan(ground, limit, 3, Settings.parse(words), quick)
+    return make_classification_plan(ground, limit, 3, Settings.parse(words), quick)
 
 
 def test_small_images_get_the_network_and_the_settings_of_cifar() -> None:
     config = plan(TrainingBudget(seconds=600.0))
     assert (config.network.name, config.network.base, config.network.in_channels) == ("resnet20", 16, 3)
     assert config.network.classes == 4
-    photos, training = config.photos, config.training
-    assert (photos.side, photos.shorter, photos.padding, photos.smallest_area) == (32, 32, 4, 1.0)
-    assert (photos.batch, photos.flip) == (128, True)
+    options, training = config.classification, config.training
+    assert (options.side, options.shorter, options.padding, options.smallest_area) == (
+        32,
+        32,
+        4,
+        1.0,
+    )
+    assert (options.batch, options.flip) == (128, True)
     assert (training.optimiser, training.momentum, training.nesterov) == ("sgd", 0.9, True)
     assert (training.learning_rate, training.weight_decay, training.warmup_share) == (0.2, 5e-4, 0.15)
     assert config.loss.label_smoothing == 0.1
@@ -105,41 +110,48 @@ def test_more_time_makes_the_net_deeper() -> None:
 
 
 def test_large_photos_are_learned_as_large_as_the_time_allows() -> None:
-    sides = [plan(TrainingBudget(seconds=60.0 * minutes), print_=LARGE).photos.side for minutes in (2, 30, 60, 600)]
+    sides = [
+        plan(TrainingBudget(seconds=60.0 * minutes), print_=LARGE).classification.side for minutes in (2, 30, 60, 600)
+    ]
     assert sides[0] == 64
     assert sides[-1] == 224
     assert sides == sorted(sides)
     config = plan(TrainingBudget(seconds=36000.0), print_=LARGE)
     assert config.network.name in ("resnet18", "resnet34")
-    assert (config.photos.shorter, config.photos.padding) == (256, 0)
-    assert config.photos.smallest_area < 1
-    assert config.training.learning_rate == pytest.approx(0.2 * config.photos.batch / 128)
+    assert (config.classification.shorter, config.classification.padding) == (256, 0)
+    assert config.classification.smallest_area < 1
+    assert config.training.learning_rate == pytest.approx(0.2 * config.classification.batch / 128)
 
 
 def test_few_photos_are_learned_in_small_batches() -> None:
     for cases, batch in ((20, 8), (200, 16), (500, 32), (8000, 128)):
         config = plan(TrainingBudget(steps=10), print_=replace(SMALL, cases=cases))
-        assert config.photos.batch == batch
+        assert config.classification.batch == batch
         assert config.training.learning_rate == pytest.approx(0.2 * batch / 128)
 
 
 def test_the_users_own_words_stand_above_the_plan() -> None:
-    words = ("network.name=resnet32", "photos.side=24", "training.learning_rate=0.05", "training.precision=bfloat16")
+    words = (
+        "network.name=resnet32",
+        "classification.side=24",
+        "training.learning_rate=0.05",
+        "training.precision=bfloat16",
+    )
     config = plan(TrainingBudget(seconds=600.0), words)
-    assert (config.network.name, config.photos.side, config.photos.shorter) == ("resnet32", 24, 32)
+    assert (config.network.name, config.classification.side, config.classification.shorter) == ("resnet32", 24, 32)
     assert (config.training.learning_rate, config.training.precision) == (0.05, "bfloat16")
     assert config.user_set == {word.split("=")[0] for word in words}
     assert config.training.steps == int(600 * 0.94 / quick(config))
-    assert plan(TrainingBudget(steps=5), ("photos.side=48",)).photos.shorter == 48
-    assert plan(TrainingBudget(seconds=60.0), ("photos.side=160",), LARGE).photos.side == 160
+    assert plan(TrainingBudget(steps=5), ("classification.side=48",)).classification.shorter == 48
+    assert plan(TrainingBudget(seconds=60.0), ("classification.side=160",), LARGE).classification.side == 160
     assert plan(TrainingBudget(seconds=600.0), ("network=resnet18",)).network.name == "resnet18"
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="unet"):
         plan(TrainingBudget(steps=5), ("network.name=unet",))
-    with pytest.raises(BadOption, match=r"expected photos\.side to be a valid integer"):
-        plan(TrainingBudget(steps=5), ("photos.side=large",))
+    with pytest.raises(BadOption, match=r"expected classification\.side to be a valid integer"):
+        plan(TrainingBudget(steps=5), ("classification.side=large",))
 
 
 def test_photos_of_other_scales_keep_their_digits() -> None:
@@ -160,10 +172,10 @@ def test_the_precision_is_measured_on_a_small_step(monkeypatch: pytest.MonkeyPat
     labelling = Labelling(task="classification", classes=CLASSES, values=(), colours=())
     machine = Machine(device="cpu", threads=2, memory=2**34)
     ground = ClassificationPlanInputs(fingerprint=LARGE, labelling=labelling, data=DataOptions(), machine=machine)
-    config = make_photo_plan(ground, TrainingBudget(seconds=600.0), 0, Settings(), watched)
+    config = make_classification_plan(ground, TrainingBudget(seconds=600.0), 0, Settings(), watched)
     assert config.training.precision == "bfloat16"
     assert "2.00 times as fast" in config.reasons["training.precision"]
-    assert [(c.training.precision, c.photos.batch, c.photos.side) for c in asked[:2]] == [
+    assert [(c.training.precision, c.classification.batch, c.classification.side) for c in asked[:2]] == [
         ("float32", 16, 64),
         ("bfloat16", 16, 64),
     ]

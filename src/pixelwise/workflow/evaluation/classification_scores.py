@@ -54,7 +54,7 @@ def summarise_classification(
             "accuracy": total.recall[index],
             "precision": total.precision[index],
             "images": int(matrix[index].sum()),
-            "said": int(matrix[:, index].sum()),
+            "predicted": int(matrix[:, index].sum()),
         }
         for index, name in enumerate(classes)
     ]
@@ -76,7 +76,7 @@ def summarise_classification(
                 {
                     "name": name,
                     "truth": classes[true],
-                    "said": classes[best],
+                    "predicted": classes[best],
                     "probability": float(row[best]),
                     "probability_of_truth": float(row[true]),
                     "rank": rank,

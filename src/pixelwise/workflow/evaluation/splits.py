@@ -1,7 +1,7 @@
 """Selection of the labelled images that a run is evaluated on, without its training images."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset, raise_problems, scan_dataset
@@ -21,6 +21,16 @@ TRAINING_ONLY = (
     "one class folder only",
     "empty class folder",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """The labelled cases that a model is scored on."""
+
+    dataset: Dataset
+    cases: Sequence[Case]
+    seed: int
+    progress: Progress
 
 
 def merge_options(trained: DataOptions, given: DataOptions) -> DataOptions:
@@ -51,7 +61,7 @@ def labelled_by_split(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     """
     splits: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
     if dataset.split_made or run.folds or "fold" in run.splits:
-        trained = {str(name) for name in run.splits.get("parts", {}).get("train", ())}
+        trained = {str(name) for name in run.splits.get("cases", {}).get("train", ())}
         rest = [case for case in dataset.cases if case.part != "test"]
         splits["val"] = [case for case in rest if case.name not in trained]
         splits["train"] = [case for case in rest if case.name in trained]

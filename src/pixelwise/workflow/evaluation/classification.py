@@ -16,34 +16,29 @@ from pixelwise.metrics.calibration import scale_probabilities
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.resize_crop import View, resize_shorter_side
+from pixelwise.sampling.resize_crop import resize_shorter_side
+from pixelwise.workflow.evaluation.classification_scores import summarise_classification
 from pixelwise.workflow.evaluation.confidence import add_image_confidence, unscaled
-from pixelwise.workflow.evaluation.photo_scores import summarise_classification
+from pixelwise.workflow.evaluation.splits import ScoreRequest
 
 BATCH_SIZE = 64  # images that are read and predicted at once: a bound on the memory
 
 
-def score_classification(
-    model: ClassificationModel,
-    dataset: Dataset,
-    cases: Sequence[Case],
-    *,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
+def score_classification(model: ClassificationModel, request: ScoreRequest) -> dict[str, Any]:
     """Return the scores of a classification model on labelled cases; see `evaluate`.
 
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or classes that are unknown to the model.
+        There are classes that are unknown to the model.
     """
-    truth = true_classes(model.model_card.classes, dataset, cases)
+    cases = request.cases
+    truth = true_classes(model.model_card.classes, request.dataset, cases)
     model_card, raw = model.model_card, copy(model)
     raw.model_card = unscaled(model_card)
-    probabilities = predict_probabilities(raw, dataset, cases, progress=progress)
+    probabilities = predict_probabilities(raw, request.dataset, cases, progress=request.progress)
     scaled = scale_probabilities(probabilities, model_card.temperatures).astype(np.float32)
-    scores = summarise_images(scaled, truth, model_card.classes, cases, seed=seed)
+    scores = summarise_images(scaled, truth, model_card.classes, cases, seed=request.seed)
     return add_image_confidence(scores, probabilities, truth, model_card.temperatures)
 
 
@@ -92,17 +87,14 @@ def class_indices(classes: Sequence[str], dataset: Dataset) -> list[int]:
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or classes that are unknown to the model.
+        There are classes that are unknown to the model.
     """
     expected = f"folders named as the model's classes ({', '.join(classes)})"
-    labelling = dataset.labelling
-    if labelling.task != "classification":
-        raise BadDataset(expected, "images with masks", "Use a matching data folder or another run.", dataset.root)
-    unknown = [name for name in labelling.classes if name not in classes]
+    unknown = [name for name in dataset.labelling.classes if name not in classes]
     if unknown:
         hint = "Rename or remove these folders, or use another run."
         raise BadDataset(expected, ", ".join(unknown), hint, dataset.root)
-    return [list(classes).index(name) for name in labelling.classes]
+    return [list(classes).index(name) for name in dataset.labelling.classes]
 
 
 def _read_view(case: Case, *, model: ClassificationModel, dataset: Dataset) -> np.ndarray:
@@ -110,17 +102,19 @@ def _read_view(case: Case, *, model: ClassificationModel, dataset: Dataset) -> n
 
 
 def read_classification_samples(
-    model_card: ModelCard, view: View, dataset: Dataset, cases: Sequence[Case]
+    model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]
 ) -> Iterator[Sample]:
     """Yield classification images.
 
     Raises
     ------
     BadDataset
-        There are masks instead of class folders, or classes that are unknown to the model.
+        There are classes that are unknown to the model.
     BadImage
         A file cannot be read.
     """
+    if (view := model_card.view) is None:
+        raise TypeError("expected a classification model")
     index = class_indices(model_card.classes, dataset)
     dataset = dataset.with_channels(model_card.channels)
     for case in cases:

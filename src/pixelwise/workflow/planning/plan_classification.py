@@ -52,7 +52,7 @@ class ClassificationPlanInputs:
     seconds_used: float = 0.0
 
 
-def make_photo_plan(
+def make_classification_plan(
     inputs: ClassificationPlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe
 ) -> Config:
     """Choose every setting; parameters as in `plan_masks.make_plan`.
@@ -70,16 +70,19 @@ def make_photo_plan(
     precision = choose_precision(_small_step(config), inputs.machine.device, settings, probe)
     config = apply_settings(config, settings, precision)
     config, measured = _fit_to_time(config, inputs, limit, settings, probe)
-    epoch = max(1, math.ceil(inputs.fingerprint.cases / config.photos.batch)), pluralise(config.photos.batch, "image")
+    epoch = (
+        max(1, math.ceil(inputs.fingerprint.cases / config.classification.batch)),
+        pluralise(config.classification.batch, "image"),
+    )
     return fill_time(config, limit, settings, measured=measured, used=inputs.seconds_used, epoch=epoch)
 
 
 def _small_step(config: Config) -> Config:
     """Return a config with steps that are small enough to be measured in both precisions."""
-    small = config.photos.side <= SMALL
-    side = config.photos.side if small else SIDES[0]
-    batch = min(PROBED if small else PROBED_LARGE, config.photos.batch)
-    return with_settings(config, {"photos.batch": batch, "photos.side": side}, {})
+    small = config.classification.side <= SMALL
+    side = config.classification.side if small else SIDES[0]
+    batch = min(PROBED if small else PROBED_LARGE, config.classification.batch)
+    return with_settings(config, {"classification.batch": batch, "classification.side": side}, {})
 
 
 def _task(inputs: ClassificationPlanInputs, settings: Settings) -> Choices:
@@ -97,7 +100,7 @@ def _task(inputs: ClassificationPlanInputs, settings: Settings) -> Choices:
         side, padding, area, batch = min(side, native), 0, 0.35, 64
         cut = "None: random resized crops are used instead."
         whole = "Random resized crops of at least this fraction of the area."
-    user_side = settings.values.get("photos.side")
+    user_side = settings.values.get("classification.side")
     side = user_side if isinstance(user_side, int) else side  # other types are rejected when they are applied
     shorter = max(native, side) if small else max(side, round(side * 8 / 7))
     batch, why = _batch(batch, fingerprint.cases)
@@ -116,15 +119,18 @@ def _task(inputs: ClassificationPlanInputs, settings: Settings) -> Choices:
             tuple(_digits(value) or 1.0 for value in std),
             f"Of {fingerprint.measured} training images.",
         ),
-        "photos.side": (side, f"{median}."),
-        "photos.shorter": (
+        "classification.side": (side, f"{median}."),
+        "classification.shorter": (
             shorter,
             f"Prediction uses the central {side} x {side} crop of an image with this shorter side.",
         ),
-        "photos.batch": (batch, why),
-        "photos.padding": (padding, cut),
-        "photos.smallest_area": (area, whole),
-        "photos.flip": (True, "A mirrored image shows the same class, except for example letters and clock faces."),
+        "classification.batch": (batch, why),
+        "classification.padding": (padding, cut),
+        "classification.smallest_area": (area, whole),
+        "classification.flip": (
+            True,
+            "A mirrored image shows the same class, except for example letters and clock faces.",
+        ),
     }
 
 
@@ -146,7 +152,7 @@ def _digits(value: float) -> float:
 
 def _learning(config: Config, classes: int) -> Choices:
     """Choose optimiser, learning rate and loss."""
-    batch = config.photos.batch
+    batch = config.classification.batch
     rate = round(0.2 * batch / 128, 6)
     return {
         "training.optimiser": ("sgd", "Generalises better than AdamW on a subset of CIFAR-10 (measured)."),
@@ -169,8 +175,8 @@ def _fit_to_time(
 ) -> tuple[Config, float]:
     """Choose the image side and the network depth for the time; also return the measured seconds per step."""
     left = (propose_seconds(limit) or DEFAULT_BUDGET) - inputs.seconds_used
-    small = config.photos.side <= SMALL
-    if not small and "photos.side" not in settings.values:
+    small = config.classification.side <= SMALL
+    if not small and "classification.side" not in settings.values:
         config = _largest_side(config, inputs, left, settings, probe)
     nets = SMALL_NETS if small else LARGE_NETS
     measured = _measured(probe, config)
@@ -195,8 +201,8 @@ def _largest_side(
     config: Config, inputs: ClassificationPlanInputs, left: float, settings: Settings, probe: Probe
 ) -> Config:
     """Choose the largest side for large images that leaves time for enough epochs."""
-    sides = [side for side in SIDES if side < config.photos.side] + [config.photos.side]
-    first = with_settings(config, {"photos.side": sides[0]}, {})
+    sides = [side for side in SIDES if side < config.classification.side] + [config.classification.side]
+    first = with_settings(config, {"classification.side": sides[0]}, {})
     seconds = _measured(probe, first)
     fitting = [
         side for side in sides if _epochs(left, seconds * (side / sides[0]) ** 2, config, inputs) >= EPOCHS_BY_SIDE
@@ -206,7 +212,9 @@ def _largest_side(
     why = f"The largest of {', '.join(map(str, sides))} with about {EPOCHS_BY_SIDE} epochs in the time: {epochs:.1f}."
     shorter = max(side, round(side * 8 / 7))
     view = f"Prediction uses the central {side} x {side} crop of an image with this shorter side."
-    return apply_settings(config, settings, {"photos.side": (side, why), "photos.shorter": (shorter, view)})
+    return apply_settings(
+        config, settings, {"classification.side": (side, why), "classification.shorter": (shorter, view)}
+    )
 
 
 def _measured(probe: Probe, config: Config) -> float:
@@ -215,7 +223,7 @@ def _measured(probe: Probe, config: Config) -> float:
     if seconds is not None:
         return seconds
     small = _small_step(config)
-    pixels, small_pixels = (c.photos.batch * c.photos.side**2 for c in (config, small))
+    pixels, small_pixels = (c.classification.batch * c.classification.side**2 for c in (config, small))
     return (probe(small) or UNMEASURED) * pixels / small_pixels
 
 
@@ -226,4 +234,4 @@ def _epochs(
     if limit and limit.epochs:
         return float(limit.epochs)
     steps = (limit.steps if limit else None) or steps_for(left, seconds)
-    return steps * config.photos.batch / inputs.fingerprint.cases
+    return steps * config.classification.batch / inputs.fingerprint.cases

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pixelwise.progress import Progress
-from pixelwise.workflow.evaluation.photo_scores import summarise_classification
-from pixelwise.workflow.reporting.photos import classification_scores, draw_matrix, misclassified_images
-from pixelwise.workflow.summary import describe_scores
+from pixelwise.workflow.evaluation.classification_scores import summarise_classification
+from pixelwise.workflow.reporting.classification import classification_scores, draw_matrix, misclassified_images
+from pixelwise.workflow.tasks.choose import describe_scores
 
 CLASSES = tuple("abcdefg")
 
@@ -38,7 +38,7 @@ def test_scores_by_hand() -> None:
     assert found["headline"]["value"] == images["top_1"]
     assert found["scores"]["intervals"]["top_1"] == [found["headline"]["low"], found["headline"]["high"]]
     first = {row["name"]: row for row in found["classes"]}
-    assert (first["a"]["accuracy"], first["a"]["precision"], first["a"]["images"], first["a"]["said"]) == (
+    assert (first["a"]["accuracy"], first["a"]["precision"], first["a"]["images"], first["a"]["predicted"]) == (
         0.5,
         0.5,
         2,
@@ -49,7 +49,7 @@ def test_scores_by_hand() -> None:
     assert found["empty"]["classes_nowhere"] == ["d", "e", "f", "g"]
     assert found["confusion"][2][:3] == [1, 0, 1]
     worst = found["cases"][3]
-    assert (worst["truth"], worst["said"], worst["rank"]) == ("c", "a", 6)
+    assert (worst["truth"], worst["predicted"], worst["rank"]) == ("c", "a", 6)
     assert (worst["probability"], worst["probability_of_truth"]) == pytest.approx((7 / 28, 1 / 28), abs=1e-6)
 
 
@@ -67,7 +67,7 @@ def test_an_interval_covers_what_it_should() -> None:
 
 
 def test_words_for_the_terminal() -> None:
-    messages = describe_scores({"part": "test", "data": "letters", "task": "classification", **scores()})
+    messages = describe_scores({"split": "test", "data": "letters", "task": "classification", **scores()})
     assert messages.startswith("letters, test split, 5 images: top-1 accuracy 0.6000 (95 % interval ")
     assert "top-5 accuracy 0.8000 (95 % interval" in messages
     assert "mean over 3 classes 0.6667" in messages

@@ -7,8 +7,8 @@ import pytest
 
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.progress import Progress
+from pixelwise.workflow.prediction.classification import predict_classes
 from pixelwise.workflow.prediction.options import PredictOptions
-from pixelwise.workflow.prediction.photos import predict_classes
 
 USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"}
 VALUES = {

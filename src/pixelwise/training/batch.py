@@ -1,0 +1,38 @@
+"""Batch: what one training step reads, for every task."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Float32, Integer
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Images of one training step with their targets.
+
+    Attributes
+    ----------
+    images : (batch, channels, height, width) float32
+        Normalised.
+    targets : (batch, height, width) uint8, or (batch,) int64
+        Class maps, where 255 is ignored, or the class of each image. A network with a smaller output is compared with
+        the centre of the maps.
+    weights : (batch, height, width) float32, optional
+        Border term of the loss at each target pixel.
+    distances : (batch, height, width) float32, optional
+        Target of the last channel of the logits; the channels before it are the classes.
+    samples : tuple
+        Where each image comes from: a `PatchLocation`, or the index of an image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> batch = Batch(torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64))
+    >>> batch.images.shape[0], batch.weights is None
+    (2, True)
+    """
+
+    images: Float32[Tensor, "batch channels height width"]
+    targets: Integer[Tensor, " batch"] | Integer[Tensor, "batch rows columns"]
+    weights: Float32[Tensor, "batch rows columns"] | None = None
+    distances: Float32[Tensor, "batch rows columns"] | None = None
+    samples: tuple[Any, ...] = ()

@@ -1,0 +1,1 @@
+"""Tasks: everything that differs between segmentation and classification, behind one interface."""
