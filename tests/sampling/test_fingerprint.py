@@ -49,7 +49,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
         monkeypatch.setattr(fingerprint, "read_pixels", read_pixels)
         monkeypatch.setattr(fingerprint, "read_labels", read_labels)
         cases = [
-            Case(name=str(i), image=image, mask=mask, part="train")
+            Case(name=str(i), image=image, mask=mask, split="train")
             for i, (image, mask) in enumerate(zip(images, masks, strict=True))
         ]
         return measure_fingerprint(cases, labelling(task, classes), pairs[0][0].shape[0], Progress())
@@ -149,7 +149,7 @@ def test_no_foreground_at_all(measure: Measure) -> None:
 
 
 def test_without_masks_there_is_nothing_to_measure() -> None:
-    case = Case(name="a", image=Path("a.png"), mask=None, part="train")
+    case = Case(name="a", image=Path("a.png"), mask=None, split="train")
     with pytest.raises(BadDataset, match="training images with masks; got none"):
         measure_fingerprint([case], labelling("binary", ("a", "b")), 1)
 
@@ -160,10 +160,10 @@ def test_a_subset_is_measured_within_a_time_limit(tmp_path: Path, monkeypatch: p
     read: list[str] = []
     measure = fingerprint._measure
     monkeypatch.setattr(fingerprint, "_measure", lambda case, **how: (read.append(case.name), measure(case, **how))[1])
-    whole = measure_fingerprint(dataset.part("train"), dataset.labelling, 1)
+    whole = measure_fingerprint(dataset.splits["train"], dataset.labelling, 1)
     assert len(read) == 40
     read.clear()
-    part = measure_fingerprint(dataset.part("train"), dataset.labelling, 1, seconds=0.0)
+    part = measure_fingerprint(dataset.splits["train"], dataset.labelling, 1, seconds=0.0)
     assert len(read) == fingerprint.CASES_PER_CHECK
     assert (part.cases, part.pixels, part.class_cases) == (whole.cases, whole.pixels, whole.class_cases)
     assert part.object_diameter[1] == pytest.approx(whole.object_diameter[1], rel=0.2)

@@ -14,7 +14,7 @@ from shapes import picture
 
 def cases(folder: Path, arrays: list[np.ndarray], classes: list[int]) -> list[Case]:
     return [
-        Case(name=str(i), image=save(folder / f"{i}.png", array), mask=None, part="train", class_index=label)
+        Case(name=str(i), image=save(folder / f"{i}.png", array), mask=None, split="train", class_index=label)
         for i, (array, label) in enumerate(zip(arrays, classes, strict=True))
     ]
 

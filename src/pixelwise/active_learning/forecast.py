@@ -134,7 +134,7 @@ def forecast(
             load_model_for_prediction(trainings.run_of(training).folder, device=device)
             for training in plan.schedule.committee(finished)
         ]
-        labelled = [case for case in dataset.cases if case.labelled and case.part != "test"]
+        labelled = [case for case in dataset.cases if case.labelled and case.split != "test"]
         seconds, pages = plan.ranking_seconds, options.pages
         ranking = rank(committee, paths, labelled, pages, seconds=seconds, seed=seed, progress=progress)
         result = Forecast(

@@ -136,14 +136,14 @@ class SubsetTrainings:
             Training(run, subset, task_of(subset).open_training, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
         pages = plan.config.data.pages
-        results = count_masks(model, self.dataset, subset.part("val"), pages=pages, progress=progress)
+        results = count_masks(model, self.dataset, subset.splits["val"], pages=pages, progress=progress)
         metric = primary_metric_of(self.dataset.labelling)
         record = {"images": [result.name for result in results], "rows": [metric.row(result) for result in results]}
         atomic_write_json(run.folder / COUNTED, record)
 
     def _records(self, subset: Dataset) -> dict[str, Any]:
         """Return the JSON records of the run of a training."""
-        names = {split: [case.name for case in subset.part(split)] for split in ("train", "val", "test")}
+        names = {split: [case.name for case in subset.splits[split]] for split in ("train", "val", "test")}
         records = self.plan.records
         counts = {split: len(cases) for split, cases in names.items()}
         return records | {

@@ -78,7 +78,7 @@ def assign_splits(
     if options.group_by is not None:
         problems += _groups_across_splits(pairs, groups, splits, root)
     cases = tuple(
-        Case(name=pair.name, image=pair.image, mask=pair.mask, part=split, group=group, label_set=labels)
+        Case(name=pair.name, image=pair.image, mask=pair.mask, split=split, group=group, label_set=labels)
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
@@ -105,7 +105,7 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
     """Report classes that are missing in training, and splits without foreground."""
     counts: dict[str, Counter[Hashable]] = {split: Counter() for split in ("train", "val", "test")}
     for case in cases:
-        counts[case.part].update(case.label_set)
+        counts[case.split].update(case.label_set)
     problems: list[Problem] = []
     names = dict(zip(labelling.values, labelling.classes, strict=False))
     for value, name in names.items():
@@ -115,7 +115,7 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
             files = tuple(
                 file
                 for case in cases
-                if case.part in others and value in case.label_set
+                if case.split in others and value in case.label_set
                 for file in files_of(root, case.image)
             )
             problems.append(Problem(file=others[0], kind="class missing in training", text=text, files=files))

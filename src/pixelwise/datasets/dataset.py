@@ -181,7 +181,7 @@ def _assemble(
     if noted:
         first = next(note for scan in scans for note in scan.notes)
         messages.append(f"{pluralise(noted, 'image was', 'images were')} read with a warning, such as: {first}")
-    order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].part))
+    order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].split))
     return Dataset(
         root=root,
         cases=tuple(assignment.cases[index] for index in order),

@@ -1,6 +1,7 @@
 """A data set and how its cases are read: image and labels together."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,10 +71,10 @@ class Dataset:
         """Class names in index order, background (if any) first."""
         return self.labelling.classes
 
-    @property
+    @cached_property
     def splits(self) -> dict[str, tuple[Case, ...]]:
-        """The cases by split: "train", "val" and "test"."""
-        return {name: self.part(name) for name in ("train", "val", "test")}
+        """The cases by split, in order: "train", "val" and "test"."""
+        return {name: tuple(case for case in self.cases if case.split == name) for name in ("train", "val", "test")}
 
     def read(self, case: Case) -> Example:
         """Read the image of a case and its labels.
@@ -87,10 +88,6 @@ class Dataset:
         if case.mask is not None:
             return Example(image, read_labels(case.mask, self.labelling))
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
-
-    def part(self, name: str) -> tuple[Case, ...]:
-        """Return the cases of one split, in order."""
-        return tuple(case for case in self.cases if case.part == name)
 
 
 def read_labels(path: Path, labelling: Labelling) -> Int32[np.ndarray, "height width"]:

@@ -22,7 +22,8 @@ class Case:
         Unique in the data set, such as "train/slice_00".
     image : Path
     mask : Path or None
-    part : str
+    split : str
+        "train", "val" or "test".
     group : str
         Cases of one group stay together in a random split.
     class_index : int or None
@@ -34,7 +35,7 @@ class Case:
     name: str
     image: Path
     mask: Path | None
-    part: Split
+    split: Split
     group: str = ""
     class_index: int | None = None
     label_set: frozenset[Hashable] = frozenset()

@@ -152,7 +152,7 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
         Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
         are equal, 1 if no class occurs in both. Objects count as one class.
     """
-    cases = dataset.part("train")
+    cases = dataset.splits["train"]
     above, below = np.zeros(256), np.zeros(256)
     for case in cases[:: max(1, len(cases) // max_masks)]:
         if case.mask is None:

@@ -74,7 +74,7 @@ def evaluate(
     task = task_of(model.model_card)
     dataset = read_evaluation_data(root, task.data_options(options), config.training.seed, progress)
     check_task(model.model_card, dataset)
-    if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.part("test")):
+    if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.splits["test"]):
         return evaluate_out_of_fold(
             opened, dataset, task.score_folds, device=device, pages=options.pages, progress=progress
         )

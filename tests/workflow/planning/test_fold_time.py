@@ -54,7 +54,7 @@ def test_what_the_user_has_decided_stays_in_a_fold(origin: Origin, patience: int
 def test_one_image_is_measured_and_all_are_counted(tmp_path: Path) -> None:
     """A clock cannot be tested; that a thousand times the pixels take far longer can."""
     dataset = detect_dataset(pairs(tmp_path, 6))
-    fingerprint = measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, Progress())
+    fingerprint = measure_fingerprint(dataset.splits["train"], dataset.labelling, dataset.channels, Progress())
     config = Config(network=NetworkOptions(base=4, depth=2))
     few = seconds_to_score_masks(config, dataset, fingerprint, "cpu")
     many = seconds_to_score_masks(config, dataset, replace(fingerprint, pixels=1000 * fingerprint.pixels), "cpu")

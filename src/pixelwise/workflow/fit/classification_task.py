@@ -50,7 +50,7 @@ class ClassificationTask:
         config = run.config
         self.score_name = "accuracy"
         self.max_inputs = 2
-        images = _read(dataset.part("train"), dataset.channels, config, progress)
+        images = _read(dataset.splits["train"], dataset.channels, config, progress)
         self.loss = config.loss
         self.pass_steps = len(images) / config.classification.batch
         sampler = ClassificationSampler(
@@ -61,7 +61,7 @@ class ClassificationTask:
             config.training.seed,
         )
         self._samplers = {1.0: sampler}
-        subset = _subset(dataset.part("val"), config)
+        subset = _subset(dataset.splits["val"], config)
         self._validation = _read(subset, dataset.channels, config, progress)
 
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:

@@ -44,7 +44,7 @@ class Classification:
         from pixelwise.sampling.image_fingerprint import measure_classification
 
         classes = len(dataset.labelling.classes)
-        return measure_classification(dataset.part("train"), classes, dataset.channels, data.pages, progress)
+        return measure_classification(dataset.splits["train"], classes, dataset.channels, data.pages, progress)
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""

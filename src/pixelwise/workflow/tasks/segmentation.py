@@ -42,7 +42,7 @@ class Segmentation:
         """Return the fingerprint of the training images and masks."""
         from pixelwise.sampling.fingerprint import measure_fingerprint
 
-        return measure_fingerprint(dataset.part("train"), dataset.labelling, dataset.channels, progress, seconds)
+        return measure_fingerprint(dataset.splits["train"], dataset.labelling, dataset.channels, progress, seconds)
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""
