@@ -98,10 +98,10 @@ def compare(original: Dataset, again: Dataset) -> str:
     """Return whether each case has the same image and labels; classes may have other numbers, and so may objects."""
     if again.task != original.task:
         return f"different: task {again.task}"
-    cases = {key_of(case.name, case.part): case for case in again.cases}
+    cases = {key_of(case.name, case.split): case for case in again.cases}
     numbers = True
     for case in original.cases:
-        other = cases.get(key_of(case.name, case.part)) or cases.get(key_of(case.name, case.part, prefixed=True))
+        other = cases.get(key_of(case.name, case.split)) or cases.get(key_of(case.name, case.split, prefixed=True))
         if other is None:
             return f"different: no {case.name} among {', '.join(list(cases)[:3])}"
         first, second = original.read(case), again.read(other)

@@ -111,7 +111,7 @@ def test_images_without_annotation(tmp_path: Path, use: Use) -> None:
     assert len(load_dataset(tmp_path, allow_missing=True).cases) == 5
     assert find_unlabelled_images(tmp_path, DataOptions()) == [bare.image]
     use(replace(annotated, images=(replace(bare, split="test"), *annotated.images[1:])))
-    assert not load_dataset(tmp_path).part("test"), "for prediction"
+    assert not load_dataset(tmp_path).splits["test"], "for prediction"
 
 
 def test_groups_stay_together_if_there_are_several(tmp_path: Path, use: Use) -> None:
@@ -120,8 +120,8 @@ def test_groups_stay_together_if_there_are_several(tmp_path: Path, use: Use) -> 
         images = tuple(replace(one, group=f"video {i % groups}") for i, one in enumerate(annotated.images))
         use(replace(annotated, images=images))
         dataset = load_dataset(tmp_path)
-        train, val = ({case.group for case in dataset.part(split)} for split in ("train", "val"))
-        assert dataset.part("val")
+        train, val = ({case.group for case in dataset.splits[split]} for split in ("train", "val"))
+        assert dataset.splits["val"]
         assert (not train & val) or groups == 1
 
 

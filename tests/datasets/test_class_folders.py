@@ -26,7 +26,7 @@ def kinds(dataset: Dataset) -> set[str]:
 
 
 def names(dataset: Dataset, part: str) -> list[str]:
-    return [case.name for case in dataset.part(part)]
+    return [case.name for case in dataset.splits[part]]
 
 
 def test_the_validation_split_is_stratified_by_class(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_validation_split_is_stratified_by_class(tmp_path: Path) -> None:
     assert data.labelling.classes == ("disc", "square", "stripes")
     assert data.channels == 3
     for index in range(3):
-        counts = [sum(case.class_index == index for case in data.part(part)) for part in ("train", "val", "test")]
+        counts = [sum(case.class_index == index for case in data.splits[part]) for part in ("train", "val", "test")]
         assert counts == [8, 2, 0]
     assert any("class folders without masks" in text for text in data.messages)
     assert any("6 of 30 training images, stratified by class" in text for text in data.messages)
@@ -57,7 +57,7 @@ def test_splits_above_the_classes(tmp_path: Path) -> None:
         class_folders(tmp_path / "data" / part, 3, first)
     save(tmp_path / "data" / "test" / "unknown.png", picture("disc", 99))
     data = detect_dataset(tmp_path / "data")
-    assert [len(data.part(part)) for part in ("train", "val", "test")] == [9, 9, 9]
+    assert [len(data.splits[part]) for part in ("train", "val", "test")] == [9, 9, 9]
     assert not data.split_made
     assert names(data, "val")[0] == "val/disc/0010"
     assert any("test has 1 image outside the class folders" in text for text in data.messages)
@@ -173,7 +173,7 @@ def test_the_same_image_in_two_classes_is_a_warning(tmp_path: Path) -> None:
     assert not problem.fatal
     assert problem.text == "the same image as square/copy, but their classes differ"
     assert any("copies with different classes" in text and "--conflicts" in text for text in data.messages)
-    both = {case.part for case in data.cases if case.name in ("disc/0000", "square/copy")}
+    both = {case.split for case in data.cases if case.name in ("disc/0000", "square/copy")}
     assert len(both) == 1, "copies stay in one split"
     assert {case.group for case in data.cases if case.name in ("disc/0000", "square/copy")} == {"disc/0000"}
 
@@ -185,7 +185,7 @@ def test_the_same_image_in_two_splits_is_refused(tmp_path: Path) -> None:
     shutil.copy(root / "train" / "disc" / "0000.png", root / "test" / "disc" / "copy.png")
     with pytest.raises(BadDataset, match="no image in two splits"):
         detect_dataset(root)
-    assert detect_dataset(root, DataOptions(allow_duplicates=True)).part("test")
+    assert detect_dataset(root, DataOptions(allow_duplicates=True)).splits["test"]
     mirrored = picture("disc", 1)[:, ::-1]
     save(root / "test" / "disc" / "copy.png", np.ascontiguousarray(mirrored))
     data = detect_dataset(root)
@@ -222,7 +222,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     data = detect_dataset(root, DataOptions(group_by=r"^(person\d+)_"))
     parts: dict[str, set[str]] = {}
     for case in data.cases:
-        parts.setdefault(case.name.split("/")[1].split("_")[0], set()).add(case.part)
+        parts.setdefault(case.name.split("/")[1].split("_")[0], set()).add(case.split)
     assert len(parts) == 4
     assert all(len(result) == 1 for result in parts.values())
 

@@ -40,7 +40,7 @@ FIVE = {
 
 def facts(dataset: Dataset) -> tuple[object, ...]:
     result = dataset.labelling
-    counts = tuple(len(dataset.part(part)) for part in ("train", "val", "test"))
+    counts = tuple(len(dataset.splits[part]) for part in ("train", "val", "test"))
     return result.task, result.classes, result.values, result.ignore_value, dataset.channels, counts
 
 
@@ -89,7 +89,7 @@ def test_examine_lists_problems_that_understand_raises(tmp_path: Path) -> None:
 def test_names_are_unique_and_in_natural_order(tmp_path: Path) -> None:
     pairs(tmp_path, 12)
     dataset = detect_dataset(tmp_path)
-    names = [case.name for case in dataset.part("train")]
+    names = [case.name for case in dataset.splits["train"]]
     assert names == sorted(names, key=lambda name: int(name.split("_")[1]))
     assert len({case.name for case in dataset.cases}) == 12
 

@@ -41,7 +41,7 @@ def test_copies_with_different_masks_give_a_warning_with_the_flag(tmp_path: Path
     assert "1 ~ 7" in messages
     assert "3 ~ 8" in messages
     for seed in range(6):
-        parts = {case.name: case.part for case in detect_dataset(tmp_path, seed=seed).cases}
+        parts = {case.name: case.split for case in detect_dataset(tmp_path, seed=seed).cases}
         assert parts["1"] == parts["7"]
         assert parts["3"] == parts["8"]
 
@@ -94,7 +94,7 @@ def test_near_copies_do_not_prevent_training(tmp_path: Path) -> None:
         save(tmp_path / f"masks/{index}.png", mask(index, size=turned.shape))
     dataset = scan_dataset(tmp_path)
     assert not any(problem.fatal for problem in dataset.problems)
-    assert dataset.part("val")
+    assert dataset.splits["val"]
     assert any("nearly equal to one another" in text for text in dataset.messages)
 
 

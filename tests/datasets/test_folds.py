@@ -70,14 +70,14 @@ def test_folds_include_training_and_validation_but_not_test(tmp_path: Path) -> N
         "The test split (2 images) is excluded.",
     )
     names = sorted(name for names in folds.left_out for name in names)
-    assert names == sorted(case.name for case in dataset.cases if case.part != "test")
+    assert names == sorted(case.name for case in dataset.cases if case.split != "test")
     for left_out in folds.left_out:
         fold = fold_split(dataset, left_out)
-        assert sorted(case.name for case in fold.part("val")) == sorted(left_out)
-        assert len(fold.part("train")) == 6
-        assert fold.part("test") == dataset.part("test")
-        assert [case.part for case in fold.cases] == ["train"] * 6 + ["val"] * 3 + ["test"] * 2
-    assert len(merge_train_val(dataset).part("train")) == 9
+        assert sorted(case.name for case in fold.splits["val"]) == sorted(left_out)
+        assert len(fold.splits["train"]) == 6
+        assert fold.splits["test"] == dataset.splits["test"]
+        assert [case.split for case in fold.cases] == ["train"] * 6 + ["val"] * 3 + ["test"] * 2
+    assert len(merge_train_val(dataset).splits["train"]) == 9
 
 
 def test_copies_and_groups_are_left_out_together(tmp_path: Path) -> None:

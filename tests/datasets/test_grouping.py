@@ -27,7 +27,7 @@ def write(root: Path, layout: str, groups: range = range(5), items: int = 4, fir
 def groups_by_split(dataset: Dataset, layout: str) -> list[set[str]]:
     """Return the groups in training and validation, as the names of the files say."""
     cut = -6 if layout.endswith("{item}.png") else 0
-    return [{str(case.image)[:cut] for case in dataset.part(part)} for part in ("train", "val")]
+    return [{str(case.image)[:cut] for case in dataset.splits[part]} for part in ("train", "val")]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -71,7 +71,7 @@ def test_groups_that_leave_no_validation_split_are_dropped(tmp_path: Path) -> No
     write(tmp_path / "train", LAYOUTS[0], range(1), items=6)
     write(tmp_path / "test", LAYOUTS[0], range(1, 5))
     dataset = detect_dataset(tmp_path)
-    assert dataset.part("val")
+    assert dataset.splits["val"]
     assert not any("groups by" in text for text in dataset.messages)
 
 
@@ -105,7 +105,7 @@ def test_classes_are_no_groups(tmp_path: Path) -> None:
     dataset = detect_dataset(tmp_path)
     people: dict[str, set[str]] = {}
     for case in dataset.cases:
-        people.setdefault(case.image.name.split("_")[0], set()).add(case.part)
+        people.setdefault(case.image.name.split("_")[0], set()).add(case.split)
     assert len(people) == 4
     assert all(len(parts) == 1 for parts in people.values())
-    assert {case.class_index for case in dataset.part("val")} == {0, 1}
+    assert {case.class_index for case in dataset.splits["val"]} == {0, 1}

@@ -86,8 +86,8 @@ def test_copies_in_two_splits_are_left_out_of_the_training(tmp_path: Path) -> No
     for kind in ("images", "masks"):
         shutil.copy(tmp_path / f"train/{kind}/case_0.png", tmp_path / f"test/{kind}/again.png")
     dataset = detect_dataset(tmp_path, SKIP)
-    assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (1, 2, 3)}
-    assert "test/again" in {case.name for case in dataset.part("test")}
+    assert {case.name for case in dataset.splits["train"]} == {f"train/case_{index}" for index in (1, 2, 3)}
+    assert "test/again" in {case.name for case in dataset.splits["test"]}
 
 
 def test_a_group_in_two_splits_is_left_out_of_the_training(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_group_in_two_splits_is_left_out_of_the_training(tmp_path: Path) -> No
     with pytest.raises(BadDataset, match=r"--group-by.*--skip-bad"):
         detect_dataset(tmp_path, DataOptions(group_by=group_by))
     dataset = detect_dataset(tmp_path, DataOptions(group_by=group_by, skip_bad=True))
-    assert {case.name for case in dataset.part("train")} == {f"train/case_{index}" for index in (0, 1, 2)}
+    assert {case.name for case in dataset.splits["train"]} == {f"train/case_{index}" for index in (0, 1, 2)}
 
 
 def test_images_of_a_class_missing_in_training_are_left_out(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_images_of_a_class_missing_in_training_are_left_out(tmp_path: Path) -> N
     save(tmp_path / "val/masks/case_10.png", several(1, 2, 3)(0))
     dataset = detect_dataset(tmp_path, SKIP)
     assert dataset.labelling.values == (0, 1, 2)
-    assert len(dataset.part("val")) == 3
+    assert len(dataset.splits["val"]) == 3
 
 
 def test_unusable_files_of_class_folders_are_left_out(tmp_path: Path) -> None:

@@ -118,10 +118,10 @@ def test_copies_stay_in_one_split(tmp_path: Path) -> None:
         dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3), seed)
         sides: dict[str, set[str]] = {}
         for case in dataset.cases:
-            sides.setdefault(case.name.split("_")[0], set()).add(case.part)
+            sides.setdefault(case.name.split("_")[0], set()).add(case.split)
         assert all(len(parts) == 1 for parts in sides.values())
         assert dataset.split_made
-        assert dataset.part("val")
+        assert dataset.splits["val"]
         assert any("copies stay in one split" in text for text in dataset.messages)
 
 
@@ -131,7 +131,7 @@ def test_control_without_the_comparison_copies_are_in_both_splits(
     write_copies(tmp_path)
     monkeypatch.setattr("pixelwise.datasets.duplicates.find_near_pairs", lambda descriptors, upright: [])
     dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3))
-    sides = [{case.name.split("_")[0] for case in dataset.part(part)} for part in ("train", "val")]
+    sides = [{case.name.split("_")[0] for case in dataset.splits[part]} for part in ("train", "val")]
     assert sides[0] & sides[1]
 
 
@@ -140,15 +140,15 @@ def test_groups_of_the_user(tmp_path: Path) -> None:
         save(tmp_path / f"images/p{seed // 3}_{seed}.png", image(seed))
         save(tmp_path / f"masks/p{seed // 3}_{seed}.png", mask(seed))
     dataset = detect_dataset(tmp_path, DataOptions(group_by=r"^(p\d)_", val_share=0.25))
-    assert len({case.group for case in dataset.part("val")}) == 1
-    assert len(dataset.part("val")) == 3
+    assert len({case.group for case in dataset.splits["val"]}) == 1
+    assert len(dataset.splits["val"]) == 3
 
 
 def test_validation_is_drawn_from_train_if_only_test_is_given(tmp_path: Path) -> None:
     pairs(tmp_path / "train", 10)
     pairs(tmp_path / "test", 2, first=20)
     dataset = detect_dataset(tmp_path)
-    assert {part: len(dataset.part(part)) for part in ("train", "val", "test")} == {"train": 8, "val": 2, "test": 2}
+    assert {part: len(dataset.splits[part]) for part in ("train", "val", "test")} == {"train": 8, "val": 2, "test": 2}
     assert any("2 of 10 training images, drawn with seed 0 (--val-share)" in t for t in dataset.messages)
     assert len({case.name for case in dataset.cases}) == 12
 

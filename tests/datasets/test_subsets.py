@@ -31,7 +31,7 @@ def test_sizes_increase_up_to_all_cases(cases: int) -> None:
 
 def test_orders_differ_between_repeats_and_are_a_function_of_the_seed(tmp_path: Path) -> None:
     dataset = detect_dataset(pairs(tmp_path, 12))
-    names = [case.name for case in dataset.part("train")]
+    names = [case.name for case in dataset.splits["train"]]
     orders = [draw_order(dataset, 0, repeat) for repeat in range(3)]
     assert all(sorted(order) == sorted(names) for order in orders)
     assert len(set(orders)) == 3
@@ -53,10 +53,10 @@ def test_the_smallest_subset_contains_foreground(tmp_path: Path) -> None:
 def test_a_subset_keeps_its_training_and_validation_cases(tmp_path: Path) -> None:
     dataset = detect_dataset(pairs(tmp_path, 12))
     order = draw_order(dataset, 0, 0)
-    validation_names = [case.name for case in dataset.part("val")][:1]
+    validation_names = [case.name for case in dataset.splits["val"]][:1]
     part = select_cases(dataset, order[:3], validation_names)
-    assert {case.name for case in part.part("train")} == set(order[:3])
-    assert [case.name for case in part.part("val")] == validation_names
-    assert part.part("test") == ()
+    assert {case.name for case in part.splits["train"]} == set(order[:3])
+    assert [case.name for case in part.splits["val"]] == validation_names
+    assert part.splits["test"] == ()
     smaller = select_cases(dataset, order[:2], validation_names)
-    assert set(smaller.part("train")) < set(part.part("train")), "nested"
+    assert set(smaller.splits["train"]) < set(part.splits["train"]), "nested"

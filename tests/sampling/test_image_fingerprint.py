@@ -14,7 +14,7 @@ from shapes import picture
 
 def cases(folder: Path, arrays: list[np.ndarray], classes: list[int], count: int, channels: int) -> Dataset:
     drawn = tuple(
-        Case(name=str(i), image=save(folder / f"{i}.png", array), part="train", class_index=label)
+        Case(name=str(i), image=save(folder / f"{i}.png", array), split="train", class_index=label)
         for i, (array, label) in enumerate(zip(arrays, classes, strict=True))
     )
     names = tuple(f"class {index}" for index in range(count))

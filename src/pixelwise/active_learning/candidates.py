@@ -174,7 +174,7 @@ def _labelled_features(model: SegmentationModel, dataset: Dataset, count: int) -
     """Return the features of labelled images (images, `count`); unreadable ones are skipped."""
     features: list[np.ndarray] = []
     dataset = dataset.with_channels(model.model_card.channels)
-    labelled = [case for case in dataset.cases if case.labelled and case.part != "test"]
+    labelled = [case for case in dataset.cases if case.labelled and case.split != "test"]
     for case in spread_order(labelled)[:MAX_LABELLED]:
         try:
             pixels = filled(dataset.read_image(case).pixels)

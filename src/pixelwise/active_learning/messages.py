@@ -20,7 +20,7 @@ def describe_plan(plan: ForecastPlan, dataset: Dataset, total: float | None) -> 
     """Describe the planned trainings."""
     schedule, steps = plan.schedule, plan.config.training.steps
     *smaller, largest = schedule.sizes
-    labelled = len([case for case in dataset.part("val") if case.labelled])
+    labelled = len([case for case in dataset.splits["val"] if case.labelled])
     scored = pluralise(len(plan.scored_cases), "validation image")
     scored += f" of {labelled}" if len(plan.scored_cases) < labelled else ""
     sizes = f"{', '.join(map(str, smaller))} and all {largest} labelled images"

@@ -126,7 +126,7 @@ def create_plan(
     machine = detect_machine(device)
     task = task_of(dataset)
     fingerprint = task.measure(dataset, options, progress)
-    total, names = propose_seconds(limit), [case.name for case in dataset.part("train") if case.labelled]
+    total, names = propose_seconds(limit), [case.name for case in dataset.splits["train"] if case.labelled]
     left = None if total is None else total - (time.monotonic() - started)
     schedule = choose_schedule(len(names), None if left is None else TRAINING_SHARE * left, dataset.root)
     share = None if left is None else TRAINING_SHARE * left / len(schedule.trainings)
@@ -147,7 +147,7 @@ def create_plan(
     # the first measurement warms up
     measured = [task.seconds_to_score(config, dataset, fingerprint, machine.device) for _ in range(2)]
     each = min(measured) / fingerprint.cases
-    scored = [case.name for case in spread_order([case for case in dataset.part("val") if case.labelled])]
+    scored = [case.name for case in spread_order([case for case in dataset.splits["val"] if case.labelled])]
     ranking: float | None = None
     if left is not None and total is not None and share is not None:
         left = total - (time.monotonic() - started)
@@ -200,7 +200,7 @@ def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], prog
         expected = f"{changed[0]} as in the existing forecast ({'none' if before is None else before})"
         hint = "Use the same options, or choose another --out."
         raise BadOption(expected, f"{requested[changed[0]]}", hint, folder)
-    labelled = {case.name for case in dataset.cases if case.labelled and case.part != "test"}
+    labelled = {case.name for case in dataset.cases if case.labelled and case.split != "test"}
     planned = set(plan.orders[0]) | {str(name) for name in plan.records["splits"]["cases"]["val"]}
     if different := labelled ^ planned:
         got = f"{pluralise(len(different), 'different case')}, such as {min(different)}"

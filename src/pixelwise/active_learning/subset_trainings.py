@@ -135,14 +135,14 @@ class SubsetTrainings:
                 run.begin(seed_of(plan.config, number), self._records(subset))
             Training(run, subset, task_of(subset).open_training, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
-        results = count_masks(model, self.dataset, subset.part("val"), progress=progress)
+        results = count_masks(model, self.dataset, subset.splits["val"], progress=progress)
         metric = primary_metric_of(self.dataset.labelling)
         record = {"images": [result.name for result in results], "rows": [metric.row(result) for result in results]}
         atomic_write_json(run.folder / COUNTED, record)
 
     def _records(self, subset: Dataset) -> dict[str, Any]:
         """Return the JSON records of the run of a training."""
-        names = {split: [case.name for case in subset.part(split)] for split in ("train", "val", "test")}
+        names = {split: [case.name for case in subset.splits[split]] for split in ("train", "val", "test")}
         records = self.plan.records
         counts = {split: len(cases) for split, cases in names.items()}
         return records | {

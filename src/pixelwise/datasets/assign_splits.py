@@ -82,7 +82,7 @@ def assign_splits(
             image=pair.image,
             channel_files=pair.channel_files,
             annotation=pair.annotation,
-            part=split,
+            split=split,
             group=group,
             label_set=labels,
         )
@@ -95,7 +95,7 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
     """Report classes that are missing in training, and splits without foreground."""
     counts: dict[str, Counter[Hashable]] = {split: Counter() for split in ("train", "val", "test")}
     for case in cases:
-        counts[case.part].update(case.label_set)
+        counts[case.split].update(case.label_set)
     problems: list[Problem] = []
     names = dict(zip(labelling.values, labelling.classes, strict=False))
     for value, name in names.items():
@@ -105,7 +105,7 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
             files = tuple(
                 file
                 for case in cases
-                if case.part in others and value in case.label_set
+                if case.split in others and value in case.label_set
                 for file in files_of(root, case.image)
             )
             problems.append(Problem(file=others[0], kind="class missing in training", text=text, files=files))

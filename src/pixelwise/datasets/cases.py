@@ -20,7 +20,8 @@ class Case:
     channel_files : tuple of Path
         Files of one channel each, in order, if the image is stored so; `image` is the first.
     annotation : MaskFile, ObjectMasks, ClassMasks, Shapes or None
-    part : str
+    split : str
+        "train", "val" or "test".
     group : str
         Cases of one group stay together in a random split.
     class_index : int or None
@@ -32,7 +33,7 @@ class Case:
     name: str
     image: Path
     annotation: Annotation | None = None
-    part: Split
+    split: Split
     channel_files: tuple[Path, ...] = ()
     group: str = ""
     class_index: int | None = None

@@ -104,14 +104,14 @@ def _assemble(
         Case(
             name=image.name,
             image=image.path,
-            part=split,
+            split=split,
             group=group if shared[group] > 1 else "",
             class_index=classes.index(image.label),
             label_set=frozenset({classes.index(image.label)}),
         )
         for image, split, group in zip(images, splits, groups, strict=True)
     ]
-    order = sorted(range(len(cases)), key=lambda index: ("train", "val", "test").index(cases[index].part))
+    order = sorted(range(len(cases)), key=lambda index: ("train", "val", "test").index(cases[index].split))
     return Dataset(
         root=root,
         cases=tuple(cases[index] for index in order),

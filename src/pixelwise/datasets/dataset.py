@@ -200,7 +200,7 @@ def _assemble(
         where = pluralise(len(overlapping), "image")
         messages.append(f"{sum(overlapping)} pixels in {where} are in several masks: the last mask counts.")
     messages += describe_images(scans)
-    order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].part))
+    order = sorted(range(len(scans)), key=lambda i: ("train", "val", "test").index(assignment.cases[i].split))
     return Dataset(
         root=root,
         cases=tuple(assignment.cases[index] for index in order),
@@ -259,7 +259,7 @@ def find_case(root: Path, image: Path, options: DataOptions) -> tuple[Case, tupl
                 image=pair.image,
                 channel_files=pair.channel_files,
                 annotation=pair.annotation,
-                part=pair.split or "train",
+                split=pair.split or "train",
             )
             return case, prepared.reading.classes
     raise BadDataset(f"the annotated image {image.name}", "a folder without it", "Evaluate the run again.", root)

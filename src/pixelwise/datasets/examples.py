@@ -1,6 +1,7 @@
 """A data set and how its cases are read: image and labels together."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,10 +78,10 @@ class Dataset:
         """Class names in index order, background (if any) first."""
         return self.labelling.classes
 
-    @property
+    @cached_property
     def splits(self) -> dict[str, tuple[Case, ...]]:
-        """The cases by split: "train", "val" and "test"."""
-        return {name: self.part(name) for name in ("train", "val", "test")}
+        """The cases by split, in order: "train", "val" and "test"."""
+        return {name: tuple(case for case in self.cases if case.split == name) for name in ("train", "val", "test")}
 
     def read(self, case: Case) -> Example:
         """Read the image of a case and its labels, which are ignored where the image has no data.
@@ -142,10 +143,6 @@ class Dataset:
     def with_channels(self, channels: int) -> "Dataset":
         """Return the data set with images read with this number of channels, such as that of a model."""
         return replace(self, channels=channels)
-
-    def part(self, name: str) -> tuple[Case, ...]:
-        """Return the cases of one split, in order."""
-        return tuple(case for case in self.cases if case.part == name)
 
 
 def read_labels(

@@ -35,7 +35,7 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> Folds:
     """
     if not MIN_FOLDS <= folds <= MAX_FOLDS:
         raise BadOption(f"--folds from {MIN_FOLDS} to {MAX_FOLDS}", f"{folds}", "5 is usual.")
-    cases = [case for case in merge_train_val(dataset).part("train") if case.labelled]
+    cases = [case for case in merge_train_val(dataset).splits["train"] if case.labelled]
     groups = [case.group or case.name for case in cases]
     if len(set(groups)) < folds:
         groups_text = pluralise(len(set(groups)), "group")
@@ -48,16 +48,16 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> Folds:
     )
     sizes = ", ".join(str(len(names)) for names in left_out)
     messages = [f"Assigned {pluralise(len(cases), 'labelled image')} to {folds} folds of {sizes} with seed {seed}."]
-    if not dataset.split_made and dataset.part("val"):
-        messages.append(f"The validation split ({pluralise(len(dataset.part('val')), 'image')}) is included.")
-    if dataset.part("test"):
-        messages.append(f"The test split ({pluralise(len(dataset.part('test')), 'image')}) is excluded.")
+    if not dataset.split_made and dataset.splits["val"]:
+        messages.append(f"The validation split ({pluralise(len(dataset.splits['val']), 'image')}) is included.")
+    if dataset.splits["test"]:
+        messages.append(f"The test split ({pluralise(len(dataset.splits['test']), 'image')}) is excluded.")
     return Folds(left_out=left_out, messages=(*messages, *_single_fold_classes(dataset, left_out)))
 
 
 def merge_train_val(dataset: Dataset) -> Dataset:
     """Return the data set with its validation split merged into the training split."""
-    cases = [replace(case, part="train") if case.part == "val" else case for case in dataset.cases]
+    cases = [replace(case, split="train") if case.split == "val" else case for case in dataset.cases]
     return _with(dataset, cases)
 
 
@@ -65,7 +65,7 @@ def fold_split(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """Return the data set of a fold: the named cases are the validation split; the test split is unchanged."""
     held_out = frozenset(names)
     cases = [
-        case if case.part == "test" else replace(case, part="val" if case.name in held_out else "train")
+        case if case.split == "test" else replace(case, split="val" if case.name in held_out else "train")
         for case in dataset.cases
     ]
     return _with(dataset, cases)
@@ -73,7 +73,7 @@ def fold_split(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 def _with(dataset: Dataset, cases: Sequence[Case]) -> Dataset:
     order = ("train", "val", "test")
-    return replace(dataset, cases=tuple(sorted(cases, key=lambda case: order.index(case.part))), split_made=True)
+    return replace(dataset, cases=tuple(sorted(cases, key=lambda case: order.index(case.split))), split_made=True)
 
 
 def _single_fold_classes(dataset: Dataset, left_out: Sequence[Sequence[str]]) -> list[str]:

@@ -28,7 +28,7 @@ def draw_order(dataset: Dataset, seed: int, repeat: int) -> tuple[str, ...]:
     The first case contains foreground, if any does, so that even the smallest subset does. The order is a function of
     seed and repeat.
     """
-    cases = [case for case in dataset.part("train") if case.labelled]
+    cases = [case for case in dataset.splits["train"] if case.labelled]
     shuffled = [cases[index] for index in np.random.default_rng((seed, repeat)).permutation(len(cases)).tolist()]
     labelling = dataset.labelling
     empty = {0 if labelling.task == "instance" else labelling.values[0], labelling.ignore_value}
@@ -41,7 +41,7 @@ def select_cases(dataset: Dataset, names: Sequence[str], validation_names: Seque
     selected: dict[str, frozenset[str]] = {"train": frozenset(names), "val": frozenset(validation_names)}
 
     def is_selected(case: Case) -> bool:
-        return case.name in selected.get(case.part, frozenset())
+        return case.name in selected.get(case.split, frozenset())
 
     return replace(dataset, cases=tuple(case for case in dataset.cases if is_selected(case)), split_made=True)
 

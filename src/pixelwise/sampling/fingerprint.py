@@ -122,7 +122,7 @@ def measure_fingerprint(
     BadImage
         A file cannot be read.
     """
-    cases = [case for case in dataset.part("train") if case.annotation is not None]
+    cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
     sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
@@ -147,7 +147,7 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
         Total variation distance between the class distributions of the upper and lower thirds of the masks: 0 if they
         are equal, 1 if no class occurs in both. Objects count as one class.
     """
-    cases = [case for case in dataset.part("train") if case.annotation is not None]
+    cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     above, below = np.zeros(256), np.zeros(256)
     for case in cases[:: max(1, len(cases) // max_masks)]:
         labels = dataset.read_labels(case)

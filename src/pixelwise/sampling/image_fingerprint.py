@@ -75,7 +75,7 @@ def measure_classification(dataset: Dataset, progress: Progress | None = None) -
     BadImage
         A file cannot be read.
     """
-    cases = dataset.part("train")
+    cases = dataset.splits["train"]
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
     count = min(MAX_MEASURED, len(cases))

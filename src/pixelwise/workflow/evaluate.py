@@ -74,14 +74,10 @@ def evaluate(
     task = task_of(model.model_card)
     dataset = read_evaluation_data(root, task.data_options(options), config.training.seed, progress)
     check_task(model.model_card, dataset)
-    if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.part("test")):
-        return evaluate_out_of_fold(
-            opened, dataset, task.score_folds, device=device, progress=progress
-        )
+    if split == OUT_OF_FOLD or (split is None and opened.folds and not dataset.splits["test"]):
+        return evaluate_out_of_fold(opened, dataset, task.score_folds, device=device, progress=progress)
     chosen, cases = choose_split(dataset, split, opened)
-    request = ScoreRequest(
-        dataset=dataset, cases=cases, seed=config.training.seed, progress=progress
-    )
+    request = ScoreRequest(dataset=dataset, cases=cases, seed=config.training.seed, progress=progress)
     result = task.score(model, request)
     scores = {"split": chosen, "data": root.resolve().name, **warnings, **result}
     atomic_write_json(opened.scores_path, scores)

@@ -55,7 +55,12 @@ LABEL_STUDIO = [
         "annotations": [
             {
                 "result": [
-                    {"id": "a", "type": "polygonlabels", "value": {"points": SQUARE, "polygonlabels": ["dog"]}, **_RESULT},
+                    {
+                        "id": "a",
+                        "type": "polygonlabels",
+                        "value": {"points": SQUARE, "polygonlabels": ["dog"]},
+                        **_RESULT,
+                    },
                     {"id": "b", "type": "brushlabels", "value": {"rle": [0, 0, 20], "brushlabels": ["dog"]}, **_RESULT},
                     {
                         "id": "c",

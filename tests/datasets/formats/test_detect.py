@@ -113,7 +113,7 @@ def test_nnunet_with_a_file_per_channel(tmp_path: Path, channels: int) -> None:
 def test_nnunet_test_folder_is_the_test_split(tmp_path: Path) -> None:
     nnunet(tmp_path, test=True)
     dataset = pixelwise.load_dataset(tmp_path)
-    assert [len(dataset.part(split)) for split in ("train", "val", "test")] == [5, 1, 2]
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == [5, 1, 2]
 
 
 def test_nnunet_test_folder_without_labels_is_for_prediction(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_nnunet_test_folder_without_labels_is_for_prediction(tmp_path: Path) -> 
     for path in (tmp_path / "labelsTs").iterdir():
         path.unlink()
     dataset = pixelwise.load_dataset(tmp_path)
-    assert not dataset.part("test")
+    assert not dataset.splits["test"]
     assert any("predict" in message for message in dataset.messages)
 
 
@@ -322,7 +322,7 @@ def test_silver_truth_is_preferred(tmp_path: Path, digits: int) -> None:
         draw_video(tmp_path, video, silver=True, markers=True, cells=1, digits=digits)
     dataset = pixelwise.load_dataset(tmp_path)
     assert (dataset.task, len(dataset.cases)) == ("instance", 8)
-    assert not {case.group for case in dataset.part("train")} & {case.group for case in dataset.part("val")}
+    assert not {case.group for case in dataset.splits["train"]} & {case.group for case in dataset.splits["val"]}
     for name, labels in labels_by_name(dataset).items():
         assert same_objects(labels, numbered(int(name[-1])))
 
@@ -360,7 +360,7 @@ def test_cityscapes(tmp_path: Path, kind: str) -> None:
         save(tmp_path / f"gtFine/{stem}_gtFine_color.png", picture(index, 3))
     dataset = pixelwise.load_dataset(tmp_path)
     assert (dataset.task, dataset.classes) == ("binary", ("road", "car"))
-    assert [len(dataset.part(split)) for split in ("train", "val", "test")] == [6, 2, 0]
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == [6, 2, 0]
     for name, labels in labels_by_name(dataset).items():
         expected = numbered(int(name.split("_")[-2]))
         last = 255 if kind == "labelTrainIds" else 1
@@ -418,7 +418,7 @@ def test_a_table_of_files(tmp_path: Path, separator: str) -> None:
         rows.append((f"a/{index}.png", f"b/t{index}.png", "val" if index > 3 else "train", f"patient {index // 2}"))
     (tmp_path / "data.csv").write_text("\n".join(separator.join(row) for row in rows), encoding="utf-8")
     dataset = pixelwise.load_dataset(tmp_path)
-    assert {case.name for case in dataset.part("val")} == {"4", "5"}
+    assert {case.name for case in dataset.splits["val"]} == {"4", "5"}
     for name, labels in labels_by_name(dataset).items():
         assert np.array_equal(labels, binary(int(name)))
 
@@ -431,7 +431,7 @@ def test_lists_of_lines_without_header(tmp_path: Path) -> None:
         lines = [f"a/{index}.png b/t{index}.png" for index in indices]
         (tmp_path / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
     dataset = pixelwise.load_dataset(tmp_path)
-    assert [len(dataset.part(split)) for split in ("train", "val")] == [4, 2]
+    assert [len(dataset.splits[split]) for split in ("train", "val")] == [4, 2]
 
 
 def test_absolute_paths_and_missing_files(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def assert_same(first: Dataset, second: Dataset) -> None:
     assert second.task == first.task
     assert second.classes == first.classes
     assert [case.name for case in second.cases] == [case.name for case in first.cases]
-    assert [case.part for case in second.cases] == [case.part for case in first.cases]
+    assert [case.split for case in second.cases] == [case.split for case in first.cases]
     for one, other in zip(first.cases, second.cases, strict=True):
         for expected, got in zip(first.read(one), second.read(other), strict=True):
             assert np.array_equal(expected, got)

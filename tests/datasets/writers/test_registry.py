@@ -97,5 +97,5 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
     for name in READERS:
         found, _ = write(dataset, name, tmp_path / "out")
         assert {image.image.stem: image.split for image in found.images} == {
-            case.image.stem: case.part for case in dataset.cases
+            case.image.stem: case.split for case in dataset.cases
         }, name

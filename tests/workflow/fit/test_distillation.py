@@ -130,5 +130,5 @@ def test_a_student_needs_an_ensemble_and_is_not_gone_on_with_alone(taught: tuple
 
 def test_some_training_images_are_in_the_validation_split(blocks: Path) -> None:
     dataset = with_training_images_as_val(detect_dataset(blocks), 3)
-    assert len(dataset.part("train")) == 6
-    assert [case.name for case in dataset.part("val")] == [case.name for case in dataset.part("train")[::3]]
+    assert len(dataset.splits["train"]) == 6
+    assert [case.name for case in dataset.splits["val"]] == [case.name for case in dataset.splits["train"][::3]]

@@ -108,7 +108,7 @@ class LabelledSet:
 
     def map(self, function: Callable[[LabelledImage], Result]) -> Iterator[Result]:
         """Yield `function(image)` for each image, in order, one image per core in memory."""
-        names = unique_names([(case.name, case.part) for case in self.dataset.cases])
+        names = unique_names([(case.name, case.split) for case in self.dataset.cases])
         size = cores()
 
         def read(index: int) -> Result:
@@ -131,7 +131,7 @@ class LabelledSet:
             source=case.image,
             pixels=pixels,
             labels=labels,
-            split=given_split(self.dataset, case.part),
+            split=given_split(self.dataset, case.split),
             spacing=spacing_of(case.image),
         )
 
@@ -145,7 +145,7 @@ def given_split(dataset: Dataset, split: Split) -> Split | None:
     """Return a split of a case as the data set gives it, without a validation split that was drawn."""
     if not dataset.split_made or split == "test":
         return split
-    return "train" if dataset.part("test") else None
+    return "train" if dataset.splits["test"] else None
 
 
 def unique_names(cases: Sequence[tuple[str, Split]]) -> list[tuple[str, str]]:

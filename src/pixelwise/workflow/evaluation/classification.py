@@ -101,9 +101,7 @@ def _read_view(case: Case, *, model: ClassificationModel, dataset: Dataset) -> n
     return model.look(dataset.read_image(case).pixels)
 
 
-def read_classification_samples(
-    model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]
-) -> Iterator[Sample]:
+def read_classification_samples(model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]) -> Iterator[Sample]:
     """Yield classification images.
 
     Raises

@@ -198,9 +198,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
             image_level.add(truth, scaled, model_card)
             _sample_pixels(request.data, truth, scaled, model_card, each, seed)
 
-        fold_results = count_masks(
-            model, dataset, cases, progress=request.progress, on_prediction=on_prediction
-        )
+        fold_results = count_masks(model, dataset, cases, progress=request.progress, on_prediction=on_prediction)
         headlines.append(summarise_masks(fold_results, known, dataset, cases, seed=seed)["headline"])
         results += fold_results
     if model_card is None:

@@ -59,10 +59,10 @@ def labelled_by_split(dataset: Dataset, run: Run) -> dict[str, Sequence[Case]]:
     If the split was drawn automatically, or the run has folds, the record of the run decides which cases were trained
     on: these are never validation cases.
     """
-    splits: dict[str, Sequence[Case]] = {name: dataset.part(name) for name in ("test", "val", "train")}
+    splits: dict[str, Sequence[Case]] = {name: dataset.splits[name] for name in ("test", "val", "train")}
     if dataset.split_made or run.folds or "fold" in run.splits:
         trained = {str(name) for name in run.splits.get("cases", {}).get("train", ())}
-        rest = [case for case in dataset.cases if case.part != "test"]
+        rest = [case for case in dataset.cases if case.split != "test"]
         splits["val"] = [case for case in rest if case.name not in trained]
         splits["train"] = [case for case in rest if case.name in trained]
     return {name: [case for case in cases if case.labelled] for name, cases in splits.items()}

@@ -51,7 +51,7 @@ class ClassificationTask:
         self.score_name = "accuracy"
         self.max_inputs = 2
         self.smallest_share = 0.0
-        images = _read(dataset, dataset.part("train"), config, progress)
+        images = _read(dataset, dataset.splits["train"], config, progress)
         self.loss = config.loss
         self.pass_steps = len(images) / config.classification.batch
         sampler = ClassificationSampler(
@@ -62,7 +62,7 @@ class ClassificationTask:
             config.training.seed,
         )
         self._samplers = {1.0: sampler}
-        subset = _subset(dataset.part("val"), config)
+        subset = _subset(dataset.splits["val"], config)
         self._validation = _read(dataset, subset, config, progress)
 
     def sampler_at(self, progress: float, share: float) -> ClassificationSampler:

@@ -111,7 +111,7 @@ class CrossValidation:
             self._progress.message(f"Fold {number} of {self._count} is complete.")
             return
         dataset = fold_split(self._dataset, left_out)
-        train, val = (pluralise(len(dataset.part(split)), "image") for split in ("train", "val"))
+        train, val = (pluralise(len(dataset.splits[split]), "image") for split in ("train", "val"))
         self._progress.message(f"Fold {number} of {self._count}: {train} for training, {val} held out.")
         if not run.config_path.is_file():
             run.begin(_config_of(self._run, number), self._records(dataset, number))
@@ -120,7 +120,7 @@ class CrossValidation:
 
     def _records(self, dataset: Dataset, fold: int | str) -> dict[str, Any]:
         """Return the JSON records of the run of a fold, or of the student."""
-        splits = {split: [case.name for case in dataset.part(split)] for split in ("train", "val", "test")}
+        splits = {split: [case.name for case in dataset.splits[split]] for split in ("train", "val", "test")}
         names = ["fingerprint", "environment", "weights"]
         names = [name for name in names if (self._run.folder / f"{name}.json").is_file()]
         understood = self._run.understood
@@ -167,7 +167,7 @@ class CrossValidation:
 
     def _describe_evaluation(self) -> str:
         """Return how to evaluate the ensemble, which was trained on all images except a test split."""
-        if self._dataset.part("test"):
+        if self._dataset.splits["test"]:
             evaluate = command("evaluate", self._run.folder, self._dataset.root)
             return f"The scores above are those of its members. To score the ensemble on the test split: {evaluate}"
         return "The scores above are those of its members; no images are left to score the ensemble itself."

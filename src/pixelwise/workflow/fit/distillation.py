@@ -51,7 +51,7 @@ def train_student(
     if student.summary_path.is_file():
         return
     members = len(run.folds)
-    images = pluralise(len(merge_train_val(dataset).part("train")), "image")
+    images = pluralise(len(merge_train_val(dataset).splits["train"]), "image")
     progress.message(f"Student: distilling the ensemble of {members} networks into one, on all {images}.")
     teacher, model_card = load_model(run.model_path)
     if not student.config_path.is_file():
@@ -73,8 +73,8 @@ def train_student(
 def with_training_images_as_val(dataset: Dataset, members: int) -> Dataset:
     """Return the data set with all images in the training split, some of them also in the validation split."""
     merged = merge_train_val(dataset)
-    val = [replace(case, part="val") for case in merged.part("train")[::members]]
-    return replace(merged, cases=(*merged.part("train"), *val, *merged.part("test")))
+    val = [replace(case, split="val") for case in merged.splits["train"][::members]]
+    return replace(merged, cases=(*merged.splits["train"], *val, *merged.splits["test"]))
 
 
 def _plan(config: Config, members: int) -> Config:
@@ -93,6 +93,6 @@ def _plan(config: Config, members: int) -> Config:
 
 
 def _describe_evaluation(student: Run, dataset: Dataset) -> str:
-    if dataset.part("test"):
+    if dataset.splits["test"]:
         return f"; for that run: {command('evaluate', student.folder, dataset.root)}"
     return "; for that, evaluate it on other labelled images."

@@ -68,7 +68,7 @@ def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
         dataset = merge_train_val(dataset)
     known = run.splits["cases"]
     for split in ("train", "val"):
-        now = [case.name for case in dataset.part(split)]
+        now = [case.name for case in dataset.splits[split]]
         if now != known[split]:
             changed = sorted(set(now) ^ set(known[split]))
             got = "another order of cases"

@@ -12,7 +12,7 @@ def initial_records(
     dataset: Dataset, fingerprint: Any, machine: Machine, seed: int, measuring: float = 0.0
 ) -> dict[str, Any]:
     """Return the JSON records of a new run folder; `measuring` is the time for measuring the machine in seconds."""
-    splits = {split: [case.name for case in dataset.part(split)] for split in ("train", "val", "test")}
+    splits = {split: [case.name for case in dataset.splits[split]] for split in ("train", "val", "test")}
     groups = {case.name: case.group for case in dataset.cases if case.group}
     return {
         "fingerprint": asdict(fingerprint),

@@ -55,7 +55,7 @@ class SegmentationTask:
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
         self.score_name = validation_dice(config.target.kind)
         read = config.normalisation, config.target, progress
-        images = read_training_images(dataset, dataset.part("train"), *read, config.loss)
+        images = read_training_images(dataset, dataset.splits["train"], *read, config.loss)
         targets = [image.target for image in images]
         self.max_inputs = COUNTS[-1]
         self.loss = config.loss
@@ -66,7 +66,7 @@ class SegmentationTask:
         self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
         self.smallest_share = smallest_share(patches)
         self._samplers = self._make_samplers(images)
-        val_images = read_training_images(dataset, dataset.part("val"), *read)
+        val_images = read_training_images(dataset, dataset.splits["val"], *read)
         background = has_background(dataset.labelling.task, dataset.labelling.classes)
         self._choose_areas = config.training.tune and background and "class_areas" not in self._user_set
         truths = [image.target for image in val_images]

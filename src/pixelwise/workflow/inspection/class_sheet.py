@@ -28,7 +28,7 @@ def draw_class_sheet(path: Path, dataset: Dataset) -> None:
 
 
 def _draw(dataset: Dataset) -> Figure:
-    train, names = dataset.part("train"), dataset.labelling.classes[:MAX_CLASSES]
+    train, names = dataset.splits["train"], dataset.labelling.classes[:MAX_CLASSES]
     counts = Counter(case.class_index for case in train)
     figure = Figure(figsize=(1.15 * PER_CLASS + 1.6, 1.15 * len(names) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -45,7 +45,7 @@ def _draw(dataset: Dataset) -> Figure:
         label = f"{name[:20]}\n{counts[index]}"
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
-    splits = ", ".join(f"{len(dataset.part(split))} {split}" for split in ("train", "val", "test"))
+    splits = ", ".join(f"{len(dataset.splits[split])} {split}" for split in ("train", "val", "test"))
     title = f"{dataset.root.resolve().name}: {pluralise(len(dataset.labelling.classes), 'class')}, {splits}"
     more = f"; {pluralise(rest, 'more class is', 'more classes are')} not shown" if rest else ""
     figure.suptitle(title + more, fontsize=10)

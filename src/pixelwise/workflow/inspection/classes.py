@@ -12,7 +12,7 @@ MOST_CLASSES = 60  # listed
 
 def count_by_class(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return the number of images per class and split."""
-    counts = Counter((case.class_index, case.part) for case in dataset.cases)
+    counts = Counter((case.class_index, case.split) for case in dataset.cases)
     classes = enumerate(dataset.labelling.classes)
     return {name: {split: counts[index, split] for split in SPLITS} for index, name in classes}
 

@@ -19,7 +19,7 @@ IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
-    cases = [case for case in dataset.part("train") if case.annotation is not None]
+    cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     chosen = [cases[i * len(cases) // min(ROWS * PAIRS, len(cases))] for i in range(min(ROWS * PAIRS, len(cases)))]
     rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
@@ -46,7 +46,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
         if labelling.ignore_value is not None:
             handles.append(Patch(facecolor=IGNORED_COLOUR, label="ignored"))
         figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
-    counts = ", ".join(f"{len(dataset.part(p))} {p}" for p in ("train", "val", "test"))
+    counts = ", ".join(f"{len(dataset.splits[p])} {p}" for p in ("train", "val", "test"))
     figure.suptitle(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}", fontsize=11)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -63,7 +63,7 @@ class InspectedData:
             "values": list(labelling.values),
             "ignore_index": labelling.ignore_value,
             "channels": self.dataset.channels,
-            "cases": {part: len(self.dataset.part(part)) for part in ("train", "val", "test")},
+            "cases": {part: len(self.dataset.splits[part]) for part in ("train", "val", "test")},
             "messages": list(self.dataset.messages),
             "problems": [
                 {"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal, "left_out": p.left_out}
@@ -76,7 +76,7 @@ class InspectedData:
     def to_text(self) -> str:
         """Return the summary that the command prints."""
         labelling, lines = self.dataset.labelling, list(self.dataset.messages)
-        counts = ", ".join(f"{len(self.dataset.part(p))} {p}" for p in ("train", "val", "test"))
+        counts = ", ".join(f"{len(self.dataset.splits[p])} {p}" for p in ("train", "val", "test"))
         lines += ["", f"Cases: {counts}. Task: {labelling.task}. Channels: {self.dataset.channels}."]
         lines += self.classes
         problems = self.dataset.problems
@@ -112,7 +112,7 @@ def inspect_data(
     """Check a data folder, measure its fingerprint and draw its contact sheet; see `inspect`."""
     sheet = _sheet_path(root, out)
     dataset = scan_dataset(root, options, 0, progress)
-    train = dataset.part("train")
+    train = dataset.splits["train"]
     task = task_of(dataset)
     usable = bool(train) and not any(problem.fatal for problem in dataset.problems)
     fingerprint = task.measure(dataset, options, progress) if usable else None

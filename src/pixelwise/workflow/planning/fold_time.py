@@ -74,7 +74,7 @@ def go_to_the_end(config: Config) -> Config:
 
 def seconds_to_score_masks(config: Config, dataset: Dataset, fingerprint: Fingerprint, device: str) -> float:
     """Estimate the seconds for predicting and scoring the masks of all images, from a measurement on one."""
-    cases = [case for case in dataset.part("train") if case.annotation is not None]
+    cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     seconds, pixels = _time_masks(config, cases[len(cases) // 2], dataset, device)
     return SLACK * seconds * fingerprint.pixels / pixels
 

@@ -32,8 +32,8 @@ def make_patch_step(device: str) -> MakeStep:
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
         classes = class_channels(config.target, config.network.classes)
         # a weight map costs almost nothing, a distance adds a loss term
-        maps = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else ()
-        batch = Batch(images, torch.randint(classes, size, dtype=torch.uint8), *maps)
+        weights, distances = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else (None, None)
+        batch = Batch(images, torch.randint(classes, size, dtype=torch.uint8), weights, distances)
         threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
         return _make_step(config, device, batch, threads), math.prod(size) / (full.batch * full.height * full.width)
 

@@ -154,7 +154,7 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
             labelling = replace(labelling, values=values)
         labelling = replace(labelling, source_classes=sources)
     else:
-        case = Case(name=row["name"], image=image, annotation=MaskFile(path=masks[0]), part="test")
+        case = Case(name=row["name"], image=image, annotation=MaskFile(path=masks[0]), split="test")
     dataset = Dataset(
         root=image.parent,
         cases=(case,),

@@ -111,9 +111,7 @@ class Classification:
 
         return predict_classes(model_file, paths, folder, options, progress)
 
-    def read_samples(
-        self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]
-    ) -> "Iterator[Sample]":
+    def read_samples(self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]) -> "Iterator[Sample]":
         """Yield resized images with their classes."""
         from pixelwise.workflow.evaluation.classification import read_classification_samples
 

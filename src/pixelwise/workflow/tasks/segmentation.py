@@ -114,9 +114,7 @@ class Segmentation:
 
         return predict_masks(model_file, paths, folder, options, progress)
 
-    def read_samples(
-        self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]
-    ) -> "Iterator[Sample]":
+    def read_samples(self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]) -> "Iterator[Sample]":
         """Yield images with their class maps."""
         from pixelwise.workflow.evaluation.masks import read_mask_samples
 

@@ -98,9 +98,7 @@ class Task(Protocol):
         """Predict each path into `folder`; see `predict`."""
         ...
 
-    def read_samples(
-        self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]
-    ) -> "Iterator[Sample]":
+    def read_samples(self, model_card: ModelCard, dataset: Dataset, cases: Sequence[Case]) -> "Iterator[Sample]":
         """Yield labelled images for the parity check of an export."""
         ...
 

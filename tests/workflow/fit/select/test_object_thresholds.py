@@ -181,7 +181,7 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
         model.model_card, temperature=1.0, doubt_temperature=None
     )  # thresholds are for probabilities that are not calibrated
     looks: list[ValidationPrediction] = []
-    for case in dataset.part("val"):
+    for case in dataset.splits["val"]:
         assert case.mask is not None
         pixels = read_pixels(case.image, model.model_card.channels, None).pixels
         looks.append(

@@ -45,7 +45,7 @@ def test_time_is_a_share_of_the_budget() -> None:
 
 def test_every_validation_image_is_predicted(cells: Path) -> None:
     found = looks(cells)
-    assert sorted(look.name for look in found) == sorted(case.name for case in detect_dataset(cells).part("val"))
+    assert sorted(look.name for look in found) == sorted(case.name for case in detect_dataset(cells).splits["val"])
     for look in found:
         assert look.truth.shape == look.probabilities.shape[1:] == (64, 64)
         np.testing.assert_allclose(look.probabilities.sum(0), 1, rtol=1e-5)

@@ -69,7 +69,7 @@ def predict_validation(
         For each network the predicted images, the same for all networks.
     """
     each: list[list[ValidationPrediction]] = [[] for _ in networks]
-    cases = sum(case.annotation is not None for case in dataset.part("val"))
+    cases = sum(case.annotation is not None for case in dataset.splits["val"])
     limits = seconds, min(MAX_PIXELS, MAX_VALUES // (len(networks) * model_card.network.classes))
     runtimes = [TorchRuntime(network, device) for network in networks]
     images = _predict(runtimes, model_card, dataset, *limits)
@@ -142,7 +142,7 @@ def _predict(
         Predictor(runtime, model_card.geometry, channels, model_card.tile, symmetries) for runtime in runtimes
     ]
     began, done, pace = time.monotonic(), 0, 0.0  # pixels; seconds per pixel
-    for case in spread_order(dataset.part("val")):
+    for case in spread_order(dataset.splits["val"]):
         if case.annotation is None:
             continue
         pixels, labels = dataset.read_labelled(case)
