@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pixelwise.datasets.dataset import find_images
+from pixelwise.datasets.image_files import describe_folders, find_images
 from pixelwise.inference.classification_model import ClassificationModel
 from pixelwise.inference.load import find_model, is_classifier, open_model
 from pixelwise.inference.segmentation_model import SegmentationModel
@@ -53,7 +53,7 @@ def predict(
     run : path
         A run folder, a model file or an exported file.
     inputs : sequence of path
-        Image files, or folders of them.
+        Image files, or folders of them; folders inside are searched too.
     out : path
         The output folder: an indexed PNG per image, or a label image and `objects.csv` for objects, or
         `predictions.csv` for classification.
@@ -123,7 +123,8 @@ def predict(
         compression=compression,
         sampled_intensities=sampled_intensities,
     )
-    paths = [image for path in inputs for image in find_images(Path(path))]
+    paths = [image for path in inputs for image in find_images(Path(path), folder)]
+    progress.message(*describe_folders([Path(path) for path in inputs], folder))
     check_output_folder(folder, [Path(path) for path in inputs])
     model_file = find_model(run)
     if is_classifier(model_file):
