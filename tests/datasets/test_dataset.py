@@ -19,6 +19,7 @@ from pixelwise.datasets.dataset import (
     read_pixels,
     scan_dataset,
 )
+from pixelwise.datasets.image_files import describe_folders
 from pixelwise.errors import BadDataset, BadImage, BadOption
 
 FIVE = {
@@ -129,6 +130,15 @@ def test_images_of_a_file_or_folder(tmp_path: Path) -> None:
     assert [path.name for path in find_images(tmp_path / "a")] == ["s9.PNG", "s10.png"]
     assert [path.name for path in find_images(tmp_path)] == ["s9.PNG", "s10.png"]
     assert find_images(tmp_path / "a/s10.png") == [tmp_path / "a/s10.png"]
+    save(tmp_path / "top.png", image(1))
+    save(tmp_path / "a/b/c/deep.png", image(1))
+    save(tmp_path / ".hidden/h.png", image(1))
+    save(tmp_path / "out/result.png", image(1))
+    found = find_images(tmp_path, tmp_path / "out")
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["a/b/c/deep.png", "a/s9.PNG", "a/s10.png", "top.png"]
+    messages = describe_folders([tmp_path], tmp_path / "out")
+    assert any("3 images in sub-folders" in text for text in messages)
+    assert any("left out 1 file (1 .txt)" in text for text in messages)
     (tmp_path / "b").mkdir()
     with pytest.raises(BadDataset, match=r"expected images .*; got none"):
         find_images(tmp_path / "b")

@@ -17,10 +17,10 @@ from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.class_table import ClassTable, read_class_table
 from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
-from pixelwise.datasets.folder_layout import Pair, check_folder, find_unlabelled, is_image_name, read_layout
-from pixelwise.datasets.folder_names import natural_key
+from pixelwise.datasets.folder_layout import Pair, find_unlabelled, read_layout
 from pixelwise.datasets.formats.detect import detect_format
 from pixelwise.datasets.image_decisions import agree_on_channels, choose_orientation, describe_images, read_options
+from pixelwise.datasets.image_files import find_images
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.mask_labels import interpret_masks
 from pixelwise.datasets.options import DataOptions
@@ -30,8 +30,6 @@ from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.errors import BadDataset
-from pixelwise.io.read import SUFFIXES
-from pixelwise.io.zarr import is_zarr
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -284,31 +282,3 @@ def find_unlabelled_images(root: Path, options: DataOptions) -> list[Path]:
         for image in annotated.images
         if image.annotation is None and not image.channel_files and image.split != "test"
     ]
-
-
-def find_images(path: Path) -> list[Path]:
-    """Return the images of a path: the file itself, or the images in the folder, in natural order.
-
-    Subfolders are searched only if the folder itself contains no image.
-
-    Raises
-    ------
-    BadDataset
-        The path does not exist, or contains no image.
-    """
-    if (path.is_file() and is_image_name(path.name)) or is_zarr(path):
-        return [path]
-    if not path.exists():
-        raise BadDataset("an image or a folder of images", "a path that does not exist", "Check the path.", path)
-    check_folder(path)
-    images = [inner for inner in path.iterdir() if (is_image_name(inner.name) and inner.is_file()) or is_zarr(inner)]
-    images = images or [
-        inner
-        for inner in path.rglob("*")
-        if is_image_name(inner.name)
-        and inner.is_file()
-        and not any(name.startswith(".") for name in inner.relative_to(path).parts)
-    ]
-    if not images:
-        raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
-    return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))

@@ -95,7 +95,7 @@ def find_blends(table: MaskValueTable, entries: Sequence[Entry]) -> None:
     lossy = " or lossy compression (JPEG)" if any(mask.lossy for mask in table.masks.values()) else ""
     files = pluralise(len(table.masks), "mask has", "masks have")
     table.messages.append(
-        f"{len(found)} of {files} colours between those of the classes, left by smoothing{lossy}: {blended:.2g} % of the "
-        f"pixels get the nearest class colour, except {ignored:.2g} % that are as near to two of several classes and are "
-        "ignored. Export without anti-aliasing to avoid this."
+        f"{len(found)} of {files} colours between those of the classes, left by smoothing{lossy}: {blended:.2g} % "
+        f"of the pixels get the nearest class colour, except {ignored:.2g} % that are as near to another class and "
+        "are ignored. Export without anti-aliasing to avoid this."
     )

@@ -64,6 +64,18 @@ class Config:
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    def __post_init__(self) -> None:
+        """Check that batch normalisation has several values per channel."""
+        patches, stride = self.patches, 2**self.network.depth
+        values = patches.batch * -(-patches.height // stride) * -(-patches.width // stride)
+        if values == 1 and self.network.normalisation == "batch":
+            got = f"1: patches.batch={patches.batch} with {patches.height} x {patches.width} pixels at depth "
+            raise BadOption(
+                "at least 2 values per channel for batch normalisation in the coarsest stage",
+                f"{got}{self.network.depth}",
+                "Use a larger patches.batch, a smaller network.depth, or network.normalisation=group.",
+            )
+
     @property
     def user_set(self) -> frozenset[str]:
         """Settings with origin `user` or `file`: they are never changed automatically."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixelwise.datasets.dataset import find_images
+from pixelwise.datasets.image_files import describe_folders, find_images
 from pixelwise.inference.load import AnyModel, find_model, find_model_card, open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -36,7 +36,7 @@ def predict(
     run : path
         A run folder, a model file or an exported file.
     inputs : sequence of path
-        Image files, or folders of them.
+        Image files, or folders of them; folders inside are searched too.
     out : path
         The output folder: an indexed PNG per image, or a label image and `objects.csv` for objects, or
         `predictions.csv` for classification.
@@ -59,7 +59,8 @@ def predict(
     progress, options = progress or Console(), options or PredictOptions()
     keep_large_blocks()
     folder = Path(out)
-    paths = [image for path in inputs for image in find_images(Path(path))]
+    paths = [image for path in inputs for image in find_images(Path(path), folder)]
+    progress.message(*describe_folders([Path(path) for path in inputs], folder))
     check_output_folder(folder, [Path(path) for path in inputs])
     model_file = find_model(run)
     return task_of(find_model_card(model_file)).predict(model_file, paths, folder, options, progress)

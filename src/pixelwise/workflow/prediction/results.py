@@ -108,13 +108,29 @@ def split_long_names(named: Mapping[str, Path]) -> tuple[dict[str, Path], list[t
 
 
 def name_images(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return a unique output name for each image: its stem, with folder and suffix if not unique."""
+    """Return a unique output name for each image: its stem, with the folder, its folders and the suffix as needed.
+
+    >>> list(name_images([Path("in/top.png"), Path("in/p1/a.png"), Path("in/p2/a.png")]))
+    ['top', 'p1_a_png', 'p2_a_png']
+    """
     names: dict[str, Path] = {}
-    stems = Counter(path.stem.lower() for path in paths)
-    for path in paths:
-        name = path.stem if stems[path.stem.lower()] == 1 else f"{path.parent.name}_{path.stem}_{path.suffix[1:]}"
+    for path, name in zip(paths, _unique_names(paths), strict=True):
         if name in names:
             hint = "Predict them into two different folders."
             raise BadImage("a unique name for every image", f"{name} twice", hint, path)
         names[name] = path
+    return names
+
+
+def _unique_names(paths: Sequence[Path]) -> list[str]:
+    """Return the stems; with as many folders as make them different, ignoring case, where stems are equal."""
+    names = [path.stem for path in paths]
+    for count in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        used = Counter(name.lower() for name in names)
+        equal = [index for index, name in enumerate(names) if used[name.lower()] > 1]
+        if not equal:
+            break
+        for index in equal:
+            path = paths[index]
+            names[index] = "_".join([*path.parts[-count:-1], path.stem, path.suffix[1:]])
     return names
