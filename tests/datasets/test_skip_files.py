@@ -190,7 +190,7 @@ WHOLE_SET = {
     "no images": "data", "one image only": "data", "no training images": "data", "all background": "data",
     "one class only": "data", "one class folder only": "data", "split without foreground": "data",
     "ambiguous folders": "--images", "colours without classes": "--task", "names do not fit": "--classes",
-    "groups too large": "--group-by",
+    "groups too large": "--group-by", "names differ": "--image-suffix", "pickled masks": "--save_png",
 }  # fmt: skip
 NEVER_FATAL = {
     "mixed depths", "near duplicate across splits", "duplicate image", "class missing in a split",
