@@ -78,13 +78,12 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     entries = [] if as_objects else _read_classes(base)
     coloured = not as_objects and _is_coloured(masks[names[0]])
     colours = tuple(entry.colour for entry in entries if entry.colour is not None)
+    values = tuple(entry.value for entry in entries if entry.value is not None)
     return AnnotatedSet(
         format=NAME,
         images=name_images(root, found),
         classes=tuple(entry.name for entry in entries),
-        values=tuple(packed(c) for c in colours)
-        if coloured
-        else tuple(e.value for e in entries if e.value is not None),
+        values=tuple(map(packed, colours)) if coloured else values,
         colours=colours if coloured else (),
         ignore_value=_VOID_COLOUR if coloured else IGNORE,
         instances=as_objects,
