@@ -1,7 +1,7 @@
 """VGG Image Annotator (VIA 1 and 2): one JSON file with the regions of every image.
 
-A saved project holds the same under ``_via_img_metadata``. The class of a region is its only attribute, or the one called
-``class``, ``label``, ``type`` or ``name``. Sizes of images are not stored.
+A saved project holds the same under ``_via_img_metadata``. The class of a region is its only attribute, or the one
+called ``class``, ``label``, ``type`` or ``name``. Sizes of images are not stored.
 """
 
 from collections import Counter
