@@ -232,7 +232,8 @@ def _read_split(record: _Image) -> Split | None:
 def _shapes_of(record: _Image, path: Path) -> Shapes:
     ordered = [shape for _, shape in sorted(record.shapes, key=lambda member: member[0])]
     height, width = (record.attributes.get(key, "") for key in ("height", "width"))
-    size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    known = all(side.isdecimal() and len(side) < 10 for side in (height, width))
+    size = (int(height), int(width)) if known else None
     return Shapes(shapes=tuple(ordered), source=path, size=size)
 
 

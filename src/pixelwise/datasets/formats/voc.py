@@ -19,7 +19,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.rasterise import is_background, rasterise
 from pixelwise.datasets.records import Colour, Split
 from pixelwise.datasets.vectorise import to_shapes
-from pixelwise.errors import BadDataset, printable
+from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.read import SUFFIXES, probe
 from pixelwise.io.write import write_mask
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
@@ -76,15 +76,14 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         FoundImage(image=images[name], annotation=MaskFile(path=masks[name]), split=splits.get(name)) for name in names
     ]
     entries = [] if as_objects else _read_classes(base)
-    coloured = not as_objects and _is_coloured(masks[names[0]])
+    coloured = not as_objects and any(_is_coloured(masks[name]) for name in names[:5])
     colours = tuple(entry.colour for entry in entries if entry.colour is not None)
+    values = tuple(entry.value for entry in entries if entry.value is not None)
     return AnnotatedSet(
         format=NAME,
         images=name_images(root, found),
         classes=tuple(entry.name for entry in entries),
-        values=tuple(packed(c) for c in colours)
-        if coloured
-        else tuple(e.value for e in entries if e.value is not None),
+        values=tuple(map(packed, colours)) if coloured else values,
         colours=colours if coloured else (),
         ignore_value=_VOID_COLOUR if coloured else IGNORE,
         instances=as_objects,
@@ -237,7 +236,10 @@ def _read_classes(base: Path) -> list[Entry]:
 
 
 def _is_coloured(path: Path) -> bool:
-    info = probe(path)
+    try:
+        info = probe(path)
+    except BadImage:  # reported with all others when the masks are read
+        return False
     return info.channels == 3 and not info.palette
 
 

@@ -37,7 +37,7 @@ from pixelwise.datasets.formats.yolo_config import find_yaml, read_names, read_s
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.trace import trace
-from pixelwise.errors import BadDataset, printable
+from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise
 
@@ -194,7 +194,10 @@ def _label_file(root: Path, image: Path) -> Path | None:
 
 
 def _read_labels(reading: _Reading, path: Path, image: Path) -> Shapes:
-    info = probe(image)
+    try:
+        info = probe(image)
+    except BadImage:  # reported with all others when the images are read
+        return Shapes(shapes=(), source=path)
     scale = np.array([info.width, info.height], float)
     shapes: list[Shape] = []
     text = ""
