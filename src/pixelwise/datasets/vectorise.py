@@ -86,12 +86,15 @@ def to_shapes(image: AnnotatedImage, dataset: AnnotatedSet) -> Shapes:
     if isinstance(annotation, ClassMasks):
         return _join((name, _read_binary(path)) for name, path in annotation.masks)
     mask = read_mask(annotation.path)
-    values = _single_values(mask, annotation.path, dataset)
+    colours = tuple(red << 16 | green << 8 | blue for red, green, blue in dataset.colours)
+    coded = mask.values.ndim == 3 or (bool(colours) and dataset.values == colours)
+    values = _read_colours(mask) if coded else mask.values
     ignored = np.zeros(values.shape, bool) if dataset.ignore_value is None else values == dataset.ignore_value
     if dataset.instances:
         labels = np.where(ignored, IGNORE_OBJECT, values.astype(np.int64))
         return shapes_of_labels(labels, dataset.classes, annotation.path, objects=True)
-    labels = _class_indices(values, ignored, dataset, annotation.path)
+    known = dataset.values or (colours if coded else range(1, len(dataset.classes) + 1))
+    labels = _class_indices(values, ignored, known, annotation.path)
     return shapes_of_labels(labels, dataset.classes, annotation.path, objects=False)
 
 
@@ -115,23 +118,21 @@ def _join(masks: "Iterator[tuple[str, _Masked]]") -> Shapes:
     return Shapes(shapes=tuple(shapes), source=source, size=size)
 
 
-def _single_values(mask: MaskImage, path: Path, dataset: AnnotatedSet) -> np.ndarray:
-    """Return one value per pixel; colours packed as ``r << 16 | g << 8 | b``."""
-    if mask.values.ndim == 2:
-        return mask.values
-    if not dataset.colours:
-        raise BadDataset("one number per pixel", "colours without a table", "Name the colours of the classes.", path)
-    return mask.values.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+def _read_colours(mask: MaskImage) -> np.ndarray:
+    """Return the colour of every pixel, packed as ``r << 16 | g << 8 | b``."""
+    if mask.values.ndim == 3:
+        return mask.values.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    gray = np.arange(256) * 0x010101  # a file without any colour is read as gray
+    for index, (red, green, blue) in (mask.palette or {}).items():
+        gray[index] = red << 16 | green << 8 | blue
+    return gray[np.minimum(mask.values, 255)]
 
 
-def _class_indices(values: np.ndarray, ignored: np.ndarray, dataset: AnnotatedSet, path: Path) -> np.ndarray:
-    known = list(dataset.values) or list(range(1, len(dataset.classes) + 1))
-    if values.max(initial=0) > IGNORE and dataset.colours and not dataset.values:
-        known = [red << 16 | green << 8 | blue for red, green, blue in dataset.colours]
+def _class_indices(values: np.ndarray, ignored: np.ndarray, known: Sequence[int], path: Path) -> np.ndarray:
     labels = np.where(ignored, IGNORE, 0)
     for index, value in enumerate(known, start=1):
         labels[(values == value) & ~ignored] = index
-    unknown = values[(labels == 0) & (values != 0)]
+    unknown = values[(labels == 0) & (values != 0) & ~np.isin(values, known)]
     if unknown.size:
         expected = f"mask values {', '.join(map(str, known[:20])) or 'with known classes'}"
         raise BadDataset(expected, f"{unknown.flat[0]}", "Name the classes with --classes.", path)

@@ -7,6 +7,7 @@ Source: Portable Network Graphics (PNG) Specification, third edition, sections 5
 import mmap
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ _MAX_CHUNK = 1 << 20  # bytes; no valid header, palette or EXIF record is longer
 _DEFLATE = 1032  # largest compression ratio of deflate (zlib technical notes)
 
 
-def read_png_header(file: BinaryIO, path: Path) -> Header:
+def read_png_header(file: BinaryIO | BytesIO, path: Path) -> Header:
     """Read the chunks that describe the image, without decoding samples."""
     chunks, whole = _read_chunks(file)
     header = chunks.get(b"IHDR", b"")
@@ -70,7 +71,7 @@ def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray,
     return np.ascontiguousarray(samples[:, :, : header.channels].transpose(2, 0, 1))
 
 
-def _read_chunks(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
+def _read_chunks(file: BinaryIO | BytesIO) -> tuple[dict[bytes, bytes], bool]:
     """Return the header chunks and whether the end chunk was reached."""
     length_of_file = file.seek(0, 2)
     at = file.seek(8)
@@ -88,6 +89,6 @@ def _read_chunks(file: BinaryIO) -> tuple[dict[bytes, bytes], bool]:
     return chunks, False
 
 
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+def _read_at(file: BinaryIO | BytesIO, offset: int, length: int) -> bytes:
     file.seek(offset)
     return file.read(length)

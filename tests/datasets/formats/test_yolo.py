@@ -119,7 +119,9 @@ def test_malformed_rows_are_refused_by_file_and_line(tmp_path: Path, row: str, w
     assert "line 2" in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["names: [a\ntrain: x\n", "names: {a: b}\ntrain: x", "names: !!python/name:os.system\ntrain: x"])
+@pytest.mark.parametrize(
+    "text", ["names: [a\ntrain: x\n", "names: {a: b}\ntrain: x", "names: !!python/name:os.system\ntrain: x"]
+)
 def test_malformed_data_yaml_is_refused(tmp_path: Path, text: str) -> None:
     root = write(tmp_path, {"images/a.png": f"0 {SQUARE}"}, text)
     with pytest.raises(BadDataset, match=r"data\.yaml"):
@@ -133,7 +135,9 @@ def test_four_points_everywhere_may_be_rotated_boxes(tmp_path: Path) -> None:
 
 def test_paths_outside_the_folder_are_not_read(tmp_path: Path) -> None:
     save(tmp_path / "secret/images/a.png", image(0))
-    root = write(tmp_path / "set", {"images/a.png": f"0 {SQUARE}"}, {"names": ["x"], "train": "../secret/images", "val": "."})
+    root = write(
+        tmp_path / "set", {"images/a.png": f"0 {SQUARE}"}, {"names": ["x"], "train": "../secret/images", "val": "."}
+    )
     assert all(member.image.is_relative_to(root) for member in yolo.read(root, OPTIONS).images)
 
 

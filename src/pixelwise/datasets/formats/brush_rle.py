@@ -1,8 +1,8 @@
 """Run-length encoding of brush strokes in Label Studio: a stream of bits that holds the RGBA values of an image.
 
 A header has the number of values (32 bits), the bits of a value less 1 (5 bits) and four lengths of counters less 1
-(4 bits each). Each block begins with one bit, 1 for a repeated value, and two bits that choose a counter; then follow the
-count less 1 and the value, or as many values (`label-studio-sdk`, `converter/brush.py`).
+(4 bits each). Each block begins with one bit, 1 for a repeated value, and two bits that choose a counter; then follow
+the count less 1 and the value, or as many values (`label-studio-sdk`, `converter/brush.py`).
 """
 
 from pathlib import Path

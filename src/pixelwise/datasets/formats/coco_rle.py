@@ -97,7 +97,7 @@ def _decompress(text: str) -> list[int] | None:
     """Return the counts, or None if the text is not one."""
     counts: list[int] = []
     value = shift = 0
-    for code in text.encode("utf-8"):
+    for code in text.encode("utf-8", "surrogatepass"):
         bits = code - 48
         if not 0 <= bits < 64 or shift > 60:
             return None

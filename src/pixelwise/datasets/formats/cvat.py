@@ -91,14 +91,9 @@ class _Reading:
 
     def _add(self, name: str, attributes: Attributes) -> None:
         group = attributes.get("group_id", "0")
-        rings: tuple[np.ndarray, ...] = ()
-        bitmap: Bitmap | None = None
-        if name == "mask":
-            bitmap = self._read_mask(attributes)
-        else:
-            rings = (self._read_ring(name, attributes),)
-        empty = not bitmap.pixels.any() if bitmap is not None else len(rings[0]) < 3
-        if empty:
+        bitmap = self._read_mask(attributes) if name == "mask" else None
+        rings = () if name == "mask" else (self._read_ring(name, attributes),)
+        if (bitmap is None or not bitmap.pixels.any()) and not any(len(ring) > 2 for ring in rings):
             self.left_out[f"{name} without an area"] += 1
             return
         self.boxes += name == "box"

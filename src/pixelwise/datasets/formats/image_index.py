@@ -100,7 +100,7 @@ def split_of(parts: Sequence[str]) -> Split | None:
 def split_of_stem(stem: str) -> Split | None:
     """Return the split that a file name contains as a word, such as ``instances_val2017``; None if not exactly one."""
     words = (split_of([word]) for word in re.findall(r"[a-z]+", stem.casefold()))
-    splits = {split for split in words if split is not None}
+    splits: set[Split] = {split for split in words if split is not None}
     return splits.pop() if len(splits) == 1 else None
 
 

@@ -133,7 +133,7 @@ def _read_task(reading: _Reading, task: Any, where: str, path: Path) -> Shapes |
         reading.left_out["several annotations"] += 1
     chosen = next((record for record in done if record.get("ground_truth")), done[0])
     results = content.field(chosen, "result", list, where, path)
-    names = {record.get("id"): _label(record) for record in results if isinstance(record, dict) and _label(record)}
+    names = {str(record.get("id")): _label(record) for record in results if isinstance(record, dict) and _label(record)}
     sizes: set[tuple[int, int]] = set()
     shapes: list[Shape] = []
     for position, record in enumerate(results):
@@ -144,7 +144,7 @@ def _read_task(reading: _Reading, task: Any, where: str, path: Path) -> Shapes |
             continue
         size = _read_size(record, place, path)
         sizes.add(size)
-        shape = _read_result(reading, record, kind, names.get(record.get("id"), ""), size, place, path)
+        shape = _read_result(reading, record, kind, names.get(str(record.get("id")), ""), size, place, path)
         if shape is not None:
             reading.labels.add(shape.class_name)
             shapes.append(shape)

@@ -14,6 +14,7 @@ from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFil
 from pixelwise.datasets.class_table import Entry, parse_table
 from pixelwise.datasets.formats.image_index import SPLITS, FoundImage, name_images
 from pixelwise.datasets.formats.output_folder import new_folder, objects_of, place_images
+from pixelwise.datasets.mask_values import packed
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.rasterise import is_background, rasterise
 from pixelwise.datasets.records import Colour, Split
@@ -76,12 +77,14 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     ]
     entries = [] if as_objects else _read_classes(base)
     coloured = not as_objects and _is_coloured(masks[names[0]])
+    colours = tuple(entry.colour for entry in entries if entry.colour is not None)
+    values = tuple(entry.value for entry in entries if entry.value is not None)
     return AnnotatedSet(
         format=NAME,
         images=name_images(root, found),
         classes=tuple(entry.name for entry in entries),
-        values=tuple(entry.value for entry in entries if entry.value is not None),
-        colours=tuple(entry.colour for entry in entries if entry.colour is not None) if coloured else (),
+        values=tuple(map(packed, colours)) if coloured else values,
+        colours=colours if coloured else (),
         ignore_value=_VOID_COLOUR if coloured else IGNORE,
         instances=as_objects,
         messages=tuple(messages),

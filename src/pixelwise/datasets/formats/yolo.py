@@ -56,6 +56,7 @@ class _Reading:
     counts: Counter[str] = field(default_factory=Counter[str])
     used: set[int] = field(default_factory=set[int])
     boxes: list[str] = field(default_factory=list[str])
+    unlisted: int = 0
 
 
 def recognise(root: Path) -> bool:
@@ -83,12 +84,15 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     file = find_yaml(root)
     description = read_yaml(file) if file is not None else {}
     reading = _Reading(root, read_names(root, file, description, options))
-    splits = read_splits(root, file, description)
+    splits = read_splits(root, description)
     index = ImageIndex(root)
     found: list[FoundImage] = []
     without: list[Path] = []
     for image in index.files:
         split = _split_of_image(root, image, splits)
+        if splits and split is None:
+            reading.unlisted += 1
+            continue
         labels = _label_file(root, image)
         if labels is None:
             without.append(image)
@@ -171,9 +175,8 @@ def _is_label_file(path: Path) -> bool:
 
 
 def _split_of_image(root: Path, image: Path, splits: dict[Path, Split]) -> Split | None:
-    if not splits:
-        return split_of(image.relative_to(root).parts[:-1])
-    return next((splits[path] for path in (image, *image.parents) if path in splits), None)
+    listed: Split | None = next((splits[path] for path in (image, *image.parents) if path in splits), None)
+    return listed or split_of(image.relative_to(root).parts[:-1])
 
 
 def _label_file(root: Path, image: Path) -> Path | None:
@@ -253,6 +256,8 @@ def _describe(
         hint = "Export for segmentation; boxes alone cannot train one."
         raise BadDataset("polygons: a class and at least 3 points in a line", got, hint, reading.root)
     messages: list[str] = []
+    if reading.unlisted:
+        messages.append(f"{pluralise(reading.unlisted, 'image')} in no split of data.yaml: left out.")
     if reading.boxes:
         lines = pluralise(len(reading.boxes), "line is a box", "lines are boxes")
         messages.append(f"{lines} ({reading.boxes[0]}): excluded from loss and scores.")

@@ -59,14 +59,9 @@ def read_names(root: Path, file: Path | None, description: dict[str, Any], optio
     if isinstance(given, str):
         given = [given]
     if isinstance(given, list):
-        return {number: str(name) for number, name in enumerate(given)}
+        given = dict(enumerate(given))
     if isinstance(given, dict):
-        names: dict[int, str] = {}
-        for key, name in given.items():
-            if not str(key).isdecimal():
-                raise BadDataset("class numbers from 0 in `names`", printable(str(key)), "Use `0: name`.", file)
-            names[int(key)] = str(name)
-        return names
+        return {_class_number(key, name, file): str(name) for key, name in given.items()}
     for name in _NAMES_FILES:
         path = root / name
         if path.is_file() and path.stat().st_size < 1 << 20:
@@ -75,7 +70,14 @@ def read_names(root: Path, file: Path | None, description: dict[str, Any], optio
     return {}
 
 
-def read_splits(root: Path, file: Path | None, description: dict[str, Any]) -> dict[Path, Split]:
+def _class_number(key: object, name: object, file: Path | None) -> int:
+    if not isinstance(name, str | int | float) or not isinstance(key, str | int) or not str(key).isdecimal():
+        got = printable(str(key)[:40]) if isinstance(key, str | int) else "other things"
+        raise BadDataset("class numbers from 0, each with a name, in `names`", got, "Use `0: name`.", file)
+    return int(key)
+
+
+def read_splits(root: Path, description: dict[str, Any]) -> dict[Path, Split]:
     """Return the split of folders and images that data.yaml names; paths of other computers match by their end."""
     splits: dict[Path, Split] = {}
     base = description.get("path")
