@@ -76,6 +76,15 @@ def test_classes_are_read_again(tmp_path: Path) -> None:
         assert np.array_equal(labels_of(found, by_name[case.name]), dataset.read(case).labels)
 
 
+def test_one_region_of_all_parts_is_an_area(tmp_path: Path) -> None:
+    dataset = load_dataset(drawn.pairs(tmp_path / "in", draw=lambda seed: np.minimum(drawn.objects(seed), 1) * 255))
+    write_imagej(LabelledSet(dataset=dataset), tmp_path / "out")
+    found = imagej_roi.read(tmp_path / "out", DataOptions())
+    assert not found.instances
+    assert labels_of(found).max() == 1
+    assert imagej_roi.read(tmp_path / "out", DataOptions(task="instance")).instances
+
+
 def test_roifile_reads_what_is_written(tmp_path: Path) -> None:
     for index in range(4):
         labels = drawn.objects(index)

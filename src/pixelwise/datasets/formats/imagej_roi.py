@@ -6,7 +6,7 @@ Source: ImageJ, ij/io/RoiDecoder.java, read with roifile. Areas are in pixels fr
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
+from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
 from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.rasterise import MAX_COORDINATE
+from pixelwise.datasets.trace import signed_area
 from pixelwise.errors import BadDataset, BadOption, printable
 from pixelwise.text import pluralise
 
@@ -53,7 +55,8 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the regions of each image: ``NAME.zip``, ``NAME_rois.zip``, ``NAME_RoiSet.zip``, ``NAME.roi``.
 
-    Regions are objects, unless they are of several classes: by the property "class", else by ImageJ's group.
+    Regions are objects, unless they are of several classes (by the property "class", else by ImageJ's group), or one
+    composite region in each image.
 
     Raises
     ------
@@ -64,6 +67,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """
     index = ImageIndex(root)
     shapes: dict[Path, Shapes] = {}
+    groups: dict[str, int] = {}
     left_out: Counter[str] = Counter()
     for path in _roi_files(root):
         if not _is_roi_file(path):
@@ -75,14 +79,16 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         if image in shapes:
             both = f"{printable(shapes[image].source.name)} and {printable(path.name)}"
             raise BadDataset("one ROI file per image", f"{both} for {printable(image.name)}", "Keep one.", path)
-        shapes[image] = Shapes(shapes=tuple(_read_regions(path, left_out)), source=path)
-    names = sorted({shape.class_name for found in shapes.values() for shape in found.shapes} - {""})
-    instances = options.task == "instance" if options.task != "auto" else len(names) < 2
+        shapes[image] = Shapes(shapes=tuple(_read_regions(path, groups, left_out)), source=path)
+    names = sorted(groups, key=lambda name: (groups[name], natural_key(name)))
+    instances = options.task == "instance"
+    if options.task == "auto":
+        instances = len(names) < 2 and _are_objects(shapes.values())
     if names and not instances:
         shapes = {image: _with_class(found, left_out) for image, found in shapes.items()}
     messages = [f"{pluralise(count, 'region')} left out: {reason}." for reason, count in left_out.items()]
     if options.task == "auto":
-        kind = "objects: task instance" if instances else f"areas of {len(names)} classes"
+        kind = "objects: task instance" if instances else f"areas of {pluralise(max(1, len(names)), 'class')}"
         messages.append(f"ImageJ regions are {kind} (--task).")
     found_images = [
         FoundImage(image=path, annotation=shapes.get(path), split=split_of(path.relative_to(root).parts[:-1]))
@@ -95,6 +101,19 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         instances=instances,
         messages=tuple(messages),
     )
+
+
+def _are_objects(found: Iterable[Shapes]) -> bool:
+    """Return whether regions of one class are objects; one composite region in each image is an area."""
+    counts = [[_parts(shape) for shape in shapes.shapes] for shapes in found]
+    return any(len(parts) > 1 for parts in counts) or all(part < 2 for parts in counts for part in parts)
+
+
+def _parts(shape: Shape) -> int:
+    """Return the number of outer rings: those that run as the largest one; holes run the other way."""
+    areas = [signed_area(ring) for ring in shape.rings]
+    largest = max(areas, key=abs, default=0.0)
+    return sum(area * largest > 0 for area in areas)
 
 
 def _with_class(found: Shapes, left_out: Counter[str]) -> Shapes:
@@ -135,7 +154,8 @@ def _image_of(path: Path, index: ImageIndex) -> Path | None:
     return beside[0] if len(beside) == 1 else None
 
 
-def _read_regions(path: Path, left_out: Counter[str]) -> Iterator[Shape]:
+def _read_regions(path: Path, groups: dict[str, int], left_out: Counter[str]) -> Iterator[Shape]:
+    """Yield the areas of a file; `groups` receives the group of each class."""
     library = roi_library()
     for number, (name, content) in enumerate(_contents(path), 1):
         try:
@@ -152,7 +172,10 @@ def _read_regions(path: Path, left_out: Counter[str]) -> Iterator[Shape]:
             got = f"values out of range in region {number}, {printable(name)}"
             raise BadDataset("coordinates in pixels", got, "Remove the region.", path)
         else:
-            yield Shape(class_name=_class_name(roi), rings=rings)
+            name = _class_name(roi)
+            if name:
+                groups.setdefault(name, roi.group)
+            yield Shape(class_name=name, rings=rings)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -12,15 +12,16 @@ from pixelwise.datasets.writers.objects import background_loss
 WriteAnnotations = Callable[[AnnotatedSet, Path], tuple[str, ...]]
 
 
-def write_annotations(write: WriteAnnotations) -> Callable[[LabelledSet, Path], tuple[str, ...]]:
-    """Return the writer of a data set for one that takes annotations.
+def write_annotations(write: WriteAnnotations, objects: str = "") -> Callable[[LabelledSet, Path], tuple[str, ...]]:
+    """Return the writer of a data set for one that takes annotations; `objects` is what to know about objects.
 
     Images that other programs would read differently, and all labels, become files beside the output folder first, so
     that one image is in memory at a time.
     """
 
     def write_set(data: LabelledSet, out: Path) -> tuple[str, ...]:
-        return (*background_loss(data), *write(annotate(data, out.with_name("labels")), out))
+        known = (objects,) if objects and data.task == "instance" else ()
+        return (*known, *background_loss(data), *write(annotate(data, out.with_name("labels")), out))
 
     return write_set
 

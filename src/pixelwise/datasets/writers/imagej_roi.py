@@ -16,7 +16,7 @@ from jaxtyping import Int32
 from pixelwise.datasets.formats.imagej_roi import CLASS, roi_library
 from pixelwise.datasets.writers.image_files import save_image, with_suffix, write_file
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
-from pixelwise.datasets.writers.objects import background_loss, objects_of
+from pixelwise.datasets.writers.objects import background_loss, objects_of, regions_of
 from pixelwise.datasets.writers.outlines import Outline, find_outlines
 
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # java.awt.geom.PathIterator
@@ -24,14 +24,17 @@ _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal regions give equal files
 
 
 def write_imagej(data: LabelledSet, out: Path) -> tuple[str, ...]:
-    """Write ``[split/]NAME.EXT`` with ``NAME_rois.zip`` beside it, which the ROI manager of ImageJ opens."""
+    """Write ``[split/]NAME.EXT`` with ``NAME_rois.zip`` beside it, which the ROI manager of ImageJ opens.
+
+    A region is an object, or all of a class.
+    """
     roi_library()
 
     def save(image: LabelledImage) -> tuple[str, ...]:
         save_image(image, out / image.path())
-        objects = objects_of(data, image)
-        names = [data.classes[number] for number in objects.class_index.tolist()]
-        content = roi_zip_bytes(objects.labels, names, objects.class_index.tolist())
+        objects = objects_of(data, image) if data.task == "instance" else regions_of(data, image)
+        class_index = objects.class_index.tolist()
+        content = roi_zip_bytes(objects.labels, [data.classes[index] for index in class_index], class_index)
         write_file(out / with_suffix(image.path(), "_rois.zip"), content)
         return objects.losses
 

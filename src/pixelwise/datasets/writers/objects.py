@@ -30,6 +30,17 @@ def objects_of(data: LabelledSet, image: LabelledImage) -> NumberedObjects:
     return NumberedObjects(labels=labels, class_index=class_index, losses=losses)
 
 
+def regions_of(data: LabelledSet, image: LabelledImage) -> NumberedObjects:
+    """Return a number for each class instead of each object: its region, in all its parts."""
+    ignored = image.labels == data.ignored
+    labels = np.where(ignored, 0, image.labels + 1 - data.first_class).astype(np.int32)
+    return NumberedObjects(
+        labels=labels,
+        class_index=np.arange(len(data.classes) + 1 - data.first_class) + data.first_class - 1,
+        losses=(IGNORED_LOST,) if ignored.any() else (),
+    )
+
+
 def number_objects(
     labels: Int32[np.ndarray, "height width"], task: str, classes: Sequence[str]
 ) -> tuple[Int32[np.ndarray, "height width"], Int64[np.ndarray, " numbers"]]:

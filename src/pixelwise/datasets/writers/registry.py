@@ -33,6 +33,7 @@ class Writer:
     write: Callable[[LabelledSet, Path], tuple[str, ...]]
 
 
+_VOC_OBJECTS = "SegmentationClass is read first: use --task instance for the objects in SegmentationObject."
 WRITERS = (
     Writer(name="folders", title="folders of images and masks", write=write_folders),
     Writer(name="nnunet", title="nnU-Net v2 raw data", write=write_nnunet),
@@ -45,6 +46,6 @@ WRITERS = (
     Writer(name="coco", title="COCO", write=write_annotations(coco.write)),
     Writer(name="yolo", title="YOLO polygons", write=write_annotations(yolo.write)),
     Writer(name="labelme", title="Labelme", write=write_annotations(labelme.write)),
-    Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write)),
+    Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write, _VOC_OBJECTS)),
     Writer(name="csv", title="table of objects", write=write_table),
 )
