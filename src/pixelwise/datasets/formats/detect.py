@@ -11,12 +11,25 @@ from pathlib import Path
 from pixelwise.datasets.annotations import AnnotatedSet
 from pixelwise.datasets.formats import (
     cell_tracking,
+    cellpose,
     cityscapes,
+    coco,
+    cvat,
     file_list,
     file_per_object,
     folder_per_class,
+    ilastik,
+    imagej_roi,
+    label_studio,
+    labelme,
     nnunet,
+    qupath,
+    qupath_tiles,
+    roboflow,
     vessels,
+    via,
+    voc,
+    yolo,
 )
 from pixelwise.datasets.options import AUTO_FORMAT, PLAIN_FOLDERS, DataOptions
 from pixelwise.errors import BadDataset, BadOption, nearest
@@ -47,10 +60,23 @@ class Format:
 # Formats with files of their own come first; those that are recognised by folders alone last.
 FORMATS: tuple[Format, ...] = (
     Format(key="nnunet", recognise=nnunet.recognise, read=nnunet.read),
+    Format(key="roboflow", recognise=roboflow.recognise, read=roboflow.read),
+    Format(key="coco", recognise=coco.recognise, read=coco.read),
+    Format(key="label-studio", recognise=label_studio.recognise, read=label_studio.read),
+    Format(key="cvat", recognise=cvat.recognise, read=cvat.read),
+    Format(key="via", recognise=via.recognise, read=via.read),
+    Format(key="labelme", recognise=labelme.recognise, read=labelme.read),
+    Format(key="yolo", recognise=yolo.recognise, read=yolo.read),
+    Format(key="voc", recognise=voc.recognise, read=voc.read),
+    Format(key="qupath", recognise=qupath.recognise, read=qupath.read),
+    Format(key="imagej", recognise=imagej_roi.recognise, read=imagej_roi.read),
     Format(key="cell-tracking", recognise=cell_tracking.recognise, read=cell_tracking.read, by_folders=True),
     Format(key="cityscapes", recognise=cityscapes.recognise, read=cityscapes.read, by_folders=True),
     Format(key="vessels", recognise=vessels.recognise, read=vessels.read),
     Format(key="list", recognise=file_list.recognise, read=file_list.read, by_folders=True),
+    Format(key="qupath-tiles", recognise=qupath_tiles.recognise, read=qupath_tiles.read, by_folders=True),
+    Format(key="ilastik", recognise=ilastik.recognise, read=ilastik.read, by_folders=True),
+    Format(key="cellpose", recognise=cellpose.recognise, read=cellpose.read, by_folders=True),
     Format(key="file-per-object", recognise=file_per_object.recognise, read=file_per_object.read, by_folders=True),
     Format(key="folder-per-class", recognise=folder_per_class.recognise, read=folder_per_class.read, by_folders=True),
 )
