@@ -115,9 +115,7 @@ def as_json(model_card: ModelCard) -> dict[str, Any]:
 def select_for_model(path: Path, dataset: Dataset, select: Select) -> str:
     """Predict the validation images with a model file, write what `select` chooses into it, and return its note."""
     network, model_card = load_network(path)
-    (predictions,) = predict_validation(
-        [network], model_card, dataset, None, device="cpu", seconds=None, progress=Progress()
-    )
+    (predictions,) = predict_validation([network], model_card, dataset, device="cpu", seconds=None, progress=Progress())
     model_card, note = select(predictions, model_card, None)
     save_model(path, network, model_card)
     return note

@@ -35,7 +35,7 @@ def labelling(task: Any, classes: tuple[str, ...]) -> Labelling:
 
 def make_dataset(names: list[str], labelling: Labelling, channels: int) -> Dataset:
     cases = tuple(
-        Case(name=name, image=Path(f"{name}.png"), annotation=ObjectMasks(paths=()), part="train") for name in names
+        Case(name=name, image=Path(f"{name}.png"), annotation=ObjectMasks(paths=()), split="train") for name in names
     )
     return Dataset(root=Path(), cases=cases, labelling=labelling, channels=channels)
 

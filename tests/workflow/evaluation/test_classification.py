@@ -19,7 +19,7 @@ def test_samples_are_resized_and_have_the_class_index_of_the_model(tmp_path: Pat
     dataset = scan_dataset(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
     model_card = replace(make_photo_recipe(), classes=("stripes", "disc", "square"), view=View(side=8, shorter=12))
     cases = dataset.splits["val"]
-    samples = list(read_classification_samples(model_card, dataset, cases, None))
+    samples = list(read_classification_samples(model_card, dataset, cases))
     assert len(samples) == 6
     for case, sample in zip(cases, samples, strict=True):
         assert model_card.classes[int(sample.truth)] == case.image.parent.name
@@ -30,4 +30,4 @@ def test_a_class_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None
     dataset = scan_dataset(draw_photos(tmp_path, each=2), DataOptions(), 0, Progress())
     model_card = replace(make_photo_recipe(), classes=("disc", "square", "ring"))
     with pytest.raises(BadDataset, match="got stripes"):
-        list(read_classification_samples(model_card, dataset, dataset.splits["val"], None))
+        list(read_classification_samples(model_card, dataset, dataset.splits["val"]))

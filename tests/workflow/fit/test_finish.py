@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelwise.datasets.dataset import DataOptions
+from pixelwise.datasets.cases import Case
+from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.fit import loop
-from pixelwise.workflow.fit.select import object_thresholds, validation_predictions
+from pixelwise.workflow.fit.select import object_thresholds
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -49,12 +50,14 @@ def test_the_images_are_predicted_and_the_model_is_written_once(
 ) -> None:
     monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     predicted: list[str] = []
-    read, save, finish = validation_predictions.read_pixels, loop.save_model, loop.Training._finish
+    finishes: list[bool] = []
+    read, save, finish = Dataset.read_labelled, loop.save_model, loop.Training._finish
     written: list[Path] = []
 
-    def reading(path: Path, *more: Any) -> Any:
-        predicted.append(path.name)
-        return read(path, *more)
+    def reading(dataset: Dataset, case: Case) -> Any:
+        if finishes:
+            predicted.append(case.image.name)
+        return read(dataset, case)
 
     def saving(path: Path, *more: Any) -> None:
         written.append(path)
@@ -62,9 +65,10 @@ def test_the_images_are_predicted_and_the_model_is_written_once(
 
     def finishing(training: loop.Training) -> Any:
         written.clear()
+        finishes.append(True)
         return finish(training)
 
-    monkeypatch.setattr(validation_predictions, "read_pixels", reading)
+    monkeypatch.setattr(Dataset, "read_labelled", reading)
     monkeypatch.setattr(loop, "save_model", saving)
     monkeypatch.setattr(loop.Training, "_finish", finishing)
     run = learn(discs, tmp_path / "run")

@@ -13,6 +13,7 @@ from pixelwise.errors import BadOption
 from pixelwise.io.read import read_mask, write_image, write_labels
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from tiny import make_recipe, write_model
 
 roifile = pytest.importorskip("roifile")
@@ -25,7 +26,11 @@ def predicted(request: pytest.FixtureRequest, tmp_path: Path, rng: np.random.Gen
     write_labels(tmp_path / "images/b.tif", rng.integers(0, 256, (33, 21)), spacing=(0.5, 0.5))
     write_model(tmp_path / "model.safetensors", make_recipe(request.param))
     result = predict(
-        tmp_path / "model.safetensors", [tmp_path / "images"], tmp_path / "out", save=FORMATS, progress=Progress()
+        tmp_path / "model.safetensors",
+        [tmp_path / "images"],
+        tmp_path / "out",
+        PredictOptions(save=FORMATS),
+        progress=Progress(),
     )
     names = {path.name for path in result.outputs}
     assert names >= {"a.geojson", "b.geojson", "a_rois.zip", "b_rois.zip", "coco.json", "measurements.csv"}
@@ -74,5 +79,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path,
     write_image(tmp_path / "images/a.png", rng.integers(0, 256, (1, 40, 60)).astype(np.uint8))
     write_model(tmp_path / "model.safetensors", make_recipe("binary"))
     with pytest.raises(BadOption, match="Did you mean `geojson`"):
-        predict(tmp_path / "model.safetensors", [tmp_path / "images"], tmp_path / "out", save=("geojsn",))
+        predict(
+            tmp_path / "model.safetensors", [tmp_path / "images"], tmp_path / "out", PredictOptions(save=("geojsn",))
+        )
     assert not list((tmp_path / "out").glob("*.png"))

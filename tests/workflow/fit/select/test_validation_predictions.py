@@ -25,9 +25,7 @@ def looks(folder: Path, seconds: float | None = None) -> list[ValidationPredicti
     model_card = make_recipe()
     network = build(model_card.network).eval()
     dataset = detect_dataset(folder)
-    (found,) = predict_validation(
-        [network], model_card, dataset, None, device="cpu", seconds=seconds, progress=Progress()
-    )
+    (found,) = predict_validation([network], model_card, dataset, device="cpu", seconds=seconds, progress=Progress())
     return found
 
 
