@@ -182,11 +182,8 @@ def score_of(run: Run, data: Path, target: TargetOptions) -> float:
     )  # thresholds are for probabilities that are not calibrated
     looks: list[ValidationPrediction] = []
     for case in dataset.splits["val"]:
-        assert case.mask is not None
-        pixels = read_pixels(case.image, model.model_card.channels, None).pixels
-        looks.append(
-            ValidationPrediction(case.name, read_labels(case.mask, dataset.labelling), model.probabilities(pixels))
-        )
+        pixels, labels = dataset.read(case)
+        looks.append(ValidationPrediction(case.name, np.asarray(labels), model.probabilities(pixels)))
     return mean_ap(looks, target)
 
 
