@@ -153,6 +153,8 @@ def _read_folder_names(folder: Folder, options: DataOptions) -> None:
             # another folder was named for this role
             folder.ignored = folder.role is None
             role = None
+        if given is not None:  # the folder may be inside one whose name has a role, such as masks/first
+            key = [outer for outer in key if read_folder_name(outer)[1] is None]
         role = given or role
         folder.split = folder.split or split
         if role is not None:

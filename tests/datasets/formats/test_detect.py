@@ -271,8 +271,10 @@ def test_folders_of_versions_are_not_classes(tmp_path: Path, names: tuple[str, s
         save(tmp_path / f"images/{index}.png", picture(index))
         for shift, name in enumerate(names):
             save(tmp_path / f"masks/{name}/{index}.png", np.roll(binary(index), shift, 1).astype(np.uint8))
-    with pytest.raises(BadDataset, match="--masks"):
+    with pytest.raises(BadDataset, match="Choose one folder with --masks"):
         pixelwise.load_dataset(tmp_path)
+    assert pixelwise.load_dataset(tmp_path, masks=f"masks/{names[0]}").task == "binary"
+    assert len(pixelwise.load_dataset(tmp_path, format="folder-per-class").classes) == 3
 
 
 def test_two_masks_of_the_same_pixels_are_not_objects(tmp_path: Path) -> None:
@@ -280,8 +282,9 @@ def test_two_masks_of_the_same_pixels_are_not_objects(tmp_path: Path) -> None:
         save(tmp_path / f"images/x{index}.png", picture(index))
         for number in (1, 2):
             save(tmp_path / f"masks/x{index}_{number}.png", np.roll(binary(index), number, 1).astype(np.uint8))
-    with pytest.raises(BadDataset):
+    with pytest.raises(BadDataset, match="mark the same pixels"):
         pixelwise.load_dataset(tmp_path)
+    assert pixelwise.load_dataset(tmp_path, format="file-per-object").task == "instance"
 
 
 def test_pictures_for_people_are_no_class(tmp_path: Path) -> None:

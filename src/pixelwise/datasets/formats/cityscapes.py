@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
-from pixelwise.datasets.folder_names import read_folder_name
-from pixelwise.datasets.formats.image_folders import find_base, images_below
+from pixelwise.datasets.formats.image_folders import find_base, images_below, split_in_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Colour
 from pixelwise.errors import BadDataset, BadImage
@@ -59,9 +58,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     for path in images_below(base / _IMAGES):
         mask = _mask_of(base, path)
         parts = path.relative_to(base / _IMAGES).parts
-        split = read_folder_name(parts[0])[0] if len(parts) > 1 else None
-        if split is None and parts[0].startswith("train"):
-            split = "train"  # train_extra
+        split = split_in_name("/".join(parts[:-1][:1]))  # train_extra is training too
         found.update(() if mask is None else (mask.stem.rpartition("_")[2],))
         images.append(
             AnnotatedImage(

@@ -2,7 +2,7 @@
 
 Three layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``; and
 ``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ... If the files of every image have the same few names, they
-are masks of classes. Masks that mark the same pixels are versions, such as those of several observers: no such set.
+are masks of classes. Masks that mark the same pixels are versions, such as those of several observers, and refused.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Annotation, ClassMasks, ObjectMasks
 from pixelwise.datasets.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.formats.image_folders import folders_in, images_in, split_in_name
-from pixelwise.datasets.formats.mask_overlap import are_versions
+from pixelwise.datasets.formats.mask_overlap import refuse_versions
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.text import pluralise
@@ -34,8 +34,16 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read images with their mask files; without a folder of masks an image is not annotated."""
+    """Read images with their mask files; without a folder of masks an image is not annotated.
+
+    Raises
+    ------
+    BadDataset
+        The masks of an image mark the same pixels.
+    """
     found = _find(root)
+    hint = "Keep one mask per image, or move the others out of the data set."
+    refuse_versions([masks for *_, masks in found if masks], options, "file-per-object", hint, root)
     classes = _class_names([(path.stem, masks) for _, path, _, masks in found if masks])
     images = tuple(
         AnnotatedImage(name=name, image=path, annotation=_annotation(path.stem, masks, classes), split=split)
@@ -55,8 +63,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _find(root: Path) -> list[FoundImage]:
     """Return name, image, split and mask files of each image; empty if the folder has another layout."""
-    found = _folder_per_image(root) or _masks_beside_images(root)
-    return [] if are_versions([masks for *_, masks in found if masks]) else found
+    return _folder_per_image(root) or _masks_beside_images(root)
 
 
 def _folder_per_image(root: Path) -> list[FoundImage]:
@@ -81,7 +88,7 @@ def _images_of(folder: Path) -> list[Path]:
 def _masks_beside_images(root: Path) -> list[FoundImage]:
     """Find ``images/x.png`` with ``masks/x/*.png`` or ``masks/x_1.png``, below split folders or beside them."""
     found: list[FoundImage] = []
-    folders = [(root, None), *_folders_below(root, MAX_DEPTH)]
+    folders: list[tuple[Path, Split | None]] = [(root, None), *_folders_below(root, MAX_DEPTH)]
     masks = {key: folder for folder, split in folders if (key := _key(root, folder, split, "mask")) is not None}
     for folder, split in folders:
         key = _key(root, folder, split, "image")
@@ -103,7 +110,7 @@ def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Spli
     roles = [found for _, _, found in read if found is not None]
     if roles != [role]:
         return None
-    given = next((found for _, found, _ in read if found is not None), split)
+    given: Split | None = next((found for _, found, _ in read if found is not None), split)
     return given, tuple(name for name, found, other in read if found is None and other is None)
 
 
@@ -113,7 +120,7 @@ def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | Non
     files = images_in(folder)
     if inner and not files:
         known = {stem: images_in(inner[stem]) for stem in stems if stem in inner}
-        return known if 2 * len(known) >= len(inner) and known else None
+        return known if 2 * len(known) >= max(len(inner), len(stems)) else None
     if inner or not files:
         return None
     owners: dict[str, list[Path]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 Splits may be above (``train/masks/cat``), between (``masks/train/cat``) or below (``masks/cat/train``). Names of masks
 may have a suffix that is the same in the whole folder (``3_cat.png``). Folders
-whose masks mark the same pixels are versions, such as those of several observers: no such set.
+whose masks mark the same pixels are versions, such as those of several observers, and refused.
 """
 
 import re
@@ -22,7 +22,7 @@ from pixelwise.datasets.folder_names import (
     strip_role_words,
 )
 from pixelwise.datasets.formats.image_folders import folders_in, images_in
-from pixelwise.datasets.formats.mask_overlap import are_versions
+from pixelwise.datasets.formats.mask_overlap import refuse_versions
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadImage
@@ -51,8 +51,21 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the masks of every class; a class without a file of an image does not occur in it."""
+    """Read the masks of every class; a class without a file of an image does not occur in it.
+
+    Raises
+    ------
+    BadDataset
+        The masks of an image mark the same pixels.
+    """
     places = _find(root)
+    masks = [
+        [found[path.stem] for found in place.classes.values() if path.stem in found]
+        for place in places
+        for path in place.images
+    ]
+    hint = "Choose one folder with --masks."
+    refuse_versions(masks, options, "folder-per-class", hint, root)
     names = sorted({name for place in places for name in place.classes}, key=natural_key)
     images: list[AnnotatedImage] = []
     for place in places:
@@ -90,7 +103,7 @@ def _find(root: Path) -> list[_Place]:
         if not files:
             continue
         parts = [(name, *read_folder_name(name)) for name in folder.relative_to(root).parts]
-        split = next((found for _, found, _ in parts if found is not None), None)
+        split: Split | None = next((found for _, found, _ in parts if found is not None), None)
         roles = {role for *_, role in parts if role is not None}
         rest = tuple(name for name, found, role in parts if found is None and role is None)
         if rest and _PICTURES.search(rest[-1]):
@@ -126,15 +139,7 @@ def _are_classes(
     matched = sum(len(found) for place in places for found in place.classes.values())
     if 2 * matched < sum(len(found) for _, found in files):
         return False
-    if not all(_is_binary(found[len(found) // 2]) for _, found in files):
-        return False
-    return not are_versions(
-        [
-            [masks[image.stem] for masks in place.classes.values() if image.stem in masks]
-            for place in places
-            for image in place.images
-        ]
-    )
+    return all(_is_binary(found[len(found) // 2]) for _, found in files)
 
 
 def _match(name: str, images: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:

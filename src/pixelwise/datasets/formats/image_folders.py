@@ -58,7 +58,7 @@ def split_in_name(name: str) -> Split | None:
     ('train', 'train', None)
     """
     words = [re.sub(r"\d+$", "", word) for word in re.findall(r"[a-z]+\d*", name.casefold())]
-    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
+    found: set[Split] = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
     return found.pop() if len(found) == 1 else None
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.annotation_values import read_foreground
-from pixelwise.errors import BadImage
+from pixelwise.datasets.options import DataOptions
+from pixelwise.errors import BadDataset, BadImage, printable
 
 MAX_IMAGES, MAX_MASKS = 5, 4  # read for the decision
-SAME = 0.5  # mean intersection over union from which masks are versions of one another
+SAME = 0.6  # mean intersection over union from which masks are versions of one another
 
 
 def are_versions(groups: Sequence[Sequence[Path]]) -> bool:
@@ -32,6 +33,20 @@ def are_versions(groups: Sequence[Sequence[Path]]) -> bool:
             if one.shape == other.shape
         ]
     return bool(overlaps) and float(np.mean(overlaps)) > SAME
+
+
+def refuse_versions(groups: Sequence[Sequence[Path]], options: DataOptions, key: str, hint: str, root: Path) -> None:
+    """Raise `BadDataset` if the masks of an image are versions, unless the user names the format `key`."""
+    if options.format == key or not are_versions(groups):
+        return
+    several = next(group for group in groups if len(group) > 1)
+    names = ", ".join(printable(path.relative_to(root)) for path in several[:MAX_MASKS])
+    raise BadDataset(
+        "one mask per image, or masks of different pixels",
+        f"several masks per image that mark the same pixels: {names}",
+        f"{hint} If they do belong together: --format {key}.",
+        root,
+    )
 
 
 def _read(path: Path) -> np.ndarray | None:
