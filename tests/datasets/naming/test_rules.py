@@ -1,6 +1,7 @@
 """Rules for names: found from the whole set, one to one, and never by order or by common beginnings."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -97,12 +98,12 @@ ENDS = st.sampled_from(["", "_map", "-ref", ".lbl", " drawn", "_0000"])
     st.tuples(AFFIXES, ENDS, AFFIXES, ENDS),
     st.randoms(use_true_random=False),
 )
-def test_a_rule_pairs_what_belongs_together(numbers: list[int], affixes: tuple[str, ...], random: object) -> None:
+def test_a_rule_pairs_what_belongs_together(numbers: list[int], affixes: tuple[str, ...], random: Random) -> None:
     before, after, mask_before, mask_after = affixes
     images = [Path(f"{before}{number:04}{after}.png") for number in numbers]
     masks = [Path(f"{mask_before}{number:04}{mask_after}.png") for number in numbers]
     truth = dict(zip(images, masks, strict=True))
-    random.shuffle(masks)  # type: ignore[attr-defined]
+    random.shuffle(masks)
     rule = find_rule(images, masks)
     assert rule is not None
     assert dict(align(rule, images, masks)) == truth

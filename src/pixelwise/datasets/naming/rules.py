@@ -162,9 +162,11 @@ def _constant_affixes(images: Sequence[str], masks: Sequence[str]) -> NameRule |
     What all names of one side share at the beginning and the end is removed: the rest is the same on both sides if, and
     only if, constant affixes pair the names. What both sides share next to the rest belongs to the names, not to them.
     """
-    heads, tails, cores = zip(*(_split_constant(names) for names in (images, masks)), strict=True)
     if len(images) == 1:
         return _single(images[0], masks[0])
+    parts = [_split_constant(names) for names in (images, masks)]
+    heads, tails = [head for head, _, _ in parts], [tail for _, tail, _ in parts]
+    cores = [core for _, _, core in parts]
     if set(cores[0]) != set(cores[1]) or any(len(set(core)) < len(core) for core in cores):
         return None
     prefixes = _distinct(heads)
