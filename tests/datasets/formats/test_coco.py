@@ -168,6 +168,18 @@ def test_missing_images_are_counted(tmp_path: Path) -> None:
         coco.read(root, DataOptions(allow_missing=True))
 
 
+def test_ids_of_images_are_checked(tmp_path: Path) -> None:
+    content = document([{"segmentation": [SQUARE]}, {"segmentation": [SQUARE], "image_id": 9}])
+    root = folder(tmp_path, content, images=("a.png", "b.png"))
+    with pytest.raises(BadDataset, match="--allow-missing"):
+        coco.read(root, OPTIONS)
+    assert any("such as 9" in message for message in coco.read(root, DataOptions(allow_missing=True)).messages)
+    content["images"].append({"id": 1, "file_name": "b.png"})
+    folder(root, content)
+    with pytest.raises(BadDataset, match=r"a\.png and b\.png"):
+        coco.read(root, OPTIONS)
+
+
 def test_an_image_without_annotations_is_background(tmp_path: Path) -> None:
     content = document([{"segmentation": [SQUARE], "image_id": "1"}])
     content["images"].append({"id": 2, "file_name": "b.png"})

@@ -110,9 +110,12 @@ def test_any_value_may_be_wrong(
     save(root / "a.png", image(0))
     changed = copy.deepcopy(content)
     for _ in range(data.draw(st.integers(1, 2))):
-        container, key = data.draw(st.sampled_from(list(places(changed))))
+        found = list(places(changed))
+        if not found:
+            break
+        container, key = data.draw(st.sampled_from(found))
         if data.draw(st.booleans()):
-            container[key] = data.draw(st.sampled_from(VALUES))
+            container[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
         elif isinstance(container, dict):
             del container[key]
     (root / "a.json").write_text(json.dumps(changed))

@@ -54,7 +54,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a COCO file."""
-    return any(_is_coco(path) for path in content.find_files(root, ".json"))
+    return any(_is_coco(path) for path in content.find_files(root, ".json", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -169,15 +169,18 @@ def _read_file(reading: _Reading, path: Path, split: Split | None) -> None:
         by_image[_key(image_id)].append((position, record))
     missing: list[str] = []
     unknown = set(by_image)
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for position, entry in enumerate(entries):
         where = f"images[{position}]"
         key = _key(content.field(entry, "id", (int, str, float), where, path))
         name = content.field(entry, "file_name", str, where, path)
         unknown.discard(key)
-        if key in seen:
+        if key in seen and seen[key] == name:
             continue  # listed twice
-        seen.add(key)
+        if key in seen:
+            got = f"{printable(key)} for {printable(seen[key])} and {printable(name)}"
+            raise BadDataset(f"an `id` of its own in {where}", got, "Number the images anew.", path)
+        seen[key] = name
         image = reading.index.find(name, path.parent, split)
         if image is None:
             missing.append(name)
@@ -186,7 +189,10 @@ def _read_file(reading: _Reading, path: Path, split: Split | None) -> None:
         _add_image(reading, image, shapes, split)
     if unknown:
         got = f"annotations of {pluralise(len(unknown), 'other image')}, such as {printable(min(unknown))}"
-        raise BadDataset("`image_id` to be an id in `images`", got, "Correct or remove them.", path)
+        if not reading.options.allow_missing:
+            hint = "Correct them, or leave them out with --allow-missing."
+            raise BadDataset("`image_id` to be an id in `images`", got, hint, path)
+        reading.messages.append(f"{printable(path.name)} has {got}: left out (--allow-missing).")
     reading.messages += report_missing(missing, len(seen), path, reading.options)
 
 

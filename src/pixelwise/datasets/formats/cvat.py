@@ -142,7 +142,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a CVAT file."""
-    return any(_is_cvat(path) for path in content.find_files(root, ".xml", per_folder=5))
+    return any(_is_cvat(path) for path in content.find_files(root, ".xml", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

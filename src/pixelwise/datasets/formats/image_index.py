@@ -99,9 +99,12 @@ def split_of(parts: Sequence[str]) -> Split | None:
 
 def split_of_stem(stem: str) -> Split | None:
     """Return the split that a file name contains as a word, such as ``instances_val2017``; None if not exactly one."""
-    words = (split_of([word]) for word in re.findall(r"[a-z]+", stem.casefold()))
-    splits: set[Split] = {split for split in words if split is not None}
-    return splits.pop() if len(splits) == 1 else None
+    splits: list[Split] = []
+    for word in re.findall(r"[a-z]+", stem.casefold()):
+        split = split_of([word])
+        if split is not None and split not in splits:
+            splits.append(split)
+    return splits[0] if len(splits) == 1 else None
 
 
 def name_images(root: Path, found: Sequence[FoundImage]) -> tuple[AnnotatedImage, ...]:

@@ -13,8 +13,7 @@ from pixelwise.errors import BadDataset, printable
 
 MAX_BYTES = 2 << 30  # the largest public annotation files have half of it
 _HEAD = 1 << 16
-_FILES_PER_FOLDER = 50  # examined to recognise a format
-_MAX_FOLDERS = 2_000
+_DEPTH, _FOLDERS = 3, 10  # examined to recognise a format
 _REQUIRED: Any = object()
 _NAMES = {
     dict: "an object",
@@ -55,15 +54,28 @@ def read_json(path: Path) -> Any:
         raise BadDataset("a readable JSON file", got, "Check the path and the permissions.", path) from error
 
 
-def find_files(root: Path, suffix: str, depth: int = 3, per_folder: int = _FILES_PER_FOLDER) -> Iterator[Path]:
-    """Yield files with a suffix below `root`, at most `per_folder` of each folder, in the order of their paths."""
-    for folders, (here, inner, names) in enumerate(os.walk(root)):
+def find_files(root: Path, suffix: str, *, some: int | None = None) -> Iterator[Path]:
+    """Yield the files with a suffix below `root`, folder by folder.
+
+    Parameters
+    ----------
+    root : Path
+    suffix : str
+        In lower case.
+    some : int, optional
+        Yield at most so many files of a folder, and only of a few folders: enough to recognise a format.
+    """
+    found = 0
+    for here, inner, names in os.walk(root):
         level = len(Path(here).relative_to(root).parts)
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__"))) if level < depth else []
-        if folders >= _MAX_FOLDERS:
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        if some is not None and level >= _DEPTH:
+            inner.clear()
+        chosen = sorted(name for name in names if name.casefold().endswith(suffix) and not name.startswith("."))[:some]
+        yield from (Path(here, name) for name in chosen)
+        found += len(chosen)
+        if some is not None and found >= _FOLDERS * some:
             return
-        chosen = sorted(name for name in names if name.casefold().endswith(suffix) and not name.startswith("."))
-        yield from (Path(here, name) for name in chosen[:per_folder])
 
 
 def read_ends(path: Path) -> str:

@@ -43,7 +43,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a JSON export of Label Studio."""
-    return any(_is_export(path) for path in content.find_files(root, ".json"))
+    return any(_is_export(path) for path in content.find_files(root, ".json", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

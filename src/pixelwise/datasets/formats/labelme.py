@@ -32,7 +32,6 @@ NAME = "Labelme"
 _IGNORE, _BACKGROUND = "__ignore__", "_background_"
 _OUTLINES = ("polygon", "oriented_rectangle", "rotation", "quadrilateral")
 _MAX_MASK = 64 << 20  # characters of one mask in base64
-_ALL = 10_000_000
 
 
 @dataclass
@@ -46,7 +45,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains Labelme files."""
-    return any(_is_labelme(path) for path in content.find_files(root, ".json", per_folder=5))
+    return any(_is_labelme(path) for path in content.find_files(root, ".json", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -66,7 +65,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     reading = _Reading(root, ImageIndex(root))
     annotations: dict[Path, Shapes] = {}
     missing: list[str] = []
-    files = [path for path in content.find_files(root, ".json", depth=8, per_folder=_ALL) if _is_labelme(path)]
+    files = [path for path in content.find_files(root, ".json") if _is_labelme(path)]
     for path in files:
         document = content.read_json(path)
         image = _find_image(reading, document, path)

@@ -37,7 +37,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a VIA file."""
-    return any(_is_via(path) for path in content.find_files(root, ".json"))
+    return any(_is_via(path) for path in content.find_files(root, ".json", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

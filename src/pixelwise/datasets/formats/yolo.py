@@ -63,7 +63,7 @@ def recognise(root: Path) -> bool:
     """Return whether a folder contains a YOLO data.yaml, or label files with rows of numbers beside images."""
     if find_yaml(root) is not None:
         return True
-    return any(_is_label_file(path) for path in find_files(root, ".txt", per_folder=5))
+    return any(_is_label_file(path) for path in find_files(root, ".txt", some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
