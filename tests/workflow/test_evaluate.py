@@ -23,7 +23,7 @@ from pixelwise.sampling.normalise import Normalisation
 from pixelwise.workflow import evaluate as verb
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.evaluate import evaluate
-from pixelwise.workflow.evaluation import parts as understanding
+from pixelwise.workflow.evaluation import splits as understanding
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, score_case, summarise
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.tasks.choose import describe_scores
