@@ -22,12 +22,24 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_the_face_is_a_dozen_names_in_order() -> None:
-    assert len(pixelwise.__all__) <= 15
+    assert len(pixelwise.__all__) <= 18
     assert pixelwise.__all__ == sorted(pixelwise.__all__)
 
 
 def test_verbs_are_functions_and_not_the_modules_they_stand_in() -> None:
-    for verb in ("train", "evaluate", "predict", "load", "report", "inspect", "demo", "export", "forecast", "verify"):
+    for verb in (
+        "train",
+        "evaluate",
+        "predict",
+        "load",
+        "report",
+        "inspect",
+        "demo",
+        "export",
+        "forecast",
+        "verify",
+        "doctor",
+    ):
         assert callable(getattr(pixelwise, verb))
 
 

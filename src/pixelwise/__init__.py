@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pixelwise.errors import PixelwiseError
     from pixelwise.version import __version__
     from pixelwise.workflow.demo import demo
+    from pixelwise.workflow.doctor import doctor
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
     from pixelwise.workflow.inspect import inspect
@@ -29,6 +30,7 @@ __all__ = [
     "Run",
     "__version__",
     "demo",
+    "doctor",
     "evaluate",
     "export",
     "forecast",
@@ -47,6 +49,7 @@ _MODULES = {
     "__version__": "pixelwise.version",
     "Run": "pixelwise.workflow.run",
     "demo": "pixelwise.workflow.demo",
+    "doctor": "pixelwise.workflow.doctor",
     "evaluate": "pixelwise.workflow.evaluate",
     "export": "pixelwise.workflow.export",
     "forecast": "pixelwise.active_learning.forecast",

@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "Predict masks or classes for images of any size.",
     "report": "Write an HTML report of a run.",
     "inspect": "Show what was detected in data, a run or a network.",
+    "doctor": "Find faults in data, and write a corrected copy.",
     "forecast": "Estimate the gain from more labels, select images to label.",
     "import-weights": "Convert weights of another library to safetensors.",
     "demo": "Train, evaluate and predict on synthetic images.",
