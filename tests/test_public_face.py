@@ -39,6 +39,7 @@ def test_verbs_are_functions_and_not_the_modules_they_stand_in() -> None:
         "export",
         "forecast",
         "verify",
+        "doctor",
     ):
         assert callable(getattr(pixelwise, verb))
 

@@ -197,5 +197,5 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_every_verb_has_its_page() -> None:
-    for verb in ("train", "evaluate", "predict", "report", "inspect", "export", "forecast"):
+    for verb in ("train", "evaluate", "predict", "report", "inspect", "doctor", "export", "forecast"):
         assert (ROOT / "docs" / f"{verb}.md").is_file()

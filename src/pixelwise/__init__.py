@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pixelwise.version import __version__
     from pixelwise.workflow.convert import convert
     from pixelwise.workflow.demo import demo
+    from pixelwise.workflow.doctor import doctor
     from pixelwise.workflow.evaluate import evaluate
     from pixelwise.workflow.export import export
     from pixelwise.workflow.inspect import inspect
@@ -33,6 +34,7 @@ __all__ = [
     "__version__",
     "convert",
     "demo",
+    "doctor",
     "evaluate",
     "export",
     "forecast",
@@ -53,6 +55,7 @@ _MODULES = {
     "Run": "pixelwise.workflow.run",
     "convert": "pixelwise.workflow.convert",
     "demo": "pixelwise.workflow.demo",
+    "doctor": "pixelwise.workflow.doctor",
     "evaluate": "pixelwise.workflow.evaluate",
     "export": "pixelwise.workflow.export",
     "forecast": "pixelwise.active_learning.forecast",

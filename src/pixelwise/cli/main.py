@@ -2,8 +2,8 @@
 
 Results go to standard output, progress and messages to standard error. Heavy modules are imported when a command runs.
 Exit codes: 0 done, 2 invalid input or option, 3 done but some files failed, 4 training diverged, 5 training ended
-without learning more than a constant prediction, 75 interrupted with saved state (continue with --resume), 130
-interrupted with nothing to save.
+without learning more than a constant prediction, 6 `doctor` found faults, 75 interrupted
+with saved state (continue with --resume), 130 interrupted with nothing to save.
 """
 
 import sys
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelwise.cli.convert import add_convert_command
+from pixelwise.cli.doctor import add_doctor_command
 from pixelwise.cli.export import add_export_commands
 from pixelwise.cli.forecast import add_forecast_command
 from pixelwise.cli.inspect import add_inspect_commands
@@ -181,6 +182,7 @@ def predict(
 
 add_convert_command(app)
 add_inspect_commands(app)
+add_doctor_command(app)
 add_forecast_command(app)
 
 

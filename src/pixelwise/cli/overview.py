@@ -11,6 +11,7 @@ COMMANDS = {
     "report": "Write an HTML report of a run.",
     "inspect": "Show what was detected in data, a run or a network.",
     "convert": "Write a data set as another program's folder.",
+    "doctor": "Find faults in data, and write a corrected copy.",
     "forecast": "Estimate the gain from more labels, select images to label.",
     "import-weights": "Convert weights of another library to safetensors.",
     "demo": "Train, evaluate and predict on synthetic images.",

@@ -8,7 +8,7 @@ from pixelwise.datasets.annotations import Annotation, files_of_annotation
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.errors import BadDataset, printable
-from pixelwise.text import pluralise
+from pixelwise.text import command, pluralise
 
 MATCHING_FILES = "matching images and masks"
 LISTED = 20  # problems shown in an error
@@ -54,7 +54,9 @@ def error_of(
     if len(problems) == 1:
         (problem,) = problems
         where = root / problem.file if problem.file not in ("", ".") else root
-        skip_hint = f" {_SKIP.format('it' if len(problem.concerned) == 1 else 'them')}" if skippable else ""
+        skip_hint = (
+            f" {_SKIP.format('it' if len(problem.concerned) == 1 else 'them')} {_doctor(root)}" if skippable else ""
+        )
         return BadDataset(problem.expected, problem.text + after, problem.hint + skip_hint, where)
     kinds = Counter(problem.kind for problem in problems)
     counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
@@ -62,9 +64,14 @@ def error_of(
     if len(problems) > LISTED:
         lines.append(f"\n  and {len(problems) - LISTED} more")
     hints = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)
-    skip_hint = f"\nOr: {_SKIP.format('such files')}" if skippable else ""
+    skip_hint = f"\nOr: {_SKIP.format('such files')} {_doctor(root)}" if skippable else ""
     got = f"{len(problems)} problems{after} ({counts}):{''.join(lines)}"
     return BadDataset(expected, got, f"To fix:{hints}{skip_hint}", root)
+
+
+def _doctor(root: Path) -> str:
+    """Return a sentence on the command that corrects what can be corrected."""
+    return f"`{command('doctor', printable(root), '--fix', 'OUT')}` writes a corrected copy."
 
 
 def problem_hints(dataset: Dataset) -> list[str]:

@@ -1,0 +1,47 @@
+"""The command `doctor`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelwise.cli.options import Json, show
+from pixelwise.cli.options_from_record import options_from_record
+from pixelwise.datasets.options import DataOptions
+
+
+def add_doctor_command(app: typer.Typer) -> None:
+    """Add the command `doctor` to an application."""
+    app.command()(doctor)
+
+
+@options_from_record(DataOptions)
+def doctor(
+    data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with one folder per class.")],
+    fix: Annotated[Path | None, typer.Option(help="New folder for a corrected copy, with a log of changes.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Output file of a page with the evidence as pictures.")] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="With --fix: copy unchanged images, without hard links.")
+    ] = False,
+    undo: Annotated[
+        str | None, typer.Option(help="DATA is a corrected copy: restore these files of it, or `all`. Comma-separated.")
+    ] = None,
+    as_json: Json = False,
+    options: DataOptions | None = None,
+) -> None:
+    """Find faults in a data set: shifted, exchanged or damaged files, copies, leaks; write a corrected copy.
+
+    Exit code 6: hard faults were found and not fixed.
+    """
+    from pixelwise.cli.options import parse_names
+    from pixelwise.workflow.doctor import doctor as verb
+    from pixelwise.workflow.doctor import undo as restore
+
+    if undo is not None:
+        restored = restore(data, () if undo == "all" else parse_names(undo))
+        show({"restored": restored}, as_json, "\n".join(f"Restored: {name}" for name in restored) or "Nothing to undo.")
+        return
+    found = verb(data, fix=fix, html=html, link=not copy, options=options)
+    show(found.to_json(), as_json, found.to_text())
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)

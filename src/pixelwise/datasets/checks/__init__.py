@@ -1,0 +1,1 @@
+"""Checks of a data set: detectors of faults in images and masks, as pure functions on arrays."""

@@ -1,0 +1,114 @@
+"""Reduce an image and its labels to a small common size, on which whole data sets are compared."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Num, UInt8
+
+MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a comparison is small
+MEMORY = 600_000_000  # bytes of all reduced cases and their predictions together
+MAX_SIDE, MIN_SIDE = 112, 48
+_COLOURS = 3  # channels of an image that are kept
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReducedCase:
+    """An image and its labels, reduced by a whole factor.
+
+    Attributes
+    ----------
+    pixels : (channels, height, width) uint8
+        Block means, stretched between the smallest and the largest.
+    targets : (classes + 1, height, width) uint8
+        The fraction of each block that is of a class, times 255; the last channel is the boundaries between labels.
+    known : (height, width) bool
+        Blocks without ignored pixels.
+    statistics : (fields,) float32
+        What the image looks like as a whole: quantiles and local contrast of each channel.
+    factor : int
+        Pixels of the image per block and axis.
+    """
+
+    pixels: UInt8[np.ndarray, "channels height width"]
+    targets: UInt8[np.ndarray, "targets height width"]
+    known: np.ndarray
+    statistics: Float32[np.ndarray, " fields"]
+    factor: int
+
+
+def common_side(cases: int, channels: int, classes: int) -> int:
+    """Return the largest side of reduced images so that all fit in `MEMORY`."""
+    planes = min(channels, _COLOURS) + 3 * (min(classes, MAX_CLASSES) + 1)  # predictions are float16
+    return int(np.clip((MEMORY / max(cases, 1) / planes) ** 0.5, MIN_SIDE, MAX_SIDE))
+
+
+def reduce_case(
+    pixels: Num[np.ndarray, "channels height width"], labels: np.ndarray, classes: int, ignored: np.ndarray, side: int
+) -> ReducedCase:
+    """Reduce an image and its labels.
+
+    Parameters
+    ----------
+    pixels : (channels, height, width)
+    labels : (height, width) integers
+        Class indices; for objects their numbers, with `classes` 2: every number but 0 is class 1.
+    classes : int
+        Number of classes, with the background; class 0 has no channel of its own if there are only two.
+    ignored : (height, width) bool
+    side : int
+        Largest side of the result.
+
+    Examples
+    --------
+    >>> labels = np.zeros((64, 96), int)
+    >>> labels[:32] = 1
+    >>> case = reduce_case(labels[None] * 9.0, labels, 2, labels < 0, 32)
+    >>> case.factor, case.pixels.shape, case.targets[0, :2, 0].tolist()
+    (3, (1, 21, 32), [255, 255])
+    """
+    factor = max(1, -(-max(labels.shape) // side))
+    foreground = np.minimum(labels, 1) if classes == 2 else labels
+    chosen = range(1, 2) if classes == 2 else range(min(classes, MAX_CLASSES))
+    edges = boundaries(labels)
+    edges[ignored] = False
+    planes = [*(foreground == index for index in chosen), edges]
+    targets = np.stack([_block_means(plane, factor) * 255 for plane in planes])
+    view = np.stack([_block_means(channel, factor) for channel in pixels[:_COLOURS]])
+    return ReducedCase(
+        pixels=_stretch(view),
+        targets=(targets + 0.5).astype(np.uint8),
+        known=_block_means(ignored, factor) == 0 if ignored.any() else np.ones(view.shape[1:], bool),
+        statistics=_statistics(view, pixels.dtype),
+        factor=factor,
+    )
+
+
+def boundaries(labels: Num[np.ndarray, "height width"]) -> np.ndarray:
+    """Return the pixels whose right or lower neighbour has another label."""
+    edges = np.zeros(labels.shape, bool)
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= labels[:-1] != labels[1:]
+    return edges
+
+
+def _block_means(plane: np.ndarray, factor: int) -> Float32[np.ndarray, "height width"]:
+    """Return the means of blocks of factor x factor pixels; incomplete blocks at the right and lower border are cut."""
+    if factor == 1:
+        return plane.astype(np.float32)
+    rows, columns = plane.shape[0] // factor, plane.shape[1] // factor
+    blocks = plane[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    return blocks.mean((1, 3), dtype=np.float32)
+
+
+def _stretch(view: Float32[np.ndarray, "channels height width"]) -> UInt8[np.ndarray, "channels height width"]:
+    low, high = float(view.min()), float(view.max())
+    return ((view - low) * (255 / max(high - low, 1e-12)) + 0.5).astype(np.uint8)
+
+
+def _statistics(view: Float32[np.ndarray, "channels height width"], kind: np.dtype) -> Float32[np.ndarray, " fields"]:
+    top = float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else max(float(np.abs(view).max()), 1e-12)
+    scaled = view / np.float32(top)
+    colours = scaled if len(scaled) == _COLOURS else np.repeat(scaled[:1], _COLOURS, 0)
+    quantiles = np.quantile(colours.reshape(_COLOURS, -1), (0.05, 0.25, 0.5, 0.75, 0.95), axis=1)
+    contrast = [np.abs(np.diff(scaled.mean(0), axis=axis)).mean() * 4 for axis in (0, 1)]
+    return np.concatenate([quantiles.ravel(), contrast]).astype(np.float32)

@@ -1,0 +1,123 @@
+"""The cases that a diagnosis looks at, and what is measured of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.datasets.checks.finding import Step
+from pixelwise.datasets.checks.image_quality import ImageQuality, measure_quality
+from pixelwise.datasets.checks.mask_contents import MaskContent, find_other_values
+from pixelwise.datasets.checks.reduced import ReducedCase, common_side, reduce_case
+from pixelwise.datasets.checks.steps import apply_steps
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.examples import IGNORE_OBJECT
+from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.records import Case
+from pixelwise.datasets.scan import digest
+from pixelwise.errors import PixelwiseError, printable
+from pixelwise.labels.targets import IGNORE
+from pixelwise.parallel import parallel_map
+from pixelwise.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExaminedCase:
+    """A case, and the steps that must be made before its mask has the size of its image."""
+
+    case: Case
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measures:
+    """What is measured of one case; `content` and `reduced` are None for classes of whole images."""
+
+    quality: ImageQuality
+    content: MaskContent | None = None
+    reduced: ReducedCase | None = None
+
+
+def mask_path(item: Case | Pair) -> Path | None:
+    """Return the mask file of a case or pair; None if its labels are not one file of pixels."""
+    return item.mask
+
+
+def relative(root: Path, path: Path) -> str:
+    """Return a path below `root` as in messages."""
+    return printable(path.relative_to(root))
+
+
+def class_count(dataset: Dataset) -> int:
+    """Return the number of classes that masks are compared with: objects are one class."""
+    return 2 if dataset.task == "instance" else len(dataset.classes)
+
+
+def with_one_foreground(dataset: Dataset) -> Dataset:
+    """Return a data set whose masks use several values for one foreground class as a binary one.
+
+    The values of its labelling are background, the usual foreground, then the others.
+    """
+    labelling = dataset.labelling
+    found = find_other_values([case.label_set for case in dataset.cases])
+    if found is None or labelling.task != "multiclass" or labelling.coded_by_colour or len(labelling.values) < 2:
+        return dataset
+    usual, _ = found
+    names = dict(zip(labelling.values, labelling.classes, strict=True))
+    values = (0, usual, *(value for value in labelling.values if value not in (0, usual)))
+    classes = (names.get(0, "background"), "foreground")
+    return replace(dataset, labelling=replace(labelling, task="binary", classes=classes, values=values))
+
+
+def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return image (channels, height, width), labels (height, width) with 0 where ignored, and the ignored pixels."""
+    image, labels = dataset.read(examined.case)
+    if not isinstance(labels, np.ndarray):
+        raise TypeError("expected a case with a mask")
+    if dataset.task == "instance":
+        ignored = labels == IGNORE_OBJECT
+    else:
+        ignored = labels == IGNORE if dataset.labelling.ignore_value is not None else np.zeros(labels.shape, bool)
+    if dataset.task == "binary":
+        labels = np.where(labels > 0, np.where(ignored, 0, 1), 0)
+    ignored, labels = (apply_steps(values, examined.steps) for values in (ignored, np.where(ignored, 0, labels)))
+    return image, labels, ignored
+
+
+def measure_cases(
+    dataset: Dataset, cases: Sequence[ExaminedCase], progress: Progress
+) -> list[Measures | PixelwiseError]:
+    """Measure each case; an error takes the place of a case that cannot be read."""
+    classes = class_count(dataset)
+    side = common_side(len(cases), dataset.channels, classes)
+
+    def measure(examined: ExaminedCase) -> Measures | PixelwiseError:
+        try:
+            if dataset.task == "classification":
+                return Measures(quality=measure_quality(dataset.read(examined.case).image))
+            image, labels, ignored = read_case(dataset, examined)
+        except PixelwiseError as error:
+            return error
+        foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
+        content = MaskContent(
+            digest=digest(labels),
+            image_digest=digest(image),
+            counts=tuple(np.bincount(foreground[~ignored], minlength=classes).tolist()),
+            values=examined.case.label_set,
+        )
+        reduced = reduce_case(image, labels, classes, ignored, side)
+        return Measures(quality=measure_quality(image), content=content, reduced=reduced)
+
+    return list(progress.track(parallel_map(measure, cases), "Comparing images and masks", len(cases)))
+
+
+def with_steps(examined: ExaminedCase, *steps: Step) -> tuple[Step, ...]:
+    """Return the steps of a case followed by others."""
+    return (*examined.steps, *steps)
+
+
+def pair_case(pair: Pair, label_set: frozenset[object] = frozenset()) -> Case:
+    """Return a case for a pair that the data set left out."""
+    case = Case(name=pair.name, image=pair.image, mask=None, split=pair.split or "train")
+    return replace(case, mask=pair.mask, label_set=label_set)

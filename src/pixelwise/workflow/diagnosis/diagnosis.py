@@ -1,0 +1,203 @@
+"""Examine a data set: every check in one pass."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pixelwise.datasets.checks.alignment import WEAK
+from pixelwise.datasets.checks.finding import KINDS, Finding
+from pixelwise.datasets.checks.image_quality import judge_quality
+from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
+from pixelwise.datasets.folder_layout import Pair, read_layout
+from pixelwise.progress import Progress
+from pixelwise.text import pluralise
+from pixelwise.workflow.diagnosis.cases import (
+    ExaminedCase,
+    Measures,
+    mask_path,
+    measure_cases,
+    relative,
+    with_one_foreground,
+)
+from pixelwise.workflow.diagnosis.folder_findings import FolderFindings, folder_findings, wrong_endings
+from pixelwise.workflow.diagnosis.mask_findings import (
+    alignment_findings,
+    class_findings,
+    compare_masks,
+    content_findings,
+    two_masks,
+)
+
+SHOWN = 40  # findings that the text lists
+# a spoilt image fits no mask, and any mask may seem to fit it better
+_BY_COMPARISON = (
+    "exchanged mask", "shifted mask", "flipped mask", "transposed mask", "inverted mask", "unfitting mask",
+    "empty mask",
+)  # fmt: skip
+FINDINGS = 6  # exit code: hard faults remain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What the checks found.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Without the files that cannot be used.
+    findings : tuple of Finding
+        Hard ones first.
+    messages : tuple of str
+        How the folder was read, and what could not be checked.
+    fixed : Path or None
+        The corrected copy.
+    page : Path or None
+        The HTML page.
+    """
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    messages: tuple[str, ...]
+    fixed: Path | None = None
+    page: Path | None = None
+
+    @property
+    def hard(self) -> tuple[Finding, ...]:
+        """The findings that make training or scores wrong."""
+        return tuple(finding for finding in self.findings if finding.severity == "hard")
+
+    @property
+    def exit_code(self) -> int:
+        """0 without hard faults or if they were fixed, else 6."""
+        return FINDINGS if self.hard and self.fixed is None else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready object."""
+        kinds = Counter(finding.kind for finding in self.findings)
+        return {
+            "data": str(self.dataset.root),
+            "task": self.dataset.task,
+            "cases": {part: len(self.dataset.splits[part]) for part in ("train", "val", "test")},
+            "counts": dict(kinds),
+            "hard": len(self.hard),
+            "findings": [finding.to_json() for finding in self.findings],
+            "messages": list(self.messages),
+            "fixed": str(self.fixed) if self.fixed else None,
+            "page": str(self.page) if self.page else None,
+        }
+
+    def to_text(self) -> str:
+        """Return the summary that the command prints."""
+        lines = [*self.messages, ""] if self.messages else []
+        if not self.findings:
+            return "\n".join([*lines, "No faults were found."])
+        soft = len(self.findings) - len(self.hard)
+        lines.append(f"{pluralise(len(self.hard), 'hard fault')}, {pluralise(soft, 'warning')}:")
+        for finding in self.findings[:SHOWN]:
+            where = finding.files[0] if finding.files else "the whole set"
+            fix = f" Fix: {finding.fix}." if finding.fix else ""
+            lines.append(f"  {where}: {finding.kind} ({finding.confidence:.0%}), {finding.text}.{fix}")
+        if len(self.findings) > SHOWN:
+            lines.append(f"  ... and {len(self.findings) - SHOWN} more (--json or --html lists all).")
+        if self.page:
+            lines.append(f"Page: {self.page}")
+        if self.fixed:
+            lines.append(f"Corrected copy: {self.fixed} (every change is in {self.fixed / 'changes.json'}).")
+        elif any(finding.fixable for finding in self.findings):
+            lines.append("--fix OUT writes a corrected copy; the data folder is not changed.")
+        return "\n".join(lines)
+
+
+def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
+    """Examine a data set.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; it is never written to.
+    options : DataOptions
+        As for a training; `skip_bad` is implied.
+    progress : Progress
+
+    Raises
+    ------
+    BadDataset
+        No readable pair of image and mask, and no class folders.
+    """
+    dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress))
+    pairs = read_layout(root, options).pairs if dataset.task != "classification" else ()
+    folder = folder_findings(dataset, pairs)
+    cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
+    cases += folder.repairable
+    results = measure_cases(dataset, cases, progress)
+    readable = [(case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, Measures)]
+    examined, measures = [case for case, _ in readable], [measured for _, measured in readable]
+    findings, messages = list[Finding](), list[str]()
+    images = _image_findings(dataset, examined, measures)
+    if dataset.task != "classification":
+        found, messages = _mask_findings(dataset, examined, measures)
+        spoilt = {one.case for one in images if one.kind in ("blank image", "saturated image")}
+        findings += [one for one in found if one.case not in spoilt or one.kind not in _BY_COMPARISON]
+    findings += [*_without_repeats(folder, findings), *images]
+    findings += wrong_endings(root, _files(examined, pairs))
+    order = {kind: position for position, kind in enumerate(KINDS)}
+    findings.sort(key=lambda one: (one.severity != "hard", order[one.kind], one.files))
+    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=(*dataset.messages, *messages))
+
+
+def _mask_findings(
+    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures]
+) -> tuple[list[Finding], list[str]]:
+    """Return the findings on masks, one per case: what a mask contains comes before where it lies."""
+    contents = [one.content for one in measures if one.content is not None]
+    reduced = [one.reduced for one in measures if one.reduced is not None]
+    agreement, alignments = compare_masks(dataset, cases, reduced)
+    by_case = content_findings(dataset, cases, contents, agreement)
+    messages: list[str] = []
+    if agreement is None:
+        messages.append("Too few masks to compare them with their images.")
+    else:
+        misaligned = alignment_findings(dataset, cases, reduced, alignments)
+        by_case = _merge(misaligned, by_case)
+        weak = " Too weak to find shifted, flipped or exchanged masks." if agreement.typical < WEAK else ""
+        messages.append(f"Typical agreement of masks and images: {agreement.typical:.2f} (0: none, 1: perfect).{weak}")
+    return [*by_case.values(), *two_masks(dataset, cases, contents), *class_findings(dataset, contents)], messages
+
+
+def _merge(misaligned: dict[int, Finding], contents: dict[int, Finding]) -> dict[int, Finding]:
+    """Return one finding per case: of two, the hard one, else that on the contents."""
+    merged = dict(misaligned)
+    for index, finding in contents.items():
+        other = merged.get(index)
+        if other is None or other.severity == "soft" or finding.severity == "hard":
+            merged[index] = finding
+    return merged
+
+
+def _without_repeats(folder: FolderFindings, found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of the folder; that of a mask of another size gives way to a more exact one."""
+    exact = {finding.case for finding in found if finding.severity == "hard" and finding.steps}
+    repairable = {examined.case.name for examined in folder.repairable}
+    return [one for one in folder.findings if not (one.case and one.case in exact & repairable)]
+
+
+def _image_findings(dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures]) -> list[Finding]:
+    return [
+        Finding(
+            kind=kind,
+            files=(relative(dataset.root, cases[index].case.image),),
+            text=text,
+            confidence=confidence,
+            case=cases[index].case.name,
+        )
+        for index, kind, text, confidence in judge_quality([one.quality for one in measures])
+    ]
+
+
+def _files(cases: Sequence[ExaminedCase], pairs: Sequence[Pair]) -> list[Path]:
+    """Return the image and mask files, each once."""
+    images = [*(examined.case.image for examined in cases), *(pair.image for pair in pairs)]
+    masks = [mask_path(item) for item in (*(examined.case for examined in cases), *pairs)]
+    return list(dict.fromkeys([*images, *(path for path in masks if path is not None)]))

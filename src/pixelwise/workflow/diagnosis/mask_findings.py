@@ -1,0 +1,165 @@
+"""Findings from the comparison of masks with their images and with one another."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
+from pixelwise.datasets.checks.alignment import Alignment, find_misaligned
+from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Severity, Step
+from pixelwise.datasets.checks.mask_contents import (
+    MaskContent,
+    find_constant,
+    find_copied,
+    find_empty,
+    find_other_values,
+    rare_classes,
+)
+from pixelwise.datasets.checks.reduced import ReducedCase
+from pixelwise.datasets.checks.steps import refine_shift
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.records import has_background
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, read_case, relative, with_steps
+
+_MIN_CASES = 4  # masks that a comparison needs
+_UNFITTING = 0.25  # agreement of a mask that does not fit, as a fraction of the typical one
+_STRONG = 0.5  # in a set where nine of ten masks agree at least so well
+
+
+def compare_masks(
+    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase]
+) -> tuple[Agreement | None, list[Alignment]]:
+    """Return the agreement of a set and the alignment of each mask; nothing for too few cases."""
+    trusted = [not examined.steps for examined in cases]
+    if sum(trusted) < _MIN_CASES or not any(case.targets[-1].any() for case in reduced):
+        return None, []
+    agreement = measure_agreement(reduced, trusted)
+    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary")
+
+
+def alignment_findings(
+    dataset: Dataset,
+    cases: Sequence[ExaminedCase],
+    reduced: Sequence[ReducedCase],
+    alignments: Sequence[Alignment],
+) -> dict[int, Finding]:
+    """Return the finding of each case whose mask does not lie on its image."""
+    found: dict[int, Finding] = {}
+    own = np.array([one.own for one in alignments])
+    known = own[~np.isnan(own)]
+    strong = len(known) > 0 and float(np.quantile(known, 0.1)) >= _STRONG
+    for index, (examined, one) in enumerate(zip(cases, alignments, strict=True)):
+        if one.change != "none":
+            kind, steps = _change(dataset, cases, reduced, index, one)
+            text = f"it agrees with its image at {one.own:.0%} of what is usual, and then at {one.best:.0%}"
+            found[index] = _finding(dataset, examined, kind, text, one.confidence, with_steps(examined, *steps))
+        elif strong and one.own < _UNFITTING:
+            text = f"it agrees with its image at {one.own:.0%} of what is usual"
+            found[index] = _finding(dataset, examined, "unfitting mask", text, 0.5, ())
+    return found
+
+
+def _change(
+    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase], index: int, one: Alignment
+) -> tuple[str, tuple[Step, ...]]:
+    """Return the kind of a finding, and the steps that undo it."""
+    if one.change == "exchange" and one.other is not None:
+        other = mask_path(cases[one.other].case)
+        steps = (Step(action="use mask of", other=relative(dataset.root, other)),) if other is not None else ()
+        return "exchanged mask", steps
+    if one.change == "symmetry" and one.symmetry is not None:
+        kind = "transposed mask" if one.symmetry.quarters % 2 else "flipped mask"
+        return kind, (Step(action="symmetry", symmetry=one.symmetry),)
+    if one.change == "invert":
+        background, foreground = dataset.labelling.values[:2]
+        return "inverted mask", (
+            Step(action="replace values", values=((background, foreground), (foreground, background))),
+        )
+    offset = one.offset
+    if reduced[index].factor > 1:
+        image, labels, _ = read_case(dataset, cases[index])
+        offset = refine_shift(image, labels, offset, reduced[index].factor)
+    return "shifted mask", (Step(action="shift", offset=offset),)
+
+
+def content_findings(
+    dataset: Dataset, cases: Sequence[ExaminedCase], contents: Sequence[MaskContent], agreement: Agreement | None
+) -> dict[int, Finding]:
+    """Return the finding of each case whose mask is empty, constant, copied or has other values."""
+    found: dict[int, Finding] = {}
+    usual = [index for index, examined in enumerate(cases) if not examined.steps]
+    others = find_other_values([contents[index].values for index in usual])
+    for position, value in (others[1] if others is not None else {}).items():
+        index, text = usual[position], f"its foreground is {value}, in other masks {others[0] if others else 0}"
+        steps = (Step(action="replace values", values=((value, others[0] if others else 0),)),)
+        found[index] = _finding(dataset, cases[index], "other mask values", text, 0.95, steps)
+    own = agreement.own if agreement is not None and agreement.typical > 0 else None
+    for index, members in find_copied(contents, own):
+        text = f"the same mask as that of {', '.join(cases[i].case.name for i in members if i != index)}"
+        fits = own is None or agreement is None or own[index] > agreement.typical / 2
+        level: Severity = "soft" if fits else "hard"
+        found[index] = _finding(dataset, cases[index], "copied mask", text, 0.9, LEAVE_OUT, level)
+    background = has_background(dataset.task, dataset.classes)
+    for index in find_constant(contents, background=background):
+        only = contents[index].only
+        text = "every pixel is ignored" if only is None else f"every pixel is {dataset.classes[only]}"
+        found[index] = _finding(dataset, cases[index], "constant mask", text, 0.9, LEAVE_OUT)
+    if background:
+        for index, certain, amount in find_empty(contents, agreement):
+            kind = "empty mask" if certain else "small mask"
+            text = f"the image shows {amount:.0%} of the usual contrast between classes"
+            found[index] = _finding(dataset, cases[index], kind, text, 0.9, LEAVE_OUT if certain else ())
+    return found
+
+
+def two_masks(dataset: Dataset, cases: Sequence[ExaminedCase], contents: Sequence[MaskContent]) -> list[Finding]:
+    """Return equal images with different masks, with the agreement of the two observers as Dice of the foreground."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for index, content in enumerate(contents):
+        same[content.image_digest].append(index)
+    found: list[Finding] = []
+    for one, other in (pair for members in same.values() for pair in combinations(members[:5], 2)):
+        if contents[one].digest == contents[other].digest:
+            continue
+        first, second = (read_case(dataset, cases[index])[1] for index in (one, other))
+        both = float(((first == second) & (first > 0)).sum())
+        if dataset.task == "instance":
+            both = float(((first > 0) & (second > 0)).sum())
+        total = float((first > 0).sum() + (second > 0).sum())
+        text = f"the same image as {cases[other].case.name}; Dice of the two masks {2 * both / max(total, 1):.3f}"
+        files = tuple(relative(dataset.root, cases[index].case.image) for index in (one, other))
+        found.append(Finding(kind="two masks", files=files, text=text, case=cases[one].case.name))
+    return found
+
+
+def class_findings(dataset: Dataset, contents: Sequence[MaskContent]) -> list[Finding]:
+    """Return classes with very few pixels."""
+    rare = rare_classes(contents, dataset.classes) if contents and dataset.task != "instance" else []
+    return [
+        Finding(kind="class imbalance", files=(), text=f"class {name} has {share:.2%} of the pixels")
+        for name, share in rare
+    ]
+
+
+def _finding(
+    dataset: Dataset,
+    examined: ExaminedCase,
+    kind: str,
+    text: str,
+    confidence: float,
+    steps: tuple[Step, ...],
+    level: Severity | None = None,
+) -> Finding:
+    mask = mask_path(examined.case)
+    paths = (examined.case.image,) if mask is None else (mask, examined.case.image)
+    return Finding(
+        kind=kind,
+        files=tuple(relative(dataset.root, path) for path in paths),
+        text=text,
+        confidence=confidence,
+        steps=steps,
+        case=examined.case.name,
+        level=level,
+    )

@@ -1,0 +1,112 @@
+"""Masks that do not lie on their images, in a drawn set; and sets in which nothing can be said."""
+
+import numpy as np
+import pytest
+
+from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
+from pixelwise.datasets.checks.alignment import find_misaligned, move
+from pixelwise.datasets.checks.pixel_features import pixel_features
+from pixelwise.datasets.checks.reduced import ReducedCase, boundaries, common_side, reduce_case
+from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
+from spots import SIZE, spots
+
+
+def reduced(image: np.ndarray, mask: np.ndarray, side: int = 64) -> ReducedCase:
+    return reduce_case(image[None], mask.astype(np.int32), 2, np.zeros(mask.shape, bool), side)
+
+
+def agreement(changed: dict[int, np.ndarray], count: int = 14, size: tuple[int, int] = SIZE) -> Agreement:
+    """The agreement of a drawn set in which some masks are replaced."""
+    cases = []
+    for seed in range(count):
+        image, mask = spots(seed, size)
+        cases.append(reduced(image, changed.get(seed, mask)))
+    return measure_agreement(cases, [True] * count)
+
+
+def test_a_good_set_agrees_and_nothing_is_found() -> None:
+    measured = agreement({})
+    assert measured.typical > 0.6
+    found = find_misaligned(measured, invertible=True)
+    assert {one.change for one in found} == {"none"}
+    assert min(one.own for one in found) > 0.5
+
+
+@pytest.mark.parametrize("offset", [(7, 0), (0, -9), (-5, 8)])
+def test_a_shift_is_found_and_measured(offset: tuple[int, int]) -> None:
+    found = find_misaligned(agreement({3: move(spots(3)[1], *offset)}), invertible=True)
+    assert [one.change for one in found].count("none") == 13
+    assert found[3].change == "shift"
+    assert np.abs(np.add(found[3].offset, offset)).max() <= 1
+    assert found[3].confidence > 0.5
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES[1:])
+def test_each_symmetry_is_found_on_square_images(symmetry: Symmetry) -> None:
+    size = (56, 56)
+    wrong = symmetry.apply(spots(5, size)[1])
+    (found,) = [
+        one for one in find_misaligned(agreement({5: wrong}, size=size), invertible=True) if one.change != "none"
+    ]
+    assert found.change == "symmetry"
+    assert found.symmetry is not None
+    assert np.array_equal(found.symmetry.apply(wrong), spots(5, size)[1])
+
+
+def test_exchanged_masks_are_found_in_pairs_and_in_a_circle() -> None:
+    masks = {seed: spots(seed)[1] for seed in (1, 4, 8, 9, 11)}
+    found = find_misaligned(
+        agreement({1: masks[4], 4: masks[1], 8: masks[9], 9: masks[11], 11: masks[8]}), invertible=True
+    )
+    assert {index: one.other for index, one in enumerate(found) if one.change == "exchange"} == {
+        1: 4, 4: 1, 8: 11, 9: 8, 11: 9,
+    }  # fmt: skip
+
+
+def test_an_inverted_mask_is_found_only_where_masks_can_be_inverted() -> None:
+    measured = agreement({2: 1 - spots(2)[1]})
+    assert find_misaligned(measured, invertible=True)[2].change == "invert"
+    assert find_misaligned(measured, invertible=False)[2].change != "invert"
+
+
+def test_nothing_is_found_where_masks_have_nothing_to_do_with_images(rng: np.random.Generator) -> None:
+    noise = [rng.integers(0, 256, SIZE, dtype=np.uint8) for _ in range(14)]
+    cases = [reduced(image, spots(seed)[1]) for seed, image in enumerate(noise)]
+    found = find_misaligned(measure_agreement(cases, [True] * 14), invertible=True)
+    assert {one.change for one in found} == {"none"}
+
+
+def test_many_faults_do_not_hide_one_another() -> None:
+    changed = {seed: move(spots(seed)[1], 7, 7) for seed in range(5)}
+    found = find_misaligned(agreement(changed), invertible=True)
+    assert {index for index, one in enumerate(found) if one.change == "shift"} == set(range(5))
+
+
+def test_an_untrusted_case_is_compared_but_not_learned_from() -> None:
+    image, _ = spots(0)
+    cases = [reduced(image, spots(0)[1]), *(reduced(*spots(seed)) for seed in range(1, 8))]
+    other = [reduced(image, spots(50)[1]), *cases[1:]]
+    trusted = [False] + [True] * 7
+    first, second = measure_agreement(cases, trusted), measure_agreement(other, trusted)
+    assert all(np.array_equal(a, b) for a, b in zip(first.predictions, second.predictions, strict=True))
+    assert first.own[0] > 0.5 > second.own[0]
+
+
+def test_features_do_not_depend_on_brightness_and_contrast() -> None:
+    image = spots(0)[0][None]
+    darker = (image // 2 + 20).astype(np.uint8)
+    assert np.abs(pixel_features(image) - pixel_features(darker)).mean() < 0.05
+
+
+def test_reduction_keeps_fractions_and_leaves_incomplete_blocks_out() -> None:
+    mask = np.zeros((70, 100), np.int32)
+    mask[:35] = 1
+    case = reduce_case(np.zeros((1, 70, 100)), mask, 2, mask < 0, 50)
+    assert case.factor == 2
+    assert case.targets.shape == (2, 35, 50)
+    assert case.targets[0, 17, 0] == 128  # one of two rows
+    assert common_side(10**6, 3, 12) < common_side(10, 3, 2)
+
+
+def test_boundaries_are_where_the_next_pixel_differs() -> None:
+    assert boundaries(np.array([[1, 1, 2], [1, 1, 2]])).tolist() == [[False, True, False], [False, True, False]]
