@@ -1,9 +1,14 @@
 """Who gets in: token, one-time link, Host and Origin; what every answer carries."""
 
+import base64
+import hashlib
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
-from pixelwise.server.access import SECURITY_HEADERS, Access
+from pixelwise.server.access import SECURITY_HEADERS, VIEWER_STYLE, Access
+from pixelwise.server.page_routes import read_static_files
 
 HOST = "127.0.0.1:8117"
 NONE = {"Authorization": ""}
@@ -64,6 +69,12 @@ def test_every_answer_has_the_security_headers(client: TestClient) -> None:
     for answer in (client.get("/"), client.get("/v2", headers=NONE), client.get("/nothing"), client.get("/docs")):
         assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert "unsafe" not in SECURITY_HEADERS["Content-Security-Policy"]
+
+
+def test_the_style_of_the_viewer_is_the_one_that_is_allowed() -> None:
+    (script,) = (content for name, (content, _) in read_static_files().items() if name.endswith("openseadragon.min.js"))
+    (style,) = re.findall(rb'textContent="(@media[^"]*)"', script)
+    assert "sha256-" + base64.b64encode(hashlib.sha256(style).digest()).decode() == VIEWER_STYLE
 
 
 @pytest.mark.parametrize(

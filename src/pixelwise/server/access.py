@@ -29,10 +29,13 @@ _WITHOUT_TOKEN = ("/v2/health/live", "/v2/health/ready")
 _SAFE = ("GET", "HEAD")
 _MAX_LINKS = 100
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+VIEWER_STYLE = "sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE="
+"""Digest of the one style sheet that OpenSeadragon adds to the page (CSP Level 3, section 6.7.3.3)."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        f"default-src 'self'; style-src 'self' '{VIEWER_STYLE}'; img-src 'self' blob: data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

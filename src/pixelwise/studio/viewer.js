@@ -23,7 +23,6 @@ export class Viewer {
       timeout: 120000,
       keyboardNavEnabled: false,
     });
-    this.osd.innerTracker.keyDownHandler = null;
     for (const event of ["update-viewport", "open", "resize", "animation", "animation-finish"]) {
       this.osd.addHandler(event, () => this.changed());
     }
