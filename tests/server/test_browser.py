@@ -165,8 +165,9 @@ def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) 
     raster = rasterise([stroke], (0, SIDE), (0, SIDE))
     assert all(raster[int(y), int(x)] != IGNORE for x, y in drawn)
 
+    shown = state_of(page)["marks"]
     page.keyboard.press("z")
-    until(page, lambda s: s["waiting"] == 0)
+    until(page, lambda s: s["marks"] == shown - 1 and s["waiting"] == 0)
     last = server.get(f"/api/images/{large['id']}/marks")[-1]
     assert (last["kind"], last["of"]) == ("undo", marks[0]["id"])
     page.keyboard.press("v")

@@ -11,7 +11,8 @@ def test_who_names_an_id_gets_what_is_after_it(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     ids = [log.add("count", number=number) for number in range(5)]
     log.close()
-    (tmp_path / "events.jsonl").open("ab").write(b'{"kind": "cut o')
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(b'{"kind": "cut o')
     again = EventLog(tmp_path / "events.jsonl")
     assert again.end == ids[-1]
     ids.append(again.add("count", number=5))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def pixels_of(content: bytes) -> np.ndarray:
 def images(client: TestClient, studio: Studio) -> list[dict[str, Any]]:
     """The images of the folder, once it was read."""
     while not studio.understood:
-        pass
+        time.sleep(0.05)
     return [image for image in client.get("/api/state").json()["images"] if image["labelled"]]
 
 

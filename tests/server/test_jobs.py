@@ -67,7 +67,7 @@ def test_a_job_is_watched_to_its_end(tmp_path: Path) -> None:
     async def use(jobs: Jobs, done: list[Job]) -> tuple[Job, list[Job]]:
         run = tmp_path / "run"
         run.mkdir()
-        job = await jobs.start("train", words(run, 3), run, 60)
+        job = jobs.start("train", words(run, 3), run, 60)
         assert jobs.running("train") == jobs.get(job.id)
         return await until(jobs, job.id, "done", "failed"), done
 
@@ -83,7 +83,7 @@ def test_a_job_goes_on_without_its_server_and_its_events_come_once(tmp_path: Pat
     run.mkdir()
 
     async def begin(jobs: Jobs, done: list[Job]) -> str:
-        job = await jobs.start("train", words(run, 12), run)
+        job = jobs.start("train", words(run, 12), run)
         while not jobs.get(job.id).rows:
             await asyncio.sleep(0.05)
         return job.id
@@ -104,13 +104,13 @@ def test_stop_and_continue(tmp_path: Path) -> None:
     run.mkdir()
 
     async def use(jobs: Jobs, done: list[Job]) -> list[str]:
-        job = await jobs.start("train", words(run, 30), run)
+        job = jobs.start("train", words(run, 30), run)
         while not jobs.get(job.id).rows:
             await asyncio.sleep(0.05)
         states = [jobs.stop(job.id).state, (await until(jobs, job.id, "stopped", "failed", "done")).state]
         with pytest.raises(Failure):
-            await jobs.resume("0002")
-        again = await jobs.resume(job.id)
+            jobs.resume("0002")
+        again = jobs.resume(job.id)
         assert again.command[-1] == "--resume"
         jobs.stop(job.id)
         return [*states, (await until(jobs, job.id, "stopped", "failed", "done")).state]
@@ -122,7 +122,7 @@ def test_stop_and_continue(tmp_path: Path) -> None:
 
 def test_a_failure_says_why(tmp_path: Path) -> None:
     async def use(jobs: Jobs, done: list[Job]) -> Job:
-        job = await jobs.start("train", words(tmp_path / "run", 1, "bad"), tmp_path / "run")
+        job = jobs.start("train", words(tmp_path / "run", 1, "bad"), tmp_path / "run")
         return await until(jobs, job.id, "failed", "done")
 
     job, _ = with_jobs(tmp_path / "p", use)

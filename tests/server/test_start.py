@@ -38,6 +38,8 @@ def test_weak_tokens(tmp_path: Path, token: str) -> None:
         serve(Targets((), ()), host="127.0.0.1", port=0, token_file=tmp_path / "token", announce=lambda *_: None)
 
 
+# uvicorn leaves its socket open when it cannot bind it
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

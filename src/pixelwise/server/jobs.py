@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -93,6 +94,7 @@ class Jobs:
     ) -> None:
         self._project, self._on_done, self._program = project, on_done, program
         self.jobs: dict[str, Job] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._folder = project.folder / "jobs"
 
@@ -112,6 +114,9 @@ class Jobs:
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
+        for process in self._processes.values():
+            process.returncode = process.poll() or 0  # nobody waits for it any more
+        self._processes.clear()
 
     def running(self, kind: str) -> Job | None:
         """Return the job of a kind that runs."""
@@ -123,22 +128,22 @@ class Jobs:
             raise Failure(404, "unknown_job", "There is no such job.")
         return self.jobs[job_id]
 
-    async def start(self, kind: str, command: Sequence[str], folder: Path, seconds: float | None = None) -> Job:
+    def start(self, kind: str, command: Sequence[str], folder: Path, seconds: float | None = None) -> Job:
         """Start `pixelwise` with the words of a command."""
         number = max((int(name) for name in self.jobs), default=0) + 1
         job = Job(
             id=f"{number:04d}", kind=kind, command=tuple(command), folder=str(folder), started=time.time(),
             seconds=seconds,
         )  # fmt: skip
-        return await self._launch(job)
+        return self._launch(job)
 
-    async def resume(self, job_id: str) -> Job:
+    def resume(self, job_id: str) -> Job:
         """Continue a training that was stopped."""
         job = self.get(job_id)
         if job.kind != "train" or job.state not in ("stopped", "failed"):
             raise Failure(409, "not_stopped", "Only a training that was stopped can be continued.")
         words = job.command if "--resume" in job.command else (*job.command, "--resume")
-        return await self._launch(replace(job, command=words, state="running", message="", started=time.time()))
+        return self._launch(replace(job, command=words, state="running", message="", started=time.time()))
 
     def stop(self, job_id: str) -> Job:
         """Ask a job to save its state and end."""
@@ -153,36 +158,38 @@ class Jobs:
         """Return the file with the output of a job."""
         return self._folder / f"{job.id}.log"
 
-    async def _launch(self, job: Job) -> Job:
+    def _launch(self, job: Job) -> Job:
         self._folder.mkdir(exist_ok=True)
         with self.log_path(job).open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *self._program,
-                *job.command,
-                stdin=asyncio.subprocess.DEVNULL,
+            # not of asyncio, which ends its processes when the loop is closed: this one outlives the server
+            process = subprocess.Popen(
+                [*self._program, *job.command],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # it outlives the server
+                start_new_session=True,
             )
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)  # the page stays quick
+        self._processes[job.id] = process
         job = self._update(replace(job, pid=process.pid))
         self._watch(job, process)
         return job
 
-    def _watch(self, job: Job, process: asyncio.subprocess.Process | None) -> None:
+    def _watch(self, job: Job, process: subprocess.Popen[bytes] | None) -> None:
         task = asyncio.create_task(self._follow(job.id, process))
         self._watchers.add(task)
         task.add_done_callback(self._watchers.discard)
 
-    async def _follow(self, job_id: str, process: asyncio.subprocess.Process | None) -> None:
+    async def _follow(self, job_id: str, process: subprocess.Popen[bytes] | None) -> None:
         while True:
-            running = process.returncode is None if process is not None else _is_ours(self.jobs[job_id])
+            running = process.poll() is None if process is not None else _is_ours(self.jobs[job_id])
             self._announce(job_id)
             if not running:
                 break
             await asyncio.sleep(_POLL_SECONDS)
-        code = await process.wait() if process is not None else None
+        code = process.returncode if process is not None else None
+        self._processes.pop(job_id, None)
         job = self._update(self._finished(self.jobs[job_id], code))
         if job.state == "done":
             self._on_done(job)

@@ -168,11 +168,11 @@ class Studio:
             words = await self._write_crops(folder)
         run = self.project.new_folder("runs")
         budget = f"{seconds}s"
-        return await self.jobs.start(
+        return self.jobs.start(
             "train", ("train", str(folder), "--out", str(run), "--budget", budget, *words), run, seconds
         )
 
-    async def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
+    def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
         """Start the export of a model, or its report."""
         name, path = self.service.model(model)
         folder = self.project.folder / "exports" / name
@@ -180,7 +180,7 @@ class Studio:
         words = ("report", str(path))
         if kind == "onnx":
             words = ("export", str(path), "--format", "onnx", "--out", str(folder / f"{name}.onnx"))
-        return await self.jobs.start("export" if kind == "onnx" else "report", words, folder)
+        return self.jobs.start("export" if kind == "onnx" else "report", words, folder)
 
     def exported(self, model: str, kind: Literal["onnx", "report"]) -> Path:
         """Return an exported file or a report; raises `Failure` (404) if it was not made."""

@@ -1,5 +1,6 @@
 """Routes of the page for marks, jobs, events and files to take away."""
 
+import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -75,18 +76,19 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
-    jobs = studio.jobs
+    jobs, starting = studio.jobs, asyncio.Lock()
 
     @app.post("/api/jobs", tags=["page"])
     async def start(wanted: JobRequest) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Start a training, an export or a report; 409 with the running one if there is one."""
-        running = jobs.running(wanted.kind)
-        if running is not None:
-            return JSONResponse(running.to_json(), 409)
-        if wanted.kind == "train":
-            job = await studio.train(wanted.source, wanted.seconds)
-        else:
-            job = await studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
+        async with starting:  # two pages that start at once get one job
+            running = jobs.running(wanted.kind)
+            if running is not None:
+                return JSONResponse(running.to_json(), 409)
+            if wanted.kind == "train":
+                job = await studio.train(wanted.source, wanted.seconds)
+            else:
+                job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
         return JSONResponse(job.to_json(), 202)
 
     @app.delete("/api/jobs/{job_id}", tags=["page"])
@@ -100,7 +102,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         running = jobs.running("train")
         if running is not None:
             return JSONResponse(running.to_json(), 409)
-        return JSONResponse((await jobs.resume(job_id)).to_json(), 202)
+        return JSONResponse(jobs.resume(job_id).to_json(), 202)
 
     @app.get("/api/jobs/{job_id}/snapshot.png", tags=["page"])
     async def snapshot(  # pyright: ignore[reportUnusedFunction]

@@ -18,6 +18,7 @@ export class Marks {
     this.marks = [];
     this.waiting = [];
     this.current = null;
+    this.tail = null;
     this.cross = null;
     this.imageId = null;
     this.sending = null;
@@ -99,14 +100,17 @@ export class Marks {
     for (const one of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
       const point = this.point(one);
       const last = this.current.points[this.current.points.length - 1];
-      if (Math.hypot(point[0] - last[0], point[1] - last[1]) >= step) this.current.points.push(point);
+      const far = Math.hypot(point[0] - last[0], point[1] - last[1]) >= step;
+      if (far) this.current.points.push(point);
+      this.tail = far ? null : point;
     }
     this.draw();
   }
 
   end() {
-    const stroke = this.current;
-    this.current = null;
+    const { current: stroke, tail } = this;
+    [this.current, this.tail] = [null, null];
+    if (stroke && tail) stroke.points.push(tail);
     if (stroke) this.add(stroke);
   }
 

@@ -14,7 +14,7 @@ export class Viewer {
       animationTime: calm ? 0 : 0.3,
       springStiffness: 10,
       maxZoomPixelRatio: 40,
-      minZoomImageRatio: 0.5,
+      minZoomImageRatio: 0.25,
       visibilityRatio: 0.2,
       zoomPerScroll: 1.3,
       gestureSettingsMouse: { clickToZoom: false },

@@ -136,7 +136,7 @@ def scale_down(
     """
     if factor == 1:
         return pixels
-    first, second = factor // 4, (3 * factor) // 4
+    first, second = factor // 4, factor - 1 - factor // 4  # evenly around the middle
     rows = [_places(pixels.shape[1], factor, offset) for offset in (first, second)]
     columns = [_places(pixels.shape[2], factor, offset) for offset in (first, second)]
     total = np.zeros((pixels.shape[0], len(rows[0]), len(columns[0])), np.float32)
