@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from bright import drawn_image, write_bright_model
 from pixelwise.io.write import png_bytes, write_image, write_labels
+from pixelwise.labels.label_image import components
 from pixelwise.server.access import Access
 from pixelwise.server.app import create_app
 from pixelwise.server.limits import Limits
@@ -40,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for number in range(5):
         image = drawn_image(number)
-        labels, _ = ndimage.label(ndimage.uniform_filter(image[0].astype(float), 3) > 110)
+        labels = components(ndimage.uniform_filter(image[0].astype(float), 3) > 110)
         labels[labels > 0] += 10 * number  # no number is in two files: objects, not classes
         write_image(folder / "images" / f"{number}.png", image)
         write_labels(folder / "masks" / f"{number}.png", labels)

@@ -21,7 +21,9 @@ def request_of(pixels: np.ndarray, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def expected(model: Path) -> np.ndarray:
-    return open_model(model).predict(drawn_image(side=48))
+    labels = open_model(model).predict(drawn_image(side=48))
+    assert isinstance(labels, np.ndarray)
+    return labels
 
 
 def test_json_in_and_out(client: TestClient, expected: np.ndarray) -> None:
@@ -33,7 +35,7 @@ def test_json_in_and_out(client: TestClient, expected: np.ndarray) -> None:
 
 def test_binary_in_and_out(client: TestClient, expected: np.ndarray) -> None:
     pixels = drawn_image(side=48)
-    request = request_of(pixels) | {"parameters": {"binary_data_output": True}}
+    request: dict[str, Any] = {**request_of(pixels), "parameters": {"binary_data_output": True}}
     del request["inputs"][0]["data"]
     head = json.dumps(request).encode()
     answer = client.post("/v2/models/cells/infer", content=head + pixels.tobytes(), headers={LENGTH: str(len(head))})

@@ -94,8 +94,9 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
         files = {"path": str(project.result_file(image_id, name, "mask"))}
         if "uncertainty" in project.result(image_id, name)["files"]:
             files["uncertainty"] = str(project.result_file(image_id, name, "uncertainty"))
-        place = {"level": level, "column": column, "row": row}
-        reply = await service.reader.call("label_tile", seconds=_TILE_SECONDS, **files, **place)
+        reply = await service.reader.call(
+            "label_tile", seconds=_TILE_SECONDS, **files, level=level, column=column, row=row
+        )
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
     @app.get("/truth/{image_id}/{level}/{column}_{row}.png", tags=["page"])
@@ -105,8 +106,9 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
         """Return a tile of the ground truth, as of a result."""
         image = project.image(image_id)
         case = -1 if image.case is None else image.case
-        place = {"level": level, "column": column, "row": row}
-        reply = await service.reader.call("truth_tile", seconds=_TILE_SECONDS, case=case, **place)
+        reply = await service.reader.call(
+            "truth_tile", seconds=_TILE_SECONDS, case=case, level=level, column=column, row=row
+        )
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
 

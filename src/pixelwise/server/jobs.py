@@ -101,8 +101,9 @@ class Jobs:
     def restore(self) -> None:
         """Take up the jobs of an earlier server: those that still run are watched again."""
         for path in sorted(self._folder.glob("*.json")):
-            value = json.loads(path.read_text("utf-8"))
-            job = Job(**{**value, "command": tuple(value["command"])})
+            value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            value["command"] = tuple(value["command"])
+            job = Job(**value)
             self.jobs[job.id] = job
             if job.active:
                 self._watch(job, None)

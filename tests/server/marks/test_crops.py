@@ -54,6 +54,7 @@ def test_the_crops_are_a_data_set(marked: list[MarkedImage], tmp_path: Path) -> 
     parts = {case.name.split("/")[-1].split("_")[0]: case.part for case in dataset.cases}
     assert all(case.part == parts[case.name.split("/")[-1].split("_")[0]] for case in dataset.cases)
     example = dataset.read(dataset.cases[0])
+    assert isinstance(example.labels, np.ndarray)
     assert set(np.unique(example.labels)) <= {0, 1, IGNORE}
 
 

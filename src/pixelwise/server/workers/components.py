@@ -5,11 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Integer, Num
-from scipy import ndimage
 
+from pixelwise.labels.label_image import components
 from pixelwise.labels.region_properties import ObjectTable, measure_objects
-
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def component_tables(
@@ -30,9 +28,7 @@ def component_tables(
     for index in classes if classes is not None else np.unique(mask).tolist():
         if index == 0:
             continue
-        labels, count = ndimage.label(mask == index, _EIGHT_NEIGHBOURS)
-        if count:
-            table = measure_objects(labels, image, int(index))
-            tables.append(replace(table, ids=table.ids + before))
-            before += count
+        table = measure_objects(components(mask == index), image, int(index))
+        tables.append(replace(table, ids=table.ids + before))
+        before += len(table)
     return tables

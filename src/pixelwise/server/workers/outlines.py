@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from scipy import ndimage
 
+from pixelwise.labels.label_image import components
+
 Point = tuple[int, int]
 Ring = list[Point]
 
@@ -56,9 +58,9 @@ def features(
 
 def polygons(mask: Bool[np.ndarray, "height width"], origin: Point = (0, 0)) -> list[list[list[list[int]]]]:
     """Return a polygon, exterior first and then holes, for each region of a mask (4 neighbours)."""
-    regions, count = ndimage.label(mask)
+    regions = components(mask, corners=False)
     found: list[list[list[list[int]]]] = []
-    for number, (rows, columns) in zip(range(1, count + 1), ndimage.find_objects(regions), strict=True):
+    for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
         corner = origin[0] + columns.start, origin[1] + rows.start
         rings = trace_rings(regions[rows, columns] == number)
         rings.sort(key=signed_area, reverse=True)

@@ -198,7 +198,14 @@ class Reader:
         dataset = self._dataset
         if dataset is None or not 0 <= case < len(dataset.cases):
             raise BadOption("a case of the data set", str(case), "Reload the page.")
-        return self._labels.get(case, lambda: Labels(dataset.read(dataset.cases[case]).labels))
+
+        def read() -> Labels:
+            labels = dataset.read(dataset.cases[case]).labels
+            if not isinstance(labels, np.ndarray):
+                raise BadOption("an image with a mask", "an image with a class", "Reload the page.")
+            return Labels(labels)
+
+        return self._labels.get(case, read)
 
 
 def _case(image: Path, root: Path) -> dict[str, Any]:
