@@ -3,13 +3,13 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import ndimage
 from starlette.testclient import TestClient
 
 from bright import drawn_image, write_bright_model
-from pixelwise.io.write import png_bytes, write_image, write_labels
-from pixelwise.labels.label_image import components
+from pixelwise.io.write import png_bytes, write_image
 from pixelwise.server.access import Access
 from pixelwise.server.app import create_app
 from pixelwise.server.limits import Limits
@@ -37,14 +37,13 @@ def png() -> bytes:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of five images with numbered objects."""
+    """A folder of five images with masks of two classes."""
     folder = tmp_path_factory.mktemp("data")
     for number in range(5):
         image = drawn_image(number)
-        labels = components(ndimage.uniform_filter(image[0].astype(float), 3) > 110)
-        labels[labels > 0] += 10 * number  # no number is in two files: objects, not classes
+        mask = ndimage.uniform_filter(image.astype(float), (1, 3, 3)) > 110
         write_image(folder / "images" / f"{number}.png", image)
-        write_labels(folder / "masks" / f"{number}.png", labels)
+        write_image(folder / "masks" / f"{number}.png", mask * np.uint8(255))
     return folder
 
 

@@ -93,6 +93,7 @@ def serve(
             "a free port", f"port {port} of {host}, which cannot be used", "Choose another --port."
         ) from error
     with socket:
+        socket.listen(config.backlog)  # who follows the link at once waits instead of being refused
         access = Access(host, socket.getsockname()[1], frozenset(allowed_hosts), **token)
         project = Project(folder)
         service = Service(targets.models, limits, options)
