@@ -38,6 +38,10 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "onnxruntime": {"runtimes/onnx.py"},
     "openvino": {"runtimes/openvino.py"},
     "nncf": {"exporters/to_openvino.py"},
+    "fastapi": {"server/"},
+    "uvicorn": {"server/"},
+    "starlette": {"server/"},
+    "prometheus": {"server/"},
     "matplotlib": {"workflow/reporting", "workflow/inspection", "drawing/", "active_learning/learning_curve_plot.py"},
 }
 

@@ -32,6 +32,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
+from pixelwise.cli.serve import add_serve_command
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError, path_error
 from pixelwise.parallel import let_idle_threads_sleep
@@ -249,3 +250,4 @@ def _report_outcome(run: "Run") -> None:
 
 
 add_export_commands(app)
+add_serve_command(app)

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Train, evaluate and predict on synthetic images.",
     "export": "Export a run for other programs, with a parity check.",
     "verify": "Repeat the parity check of an exported file.",
+    "serve": "Open a page to view, correct and train; HTTP interface.",
     "cache": "Show or clear cached measurements and downloads.",
 }
 

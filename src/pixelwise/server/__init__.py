@@ -1,0 +1,1 @@
+"""The HTTP interface and the browser page: an asyncio process that neither imports torch nor decodes an image."""

@@ -1,0 +1,103 @@
+"""Request bodies: streamed into a file, with their type, size and speed checked while they arrive."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+
+from pixelwise.server.failures import Failure
+from pixelwise.server.limits import Ticket
+
+IMAGE_TYPES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/tiff": ".tif",
+    "image/bmp": ".bmp",
+    "image/webp": ".webp",
+    "application/octet-stream": ".tif",  # readers look at the first bytes, never at the name
+}
+"""Media types of images that are accepted, and the suffix of the file that holds them."""
+
+_SECONDS_WITHOUT_DATA = 10.0
+_MIN_BYTES_PER_SECOND = 1024
+_GRACE_SECONDS = 10.0  # before the speed counts
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of a request without its parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_plain(request: Request) -> None:
+    """Refuse a compressed body, which may be much larger than it looks."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Failure(415, "unsupported_encoding", "Send the body without Content-Encoding.")
+
+
+async def receive_image(request: Request, folder: Path, ticket: Ticket) -> Path:
+    """Write the body of a request into a file of `folder`; return its path.
+
+    Raises
+    ------
+    Failure
+        415 for another type, 413 if it is too large, 408 if it is too slow, 400 if it is empty or breaks off.
+    """
+    check_plain(request)
+    suffix = IMAGE_TYPES.get(media_type(request))
+    if suffix is None:
+        raise Failure(415, "unsupported_type", f"Send the image itself, as one of: {', '.join(IMAGE_TYPES)}.")
+    _check_length(request, ticket)
+    path = folder / f"image{suffix}"
+    with path.open("wb") as file:
+        async for chunk in _chunks(request, ticket):
+            file.write(chunk)
+    if ticket.bytes == 0:
+        raise Failure(400, "empty", "The body is empty; send an image.")
+    return path
+
+
+async def receive_bytes(request: Request, ticket: Ticket) -> bytes:
+    """Return the body of a request; errors as in `receive_image`."""
+    check_plain(request)
+    _check_length(request, ticket)
+    return b"".join([chunk async for chunk in _chunks(request, ticket)])
+
+
+async def receive_small(request: Request, limit: int = 2**20) -> bytes:
+    """Return a body of at most `limit` bytes, such as a mark."""
+    parts, size = list[bytes](), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise Failure(413, "too_large", f"Send at most {limit} bytes.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _check_length(request: Request, ticket: Ticket) -> None:
+    """Refuse by the announced length, before the body is read."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal():
+        raise Failure(400, "bad_request", "Content-Length is not a number.")
+    ticket.add_bytes(int(length))
+    ticket.release_bytes(int(length))
+
+
+async def _chunks(request: Request, ticket: Ticket) -> AsyncIterator[bytes]:
+    began, stream = time.monotonic(), request.stream()
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream), _SECONDS_WITHOUT_DATA)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Failure(408, "slow_body", "The body arrives too slowly.") from None
+        except ClientDisconnect:
+            raise Failure(400, "incomplete", "The body broke off.") from None
+        ticket.add_bytes(len(chunk))
+        seconds = time.monotonic() - began
+        if seconds > _GRACE_SECONDS and ticket.bytes < seconds * _MIN_BYTES_PER_SECOND:
+            raise Failure(408, "slow_body", "The body arrives too slowly.")
+        yield chunk

@@ -1,0 +1,137 @@
+"""Routes of the page for images: the list, tiles, results and their objects."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import Response
+
+from pixelwise.server.bodies import receive_image
+from pixelwise.server.studio import Studio
+
+_CACHED = {"Cache-Control": "private, max-age=3600"}
+_TILE_SECONDS = 120.0
+
+Name = Annotated[str, Query(max_length=300)]
+Model = Annotated[str, Query(max_length=200)]
+Number = Annotated[float | None, Query(allow_inf_nan=False)]
+
+
+def add_image_routes(app: FastAPI, studio: Studio) -> None:
+    """Add the routes for images, tiles and results."""
+    _add_images(app, studio)
+    _add_tiles(app, studio)
+    _add_results(app, studio)
+
+
+def _add_images(app: FastAPI, studio: Studio) -> None:
+    service, project = studio.service, studio.project
+
+    @app.get("/api/state", tags=["page"])
+    async def state() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Return images, classes, models and jobs."""
+        return studio.state()
+
+    @app.post("/api/images", tags=["page"], status_code=201)
+    async def add_image(request: Request, name: Name = "") -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Take the image in the body into the project."""
+        with service.admission.request() as ticket, service.spool() as folder:
+            content = await receive_image(request, folder, ticket)
+            key = hashlib.sha256(content.read_bytes()).hexdigest()
+            image = await studio.add_image(content, name, key)
+        return {"id": image.id, "name": image.name}
+
+    @app.get("/api/images/{image_id}", tags=["page"])
+    async def describe(image_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Return size, type, displayed range and results of an image."""
+        image = project.image(image_id)
+        about = await service.reader.call("describe", key=image_id, seconds=_TILE_SECONDS, path=str(image.path))
+        results = [
+            project.result(image_id, name)
+            for name in project.results(image_id).get(image_id, [])
+            if name in service.models
+        ]
+        own = {"id": image_id, "name": image.name, "labelled": image.case is not None, "results": results}
+        return {**about.value, **own}
+
+
+def _add_tiles(app: FastAPI, studio: Studio) -> None:
+    service, project = studio.service, studio.project
+
+    @app.get("/tiles/{image_id}/thumbnail.jpg", tags=["page"])
+    async def thumbnail(image_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Return a small picture of an image."""
+        image = project.image(image_id)
+        reply = await service.reader.call("thumbnail", key=image_id, seconds=_TILE_SECONDS, path=str(image.path))
+        return Response(reply.payload, media_type="image/jpeg", headers=_CACHED)
+
+    @app.get("/tiles/{image_id}/{level}/{column}_{row}.jpg", tags=["page"])
+    async def tile(  # pyright: ignore[reportUnusedFunction]
+        image_id: str,
+        level: int,
+        column: int,
+        row: int,
+        low: Number = None,
+        high: Number = None,
+        gamma: Annotated[float, Query(ge=0.1, le=10)] = 1.0,
+        channels: Annotated[list[int] | None, Query(max_length=3)] = None,
+    ) -> Response:
+        """Return a tile of an image with the given contrast."""
+        image = project.image(image_id)
+        contrast = {"low": low, "high": high, "gamma": gamma, "channels": channels}
+        place = {"level": level, "column": column, "row": row}
+        reply = await service.reader.call(
+            "tile", key=image_id, seconds=_TILE_SECONDS, path=str(image.path), **place, **contrast
+        )
+        return Response(reply.payload, media_type="image/jpeg", headers=_CACHED)
+
+    @app.get("/labels/{image_id}/{level}/{column}_{row}.png", tags=["page"])
+    async def label_tile(  # pyright: ignore[reportUnusedFunction]
+        image_id: str, level: int, column: int, row: int, model: Model = ""
+    ) -> Response:
+        """Return a tile of a result: number in red and green, confidence in blue."""
+        name, _ = service.model(model)
+        files = {"path": str(project.result_file(image_id, name, "mask"))}
+        if "uncertainty" in project.result(image_id, name)["files"]:
+            files["uncertainty"] = str(project.result_file(image_id, name, "uncertainty"))
+        reply = await service.reader.call(
+            "label_tile", seconds=_TILE_SECONDS, **files, level=level, column=column, row=row
+        )
+        return Response(reply.payload, media_type="image/png", headers=_CACHED)
+
+    @app.get("/truth/{image_id}/{level}/{column}_{row}.png", tags=["page"])
+    async def truth_tile(  # pyright: ignore[reportUnusedFunction]
+        image_id: str, level: int, column: int, row: int
+    ) -> Response:
+        """Return a tile of the ground truth, as of a result."""
+        image = project.image(image_id)
+        case = -1 if image.case is None else image.case
+        reply = await service.reader.call(
+            "truth_tile", seconds=_TILE_SECONDS, case=case, level=level, column=column, row=row
+        )
+        return Response(reply.payload, media_type="image/png", headers=_CACHED)
+
+
+def _add_results(app: FastAPI, studio: Studio) -> None:
+    service, project = studio.service, studio.project
+
+    @app.post("/api/images/{image_id}/result", tags=["page"])
+    async def predict(image_id: str, model: Model = "") -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Predict an image with a model; a result that exists is returned."""
+        return await studio.predict(project.image(image_id), model)
+
+    @app.get("/api/images/{image_id}/objects", tags=["page"])
+    async def objects(image_id: str, model: Model = "") -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Return the objects of a result."""
+        name, _ = service.model(model)
+        content = project.result_file(image_id, name, "objects").read_bytes()
+        return Response(content, media_type="application/json")
+
+    @app.get("/api/images/{image_id}/at", tags=["page"])
+    async def label_at(  # pyright: ignore[reportUnusedFunction]
+        image_id: str, row: int, column: int, model: Model = ""
+    ) -> dict[str, Any]:
+        """Return the number of a result at a pixel."""
+        name, _ = service.model(model)
+        path = str(project.result_file(image_id, name, "mask"))
+        return (await service.reader.call("label_at", seconds=60, path=path, row=row, column=column)).value

@@ -1,0 +1,266 @@
+"""Trainings and exports as child processes; the run folder is their state, so they outlive the page and the server."""
+
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pixelwise.atomic_write import atomic_write_json
+from pixelwise.server.failures import Failure
+from pixelwise.server.project import Project
+from pixelwise.text import command as as_text
+
+State = Literal["running", "stopping", "done", "stopped", "failed"]
+
+_POLL_SECONDS = 0.5
+_SAVED, _NOTHING_LEARNED = 75, 5  # exit codes of `pixelwise train`
+_NICE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A child process of the server.
+
+    Attributes
+    ----------
+    id : str
+    kind : str
+        "train", "export" or "report".
+    command : tuple of str
+        The words after `pixelwise`.
+    folder : str
+        The run, or the folder of the exported file.
+    started : float
+        Seconds since 1970.
+    seconds : float or None
+        The time budget.
+    pid : int
+    state : str
+    message : str
+        Why it failed or stopped.
+    rows, snapshots : int
+        How many rows of metrics and snapshots were announced as events.
+    """
+
+    id: str
+    kind: str
+    command: tuple[str, ...]
+    folder: str
+    started: float
+    seconds: float | None = None
+    pid: int = 0
+    state: State = "running"
+    message: str = ""
+    rows: int = 0
+    snapshots: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether its process runs."""
+        return self.state in ("running", "stopping")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a page may know."""
+        names = ("id", "kind", "started", "seconds", "state", "message")
+        return {**{name: getattr(self, name) for name in names}, "command": as_text(*self.command)}
+
+
+class Jobs:
+    """Starts, watches and stops jobs; one training at a time.
+
+    Parameters
+    ----------
+    project : Project
+    on_done : callable
+        Called with a job that ended well.
+    program : sequence of str
+        What runs the words of a command.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        on_done: Callable[[Job], object],
+        program: Sequence[str] = (sys.executable, "-m", "pixelwise"),
+    ) -> None:
+        self._project, self._on_done, self._program = project, on_done, program
+        self.jobs: dict[str, Job] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._folder = project.folder / "jobs"
+
+    def restore(self) -> None:
+        """Take up the jobs of an earlier server: those that still run are watched again."""
+        for path in sorted(self._folder.glob("*.json")):
+            value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            value["command"] = tuple(value["command"])
+            job = Job(**value)
+            self.jobs[job.id] = job
+            if job.active:
+                self._watch(job, None)
+            elif job.state == "done":
+                self._on_done(job)
+
+    async def close(self) -> None:
+        """Stop watching; the processes go on."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for process in self._processes.values():
+            process.returncode = process.poll() or 0  # nobody waits for it any more
+        self._processes.clear()
+
+    def running(self, kind: str) -> Job | None:
+        """Return the job of a kind that runs."""
+        return next((job for job in self.jobs.values() if job.kind == kind and job.active), None)
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; raises `Failure` (404) for an unknown id."""
+        if job_id not in self.jobs:
+            raise Failure(404, "unknown_job", "There is no such job.")
+        return self.jobs[job_id]
+
+    def start(self, kind: str, command: Sequence[str], folder: Path, seconds: float | None = None) -> Job:
+        """Start `pixelwise` with the words of a command."""
+        number = max((int(name) for name in self.jobs), default=0) + 1
+        job = Job(
+            id=f"{number:04d}", kind=kind, command=tuple(command), folder=str(folder), started=time.time(),
+            seconds=seconds,
+        )  # fmt: skip
+        return self._launch(job)
+
+    def resume(self, job_id: str) -> Job:
+        """Continue a training that was stopped."""
+        job = self.get(job_id)
+        if job.kind != "train" or job.state not in ("stopped", "failed"):
+            raise Failure(409, "not_stopped", "Only a training that was stopped can be continued.")
+        words = job.command if "--resume" in job.command else (*job.command, "--resume")
+        return self._launch(replace(job, command=words, state="running", message="", started=time.time()))
+
+    def stop(self, job_id: str) -> Job:
+        """Ask a job to save its state and end."""
+        job = self.get(job_id)
+        if job.active:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job.pid, signal.SIGTERM)
+            job = self._update(replace(job, state="stopping"))
+        return job
+
+    def log_path(self, job: Job) -> Path:
+        """Return the file with the output of a job."""
+        return self._folder / f"{job.id}.log"
+
+    def _launch(self, job: Job) -> Job:
+        self._folder.mkdir(exist_ok=True)
+        with self.log_path(job).open("ab") as log:
+            # not of asyncio, which ends its processes when the loop is closed: this one outlives the server
+            process = subprocess.Popen(
+                [*self._program, *job.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)  # the page stays quick
+        self._processes[job.id] = process
+        job = self._update(replace(job, pid=process.pid))
+        self._watch(job, process)
+        return job
+
+    def _watch(self, job: Job, process: subprocess.Popen[bytes] | None) -> None:
+        task = asyncio.create_task(self._follow(job.id, process))
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+    async def _follow(self, job_id: str, process: subprocess.Popen[bytes] | None) -> None:
+        while True:
+            running = process.poll() is None if process is not None else _is_ours(self.jobs[job_id])
+            self._announce(job_id)
+            if not running:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        code = process.returncode if process is not None else None
+        self._processes.pop(job_id, None)
+        job = self._update(self._finished(self.jobs[job_id], code))
+        if job.state == "done":
+            self._on_done(job)
+
+    def _announce(self, job_id: str) -> None:
+        """Turn new rows of metrics and new snapshots of a run into events."""
+        job = self.jobs[job_id]
+        folder = Path(job.folder)
+        rows = read_metrics(folder)
+        snapshots = snapshot_steps(folder)
+        for row in rows[job.rows :]:
+            self._project.events.add("metrics", job=job.id, row=row)
+        if len(snapshots) > job.snapshots:
+            self._project.events.add("snapshot", job=job.id, step=snapshots[-1])
+        if len(rows) != job.rows or len(snapshots) != job.snapshots:
+            self._save(replace(job, rows=len(rows), snapshots=len(snapshots)))
+
+    def _finished(self, job: Job, code: int | None) -> Job:
+        last = _last_line(self.log_path(job))
+        done = code in (0, _NOTHING_LEARNED) or (code is None and _looks_done(job))
+        if done:
+            return replace(job, state="done", message=last if code == _NOTHING_LEARNED else "")
+        if code == _SAVED or job.state == "stopping" or code is None:
+            return replace(job, state="stopped", message=last)
+        return replace(job, state="failed", message=last or f"It ended with exit code {code}.")
+
+    def _update(self, job: Job) -> Job:
+        self._save(job)
+        self._project.events.add("job", job=job.to_json())
+        return job
+
+    def _save(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        atomic_write_json(self._folder / f"{job.id}.json", asdict(job))
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """Return the rows of metrics.csv of a run; empty values are left out."""
+    try:
+        text = (run / "metrics.csv").read_text("utf-8")
+    except OSError:
+        return []
+    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(text.splitlines())]
+
+
+def snapshot_steps(run: Path) -> list[int]:
+    """Return the steps of which a run has a snapshot."""
+    return sorted(int(path.stem.partition("-")[2]) for path in (run / "film").glob("step-*.png"))
+
+
+def _is_ours(job: Job) -> bool:
+    """Return whether the process of a job that another server started still runs."""
+    try:
+        os.kill(job.pid, 0)
+        words = Path(f"/proc/{job.pid}/cmdline").read_bytes().split(b"\0")
+    except FileNotFoundError:
+        return not Path("/proc").exists()  # without /proc, a process of this id counts as ours
+    except (OSError, ValueError):
+        return False
+    return any(word.startswith(job.folder.encode()) for word in words)
+
+
+def _looks_done(job: Job) -> bool:
+    folder = Path(job.folder)
+    return (folder / "summary.json").is_file() if job.kind == "train" else any(folder.glob("*"))
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:500] if lines else ""

@@ -1,0 +1,84 @@
+"""Marks as records: strokes, polygons and the undo of another mark.
+
+Coordinates are (x, y) in pixels of the image, from its top left corner: the first pixel covers 0 to 1.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+UNKNOWN = -1
+"""Class of an eraser: the pixels are unknown again, as if never painted."""
+
+MAX_POINTS = 20_000
+MAX_CLASSES = 254
+
+Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+Point = tuple[Coordinate, Coordinate]
+ClassIndex = Annotated[int, Field(ge=UNKNOWN, lt=MAX_CLASSES)]
+
+
+class _Mark(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(default="", max_length=64)
+    """Made by the page, so that a mark that is sent twice counts once."""
+
+
+class Stroke(_Mark):
+    """A line of a brush with a radius in pixels of the image."""
+
+    kind: Literal["stroke"]
+    class_index: ClassIndex
+    radius: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+    points: list[Point] = Field(min_length=1, max_length=MAX_POINTS)
+
+
+class Polygon(_Mark):
+    """A filled polygon."""
+
+    kind: Literal["polygon"]
+    class_index: ClassIndex
+    points: list[Point] = Field(min_length=3, max_length=MAX_POINTS)
+
+
+class Undo(_Mark):
+    """Takes back another mark; the undo of an undo brings it back."""
+
+    kind: Literal["undo"]
+    of: Annotated[int, Field(ge=1)]
+
+
+Mark = Stroke | Polygon | Undo
+Shape = Stroke | Polygon
+
+_ADAPTER: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="kind")])
+
+
+def parse_mark(text: bytes | str) -> Mark:
+    """Return a mark from JSON; raises pydantic's ValidationError."""
+    return _ADAPTER.validate_json(text)
+
+
+def mark_from_record(record: dict[str, Any]) -> Mark:
+    """Return a mark from a record of a journal, which also holds `id` and `at`."""
+    return _ADAPTER.validate_python({key: value for key, value in record.items() if key not in ("id", "at")})
+
+
+def active_shapes(marks: Iterable[tuple[int, Mark]]) -> list[tuple[int, Shape]]:
+    """Return the shapes that are not undone, in the order in which they were painted.
+
+    Examples
+    --------
+    >>> dot = Stroke(kind="stroke", class_index=1, radius=2, points=[(0, 0)])
+    >>> undo, redo = Undo(kind="undo", of=1), Undo(kind="undo", of=2)
+    >>> len(active_shapes([(1, dot), (2, undo)])), len(active_shapes([(1, dot), (2, undo), (3, redo)]))
+    (0, 1)
+    """
+    marks = list(marks)
+    undone: set[int] = set()
+    for number, mark in reversed(marks):
+        if isinstance(mark, Undo) and number not in undone:
+            undone.add(mark.of)
+    return [(number, mark) for number, mark in marks if not isinstance(mark, Undo) and number not in undone]

@@ -1,0 +1,259 @@
+"""What the page can do: understand a folder, predict an image, train on masks or marks, export a model."""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pixelwise.atomic_write import atomic_write_json
+from pixelwise.server.failures import Failure
+from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.marks.records import active_shapes
+from pixelwise.server.predict_routes import image_pixels
+from pixelwise.server.project import Project, ProjectImage
+from pixelwise.server.service import Service
+from pixelwise.text import command, pluralise
+
+Source = Literal["folder", "marks"]
+
+_UNDERSTAND_SECONDS = 3600.0
+_CROP_SECONDS = 600.0
+
+
+class Studio:
+    """The service, the project and the jobs of one server.
+
+    Parameters
+    ----------
+    service : Service
+    project : Project
+    data : sequence of Path
+        Folders or files of images that were named on the command line; the first folder can be trained on. Without any,
+        and without a model, an example is drawn.
+    """
+
+    def __init__(self, service: Service, project: Project, data: Sequence[Path]) -> None:
+        self.service, self.project = service, project
+        self.jobs = Jobs(project, self._job_done)
+        self.stopping = False
+        self._data = list(data)
+        self._understanding: asyncio.Task[None] | None = None
+        self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
+
+    def start(self) -> None:
+        """Take up earlier jobs, and begin to read the data."""
+        self.jobs.restore()
+        self._understanding = asyncio.create_task(self._understand())
+
+    async def close(self) -> None:
+        """Stop watching; trainings go on."""
+        self.stopping = True
+        if self._understanding is not None:
+            self._understanding.cancel()
+            await asyncio.gather(self._understanding, return_exceptions=True)
+        await self.jobs.close()
+        self.project.close()
+
+    @property
+    def understood(self) -> bool:
+        """Whether the data were read."""
+        return self._understanding is not None and self._understanding.done()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the page needs to begin."""
+        project = self.project
+        results, marked = project.results(), project.marked()
+        images = [
+            {
+                "id": image.id,
+                "name": image.name,
+                "part": image.part,
+                "labelled": image.case is not None,
+                "marked": image.id in marked,
+                "results": [name for name in results.get(image.id, []) if name in self.service.models],
+            }
+            for image in project.images.values()
+        ]
+        return {
+            "event": project.events.end,
+            "understood": self.understood,
+            "sentence": self._sentence(),
+            "messages": project.messages,
+            "problems": project.problems,
+            "task": project.task,
+            "classes": project.classes,
+            "colours": project.colours,
+            "images": images,
+            "models": list(self.service.models),
+            "jobs": [job.to_json() for job in self.jobs.jobs.values()],
+            "trainable": project.data is not None,
+        }
+
+    def set_classes(self, names: Sequence[str]) -> None:
+        """Set the classes to paint.
+
+        Raises
+        ------
+        Failure
+            409: the data set has masks, whose classes are fixed.
+        """
+        if self.project.task in ("binary", "multiclass"):
+            raise Failure(409, "fixed_classes", "The classes are those of the masks in the folder.")
+        self.project.set_classes(names)
+        self.project.events.add("classes")
+
+    async def add_image(self, content: Path, name: str, key: str) -> ProjectImage:
+        """Take a dropped image into the project, if it can be read."""
+        await image_pixels(self.service, content, key)
+        image = self.project.add_dropped(content, name)
+        self.project.events.add("image", id=image.id)
+        return image
+
+    async def predict(self, image: ProjectImage, model: str) -> dict[str, Any]:
+        """Predict an image and keep the result; an existing result of the model is returned."""
+        name, path = self.service.model(model)
+        folder = self.project.result_folder(image.id, name)
+        if (folder / "result.json").is_file():
+            return self.project.result(image.id, name)
+        if folder not in self._predicting:  # two pages that ask at once share the work
+            task = asyncio.create_task(self._predict(image, name, path, folder))
+            self._predicting[folder] = task
+            task.add_done_callback(lambda _: self._predicting.pop(folder, None))
+        return await asyncio.shield(self._predicting[folder])
+
+    async def _predict(self, image: ProjectImage, name: str, path: Path, folder: Path) -> dict[str, Any]:
+        with self.service.admission.request():
+            info = (await self.service.reader.call("probe", key=image.id, seconds=60, path=str(image.path))).value
+            working = folder.with_name(f".{name}.part")
+            shutil.rmtree(working, ignore_errors=True)
+            working.mkdir(parents=True)
+            job = {"image": str(image.path), "folder": str(working), "name": "mask", "key": image.id}
+            job |= {"uncertainty": True, "overlay": True}
+            began = time.monotonic()
+            result = await self.service.predictions.predict(path, job, info["height"] * info["width"])
+            about = await self.service.about(path)
+        record = {
+            **result,
+            "model": name,
+            "classes": about["classes"],
+            "colours": about["colours"],
+            "seconds": round(time.monotonic() - began, 3),
+            "command": command("predict", path, image.path, "--out", "masks"),
+        }
+        atomic_write_json(working / "result.json", record)
+        shutil.rmtree(folder, ignore_errors=True)
+        working.replace(folder)
+        self.project.events.add("result", image=image.id, model=name)
+        return record
+
+    async def train(self, source: Source, seconds: int) -> Job:
+        """Start a training on the folder or on the marks.
+
+        Raises
+        ------
+        Failure
+            409 if one runs already, or if there is nothing to train on.
+        """
+        run = self.project.folder / "runs"
+        words: tuple[str, ...]
+        if source == "folder":
+            if self.project.data is None:
+                raise Failure(409, "no_masks", "There are no masks to train on: paint some marks first.")
+            folder, words = self.project.data, ()
+        else:
+            folder = self.project.new_folder("datasets")
+            words = await self._write_crops(folder)
+        run = self.project.new_folder("runs")
+        budget = f"{seconds}s"
+        return self.jobs.start(
+            "train", ("train", str(folder), "--out", str(run), "--budget", budget, *words), run, seconds
+        )
+
+    def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
+        """Start the export of a model, or its report."""
+        name, path = self.service.model(model)
+        folder = self.project.folder / "exports" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        words = ("report", str(path))
+        if kind == "onnx":
+            words = ("export", str(path), "--format", "onnx", "--out", str(folder / f"{name}.onnx"))
+        return self.jobs.start("export" if kind == "onnx" else "report", words, folder)
+
+    def exported(self, model: str, kind: Literal["onnx", "report"]) -> Path:
+        """Return an exported file or a report; raises `Failure` (404) if it was not made."""
+        name, path = self.service.model(model)
+        file = self.project.folder / "exports" / name / f"{name}.onnx"
+        if kind == "report":
+            file = (path if path.is_dir() else path.parent) / "report" / "index.html"
+        if not file.is_file():
+            raise Failure(404, "not_made", "It was not made yet.")
+        return file
+
+    async def _write_crops(self, folder: Path) -> tuple[str, ...]:
+        """Write the data set of all marks; return the options of its training."""
+        images: list[dict[str, Any]] = []
+        for image in self.project.images.values():
+            if self.project.has_marks(image.id):
+                shapes = [shape.model_dump() for _, shape in active_shapes(self.project.marks(image.id).marks)]
+                images.append({"id": image.id, "path": str(image.path), "shapes": shapes})
+        request = self.project.folder / "datasets" / f"{folder.name}.json"
+        atomic_write_json(request, images)
+        reply = await self.service.reader.call(
+            "write_crops", seconds=_CROP_SECONDS, request=str(request), folder=str(folder)
+        )
+        classes = self.project.classes
+        task = ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
+        group = ("--group-by", str(reply.value["group_by"])) if reply.value["images"] > 2 else ()
+        return (*task, "--ignore-index", "255", *group)
+
+    async def _understand(self) -> None:
+        """Read the named data; a folder is never copied."""
+        project = self.project
+        example = not self._data and not self.service.models and not project.images
+        try:
+            if example:
+                folder = project.folder / "example"
+                await self.service.reader.call("write_example", seconds=60, folder=str(folder))
+                self._data = [folder]
+            for path in self._data:
+                reply = await self.service.reader.call("understand", seconds=_UNDERSTAND_SECONDS, folder=str(path))
+                self._take(path, json.loads(reply.payload))
+        except Failure as failure:
+            project.messages.append(failure.message)
+        if example:
+            project.messages.insert(0, "This is a drawn example with known outlines: drop your own images on the page.")
+        project.events.add("understood")
+
+    def _take(self, path: Path, found: dict[str, Any]) -> None:
+        project = self.project
+        project.add_files(found["cases"])
+        project.messages += found["messages"]
+        project.problems += found["problems"]
+        if found["task"] and project.data is None and not any(problem["fatal"] for problem in found["problems"]):
+            project.data, project.task = path.absolute(), found["task"]
+            if found["task"] in ("binary", "multiclass"):
+                project.classes = found["classes"]
+                project.colours = [tuple(colour) for colour in found["colours"]]
+
+    def _sentence(self) -> str:
+        """Return one sentence about what there is."""
+        project = self.project
+        if not self.understood:
+            return "Reading the images ..."
+        labelled = sum(image.case is not None for image in project.images.values())
+        parts = [pluralise(len(project.images), "image")]
+        if labelled:
+            parts.append(f"{labelled} with masks")
+        if project.task:
+            parts.append({"instance": "separate objects"}.get(project.task, f"{len(project.classes)} classes"))
+        if project.problems:
+            parts.append(pluralise(len(project.problems), "problem"))
+        return ", ".join(parts) + "."
+
+    def _job_done(self, job: Job) -> None:
+        if job.kind == "train" and (Path(job.folder) / "model.safetensors").is_file():
+            name = self.service.add_model(Path(job.folder))
+            self.project.events.add("model", name=name, job=job.id)

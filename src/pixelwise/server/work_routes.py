@@ -1,0 +1,167 @@
+"""Routes of the page for marks, jobs, events and files to take away."""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from pixelwise.server.bodies import receive_small
+from pixelwise.server.failures import Failure
+from pixelwise.server.jobs import snapshot_steps
+from pixelwise.server.marks.records import MAX_CLASSES, parse_mark
+from pixelwise.server.studio import Studio
+
+_MAX_MARK = 2 * 2**20
+
+Model = Annotated[str, Query(max_length=200)]
+ClassName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^,]+$")]
+
+
+class Kind(StrEnum):
+    """A file of a result."""
+
+    MASK = "mask"
+    OBJECTS = "objects"
+    OVERLAY = "overlay"
+    GEOJSON = "geojson"
+
+
+class JobRequest(BaseModel):
+    """What to start."""
+
+    kind: Literal["train", "export", "report"]
+    source: Literal["folder", "marks"] = "folder"
+    seconds: Annotated[int, Field(ge=10, le=30 * 24 * 3600)] = 300
+    model: Annotated[str, Field(max_length=200)] = ""
+
+
+class Classes(BaseModel):
+    """Names of the classes to paint, background first."""
+
+    names: Annotated[list[ClassName], Field(min_length=2, max_length=MAX_CLASSES)]
+
+
+def add_work_routes(app: FastAPI, studio: Studio) -> None:
+    """Add the routes for marks, jobs, events and downloads."""
+    _add_marks(app, studio)
+    _add_jobs(app, studio)
+    _add_take_away(app, studio)
+
+
+def _add_marks(app: FastAPI, studio: Studio) -> None:
+    project = studio.project
+
+    @app.get("/api/images/{image_id}/marks", tags=["page"])
+    async def marks(image_id: str, after: int = 0) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        """Return the marks of an image with ids above `after`."""
+        project.image(image_id)
+        return project.marks(image_id).after(after) if project.has_marks(image_id) else []
+
+    @app.post("/api/images/{image_id}/marks", tags=["page"], status_code=201)
+    async def add_mark(request: Request, image_id: str) -> dict[str, int]:  # pyright: ignore[reportUnusedFunction]
+        """Add the mark in the body; when the answer arrives it is on disk."""
+        project.image(image_id)
+        try:
+            mark = parse_mark(await receive_small(request, _MAX_MARK))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise Failure(400, "bad_mark", f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        number = project.marks(image_id).add(mark)
+        project.events.add("mark", image=image_id, id=number)
+        return {"id": number}
+
+
+def _add_jobs(app: FastAPI, studio: Studio) -> None:
+    jobs, starting = studio.jobs, asyncio.Lock()
+
+    @app.post("/api/jobs", tags=["page"])
+    async def start(wanted: JobRequest) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Start a training, an export or a report; 409 with the running one if there is one."""
+        async with starting:  # two pages that start at once get one job
+            running = jobs.running(wanted.kind)
+            if running is not None:
+                return JSONResponse(running.to_json(), 409)
+            if wanted.kind == "train":
+                job = await studio.train(wanted.source, wanted.seconds)
+            else:
+                job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
+        return JSONResponse(job.to_json(), 202)
+
+    @app.delete("/api/jobs/{job_id}", tags=["page"])
+    async def stop(job_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Ask a job to save its state and stop."""
+        return jobs.stop(job_id).to_json()
+
+    @app.post("/api/jobs/{job_id}/resume", tags=["page"])
+    async def resume(job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Continue a training that was stopped."""
+        running = jobs.running("train")
+        if running is not None:
+            return JSONResponse(running.to_json(), 409)
+        return JSONResponse(jobs.resume(job_id).to_json(), 202)
+
+    @app.get("/api/jobs/{job_id}/snapshot.png", tags=["page"])
+    async def snapshot(  # pyright: ignore[reportUnusedFunction]
+        job_id: str, step: Annotated[int, Query(ge=-1, le=10**9)] = -1, what: Literal["step", "image", "truth"] = "step"
+    ) -> Response:
+        """Return the newest prediction of a training for one place, or the image or the truth of that place."""
+        folder = Path(jobs.get(job_id).folder)
+        steps = snapshot_steps(folder)
+        step = step if step >= 0 else max(steps, default=0)
+        path = folder / "film" / (f"step-{step:07d}.png" if what == "step" else f"{what}.png")
+        if not path.is_file():
+            raise Failure(404, "no_snapshot", "There is no such snapshot yet.")
+        return Response(path.read_bytes(), media_type="image/png")
+
+    @app.get("/api/events", tags=["page"])
+    async def events(  # pyright: ignore[reportUnusedFunction]
+        request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0
+    ) -> StreamingResponse:
+        """Stream what happens as server-sent events, from the id in `Last-Event-ID` or `after` on."""
+        last = request.headers.get("last-event-id", "")
+        begin = int(last) if last.isdecimal() and len(last) < 17 else after
+        stream = studio.project.events.follow(begin, lambda: studio.stopping or studio.service.admission.draining)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+
+def _add_take_away(app: FastAPI, studio: Studio) -> None:
+    service, project = studio.service, studio.project
+    kinds = {Kind.MASK: "mask", Kind.OBJECTS: "table", Kind.OVERLAY: "overlay"}
+
+    @app.get("/api/images/{image_id}/take/{kind}", tags=["page"])
+    async def take(image_id: str, kind: Kind, model: Model = "") -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Return a file of a result: mask, objects, overlay or outlines."""
+        name, _ = service.model(model)
+        stem = Path(project.image(image_id).name).stem
+        if kind == Kind.GEOJSON:
+            result = project.result(image_id, name)
+            mask = str(project.result_file(image_id, name, "mask"))
+            about = {"classes": result["classes"], "task": result["task"]}
+            content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
+            return _attachment(content, f"{stem}.geojson", "application/geo+json")
+        path = project.result_file(image_id, name, kinds[kind])
+        ending = {Kind.MASK: path.suffix, Kind.OBJECTS: ".objects.csv", Kind.OVERLAY: ".overlay.png"}[kind]
+        return _attachment(path.read_bytes(), stem + ending, "application/octet-stream")
+
+    @app.get("/api/models/{model}/take/{kind}", tags=["page"])
+    async def take_model(model: str, kind: Literal["onnx", "report"]) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Return an exported model or its report, once it was made."""
+        path = studio.exported(model, kind)
+        ending = "onnx" if kind == "onnx" else "html"
+        return _attachment(path.read_bytes(), f"{model}.{ending}", "application/octet-stream")
+
+    @app.put("/api/classes", tags=["page"])
+    async def set_classes(wanted: Classes) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Set the names of the classes to paint."""
+        studio.set_classes(wanted.names)
+        return {"classes": project.classes, "colours": project.colours}
+
+
+def _attachment(content: bytes, name: str, media_type: str) -> Response:
+    """Return a download; the name is reduced to what every system accepts."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
+    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{safe}"'})

@@ -1,0 +1,340 @@
+// The page: which image is shown, which layer, and what keys do.
+
+import { follow, get, post, upload } from "./api.js";
+import { Labels } from "./labels.js";
+import { Marks } from "./brush.js";
+import { ObjectTable } from "./objects.js";
+import { Training } from "./training.js";
+import { Viewer } from "./viewer.js";
+
+const $ = (id) => document.getElementById(id);
+const state = { images: [], models: [], classes: [], colours: [], messages: [] };
+let image = null;
+let result = null;
+
+function announce(text) { $("announcement").textContent = text; }
+
+function report(error) {
+  announce(error.message);
+  $("sentence").textContent = error.message;
+}
+
+const viewer = new Viewer($("viewer"));
+const labels = new Labels($("labels"), viewer);
+const marks = new Marks($("marks"), viewer, announce);
+const table = new ObjectTable($("objects"), (row, fly) => {
+  labels.set({ selected: result && result.task === "instance" ? row.id : 0 });
+  if (fly) viewer.flyTo(row.box);
+  announce(`Object ${row.id}, area ${row.area} pixels.`);
+});
+const training = new Training({
+  train: $("train"), stop: $("stop"), resume: $("resume"), text: $("training"), source: $("source"), minutes: $("minutes"),
+  snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"),
+}, announce);
+
+// What tests and other programs may ask.
+window.studioState = () => ({
+  image: image && image.id, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
+  marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
+  loaded: [...labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
+});
+window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
+
+function options(select, values) {
+  const before = select.value;
+  select.replaceChildren(...values.map(([value, text]) => new Option(text, value)));
+  if (values.some(([value]) => String(value) === before)) select.value = before;
+}
+
+function showState() {
+  $("sentence").textContent = state.sentence;
+  $("messages").replaceChildren(...[...state.messages, ...state.problems.map((one) => `${one.file}: ${one.text}`)].slice(0, 200).map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
+  options($("model"), state.models.map((name) => [name, name]));
+  options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
+  marks.colours = state.colours;
+  if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
+  $("predict").disabled = !state.models.length;
+  $("source").querySelector("[value=folder]").disabled = !state.trainable;
+  if (!state.trainable) $("source").value = "marks";
+  showThumbnails();
+}
+
+function chosenImages() {
+  const order = $("order").value;
+  const keep = { name: () => true, unlabelled: (one) => !one.labelled, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
+  return state.images.filter(keep[order]);
+}
+
+function showThumbnails() {
+  const known = new Map([...$("thumbnails").children].map((item) => [item.dataset.id, item]));
+  $("thumbnails").replaceChildren(...chosenImages().map((one) => {
+    const item = known.get(one.id) || thumbnail(one);
+    const notes = [one.part, one.labelled && "mask", one.marked && "marks", one.results.length && "result"].filter(Boolean).join(", ");
+    item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
+    item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
+    return item;
+  }));
+  $("empty").hidden = state.images.length > 0;
+}
+
+function thumbnail(one) {
+  const item = document.createElement("li");
+  item.dataset.id = one.id;
+  const button = document.createElement("button");
+  button.type = "button";
+  const picture = document.createElement("img");
+  picture.loading = "lazy";
+  picture.alt = "";
+  picture.src = `/tiles/${one.id}/thumbnail.jpg`;
+  button.append(picture, document.createElement("span"));
+  button.addEventListener("click", () => open(one.id).catch(report));
+  item.append(button);
+  return item;
+}
+
+async function open(id) {
+  const about = await get(`/api/images/${id}`);
+  image = about;
+  result = null;
+  [$("low").value, $("high").value, $("gamma").value] = ["", "", 1];
+  [$("low").placeholder, $("high").placeholder] = about.range[0].map((value) => Math.round(value));
+  await Promise.all([viewer.open(about, {}), marks.load(id)]);
+  const newest = [...state.models].reverse().find((name) => about.results.some((one) => one.model === name));
+  if (newest) $("model").value = newest;
+  showResult(about.results.find((one) => one.model === newest) || null);
+  if (!newest && about.labelled) $("layer").value = "truth";
+  showLayer();
+  showThumbnails();
+  announce(`${about.name}, ${about.width} by ${about.height} pixels.`);
+}
+
+function showResult(found) {
+  result = found;
+  $("command").textContent = found ? found.command : "";
+  $("count").textContent = found ? `${found.objects} objects in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}` : "";
+  for (const link of document.querySelectorAll("[data-take]")) {
+    if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
+    else link.removeAttribute("href");
+  }
+  if (found) {
+    if ($("layer").value === "truth" || $("layer").value === "none") $("layer").value = "result";
+    const own = image.id;
+    get(`/api/images/${own}/objects?model=${encodeURIComponent(found.model)}`)
+      .then((rows) => { if (image.id === own) table.show(rows, found.classes); }).catch(report);
+  } else {
+    table.show([], []);
+  }
+  showLayer();
+}
+
+function showLayer() {
+  const layer = $("layer").value;
+  const query = result ? `?model=${encodeURIComponent(result.model)}` : "";
+  labels.visible = layer !== "none";
+  labels.set({ confidence: layer === "confidence", selected: 0 });
+  if (image && layer === "truth" && image.labelled) {
+    const url = (level, x, y) => `/truth/${image.id}/${level}/${x}_${y}.png`;
+    labels.show({ id: [image.id, "truth"], url, objects: state.task === "instance", colours: state.colours });
+  } else if (image && result && layer !== "truth") {
+    const { id } = image;
+    const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
+    labels.show({ id: [id, result.model], url, objects: result.task === "instance", colours: result.colours });
+  } else {
+    labels.show(null);
+  }
+}
+
+async function predict() {
+  if (!image || !state.models.length) return;
+  $("predict").disabled = true;
+  announce("Predicting ...");
+  const { id } = image;
+  try {
+    const found = await post(`/api/images/${id}/result?model=${encodeURIComponent($("model").value)}`);
+    const own = state.images.find((one) => one.id === id);
+    if (own && !own.results.includes(found.model)) own.results.push(found.model);
+    if (image.id === id) showResult(found);
+    announce(`${found.objects} objects found.`);
+  } catch (error) { report(error); } finally { $("predict").disabled = false; }
+}
+
+async function addFiles(files) {
+  let first = null;
+  for (const file of files) {
+    try {
+      announce(`Sending ${file.name} ...`);
+      const added = await upload(file);
+      if (!state.images.some((one) => one.id === added.id)) {
+        state.images.push({ ...added, part: "", labelled: false, marked: false, results: [] });
+      }
+      first = first || added.id;
+    } catch (error) { report(new Error(`${file.name}: ${error.message}`)); }
+  }
+  showThumbnails();
+  if (!first) return;
+  await open(first);
+  if (state.models.length) await predict();
+}
+
+async function reload() {
+  Object.assign(state, await get("/api/state"));
+  showState();
+  for (const job of state.jobs) training.take(job);
+  return state.event;
+}
+
+async function make(kind) {
+  const model = $("model").value;
+  const path = `/api/models/${encodeURIComponent(model)}/take/${kind}`;
+  try {
+    const job = await post("/api/jobs", { kind: kind === "onnx" ? "export" : "report", model });
+    $("command").textContent = job.command;
+    announce("It is being made; the download starts when it is ready.");
+    pending.set(job.id, path);
+  } catch (error) { report(error); }
+}
+
+const pending = new Map();
+
+function takeJob(job) {
+  training.take(job);
+  if (!pending.has(job.id) || job.state === "running") return;
+  const path = pending.get(job.id);
+  pending.delete(job.id);
+  if (job.state === "done") {
+    const link = document.createElement("a");
+    link.href = path;
+    link.click();
+  } else report(new Error(job.message));
+}
+
+function onEvent(event) {
+  switch (event.kind) {
+    case "job": takeJob(event.job); break;
+    case "metrics": training.addRow(event.job, event.row); break;
+    case "snapshot": training.addSnapshot(event.job, event.step); break;
+    case "mark":
+      state.images.forEach((one) => { if (one.id === event.image) one.marked = true; });
+      if (image && event.image === image.id) marks.update().catch(report);
+      break;
+    case "model":
+      reload().then(() => { $("model").value = event.name; announce("The new model can be used now."); return predict(); }).catch(report);
+      break;
+    case "understood":
+      reload().then(() => (image || !state.images.length ? null : open(state.images[0].id))).catch(report);
+      break;
+    default: reload().catch(report);
+  }
+}
+
+function setTool(tool) {
+  marks.setTool(tool);
+  for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+  announce(`Tool: ${tool}.`);
+}
+
+function setClass(index) {
+  if (index >= state.classes.length) return;
+  $("class").value = index;
+  $("class").dataset.chosen = "yes";
+  marks.classIndex = index;
+  announce(`Class ${state.classes[index]}.`);
+}
+
+function setRadius(radius) {
+  marks.radius = Math.min(5000, Math.max(0.5, radius || 0.5));
+  $("radius").value = marks.radius;
+}
+
+function step(count) {
+  const images = chosenImages();
+  const place = images.findIndex((one) => image && one.id === image.id);
+  const next = images[(place + count + images.length) % images.length];
+  if (next) open(next.id).catch(report);
+}
+
+function swipe() {
+  $("swipe").value = Number($("swipe").value) ? 0 : 50;
+  $("swipe").dispatchEvent(new Event("input"));
+}
+
+function arrow(x, y) {
+  if (marks.tool === "pan") viewer.panBy(60 * x, 60 * y);
+  else marks.moveCross(10 * x, 10 * y);
+}
+
+const KEYS = {
+  v: () => setTool("pan"), b: () => setTool("brush"), e: () => setTool("erase"), p: () => setTool("polygon"),
+  "[": () => setRadius(marks.radius / 1.25), "]": () => setRadius(marks.radius * 1.25),
+  z: () => marks.undo().catch(report), Z: () => marks.redo().catch(report),
+  n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
+  "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
+  " ": () => { labels.visible = !labels.visible; labels.draw(); },
+  ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
+  Enter: () => marks.dab(), Escape: () => { marks.polygon = null; marks.draw(); },
+};
+
+document.addEventListener("keydown", (event) => {
+  const inField = event.target.closest("input, select, textarea, dialog, summary, a");
+  const pressesButton = event.target.closest("button") && [" ", "Enter"].includes(event.key);
+  if (inField || pressesButton || event.ctrlKey || event.metaKey || event.altKey) return;
+  const action = KEYS[event.key] || (/^[0-9]$/.test(event.key) ? () => setClass(Number(event.key)) : null);
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => setTool(button.dataset.tool));
+for (const button of document.querySelectorAll("[data-make]")) button.addEventListener("click", () => make(button.dataset.make));
+$("class").addEventListener("change", () => setClass(Number($("class").value)));
+$("radius").addEventListener("change", () => setRadius(Number($("radius").value)));
+$("undo").addEventListener("click", () => marks.undo().catch(report));
+$("redo").addEventListener("click", () => marks.redo().catch(report));
+$("predict").addEventListener("click", predict);
+$("model").addEventListener("change", () => {
+  if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
+});
+$("order").addEventListener("change", showThumbnails);
+$("layer").addEventListener("change", showLayer);
+$("opacity").addEventListener("input", () => labels.set({ opacity: Number($("opacity").value) / 100 }));
+$("threshold").addEventListener("input", () => labels.set({ threshold: Number($("threshold").value) }));
+$("outlines").addEventListener("change", () => labels.set({ outlines: $("outlines").checked }));
+$("swipe").addEventListener("input", () => { labels.swipe = Number($("swipe").value) / 100; labels.draw(); });
+for (const id of ["low", "high", "gamma"]) {
+  $(id).addEventListener("change", () => {
+    const values = [["low", $("low").value], ["high", $("high").value], ["gamma", $("gamma").value]].filter(([, value]) => value !== "");
+    viewer.setContrast(Object.fromEntries(values)).catch(report);
+  });
+}
+$("show-help").addEventListener("click", () => $("help").showModal());
+$("copy").addEventListener("click", () => navigator.clipboard.writeText($("command").textContent).then(() => announce("Copied.")).catch(report));
+$("open-file").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => addFiles([...$("file").files]).catch(report));
+document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  addFiles([...event.dataTransfer.files]).catch(report);
+});
+viewer.osd.addHandler("canvas-click", (event) => {
+  if (!event.quick || !image || !result || marks.tool !== "pan") return;
+  const [x, y] = viewer.toImage(event.position.x, event.position.y).map(Math.floor);
+  if (result.task === "instance") {
+    get(`/api/images/${image.id}/at?row=${y}&column=${x}&model=${encodeURIComponent(result.model)}`)
+      .then(({ id }) => { if (id) table.selectId(id); }).catch(report);
+  } else {
+    const row = table.rows.find((one) => one.box[0] <= y && y < one.box[2] && one.box[1] <= x && x < one.box[3]);
+    if (row) table.selectId(row.id);
+  }
+});
+
+try {
+  const after = await reload();
+  follow(after, onEvent);
+  if (state.images.length) await open(state.images[0].id);
+} catch (error) { report(error); }

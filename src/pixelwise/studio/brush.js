@@ -1,0 +1,273 @@
+// Marks: strokes and polygons as vectors in pixels of the image, drawn over the view and sent to the server.
+// A mark is kept when the server has acknowledged it; until then it is tried again.
+
+import { get, post } from "./api.js";
+
+const UNKNOWN = -1;
+const TOOLS = ["pan", "brush", "erase", "polygon"];
+
+export class Marks {
+  constructor(canvas, viewer, announce) {
+    this.canvas = canvas;
+    this.viewer = viewer;
+    this.announce = announce;
+    this.tool = "pan";
+    this.radius = 6;
+    this.classIndex = 1;
+    this.colours = [[0, 0, 0], [230, 159, 0]];
+    this.marks = [];
+    this.waiting = [];
+    this.current = null;
+    this.tail = null;
+    this.cross = null;
+    this.imageId = null;
+    this.sending = null;
+    viewer.onChange(() => this.draw());
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    for (const event of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(event, () => this.end());
+    }
+    window.addEventListener("blur", () => this.end());
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    canvas.addEventListener("dblclick", () => this.closePolygon());
+  }
+
+  async load(imageId) {
+    this.end();
+    this.polygon = null;
+    await this.flush();
+    this.imageId = imageId;
+    this.marks = [];
+    this.cross = null;
+    const marks = await get(`/api/images/${imageId}/marks`);
+    if (this.imageId === imageId) this.marks = marks;
+    this.draw();
+  }
+
+  // Marks that another page made.
+  async update() {
+    if (!this.imageId || this.waiting.length) return;
+    const id = this.imageId;
+    const known = this.marks.reduce((most, mark) => Math.max(most, mark.id || 0), 0);
+    const news = await get(`/api/images/${id}/marks?after=${known}`);
+    if (id !== this.imageId) return;
+    const keys = new Set(this.marks.map((mark) => mark.key));
+    this.marks.push(...news.filter((mark) => !mark.key || !keys.has(mark.key)));
+    this.draw();
+  }
+
+  setTool(tool) {
+    if (!TOOLS.includes(tool)) return;
+    this.end();
+    this.tool = tool;
+    this.polygon = null;
+    this.viewer.setNavigation(tool === "pan");
+    this.viewer.element.classList.toggle("painting", tool !== "pan");
+    this.draw();
+  }
+
+  point(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return this.viewer.toImage(event.clientX - box.left, event.clientY - box.top);
+  }
+
+  begin(event) {
+    if (!this.imageId || event.button !== 0 || !this.viewer.transform()) return;
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    const point = this.point(event);
+    this.cross = null;
+    if (this.tool === "polygon") {
+      (this.polygon = this.polygon || []).push(point);
+      this.draw();
+      return;
+    }
+    this.canvas.setPointerCapture(event.pointerId);
+    this.current = this.stroke([point]);
+    this.draw();
+  }
+
+  stroke(points) {
+    const index = this.tool === "erase" ? UNKNOWN : this.classIndex;
+    return { kind: "stroke", class_index: index, radius: this.radius, points };
+  }
+
+  move(event) {
+    if (!this.current) return;
+    const scale = this.viewer.transform().scale;
+    const step = Math.max(0.5 / scale, this.radius / 16);
+    for (const one of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
+      const point = this.point(one);
+      const last = this.current.points[this.current.points.length - 1];
+      const far = Math.hypot(point[0] - last[0], point[1] - last[1]) >= step;
+      if (far) this.current.points.push(point);
+      this.tail = far ? null : point;
+    }
+    this.draw();
+  }
+
+  end() {
+    const { current: stroke, tail } = this;
+    [this.current, this.tail] = [null, null];
+    if (stroke && tail) stroke.points.push(tail);
+    if (stroke) this.add(stroke);
+  }
+
+  closePolygon() {
+    const points = this.polygon;
+    this.polygon = null;
+    if (points && points.length >= 3) this.add({ kind: "polygon", class_index: this.classIndex, points });
+    else this.draw();
+  }
+
+  dab() {
+    if (this.tool === "polygon") { this.closePolygon(); return; }
+    if (this.tool === "pan" || !this.imageId) return;
+    this.add(this.stroke([this.crossAt()]));
+  }
+
+  crossAt() {
+    if (!this.cross) {
+      const { clientWidth, clientHeight } = this.canvas;
+      this.cross = this.viewer.toImage(clientWidth / 2, clientHeight / 2);
+    }
+    return [...this.cross];
+  }
+
+  moveCross(x, y) {
+    const [left, top] = this.crossAt();
+    const scale = this.viewer.transform().scale;
+    this.cross = [left + x / scale, top + y / scale];
+    this.announce(`Cross at ${Math.round(this.cross[0])}, ${Math.round(this.cross[1])}`);
+    this.draw();
+  }
+
+  active() {
+    const undone = new Set();
+    for (let index = this.marks.length - 1; index >= 0; index--) {
+      const mark = this.marks[index];
+      if (mark.kind === "undo" && !undone.has(mark.id)) undone.add(mark.of);
+    }
+    return this.marks.filter((mark) => mark.kind !== "undo" && !(mark.id && undone.has(mark.id)));
+  }
+
+  async undo() {
+    await this.flush();
+    const shapes = this.active();
+    if (!shapes.length) { this.announce("Nothing to undo."); return; }
+    await this.add({ kind: "undo", of: shapes[shapes.length - 1].id });
+    this.announce("Undone.");
+  }
+
+  async redo() {
+    await this.flush();
+    const last = this.marks[this.marks.length - 1];
+    if (!last || last.kind !== "undo") { this.announce("Nothing to redo."); return; }
+    const undone = new Set(this.marks.filter((mark) => mark.kind === "undo").map((mark) => mark.of));
+    const open = this.marks.filter((mark) => mark.kind === "undo" && !undone.has(mark.id) && this.marks[mark.of - 1].kind !== "undo");
+    if (!open.length) { this.announce("Nothing to redo."); return; }
+    await this.add({ kind: "undo", of: open[open.length - 1].id });
+    this.announce("Done again.");
+  }
+
+  add(mark) {
+    mark.key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    this.marks.push(mark);
+    this.waiting.push({ imageId: this.imageId, mark });
+    this.draw();
+    return this.flush();
+  }
+
+  // Send what waits, one after the other; the key makes a second try harmless.
+  flush() {
+    if (!this.sending) this.sending = this.send().finally(() => { this.sending = null; });
+    return this.sending;
+  }
+
+  async send() {
+    while (this.waiting.length) {
+      const { imageId, mark } = this.waiting[0];
+      try {
+        mark.id = (await post(`/api/images/${imageId}/marks`, { ...mark, id: undefined })).id;
+        this.waiting.shift();
+      } catch (error) {
+        if (error.status && error.status < 500) {
+          this.waiting.shift();
+          this.marks = this.marks.filter((other) => other !== mark);
+          this.announce(error.message);
+          this.draw();
+        } else {
+          this.announce("The server does not answer; the mark is sent again.");
+          await new Promise((resolve) => { setTimeout(resolve, 1000); });
+        }
+      }
+    }
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    this.viewer.zoomBy(event.deltaY < 0 ? 1.3 : 1 / 1.3);
+  }
+
+  draw() {
+    const { canvas } = this;
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const view = this.viewer.transform();
+    if (!view) return;
+    context.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
+    context.lineCap = "round";
+    context.lineJoin = "round";
+    for (const mark of this.active()) this.paint(context, mark);
+    if (this.current) this.paint(context, this.current);
+    context.globalCompositeOperation = "source-over";
+    context.globalAlpha = 1;
+    if (this.polygon) this.drawOpen(context, view.scale);
+    if (this.cross && this.tool !== "pan") this.drawCross(context, view.scale);
+  }
+
+  paint(context, mark) {
+    const colour = this.colours[mark.class_index] || [128, 128, 128];
+    const shown = mark.class_index === 0 ? [0, 60, 160] : colour;
+    context.globalCompositeOperation = mark.class_index === UNKNOWN ? "destination-out" : "source-over";
+    context.globalAlpha = mark.class_index === UNKNOWN ? 1 : 0.6;
+    context.strokeStyle = context.fillStyle = `rgb(${shown.join()})`;
+    context.beginPath();
+    const [first, ...rest] = mark.points;
+    context.moveTo(...first);
+    for (const point of rest) context.lineTo(...point);
+    if (mark.kind === "polygon") { context.fill("evenodd"); return; }
+    if (!rest.length) context.lineTo(first[0] + 1e-3, first[1]);
+    context.lineWidth = 2 * mark.radius;
+    context.stroke();
+  }
+
+  drawOpen(context, scale) {
+    context.strokeStyle = "#fff";
+    context.lineWidth = 2 / scale;
+    context.beginPath();
+    context.moveTo(...this.polygon[0]);
+    for (const point of this.polygon.slice(1)) context.lineTo(...point);
+    context.stroke();
+  }
+
+  drawCross(context, scale) {
+    const [x, y] = this.cross;
+    const arm = 12 / scale;
+    for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width / scale;
+      context.beginPath();
+      context.moveTo(x - arm, y);
+      context.lineTo(x + arm, y);
+      context.moveTo(x, y - arm);
+      context.lineTo(x, y + arm);
+      context.stroke();
+    }
+  }
+}

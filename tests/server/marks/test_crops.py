@@ -1,0 +1,71 @@
+"""Marks become an ordinary data set."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bright import drawn_image
+from pixelwise.datasets.dataset import load_dataset
+from pixelwise.errors import BadDataset
+from pixelwise.io.read import read_image, read_mask
+from pixelwise.io.write import write_image
+from pixelwise.server.marks.crops import BLOCK, CONTEXT, GROUP_BY, MarkedImage, painted_blocks, write_crops
+from pixelwise.server.marks.raster import IGNORE, rasterise
+from pixelwise.server.marks.records import UNKNOWN, Shape, Stroke
+
+
+def line(class_index: int, *points: tuple[float, float], radius: float = 3) -> Stroke:
+    return Stroke(kind="stroke", class_index=class_index, radius=radius, points=list(points))
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> list[MarkedImage]:
+    shapes: list[Shape] = [line(1, (100, 100), (300, 120)), line(0, (300, 400), (320, 420)), line(1, (700, 700))]
+    images: list[MarkedImage] = []
+    for number in range(3):
+        path = tmp_path / f"{number}.tif"
+        write_image(path, drawn_image(number, 600))
+        images.append(MarkedImage(f"{number}a", path, shapes))
+    return images
+
+
+def test_the_crops_hold_all_paint_once(marked: list[MarkedImage], tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    made = write_crops(marked, folder)
+    whole = rasterise(marked[0].shapes, (0, 600), (0, 600))
+    assert made.painted == {index: 3 * int((whole == index).sum()) for index in (0, 1)}
+    masks = sorted((folder / "masks").iterdir())
+    assert made.crops == len(masks) == 3 * len({(0, 0), (0, 1), (1, 1)})
+    image = read_image(marked[0].path).pixels
+    for mask in (path for path in masks if path.name.startswith("0a_")):
+        row, column = (int(word) * BLOCK for word in mask.stem.split("_")[1:])
+        top, left = max(0, row - CONTEXT), max(0, column - CONTEXT)
+        values, pixels = read_mask(mask).values, read_image(folder / "images" / mask.name).pixels
+        height, width = values.shape
+        assert np.array_equal(pixels, image[:, top : top + height, left : left + width])
+        painted = values != IGNORE
+        assert np.array_equal(values[painted], whole[top : top + height, left : left + width][painted])
+
+
+def test_the_crops_are_a_data_set(marked: list[MarkedImage], tmp_path: Path) -> None:
+    write_crops(marked, tmp_path / "set")
+    dataset = load_dataset(tmp_path / "set", ignore_index=IGNORE, group_by=GROUP_BY, task="binary")
+    parts = {case.name.split("/")[-1].split("_")[0]: case.part for case in dataset.cases}
+    assert all(case.part == parts[case.name.split("/")[-1].split("_")[0]] for case in dataset.cases)
+    example = dataset.read(dataset.cases[0])
+    assert isinstance(example.labels, np.ndarray)
+    assert set(np.unique(example.labels)) <= {0, 1, IGNORE}
+
+
+@pytest.mark.parametrize(
+    "shapes", [[], [line(1, (10, 10))], [line(1, (10, 10)), line(0, (40, 40))], [line(UNKNOWN, (9, 9))]]
+)
+def test_too_few_marks(shapes: list[Shape], tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", drawn_image(0, 600))
+    with pytest.raises(BadDataset, match="at least two"):
+        write_crops([MarkedImage("a", tmp_path / "a.png", shapes)], tmp_path / "set")
+
+
+def test_a_large_radius_touches_its_blocks() -> None:
+    assert painted_blocks([line(1, (BLOCK, BLOCK), radius=5)]) == {(0, 0), (0, 1), (1, 0), (1, 1)}

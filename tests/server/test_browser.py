@@ -1,0 +1,206 @@
+"""The page in a real browser: the journey from a dropped image to its result, and marks on the right pixels."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from bright import drawn_image, write_bright_model
+from pixelwise.io.write import write_image
+from pixelwise.server.marks.raster import IGNORE, rasterise
+from pixelwise.server.marks.records import Stroke
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")]
+
+SECONDS = 240  # machines of tests are busy
+SIDE = 4096
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+SCREENSHOT = os.environ.get("PIXELWISE_SCREENSHOT")
+"""A file for a picture of the page, for the documentation."""
+
+
+class Server:
+    """`pixelwise serve` in a process of its own."""
+
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "pixelwise", "serve", *words, "--port", "0", "--no-browser"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.link = self.process.stdout.readline().strip()
+        self.origin = self.link.partition("/open/")[0]
+        self.token = self.process.stderr.readline().rpartition(" ")[2].strip()
+
+    def get(self, path: str) -> Any:
+        """Return an answer as JSON."""
+        request = urllib.request.Request(self.origin + path, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return json.loads(answer.read())
+
+    def close(self) -> int:
+        """Stop as an operator does; return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=SECONDS)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    folder = tmp_path_factory.mktemp("studio")
+    write_bright_model(folder / "cells.safetensors")
+    pixels = np.tile(drawn_image(3, 256)[0], (SIDE // 256, SIDE // 256))
+    (folder / "data").mkdir()
+    tifffile.imwrite(folder / "data" / "large.tif", pixels, tile=(256, 256), compression="zlib")
+    write_image(folder / "dropped.png", drawn_image(5, 256))
+    running = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
+    running.folder = folder  # type: ignore[attr-defined]
+    yield running
+    assert running.close() == 0
+
+
+@pytest.fixture(scope="module")
+def page(server: Server) -> Generator[Any]:
+    """The page, with every request and every message of the console recorded."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=SECONDS * 1000)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(SECONDS * 1000)
+        page.requests, page.errors = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(server.link)
+        until(page, lambda state: state["image"] is not None)
+        yield page
+        browser.close()
+
+
+def state_of(page: Any) -> dict[str, Any]:
+    return page.evaluate("() => window.studioState ? window.studioState() : { image: null }")
+
+
+def set_threshold(page: Any, value: int) -> None:
+    change = "(value) => { const s = document.getElementById('threshold'); s.value = value; "
+    page.evaluate(change + "s.dispatchEvent(new Event('input')); }", value)
+
+
+def until(page: Any, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait for a state; polled, because the page forbids the code that the driver's own waiting needs."""
+    for _ in range(SECONDS * 10):
+        state = state_of(page)
+        if reached(state):
+            return state
+        page.wait_for_timeout(100)
+    raise TimeoutError(str(state_of(page)))
+
+
+def test_from_a_dropped_image_to_its_result(page: Any, server: Any) -> None:
+    assert page.url == f"{server.origin}/", "the link leads to the page, without a secret in the address"
+    content = (server.folder / "dropped.png").read_bytes()
+    drop = """(bytes) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }"""
+    page.evaluate(drop, list(content))
+    state = until(page, lambda s: s["objects"] > 0 and s["tiles"] > 0 and s["loaded"] and s["coloured"] > 0)
+    assert state["layer"] == "result"
+    assert state["objects"] == len(server.get(f"/api/images/{state['image']}/objects"))
+    assert "pixelwise predict" in page.inner_text("[data-testid=command]")
+
+    before, coloured = len(page.requests), state["coloured"]
+    page.evaluate(
+        "() => { const s = document.getElementById('threshold'); s.value = 200; s.dispatchEvent(new Event('input')); }"
+    )
+    until(page, lambda s: s["coloured"] > coloured)
+    assert len(page.requests) == before, "the threshold needs no request"
+
+    view = state_of(page)["view"]
+    page.click("[data-testid=objects] .row")
+    until(page, lambda s: s["view"]["scale"] > view["scale"])
+    if SCREENSHOT:
+        set_threshold(page, 0)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=SCREENSHOT)
+
+
+@pytest.mark.parametrize("scale", [1 / 16, 1.0, 8.0])
+def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) -> None:
+    large = next(image for image in server.get("/api/state")["images"] if image["name"] == "large.tif")
+    page.click(f"[data-id='{large['id']}'] button")
+    until(page, lambda s: s["image"] == large["id"])
+    page.keyboard.press("b")
+    count = len(server.get(f"/api/images/{large['id']}/marks"))
+    page.evaluate("([scale]) => window.studioZoom(scale, 2000, 1500)", [scale])
+    view = until(page, lambda s: abs(s["view"]["scale"] / scale - 1) < 1e-6)["view"]
+    box = page.locator("[data-testid=canvas]").bounding_box()
+    start, end = (box["width"] // 2 - 40, box["height"] // 2 + 10), (box["width"] // 2 + 33, box["height"] // 2 - 21)
+    page.mouse.move(box["x"] + start[0], box["y"] + start[1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + end[0], box["y"] + end[1], steps=7)
+    page.mouse.up()
+    until(page, lambda s: s["waiting"] == 0 and s["marks"] > 0)
+    marks = server.get(f"/api/images/{large['id']}/marks")[count:]
+    assert [mark["kind"] for mark in marks] == ["stroke"]
+    expected = [((x - view["x"]) / scale, (y - view["y"]) / scale) for x, y in (start, end)]
+    drawn = [marks[0]["points"][0], marks[0]["points"][-1]]
+    assert np.abs(np.subtract(drawn, expected)).max() <= 0.5 / scale + 1e-6
+    assert np.abs(np.subtract(drawn[0], expected[0])).max() < 1e-6
+    stroke = Stroke(**{key: value for key, value in marks[0].items() if key != "id"})
+    raster = rasterise([stroke], (0, SIDE), (0, SIDE))
+    assert all(raster[int(y), int(x)] != IGNORE for x, y in drawn)
+
+    shown = state_of(page)["marks"]
+    page.keyboard.press("z")
+    until(page, lambda s: s["marks"] == shown - 1 and s["waiting"] == 0)
+    last = server.get(f"/api/images/{large['id']}/marks")[-1]
+    assert (last["kind"], last["of"]) == ("undo", marks[0]["id"])
+    page.keyboard.press("v")
+
+
+def test_painting_by_keyboard(page: Any, server: Any) -> None:
+    own = state_of(page)["image"]
+    before = state_of(page)["marks"]
+    page.locator("[data-testid=canvas]").focus()
+    for key in ("b", "1", "ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    until(page, lambda s: s["marks"] == before + 1 and s["waiting"] == 0)
+    assert server.get(f"/api/images/{own}/marks")[-1]["class_index"] == 1
+    page.reload()
+    until(page, lambda s: s["image"] is not None)
+    marks = server.get(f"/api/images/{own}/marks")
+    assert marks[-1]["kind"] == "stroke", "a reload loses nothing"
+
+
+def test_nothing_left_the_machine_and_nothing_failed(page: Any, server: Any) -> None:
+    assert page.requests
+    foreign = [url for url in page.requests if not url.startswith((server.origin, "blob:", "data:"))]
+    assert foreign == []
+    assert page.errors == []
+
+
+def test_the_names_of_controls(page: Any) -> None:
+    """Every control has a name that a screen reader can say, and the page a language and one main part."""
+    unnamed = page.evaluate("""() => [...document
+        .querySelectorAll("button, input:not([hidden]), select, canvas#marks")]
+        .filter((one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length))
+        .map((one) => one.outerHTML)""")
+    assert unnamed == []
+    assert page.evaluate("() => document.documentElement.lang") == "en"
+    assert page.locator("main").count() == 1
+    assert re.search("images?", page.inner_text("[data-testid=sentence]"))

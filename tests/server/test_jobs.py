@@ -1,0 +1,129 @@
+"""Jobs: one process each, watched through the run folder, also by the next server."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pixelwise.server.failures import Failure
+from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.project import Project
+
+# Stands in for `pixelwise train DATA --out RUN`: a row of metrics per tenth of a second, saves on SIGTERM.
+PROGRAM = """
+import pathlib, signal, sys, time
+words = sys.argv[1:]
+run = pathlib.Path(words[words.index("--out") + 1])
+if words[1] == "bad":
+    print("Error: expected masks; got none.", file=sys.stderr)
+    sys.exit(2)
+def stop(*_):
+    sys.exit(75)
+signal.signal(signal.SIGTERM, stop)
+(run / "film").mkdir(parents=True, exist_ok=True)
+rows = ["step,val_score"]
+for step in range(1, 1 + int(words[words.index("--steps") + 1])):
+    rows.append(f"{step},{step / 10}")
+    (run / "film" / f"step-{step:07d}.png").touch()
+    (run / "metrics.csv.part").write_text("\\n".join(rows) + "\\n")
+    (run / "metrics.csv.part").rename(run / "metrics.csv")
+    time.sleep(0.1)
+(run / "summary.json").write_text("{}")
+"""
+
+
+def with_jobs(folder: Path, use: Callable[[Jobs, list[Job]], Awaitable[Any]]) -> tuple[Any, list[dict[str, Any]]]:
+    """Run a coroutine with jobs; return its result and all events."""
+
+    async def run() -> Any:
+        done: list[Job] = []
+        jobs = Jobs(project, done.append, (sys.executable, "-c", PROGRAM))
+        jobs.restore()
+        result = await use(jobs, done)
+        await jobs.close()
+        return result
+
+    project = Project(folder)
+    result = asyncio.run(run())
+    events = [event for _, event in project.events.after(0)]
+    project.close()
+    return result, events
+
+
+async def until(jobs: Jobs, job_id: str, *states: str) -> Job:
+    while jobs.get(job_id).state not in states:
+        await asyncio.sleep(0.05)
+    return jobs.get(job_id)
+
+
+def words(run: Path, steps: int, data: str = "data") -> tuple[str, ...]:
+    return "train", data, "--out", str(run), "--steps", str(steps)
+
+
+def test_a_job_is_watched_to_its_end(tmp_path: Path) -> None:
+    async def use(jobs: Jobs, done: list[Job]) -> tuple[Job, list[Job]]:
+        run = tmp_path / "run"
+        run.mkdir()
+        job = jobs.start("train", words(run, 3), run, 60)
+        assert jobs.running("train") == jobs.get(job.id)
+        return await until(jobs, job.id, "done", "failed"), done
+
+    (job, done), events = with_jobs(tmp_path / "p", use)
+    assert job.state == "done"
+    assert done == [job]
+    assert [event["row"]["step"] for event in events if event["kind"] == "metrics"] == [1, 2, 3]
+    assert [event["job"]["state"] for event in events if event["kind"] == "job"] == ["running", "done"]
+
+
+def test_a_job_goes_on_without_its_server_and_its_events_come_once(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+
+    async def begin(jobs: Jobs, done: list[Job]) -> str:
+        job = jobs.start("train", words(run, 12), run)
+        while not jobs.get(job.id).rows:
+            await asyncio.sleep(0.05)
+        return job.id
+
+    async def go_on(jobs: Jobs, done: list[Job]) -> Job:
+        return await until(jobs, "0001", "done", "stopped", "failed")
+
+    job_id, before = with_jobs(tmp_path / "p", begin)
+    assert job_id == "0001"
+    assert not any(event["kind"] == "job" and event["job"]["state"] == "done" for event in before)
+    job, events = with_jobs(tmp_path / "p", go_on)
+    assert job.state == "done"
+    assert [event["row"]["step"] for event in events if event["kind"] == "metrics"] == list(range(1, 13))
+
+
+def test_stop_and_continue(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+
+    async def use(jobs: Jobs, done: list[Job]) -> list[str]:
+        job = jobs.start("train", words(run, 30), run)
+        while not jobs.get(job.id).rows:
+            await asyncio.sleep(0.05)
+        states = [jobs.stop(job.id).state, (await until(jobs, job.id, "stopped", "failed", "done")).state]
+        with pytest.raises(Failure):
+            jobs.resume("0002")
+        again = jobs.resume(job.id)
+        assert again.command[-1] == "--resume"
+        jobs.stop(job.id)
+        return [*states, (await until(jobs, job.id, "stopped", "failed", "done")).state]
+
+    states, _ = with_jobs(tmp_path / "p", use)
+    assert states[:2] == ["stopping", "stopped"]
+    assert states[2] == "stopped"
+
+
+def test_a_failure_says_why(tmp_path: Path) -> None:
+    async def use(jobs: Jobs, done: list[Job]) -> Job:
+        job = jobs.start("train", words(tmp_path / "run", 1, "bad"), tmp_path / "run")
+        return await until(jobs, job.id, "failed", "done")
+
+    job, _ = with_jobs(tmp_path / "p", use)
+    assert (job.state, job.message) == ("failed", "Error: expected masks; got none.")
