@@ -16,6 +16,7 @@ from pixelwise.io.write import png_bytes
 from pixelwise.server.limits import Admission
 from pixelwise.server.service import Service
 from pixelwise.workflow.predict import predict as predict_files
+from pixelwise.workflow.prediction.options import PredictOptions
 
 PNG = {"Content-Type": "image/png"}
 
@@ -26,7 +27,7 @@ def expected(png: bytes, model: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("command")
     (folder / "in").mkdir()
     (folder / "in" / "image.png").write_bytes(png)
-    predict_files(model, [folder / "in"], folder / "out", runtime="torch", overlays=True)
+    predict_files(model, [folder / "in"], folder / "out", PredictOptions(runtime="torch", overlays=True))
     return folder / "out"
 
 

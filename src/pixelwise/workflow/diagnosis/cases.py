@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelwise.datasets.annotations import MaskFile
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Step
 from pixelwise.datasets.checks.image_quality import ImageQuality, measure_quality
 from pixelwise.datasets.checks.mask_contents import MaskContent, find_other_values
@@ -14,7 +16,7 @@ from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.examples import IGNORE_OBJECT
 from pixelwise.datasets.folder_layout import Pair
-from pixelwise.datasets.records import Case
+from pixelwise.datasets.image_values import filled
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError, printable
 from pixelwise.labels.targets import IGNORE
@@ -41,7 +43,7 @@ class Measures:
 
 def mask_path(item: Case | Pair) -> Path | None:
     """Return the mask file of a case or pair; None if its labels are not one file of pixels."""
-    return item.mask
+    return item.annotation.path if isinstance(item.annotation, MaskFile) else None
 
 
 def relative(root: Path, path: Path) -> str:
@@ -72,9 +74,7 @@ def with_one_foreground(dataset: Dataset) -> Dataset:
 
 def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image (channels, height, width), labels (height, width) with 0 where ignored, and the ignored pixels."""
-    image, labels = dataset.read(examined.case)
-    if not isinstance(labels, np.ndarray):
-        raise TypeError("expected a case with a mask")
+    image, labels = filled(dataset.read_image(examined.case).pixels), dataset.read_labels(examined.case)
     if dataset.task == "instance":
         ignored = labels == IGNORE_OBJECT
     else:
@@ -119,5 +119,11 @@ def with_steps(examined: ExaminedCase, *steps: Step) -> tuple[Step, ...]:
 
 def pair_case(pair: Pair, label_set: frozenset[object] = frozenset()) -> Case:
     """Return a case for a pair that the data set left out."""
-    case = Case(name=pair.name, image=pair.image, mask=None, split=pair.split or "train")
-    return replace(case, mask=pair.mask, label_set=label_set)
+    return Case(
+        name=pair.name,
+        image=pair.image,
+        channel_files=pair.channel_files,
+        annotation=pair.annotation,
+        split=pair.split or "train",
+        label_set=label_set,
+    )

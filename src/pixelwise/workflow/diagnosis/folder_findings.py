@@ -11,7 +11,7 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_checks import find_exchanged
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.scan import pack
+from pixelwise.datasets.masks.measure import pack
 from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.io.read import probe, read_mask

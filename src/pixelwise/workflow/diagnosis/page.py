@@ -13,7 +13,7 @@ from pixelwise.datasets.checks.reduced import boundaries
 from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.datasets.folder_layout import Pair, read_layout
-from pixelwise.datasets.scan import pack
+from pixelwise.datasets.masks.measure import pack
 from pixelwise.errors import BadImage
 from pixelwise.io.read import png_bytes, read_image, read_mask
 from pixelwise.progress import Progress
