@@ -84,7 +84,7 @@ def _describe(found: Grouping) -> str:
     names = ", ".join(list(sizes)[:_SHOWN]) + (", ..." if len(sizes) > _SHOWN else "")
     flag = f"--group-by '{found.expression}' is the same; " if found.expression else ""
     images, groups = pluralise(sum(sizes.values()), "image"), pluralise(len(sizes), "group")
-    text = f"{images} in {groups} by {found.kind} ({names}): each group stays in one split"
+    text = f"{images} in {groups} by {found.kind} ({names}) stay whole, except in given splits"
     return f"{text} ({flag}--group-by none turns this off)."
 
 
@@ -118,7 +118,7 @@ def _leaks(images: Sequence[GroupedImage], groups: Sequence[str], copies: Copies
     total = sum(split != "train" for split in splits)
     return [
         f"The given splits share {' and '.join(what)}: {len(scored)} of {pluralise(total, 'image')} of val and test "
-        f"have a relative in another split, so their scores may be too optimistic."
+        "have a relative in another split, so their scores may be too optimistic."
     ]
 
 
