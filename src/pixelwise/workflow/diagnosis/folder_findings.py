@@ -10,8 +10,8 @@ from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Step
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.mask_checks import find_exchanged
-from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.masks.measure import pack
+from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.io.read import probe, read_mask
