@@ -21,9 +21,9 @@ _SEG = "_seg.npy"
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains ``_cp_masks``, outputs of Cellpose with ``_masks``, or ``_seg.npy`` files."""
-    if any(True for _ in find_files(root, _SEG, per_folder=1)):
+    if any(True for _ in find_files(root, _SEG, some=1)):
         return True
-    stems = [path.stem.casefold() for path in find_files(root, "", depth=6)]
+    stems = [path.stem.casefold() for path in find_files(root, "")]
     masks = any(stem.endswith("_masks") for stem in stems)
     outputs = any(stem.endswith(ending.casefold()) for stem in stems for ending in _OUTPUTS)
     return any(stem.endswith("_cp_masks") for stem in stems) or (masks and outputs)
@@ -39,7 +39,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """
     found = find_suffixed_masks(ImageIndex(root), _MASKS, _OUTPUTS)
     if not any(image.annotation is not None for image in found.images):
-        files = list(find_files(root, _SEG, per_folder=1 << 20))
+        files = list(find_files(root, _SEG))
         got = f"{pluralise(len(files), 'file')} such as {printable(files[0].name)}" if files else "none"
         hint = (
             "Files ending in _seg.npy can execute code, and are not opened. In Cellpose save label images: File > Save "

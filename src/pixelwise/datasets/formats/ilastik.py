@@ -19,7 +19,7 @@ _SEGMENTATION = re.compile(r"(?i)[_-]simple[ _-]segmentation$")
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains simple segmentations of ilastik."""
-    return any(_SEGMENTATION.search(path.stem) for path in find_files(root, "", depth=6))
+    return any(_SEGMENTATION.search(path.stem) for path in find_files(root, ""))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

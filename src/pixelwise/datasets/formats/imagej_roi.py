@@ -49,7 +49,7 @@ def roi_library() -> ModuleType:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains ROI sets, or single ROI files, of ImageJ."""
-    return any(_is_roi_file(path) for path in _roi_files(root, per_folder=3))
+    return any(_is_roi_file(path) for path in _roi_files(root, some=3))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -124,9 +124,9 @@ def _with_class(found: Shapes, left_out: Counter[str]) -> Shapes:
     return replace(found, shapes=kept)
 
 
-def _roi_files(root: Path, per_folder: int = 1 << 20) -> Iterator[Path]:
+def _roi_files(root: Path, some: int | None = None) -> Iterator[Path]:
     for suffix in (".zip", ".roi"):
-        yield from find_files(root, suffix, depth=6, per_folder=per_folder)
+        yield from find_files(root, suffix, some=some)
 
 
 def _is_roi_file(path: Path) -> bool:

@@ -39,7 +39,7 @@ class _Feature:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains GeoJSON in pixels."""
-    return any(_is_geojson(path) for path in _geojson_files(root, per_folder=3))
+    return any(_is_geojson(path) for path in _geojson_files(root, some=3))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -98,9 +98,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     )
 
 
-def _geojson_files(root: Path, per_folder: int = 1 << 20) -> Iterator[Path]:
+def _geojson_files(root: Path, some: int | None = None) -> Iterator[Path]:
     for suffix in (".geojson", ".json"):
-        yield from find_files(root, suffix, depth=6, per_folder=per_folder)
+        yield from find_files(root, suffix, some=some)
 
 
 def _is_geojson(path: Path) -> bool:

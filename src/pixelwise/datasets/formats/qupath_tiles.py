@@ -18,7 +18,7 @@ _LABELLED = "-labelled"
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains masks that end in ``-labelled``."""
-    return any(path.name.casefold().endswith(SUFFIXES) and _is_mask(path) for path in find_files(root, "", depth=6))
+    return any(path.name.casefold().endswith(SUFFIXES) and _is_mask(path) for path in find_files(root, ""))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
