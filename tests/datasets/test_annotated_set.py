@@ -141,7 +141,7 @@ def test_classes_of_a_fixed_list_that_do_not_occur_are_left_out(tmp_path: Path, 
 def test_a_case_is_found_again_by_its_image(tmp_path: Path, use: Use) -> None:
     annotated = make_set(tmp_path)
     use(annotated)
-    case, sources = find_case(tmp_path, annotated.images[3].image, DataOptions())
-    assert (case.name, sources) == ("im3", ("cat", "dog"))
+    case = find_case(tmp_path, annotated.images[3].image, DataOptions())
+    assert (case.name, case.annotation) == ("im3", annotated.images[3].annotation)
     with pytest.raises(BadDataset, match=r"other\.png"):
         find_case(tmp_path, tmp_path / "other.png", DataOptions())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pixelwise.atomic_write import atomic_write_json
+from pixelwise.datasets.records import Labelling
 from pixelwise.errors import BadRun
 from pixelwise.io.read import read_mask, write_image, write_labels, write_mask
 from pixelwise.progress import Progress
@@ -39,6 +40,8 @@ def add_scores(run: Run, folder: Path, task: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"split": "test", "data": "drawn & more", "task": task, **summarise(results, names, 1)}
     for row, pair in zip(scores["cases"], files, strict=True):
         row["files"] = pair
+    values = () if task == "instance" else (0, 1)
+    scores["labelling"] = asdict(Labelling(task=task, classes=names, values=values, colours=((0, 0, 0),) * 2))
     atomic_write_json(run.scores_path, scores)
     return scores
 

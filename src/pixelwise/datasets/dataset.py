@@ -233,15 +233,13 @@ def _pair_problems(root: Path, items: Sequence[tuple[Pair, ImageScan]]) -> list[
     return problems
 
 
-def find_case(root: Path, image: Path, options: DataOptions) -> tuple[Case, tuple[str, ...]]:
+def find_case(root: Path, image: Path, options: DataOptions) -> Case:
     """Find an image of a data set in one of the known formats, without reading the others.
 
     Returns
     -------
     Case
-        Without a split of its own: it is that of the format, or "train".
-    tuple of str
-        The class names of the annotations; see `Labelling.source_classes`.
+        Its split is that of the format, or "train".
 
     Raises
     ------
@@ -249,17 +247,15 @@ def find_case(root: Path, image: Path, options: DataOptions) -> tuple[Case, tupl
         The folder has none of the formats, or does not contain the image.
     """
     annotated = detect_format(root, options)
-    prepared = prepare(root, annotated, options) if annotated is not None else None
-    for pair in prepared.layout.pairs if prepared is not None else ():
-        if prepared is not None and pair.image.resolve() == image.resolve():
-            case = Case(
-                name=pair.name,
-                image=pair.image,
-                channel_files=pair.channel_files,
-                annotation=pair.annotation,
-                split=pair.split or "train",
+    for found in annotated.images if annotated is not None else ():
+        if found.annotation is not None and found.image.resolve() == image.resolve():
+            return Case(
+                name=found.name,
+                image=found.image,
+                channel_files=found.channel_files,
+                annotation=found.annotation,
+                split=found.split or "train",
             )
-            return case, prepared.reading.classes
     raise BadDataset(f"the annotated image {image.name}", "a folder without it", "Evaluate the run again.", root)
 
 

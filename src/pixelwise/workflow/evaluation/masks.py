@@ -1,7 +1,7 @@
 """Evaluation of segmentation models: predicted and true masks are compared."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def summarise_masks(
     for row, case in zip(scores["cases"], annotated, strict=True):
         files = (case.image, *(() if dataset.format else files_of_annotation(case.annotation)))
         row["files"] = [str(path.resolve()) for path in files]  # for the report
+    scores["labelling"] = asdict(labelling)
     if dataset.format:
         scores |= {"format": dataset.format, "folder": str(dataset.root.resolve())}
     return scores

@@ -1,6 +1,5 @@
 """Report of segmentation runs: score tables, and example cases with their ground truth."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,32 +136,27 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
     BadDataset
         The data set no longer contains it.
     """
-    labelling = Labelling(
-        task=run.understood["task"],
-        classes=model_card.classes,
-        values=model_card.values,
-        colours=model_card.colours,
-        coded_by_colour=bool(run.understood.get("coded_by_colour")),
-        ignore_value=run.understood["ignore_index"],
-    )
     image, *masks = (Path(file) for file in row["files"])
     if "format" in scores:
-        case, sources = find_case(Path(scores["folder"]), image, run.config.data)
-        numbers = {name: number for number, name in enumerate(sources, 1)}
-        if any(name in numbers for name in model_card.classes):
-            values = tuple(numbers.get(name, -index) for index, name in enumerate(model_card.classes))
-            labelling = replace(labelling, values=values)
-        labelling = replace(labelling, source_classes=sources)
+        case = find_case(Path(scores["folder"]), image, run.config.data)
     else:
         case = Case(name=row["name"], image=image, annotation=MaskFile(path=masks[0]), split="test")
     dataset = Dataset(
         root=image.parent,
         cases=(case,),
-        labelling=labelling,
+        labelling=_labelling_of(scores),
         channels=model_card.channels,
         pages=run.config.data.pages,
+        reading=model_card.reading,
     )
     return dataset.read(case)
+
+
+def _labelling_of(scores: dict[str, Any]) -> Labelling:
+    """Return what the values of the masks meant when they were scored."""
+    stored: dict[str, Any] = scores["labelling"]
+    record = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    return Labelling(**record | {"colours": tuple(tuple(colour) for colour in record["colours"])})
 
 
 def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dict[str, Any]) -> list[str]:
