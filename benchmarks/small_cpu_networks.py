@@ -69,6 +69,7 @@ def step_functions(patches: int, side: int, base: int, depth: int) -> dict[str, 
     from torch import nn
 
     from pixelwise.networks.architectures import NetworkOptions, build
+    from pixelwise.training.batch import Batch
     from pixelwise.training.learner import Learner, TrainingOptions
     from pixelwise.training.losses import LossOptions
 
@@ -80,7 +81,7 @@ def step_functions(patches: int, side: int, base: int, depth: int) -> dict[str, 
         return Learner(network, TrainingOptions(optimiser="muon"), LossOptions(), "cpu")
 
     def step_of(made: Learner) -> Callable[[int], object]:
-        return lambda index: made.step(index, images, targets)
+        return lambda index: made.step(index, Batch(images, targets))
 
     steps = {name: step_of(learner(name)) for name in DECODERS}
     contiguous = learner()

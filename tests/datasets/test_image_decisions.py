@@ -191,7 +191,7 @@ class TestMissing:
         problems = scan_dataset(write(tmp_path, write_image, (72, 84))).problems
         assert all("--nodata nan" in problem.text for problem in problems if problem.fatal)
         dataset = read(tmp_path, nodata="nan")
-        assert (dataset.read(dataset.cases[0]).labels[:, :20] == 255).all()
+        assert (dataset.read_labelled(dataset.cases[0])[1][:, :20] == 255).all()
 
     def test_black_is_a_colour_unless_all_channels_are_missing(self, tmp_path: Path) -> None:
         def write_image(seed: int, pixels: np.ndarray) -> None:
@@ -200,8 +200,8 @@ class TestMissing:
             tifffile.imwrite(tmp_path / f"images/{seed}.tif", colours, photometric="rgb")
 
         dataset = read(write(tmp_path, write_image, (72, 84)), nodata="0")
-        assert (dataset.read(dataset.cases[0]).labels[:, :20] == 255).all()
-        assert not (dataset.read(dataset.cases[0]).labels[:, 20:] == 255).any()
+        assert (dataset.read_labelled(dataset.cases[0])[1][:, :20] == 255).all()
+        assert not (dataset.read_labelled(dataset.cases[0])[1][:, 20:] == 255).any()
 
     def test_the_tag_can_be_overridden(self, tmp_path: Path) -> None:
         def write_image(seed: int, pixels: np.ndarray) -> None:

@@ -443,11 +443,12 @@ def test_absolute_paths_and_missing_files(tmp_path: Path) -> None:
         image = save(tmp_path / f"elsewhere/a/{index}.png", picture(index))
         mask = save(tmp_path / f"elsewhere/b/{index}.png", binary(index).astype(np.uint8))
         lines.append(f"{image},{mask}")
+    last = lines[-1].split(",")[1]
     (tmp_path / "set").mkdir()
     path = tmp_path / "set/list.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert len(pixelwise.load_dataset(tmp_path / "set").cases) == 6
-    path.write_text("\n".join([*lines, f"nothing.png,{mask}"]), encoding="utf-8")
+    path.write_text("\n".join([*lines, f"nothing.png,{last}"]), encoding="utf-8")
     with pytest.raises(BadDataset, match="line 8"):
         pixelwise.load_dataset(tmp_path / "set")
 

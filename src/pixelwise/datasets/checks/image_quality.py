@@ -43,7 +43,7 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     0.5
     """
     kind = pixels.dtype
-    top = np.iinfo(kind).max if kind in (np.uint8, np.uint16) else pixels.max(initial=0)
+    top = np.iinfo(kind).max if str(kind) in ("uint8", "uint16") else pixels.max(initial=0)
     gray = pixels[:3].mean(0, dtype=np.float32)
     low, high = np.percentile(gray[:: max(1, len(gray) // 256)], (1, 99))
     rows = np.diff(gray, 2, axis=0) if len(gray) > 2 else np.zeros(1, np.float32)

@@ -99,19 +99,19 @@ def _masks_beside_images(root: Path) -> list[FoundImage]:
         if files is None:
             return []
         prefix = f"{key[0]}/" if key[0] else ""
-        found += [(f"{prefix}{image.stem}", image, key[0], files.get(image.stem)) for image in images]
+        for image in images:
+            found.append((f"{prefix}{image.stem}", image, key[0], files.get(image.stem)))
     return found if _have_several(found) else []
 
 
 def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Split | None, tuple[str, ...]] | None:
     """Return what image and mask folder of one place share: split, and the names above them without role or split."""
     parts = folder.relative_to(root).parts
-    read = [(name, *read_folder_name(name)) for name in parts]
-    roles = [found for _, _, found in read if found is not None]
-    if roles != [role]:
+    read = [read_folder_name(name) for name in parts]
+    if [found for _, found in read if found is not None] != [role]:
         return None
-    given: Split | None = next((found for _, found, _ in read if found is not None), split)
-    return given, tuple(name for name, found, other in read if found is None and other is None)
+    given = next((found for found, _ in read if found is not None), split)
+    return given, tuple(name for name, found in zip(parts, read, strict=True) if found == (None, None))
 
 
 def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | None:
