@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pixelwise.datasets.naming.groups import find_groups, search_groups
+from pixelwise.datasets.naming.groups import find_folders, find_groups, search_groups
 
 GROUPED = {
     "patients in folders": ([f"patient{i // 4:02}/{i % 4}" for i in range(16)], r"patient\d+"),
@@ -59,3 +59,11 @@ def test_an_expression_sees_names_first_then_paths() -> None:
     assert search_groups(r"^s_(\d)", paths) == ["1", "2"]
     assert search_groups(r"([^/]+)/[^/]+$", paths) == ["p1", "p2"]
     assert search_groups(r"^images/(p1)", paths) == ["p1", None]
+
+
+def test_folders_that_may_be_groups() -> None:
+    paths = [f"{name}/{item}" for name in ("anna", "bert", "cora") for item in range(4)]
+    assert find_groups(paths) is None
+    assert find_folders(paths) == ["anna", "bert", "cora"]
+    assert find_folders([path.replace("/", "_") for path in paths]) == []
+    assert find_folders([f"{item}/{item}" for item in range(12)]) == []
