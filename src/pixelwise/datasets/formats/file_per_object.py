@@ -110,8 +110,8 @@ def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Spli
     read = [read_folder_name(name) for name in parts]
     if [found for _, found in read if found is not None] != [role]:
         return None
-    given = next((found for found, _ in read if found is not None), split)
-    return given, tuple(name for name, found in zip(parts, read, strict=True) if found == (None, None))
+    stated: list[Split | None] = [found for found, _ in read if found is not None]
+    return (stated or [split])[0], tuple(name for name, found in zip(parts, read, strict=True) if found == (None, None))
 
 
 def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | None:
