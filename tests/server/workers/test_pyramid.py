@@ -33,7 +33,15 @@ def test_the_tiles_of_a_level_make_up_the_image() -> None:
         exact = (image[0, : inner.shape[1] * factor, : inner.shape[2] * factor]
                  .reshape(inner.shape[1], factor, inner.shape[2], factor).mean((1, 3)))  # fmt: skip
         assert np.abs(inner[0] - exact).max() <= 1
-    for level, column, row in ((4, 0, 0), (-1, 0, 0), (3, 6, 0), (3, 0, 3), (3, -1, 0)):
+    for level, column, row in (
+        (4, 0, 0),
+        (-1, 0, 0),
+        (-(10**12), 0, 0),
+        (10**30, 0, 0),
+        (3, 6, 0),
+        (3, 0, 3),
+        (3, -1, 0),
+    ):
         with pytest.raises(BadImage):
             pyramid.tile(level, column, row)
 
