@@ -1,5 +1,7 @@
 """Objects or classes: numbers, background and renumbering."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -116,7 +118,7 @@ def test_negative_values_beside_the_background_are_asked() -> None:
         lambda array: array.astype(np.uint8),
     ],
 )
-def test_numbers_of_any_type_stay_apart(renumber) -> None:
+def test_numbers_of_any_type_stay_apart(renumber: Callable[[np.ndarray], np.ndarray]) -> None:
     arrays = [objects(seed, 4 + seed) for seed in range(FILES)]
     images = [photo(array, seed) for seed, array in enumerate(arrays)]
     for task in ("auto", "instance"):

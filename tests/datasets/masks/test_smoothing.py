@@ -1,5 +1,6 @@
 """Binary and colour masks with values between: anti-aliasing, resizing and JPEG."""
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -40,7 +41,7 @@ def close_to_threshold(values: np.ndarray, threshold: float) -> np.ndarray:
 
 @pytest.mark.parametrize("smooth", [antialiased, resized, sixteen_bits])
 @pytest.mark.parametrize("every", [1, 3])
-def test_smoothed_masks_are_split_in_the_middle(smooth, every: int) -> None:
+def test_smoothed_masks_are_split_in_the_middle(smooth: Callable[[np.ndarray], np.ndarray], every: int) -> None:
     sharp = 65535 if smooth is sixteen_bits else 255
     arrays = [smooth(d > 0) if i % every == 0 else sharp * (d > 0).astype(np.uint16) for i, d in enumerate(DRAWN)]
     found = understand([MaskImage(array, None, False) for array in arrays])
