@@ -10,6 +10,7 @@ from jaxtyping import Bool, Integer, Num, Shaped, UInt8
 from pixelwise.errors import BadImage
 
 _EXACT_IN_FLOAT32 = 2**24  # float32 represents every integer up to here
+_NO_MEASUREMENT = 1e30  # larger numbers are no measurement, whatever the unit
 _TRANSLUCENT = 0.1  # largest fraction of pixels of transparency that are neither opaque nor transparent
 
 
@@ -89,8 +90,9 @@ def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndar
     if pixels.dtype.kind == "f":
         if np.isnan(nodata):
             return ~np.isfinite(pixels)
-        with np.errstate(over="ignore"):
-            return (pixels == pixels.dtype.type(nodata)) | np.isnan(pixels)
+        if abs(nodata) > _NO_MEASUREMENT:  # the lowest number of a type, written with some of its digits
+            return (np.sign(pixels) * np.sign(nodata) * np.abs(pixels) > _NO_MEASUREMENT) | np.isnan(pixels)
+        return (pixels == pixels.dtype.type(nodata)) | np.isnan(pixels)
     limits = np.iinfo(pixels.dtype)
     if np.isnan(nodata) or nodata != round(nodata) or not limits.min <= nodata <= limits.max:
         return None
