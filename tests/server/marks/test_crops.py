@@ -51,8 +51,8 @@ def test_the_crops_hold_all_paint_once(marked: list[MarkedImage], tmp_path: Path
 def test_the_crops_are_a_data_set(marked: list[MarkedImage], tmp_path: Path) -> None:
     write_crops(marked, tmp_path / "set")
     dataset = load_dataset(tmp_path / "set", ignore_index=IGNORE, group_by=GROUP_BY, task="binary")
-    parts = {case.name.split("/")[-1].split("_")[0]: case.part for case in dataset.cases}
-    assert all(case.part == parts[case.name.split("/")[-1].split("_")[0]] for case in dataset.cases)
+    parts = {case.name.split("/")[-1].split("_")[0]: case.split for case in dataset.cases}
+    assert all(case.split == parts[case.name.split("/")[-1].split("_")[0]] for case in dataset.cases)
     example = dataset.read(dataset.cases[0])
     assert isinstance(example.labels, np.ndarray)
     assert set(np.unique(example.labels)) <= {0, 1, IGNORE}

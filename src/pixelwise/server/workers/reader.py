@@ -157,7 +157,7 @@ class Reader:
             return _as_json({"cases": cases, "messages": [text], "problems": [], "task": "", "classes": []})
         self._dataset = dataset
         cases = [
-            {"name": case.name, "image": str(case.image), "part": case.part, "labelled": case.labelled}
+            {"name": case.name, "image": str(case.image), "part": case.split, "labelled": case.labelled}
             for case in dataset.cases
         ]
         problems = [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in dataset.problems]
