@@ -23,11 +23,11 @@ if words[1] == "bad":
 def stop(*_):
     sys.exit(75)
 signal.signal(signal.SIGTERM, stop)
-(run / "film").mkdir(parents=True, exist_ok=True)
+(run / "snapshots").mkdir(parents=True, exist_ok=True)
 rows = ["step,val_score"]
 for step in range(1, 1 + int(words[words.index("--steps") + 1])):
     rows.append(f"{step},{step / 10}")
-    (run / "film" / f"step-{step:07d}.png").touch()
+    (run / "snapshots" / f"step-{step:07d}.png").touch()
     (run / "metrics.csv.part").write_text("\\n".join(rows) + "\\n")
     (run / "metrics.csv.part").rename(run / "metrics.csv")
     time.sleep(0.1)
