@@ -125,3 +125,10 @@ def test_opaque_masks_are_read_by_their_colours() -> None:
     found = understand(masks)
     assert not found.result.labelling.alpha
     assert all(np.array_equal(labels, drawn > 0) for labels, drawn in zip(found.labels, DRAWN, strict=True))
+
+
+def test_indices_of_one_colour_are_told_apart_by_their_numbers() -> None:
+    """A palette of equal colours shows nothing, the numbers do."""
+    found = understand([indexed(drawn > 0, BLACK, BLACK) for drawn in DRAWN])
+    assert found.result.labelling.task == "binary"
+    assert all(np.array_equal(labels, drawn > 0) for labels, drawn in zip(found.labels, DRAWN, strict=True))

@@ -29,7 +29,8 @@ def edge_agreement(
     if values.shape[:2] != pixels.shape[1:] or min(values.shape[:2]) < 2:
         return 0.0
     gray = ndimage.gaussian_filter(filled(pixels).mean(0, dtype=np.float32), 1.0)
-    slope = np.hypot(*np.gradient(gray))
+    down, across = np.gradient(gray)
+    slope = np.hypot(down, across)
     marks = values.reshape(*values.shape[:2], -1).astype(np.int64) @ np.array([1, 1 << 8, 1 << 16][: values[0, 0].size])
     edges = ndimage.maximum_filter(marks, 3) != ndimage.minimum_filter(marks, 3)
     return float(slope[edges].mean() / slope.mean()) if edges.any() and slope.any() else 0.0
