@@ -106,8 +106,9 @@ def check_optimiser(run: Run, watch: Watch) -> None:
 
 def check_border(run: Run, watch: Watch) -> None:
     # first at half the resolution, four times as many
-    assert [tuple(b[2].shape) for b in watch.batches if b[2] is not None] == [(8, 32, 32), (2, 64, 64)]
-    assert max(float(b[2].max()) for b in watch.batches if b[2] is not None) > 1.0
+    weights = [batch.weights for batch in watch.batches if batch.weights is not None]
+    assert [tuple(each.shape) for each in weights] == [(8, 32, 32), (2, 64, 64)]
+    assert max(float(each.max()) for each in weights) > 1.0
 
 
 def check_balance(run: Run, watch: Watch) -> None:
