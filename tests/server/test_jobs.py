@@ -67,7 +67,7 @@ def test_a_job_is_watched_to_its_end(tmp_path: Path) -> None:
     async def use(jobs: Jobs, done: list[Job]) -> tuple[Job, list[Job]]:
         run = tmp_path / "run"
         run.mkdir()
-        job = jobs.start("train", words(run, 3), run, 60)
+        job = jobs.start("train", words(run, 3), run, 60.0)
         assert jobs.running("train") == jobs.get(job.id)
         return await until(jobs, job.id, "done", "failed"), done
 

@@ -37,7 +37,7 @@ def alpha_kind(alpha: Shaped[np.ndarray, "height width"]) -> Literal["constant",
     Transparency is fully opaque or fully transparent except along edges. A channel with other values nearly everywhere
     is data: programs declare the fourth of four channels as alpha whatever it is.
 
-    >>> alpha_kind(np.array([[0, 255, 255, 255, 255, 255, 255, 128]], np.uint8))
+    >>> alpha_kind(np.array([[0] * 10 + [128] + [255] * 20], np.uint8))
     'transparency'
     >>> alpha_kind(np.arange(16, dtype=np.uint8)[None])
     'data'

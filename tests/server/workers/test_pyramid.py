@@ -67,7 +67,7 @@ def test_contrast() -> None:
     low, high = Pyramid(InMemoryReader(image)).default_range()[0]
     assert 0 <= low < high <= image.max()
     assert Pyramid(InMemoryReader(image.astype(np.uint8))).default_range() == [(0, 255)]
-    shown = to_display(image, [(0, 10)], 2.0)
+    shown = to_display(image, [(0.0, 10.0)], 2.0)
     assert (shown[image >= 10] == 255).all()
     assert shown[0, 0, 1] == round(255 * 0.1**0.5)
 

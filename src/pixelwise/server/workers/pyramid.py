@@ -165,7 +165,7 @@ def to_display(
 
     Examples
     --------
-    >>> to_display(np.array([[[0, 500, 2000]]], np.uint16), [(0, 1000)], 1.0).tolist()
+    >>> to_display(np.array([[[0, 500, 2000]]], np.uint16), [(0.0, 1000.0)], 1.0).tolist()
     [[[0, 128, 255]]]
     """
     if pixels.dtype == np.uint8 and gamma == 1 and all(span == (0, 255) for span in ranges):
