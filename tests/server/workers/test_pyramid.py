@@ -85,5 +85,8 @@ def test_label_tiles(tmp_path: Path) -> None:
         assert (tile[2] == 200).all()
         coarse = label_tile(source, None, 0, 0, 0).astype(int)
         assert np.array_equal(coarse[0] * 256 + coarse[1] > 0, labels[1::2, 1::2] > 0)
+        source.close()
     assert big.suffix == ".tif"
-    assert open_labels(big).at(15, 35) == 7
+    opened = open_labels(big)
+    assert opened.at(15, 35) == 7
+    opened.close()

@@ -48,6 +48,11 @@ class Labels:
             return 0
         return int(self.read((row, row + 1), (column, column + 1), 1)[0, 0])
 
+    def close(self) -> None:
+        """Close the file, if one is open."""
+        if not isinstance(self._values, np.ndarray):
+            self._values.close()
+
     def whole(self) -> Integer[np.ndarray, "height width"]:
         """Return all numbers."""
         return self.read((0, self.height), (0, self.width), 1)
