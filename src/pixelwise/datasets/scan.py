@@ -101,8 +101,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
     mask = read.mask if read is not None else None
-    if pixels is not None and mask is not None:
-        issues += _compare_pair(pair, pixels, mask)
+    if image is not None and mask is not None:
+        issues += _compare_pair(pair, image, mask)
     turned = image is not None and (image.reoriented or options.read.exif == "ignore")
     return replace(
         ImageScan() if image is None else _scan_pixels(image),
@@ -195,11 +195,13 @@ def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
     return pixels if pixels is not None and pixels.shape[1:] == mask.values.shape[:2] else None
 
 
-def _compare_pair(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue]:
+def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:
+    pixels = stored.pixels
     size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
-    if not isinstance(pair.annotation, MaskFile):
+    cut_out = mask.alpha is not None and not stored.alpha and bool((mask.alpha != mask.alpha.flat[0]).any())
+    if not isinstance(pair.annotation, MaskFile) or cut_out:  # the image with the mask in its alpha channel
         return []
     other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
     image = pixels[0] if other.ndim == 2 else pixels
