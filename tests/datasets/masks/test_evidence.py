@@ -151,7 +151,7 @@ def test_0_is_an_object_beside_the_last_number_of_a_type(last: int) -> None:
 
 def test_a_negative_border_is_no_class() -> None:
     arrays = [objects(seed, 4) > 0 for seed in range(FILES)]
-    masks = masks_of([np.where(a & ~ndimage.binary_erosion(a), -1, a.astype(int)) for a in arrays])
+    masks = masks_of([np.where(a & np.logical_not(ndimage.binary_erosion(a)), -1, a.astype(int)) for a in arrays])
     found = understand(masks)
     assert found.result.labelling.task == "binary"
     assert "--ignore-index" in found.text
