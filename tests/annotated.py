@@ -6,8 +6,8 @@ import numpy as np
 
 from drawn import SIZE, image, save
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile, Shape, Shapes
-from pixelwise.datasets.rasterise import rasterise
-from pixelwise.datasets.vectorise import to_shapes
+from pixelwise.datasets.shapes.rasterise import rasterise
+from pixelwise.datasets.shapes.vectorise import to_shapes
 
 
 def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelwise.datasets.class_table import ClassTable, parse_table
-from pixelwise.datasets.mask_labels import MaskInterpretation, interpret_masks
-from pixelwise.datasets.mask_mapping import labels_of
+from pixelwise.datasets.masks.class_table import ClassTable, parse_table
+from pixelwise.datasets.masks.labelling import MaskInterpretation, interpret_masks
+from pixelwise.datasets.masks.mapping import labels_of
 from pixelwise.datasets.masks.measure import measure_values
 from pixelwise.datasets.options import DataOptions
 from pixelwise.io.read import MaskImage

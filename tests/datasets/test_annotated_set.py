@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drawn import image, save
+from pixelwise.datasets import detect
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.dataset import (
     DataOptions,
@@ -17,7 +18,6 @@ from pixelwise.datasets.dataset import (
     load_dataset,
     scan_dataset,
 )
-from pixelwise.datasets.formats import detect
 from pixelwise.errors import BadDataset
 
 SIZE = (32, 40)

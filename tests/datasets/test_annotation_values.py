@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from drawn import save
 from pixelwise.datasets.annotation_values import read_foreground, read_values
 from pixelwise.datasets.annotations import ClassMasks, MaskFile, ObjectMasks, Shape, Shapes
-from pixelwise.datasets.channel_files import read_stored
 from pixelwise.datasets.examples import read_labels
+from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.records import Labelling
 from pixelwise.errors import BadImage
 from pixelwise.io.read import read_image

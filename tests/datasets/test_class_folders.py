@@ -13,7 +13,7 @@ from drawn import image, mask, pairs, save
 from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset, scan_dataset
 from pixelwise.datasets.problems import KINDS
-from pixelwise.datasets.splits import choose_balanced
+from pixelwise.datasets.splitting.splits import choose_balanced
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import write_image
 from shapes import class_folders, picture

@@ -19,7 +19,7 @@ from pixelwise.datasets.dataset import (
     read_pixels,
     scan_dataset,
 )
-from pixelwise.datasets.image_files import describe_folders
+from pixelwise.datasets.images.files import describe_folders
 from pixelwise.errors import BadDataset, BadImage, BadOption
 
 FIVE = {

@@ -8,7 +8,7 @@ import pytest
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.folder_layout import FolderLayout, Pair, read_layout
-from pixelwise.datasets.folder_names import (
+from pixelwise.datasets.naming.folder_names import (
     natural_key,
     pairing_name,
     read_folder_name,

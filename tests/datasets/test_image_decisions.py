@@ -205,7 +205,7 @@ class TestMissing:
 
     def test_the_tag_can_be_overridden(self, tmp_path: Path) -> None:
         def write_image(seed: int, pixels: np.ndarray) -> None:
-            tifffile.imwrite(tmp_path / f"images/{seed}.tif", pixels // 255, extratags=[nodata(0)], metadata=None)
+            tifffile.imwrite(tmp_path / f"images/{seed}.tif", pixels // 64 * 64, extratags=[nodata(0)], metadata=None)
 
         dataset = read(write(tmp_path, write_image, (72, 84)), nodata="none")
         assert not any((dataset.read(case).labels == 255).any() for case in dataset.cases)

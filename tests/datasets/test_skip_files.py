@@ -55,8 +55,6 @@ CORRUPTED: tuple[tuple[str, Corrupt], ...] = (
     ("size mismatch", lambda r: save(r / "masks/case_0.png", mask(0, size=(30, 31)))),
     ("mixed channels", four_channels),
     ("mask is the image", lambda r: shutil.copy(r / "images/case_0.png", r / "masks/case_0.png")),
-    ("lossy mask", lossy),
-    ("anti-aliased mask", lambda r: save(r / "masks/case_0.png", smooth(mask(0)))),
     ("too many values", lambda r: (table(r), save(r / "masks/case_0.png", image(90)))),
     ("unknown values", lambda r: (table(r), save(r / "masks/case_0.png", mask(0, 7)))),
     ("mixed mask kinds", lambda r: save(r / "masks/case_0.png", coloured(0))),
@@ -191,6 +189,7 @@ WHOLE_SET = {
     "one class only": "data", "one class folder only": "data", "split without foreground": "data",
     "ambiguous folders": "--images", "colours without classes": "--task", "names do not fit": "--classes",
     "groups too large": "--group-by", "names differ": "--image-suffix", "pickled masks": "--save_png",
+    "objects or classes": "--task", "negative values": "--background",
 }  # fmt: skip
 NEVER_FATAL = {
     "mixed depths", "near duplicate across splits", "duplicate image", "class missing in a split",

@@ -46,7 +46,9 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Measure:
 
     def go(pairs: Pairs, task: Any, classes: tuple[str, ...]) -> Fingerprint:
         arrays = {str(i): pair for i, pair in enumerate(pairs)}
-        monkeypatch.setattr(Dataset, "read_image", lambda self, case: Image(arrays[case.name][0]))
+        monkeypatch.setattr(
+            Dataset, "read_image", lambda self, case: Image(arrays[case.name][0], dtype=str(arrays[case.name][0].dtype))
+        )
         monkeypatch.setattr(Dataset, "read_labels", lambda self, case: arrays[case.name][1].astype(np.int32))
         dataset = make_dataset(list(arrays), labelling(task, classes), pairs[0][0].shape[0])
         return measure_fingerprint(dataset, Progress())

@@ -83,6 +83,10 @@ def page(server: Server) -> Generator[Any]:
         page.requests, page.errors = [], []
         page.on("request", lambda request: page.requests.append(request.url))
         page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "response",
+            lambda answer: page.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.goto(server.link)
         until(page, lambda state: state["image"] is not None)

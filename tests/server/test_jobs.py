@@ -23,11 +23,11 @@ if words[1] == "bad":
 def stop(*_):
     sys.exit(75)
 signal.signal(signal.SIGTERM, stop)
-(run / "film").mkdir(parents=True, exist_ok=True)
+(run / "snapshots").mkdir(parents=True, exist_ok=True)
 rows = ["step,val_score"]
 for step in range(1, 1 + int(words[words.index("--steps") + 1])):
     rows.append(f"{step},{step / 10}")
-    (run / "film" / f"step-{step:07d}.png").touch()
+    (run / "snapshots" / f"step-{step:07d}.png").touch()
     (run / "metrics.csv.part").write_text("\\n".join(rows) + "\\n")
     (run / "metrics.csv.part").rename(run / "metrics.csv")
     time.sleep(0.1)
@@ -67,7 +67,7 @@ def test_a_job_is_watched_to_its_end(tmp_path: Path) -> None:
     async def use(jobs: Jobs, done: list[Job]) -> tuple[Job, list[Job]]:
         run = tmp_path / "run"
         run.mkdir()
-        job = jobs.start("train", words(run, 3), run, 60)
+        job = jobs.start("train", words(run, 3), run, 60.0)
         assert jobs.running("train") == jobs.get(job.id)
         return await until(jobs, job.id, "done", "failed"), done
 

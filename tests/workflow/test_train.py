@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 
 from pixelwise.atomic_write import write_error
 from pixelwise.datasets.dataset import DataOptions
@@ -17,6 +16,7 @@ from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption, BadRun, DiskFull, Diverged
 from pixelwise.io.read import read_image, write_image
 from pixelwise.progress import Progress
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.predict import load
@@ -162,8 +162,9 @@ def test_a_diverging_training_stops_and_keeps_its_best(
 ) -> None:
     step = Learner.step
 
-    def poisoned(self: Learner, index: int, images: torch.Tensor, *rest: Any, **more: Any) -> StepResult:
-        return step(self, index, images * float("nan") if index >= 4 else images, *rest, **more)
+    def poisoned(self: Learner, index: int, batch: Batch, **more: Any) -> StepResult:
+        spoiled = batch._replace(images=batch.images * float("nan"))
+        return step(self, index, spoiled if index >= 4 else batch, **more)
 
     monkeypatch.setattr(Learner, "step", poisoned)
     with pytest.raises(Diverged, match="expected a finite loss; got 51 consecutive steps"):
@@ -224,7 +225,7 @@ def test_a_run_is_continued_with_its_own_data_alone(data: Path, tmp_path: Path) 
         ({"seed": 5}, "--seed 5"),
         ({"overrides": ("network.base=8",)}, "network.base 8"),
         ({"overrides": ("preset=unet2015",)}, "preset unet2015"),
-        ({"data_options": DataOptions(val_share=0.5)}, "data options"),
+        ({"options": DataOptions(val_share=0.5)}, "data options"),
     ],
 )
 def test_a_run_that_is_continued_takes_no_other_plan(

@@ -10,10 +10,10 @@ import numpy as np
 
 from pixelwise.datasets.dataset import find_images, find_unlabelled_images, read_pixels
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.image_features import image_features
-from pixelwise.datasets.image_values import filled
+from pixelwise.datasets.images.features import image_features
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.subsets import spread_order
+from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.labels.targets import class_channels

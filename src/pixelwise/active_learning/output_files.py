@@ -10,7 +10,7 @@ from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePi
 from pixelwise.active_learning.results import Forecast
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
 from pixelwise.datasets.dataset import read_pixels
-from pixelwise.datasets.image_values import filled
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html

@@ -22,7 +22,7 @@ from pixelwise.active_learning.schedule import (
 )
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import DataOptions, Dataset
-from pixelwise.datasets.subsets import draw_order, spread_order
+from pixelwise.datasets.splitting.subsets import draw_order, spread_order
 from pixelwise.errors import BadOption, BadRun, OutputFailed
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import detect_machine

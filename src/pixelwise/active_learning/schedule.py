@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.datasets.subsets import subset_sizes
+from pixelwise.datasets.splitting.subsets import subset_sizes
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.text import pluralise
 

@@ -19,7 +19,7 @@ from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.active_learning.schedule import SubsetTraining
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.subsets import select_cases
+from pixelwise.datasets.splitting.subsets import select_cases
 from pixelwise.errors import BadRun
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.metrics.learning_curve import SubsetScores

@@ -29,7 +29,7 @@ def serve(
     out: Annotated[
         Path | None, typer.Option(help="Folder for marks, results and runs; by default studio/<name of the data>.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, torch, onnx or openvino.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="torch, onnx, openvino, or auto: the fastest, measured.")] = "torch",
     device: Device = "auto",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the link.")] = False,
     options: Limits = Limits(),

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks, ObjectMasks, Shapes
-from pixelwise.datasets.class_table import ClassTable, Entry
 from pixelwise.datasets.folder_layout import FolderLayout, Pair
-from pixelwise.datasets.folder_names import natural_key
+from pixelwise.datasets.masks.class_table import ClassTable, Entry
+from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem

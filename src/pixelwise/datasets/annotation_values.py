@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int32
 from scipy import ndimage
 
 from pixelwise.datasets.annotations import Annotation, ClassMasks, MaskFile, ObjectMasks, Shapes
-from pixelwise.datasets.rasterise import rasterise
+from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage, Orientation, read_mask
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
-from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.image_decisions import agree_on_channels, read_options
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
@@ -17,7 +15,9 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
-from pixelwise.datasets.splits import choose_balanced
+from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
+from pixelwise.datasets.splitting.splits import choose_balanced
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress

@@ -12,10 +12,10 @@ from itertools import combinations
 from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
-from pixelwise.datasets.folder_names import natural_key, read_folder_name
-from pixelwise.datasets.mask_likeness import are_flat, find_mask_side
+from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
+from pixelwise.datasets.naming.folder_names import natural_key, read_folder_name
+from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.pairing import pair_up, separate_masks
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import printable

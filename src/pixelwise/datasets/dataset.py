@@ -10,25 +10,25 @@ from typing import Any
 
 from pixelwise.datasets.annotated_set import prepare, restrict
 from pixelwise.datasets.annotations import MaskFile
-from pixelwise.datasets.assign_splits import assign_splits, check_splits
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_dataset import examine_classes
 from pixelwise.datasets.class_folders import read_class_folders
-from pixelwise.datasets.class_table import ClassTable, read_class_table
-from pixelwise.datasets.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.detect import detect_format
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
 from pixelwise.datasets.folder_layout import Pair, find_unlabelled, read_layout
-from pixelwise.datasets.formats.detect import detect_format
 from pixelwise.datasets.image_decisions import agree_on_channels, choose_orientation, describe_images, read_options
-from pixelwise.datasets.image_files import find_images
-from pixelwise.datasets.mask_checks import find_exchanged
-from pixelwise.datasets.mask_labels import interpret_masks
+from pixelwise.datasets.images.files import find_images
+from pixelwise.datasets.masks.checks import find_exchanged
+from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
+from pixelwise.datasets.masks.labelling import interpret_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
+from pixelwise.datasets.splitting.assign_splits import assign_splits, check_splits
+from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress

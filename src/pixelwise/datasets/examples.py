@@ -11,8 +11,8 @@ from jaxtyping import Int32
 from pixelwise.datasets.annotation_values import read_values
 from pixelwise.datasets.annotations import Annotation, MaskFile
 from pixelwise.datasets.cases import Case
-from pixelwise.datasets.channel_files import read_stored
-from pixelwise.datasets.mask_mapping import ignore_missing, labels_of
+from pixelwise.datasets.images.channel_files import read_stored
+from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
 from pixelwise.errors import BadDataset, BadImage

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixelwise.datasets.annotations import Annotation, MaskFile
-from pixelwise.datasets.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
-from pixelwise.datasets.folder_roles import (
+from pixelwise.datasets.naming.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.naming.folder_roles import (
     Folder,
     Key,
     Notes,
@@ -23,8 +23,8 @@ from pixelwise.datasets.folder_roles import (
     leave_out_outputs,
 )
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
+from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name, separate_masks
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.pairing import is_suffix, pair_by_name, separate_masks
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable

@@ -48,7 +48,7 @@ class DataOptions:
         Where the values of a mask are: "numbers" (palette indices), "colours" (as a viewer shows them), "alpha" (its
         alpha channel); "auto" compares all files.
     exif : str
-        Orientation of photos in their EXIF record: "apply" or "ignore"; "auto" compares photos and masks.
+        Orientation in the EXIF record of images: "apply" or "ignore"; "auto" compares images and masks.
     nodata : str, optional
         Value of pixels without a measurement, left out of statistics, loss and scores: a number, "nan" or "none". By
         default the GDAL_NODATA tag of TIFF files.
@@ -56,7 +56,7 @@ class DataOptions:
         Alpha channel of images: "drop" it, or "keep" it as a channel; "auto" keeps it if it is not transparency.
     group_by : str, optional
         Regular expression with one group, searched in file names, else in paths: equal matches stay in the same split.
-        "none" turns the detection of groups off.
+        "none" switches the detection of groups off.
     val_share : float
         Fraction of the training images used for validation if no validation split is given.
     allow_missing : bool

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from pixelwise.datasets.annotation_values import AnnotationValues, read_values
 from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
-from pixelwise.datasets.channel_files import read_stored
 from pixelwise.datasets.folder_layout import Pair
-from pixelwise.datasets.image_values import edge_agreement, filled
+from pixelwise.datasets.images.channel_files import read_stored
+from pixelwise.datasets.images.missing_pixels import edge_agreement, filled
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.errors import BadImage
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image

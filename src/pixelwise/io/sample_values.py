@@ -10,6 +10,7 @@ from jaxtyping import Bool, Integer, Num, Shaped, UInt8
 from pixelwise.errors import BadImage
 
 _EXACT_IN_FLOAT32 = 2**24  # float32 represents every integer up to here
+_NO_MEASUREMENT = 1e30  # larger numbers are no measurement, whatever the unit
 _TRANSLUCENT = 0.1  # largest fraction of pixels of transparency that are neither opaque nor transparent
 
 
@@ -36,7 +37,7 @@ def alpha_kind(alpha: Shaped[np.ndarray, "height width"]) -> Literal["constant",
     Transparency is fully opaque or fully transparent except along edges. A channel with other values nearly everywhere
     is data: programs declare the fourth of four channels as alpha whatever it is.
 
-    >>> alpha_kind(np.array([[0, 255, 255, 255, 255, 255, 255, 128]], np.uint8))
+    >>> alpha_kind(np.array([[0] * 10 + [128] + [255] * 20], np.uint8))
     'transparency'
     >>> alpha_kind(np.arange(16, dtype=np.uint8)[None])
     'data'
@@ -89,8 +90,9 @@ def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndar
     if pixels.dtype.kind == "f":
         if np.isnan(nodata):
             return ~np.isfinite(pixels)
-        with np.errstate(over="ignore"):
-            return (pixels == pixels.dtype.type(nodata)) | np.isnan(pixels)
+        if abs(nodata) > _NO_MEASUREMENT:  # the lowest number of a type, written with some of its digits
+            return (np.sign(pixels) * np.sign(nodata) * np.abs(pixels) > _NO_MEASUREMENT) | np.isnan(pixels)
+        return (pixels == pixels.dtype.type(nodata)) | np.isnan(pixels)
     limits = np.iinfo(pixels.dtype)
     if np.isnan(nodata) or nodata != round(nodata) or not limits.min <= nodata <= limits.max:
         return None

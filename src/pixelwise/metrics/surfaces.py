@@ -4,7 +4,7 @@ A surface is the set of foreground pixels with a background neighbour along an a
 count, since nothing is known beyond. Distances are between pixel centres, in the units of `spacing`. Definitions:
 Maier-Hein, Reinke et al. 2024, "Metrics reloaded", doi 10.1038/s41592-023-02151-z; the surface Dice at a tolerance is
 that of Nikolov et al. 2021, doi 10.2196/26151, counting surface pixels instead of areas. The values are those of
-MONAI's `compute_hausdorff_distance`, `compute_average_surface_distance` and `compute_surface_dice`.
+MONAI's functions for the three scores (`benchmarks/surface_parity.py`).
 """
 
 from collections.abc import Sequence

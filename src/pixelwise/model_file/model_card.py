@@ -155,7 +155,7 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         "task": card.task in TASKS,
         "classes": 1 <= len(card.classes) <= MAX_CLASSES,
         "values": len(card.values) in (0, len(card.classes)),
-        "colours": len(card.colours) in ((0,) if card.task == "classification" else (len(card.classes),))
+        "colours": (len(card.colours) == len(card.classes) or (not card.colours and card.task == "classification"))
         and all(0 <= part <= 255 for colour in card.colours for part in colour),
         "channels": 1 <= card.channels <= MAX_CHANNELS and card.channels == card.network.in_channels,
         "intensity_range": len(card.intensity_range) == card.channels

@@ -12,8 +12,8 @@ from scipy import ndimage
 from skimage.measure import label as label_equal
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.mask_mapping import ignore_missing
-from pixelwise.datasets.subsets import spread_order
+from pixelwise.datasets.masks.mapping import ignore_missing
+from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE

@@ -171,7 +171,7 @@ def percentiles_of(
 ) -> Float64[np.ndarray, "percentiles channels"]:
     """Return percentiles per channel without NaN, which stands for missing data; 0 for a channel without values.
 
-    >>> percentiles_of(np.array([[1.0, np.nan, 3.0], [np.nan] * 3]), (50,)).tolist()
+    >>> percentiles_of(np.array([[1.0, np.nan, 3.0], [np.nan] * 3]), (50.0,)).tolist()
     [[2.0, 0.0]]
     """
     known = [row[~np.isnan(row)] if row.dtype.kind == "f" else row for row in values]

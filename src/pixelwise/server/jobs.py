@@ -238,7 +238,7 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
 
 def snapshot_steps(run: Path) -> list[int]:
     """Return the steps of which a run has a snapshot."""
-    return sorted(int(path.stem.partition("-")[2]) for path in (run / "film").glob("step-*.png"))
+    return sorted(int(path.stem.partition("-")[2]) for path in (run / "snapshots").glob("step-*.png"))
 
 
 def _is_ours(job: Job) -> bool:

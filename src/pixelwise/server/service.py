@@ -25,12 +25,12 @@ class ServeOptions:
     Attributes
     ----------
     runtime : str
-        auto, torch, onnx, openvino, torch-bf16, openvino-bf16 or torch-compile.
+        torch, which starts at once; onnx, openvino, torch-bf16, openvino-bf16, torch-compile; or auto, which measures.
     device : str
         auto, cpu, cuda or mps.
     """
 
-    runtime: str = "auto"
+    runtime: str = "torch"
     device: str = "auto"
 
 

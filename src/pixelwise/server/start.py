@@ -145,6 +145,6 @@ def _token(file: Path | None) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise BadOption("a readable file with a token", str(error), "Check --token-file.") from error
     if len(token) < _MIN_TOKEN or not token.isascii() or any(c.isspace() or c in ',;"\\' for c in token):
-        hint = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        hint = "Make one with: openssl rand -hex 32"
         raise BadOption(f"a token of at least {_MIN_TOKEN} letters and digits", "another one", hint, file)
     return {"token": token}

@@ -112,7 +112,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         folder = Path(jobs.get(job_id).folder)
         steps = snapshot_steps(folder)
         step = step if step >= 0 else max(steps, default=0)
-        path = folder / "film" / (f"step-{step:07d}.png" if what == "step" else f"{what}.png")
+        path = folder / "snapshots" / (f"step-{step:07d}.png" if what == "step" else f"{what}.png")
         if not path.is_file():
             raise Failure(404, "no_snapshot", "There is no such snapshot yet.")
         return Response(path.read_bytes(), media_type="image/png")

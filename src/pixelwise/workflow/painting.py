@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pixelwise.datasets.image_values import filled
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.labels.targets import IGNORE
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixelwise.datasets.image_files import describe_folders, find_images
+from pixelwise.datasets.images.files import describe_folders, find_images
 from pixelwise.inference.load import AnyModel, find_model, find_model_card, open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
-from pixelwise.datasets.folds import assign_folds, merge_train_val
+from pixelwise.datasets.splitting.folds import assign_folds, merge_train_val
 from pixelwise.errors import BadOption, DiskFull
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine

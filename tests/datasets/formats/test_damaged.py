@@ -15,7 +15,7 @@ from drawn import SIZE, image, save
 from pixelwise.datasets.annotations import Shapes
 from pixelwise.datasets.formats import coco, label_studio, labelme, via
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import rasterise
+from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.errors import PixelwiseError
 
 HEIGHT, WIDTH = SIZE

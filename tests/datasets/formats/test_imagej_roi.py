@@ -14,7 +14,7 @@ from pixelwise.datasets.annotations import AnnotatedSet, Shapes
 from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.formats import imagej_roi
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import rasterise
+from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.datasets.writers.imagej_roi import write_imagej
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.errors import BadDataset, BadOption

@@ -13,9 +13,10 @@ import drawn
 from pixelwise.datasets.annotations import AnnotatedSet, MaskFile, Shapes
 from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.formats import qupath, qupath_tiles
+from pixelwise.datasets.formats import qupath
+from pixelwise.datasets.layouts import qupath_tiles
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import rasterise
+from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.qupath import write_qupath
 from pixelwise.errors import BadDataset

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ def gray(values: np.ndarray, **fields: object) -> MaskImage:
 
 @pytest.mark.parametrize("order", [(0, 2, 1), (1, 2, 0), (2, 1, 0)])
 @pytest.mark.parametrize("colours", [(BLACK, RED, GREEN), (BLACK, BLUE, WHITE), ((9, 9, 9), (80, 1, 7), (200, 200, 3))])
-def test_the_same_colour_is_the_same_class(order: tuple[int, ...], colours: tuple[Any, ...]) -> None:
+def test_the_same_colour_is_the_same_class(order: tuple[int, ...], colours: tuple[tuple[int, int, int], ...]) -> None:
     masks = []
     for i, classes in enumerate(CLASSES):
         places = order if i % 2 else (0, 1, 2)  # index of each class in this file
@@ -63,7 +62,7 @@ def test_one_palette_keeps_its_indices_silently() -> None:
 
 
 @pytest.mark.parametrize("dark", [(BLACK, WHITE), (BLACK, RED)])
-def test_black_is_the_background_wherever_it_is_in_the_palette(dark: tuple[Any, ...]) -> None:
+def test_black_is_the_background_wherever_it_is_in_the_palette(dark: tuple[tuple[int, int, int], ...]) -> None:
     found = understand([indexed(drawn == 0, dark[1], dark[0]) for drawn in DRAWN])
     assert found.result.labelling.task == "binary"
     assert all(np.array_equal(labels, drawn > 0) for labels, drawn in zip(found.labels, DRAWN, strict=True))
@@ -160,3 +159,10 @@ def test_the_image_with_its_mask_in_the_alpha_channel(tmp_path: Path, image_has_
     dataset = load_dataset(tmp_path)
     for case in dataset.cases:
         assert np.array_equal(dataset.read(case).labels, DRAWN[int(case.name)] > 0)
+
+
+def test_indices_of_one_colour_are_told_apart_by_their_numbers() -> None:
+    """A palette of equal colours shows nothing, the numbers do."""
+    found = understand([indexed(drawn > 0, BLACK, BLACK) for drawn in DRAWN])
+    assert found.result.labelling.task == "binary"
+    assert all(np.array_equal(labels, drawn > 0) for labels, drawn in zip(found.labels, DRAWN, strict=True))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pixelwise.datasets.mask_mapping import IGNORE_OBJECT, number_objects
+from pixelwise.datasets.masks.mapping import IGNORE_OBJECT, number_objects
 from pixelwise.io.read import MaskImage
 from read_masks import discs, photo, same, understand
 

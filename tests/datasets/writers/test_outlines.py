@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.datasets.annotations import Shape, Shapes
-from pixelwise.datasets.rasterise import rasterise
+from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.datasets.writers.outlines import find_outlines, outline_region
 
 

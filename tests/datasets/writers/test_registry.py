@@ -14,8 +14,8 @@ from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.formats import coco, imagej_roi, labelme, qupath, voc, yolo
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import rasterise
-from pixelwise.datasets.vectorise import to_shapes
+from pixelwise.datasets.shapes.rasterise import rasterise
+from pixelwise.datasets.shapes.vectorise import to_shapes
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.registry import WRITERS
 from pixelwise.io.read import write_image, write_labels

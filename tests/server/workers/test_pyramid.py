@@ -33,7 +33,15 @@ def test_the_tiles_of_a_level_make_up_the_image() -> None:
         exact = (image[0, : inner.shape[1] * factor, : inner.shape[2] * factor]
                  .reshape(inner.shape[1], factor, inner.shape[2], factor).mean((1, 3)))  # fmt: skip
         assert np.abs(inner[0] - exact).max() <= 1
-    for level, column, row in ((4, 0, 0), (-1, 0, 0), (3, 6, 0), (3, 0, 3), (3, -1, 0)):
+    for level, column, row in (
+        (4, 0, 0),
+        (-1, 0, 0),
+        (-(10**12), 0, 0),
+        (10**30, 0, 0),
+        (3, 6, 0),
+        (3, 0, 3),
+        (3, -1, 0),
+    ):
         with pytest.raises(BadImage):
             pyramid.tile(level, column, row)
 
@@ -59,7 +67,7 @@ def test_contrast() -> None:
     low, high = Pyramid(InMemoryReader(image)).default_range()[0]
     assert 0 <= low < high <= image.max()
     assert Pyramid(InMemoryReader(image.astype(np.uint8))).default_range() == [(0, 255)]
-    shown = to_display(image, [(0, 10)], 2.0)
+    shown = to_display(image, [(0.0, 10.0)], 2.0)
     assert (shown[image >= 10] == 255).all()
     assert shown[0, 0, 1] == round(255 * 0.1**0.5)
 

@@ -9,6 +9,7 @@ import torch
 
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.progress import Progress
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.config import values_of
 from pixelwise.workflow.evaluate import evaluate
@@ -33,14 +34,14 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.learners: list[Learner] = []
-        self.batches: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
+        self.batches: list[Batch] = []
         step = Learner.step
 
-        def seen(learner: Learner, index: int, *batch: Any, progress: float | None = None) -> StepResult:
+        def seen(learner: Learner, index: int, batch: Batch, *, progress: float | None = None) -> StepResult:
             if progress is not None:  # the loop, not the measuring of a step
                 self.learners.append(learner)
-                self.batches.append(batch[:3])
-            return step(learner, index, *batch, progress=progress)
+                self.batches.append(batch)
+            return step(learner, index, batch, progress=progress)
 
         monkeypatch.setattr(Learner, "step", seen)
 
@@ -57,7 +58,7 @@ def test_the_preset_as_a_word_on_images_smaller_than_its_tile(
     config = run.config
     assert (config.preset, config.target.kind, config.network.classes) == ("unet2015", "components", 2)
     assert config.reasons["patches.height"] == "The output of 132 pixels covers the largest image, which has 128."
-    images, targets, weights = watch.batches[0]
+    images, targets, weights = watch.batches[0][:3]
     assert weights is not None
     assert images.shape == (1, 1, 316, 316)
     assert targets.shape == weights.shape == (1, 316, 316)
@@ -105,8 +106,9 @@ def check_optimiser(run: Run, watch: Watch) -> None:
 
 def check_border(run: Run, watch: Watch) -> None:
     # first at half the resolution, four times as many
-    assert [tuple(b[2].shape) for b in watch.batches if b[2] is not None] == [(8, 32, 32), (2, 64, 64)]
-    assert max(float(b[2].max()) for b in watch.batches if b[2] is not None) > 1.0
+    weights = [batch.weights for batch in watch.batches if batch.weights is not None]
+    assert [tuple(each.shape) for each in weights] == [(8, 32, 32), (2, 64, 64)]
+    assert max(float(each.max()) for each in weights) > 1.0
 
 
 def check_balance(run: Run, watch: Watch) -> None:

@@ -28,7 +28,7 @@ from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, new_folder, objects_of, place_images
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
-from pixelwise.datasets.trace import signed_area, trace
+from pixelwise.datasets.shapes.trace import signed_area, trace
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise

@@ -24,8 +24,8 @@ from pixelwise.datasets.formats.image_index import (
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import is_background
 from pixelwise.datasets.records import Split
+from pixelwise.datasets.shapes.rasterise import is_background
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise

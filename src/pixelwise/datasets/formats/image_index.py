@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, Annotation
-from pixelwise.datasets.folder_names import natural_key, read_folder_name
+from pixelwise.datasets.naming.folder_names import natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
 from pixelwise.datasets.formats.json_content import find_files
+from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import MAX_COORDINATE
-from pixelwise.datasets.trace import signed_area
+from pixelwise.datasets.shapes.rasterise import MAX_COORDINATE
+from pixelwise.datasets.shapes.trace import signed_area
 from pixelwise.errors import BadDataset, BadOption, printable
 from pixelwise.text import pluralise
 

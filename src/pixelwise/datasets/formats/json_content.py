@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pixelwise.datasets.rasterise import MAX_COORDINATE
+from pixelwise.datasets.shapes.rasterise import MAX_COORDINATE
 from pixelwise.errors import BadDataset, printable
 
 MAX_BYTES = 2 << 30  # the largest public annotation files have half of it

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.brush_rle import decode_brush
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.round_shapes import ellipse, rotate
+from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import is_background
+from pixelwise.datasets.shapes.rasterise import is_background
 from pixelwise.errors import BadDataset
 from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise

@@ -15,14 +15,14 @@ import numpy as np
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
-from pixelwise.datasets.folder_names import natural_key
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, new_folder, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse
+from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import is_background
+from pixelwise.datasets.shapes.rasterise import is_background
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.embedded import decode_png_mask
 from pixelwise.io.write import png_bytes

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from pixelwise.atomic_write import write_error
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Bitmap, Shape, Shapes
-from pixelwise.datasets.rasterise import check_stated_size, find_region, group_objects, is_background, rasterise
 from pixelwise.datasets.records import Split
-from pixelwise.datasets.vectorise import to_shapes
+from pixelwise.datasets.shapes.rasterise import check_stated_size, find_region, group_objects, is_background, rasterise
+from pixelwise.datasets.shapes.vectorise import to_shapes
 from pixelwise.errors import BadDataset, OutputFailed
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise

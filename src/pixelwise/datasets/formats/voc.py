@@ -11,14 +11,14 @@ import numpy as np
 
 from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
-from pixelwise.datasets.class_table import Entry, parse_table
 from pixelwise.datasets.formats.image_index import SPLITS, FoundImage, name_images
 from pixelwise.datasets.formats.output_folder import new_folder, objects_of, place_images
-from pixelwise.datasets.mask_values import packed
+from pixelwise.datasets.masks.class_table import Entry, parse_table
+from pixelwise.datasets.masks.values import packed
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.rasterise import is_background, rasterise
 from pixelwise.datasets.records import Colour, Split
-from pixelwise.datasets.vectorise import to_shapes
+from pixelwise.datasets.shapes.rasterise import is_background, rasterise
+from pixelwise.datasets.shapes.vectorise import to_shapes
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.read import SUFFIXES, probe
 from pixelwise.io.write import write_mask

@@ -36,7 +36,7 @@ from pixelwise.datasets.formats.output_folder import (
 from pixelwise.datasets.formats.yolo_config import find_yaml, read_names, read_splits, read_yaml
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
-from pixelwise.datasets.trace import trace
+from pixelwise.datasets.shapes.trace import trace
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise

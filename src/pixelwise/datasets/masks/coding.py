@@ -57,6 +57,8 @@ def choose_colours(masks: Mapping[str, MaskValues], source: Source, *, table_has
     numbers: dict[int, set[int]] = {}
     colours: dict[int, set[int]] = {}
     for mask in masks.values():
+        if len({shown_colour(mask, value) for value in mask.values}) < len(mask.values):
+            return Coding(given, False, ())  # values of one colour in one file: only the numbers tell them apart
         for value in mask.values:
             colour = shown_colour(mask, value)
             numbers.setdefault(value, set()).add(colour)

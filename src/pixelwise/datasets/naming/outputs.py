@@ -4,7 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pixelwise.datasets.folder_names import has_affix, normalised, pairing_name, strip_image_words, strip_mask_words
+from pixelwise.datasets.naming.folder_names import (
+    has_affix,
+    normalised,
+    pairing_name,
+    strip_image_words,
+    strip_mask_words,
+)
 
 # longest first; Cellpose writes those with _cp_masks for each of its intermediate results
 OUTPUT_AFFIXES = (

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pixelwise.datasets.folder_names import pairing_name
+from pixelwise.datasets.naming.folder_names import pairing_name
 from pixelwise.datasets.naming.rules import align, boundaries, find_rule
 
 _TRIED = 12  # partitions

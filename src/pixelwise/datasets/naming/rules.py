@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from pixelwise.datasets.folder_names import SPLIT_WORDS, normalised, pairing_name
+from pixelwise.datasets.naming.folder_names import SPLIT_WORDS, normalised, pairing_name
 
 MIN_SHARED = 0.6  # fraction of the names that must have an affix for it to be tried in an incomplete set
 _MAX_AFFIXES = 4  # tried per side of a name

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.atomic_write import atomic_write_json, atomic_write_text
-from pixelwise.datasets.class_table import parse_table
+from pixelwise.datasets.masks.class_table import parse_table
 from pixelwise.datasets.writers.image_files import save_image, with_suffix, write_file
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import class_losses, objects_of

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from scipy import ndimage
 
-from pixelwise.datasets.trace import signed_area, trace
+from pixelwise.datasets.shapes.trace import signed_area, trace
 from pixelwise.labels.label_image import components
 
 Ring = np.ndarray  # (points, 2) float64

@@ -51,13 +51,14 @@ class Pyramid:
         self.height, self.width = source.shape[1:]
         self.top = top_level(self.height, self.width)
 
-    @cached_property
-    def _overview(self) -> tuple[int, Num[np.ndarray, "channels rows columns"]]:
-        factor = 2 ** max(0, math.ceil(math.log2(max(self.height, self.width) / OVERVIEW)))
-        return factor, read_scaled(self.source, (0, self.height), (0, self.width), factor)
+        self._coarse = 2 ** max(0, math.ceil(math.log2(max(self.height, self.width) / OVERVIEW)))
 
-    def overview(self) -> tuple[int, Num[np.ndarray, "channels rows columns"]]:
-        """Return the factor and the pixels of the overview."""
+    @cached_property
+    def _overview(self) -> Num[np.ndarray, "channels rows columns"]:
+        return read_scaled(self.source, (0, self.height), (0, self.width), self._coarse)
+
+    def overview(self) -> Num[np.ndarray, "channels rows columns"]:
+        """Return the whole image at a fraction of its resolution, at most `OVERVIEW` pixels a side."""
         with self._lock:
             return self._overview
 
@@ -70,10 +71,10 @@ class Pyramid:
             There is no such tile.
         """
         rows, columns, factor = tile_window(self.height, self.width, level, column, row)
-        coarse = 2 ** max(0, math.ceil(math.log2(max(self.height, self.width) / OVERVIEW)))
+        coarse = self._coarse
         if factor < coarse or factor == 1:
             return read_scaled(self.source, rows, columns, factor)
-        _, pixels = self.overview()
+        pixels = self.overview()
         spans = [(start // coarse, -(-stop // coarse)) for start, stop in (rows, columns)]
         return scale_down(pixels[:, slice(*spans[0]), slice(*spans[1])], factor // coarse)
 
@@ -81,7 +82,7 @@ class Pyramid:
         """Return the displayed range of each channel: all values of 8-bit images, else percentiles 0.5 and 99.5."""
         if self.source.dtype == np.uint8:
             return [(0.0, 255.0)] * self.source.shape[0]
-        _, pixels = self.overview()
+        pixels = self.overview()
         low, high = np.percentile(pixels.reshape(len(pixels), -1), (0.5, 99.5), axis=1).tolist()
         return [(a, b if b > a else a + 1) for a, b in zip(low, high, strict=True)]
 
@@ -106,9 +107,9 @@ def tile_window(height: int, width: int, level: int, column: int, row: int) -> t
         There is no such tile.
     """
     top = top_level(height, width)
-    factor = 2 ** max(0, top - level)
+    factor = 2 ** (top - level) if 0 <= level <= top else 0  # not for any level: the power would fill the memory
     side = TILE * factor
-    if not 0 <= level <= top or min(column, row) < 0 or column * side >= width or row * side >= height:
+    if not factor or min(column, row) < 0 or column * side >= width or row * side >= height:
         raise BadImage("a tile of the image", f"level {level}, column {column}, row {row}", "Reload the page.")
     rows = row * side, min((row + 1) * side, height)
     return rows, (column * side, min((column + 1) * side, width)), factor
@@ -164,7 +165,7 @@ def to_display(
 
     Examples
     --------
-    >>> to_display(np.array([[[0, 500, 2000]]], np.uint16), [(0, 1000)], 1.0).tolist()
+    >>> to_display(np.array([[[0, 500, 2000]]], np.uint16), [(0.0, 1000.0)], 1.0).tolist()
     [[[0, 128, 255]]]
     """
     if pixels.dtype == np.uint8 and gamma == 1 and all(span == (0, 255) for span in ranges):

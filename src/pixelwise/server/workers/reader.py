@@ -115,7 +115,7 @@ class Reader:
         """Return a small picture of an image as a JPEG."""
         pyramid = self._pyramid(path)
         shown = _shown_channels(pyramid.source.shape[0], None)
-        _, pixels = pyramid.overview()
+        pixels = pyramid.overview()
         factor = max(1, max(pixels.shape[1:]) // THUMBNAIL)
         ranges = pyramid.default_range()
         return Reply(payload=_jpeg(to_display(scale_down(pixels, factor)[shown], [ranges[c] for c in shown], 1.0)))

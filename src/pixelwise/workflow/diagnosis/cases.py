@@ -16,7 +16,7 @@ from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.examples import IGNORE_OBJECT
 from pixelwise.datasets.folder_layout import Pair
-from pixelwise.datasets.image_values import filled
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError, printable
 from pixelwise.labels.targets import IGNORE

@@ -17,9 +17,9 @@ from pixelwise.atomic_write import atomic_write_json, write_error
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Finding, Step
 from pixelwise.datasets.checks.steps import apply_steps
-from pixelwise.datasets.class_table import TABLES
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.masks.class_table import TABLES
 from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_mask, write_image, write_labels
 from pixelwise.progress import Progress

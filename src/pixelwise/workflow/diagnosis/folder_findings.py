@@ -9,7 +9,7 @@ import numpy as np
 from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Step
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
-from pixelwise.datasets.mask_checks import find_exchanged
+from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadImage

@@ -1,5 +1,6 @@
 """Evaluation of segmentation models: predicted and true masks are compared."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ def summarise_masks(
     for row, case in zip(scores["cases"], annotated, strict=True):
         files = (case.image, *(() if dataset.format else files_of_annotation(case.annotation)))
         row["files"] = [str(path.resolve()) for path in files]  # for the report
-    scores["labelling"] = asdict(labelling)
+    scores["labelling"] = json.loads(json.dumps(asdict(labelling)))  # lists, as the file has them
     if dataset.format:
         scores |= {"format": dataset.format, "folder": str(dataset.root.resolve())}
     return scores

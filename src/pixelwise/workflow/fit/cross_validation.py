@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.folds import fold_split, merge_train_val
+from pixelwise.datasets.splitting.folds import fold_split, merge_train_val
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.model_file.model_file import read_model_card, save_ensemble
 from pixelwise.progress import Progress

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.folds import merge_train_val
+from pixelwise.datasets.splitting.folds import merge_train_val
 from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_file import load_model, load_network
 from pixelwise.progress import Progress

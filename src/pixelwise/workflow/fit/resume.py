@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pixelwise.datasets.dataset import Dataset, detect_dataset
-from pixelwise.datasets.folds import merge_train_val
+from pixelwise.datasets.splitting.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise

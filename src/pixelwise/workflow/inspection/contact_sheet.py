@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.image_values import filled
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3

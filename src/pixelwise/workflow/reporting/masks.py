@@ -155,8 +155,9 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
 def _labelling_of(scores: dict[str, Any]) -> Labelling:
     """Return what the values of the masks meant when they were scored."""
     stored: dict[str, Any] = scores["labelling"]
-    record = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return Labelling(**record | {"colours": tuple(tuple(colour) for colour in record["colours"])})
+    record: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    record["colours"] = tuple(tuple(colour) for colour in stored["colours"])
+    return Labelling(**record)
 
 
 def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dict[str, Any]) -> list[str]:

@@ -138,7 +138,8 @@ def test_two_temperatures_that_only_some_images_want_are_not_taken() -> None:
 def test_a_training_calibrates_the_model_it_wrote_unless_told_not_to(tmp_path: Path, kind: str) -> None:
     write_demo(tmp_path / "cells", train=3, val=2, test=1, size=64)
     run = train(
-        tmp_path / "cells", out=tmp_path / "run", steps=4, overrides=(*SMALL, f"target.kind={kind}"),
+        tmp_path / "cells", out=tmp_path / "run", steps=4,
+        overrides=(*SMALL, f"target.kind={kind}", "target.min_area=0"),
         progress=Progress(),
     )  # fmt: skip
     model_card = read_model_card(run.model_path)

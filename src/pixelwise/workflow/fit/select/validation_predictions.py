@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from pixelwise.datasets.dataset import Dataset
-from pixelwise.datasets.subsets import spread_order
+from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.inference.predictor import Predictor
 from pixelwise.labels.targets import probabilities_of

@@ -1,0 +1,108 @@
+"""Recognise the format of a data set: the first format in `FORMATS` that recognises the folder reads it.
+
+A format is a module with two functions: ``recognise(root) -> bool`` looks at names and the start of few files, and
+``read(root, options) -> AnnotatedSet`` reads all of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelwise.datasets.annotations import AnnotatedSet
+from pixelwise.datasets.formats import coco, cvat, imagej_roi, label_studio, labelme, qupath, via, voc, yolo
+from pixelwise.datasets.layouts import (
+    cell_tracking,
+    cellpose,
+    cityscapes,
+    file_list,
+    file_per_object,
+    folder_per_class,
+    ilastik,
+    nnunet,
+    qupath_tiles,
+    roboflow,
+    vessels,
+)
+from pixelwise.datasets.options import AUTO_FORMAT, PLAIN_FOLDERS, DataOptions
+from pixelwise.errors import BadDataset, BadOption, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of data sets.
+
+    Attributes
+    ----------
+    key : str
+        The value of `--format`.
+    recognise : callable
+        Whether a folder has the format.
+    read : callable
+        Reads a folder; raises `BadDataset` if it is incomplete or malformed.
+    by_folders : bool
+        It is recognised by names of folders and files, which `--images` and `--masks` override.
+    """
+
+    key: str
+    recognise: Callable[[Path], bool]
+    read: Callable[[Path, DataOptions], AnnotatedSet]
+    by_folders: bool = False
+
+
+# Formats with files of their own come first; those that are recognised by folders alone last.
+FORMATS: tuple[Format, ...] = (
+    Format(key="nnunet", recognise=nnunet.recognise, read=nnunet.read),
+    Format(key="roboflow", recognise=roboflow.recognise, read=roboflow.read),
+    Format(key="coco", recognise=coco.recognise, read=coco.read),
+    Format(key="label-studio", recognise=label_studio.recognise, read=label_studio.read),
+    Format(key="cvat", recognise=cvat.recognise, read=cvat.read),
+    Format(key="via", recognise=via.recognise, read=via.read),
+    Format(key="labelme", recognise=labelme.recognise, read=labelme.read),
+    Format(key="yolo", recognise=yolo.recognise, read=yolo.read),
+    Format(key="voc", recognise=voc.recognise, read=voc.read),
+    Format(key="qupath", recognise=qupath.recognise, read=qupath.read),
+    Format(key="imagej", recognise=imagej_roi.recognise, read=imagej_roi.read),
+    Format(key="cell-tracking", recognise=cell_tracking.recognise, read=cell_tracking.read, by_folders=True),
+    Format(key="cityscapes", recognise=cityscapes.recognise, read=cityscapes.read, by_folders=True),
+    Format(key="vessels", recognise=vessels.recognise, read=vessels.read),
+    Format(key="list", recognise=file_list.recognise, read=file_list.read, by_folders=True),
+    Format(key="qupath-tiles", recognise=qupath_tiles.recognise, read=qupath_tiles.read, by_folders=True),
+    Format(key="ilastik", recognise=ilastik.recognise, read=ilastik.read, by_folders=True),
+    Format(key="cellpose", recognise=cellpose.recognise, read=cellpose.read, by_folders=True),
+    Format(key="file-per-object", recognise=file_per_object.recognise, read=file_per_object.read, by_folders=True),
+    Format(key="folder-per-class", recognise=folder_per_class.recognise, read=folder_per_class.read, by_folders=True),
+)
+
+
+def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
+    """Read a data set that has one of the known formats; None for plain folders of images and masks, or of classes.
+
+    Parameters
+    ----------
+    root : Path
+    options : DataOptions
+        `format` names the format, or "folders" for none; `images` and `masks` name plain folders.
+
+    Raises
+    ------
+    BadOption
+        The format is unknown.
+    BadDataset
+        The folder does not have the format that the user names, or it is incomplete or malformed.
+    """
+    if options.format == PLAIN_FOLDERS or options.task == "classification" or not root.is_dir():
+        return None
+    if options.format != AUTO_FORMAT:
+        known = {format.key: format for format in FORMATS}
+        chosen = known.get(options.format)
+        if chosen is None:
+            names = [AUTO_FORMAT, PLAIN_FOLDERS, *known]
+            hint = nearest(options.format, names)
+            raise BadOption(f"a format: {', '.join(names)}", f"`{options.format}`", f"{hint} Change --format.")
+        if not chosen.recognise(root):
+            hint = "Give the folder that contains it, or leave out --format."
+            raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
+        return chosen.read(root, options)
+    named = options.images is not None or options.masks is not None
+    found = next((f for f in FORMATS if not (named and f.by_folders) and f.recognise(root)), None)
+    return None if found is None else found.read(root, options)

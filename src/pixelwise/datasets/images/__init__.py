@@ -1,0 +1,1 @@
+"""Images of a data set: files, channels, missing pixels and features."""

@@ -1,0 +1,70 @@
+"""Find the image files of a folder and all folders below it."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixelwise.datasets.folder_layout import check_folder, is_image_name
+from pixelwise.datasets.naming.folder_names import natural_key
+from pixelwise.errors import BadDataset
+from pixelwise.io.read import SUFFIXES
+from pixelwise.io.zarr import is_zarr
+from pixelwise.text import pluralise
+
+_SHOWN = 4  # kinds of other files that are named
+
+
+def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
+    """Return the images of a path: the file itself, or those in the folder and all folders below it, in natural order.
+
+    Hidden files and folders are left out, and so is the folder `excluded`.
+
+    Raises
+    ------
+    BadDataset
+        The path does not exist, or contains no image.
+    """
+    if (path.is_file() and is_image_name(path.name)) or is_zarr(path):
+        return [path]
+    if not path.exists():
+        raise BadDataset("an image or a folder of images", "a path that does not exist", "Check the path.", path)
+    check_folder(path)
+    images = [file for file in _walk(path, excluded) if is_image_name(file.name) or is_zarr(file)]
+    if not images:
+        raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
+    return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
+
+
+def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> list[str]:
+    """Return messages about images in sub-folders, and about files that are left out because they are no images."""
+    messages: list[str] = []
+    for folder in (folder for folder in folders if folder.is_dir() and not is_zarr(folder)):
+        files = _walk(folder, excluded)
+        images = [file for file in files if is_image_name(file.name) or is_zarr(file)]
+        nested = sum(file.parent != folder for file in images)
+        if nested and nested < len(images):
+            found = pluralise(nested, "image in sub-folders is", "images in sub-folders are")
+            messages.append(f"{folder.name}: {found} predicted too.")
+        others = Counter(file.suffix.casefold() or file.name for file in files if file not in set(images))
+        if others:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(_SHOWN))
+            more = ", ..." if len(others) > _SHOWN else ""
+            messages.append(f"{folder.name}: left out {pluralise(others.total(), 'file')} ({kinds}{more}).")
+    return messages
+
+
+def _walk(folder: Path, excluded: Path | None) -> list[Path]:
+    """Return all visible files below a folder, and OME-Zarr images, which are folders."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        inner = [Path(place, name) for name in folders if not name.startswith(".")]
+        images = [path for path in inner if is_zarr(path)]
+        kept = [path.name for path in inner if path not in images and not _is_same(path, excluded)]
+        folders[:] = sorted(kept)
+        found += [*images, *(Path(place, name) for name in files if not name.startswith("."))]
+    return found
+
+
+def _is_same(path: Path, other: Path | None) -> bool:
+    return other is not None and path.resolve() == other.resolve()

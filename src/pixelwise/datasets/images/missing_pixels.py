@@ -1,0 +1,36 @@
+"""What single images show of their values: edges along those of the mask, and pixels without data."""
+
+import numpy as np
+from jaxtyping import Num
+from scipy import ndimage
+
+
+def filled(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, "channels height width"]:
+    """Return pixels with the mean of the channel instead of NaN, which stands for missing data.
+
+    >>> filled(np.array([[[1, np.nan, 3]]], np.float32)).tolist()
+    [[[1.0, 2.0, 3.0]]]
+    """
+    if pixels.dtype.kind != "f" or not np.isnan(pixels).any():
+        return pixels
+    known = ~np.isnan(pixels)
+    count = np.maximum(known.sum((1, 2), keepdims=True), 1)
+    mean = np.where(known, pixels, 0).sum((1, 2), keepdims=True, dtype=np.float64) / count
+    return np.where(known, pixels, mean.astype(pixels.dtype))
+
+
+def edge_agreement(
+    pixels: Num[np.ndarray, "channels height width"], values: Num[np.ndarray, "rows columns *colours"]
+) -> float:
+    """Return how much stronger the edges of an image are along the edges of its mask than elsewhere.
+
+    1 if the mask has nothing to do with the image; 0 if the sizes differ, or one of them has no edges.
+    """
+    if values.shape[:2] != pixels.shape[1:] or min(values.shape[:2]) < 2:
+        return 0.0
+    gray = ndimage.gaussian_filter(filled(pixels).mean(0, dtype=np.float32), 1.0)
+    down, across = np.gradient(gray)
+    slope = np.hypot(down, across)
+    marks = values.reshape(*values.shape[:2], -1).astype(np.int64) @ np.array([1, 1 << 8, 1 << 16][: values[0, 0].size])
+    edges = ndimage.maximum_filter(marks, 3) != ndimage.minimum_filter(marks, 3)
+    return float(slope[edges].mean() / slope.mean()) if edges.any() and slope.any() else 0.0

@@ -1,0 +1,1 @@
+"""Formats that consist of folders and image files: one module per format."""

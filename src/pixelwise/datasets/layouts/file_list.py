@@ -1,0 +1,173 @@
+"""A table of images and masks: CSV, or lines of two paths.
+
+A table has a header with the columns ``image`` and ``mask``, and if wanted ``split`` and ``group``; the separator is a
+comma, semicolon or tab. A list without a header has an image and a mask per line; its file name may state the split,
+such as ``train.txt``. Paths are relative to the file, or absolute.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
+from pixelwise.datasets.layouts.image_folders import is_image, split_in_name
+from pixelwise.datasets.naming.folder_names import read_folder_name
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.records import Split
+from pixelwise.errors import BadDataset, printable
+from pixelwise.text import pluralise
+
+NAME = "list of files"
+SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
+MAX_BYTES = 64 << 20  # of one list
+COLUMNS = {
+    "image": ("image", "images", "img", "image_path", "img_path", "image_file",
+              "image_filename", "filename", "file", "x"),
+    "mask": ("mask", "masks", "label", "labels", "mask_path", "label_path", "mask_file",
+             "segmentation", "annotation", "y"),
+    "split": ("split", "set", "subset", "partition", "part"),
+    "group": ("group", "patient", "patient_id", "subject", "subject_id", "case_id", "video", "scene"),
+}  # fmt: skip
+_PEEKED = 3  # rows that must name existing files for a list to be recognised
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A row of a list, with its line number for errors."""
+
+    line: int
+    image: str
+    mask: str
+    split: str = ""
+    group: str = ""
+
+
+def recognise(root: Path) -> bool:
+    """Return whether a folder contains a list whose first rows name files that exist."""
+    return bool(_lists(root))
+
+
+def read(root: Path, options: DataOptions) -> AnnotatedSet:
+    """Read the lists of a folder; an empty mask means that an image is not annotated.
+
+    Raises
+    ------
+    BadDataset
+        A file of a row does not exist, an image is listed twice, or a split is unknown.
+    """
+    images: list[AnnotatedImage] = []
+    lists = _lists(root)
+    for path in lists:
+        for row in _rows(path):
+            images.append(_image(root, path, row))
+    twice = [image for image, count in Counter(image.image for image in images).items() if count > 1]
+    if twice:
+        got = f"{twice[0].name} in several rows"
+        raise BadDataset("each image once", got, "Remove the other rows.", lists[0])
+    names = Counter(image.name for image in images)
+    images = [
+        image if names[image.name] == 1 else _renamed(image, str(number)) for number, image in enumerate(images, 1)
+    ]
+    shown = ", ".join(path.name for path in lists)
+    groups = {image.group for image in images if image.group}
+    messages = [
+        f"{pluralise(len(images), 'image')} listed in {printable(shown)}; files that no list names are not used."
+    ]
+    if groups:
+        messages.append(f"{pluralise(len(groups), 'group')}: images of a group stay in one split (--group-by).")
+    return AnnotatedSet(format=NAME, images=tuple(images), messages=tuple(messages))
+
+
+def _lists(root: Path) -> list[Path]:
+    """Return the lists of a folder: those whose first rows name an image and a mask that exist."""
+    if not root.is_dir():
+        return []
+    files = sorted(path for path in root.iterdir() if path.suffix.casefold() in SUFFIXES and path.is_file())
+    return [path for path in files if path.stat().st_size <= MAX_BYTES and _is_list(path)]
+
+
+def _is_list(path: Path) -> bool:
+    rows: list[_Row] = []
+    try:
+        for row in _rows(path):
+            rows.append(row)
+            if len(rows) == _PEEKED:
+                break
+    except (BadDataset, csv.Error):
+        return False
+    masked = [row for row in rows if row.mask]
+    return bool(masked) and all(
+        is_image(Path(name)) and _resolve(path, name).is_file() for row in masked for name in (row.image, row.mask)
+    )
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    """Yield the rows of a table, or of a list without a header.
+
+    Raises
+    ------
+    BadDataset
+        The file cannot be read as text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDataset("a text file", str(error), "Save it as UTF-8.", path) from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not lines:
+        return
+    separator = next((mark for mark in "\t;," if mark in lines[0][1]), " ")
+    columns = _columns(next(csv.reader([lines[0][1]], delimiter=separator)))
+    for number, line in lines[1:] if columns else lines:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+        if columns:
+            named = {key: cells[index] if index < len(cells) else "" for key, index in columns.items()}
+            yield _Row(line=number, **named)
+        elif len(cells) >= 2:
+            yield _Row(line=number, image=cells[0], mask=cells[1])
+
+
+def _columns(header: list[str]) -> dict[str, int]:
+    """Return the position of each known column; empty without an image and a mask column."""
+    names = [name.strip().casefold() for name in header]
+    found = {key: next((names.index(name) for name in known if name in names), -1) for key, known in COLUMNS.items()}
+    return {key: index for key, index in found.items() if index >= 0} if min(found["image"], found["mask"]) >= 0 else {}
+
+
+def _resolve(path: Path, name: str) -> Path:
+    return path.parent / name.replace("\\", "/")
+
+
+def _image(root: Path, path: Path, row: _Row) -> AnnotatedImage:
+    where = f"{printable(path)}, line {row.line}"
+    image = _resolve(path, row.image)
+    mask = _resolve(path, row.mask) if row.mask else None
+    missing = next((file for file in (image, mask) if file is not None and not file.is_file()), None)
+    if missing is not None:
+        raise BadDataset("a file that exists", printable(missing), "Correct the list, or add the file.", where)
+    split: Split | None = split_in_name(path.stem)
+    if row.split:
+        split = read_folder_name(row.split)[0]
+        if split is None:
+            raise BadDataset("a split: train, val or test", row.split, "Correct the list.", where)
+    return AnnotatedImage(
+        name=image.stem,
+        image=image,
+        annotation=None if mask is None else MaskFile(path=mask),
+        split=split,
+        group=row.group,
+    )
+
+
+def _renamed(image: AnnotatedImage, number: str) -> AnnotatedImage:
+    """Return an image of the same file name as another with its folder in its name."""
+    return AnnotatedImage(
+        name=f"{image.image.parent.name}/{image.name}_{number}",
+        image=image.image,
+        annotation=image.annotation,
+        split=image.split,
+        group=image.group,
+    )

@@ -1,0 +1,188 @@
+"""A binary mask file per object, as in the Data Science Bowl 2018 (Caicedo et al. 2019).
+
+Three layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``; and
+``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ... If the files of every image have the same few names, they
+are masks of classes. Masks that mark the same pixels are versions, such as those of several observers, and refused.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Annotation, ClassMasks, ObjectMasks
+from pixelwise.datasets.layouts.image_folders import folders_in, images_in, split_in_name
+from pixelwise.datasets.layouts.mask_overlap import refuse_versions
+from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.records import Split
+from pixelwise.text import pluralise
+
+NAME = "one mask file per object"
+CLASSES_NAME = "one mask file per class"
+MAX_CLASSES = 40  # names that may be classes
+MAX_DEPTH = 3  # folders between the set and its images
+_PLAIN_WORDS = (
+    MASK_WORDS | IMAGE_WORDS | frozenset(("object", "obj", "instance", "inst", "nucleus", "cell", "id", "no"))
+)
+FoundImage = tuple[str, Path, Split | None, list[Path] | None]
+
+
+def recognise(root: Path) -> bool:
+    """Return whether images have several mask files each."""
+    return bool(_find(root))
+
+
+def read(root: Path, options: DataOptions) -> AnnotatedSet:
+    """Read images with their mask files; without a folder of masks an image is not annotated.
+
+    Raises
+    ------
+    BadDataset
+        The masks of an image mark the same pixels.
+    """
+    found = _find(root)
+    hint = "Keep one mask per image, or move the others out of the data set."
+    refuse_versions([masks for *_, masks in found if masks], options, "file-per-object", hint, root)
+    classes = _class_names([(path.stem, masks) for _, path, _, masks in found if masks])
+    images = tuple(
+        AnnotatedImage(name=name, image=path, annotation=_annotation(path.stem, masks, classes), split=split)
+        for name, path, split, masks in found
+    )
+    counts = [len(masks) for *_, masks in found if masks is not None]
+    kind = "class (--task instance reads them as objects)" if classes else "object"
+    message = f"{pluralise(sum(counts), 'mask file')} of {pluralise(len(counts), 'image')}: one per {kind}."
+    return AnnotatedSet(
+        format=CLASSES_NAME if classes else NAME,
+        images=images,
+        classes=classes,
+        instances=not classes,
+        messages=(message,),
+    )
+
+
+def _find(root: Path) -> list[FoundImage]:
+    """Return name, image, split and mask files of each image; empty if the folder has another layout."""
+    return _folder_per_image(root) or _masks_beside_images(root)
+
+
+def _folder_per_image(root: Path) -> list[FoundImage]:
+    """Find ``<id>/images/<id>.png`` or ``<id>/<id>.png``, with ``<id>/masks/*.png``."""
+    found: list[FoundImage] = []
+    for folder, split in _folders_below(root, MAX_DEPTH):
+        images = _images_of(folder) if read_folder_name(folder.name)[1] is None else []
+        if len(images) != 1:
+            continue
+        masks = [inner for inner in folders_in(folder) if read_folder_name(inner.name) == (None, "mask")]
+        files = images_in(masks[0]) if len(masks) == 1 else None
+        found.append((_name(folder, root), images[0], split, files))
+    return found if _have_several(found) and len(found) > 1 else []
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """Return the images of a folder of one image: directly in it, or in its folder of images."""
+    inner = [one for one in folders_in(folder) if read_folder_name(one.name) == (None, "image")]
+    return images_in(inner[0]) if len(inner) == 1 else images_in(folder)
+
+
+def _masks_beside_images(root: Path) -> list[FoundImage]:
+    """Find ``images/x.png`` with ``masks/x/*.png`` or ``masks/x_1.png``, below split folders or beside them."""
+    found: list[FoundImage] = []
+    folders: list[tuple[Path, Split | None]] = [(root, None), *_folders_below(root, MAX_DEPTH)]
+    masks = {key: folder for folder, split in folders if (key := _key(root, folder, split, "mask")) is not None}
+    for folder, split in folders:
+        key = _key(root, folder, split, "image")
+        if key is None or key not in masks:
+            continue
+        images = images_in(folder)
+        files = _by_image(masks[key], [image.stem for image in images])
+        if files is None:
+            return []
+        prefix = f"{key[0]}/" if key[0] else ""
+        for image in images:
+            found.append((f"{prefix}{image.stem}", image, key[0], files.get(image.stem)))
+    return found if _have_several(found) else []
+
+
+def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Split | None, tuple[str, ...]] | None:
+    """Return what image and mask folder of one place share: split, and the names above them without role or split."""
+    parts = folder.relative_to(root).parts
+    read = [read_folder_name(name) for name in parts]
+    if [found for _, found in read if found is not None] != [role]:
+        return None
+    stated: list[Split | None] = [found for found, _ in read if found is not None]
+    return (stated or [split])[0], tuple(name for name, found in zip(parts, read, strict=True) if found == (None, None))
+
+
+def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | None:
+    """Return the mask files of each image; None if they are not several per image."""
+    inner = {one.name: one for one in folders_in(folder)}
+    files = images_in(folder)
+    if inner and not files:
+        known = {stem: images_in(inner[stem]) for stem in stems if stem in inner}
+        return known if 2 * len(known) >= max(len(inner), len(stems)) else None
+    if inner or not files:
+        return None
+    owners: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        match = re.match(r"^(.+?)[_-](?:[a-z]+[_-]?)?\d+$", path.stem, re.IGNORECASE)
+        owner = next((stem for stem in _prefixes(path.stem) if stem in stems), None)
+        if match is None or owner is None or owner == path.stem:
+            return None
+        owners[owner].append(path)
+    return owners
+
+
+def _prefixes(stem: str) -> list[str]:
+    """Return the beginnings of a name that end before a separator, longest first."""
+    return [stem[: match.start()] for match in reversed(list(re.finditer(r"[_-]", stem)))]
+
+
+def _folders_below(folder: Path, depth: int, split: Split | None = None) -> list[tuple[Path, Split | None]]:
+    """Return the folders below a folder to a depth, each with the split that a name above it states."""
+    found: list[tuple[Path, Split | None]] = []
+    for inner in folders_in(folder):
+        own = split or split_in_name(inner.name)
+        found.append((inner, own))
+        found += _folders_below(inner, depth - 1, own) if depth > 1 else []
+    return found
+
+
+def _have_several(found: Sequence[FoundImage]) -> bool:
+    """Return whether images have several masks, or masks that are not named as their image."""
+    annotated = [(image.stem, masks) for _, image, _, masks in found if masks]
+    several = sum(len(masks) > 1 for _, masks in annotated)
+    return bool(annotated) and several > 0 and 3 * several >= len(annotated)
+
+
+def _name(folder: Path, root: Path) -> str:
+    return "/".join(folder.relative_to(root).parts)
+
+
+def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> tuple[str, ...]:
+    """Return the class names, if the mask files of different images have the same few names; else nothing."""
+    names = [[_class_name(stem, path.stem) for path in masks] for stem, masks in annotated]
+    if any(not name for group in names for name in group) or any(len(set(group)) < len(group) for group in names):
+        return ()
+    counts = Counter(name for group in names for name in group)
+    repeated = sum(count for count in counts.values() if count > 1)
+    if len(counts) > MAX_CLASSES or len(names) < 2 or 2 * repeated < counts.total():
+        return ()
+    return tuple(sorted(counts, key=natural_key))
+
+
+def _class_name(image: str, mask: str) -> str:
+    """Return a mask's name without the name of its image, numbers, and words such as "mask"; empty for objects."""
+    rest = mask.removeprefix(image) if mask != image else ""
+    if re.search(r"\d", rest):
+        return ""
+    words = [word for word in re.split(r"[\W_]+", rest) if word and word.casefold() not in _PLAIN_WORDS]
+    return " ".join(words)
+
+
+def _annotation(image: str, masks: list[Path] | None, classes: tuple[str, ...]) -> Annotation | None:
+    if masks is None:
+        return None
+    if classes:
+        return ClassMasks(masks=tuple((_class_name(image, path.stem), path) for path in masks))
+    return ObjectMasks(paths=tuple(masks))

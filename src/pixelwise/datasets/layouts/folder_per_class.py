@@ -1,0 +1,188 @@
+"""A folder of binary masks per class: ``images/3.png`` with ``masks/cat/3.png`` and ``masks/dog/3.png``.
+
+Splits may be above (``train/masks/cat``), between (``masks/train/cat``) or below (``masks/cat/train``). Names of masks
+may have a suffix that is the same in the whole folder (``3_cat.png``). Folders
+whose masks mark the same pixels are versions, such as those of several observers, and refused.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks
+from pixelwise.datasets.layouts.image_folders import folders_in, images_in
+from pixelwise.datasets.layouts.mask_overlap import refuse_versions
+from pixelwise.datasets.naming.folder_names import (
+    looks_like_masks,
+    natural_key,
+    pairing_name,
+    read_folder_name,
+    strip_role_words,
+)
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.records import Split
+from pixelwise.errors import BadImage
+from pixelwise.io.read import read_mask
+from pixelwise.text import pluralise
+
+NAME = "one folder of masks per class"
+MAX_CLASSES = 254
+MAX_DEPTH = 4
+# pictures for people, beside masks
+_PICTURES = re.compile(r"colou?r|overlay|preview|visuali[sz]|thumb", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """The images of one split, and the masks of each class by the name of their image."""
+
+    split: Split | None
+    images: list[Path]
+    classes: dict[str, dict[str, Path]]
+
+
+def recognise(root: Path) -> bool:
+    """Return whether a folder has images, and at least two folders of binary masks of them."""
+    return bool(_find(root))
+
+
+def read(root: Path, options: DataOptions) -> AnnotatedSet:
+    """Read the masks of every class; a class without a file of an image does not occur in it.
+
+    Raises
+    ------
+    BadDataset
+        The masks of an image mark the same pixels.
+    """
+    places = _find(root)
+    masks = [
+        [found[path.stem] for found in place.classes.values() if path.stem in found]
+        for place in places
+        for path in place.images
+    ]
+    hint = "Choose one folder with --masks."
+    refuse_versions(masks, options, "folder-per-class", hint, root)
+    names = sorted({name for place in places for name in place.classes}, key=natural_key)
+    images: list[AnnotatedImage] = []
+    for place in places:
+        prefix = f"{place.split}/" if place.split else ""
+        for path in place.images:
+            masks = tuple(
+                (name, place.classes[name][path.stem]) for name in names if path.stem in place.classes.get(name, {})
+            )
+            annotation = ClassMasks(masks=masks) if masks else None
+            images.append(
+                AnnotatedImage(name=f"{prefix}{path.stem}", image=path, annotation=annotation, split=place.split)
+            )
+    partial = sum(
+        len(image.annotation.masks) < len(names) for image in images if isinstance(image.annotation, ClassMasks)
+    )
+    messages = [f"Each folder of masks is a class: {', '.join(names)} (--classes renames them)."]
+    if partial:
+        text = "has no file of some class" if partial == 1 else "have no file of some class"
+        messages.append(f"{pluralise(partial, 'image')} {text}: it does not occur there.")
+    pictures = {folder.name for folder in _walk(root, MAX_DEPTH) if _PICTURES.search(folder.name) and images_in(folder)}
+    if pictures:
+        messages.append(f"Not used: {', '.join(sorted(pictures))} (--format folders).")
+    return AnnotatedSet(
+        format=NAME, images=tuple(images), classes=tuple(names), instances=False, messages=tuple(messages)
+    )
+
+
+def _find(root: Path) -> list[_Place]:
+    """Return the images and masks of every split; empty if the folder has another layout."""
+    folders = list(_walk(root, MAX_DEPTH))
+    images: dict[tuple[Split | None, tuple[str, ...]], list[Path]] = {}
+    masks: dict[tuple[Split | None, tuple[str, ...]], dict[str, list[Path]]] = defaultdict(dict)
+    for folder in folders:
+        files = images_in(folder)
+        if not files:
+            continue
+        parts = [(name, *read_folder_name(name)) for name in folder.relative_to(root).parts]
+        split: Split | None = next((found for _, found, _ in parts if found is not None), None)
+        roles = {role for *_, role in parts if role is not None}
+        rest = tuple(name for name, found, role in parts if found is None and role is None)
+        if rest and _PICTURES.search(rest[-1]):
+            continue
+        if roles == {"image"}:
+            images[split, rest] = files
+        elif rest and (roles == {"mask"} or (not roles and not looks_like_masks(rest[-1]))):
+            masks[split, rest[:-1]][rest[-1]] = files
+        else:
+            return []  # masks directly in their folder: one file has all classes
+    places: list[_Place] = []
+    for (split, place), files in images.items():
+        if (split, place) not in masks:
+            if split == "test":
+                places.append(_Place(split=split, images=files, classes={}))
+                continue
+            return []
+        classes = {name: _match(name, files, found) for name, found in masks[split, place].items()}
+        places.append(_Place(split=split, images=files, classes=classes))
+    if set(masks) - set(images):
+        return []
+    return places if _are_classes(places, masks) else []
+
+
+def _are_classes(
+    places: Sequence[_Place], masks: dict[tuple[Split | None, tuple[str, ...]], dict[str, list[Path]]]
+) -> bool:
+    """Return whether the folders are classes: several, with binary masks that belong to images."""
+    names = {name for place in places for name in place.classes}
+    if not 2 <= len(names) <= MAX_CLASSES:
+        return False
+    files = [(name, found) for classes in masks.values() for name, found in classes.items()]
+    matched = sum(len(found) for place in places for found in place.classes.values())
+    if 2 * matched < sum(len(found) for _, found in files):
+        return False
+    return all(_is_binary(found[len(found) // 2]) for _, found in files)
+
+
+def _match(name: str, images: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:
+    """Return the mask of each image by the image's name: the same, or with a suffix or prefix common to the folder."""
+    by_name = {pairing_name(path): path.stem for path in images}
+    by_base = {strip_role_words(stem): own for stem, own in by_name.items()}
+    suffix = _common_end([pairing_name(path) for path in masks])
+    found: dict[str, Path] = {}
+    for path in masks:
+        stem = pairing_name(path)
+        bare = stem.removesuffix(suffix) if suffix else stem
+        without_class = re.sub(rf"[_\-. ]*{re.escape(name.casefold())}[_\-. ]*", "", stem)
+        options = (stem, strip_role_words(stem), bare, strip_role_words(without_class))
+        own = next((known[one] for one in options for known in (by_name, by_base) if one in known), None)
+        if own is not None:
+            found.setdefault(own, path)
+    return found
+
+
+def _common_end(names: Sequence[str]) -> str:
+    """Return the ending that all names share, from a separator on; empty if there is none, or for one name."""
+    if len(names) < 2:
+        return ""
+    length = 0
+    while all(len(name) > length for name in names) and len({name[-length - 1] for name in names}) == 1:
+        length += 1
+    end = names[0][len(names[0]) - length :]
+    start = re.search(r"[_\-. ]", end)
+    return end[start.start() :] if start else ""
+
+
+def _is_binary(path: Path) -> bool:
+    """Return whether a mask has one or two values, or the intermediate values of smoothed or lossy edges."""
+    try:
+        mask = read_mask(path)
+    except BadImage:
+        return True  # the scan reports it
+    values, counts = np.unique(mask.values, return_counts=True)
+    if mask.values.ndim == 3:
+        return False
+    return len(values) <= 2 or ((mask.lossy or len(values) > 16) and counts[0] + counts[-1] > 0.5 * counts.sum())
+
+
+def _walk(root: Path, depth: int) -> list[Path]:
+    """Return a folder and those below it, to a depth."""
+    return [root, *(below for inner in folders_in(root) for below in _walk(inner, depth - 1))] if depth >= 0 else []

@@ -1,0 +1,259 @@
+"""Determine task and classes from the class table of the data set, else from the values in the masks.
+
+Two values are binary, and so are smoothed masks. Values that are one connected component each are objects, unless each
+has its own brightness, size or place in all files (`masks.evidence`); if that is unclear, the user is asked. Other
+values shared between files are classes. Values are ignored only if the class table or the user sets an ignore index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pixelwise.datasets.masks.checks import describe_image_like
+from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
+from pixelwise.datasets.masks.class_table import ClassTable, Entry
+from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_colours
+from pixelwise.datasets.masks.evidence import objects_or_classes
+from pixelwise.datasets.masks.measure import MaskValues
+from pixelwise.datasets.masks.smoothing import painted_colours
+from pixelwise.datasets.masks.thresholds import find_blends, find_threshold, report_smoothed
+from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, coded_values, name_of, packed
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Labelling, Task
+from pixelwise.text import pluralise
+
+_CONNECTED = 0.8  # minimum fraction of values with one connected component in instance masks
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskInterpretation:
+    """A labelling, with messages about automatic decisions and problems."""
+
+    labelling: Labelling
+    messages: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, options: DataOptions) -> MaskInterpretation:
+    """Determine the task and the classes.
+
+    Parameters
+    ----------
+    masks : dict
+        Mask values by file name.
+    class_table : ClassTable
+    options : DataOptions
+        `task`, `classes`, `ignore_index`, `foreground`, `background`, `mask_threshold` and `mask_values` are used; they
+        override the data.
+    """
+    alpha = choose_alpha(masks, options.mask_values)
+    masks = masks if alpha is None else alpha.masks
+    in_colour = [name for name, mask in masks.items() if mask.coloured]
+    # a minority of RGB masks is a problem of these files, not the coding of the set
+    strays = in_colour if 2 * len(in_colour) < len(masks) and not class_table.has_colours else []
+    masks = {name: mask for name, mask in masks.items() if name not in strays}
+    source = "numbers" if options.task == "instance" else options.mask_values
+    coding = choose_colours(masks, source, table_has_colours=class_table.has_colours)
+    counts = {name: coded_values(mask, coding.coloured) for name, mask in masks.items()}
+    table = MaskValueTable(masks, counts, coding.coloured, class_table, options)
+    table.messages += [*(alpha.messages if alpha is not None else ()), *coding.messages]
+    for name in strays:
+        table.add_problem("mixed mask kinds", "colours, but most masks contain numbers", name)
+    ignore = _ignore_value(table)
+    entries = _entries(table)
+    if coding.coloured:
+        find_blends(table, entries)
+    else:
+        table.threshold = find_threshold(table, entries, ignore)
+        given = options.background
+        table.background = background_of(table.masks)[0] if given is None else given
+    task = _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
+    if task != "instance" and ignore is None:
+        ignore = _ignored_negative(table, entries)
+    if table.threshold is None:
+        report_smoothed(table)
+    labelling = _instance_labelling(table, ignore) if task == "instance" else list_classes(table, task, entries, ignore)
+    labelling = replace(labelling, alpha=alpha is not None)
+    return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
+
+
+def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
+    """Return the entries of the class table with their file values; reports colours without a table."""
+    if not table.coloured or table.class_table.has_colours:
+        return _usable_entries(table)
+    painted = painted_colours(list(table.masks.values())) if len(table.values) > 2 else table.values
+    colours = sorted(painted) if 2 <= len(painted) < len(table.values) else table.values
+    smoothed = len(table.values) - len(colours)
+    if all(not mask.coloured for mask in table.masks.values()):
+        return ()  # the colours of palettes: each was chosen by a person, and none is a blend
+    if table.options.task in ("binary", "multiclass") and len(colours) <= MAX_SHARED_VALUES:
+        table.messages.append(f"Each of the {len(colours)} colours is used as a class (--task).")
+        return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
+    shown = ", ".join(name_of(value, True) for value in colours[:12])
+    more = f" and {len(colours) - 12} more" if len(colours) > 12 else ""
+    text = f"{len(colours)} colours in the masks: {shown}{more}"
+    if smoothed:
+        text += f"; the {smoothed} other colours are blends of these, left by smoothing or lossy compression"
+    table.add_problem("colours without classes", text)
+    return ()
+
+
+def _negative_value(table: MaskValueTable, entries: Sequence[Entry]) -> int | None:
+    """Return the negative value beside two others, unless it is the background or a class; None for none or several."""
+    negative = [value for value in table.values if value < 0]
+    named = {entry.value for entry in entries} | {table.options.foreground, table.background}
+    one = len(negative) == 1 and len(table.values) > 2
+    return negative[0] if one and negative[0] not in named else None
+
+
+def _ignored_negative(table: MaskValueTable, entries: Sequence[Entry]) -> int | None:
+    """Return a negative value that is ignored beside classes: it is no class number."""
+    table.background = 0 if table.options.background is None else table.options.background
+    value = _negative_value(table, entries)
+    if value is None or table.options.ignore_index is not None:
+        return None
+    table.messages.append(f"{value} is no class number: its pixels are ignored (--ignore-index; -1 ignores nothing).")
+    return value
+
+
+def _ignore_value(table: MaskValueTable) -> int | None:
+    """Return the ignore index: the user's, else that of the class table."""
+    given, class_table = table.options.ignore_index, table.class_table
+    if given is not None:
+        return given if given >= 0 else None
+    value = class_table.ignore_value
+    if value is None:
+        if (
+            not table.coloured
+            and 255 in table.values
+            and 3 <= len(table.values) <= MAX_SHARED_VALUES
+            and max(table.values[:-1]) < 128
+        ):
+            table.messages.append("255 is used as a class; if it means unknown, use --ignore-index 255.")
+        return None
+    entry = next((entry for entry in class_table.entries if entry.value == value), None)
+    table.messages.append(f"Pixels of value {value} are ignored ({class_table.ignore_source}; --ignore-index).")
+    if table.coloured:
+        colour = entry.colour if entry is not None else None
+        return None if colour is None else packed(colour)
+    return value
+
+
+def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:
+    """Return the entries of the class table with their file values."""
+    entries, values = table.class_table.entries, table.values
+    if table.coloured:
+        return tuple(
+            Entry(name=e.name, value=packed(e.colour), colour=e.colour) for e in entries if e.colour is not None
+        )
+    if not entries or all(entry.value is not None for entry in entries):
+        return entries
+    if any(entry.value is not None for entry in entries):
+        return ()
+    # Names only: in the order of the values in the masks (with or without 0), else numbered from 0.
+    if len(entries) == len(values):
+        numbers = values
+    elif len(entries) + 1 == len(values) and values[0] == 0:
+        numbers = values[1:]
+    else:
+        numbers = list(range(len(entries)))
+    return tuple(Entry(name=e.name, value=v, colour=e.colour) for e, v in zip(entries, numbers, strict=True))
+
+
+def _task(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -> Task:
+    if table.options.task != "auto":
+        return table.options.task
+    if table.class_table.task is not None:
+        table.messages.append(f"Task {table.class_table.task} (dataset.json; --task).")
+        return table.class_table.task
+    values = [value for value in table.values if value != ignore]
+    known = {entry.value for entry in entries}
+    if entries and (known >= set(values) or table.coloured):
+        task: Task = "binary" if len(known - {ignore}) <= 2 else "multiclass"
+        table.messages.append(
+            f"{len(known - {ignore})} classes ({table.class_table.source}): task {task} (--task, --classes)."
+        )
+        return task
+    if table.options.classes and len(table.options.classes) in (len(values), len(values) - 1):
+        return "binary" if len(values) <= 2 else "multiclass"
+    if len(values) <= 2 or table.threshold is not None:
+        shown = " and ".join(name_of(value, table.coloured) for value in (values[0], values[-1]))
+        table.messages.append(f"The masks contain {shown}: task binary (--task).")
+        return "binary"
+    return "multiclass" if table.coloured else _objects_or_classes(table, ignore)
+
+
+def _objects_or_classes(table: MaskValueTable, ignore: int | None) -> Task:
+    """Return the task of masks with several numbers; see the module docstring."""
+    text = f"The masks contain {pluralise(len([v for v in table.values if v != ignore]), 'value')}"
+    connected, numbers, consecutive = _count_components(table, ignore)
+    if not connected:
+        table.messages.append(f"{text}, shared between files: task multiclass (--task).")
+        return "multiclass"
+    many = len(table.values) > MAX_SHARED_VALUES
+    found = "objects" if many else objects_or_classes(list(table.masks.values()), table.background, ignore)
+    numbered = consecutive or max(table.values) > MAX_CLASSES + 1
+    if found == "unknown" and numbered and len(set(numbers)) > 1 and max(numbers) >= 3:
+        found = "objects"
+    if found == "objects":
+        table.messages.append(f"{text}, one connected component each, different in each file: task instance (--task).")
+        return "instance"
+    if found == "classes":
+        same = "the same brightness, size or place in all files"
+        table.messages.append(f"{text}, each with {same}: task multiclass (--task).")
+    else:
+        table.add_problem("objects or classes", f"{len(table.values)} values, one connected region each")
+    return "multiclass"
+
+
+def _count_components(table: MaskValueTable, ignore: int | None) -> tuple[bool, list[int], bool]:
+    """Return whether values are connected, the number of values in each mask, and whether these are 1, 2, 3 ..."""
+    connected = total = 0
+    consecutive: list[bool] = []
+    numbers: list[int] = []
+    for mask in table.masks.values():
+        components = [
+            (v, r) for v, r in zip(mask.values, mask.regions, strict=True) if v not in (table.background, ignore)
+        ]
+        if not components:
+            continue
+        if len(components) > 1:
+            total += len(components)
+            connected += sum(regions <= 1 for _, regions in components)
+        numbers.append(len(components))
+        consecutive.append([value for value, _ in components] == list(range(1, len(components) + 1)))
+    is_connected = bool(total) and connected >= _CONNECTED * total
+    return is_connected, numbers, sum(consecutive) >= _CONNECTED * len(consecutive)
+
+
+def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
+    names = table.options.classes or tuple(entry.name for entry in table.class_table.entries)
+    if len(names) not in (1, 2):
+        if table.options.classes:
+            table.add_problem("names do not fit", f"{pluralise(len(names), 'name')} for background and object")
+        names = ("object",)
+    classes = ("background", names[0]) if len(names) == 1 else (names[0], names[1])
+    if table.options.background is None:
+        message = background_of(table.masks)[1]
+        table.messages += [message] if message else []
+        negative = [value for value in table.values if value < 0 and value not in (table.background, ignore)]
+        if negative and not table.coloured:
+            shown = ", ".join(map(str, negative[:3]))
+            table.add_problem("negative values", f"{shown} beside the background {table.background}")
+    if not any(value not in (table.background, ignore) for value in table.values):
+        table.add_problem("all background", "every mask is empty")
+    for name, mask in table.masks.items():
+        if mask.coloured:
+            table.add_problem("unknown values", "colours; each object needs a number", name)
+        elif mask.lossy:
+            table.add_problem("lossy mask", f"{len(mask.values)} values in a lossy format", name)
+        elif (text := describe_image_like(mask, None)) is not None:
+            table.add_problem("too many values", text, name)
+    return Labelling(
+        task="instance",
+        classes=classes,
+        values=(),
+        colours=COLOURS[:2],
+        ignore_value=ignore,
+        background=table.background,
+    )

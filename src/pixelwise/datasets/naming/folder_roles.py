@@ -1,0 +1,169 @@
+"""Assign roles (image or mask) to the folders of a data set whose names do not give them; leave out other folders."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+from pixelwise.datasets.masks.likeness import find_mask_side, flatter_side
+from pixelwise.datasets.naming.folder_names import Role, pairing_name
+from pixelwise.datasets.naming.outputs import OUTPUT_FOLDERS, find_outputs
+from pixelwise.datasets.naming.pairing import pair_up
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.records import Split
+from pixelwise.errors import printable
+from pixelwise.text import pluralise
+
+Key = tuple[str, ...]
+_COMPARED = 6  # folders whose pixels are compared
+
+
+@dataclass(kw_only=True)
+class Folder:
+    """A folder that contains images, with its split and role."""
+
+    parts: Key
+    files: list[Path]
+    split: Split | None = None
+    role: Role | None = None
+    mask_like: bool = False  # the name contains a word for masks, but is not a usual name
+    ignored: bool = False  # the user named another folder for this role
+    key: Key = ()
+
+
+@dataclass
+class Notes:
+    """The messages and problems that reading a layout gives."""
+
+    messages: list[str] = field(default_factory=list[str])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+
+def leave_out_outputs(folders: Sequence[Folder], options: DataOptions, notes: Notes) -> list[Folder]:
+    """Return the folders without files and folders that a program made from the images; report them."""
+    kept: list[Folder] = []
+    for folder in folders:
+        others = [other for other in folders if other is not folder and other.role != "mask"]
+        named = folder.parts and folder.parts[-1].casefold() in OUTPUT_FOLDERS and folder.role is None
+        if named and any(_siblings(folder, other) for other in others):
+            name = printable("/".join(folder.parts))
+            files = pluralise(len(folder.files), "file")
+            notes.messages.append(f"{name} ({files}) was left out: results of a program (--images, --masks).")
+        else:
+            kept.append(folder)
+    given = (options.masks, options.image_prefix, options.image_suffix, options.mask_prefix, options.mask_suffix)
+    outputs = find_outputs((path for folder in kept for path in folder.files), [affix for affix in given if affix])
+    for affix, paths in outputs.items():
+        where = "beginning with" if affix.endswith("_") else "ending in"
+        files = pluralise(len(paths), "file")
+        notes.messages.append(f"Left out: {files} {where} {affix}, which a program made (--masks, --mask-suffix).")
+    excluded = {path for paths in outputs.values() for path in paths}
+    for folder in kept:
+        folder.files = [path for path in folder.files if path not in excluded]
+    return [folder for folder in kept if folder.files]
+
+
+def assign_roles(folders: list[Folder], notes: Notes) -> None:
+    """Assign roles to folders without a usual name: other mask folders, and images next to a mask folder."""
+    with_masks = {(folder.split, folder.key) for folder in folders if folder.role == "mask"}
+    spare = [folder for folder in folders if folder.mask_like and folder.role is None]
+    ignored: dict[str, int] = defaultdict(int)
+    for folder in spare:
+        here = [other for other in spare if (other.split, other.key) == (folder.split, folder.key)]
+        if (folder.split, folder.key) in with_masks:
+            ignored[folder.parts[-1]] += len(folder.files)
+        elif len(here) > 1:
+            names = ", ".join("/".join(other.parts) for other in here)
+            if folder is here[0]:
+                notes.problems.append(
+                    Problem(file=names, kind="ambiguous folders", text=f"{len(here)} folders look like masks")
+                )
+        else:
+            folder.role = "mask"
+            notes.messages.append(f"Masks are read from {printable('/'.join(folder.parts))} (--masks).")
+    for name, count in ignored.items():
+        name, files = printable(name), pluralise(count, "file")
+        notes.messages.append(f"{name} also looks like masks ({files}); it was ignored (--masks {name}).")
+    folders[:] = [folder for folder in folders if not (folder.mask_like and folder.role is None)]
+    _assign_roles_by_sibling(folders, notes)
+
+
+def _assign_roles_by_sibling(folders: list[Folder], notes: Notes) -> None:
+    """Assign the missing role to folders next to a folder with a role, if their files have the same names."""
+    for folder in (folder for folder in folders if folder.role is None):
+        others = [other for other in folders if other is not folder and other.split == folder.split]
+        known = [other for other in others if other.role is not None and _siblings(folder, other)]
+        roles = {other.role for other in known}
+        if len(roles) != 1 or (roles == {"image"} and not folder.parts):
+            continue
+        if any(other.role is None and _siblings(folder, other) for other in others):
+            continue
+        folder.role = "image" if roles == {"mask"} else "mask"
+        folder.key = known[0].key
+        named = printable("/".join(folder.parts) or "this folder")
+        notes.messages.append(f"{named} is used as {folder.role}s (--{folder.role}s).")
+
+
+def _siblings(folder: Folder, other: Folder) -> bool:
+    """Return whether two folders are siblings or nested, or differ in one name, and most of their files pair."""
+    nested = other.parts[:-1] == folder.parts or folder.key == other.key
+    if not nested and sum(a != b for a, b in zip(folder.parts, other.parts, strict=False)) > 1:
+        return False
+    if not nested and len(folder.parts) != len(other.parts):
+        return False
+    return 2 * len(_pair_folders(folder, other)) >= len(folder.files)
+
+
+def _pair_folders(folder: Folder, other: Folder) -> list[tuple[Path, Path]]:
+    """Return the files of two folders that pair by name, whichever of them has the masks."""
+    names = {pairing_name(path): path for path in other.files}
+    same = [(path, names[pairing_name(path)]) for path in folder.files if pairing_name(path) in names]
+    if 2 * len(same) >= len(folder.files):
+        return same
+    turned = [(mask, image) for image, mask in pair_up(other.files, folder.files).items()]
+    return max(same, list(pair_up(folder.files, other.files).items()), turned, key=len)
+
+
+def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Folder]:
+    """Assign roles to folders without usual names that differ in one name, by the pixels of files that pair.
+
+    Return the folders without those among which masks cannot be told from images.
+    """
+    by_rest: dict[tuple[Split | None, Key, Key], list[Folder]] = defaultdict(list)
+    for folder in (folder for folder in folders if folder.role is None):
+        for index in range(len(folder.parts)):
+            by_rest[folder.split, folder.parts[:index], folder.parts[index + 1 :]].append(folder)
+    unclear: list[Folder] = []
+    for (_, before, _), group in by_rest.items():
+        if len(group) < 2 or any(folder.role is not None for folder in group):
+            continue
+        if len(group) > 2:
+            unclear += _report_unclear(group, notes)
+            continue
+        first, second = group
+        pairs = _pair_folders(first, second)
+        if not pairs or 2 * len(pairs) < len(first.files):
+            continue
+        side = flatter_side(*([pair[side] for pair in pairs] for side in (0, 1)))
+        masks, images = group[side], group[1 - side]
+        masks.role, images.role = "mask", "image"
+        masks.key = images.key = tuple(name for name in masks.key if name != masks.parts[len(before)])
+        names = printable("/".join(images.parts)), printable("/".join(masks.parts))
+        notes.messages.append(f"{names[0]} is used as images and {names[1]} as masks (--images, --masks).")
+    return [folder for folder in folders if folder not in unclear]
+
+
+def _report_unclear(group: Sequence[Folder], notes: Notes) -> list[Folder]:
+    """Report more than two folders of which some hold masks of others; return them."""
+    for first, second in combinations(group[:_COMPARED], 2):
+        pairs = _pair_folders(first, second)
+        if 2 * len(pairs) < len(first.files) or not pairs:
+            continue
+        if find_mask_side(*([pair[side] for pair in pairs] for side in (0, 1))) is not None:
+            names = ", ".join(printable("/".join(folder.parts)) for folder in group)
+            text = f"{len(group)} folders, of which some hold masks of others"
+            notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
+            return list(group)
+    return []

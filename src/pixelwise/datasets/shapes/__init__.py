@@ -1,0 +1,1 @@
+"""Annotated outlines as labels, and labels as outlines."""

@@ -1,0 +1,1 @@
+"""Splits, folds and subsets: which cases belong together, and which are copies."""
