@@ -154,6 +154,26 @@ def nodata(value: float) -> tuple[object, ...]:
     return (42113, "s", 0, f"{value:g}", True)
 
 
+def test_the_orientation_of_masks_is_checked(tmp_path: Path) -> None:
+    """A program rewrote the masks upright and kept their EXIF record; the square images have none."""
+
+    def write_image(seed: int, pixels: np.ndarray) -> None:
+        Image.fromarray(pixels).save(tmp_path / f"images/{seed}.png")
+
+    write(tmp_path, write_image, (72, 72))
+    for seed in range(COUNT):
+        path, exif = tmp_path / f"masks/{seed}.png", Image.Exif()
+        exif[0x0112] = ORIENTATIONS[seed]
+        mask = Image.open(path)
+        mask.load()
+        mask.save(path, exif=exif)
+    dataset = read(tmp_path)
+    assert any("--exif" in text for text in dataset.messages)
+    assert contrast(dataset) > 90
+    # control: turned, the masks do not lie on the objects
+    assert contrast(read(tmp_path, exif="apply")) < 90
+
+
 class TestMissing:
     """Pixels without data."""
 
@@ -182,6 +202,28 @@ class TestMissing:
         assert 1 <= fingerprint.intensity_range[0][0] < fingerprint.intensity_mean[0] < 256
         assert fingerprint.ignored_share > 0.1
         assert fingerprint.dtype == np.dtype(kind).name
+
+    @pytest.mark.parametrize(
+        ("value", "kind"), [(-9999, np.float32), (-32768, np.int16), (-3.4028234663852886e38, np.float32)]
+    )
+    def test_without_a_tag_they_are_reported(self, tmp_path: Path, value: float, kind: type) -> None:
+        def write_image(seed: int, pixels: np.ndarray) -> None:
+            stored = pixels.astype(kind)
+            stored[:, 2 * seed : 30] = value
+            tifffile.imwrite(tmp_path / f"images/{seed}.tif", stored)
+
+        (text,) = [text for text in read(write(tmp_path, write_image, (72, 84))).messages if "--nodata" in text]
+        flag = text.rpartition("--nodata=")[2].rstrip(".")
+        dataset = read(tmp_path, nodata=flag)  # the flag that the message names works
+        for case in dataset.cases:
+            assert (dataset.read_labelled(case)[1][:, 2 * int(case.name) : 30] == 255).all()
+
+    def test_low_values_are_measurements(self, tmp_path: Path) -> None:
+        def write_image(seed: int, pixels: np.ndarray) -> None:
+            stored = pixels.astype(np.float32) * 80 - 9999
+            tifffile.imwrite(tmp_path / f"images/{seed}.tif", np.where(np.arange(84) < 3, -9999, stored))
+
+        assert not any("--nodata" in text for text in read(write(tmp_path, write_image, (72, 84))).messages)
 
     def test_nan_needs_a_declaration(self, tmp_path: Path) -> None:
         def write_image(seed: int, pixels: np.ndarray) -> None:

@@ -41,6 +41,20 @@ def test_the_same_colours(image: object) -> None:
     np.testing.assert_array_equal(read_array(image, 3, ReadOptions()), np.moveaxis(COLOURS, -1, 0))
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBA", "RGBX"])
+def test_other_colours_of_pillow_are_those_shown(mode: str) -> None:
+    gray = Image.fromarray(np.dstack([PICTURE] * 3)).convert(mode)
+    pixels = read_array(gray, 3, ReadOptions()).astype(int)
+    assert np.abs(pixels - PICTURE).max() <= 2
+    if mode == "RGBA":  # control: a model of four channels gets all
+        assert read_array(gray, 4, ReadOptions()).shape == (4, 20, 30)
+
+
+def test_transparency_of_gray_is_dropped() -> None:
+    image = Image.fromarray(PICTURE).convert("LA")
+    np.testing.assert_array_equal(read_array(image, 1, ReadOptions())[0], PICTURE)
+
+
 def test_a_palette_image_is_its_colours() -> None:
     image = Image.fromarray(PICTURE % 2).convert("P")
     image = Image.frombytes("P", (30, 20), (PICTURE % 2).tobytes())

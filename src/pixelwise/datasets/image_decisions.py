@@ -41,7 +41,7 @@ def choose_orientation(scans: Sequence[ImageScan], options: DataOptions) -> Orie
     turned = [scan for scan in scans if scan.stored is not None]
     if not turned:
         return OrientedScans(list(scans), read_options(options).exif, ())
-    images = pluralise(len(turned), "image has an EXIF orientation", "images have an EXIF orientation")
+    images = pluralise(len(turned), "image or its mask has", "images or their masks have") + " an EXIF orientation"
     votes = [
         vote for scan in turned if scan.stored is not None for vote in [_vote(scan, scan.stored)] if vote is not None
     ]
@@ -94,6 +94,13 @@ def describe_images(scans: Sequence[ImageScan]) -> list[str]:
         messages.append(
             f"{images} pixels without data (nodata), {share:.2g} % of all: they are left out of statistics, loss and "
             "scores (--nodata)."
+        )
+    undeclared = [scan.undeclared for scan in scans if scan.undeclared is not None]
+    if undeclared:
+        value = max(set(undeclared), key=undeclared.count)
+        images = pluralise(len(undeclared), "image contains", "images contain")
+        messages.append(
+            f"{images} {value:g}, far below all other values: if it means no data, use --nodata={value:.9g}."
         )
     if count := sum(scan.bands_last for scan in scans):
         stacks = pluralise(count, "stack of pages is", "stacks of pages are")

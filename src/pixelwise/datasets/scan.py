@@ -17,7 +17,7 @@ from pixelwise.datasets.annotation_values import AnnotationValues, read_values
 from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
-from pixelwise.datasets.images.missing_pixels import edge_agreement, filled
+from pixelwise.datasets.images.missing_pixels import edge_agreement, filled, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.errors import BadImage
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
@@ -51,9 +51,10 @@ class ScanOptions:
 class ImageScan:
     """The result for one pair or one image; unreadable files are None and have an issue.
 
-    `overlap` is the number of pixels in several masks of the image; `alpha`, `missing`, `bands_last` and `reoriented`
-    are those of `io.read.Image`. `edges`: how much stronger the edges of a reoriented image are along those of its
-    mask; `stored`: its scan without the orientation.
+    `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
+    `io.read.Image`. `reoriented`: the image or its mask has an orientation; `edges`: how much stronger the edges of
+    such an image are along those of its mask; `stored`: its scan without the orientation. `undeclared` is that of
+    `undeclared_nodata`.
     """
 
     channels: int = 0
@@ -72,6 +73,7 @@ class ImageScan:
     reoriented: bool = False
     edges: float = 0.0
     stored: "ImageScan | None" = None
+    undeclared: float | None = None
 
 
 def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
@@ -101,11 +103,14 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
     mask = read.mask if read is not None else None
-    if pixels is not None and mask is not None:
-        issues += _compare_pair(pair, pixels, mask)
-    turned = image is not None and (image.reoriented or options.read.exif == "ignore")
+    if image is not None and mask is not None:
+        issues += _compare_pair(pair, image, mask)
+    scan = ImageScan() if image is None else _scan_pixels(image)
+    reoriented = scan.reoriented or (mask is not None and mask.reoriented)
+    turned = reoriented or options.read.exif == "ignore"
     return replace(
-        ImageScan() if image is None else _scan_pixels(image),
+        scan,
+        reoriented=reoriented,
         mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
         mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
         overlap=0 if read is None else read.overlap,
@@ -127,6 +132,7 @@ def _scan_pixels(image: Image) -> ImageScan:
         missing=image.missing,
         bands_last=image.bands_last,
         reoriented=image.reoriented,
+        undeclared=undeclared_nodata(pixels),
     )
 
 
@@ -195,11 +201,13 @@ def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
     return pixels if pixels is not None and pixels.shape[1:] == mask.values.shape[:2] else None
 
 
-def _compare_pair(pair: Pair, pixels: np.ndarray, mask: MaskImage) -> list[Issue]:
+def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:
+    pixels = stored.pixels
     size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
-    if not isinstance(pair.annotation, MaskFile):
+    cut_out = mask.alpha is not None and not stored.alpha and bool((mask.alpha != mask.alpha.flat[0]).any())
+    if not isinstance(pair.annotation, MaskFile) or cut_out:  # the image with the mask in its alpha channel
         return []
     other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
     image = pixels[0] if other.ndim == 2 else pixels

@@ -13,6 +13,16 @@ from pixelwise.io.sample_values import to_pixels
 MAX_RATIO = 20  # brightness relative to the training images from which a different scale is assumed
 
 
+_OTHER_COLOURS = (
+    "P",
+    "PA",
+    "CMYK",
+    "YCbCr",
+    "HSV",
+    "LAB",
+    "RGBX",
+    "RGBa",
+)  # Pillow modes that are not the colours shown
 _KINDS = {"b": "true and false", "c": "complex numbers", "U": "texts", "S": "texts", "O": "Python objects"}
 
 
@@ -48,7 +58,7 @@ def read_array(
     >>> read_array([[1, 2], [3, 4]], 1, ReadOptions()).shape
     (1, 2, 2)
     """
-    array = _to_array(image)
+    array = _to_array(image, channels)
     if array.dtype.kind not in "iuf":
         got = _KINDS.get(array.dtype.kind, f"values of type {array.dtype}")
         raise BadImage("an array of gray or colour values", got, "Convert it to uint8, uint16 or float32.")
@@ -66,18 +76,23 @@ def read_array(
         raise BadImage(error.expected, error.got, hint if "NaN" in error.got else error.hint) from None
 
 
-def _to_array(image: Any) -> np.ndarray:
+def _to_array(image: Any, channels: int) -> np.ndarray:
     if isinstance(image, np.ma.MaskedArray):
         return np.ma.filled(image.astype(np.float32), np.nan) if np.ma.is_masked(image) else np.asarray(image)
-    if getattr(image, "mode", None) == "P" and hasattr(image, "convert"):
-        image = image.convert("RGB")  # a Pillow image whose numbers are indices of a palette
     try:
-        return np.asarray(image)
+        return np.asarray(_with_plain_colours(image, channels) if hasattr(image, "getbands") else image)
     except Exception as error:  # whatever the object does when it is asked for an array
         reason = " ".join(str(error).split())[:120]
         raise BadImage(
             "an image as an array", f"{type(image).__name__} ({reason})", "Convert it to an array."
         ) from None
+
+
+def _with_plain_colours(image: Any, channels: int) -> Any:
+    """Return a Pillow image in gray or RGB, without transparency unless the model has a channel for it."""
+    if image.mode in _OTHER_COLOURS or (image.mode == "RGBA" and channels == 3):
+        return image.convert("RGB")
+    return image.convert("L") if image.mode == "LA" and channels == 1 else image
 
 
 def channels_first(image: Num[np.ndarray, "..."], channels: int) -> Num[np.ndarray, "channels height width"]:

@@ -163,6 +163,8 @@ class MaskImage:
         One bit per pixel: 1 is shown as white.
     white_is_zero : bool
         The samples were inverted, so that higher values are brighter (TIFF WhiteIsZero).
+    reoriented : bool
+        An EXIF or TIFF orientation was applied.
     """
 
     values: Integer[np.ndarray, "height width"] | Integer[np.ndarray, "height width 3"]
@@ -172,6 +174,7 @@ class MaskImage:
     alpha: Integer[np.ndarray, "height width"] | None = None
     bilevel: bool = False
     white_is_zero: bool = False
+    reoriented: bool = False
 
 
 def probe(path: Path, exif: Orientation = "apply") -> ImageInfo:
@@ -285,7 +288,8 @@ def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = 
         hint = "Save the colours with 8 bits."
         raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", hint, path)
     colours_last = values[0] if len(values) == 1 else np.moveaxis(values.astype(np.uint8), 0, -1)
-    return MaskImage(colours_last, palette, header.lossy, messages, alpha, bilevel, inverted)
+    reoriented = header.orientation != 1
+    return MaskImage(colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented)
 
 
 def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> bool:

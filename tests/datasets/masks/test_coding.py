@@ -1,12 +1,16 @@
 """Where the values of masks are: palettes, black and white, alpha, and mixtures over a set."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pixelwise.datasets.dataset import load_dataset
+from pixelwise.errors import BadDataset
 from pixelwise.io.read import MaskImage
-from read_masks import discs, understand
+from read_masks import discs, photo, understand
 
 BLACK, WHITE, RED, GREEN, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
 DRAWN = [discs(seed) for seed in range(6)]
@@ -125,6 +129,36 @@ def test_opaque_masks_are_read_by_their_colours() -> None:
     found = understand(masks)
     assert not found.result.labelling.alpha
     assert all(np.array_equal(labels, drawn > 0) for labels, drawn in zip(found.labels, DRAWN, strict=True))
+
+
+def test_without_black_the_background_is_the_larger_area() -> None:
+    colours = np.array([WHITE, RED], np.uint8)
+    masks = [MaskImage(colours[(drawn > 0).astype(int)], None, False) for drawn in DRAWN]
+    found = understand(masks, task="binary")
+    assert all(np.array_equal(one, drawn > 0) for one, drawn in zip(found.labels, DRAWN, strict=True))
+    # the file that the message names decides
+    table = "cell 255,255,255\nbackground 255,0,0\n"
+    swapped = understand(masks, table=table)
+    assert swapped.result.labelling.classes == ("background", "cell")
+    assert all(np.array_equal(one, drawn == 0) for one, drawn in zip(swapped.labels, DRAWN, strict=True))
+
+
+@pytest.mark.parametrize("image_has_alpha", [False, True])
+def test_the_image_with_its_mask_in_the_alpha_channel(tmp_path: Path, image_has_alpha: bool) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for seed, drawn in enumerate(DRAWN):
+        rgb = np.dstack([photo(drawn, seed)] * 3)
+        cut_out = np.dstack([rgb, (255 * (drawn > 0)).astype(np.uint8)])
+        Image.fromarray(cut_out if image_has_alpha else rgb).save(tmp_path / "images" / f"{seed}.png")
+        Image.fromarray(cut_out).save(tmp_path / "masks" / f"{seed}.png")
+    if image_has_alpha:  # control: the mask is a copy of its image
+        with pytest.raises(BadDataset, match="mask is the image"):
+            load_dataset(tmp_path)
+        return
+    dataset = load_dataset(tmp_path)
+    for case in dataset.cases:
+        assert np.array_equal(dataset.read(case).labels, DRAWN[int(case.name)] > 0)
 
 
 def test_indices_of_one_colour_are_told_apart_by_their_numbers() -> None:

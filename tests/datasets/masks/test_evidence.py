@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from pixelwise.datasets.masks.mapping import IGNORE_OBJECT, number_objects
 from pixelwise.io.read import MaskImage
@@ -136,3 +137,41 @@ def test_objects_are_one_to_one(values: list[int], background: int) -> None:
     assert ((labels > 0) == kept).all()
     pairs = np.unique(np.stack([given_[kept], labels[kept]]), axis=1)
     assert all(len(np.unique(row)) == pairs.shape[1] for row in pairs)
+
+
+@pytest.mark.parametrize("last", [255, 65535, -1])
+def test_0_is_an_object_beside_the_last_number_of_a_type(last: int) -> None:
+    arrays = [objects(seed, 4 + seed) for seed in range(FILES)]
+    images = [photo(array, seed) for seed, array in enumerate(arrays)]
+    found = understand(masks_of([np.where(array == 0, last, array - 1) for array in arrays]), images)
+    assert found.result.labelling.task == "instance"
+    assert "--background" in found.text
+    assert all(same(labels, array) for labels, array in zip(found.labels, arrays, strict=True))
+
+
+def test_a_negative_border_is_no_class() -> None:
+    arrays = [objects(seed, 4) > 0 for seed in range(FILES)]
+    masks = masks_of([np.where(a & np.logical_not(ndimage.binary_erosion(a)), -1, a.astype(int)) for a in arrays])
+    found = understand(masks)
+    assert found.result.labelling.task == "binary"
+    assert "--ignore-index" in found.text
+    assert all(np.array_equal(labels == 255, mask.values < 0) for labels, mask in zip(found.labels, masks, strict=True))
+    # control: by the flag that is named, -1 is a class
+    assert understand(masks, ignore_index=-1, task="multiclass").result.labelling.values == (-1, 0, 1)
+
+
+def test_a_negative_border_of_objects_is_asked() -> None:
+    arrays = [objects(seed, 4 + seed) for seed in range(FILES)]
+    rims = [ndimage.grey_dilation(a, 3) != ndimage.grey_erosion(a, 3) for a in arrays]
+    masks = masks_of([np.where(rim, -1, a) for rim, a in zip(rims, arrays, strict=True)])
+    images = [photo(array, seed) for seed, array in enumerate(arrays)]
+    assert "negative values" in understand(masks, images).kinds
+    found = understand(masks, images, background=0)
+    assert found.result.labelling.task == "instance"
+    assert all(np.array_equal(labels == IGNORE_OBJECT, rim) for labels, rim in zip(found.labels, rims, strict=True))
+
+
+def test_minus_one_is_true() -> None:
+    arrays = [objects(seed, 4) > 0 for seed in range(FILES)]
+    found = understand(masks_of([np.where(array, -1, 0) for array in arrays]))
+    assert all(np.array_equal(labels, array) for labels, array in zip(found.labels, arrays, strict=True))

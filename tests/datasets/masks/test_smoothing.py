@@ -136,3 +136,31 @@ def test_smoothed_colours_without_a_table_name_those_that_were_painted() -> None
     assert all(words in text for words in ("3 colours", "255,0,0", "smoothing"))
     used = understand([MaskImage(array, None, False) for array in arrays], task="multiclass")
     assert len(used.result.labelling.classes) == 3
+
+
+@pytest.mark.parametrize("factor", [1, 30])
+@pytest.mark.parametrize("task", ["auto", "instance", "multiclass"])
+def test_smoothed_numbers_are_refused(factor: int, task: str) -> None:
+    sharp = [(factor * d).astype(np.uint8) for d in DRAWN]
+    smooth = [np.asarray(Image.fromarray(a).resize((224, 192), 2).resize((112, 96), 2)) for a in sharp]
+    assert "anti-aliased mask" in understand([MaskImage(a, None, False) for a in smooth], task=task).kinds
+    # control: the same numbers with sharp edges
+    assert "anti-aliased mask" not in understand([MaskImage(a, None, False) for a in sharp], task=task).kinds
+
+
+def test_three_smoothed_classes_are_not_two() -> None:
+    classes = [np.array([0, 128, 255])[(d > 0) * (1 + d % 2)] for d in DRAWN]
+    smooth = [ndimage.gaussian_filter(c.astype(float), 0.6).round().astype(np.uint8) for c in classes]
+    assert understand([MaskImage(a, None, False) for a in smooth]).kinds == {"anti-aliased mask"}
+
+
+def test_a_thin_border_is_a_class() -> None:
+    masks = [np.where(d > 0, np.where(ndimage.binary_erosion(d > 0), 2, 1), 0) for d in DRAWN]
+    found = understand([MaskImage(mask, None, False) for mask in masks])
+    assert found.result.labelling.task == "multiclass"
+    assert not found.kinds
+
+
+def test_few_values_in_a_lossy_file_are_refused() -> None:
+    masks = [(d > 0) * (1 + d % 2) for d in DRAWN]
+    assert understand([MaskImage(mask, None, True) for mask in masks]).kinds == {"lossy mask"}

@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Num
 from scipy import ndimage
 
+_UNMEASURED = (-999.0, -9999.0, -99999.0, -32768.0, float(np.finfo(np.float32).min))
+
 
 def filled(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, "channels height width"]:
     """Return pixels with the mean of the channel instead of NaN, which stands for missing data.
@@ -17,6 +19,23 @@ def filled(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, 
     count = np.maximum(known.sum((1, 2), keepdims=True), 1)
     mean = np.where(known, pixels, 0).sum((1, 2), keepdims=True, dtype=np.float64) / count
     return np.where(known, pixels, mean.astype(pixels.dtype))
+
+
+def undeclared_nodata(pixels: Num[np.ndarray, "channels height width"]) -> float | None:
+    """Return the lowest value if it is one that programs write where nothing was measured, far from all others.
+
+    >>> undeclared_nodata(np.array([[[-9999, -9999, 4, 7]]], np.int16))
+    -9999.0
+    >>> undeclared_nodata(np.array([[[-32768, -20000, 4, 7]]], np.int16))
+    """
+    if pixels.dtype.kind == "u" or not pixels.size:
+        return None
+    low = pixels.min()  # NaN is declared
+    if float(low) not in _UNMEASURED:
+        return None
+    others = pixels[pixels != low].astype(np.float64)
+    apart = others.size > 0 and others.min() - float(low) > others.max() - others.min()
+    return float(low) if apart else None
 
 
 def edge_agreement(

@@ -7,7 +7,7 @@ from pixelwise.datasets.masks.class_table import Entry
 from pixelwise.datasets.masks.smoothing import is_smoothed
 from pixelwise.datasets.masks.thresholds import can_be_split, ends_of
 from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, name_of
-from pixelwise.datasets.records import Colour, Labelling, Task
+from pixelwise.datasets.records import BACKGROUND_NAMES, Colour, Labelling, Task
 from pixelwise.text import pluralise
 
 MAX_CLASSES = 254  # 255 is the ignore index of class maps
@@ -24,7 +24,7 @@ def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ig
     values = sorted(known) if known else [value for value in table.values if value != ignore]
     values = _checked_values(table, task, values, known, ignore)
     if task == "binary" and len(values) == 2:
-        values = _foreground_last(table, values)
+        values = _foreground_last(table, values, known)
     if len(values) < 2:
         kind = "all background" if values == [0] else "one class only"
         only = name_of(values[0], table.coloured) if values else "nothing"
@@ -59,8 +59,11 @@ def _checked_values(
             _report_unknown(table, name, unknown, len(values))
     if not known and task == "multiclass":
         for name, mask in table.masks.items():
-            if (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None:
-                table.add_problem("lossy mask" if mask.lossy else "too many values", text, name)
+            if mask.lossy:
+                text = f"{pluralise(len(mask.values), 'value')} in a lossy format"
+                table.add_problem("lossy mask", text, name)
+            elif (text := describe_image_like(mask, MAX_SHARED_VALUES)) is not None:
+                table.add_problem("too many values", text, name)
         if len(values) > MAX_CLASSES and not table.problems:
             table.add_problem("too many values", f"{len(values)} values, not one connected component each")
         return values[:MAX_CLASSES]
@@ -103,7 +106,7 @@ def _report_unknown(table: MaskValueTable, name: str, unknown: dict[int, int], e
         table.add_problem(kind, f"unexpected values {listed}{more}", name)
 
 
-def _foreground_last(table: MaskValueTable, values: list[int]) -> list[int]:
+def _foreground_last(table: MaskValueTable, values: list[int], known: dict[int, Entry]) -> list[int]:
     """Put the foreground of a binary mask second."""
     given = table.options.foreground if table.options.foreground is not None else table.class_table.foreground
     if given is not None and given in values:
@@ -111,8 +114,14 @@ def _foreground_last(table: MaskValueTable, values: list[int]) -> list[int]:
     if table.options.foreground is not None:
         shown = " and ".join(map(str, values))
         table.add_problem("unknown values", f"--foreground {given}, but the masks contain {shown}")
-    shown = name_of(values[1], table.coloured)
-    table.messages.append(f"{shown} is used as the foreground (--foreground).")
+    if table.class_table.entries:
+        values = sorted(values, key=lambda v: v in known and known[v].name.casefold() not in BACKGROUND_NAMES)
+    elif table.coloured and 0 not in values:  # no black: the background is the larger area
+        values = sorted(values, key=lambda v: -sum(counts.get(v, 0) for counts in table.counts.values()))
+    elif values[0] < 0 == values[1] and table.background == 0:
+        values = values[::-1]
+    flag = "classes.txt" if table.coloured else "--foreground"
+    table.messages.append(f"{name_of(values[1], table.coloured)} is used as the foreground ({flag}).")
     return values
 
 

@@ -10,6 +10,7 @@ from pixelwise.text import pluralise
 BLACK, WHITE = 0, 0xFFFFFF
 _IMAGE_COLOURS = 40  # more colours are the pixels of an image that was cut out
 _MOSTLY = 0.8  # fraction of the masks in which the background is the largest value
+_LAST = (0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)  # programs that number objects from 0 mark the rest so
 Source = Literal["auto", "numbers", "colours", "alpha"]
 
 
@@ -90,14 +91,14 @@ def shown_colour(mask: MaskValues, value: int) -> int:
 def background_of(masks: Mapping[str, MaskValues]) -> tuple[int | None, str]:
     """Return the background of numbered objects, and a message if it is not 0.
 
-    0, unless no mask has it, or a negative value covers more in nearly all masks and 0 looks like an object. None if no
-    value is the largest in nearly all masks.
+    0, unless no mask has it, or a negative value or the last number of an integer type is the largest area in nearly
+    all masks, and 0 in none. None if no value is the largest in nearly all masks.
     """
     largest = [max(zip(mask.counts, mask.values, strict=True))[1] for mask in masks.values() if mask.values]
     values = {value for mask in masks.values() for value in mask.values}
     common = max(set(largest), key=largest.count, default=0)
     mostly = largest.count(common) >= _MOSTLY * len(largest) and all(common in mask.values for mask in masks.values())
-    if 0 in values and not (common < 0 and mostly and 0 not in largest):
+    if 0 in values and not ((common < 0 or common in _LAST) and mostly and 0 not in largest):
         return 0, ""
     if not mostly:
         return None, ""

@@ -15,7 +15,7 @@ from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
 from pixelwise.datasets.masks.smoothing import painted_colours
-from pixelwise.datasets.masks.thresholds import find_blends, find_threshold
+from pixelwise.datasets.masks.thresholds import find_blends, find_threshold, report_smoothed
 from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, coded_values, name_of, packed
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
@@ -65,8 +65,13 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
         find_blends(table, entries)
     else:
         table.threshold = find_threshold(table, entries, ignore)
-        table.background = _background(table)
-    task = _task(table, entries, ignore)
+        given = options.background
+        table.background = background_of(table.masks)[0] if given is None else given
+    task = _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
+    if task != "instance" and ignore is None:
+        ignore = _ignored_negative(table, entries)
+    if table.threshold is None:
+        report_smoothed(table)
     labelling = _instance_labelling(table, ignore) if task == "instance" else list_classes(table, task, entries, ignore)
     labelling = replace(labelling, alpha=alpha is not None)
     return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
@@ -93,17 +98,22 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
     return ()
 
 
-def _background(table: MaskValueTable) -> int | None:
-    """Return the background of objects, with a problem if negative values are neither that nor ignored."""
-    given, values = table.options.background, table.values
-    if given is not None:
-        return given
-    found, _ = background_of(table.masks)
-    negative = [value for value in values if value < 0 and value != found]
-    if negative and table.options.task == "instance":
-        text = f"{', '.join(map(str, negative[:3]))} beside the background {found}"
-        table.add_problem("negative values", text)
-    return found
+def _negative_value(table: MaskValueTable, entries: Sequence[Entry]) -> int | None:
+    """Return the negative value beside two others, unless it is the background or a class; None for none or several."""
+    negative = [value for value in table.values if value < 0]
+    named = {entry.value for entry in entries} | {table.options.foreground, table.background}
+    one = len(negative) == 1 and len(table.values) > 2
+    return negative[0] if one and negative[0] not in named else None
+
+
+def _ignored_negative(table: MaskValueTable, entries: Sequence[Entry]) -> int | None:
+    """Return a negative value that is ignored beside classes: it is no class number."""
+    table.background = 0 if table.options.background is None else table.options.background
+    value = _negative_value(table, entries)
+    if value is None or table.options.ignore_index is not None:
+        return None
+    table.messages.append(f"{value} is no class number: its pixels are ignored (--ignore-index; -1 ignores nothing).")
+    return value
 
 
 def _ignore_value(table: MaskValueTable) -> int | None:
@@ -226,6 +236,10 @@ def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
     if table.options.background is None:
         message = background_of(table.masks)[1]
         table.messages += [message] if message else []
+        negative = [value for value in table.values if value < 0 and value not in (table.background, ignore)]
+        if negative and not table.coloured:
+            shown = ", ".join(map(str, negative[:3]))
+            table.add_problem("negative values", f"{shown} beside the background {table.background}")
     if not any(value not in (table.background, ignore) for value in table.values):
         table.add_problem("all background", "every mask is empty")
     for name, mask in table.masks.items():

@@ -55,6 +55,12 @@ class MaskValues:
         The values of the alpha channel, if the file has one.
     places : tuple of Place
         Of each value, if the image is known and there are few values.
+    white_is_zero : bool
+        The samples were inverted.
+    edges : int
+        Pairs of neighbours, in rows and columns, that differ; 0 if not counted.
+    ramps : tuple of int
+        Of numbers: pixels of each value between a lower and a higher neighbour in their row or column; else empty.
     """
 
     values: tuple[int, ...]
@@ -70,6 +76,8 @@ class MaskValues:
     alpha: "MaskValues | None" = None
     places: tuple[Place, ...] = ()
     white_is_zero: bool = False
+    edges: int = 0
+    ramps: tuple[int, ...] = ()
 
 
 def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None) -> MaskValues:
@@ -80,6 +88,7 @@ def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height wid
     several, coloured = len(unique) > 2, mask.values.ndim == 3
     palette = mask.palette or {}
     located = several and not coloured and pixels is not None and len(unique) <= MAX_LOCATED
+    edges, ramps = _count_ramps(values, unique) if several and not coloured else (0, ())
     return MaskValues(
         values=tuple(unique.tolist()),
         counts=tuple(counts.tolist()),
@@ -94,6 +103,8 @@ def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height wid
         alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
         places=_places(values, unique, pixels) if located and pixels is not None else (),
         white_is_zero=mask.white_is_zero,
+        edges=edges,
+        ramps=ramps,
     )
 
 
@@ -149,6 +160,19 @@ def _plateau_pixels(values: Int64[np.ndarray, "height width"], unique: Int64[np.
     steps = (values - low).astype(np.float32)
     spread = ndimage.maximum_filter(steps, 3, mode="nearest") - ndimage.minimum_filter(steps, 3, mode="nearest")
     return int(np.count_nonzero(between & (spread <= step)))
+
+
+def _count_ramps(
+    values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]
+) -> tuple[int, tuple[int, ...]]:
+    dense = _dense(values, unique)
+    edges, ramps = 0, np.zeros(len(unique), np.int64)
+    for lines in (dense, dense.T):
+        rises, falls = lines[:, 1:] > lines[:, :-1], lines[:, 1:] < lines[:, :-1]
+        edges += int(np.count_nonzero(rises)) + int(np.count_nonzero(falls))
+        between = (rises[:, 1:] & rises[:, :-1]) | (falls[:, 1:] & falls[:, :-1])
+        ramps += np.bincount(lines[:, 1:-1][between], minlength=len(unique))
+    return edges, tuple(ramps.tolist())
 
 
 def _flat_pixels(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> tuple[int, ...]:

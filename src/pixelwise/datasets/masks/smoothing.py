@@ -1,6 +1,7 @@
 """Masks whose values were changed by anti-aliasing, by resizing with a smoothing filter, or by lossy compression."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from jaxtyping import Bool, Float64, Int64
 
 from pixelwise.datasets.masks.measure import MaskValues, unpack
 
+_PASSING = 0.2  # fraction of the edges that pass through values in between in a smoothed mask
+_RARE = 0.05  # least fraction of the pixels in between that have the second most frequent value
 _MIXED = 0.4  # largest fraction of intermediate pixels in a smoothed mask
 _SHADES = 4  # least number of intermediate values along smoothed edges
 _PLATEAU = 0.05  # fraction of intermediate pixels that may be on plateaus, where edges meet
@@ -48,11 +51,28 @@ def is_smoothed(mask: MaskValues) -> bool:
     pixels = sum(count for _, count in between)
     if mask.lossy:  # an edge may lie on the border of a block, and leave nothing far from black and white
         return pixels <= _MIXED * sum(mask.counts) and mask.plateau <= max(_PLATEAU * pixels, _FLAT)
-    thin = sum(mask.counts[1:-1]) < _SPECKLE * sum(mask.regions[1:-1]) or (
-        len(shades) >= _SHADES and mask.plateau <= _PLATEAU * pixels
+    speckled = sum(mask.counts[1:-1]) < _SPECKLE * sum(mask.regions[1:-1])
+    thin = (speckled or len(shades) >= _SHADES) and mask.plateau <= _PLATEAU * pixels
+    spread = any(3 * low + high <= 4 * value <= low + 3 * high for value in shades) or (
+        speckled and len(shades) >= _SHADES
     )
-    spread = any(3 * low + high <= 4 * value <= low + 3 * high for value in shades)
     return thin and spread and sum(mask.counts[1:-1]) <= _MIXED * sum(mask.counts)
+
+
+def smoothed_numbers(masks: Mapping[str, MaskValues]) -> dict[str, float]:
+    """Return the masks whose numbers were smoothed, with the fraction of their edges that pass through values between.
+
+    From 0 to 5 by way of 2 and 3, as interpolation does: a number in between then stands for nothing. One and the same
+    value in between may be a thin border between two classes.
+    """
+    between: Counter[int] = Counter()
+    for mask in masks.values():
+        between.update(dict(zip(mask.values, mask.ramps, strict=False)))
+    frequent = [count for _, count in between.most_common(2)]
+    if len(frequent) < 2 or frequent[1] < _RARE * between.total():
+        return {}
+    shares = {name: sum(mask.ramps) / max(1, mask.edges) for name, mask in masks.items()}
+    return {name: share for name, share in shares.items() if share >= _PASSING}
 
 
 def share_between(mask: MaskValues, low: int, high: int) -> float:

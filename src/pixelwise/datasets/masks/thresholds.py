@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pixelwise.datasets.masks.class_table import Entry
 from pixelwise.datasets.masks.coding import mixed_whites
 from pixelwise.datasets.masks.measure import MaskValues
-from pixelwise.datasets.masks.smoothing import Blends, blended_pixels, is_smoothed, share_between
+from pixelwise.datasets.masks.smoothing import Blends, blended_pixels, is_smoothed, share_between, smoothed_numbers
 from pixelwise.datasets.masks.values import MaskValueTable
 from pixelwise.text import pluralise
 
@@ -47,6 +47,14 @@ def find_threshold(table: MaskValueTable, entries: Sequence[Entry], ignore: int 
         f"their pixels, left by anti-aliasing{cause}: values above {threshold:g} count as {high} (--mask-threshold)."
     )
     return threshold
+
+
+def report_smoothed(table: MaskValueTable) -> None:
+    """Report masks whose numbers were interpolated: those in between stand for nothing, and cannot be told apart."""
+    for name, share in smoothed_numbers(table.masks).items():
+        if not table.masks[name].lossy:  # reported as such
+            text = f"{100 * share:.0f} % of its edges pass through numbers in between, as resizing leaves them"
+            table.add_problem("anti-aliased mask", text, name)
 
 
 def ends_of(table: MaskValueTable) -> tuple[int, int]:
