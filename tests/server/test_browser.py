@@ -151,7 +151,14 @@ def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) 
     page.keyboard.press("b")
     count = len(server.get(f"/api/images/{large['id']}/marks"))
     page.evaluate("([scale]) => window.studioZoom(scale, 2000, 1500)", [scale])
-    view = until(page, lambda s: abs(s["view"]["scale"] / scale - 1) < 1e-6)["view"]
+    before: list[dict[str, float]] = [{}]
+
+    def at_rest(state: dict[str, Any]) -> bool:
+        """Zoom and position are reached: the view moves there for a while."""
+        before.append(state["view"])
+        return abs(state["view"]["scale"] / scale - 1) < 1e-6 and before[-1] == before[-2]
+
+    view = until(page, at_rest)["view"]
     box = page.locator("[data-testid=canvas]").bounding_box()
     start, end = (box["width"] // 2 - 40, box["height"] // 2 + 10), (box["width"] // 2 + 33, box["height"] // 2 - 21)
     page.mouse.move(box["x"] + start[0], box["y"] + start[1])
