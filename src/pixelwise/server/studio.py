@@ -11,7 +11,9 @@ from typing import Any, Literal
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
-from pixelwise.server.marks.records import active_shapes
+from pixelwise.server.marks.crops import IGNORE_NUMBER
+from pixelwise.server.marks.raster import IGNORE
+from pixelwise.server.marks.records import Action, Point, active_shapes, parse_mark
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -21,6 +23,7 @@ Source = Literal["folder", "marks"]
 
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
+_CORRECT_SECONDS = 60.0
 
 
 class Studio:
@@ -149,6 +152,53 @@ class Studio:
         self.project.events.add("result", image=image.id, model=name)
         return record
 
+    async def correct(self, image: ProjectImage, model: str, action: Action, points: Sequence[Point], key: str) -> int:
+        """Correct objects of a result; return the id of the mark.
+
+        Raises
+        ------
+        Failure
+            404: there is no result; 422: the line does not do what it should.
+        """
+        name, _ = self.service.model(model)
+        with self.service.admission.request(), self.service.spool() as folder:
+            request = self._write_shown(folder, image, name, action=action, points=points, key=key)
+            reply = await self.service.reader.call("correct", seconds=_CORRECT_SECONDS, request=str(request))
+        number = self.project.marks(image.id).add(parse_mark(reply.payload))
+        self.project.events.add("mark", image=image.id, id=number)
+        return number
+
+    async def corrected(self, image: ProjectImage, model: str) -> tuple[bytes, str]:
+        """Return a result with the marks over it as a file: its bytes and its suffix."""
+        name, _ = self.service.model(model)
+        with self.service.admission.request(), self.service.spool() as folder:
+            request = self._write_shown(folder, image, name)
+            file = str(folder / "corrected.png")
+            reply = await self.service.reader.call(
+                "corrected", seconds=_CORRECT_SECONDS, request=str(request), file=file
+            )
+            path = Path(reply.value["file"])
+            return path.read_bytes(), path.suffix
+
+    def _write_shown(self, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:
+        """Write what the page shows of a result, for the worker that reads images."""
+        project = self.project
+        result = project.result(image.id, model)
+        marks = project.marks(image.id).marks if project.has_marks(image.id) else []
+        request = folder / "shown.json"
+        atomic_write_json(
+            request,
+            {
+                "mask": str(project.result_file(image.id, model, "mask")),
+                "objects": str(project.result_file(image.id, model, "objects")),
+                "task": result["task"],
+                "foreground": max(1, len(result["classes"]) - 1),
+                "shapes": [shape.model_dump() for _, shape in active_shapes(marks)],
+                **more,
+            },
+        )
+        return request
+
     async def train(self, source: Source, seconds: int) -> Job:
         """Start a training on the folder or on the marks.
 
@@ -206,8 +256,10 @@ class Studio:
         )
         classes = self.project.classes
         task = ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
+        if reply.value["objects"]:
+            task = ("--task", "instance")
         group = ("--group-by", str(reply.value["group_by"])) if reply.value["images"] > 2 else ()
-        return (*task, "--ignore-index", "255", *group)
+        return (*task, "--ignore-index", str(IGNORE_NUMBER if reply.value["objects"] else IGNORE), *group)
 
     async def _understand(self) -> None:
         """Read the named data; a folder is never copied."""
