@@ -21,8 +21,12 @@ function report(error) {
 
 const viewer = new Viewer($("viewer"));
 const labels = new Labels($("labels"), viewer);
-const marks = new Marks($("marks"), viewer, announce);
+const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
+  if (!result) throw new Error("Predict the image first: corrections need a result.");
+  return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
+});
 const table = new ObjectTable($("objects"), (row, fly) => {
+  marks.cross = null; // the cross is in the middle of the view, where the object will be
   labels.set({ selected: result && result.task === "instance" ? row.id : 0 });
   if (fly) viewer.flyTo(row.box);
   announce(`Object ${row.id}, area ${row.area} pixels.`);
@@ -269,13 +273,14 @@ function arrow(x, y) {
 
 const KEYS = {
   v: () => setTool("pan"), b: () => setTool("brush"), e: () => setTool("erase"), p: () => setTool("polygon"),
+  a: () => setTool("accept"), Delete: () => setTool("delete"), m: () => setTool("merge"), x: () => setTool("split"), f: () => setTool("frame"),
   "[": () => setRadius(marks.radius / 1.25), "]": () => setRadius(marks.radius * 1.25),
   z: () => marks.undo().catch(report), Z: () => marks.redo().catch(report),
   n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
   "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
   " ": () => { labels.visible = !labels.visible; labels.draw(); },
   ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
-  Enter: () => marks.dab(), Escape: () => { marks.polygon = null; marks.draw(); },
+  Enter: () => marks.dab(), Escape: () => { marks.polygon = marks.lineStart = null; marks.draw(); },
 };
 
 document.addEventListener("keydown", (event) => {
