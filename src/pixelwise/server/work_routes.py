@@ -83,7 +83,6 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
         project.events.add("mark", image=image_id, id=number)
         return {"id": number}
 
-
     @app.post("/api/images/{image_id}/corrections", tags=["page"], status_code=201)
     async def correct(  # pyright: ignore[reportUnusedFunction]
         image_id: str, wanted: Correction, model: Model = ""

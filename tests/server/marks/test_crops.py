@@ -106,5 +106,7 @@ def test_corrected_objects_are_a_data_set_of_objects(tmp_path: Path) -> None:
     assert numbers[0, 0] != numbers[0, -1]
     assert (labels[20 - SURROUNDINGS : 20, 25] == 0).all()
     assert labels[20 - SURROUNDINGS - 1, 25] == -1
-    painted = write_crops([MarkedImage("b", images[0].path, [accepted, line(1, (300, 20)), line(0, (9, 9))])], tmp_path / "b")
+    painted = write_crops(
+        [MarkedImage("b", images[0].path, [accepted, line(1, (300, 20)), line(0, (9, 9))])], tmp_path / "b"
+    )
     assert not painted.objects, "an object painted with a brush has no known border"

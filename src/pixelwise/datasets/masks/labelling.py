@@ -66,7 +66,7 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     else:
         table.threshold = find_threshold(table, entries, ignore)
         given = options.background
-        table.background = background_of(table.masks)[0] if given is None else given
+        table.background = background_of(table.masks, ignore)[0] if given is None else given
     task = _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
     if task != "instance" and ignore is None:
         ignore = _ignored_negative(table, entries)
@@ -234,7 +234,7 @@ def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
         names = ("object",)
     classes = ("background", names[0]) if len(names) == 1 else (names[0], names[1])
     if table.options.background is None:
-        message = background_of(table.masks)[1]
+        message = background_of(table.masks, ignore)[1]
         table.messages += [message] if message else []
         negative = [value for value in table.values if value < 0 and value not in (table.background, ignore)]
         if negative and not table.coloured:

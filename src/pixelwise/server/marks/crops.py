@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from pixelwise.errors import BadDataset
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.windows import ImageReader, open_windows
+from pixelwise.io.windows import open_windows
 from pixelwise.io.write import png_bytes, write_image
 from pixelwise.server.marks.raster import IGNORE, bounds, rasterise, rasterise_objects
 from pixelwise.server.marks.records import UNKNOWN, Polygon, Shape, Stroke, teach_objects
@@ -135,7 +135,7 @@ def _object_mask(
     The context is marked as well: an object ends at the border of a crop, not inside it.
     """
     numbers = rasterise_objects(shapes, rows, columns)
-    near = ndimage.binary_dilation(numbers > 0, iterations=SURROUNDINGS)
+    near = np.asarray(ndimage.binary_dilation(numbers > 0, iterations=SURROUNDINGS), bool)
     numbers[(numbers < 0) & near] = 0
     known = numbers >= 0
     mask = np.where(numbers > 0, (numbers - 1) % (IGNORE_NUMBER - 1) + 1, numbers)

@@ -5,9 +5,10 @@ A correction acts on what is there now: the result of a model, and over it the m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, Int32, Integer, UInt8
 from scipy import ndimage
 from skimage import measure
 
@@ -83,13 +84,15 @@ def correct(shown: Shown, action: Action, points: Sequence[Point], key: str = ""
     >>> correct(shown, "delete", [(1.5, 0.5)]).objects[0].class_index
     0
     """
-    line = Stroke(kind="stroke", class_index=1, radius=0.1, points=list(points))
+    radius = 0.5 if len(points) > 1 else 0.1  # a line misses no row of pixels, a click is one pixel
+    line = Stroke(kind="stroke", class_index=1, radius=radius, points=list(points))
     left, top, right, bottom = bounds(line)
     if action == "frame":
-        left, top, right, bottom = (round(edge) for edge in (left, top, right, bottom))
+        corners = np.clip(np.rint(points), 0, (shown.labels.width, shown.labels.height))
+        (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     window = read_window(shown, (int(np.floor(top)), int(np.floor(left)), int(np.ceil(bottom)), int(np.ceil(right))))
     if action == "frame":
-        frame = float(max(0, left)), float(max(0, top)), min(right, shown.labels.width), min(bottom, shown.labels.height)
+        frame = left, top, right, bottom
         inside = _part(window, frame)
         found = np.unique(inside[inside > 0]).tolist()
         return Objects(kind="objects", action=action, key=key, objects=_accept(window, found, line), frame=frame)
@@ -135,7 +138,9 @@ def _accept(window: Window, found: Sequence[int], line: Stroke) -> list[Outline]
     if len(found) > MAX_OBJECTS:
         raise BadOption(f"at most {MAX_OBJECTS} objects", f"{len(found)}", "Choose a smaller part of the image.")
     places = ndimage.find_objects(window.numbers)
-    return [_outline(window, window.numbers[place] == number, place) for number in found if (place := places[number - 1])]
+    return [
+        _outline(window, window.numbers[place] == number, place) for number in found if (place := places[number - 1])
+    ]
 
 
 def _delete(window: Window, found: Sequence[int], line: Stroke) -> list[Outline]:
@@ -162,8 +167,11 @@ def _split(window: Window, found: Sequence[int], line: Stroke) -> list[Outline]:
         pieces = components(own & ~cut, corners=False)
         if pieces.max() < 2:
             continue
-        nearest = ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True)
-        pieces = np.where(own, pieces[tuple(nearest)], 0)
+        nearest = cast(
+            Integer[np.ndarray, "2 height width"],
+            ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True),
+        )
+        pieces = np.where(own, pieces[nearest[0], nearest[1]], 0)
         outlines += [_outline(window, pieces == piece, _WHOLE) for piece in range(1, int(pieces.max()) + 1)]
     if not outlines:
         raise BadOption("a line across an object", "one that leaves it whole", "Begin and end the line outside of it.")
@@ -174,7 +182,7 @@ _CORRECTIONS = {"accept": _accept, "delete": _delete, "merge": _merge, "split": 
 
 
 def _outline(window: Window, mask: Bool[np.ndarray, "height width"], place: tuple[slice, ...]) -> Outline:
-    """Return the outline of the pixels of a mask, which lies at `place` in the window, with the class of most of them."""
+    """Return the outline of a mask at a place in the window, with the class of most of its pixels."""
     rows, columns = place
     left, top = window.columns[0] + (columns.start or 0), window.rows[0] + (rows.start or 0)
     rings = [[(float(x + left), float(y + top)) for x, y in ring] for ring in trace_rings(mask)]
@@ -186,7 +194,7 @@ def _outline(window: Window, mask: Bool[np.ndarray, "height width"], place: tupl
 
 def _regions(classes: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
     """Return the connected regions of equal class (8 neighbours), 0 for the background."""
-    return measure.label(classes, background=0, connectivity=2).astype(np.int32)
+    return np.asarray(measure.label(classes, background=0, connectivity=2), np.int32)
 
 
 def _part(window: Window, frame: tuple[float, float, float, float]) -> Int32[np.ndarray, "height width"]:
