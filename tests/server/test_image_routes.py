@@ -124,6 +124,20 @@ def test_marks(client: TestClient, images: list[dict[str, Any]]) -> None:
     assert [mark["id"] for mark in client.get(f"{path}?after=1").json()] == [2]
 
 
+def test_the_order_of_images(client: TestClient, images: list[dict[str, Any]]) -> None:
+    """Results have a mean uncertainty; the score needs a ground truth of the task of the model."""
+    own = images[4]["id"]
+    assert client.get(f"/api/images/{own}/useful").status_code == 404
+    result = client.post(f"/api/images/{own}/result").json()
+    assert 0 < result["uncertainty"] < 1
+    assert result["score"] is None, "the masks are classes, the model finds objects"
+    shown = next(image for image in client.get("/api/state").json()["images"] if image["id"] == own)
+    assert shown["uncertainty"] == result["uncertainty"]
+    top, left, bottom, right = client.get(f"/api/images/{own}/useful").json()["box"]
+    assert 0 <= top < bottom <= 96
+    assert 0 <= left < right <= 96
+
+
 def test_corrections_of_objects(client: TestClient, images: list[dict[str, Any]]) -> None:
     """Each is a mark; the corrected mask holds all of them, and training on them learns objects."""
     own = images[3]["id"]

@@ -24,6 +24,7 @@ Source = Literal["folder", "marks"]
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
 _CORRECT_SECONDS = 60.0
+_SCORE_SECONDS = 60.0
 
 
 class Studio:
@@ -76,7 +77,7 @@ class Studio:
                 "part": image.part,
                 "labelled": image.case is not None,
                 "marked": image.id in marked,
-                "results": [name for name in results.get(image.id, []) if name in self.service.models],
+                **self._results_of(image, results.get(image.id, [])),
             }
             for image in project.images.values()
         ]
@@ -94,6 +95,13 @@ class Studio:
             "jobs": [job.to_json() for job in self.jobs.jobs.values()],
             "trainable": project.data is not None,
         }
+
+    def _results_of(self, image: ProjectImage, names: Sequence[str]) -> dict[str, Any]:
+        """Return the models with a result for an image; mean uncertainty and score of that of the newest model."""
+        models = list(self.service.models)
+        known = sorted((name for name in names if name in models), key=models.index)
+        newest = self.project.result(image.id, known[-1]) if known else {}
+        return {"results": known, "uncertainty": newest.get("uncertainty"), "score": newest.get("score")}
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Set the classes to paint.
@@ -138,8 +146,10 @@ class Studio:
             began = time.monotonic()
             result = await self.service.predictions.predict(path, job, info["height"] * info["width"])
             about = await self.service.about(path)
+            score = await self._score(image, str(working / result["files"]["mask"]), about)
         record = {
             **result,
+            "score": score,
             "model": name,
             "classes": about["classes"],
             "colours": about["colours"],
@@ -151,6 +161,34 @@ class Studio:
         working.replace(folder)
         self.project.events.add("result", image=image.id, model=name)
         return record
+
+    async def _score(self, image: ProjectImage, mask: str, about: dict[str, Any]) -> float | None:
+        """Return how well a mask fits the ground truth; None without one, or if it cannot be told."""
+        if image.case is None:
+            return None
+        task, classes = about["task"], list(about["classes"])
+        try:
+            reply = await self.service.reader.call(
+                "score", seconds=_SCORE_SECONDS, case=image.case, mask=mask, task=task, classes=classes
+            )
+            return reply.value["score"]
+        except Failure:
+            return None  # the prediction stands, whatever is wrong with the ground truth
+
+    async def useful_place(self, image: ProjectImage, model: str) -> list[int] | None:
+        """Return the box of the place where a mark would help most; None if no place is left.
+
+        Raises
+        ------
+        Failure
+            404: there is no result with a map of uncertainty.
+        """
+        name, _ = self.service.model(model)
+        unsure = self.project.result_file(image.id, name, "uncertainty")
+        with self.service.spool() as folder:
+            request = self._write_shown(folder, image, name, uncertainty=str(unsure))
+            reply = await self.service.reader.call("useful_place", seconds=_CORRECT_SECONDS, request=str(request))
+        return reply.value["box"]
 
     async def correct(self, image: ProjectImage, model: str, action: Action, points: Sequence[Point], key: str) -> int:
         """Correct objects of a result; return the id of the mark.
