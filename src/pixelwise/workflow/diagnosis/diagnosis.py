@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.datasets.checks.alignment import WEAK
-from pixelwise.datasets.checks.finding import KINDS, Finding
+from pixelwise.datasets.checks.finding import KINDS, LEAVE_OUT, Finding
 from pixelwise.datasets.checks.image_quality import judge_quality
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
-from pixelwise.datasets.folder_layout import Pair, read_layout
+from pixelwise.datasets.folder_layout import Pair
+from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.diagnosis.cases import (
     ExaminedCase,
     Measures,
+    find_pairs,
     mask_path,
     measure_cases,
     relative,
@@ -51,6 +53,8 @@ class Diagnosis:
         Hard ones first.
     messages : tuple of str
         How the folder was read, and what could not be checked.
+    pairs : tuple of Pair
+        All pairs of image and annotation, also those that cannot be used.
     fixed : Path or None
         The corrected copy.
     page : Path or None
@@ -60,6 +64,7 @@ class Diagnosis:
     dataset: Dataset
     findings: tuple[Finding, ...]
     messages: tuple[str, ...]
+    pairs: tuple[Pair, ...] = ()
     fixed: Path | None = None
     page: Path | None = None
 
@@ -127,14 +132,15 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
         No readable pair of image and mask, and no class folders.
     """
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress))
-    pairs = read_layout(root, options).pairs if dataset.task != "classification" else ()
+    pairs = find_pairs(dataset, options)
     folder = folder_findings(dataset, pairs)
     cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
+    usable = len(cases)
     cases += folder.repairable
     results = measure_cases(dataset, cases, progress)
     readable = [(case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, Measures)]
     examined, measures = [case for case, _ in readable], [measured for _, measured in readable]
-    findings, messages = list[Finding](), list[str]()
+    findings, messages = _unreadable(dataset, cases[:usable], results), list[str]()
     images = _image_findings(dataset, examined, measures)
     if dataset.task != "classification":
         found, messages = _mask_findings(dataset, examined, measures)
@@ -144,7 +150,25 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     findings += wrong_endings(root, _files(examined, pairs))
     order = {kind: position for position, kind in enumerate(KINDS)}
     findings.sort(key=lambda one: (one.severity != "hard", order[one.kind], one.files))
-    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=(*dataset.messages, *messages))
+    messages = [*dataset.messages, *messages]
+    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=tuple(messages), pairs=pairs)
+
+
+def _unreadable(
+    dataset: Dataset, cases: Sequence[ExaminedCase], results: Sequence[Measures | PixelwiseError]
+) -> list[Finding]:
+    """Return a finding for each usable case that could not be measured."""
+    return [
+        Finding(
+            kind="unreadable file",
+            files=(relative(dataset.root, examined.case.image),),
+            text=str(result),
+            case=examined.case.name,
+            steps=LEAVE_OUT,
+        )
+        for examined, result in zip(cases, results, strict=False)
+        if isinstance(result, PixelwiseError)
+    ]
 
 
 def _mask_findings(

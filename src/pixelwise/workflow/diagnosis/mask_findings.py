@@ -21,7 +21,7 @@ from pixelwise.datasets.checks.reduced import ReducedCase
 from pixelwise.datasets.checks.steps import refine_shift
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
-from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, read_case, relative, with_steps
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_path, read_case, relative, with_steps
 
 _MIN_CASES = 4  # masks that a comparison needs
 _UNFITTING = 0.25  # agreement of a mask that does not fit, as a fraction of the typical one
@@ -66,9 +66,7 @@ def _change(
 ) -> tuple[str, tuple[Step, ...]]:
     """Return the kind of a finding, and the steps that undo it."""
     if one.change == "exchange" and one.other is not None:
-        other = mask_path(cases[one.other].case)
-        steps = (Step(action="use mask of", other=relative(dataset.root, other)),) if other is not None else ()
-        return "exchanged mask", steps
+        return "exchanged mask", (Step(action="use mask of", other=labels_file(dataset.root, cases[one.other].case)),)
     if one.change == "symmetry" and one.symmetry is not None:
         kind = "transposed mask" if one.symmetry.quarters % 2 else "flipped mask"
         return kind, (Step(action="symmetry", symmetry=one.symmetry),)
