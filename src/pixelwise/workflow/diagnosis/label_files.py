@@ -42,7 +42,7 @@ class LabelFiles:
     """
 
     def __init__(self, dataset: Dataset, cases: Sequence[Case], out: Path, *, link: bool) -> None:
-        self._data, self._out, self._link = LabelledSet(dataset), out, link
+        self._data, self._out, self._link = LabelledSet(dataset=dataset), out, link
         self._names = dict(
             zip((case.name for case in cases), unique_names([(case.name, case.split) for case in cases]), strict=True)
         )
