@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
-from pixelwise.datasets.checks.alignment import find_misaligned, move
+from pixelwise.datasets.checks.alignment import find_misaligned
 from pixelwise.datasets.checks.pixel_features import pixel_features
 from pixelwise.datasets.checks.reduced import ReducedCase, boundaries, common_side, reduce_case
+from pixelwise.datasets.checks.shifts import move, shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 from spots import SIZE, spots
 

@@ -1,7 +1,7 @@
 """Examine a data set: every check in one pass."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,8 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     findings, messages = _unreadable(dataset, cases[:usable], results), list[str]()
     images = _image_findings(dataset, examined, measures)
     if dataset.task != "classification":
-        found, messages = _mask_findings(dataset, examined, measures)
         spoilt = {one.case for one in images if one.kind in ("blank image", "saturated image")}
+        found, messages = _mask_findings(dataset, examined, measures, spoilt)
         findings += [one for one in found if one.case not in spoilt or one.kind not in _BY_COMPARISON]
     findings += [*_without_repeats(folder, findings), *images]
     findings += wrong_endings(root, _files(examined, pairs))
@@ -172,12 +172,12 @@ def _unreadable(
 
 
 def _mask_findings(
-    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures]
+    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures], spoilt: Collection[str]
 ) -> tuple[list[Finding], list[str]]:
     """Return the findings on masks, one per case: what a mask contains comes before where it lies."""
     contents = [one.content for one in measures if one.content is not None]
     reduced = [one.reduced for one in measures if one.reduced is not None]
-    agreement, alignments = compare_masks(dataset, cases, reduced)
+    agreement, alignments = compare_masks(dataset, cases, reduced, spoilt)
     by_case = content_findings(dataset, cases, contents, agreement)
     messages: list[str] = []
     if agreement is None:

@@ -1,7 +1,7 @@
 """Findings from the comparison of masks with their images and with one another."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -29,14 +29,18 @@ _STRONG = 0.5  # in a set where nine of ten masks agree at least so well
 
 
 def compare_masks(
-    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase]
+    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase], spoilt: Collection[str] = ()
 ) -> tuple[Agreement | None, list[Alignment]]:
-    """Return the agreement of a set and the alignment of each mask; nothing for too few cases."""
-    trusted = [not examined.steps for examined in cases]
+    """Return the agreement of a set and the alignment of each mask; nothing for too few cases.
+
+    `spoilt` are the names of cases whose images show next to nothing.
+    """
+    comparable = [examined.case.name not in spoilt for examined in cases]
+    trusted = [fits and not examined.steps for fits, examined in zip(comparable, cases, strict=True)]
     if sum(trusted) < _MIN_CASES or not any(case.targets[-1].any() for case in reduced):
         return None, []
     agreement = measure_agreement(reduced, trusted)
-    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary")
+    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
 
 
 def alignment_findings(
