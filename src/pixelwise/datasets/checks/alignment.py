@@ -99,9 +99,7 @@ def find_misaligned(
     return _closed_exchanges([_judge(one, needed) for one in found])
 
 
-def _needed_gain(
-    agreement: Agreement, trusted: np.ndarray, known: dict[int, Alignment], *, invertible: bool
-) -> float:
+def _needed_gain(agreement: Agreement, trusted: np.ndarray, known: dict[int, Alignment], *, invertible: bool) -> float:
     """Return the gain that is unusual for a mask that fits, from some of them."""
     some = trusted[:: max(1, len(trusted) // _SAMPLE)].tolist()
     changed = [known.get(index) or _best_change(agreement, index, invertible=invertible) for index in some]

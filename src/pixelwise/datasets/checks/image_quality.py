@@ -11,9 +11,9 @@ _SATURATED = 0.25  # least fraction of saturated samples
 _NEARLY = 0.99  # of the largest value: lossy files spread it
 _CONTRAST = 0.02  # range of a blank image, as a fraction of the usual range
 _FLAT = 1e-6
-_BLURRED = 2.5  # pixels: edges that are sharper are in focus, whatever is usual
-_UNSHARP = 1.6  # how much wider than usual edges must be: a factor,
-_SPREADS = 4.0  # and robust standard deviations
+_BLURRED = 2.3  # pixels: sharper edges are in focus, whatever is usual
+_SHARP, _UNSHARP = 0.9, 1.4  # how much wider than those of this fraction of the images edges must be
+_SPREADS = 4.0  # robust standard deviations above the usual saturation
 _MANY = 8  # images that make a comparison possible
 _ROWS = 256  # rows that values are counted in
 _WINDOW, _WINDOWS = 128, 3  # side of the windows in which edges are measured, and their number per axis
@@ -31,9 +31,10 @@ class ImageQuality:
         Fraction of samples with nearly the largest value: of the type for 8 bits, else of the image, as cameras with
         12 bits do not use all 16.
     contrast : float
-        The difference of the percentiles 99 and 1.
+        The difference of the percentiles 99 and 1, in the channel where it is largest.
     edge_width : float
-        How blurred the strongest edges are: the standard deviation of the blur, in pixels. 0 without edges.
+        How blurred the strongest edges of that channel are: the standard deviation of the blur, in pixels. 0 without
+        edges.
     """
 
     saturated: float
@@ -51,18 +52,20 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     0.5
     """
     some = pixels[:3, :: max(1, pixels.shape[1] // _ROWS)]
-    top = 255 if pixels.dtype == np.uint8 else float(some.max(initial=0))
-    low, high = np.percentile(some.mean(0, dtype=np.float32), (1, 99)) if some.size else (0.0, 0.0)
-    varied = some.size > 0 and some.max() > some.min()
+    if not some.size:
+        return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
+    top = 255 if pixels.dtype == np.uint8 else float(some.max())
+    low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)
+    strongest = int((high - low).argmax())
     return ImageQuality(
-        saturated=float((some >= top * _NEARLY).mean()) if varied else 0.0,
-        contrast=float(high - low),
-        edge_width=measure_edge_width(pixels),
+        saturated=float((some >= top * _NEARLY).mean()) if some.max() > some.min() else 0.0,
+        contrast=float((high - low)[strongest]),
+        edge_width=measure_edge_width(pixels[strongest]),
     )
 
 
-def measure_edge_width(pixels: Num[np.ndarray, "channels height width"]) -> float:
-    """Return how blurred the strongest edges of an image are, as a standard deviation in pixels; 0 without edges.
+def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
+    """Return how blurred the strongest edges of a channel are, as a standard deviation in pixels; 0 without edges.
 
     An edge of width w has a gradient in proportion to 1 / sqrt(w^2 + s^2) after a further blur s. The gradients after
     a small and a large further blur are compared at the strongest edges of some windows; their ratio gives w. It does
@@ -71,18 +74,18 @@ def measure_edge_width(pixels: Num[np.ndarray, "channels height width"]) -> floa
 
     Examples
     --------
-    >>> step = np.zeros((1, 64, 64))
-    >>> step[:, :, 32:] = 9
-    >>> blurred = ndimage.gaussian_filter(step, (0, 3, 3))
+    >>> step = np.zeros((64, 64))
+    >>> step[:, 32:] = 9
+    >>> blurred = ndimage.gaussian_filter(step, 3)
     >>> round(measure_edge_width(step)), round(measure_edge_width(blurred))
     (0, 3)
     """
     small, large = (2 * (side**2 - 1) / 12 for side in (_FINE, _COARSE))  # variances of two means over squares
     ratios: list[np.ndarray] = []
     strengths: list[np.ndarray] = []
-    for window in _windows(pixels):
+    for window in _windows(channel):
         fine, coarse = _gradient(window, _FINE), _gradient(window, _COARSE)
-        edges = coarse > max(float(np.quantile(coarse, _STRONG_EDGES)), _FLAT)
+        edges = (coarse >= np.quantile(coarse, _STRONG_EDGES)) & (coarse > _FLAT)
         ratios.append(ndimage.maximum_filter(fine, _COARSE)[edges] / coarse[edges])
         strengths.append(coarse[edges])
     strength, ratio = np.concatenate(strengths), np.concatenate(ratios)
@@ -114,24 +117,29 @@ def judge_quality(measures: Sequence[ImageQuality]) -> list[tuple[int, str, str,
     if len(measures) < _MANY:
         return found
     spoilt = {index for index, *_ in found}
-    widths = np.log([max(one.edge_width, 0.5) for one in measures])
-    middle, spread = _middle_and_spread(widths)
-    limit = max(middle + max(np.log(_UNSHARP), _SPREADS * spread), np.log(_BLURRED))
-    for index, value in enumerate(widths.tolist()):
-        if value > limit and index not in spoilt:
-            text = f"its edges are blurred over {np.exp(value):.1f} pixels, usually over {np.exp(middle):.1f}"
-            found.append((index, "out-of-focus image", text, float(min(1.0, 0.5 + value - limit))))
+    widths = np.array([one.edge_width for one in measures])
+    usual, limit = (
+        float(np.median(widths)),
+        max(_BLURRED, _UNSHARP * float(np.quantile(widths, _SHARP, method="lower"))),
+    )
+    for index, width in enumerate(widths.tolist()):
+        if width > limit and index not in spoilt:
+            text = f"its edges are blurred over {width:.1f} pixels, usually over {usual:.1f}"
+            found.append((index, "out-of-focus image", text, min(1.0, width / limit - 0.5)))
     return found
 
 
-def _windows(pixels: Num[np.ndarray, "channels height width"]) -> list[Float32[np.ndarray, "height width"]]:
-    """Return some windows of the mean of the channels, evenly spaced."""
+def _windows(channel: Num[np.ndarray, "height width"]) -> list[Float32[np.ndarray, "rows columns"]]:
+    """Return some windows, evenly spaced."""
     corners = [
         sorted({round(share * max(0, size - _WINDOW)) for share in np.linspace(0.1, 0.9, _WINDOWS)})
-        for size in pixels.shape[1:]
+        for size in channel.shape
     ]
-    views = [pixels[:3, row : row + _WINDOW, column : column + _WINDOW] for row in corners[0] for column in corners[1]]
-    return [view.mean(0, dtype=np.float32) for view in views if min(view.shape) > 0]
+    return [
+        channel[row : row + _WINDOW, column : column + _WINDOW].astype(np.float32)
+        for row in corners[0]
+        for column in corners[1]
+    ]
 
 
 def _gradient(window: Float32[np.ndarray, "height width"], side: int) -> Float32[np.ndarray, "height width"]:

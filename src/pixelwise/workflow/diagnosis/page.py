@@ -40,7 +40,9 @@ def diagnosis_page(found: Diagnosis, progress: Progress) -> str:
         parts.append(html.paragraphs([f"To write a corrected copy: {command('doctor', root, '--fix', 'OUT')}"]))
     parts.append(html.table(("kind", "severity", "number", "meaning"), rows) if rows else "")
     for kind, group in groupby(found.findings, key=lambda finding: finding.kind):
-        parts.append(html.section(f"{kind}: {counts[kind]}", _kind_section(found.dataset, list(group), by_file, progress)))
+        parts.append(
+            html.section(f"{kind}: {counts[kind]}", _kind_section(found.dataset, list(group), by_file, progress))
+        )
     parts.append(html.section("How the folder was read", [html.paragraphs(found.messages)]))
     return html.page(title, parts)
 
