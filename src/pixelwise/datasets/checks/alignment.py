@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from pixelwise.datasets.checks.agreement import Agreement, correlation
-from pixelwise.datasets.checks.exchanges import assign_masks
-from pixelwise.datasets.checks.shifts import move, shift_scores
+from pixelwise.datasets.checks.exchanges import find_circles
+from pixelwise.datasets.checks.shifts import shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 
 Change = Literal["none", "shift", "symmetry", "invert", "exchange"]
@@ -26,9 +26,10 @@ WEAK = 0.15  # typical agreement of a set in which nothing can be told
 _TRUSTED = 0.5  # agreement of masks that tell what is usual
 _SAMPLE = 64  # trusted masks that are changed, to learn what is usual
 _CHANCE = 2.2  # least score after a change, in multiples of what the mask reaches by chance
-_CLEAR = 7.0  # a score that is clear in any set,
+_CLEAR = 5.0  # a score that is clear in any set,
 _BEFORE = 0.2  # if that before was at most this fraction of it
 _OPPOSITE = 0.5  # largest negative agreement before, as a fraction of that after
+_SHARE = 0.5  # of the needed gain: what each of two exchanged masks gains at least
 _SURE = 0.6  # gain at which a finding is certain
 
 
@@ -92,11 +93,24 @@ def find_misaligned(
     suspects = [int(index) for index in np.argsort(own) if own[index] <= _LOW and shown[index]]
     changes = {index: _best_change(agreement, index, invertible=invertible) for index in suspects}
     needed = _needed_gain(agreement, np.flatnonzero(own >= _TRUSTED), changes, invertible=invertible)
-    for index, (other, score) in assign_masks(agreement, suspects).items():
-        if score / typical > changes[index].best:
-            changes[index] = Alignment(own=float(own[index]), change="exchange", best=score / typical, other=other)
-    found = [changes.get(index, Alignment(own=value)) for index, value in enumerate(own.tolist())]
-    return _closed_exchanges([_judge(one, needed) for one in found])
+    found = [_judge(changes.get(index, Alignment(own=value)), needed) for index, value in enumerate(own.tolist())]
+    for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
+        exchanges = {
+            index: Alignment(own=float(own[index]), change="exchange", best=score / typical, other=other)
+            for index, (other, score) in circle.items()
+        }
+        together = _mean(list(exchanges.values()))
+        judged = _judge(together, needed)
+        if judged.change != "none" and together.best > _mean([changes[index] for index in circle]).best:
+            for index, one in exchanges.items():
+                found[index] = replace(one, confidence=judged.confidence)
+    return found
+
+
+def _mean(members: Sequence[Alignment]) -> Alignment:
+    """Return what is judged of masks that were exchanged: their fits are evidence of one fault."""
+    own, best = np.mean([(one.own, one.best) for one in members], axis=0).tolist()
+    return Alignment(own=own, change="exchange", best=best)
 
 
 def _needed_gain(agreement: Agreement, trusted: np.ndarray, known: dict[int, Alignment], *, invertible: bool) -> float:
@@ -149,21 +163,3 @@ def _best_change(agreement: Agreement, index: int, *, invertible: bool) -> Align
     if chosen.change != "invert" and by_chance:
         return Alignment(own=own, best=own)
     return replace(chosen, chance=chance)
-
-
-def _closed_exchanges(found: Sequence[Alignment]) -> list[Alignment]:
-    """Keep exchanges whose masks pass from case to case in a circle: nobody gets two masks, and nobody none."""
-    result = list(found)
-    while True:
-        takers = [one.other for one in result if one.change == "exchange"]
-        givers = {index for index, one in enumerate(result) if one.change == "exchange"}
-        for index, one in enumerate(result):
-            if one.change == "exchange" and (one.other not in givers or index not in takers or _shared(takers, one)):
-                result[index] = Alignment(own=one.own)
-                break
-        else:
-            return result
-
-
-def _shared(takers: Sequence[int | None], one: Alignment) -> bool:
-    return takers.count(one.other) > 1

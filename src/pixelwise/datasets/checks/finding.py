@@ -61,7 +61,8 @@ class Step:
     values : tuple of (int, int)
         For "replace values": old and new value.
     other : str
-        For "use mask of": the file of the mask; the image, if its labels are no mask file. For "rename": the new ending.
+        For "use mask of": the file of the mask, or the image if its labels are no mask file. For "rename": the new
+        ending.
     """
 
     action: Action

@@ -78,7 +78,7 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     >>> step[:, 32:] = 9
     >>> blurred = ndimage.gaussian_filter(step, 3)
     >>> round(measure_edge_width(step)), round(measure_edge_width(blurred))
-    (0, 3)
+    (1, 3)
     """
     small, large = (2 * (side**2 - 1) / 12 for side in (_FINE, _COARSE))  # variances of two means over squares
     ratios: list[np.ndarray] = []

@@ -25,6 +25,7 @@ from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_p
 
 _MIN_CASES = 4  # masks that a comparison needs
 _UNFITTING = 0.25  # agreement of a mask that does not fit, as a fraction of the typical one
+_KINDS_BY_SIZE = {"symmetry": "transposed mask", "resize": "rescaled mask"}
 _STRONG = 0.5  # in a set where nine of ten masks agree at least so well
 
 
@@ -57,6 +58,9 @@ def alignment_findings(
     for index, (examined, one) in enumerate(zip(cases, alignments, strict=True)):
         if one.change != "none":
             kind, steps = _change(dataset, cases, reduced, index, one)
+            if examined.steps and kind not in ("flipped mask", "transposed mask"):
+                continue  # its size says what is wrong, which leaves only its orientation open
+            kind = _KINDS_BY_SIZE[examined.steps[0].action] if examined.steps else kind
             text = f"it agrees with its image at {one.own:.0%} of what is usual, and then at {one.best:.0%}"
             found[index] = _finding(dataset, examined, kind, text, one.confidence, with_steps(examined, *steps))
         elif strong and one.own < _UNFITTING:
