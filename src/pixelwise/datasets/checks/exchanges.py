@@ -49,7 +49,8 @@ def find_circles(agreement: Agreement, suspects: Sequence[int], least: float) ->
 def _circles(scores: Float[np.ndarray, "images masks"], least: float) -> Iterator[dict[int, int]]:
     """Yield circles of positions: first pairs in which both gain, then those of the best assignment."""
     gains = scores - np.diag(scores)[:, None]
-    both = np.where((gains >= least) & (gains.T >= least), gains + gains.T, 0)
+    gaining = gains >= least
+    both = np.where(gaining & gaining.T, gains + gains.T, 0)
     free = np.ones(len(scores), bool)
     while both.max() > 0:
         first, second = (int(position) for position in np.unravel_index(int(both.argmax()), both.shape))
