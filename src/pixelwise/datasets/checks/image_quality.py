@@ -15,8 +15,8 @@ _BLURRED = 2.3  # pixels: sharper edges are in focus, whatever is usual
 _SHARP, _UNSHARP = 0.9, 1.4  # how much wider than those of this fraction of the images edges must be
 _SPREADS = 4.0  # robust standard deviations above the usual saturation
 _MANY = 8  # images that make a comparison possible
-_ROWS = 256  # rows that values are counted in
-_WINDOW, _WINDOWS = 128, 3  # side of the windows in which edges are measured, and their number per axis
+_LINES = 256  # about as many rows and columns are used to count values
+_WINDOW, _WINDOWS = 96, 3  # side of the windows in which edges are measured, and their number per axis
 _FINE, _COARSE = 3, 9  # sides of the means before the two gradients
 _STRONG_EDGES = 0.98  # quantile of the gradients that are compared
 
@@ -51,7 +51,8 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     >>> measure_quality(checks.astype(np.uint8)).saturated
     0.5
     """
-    some = pixels[:3, :: max(1, pixels.shape[1] // _ROWS)]
+    down, across = (max(1, size // _LINES) for size in pixels.shape[1:])
+    some = pixels[:3, ::down, ::across]
     if not some.size:
         return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
     top = 255 if pixels.dtype == np.uint8 else float(some.max())
@@ -85,7 +86,7 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     strengths: list[np.ndarray] = []
     for window in _windows(channel):
         fine, coarse = _gradient(window, _FINE), _gradient(window, _COARSE)
-        edges = (coarse >= np.quantile(coarse, _STRONG_EDGES)) & (coarse > _FLAT)
+        edges = (coarse >= np.quantile(coarse[::2, ::2], _STRONG_EDGES)) & (coarse > _FLAT)
         ratios.append(ndimage.maximum_filter(fine, _COARSE)[edges] / coarse[edges])
         strengths.append(coarse[edges])
     strength, ratio = np.concatenate(strengths), np.concatenate(ratios)
