@@ -15,6 +15,7 @@ from PIL import Image
 
 TABLES = ("classes.txt", "dataset.json")
 SHIFT = (0.06, 0.15)  # of the longer side
+AGAIN = "again_"  # before the name of a copy
 EMPTY = 0.05  # masks are made empty only if at most this fraction is
 MAX_OVERLAP = 0.7  # intersection over union of the mask before and after: a fault that changes less is none
 HARD = (
@@ -293,7 +294,7 @@ def _duplicate(world: _World, kind: str) -> bool:
         return False
     for files in (world.images, world.masks):
         path = files[taken[0]]
-        shutil.copyfile(path, path.with_name(f"again_{path.name}"))
+        shutil.copyfile(path, path.with_name(AGAIN + path.name))
     world.mark(world.images[taken[0]], kind)
     return True
 

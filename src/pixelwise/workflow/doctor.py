@@ -6,7 +6,6 @@ from typing import Any
 
 from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.dataset import DataOptions
-from pixelwise.datasets.folder_layout import read_layout
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis, diagnose
@@ -74,11 +73,10 @@ def doctor(
         check_output(root, out)
     found = diagnose(root, chosen, progress)
     if page is not None:
-        atomic_write_text(page, diagnosis_page(found, chosen, progress))
+        atomic_write_text(page, diagnosis_page(found, progress))
         found = replace(found, page=page)
     if out is not None:
-        pairs = read_layout(root, chosen).pairs if found.dataset.task != "classification" else ()
-        write_fixed(found.dataset, pairs, found.findings, chosen, out, link=link, progress=progress)
+        write_fixed(found.dataset, found.pairs, found.findings, chosen, out, link=link, progress=progress)
         found = replace(found, fixed=out)
     return found
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
-from pixelwise.datasets.checks.alignment import find_misaligned, move
+from pixelwise.datasets.checks.alignment import find_misaligned
 from pixelwise.datasets.checks.pixel_features import pixel_features
 from pixelwise.datasets.checks.reduced import ReducedCase, boundaries, common_side, reduce_case
+from pixelwise.datasets.checks.shifts import ShiftScores, move, shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 from spots import SIZE, spots
 
@@ -61,6 +62,51 @@ def test_exchanged_masks_are_found_in_pairs_and_in_a_circle() -> None:
     assert {index: one.other for index, one in enumerate(found) if one.change == "exchange"} == {
         1: 4, 4: 1, 8: 11, 9: 8, 11: 9,
     }  # fmt: skip
+
+
+def test_an_image_that_shows_nothing_takes_no_mask() -> None:
+    masks = {seed: spots(seed)[1] for seed in (1, 4)}
+    measured = agreement({1: masks[4], 4: masks[1], 7: masks[4]})
+    comparable = [index != 7 for index in range(14)]
+    found = find_misaligned(measured, invertible=True, comparable=comparable)
+    assert {index: one.other for index, one in enumerate(found) if one.change != "none"} == {1: 4, 4: 1}
+
+
+def brute_force(measured: Agreement, index: int, rows: int, columns: int) -> float:
+    """The correlation on the overlap after a shift, pixel by pixel."""
+    case = measured.cases[index]
+    scale = measured.scale[:, None, None]
+    predicted = measured.prediction(index)
+    mask = case.targets.astype(float) / 255 * scale
+    mean = measured.mean_targets[case.targets.shape] * scale
+    mask -= (mask - mean).mean((1, 2), keepdims=True)
+    product = power = square = 0.0
+    for row in range(mask.shape[1]):
+        for column in range(mask.shape[2]):
+            here = row - rows, column - columns
+            if 0 <= here[0] < mask.shape[1] and 0 <= here[1] < mask.shape[2]:
+                moved = mask[:, here[0], here[1]] - mean[:, row, column]
+                product += float(predicted[:, row, column] @ moved)
+                power += float((predicted[:, row, column] ** 2).sum())
+                square += float((moved**2).sum())
+    return product / (power * square) ** 0.5
+
+
+def test_shifts_are_scored_on_the_overlap() -> None:
+    measured = agreement({3: move(spots(3)[1], 6, -4)})
+    shifts = shift_scores(measured, 3)
+    for rows, columns in ((0, 0), (-6, 4), (3, -5), (5, 5)):
+        row, column = shifts.rows.tolist().index(rows), shifts.columns.tolist().index(columns)
+        assert shifts.scores[row, column] == pytest.approx(brute_force(measured, 3, rows, columns), abs=1e-3)
+    assert shifts.best() == (-6, 4)
+    assert 0 < shifts.by_chance < shifts.scores.max() / 3
+
+
+def test_a_best_shift_at_the_limit_is_none() -> None:
+    scores = np.arange(25.0).reshape(5, 5)
+    steps = np.arange(-2, 3)
+    assert ShiftScores(steps, steps, scores).best() == (0, 0)
+    assert ShiftScores(steps, steps, np.roll(scores, -1, (0, 1))).best() == (1, 1)
 
 
 def test_an_inverted_mask_is_found_only_where_masks_can_be_inverted() -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pixelwise.datasets.checks.finding import KINDS, LEAVE_OUT, Finding, Step
-from pixelwise.datasets.checks.image_quality import judge_quality, measure_quality
 from pixelwise.datasets.checks.mask_contents import (
     MaskContent,
     find_constant,
@@ -62,20 +61,6 @@ def test_other_values_are_told_from_classes(sets: list[set[int]], expected: tupl
 
 def test_rare_classes() -> None:
     assert rare_classes([content("a", (99_900, 50, 50_000))], ("sky", "pole", "road"))[0][0] == "pole"
-
-
-def test_images_that_stand_out() -> None:
-    from scipy import ndimage
-
-    images = [spots(seed)[0][None] for seed in range(10)]
-    blank, white = np.full_like(images[0], 90), np.minimum(images[1] * 3.5, 255).astype(np.uint8)
-    blurred = ndimage.gaussian_filter(images[2].astype(float), (0, 3, 3)).astype(np.uint8)
-    found = judge_quality([measure_quality(image) for image in [*images, blank, white, blurred]])
-    assert [(index, kind) for index, kind, _, _ in found] == [
-        (10, "blank image"), (11, "saturated image"), (12, "out-of-focus image"),
-    ]  # fmt: skip
-    assert judge_quality([measure_quality(image) for image in images]) == []
-    assert judge_quality([]) == []
 
 
 def test_steps_of_a_fix_act_on_values_and_on_colours() -> None:

@@ -114,6 +114,15 @@ def test_a_shift_is_undone_by_moving_the_mask(tmp_path: Path) -> None:
     assert np.array_equal(fixed[:-9, :-6], truth[:-9, :-6] > 0)
 
 
+def test_a_quarter_turn_is_one_fault(tmp_path: Path) -> None:
+    data = write_spots(tmp_path / "data", 10)
+    save(data / "masks" / "spots_3.png", np.rot90(spots(3)[1]) * 255)
+    found = doctor(data, fix=tmp_path / "out", progress=QUIET)
+    assert [one.kind for one in found.hard] == ["transposed mask"]
+    fixed = np.array(Image.open(tmp_path / "out" / "masks" / "spots_3.png")) > 0
+    assert np.array_equal(fixed, spots(3)[1] > 0)
+
+
 def test_splits_and_class_tables_are_kept(tmp_path: Path) -> None:
     for split, first in (("train", 0), ("val", 20), ("test", 30)):
         for seed in range(first, first + 8):

@@ -1,19 +1,20 @@
 """Find masks that do not lie on their images: shifted, flipped, turned, inverted or exchanged.
 
 Every change that would undo such a fault is tried on the reduced mask; one that agrees with the image about as well as
-other masks of the set do, while the mask itself does not, is reported. What counts as clear is taken from the set: in a
-set whose masks and images agree weakly nothing is reported.
+other masks of the set do, while the mask itself does not, is reported. What counts as clear is taken from the set, and
+from the mask: most of its shifts are wrong, and show what it reaches by chance. In a set whose masks and images agree
+weakly nothing is reported.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import fft
 
 from pixelwise.datasets.checks.agreement import Agreement, correlation
+from pixelwise.datasets.checks.exchanges import find_circles
+from pixelwise.datasets.checks.shifts import shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 
 Change = Literal["none", "shift", "symmetry", "invert", "exchange"]
@@ -23,12 +24,13 @@ _LOW, _HIGH = 0.7, 0.35  # agreement before at most, after at least, as fraction
 _HIGH_SHIFT = 0.45  # after a shift: of many shifts one may fit by chance
 WEAK = 0.15  # typical agreement of a set in which nothing can be told
 _TRUSTED = 0.5  # agreement of masks that tell what is usual
-_CHANCE = 2.0  # least score after a change, in root mean squares of the scores after other changes
+_SAMPLE = 64  # trusted masks that are changed, to learn what is usual
+_CHANCE = 2.2  # least score after a change, in multiples of what the mask reaches by chance
+_CLEAR = 5.0  # a score that is clear in any set,
+_BEFORE = 0.2  # if that before was at most this fraction of it
 _OPPOSITE = 0.5  # largest negative agreement before, as a fraction of that after
+_SHARE = 0.5  # of the needed gain: what each of two exchanged masks gains at least
 _SURE = 0.6  # gain at which a finding is certain
-_REACH = 0.2  # largest shift, as a fraction of the side
-_COARSE, _SHORTLIST = 3, 8  # exchanges that are compared exactly
-_SHIFT_TARGETS = 4  # targets that the shift is searched with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Alignment:
         The change of the mask that agrees clearly better; "none" if there is none.
     best : float
         The agreement after the change.
+    chance : float
+        What the mask reaches by chance, as a fraction of what is typical.
     confidence : float
         0 ... 1.
     offset : (int, int)
@@ -56,13 +60,21 @@ class Alignment:
     own: float
     change: Change = "none"
     best: float = 0.0
+    chance: float = 0.0
     confidence: float = 0.0
     offset: tuple[int, int] = (0, 0)
     symmetry: Symmetry | None = None
     other: int | None = None
 
+    @property
+    def gain(self) -> float:
+        """How much better the mask agrees after the change."""
+        return self.best - self.own
 
-def find_misaligned(agreement: Agreement, *, invertible: bool) -> list[Alignment]:
+
+def find_misaligned(
+    agreement: Agreement, *, invertible: bool, comparable: Sequence[bool] | None = None
+) -> list[Alignment]:
     """Return the alignment of each case.
 
     Parameters
@@ -70,132 +82,84 @@ def find_misaligned(agreement: Agreement, *, invertible: bool) -> list[Alignment
     agreement : Agreement
     invertible : bool
         Masks have two values, which may be exchanged.
+    comparable : sequence of bool, optional
+        Cases whose images show something; those of others fit no mask.
     """
-    count, typical = len(agreement.cases), agreement.typical
+    typical = agreement.typical
     if typical < WEAK:
-        return [Alignment(own=float("nan")) for _ in range(count)]
-    best = [_best_change(agreement, index, invertible=invertible) for index in range(count)]
-    best = _with_exchanges(agreement, best)
-    gains = np.array([(one.best - one.own) for one in best])
-    usual = gains[[one.own >= _TRUSTED for one in best]]  # NaN is not
-    middle = float(np.median(usual)) if len(usual) else 0.0
-    spread = 1.4826 * float(np.median(np.abs(usual - middle))) if len(usual) else 0.0
-    needed = max(_GAIN, middle + _SPREADS * spread)
-    found = [
-        replace(one, confidence=float(min(1.0, 0.5 + 0.5 * (gain - needed) / max(_SURE - _GAIN, 1e-9))))
-        if gain >= needed and one.own <= _LOW and one.best >= (_HIGH_SHIFT if one.change == "shift" else _HIGH)
-        else Alignment(own=one.own)
-        for one, gain in zip(best, gains, strict=True)
-    ]
-    return _closed_exchanges(found)
+        return [Alignment(own=float("nan")) for _ in agreement.cases]
+    own = agreement.own / typical
+    shown = np.ones(len(own), bool) if comparable is None else np.array(comparable, bool)
+    suspects = [int(index) for index in np.argsort(own) if own[index] <= _LOW and shown[index]]
+    changes = {index: _best_change(agreement, index, invertible=invertible) for index in suspects}
+    needed = _needed_gain(agreement, np.flatnonzero(own >= _TRUSTED), changes, invertible=invertible)
+    found = [_judge(changes.get(index, Alignment(own=value)), needed) for index, value in enumerate(own.tolist())]
+    for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
+        exchanges = {
+            index: Alignment(own=float(own[index]), change="exchange", best=score / typical, other=other)
+            for index, (other, score) in circle.items()
+        }
+        together = _mean(list(exchanges.values()))
+        judged = _judge(together, needed)
+        if judged.change != "none" and together.best > _mean([changes[index] for index in circle]).best:
+            for index, one in exchanges.items():
+                found[index] = replace(one, confidence=judged.confidence)
+    return found
+
+
+def _mean(members: Sequence[Alignment]) -> Alignment:
+    """Return what is judged of masks that were exchanged: their fits are evidence of one fault."""
+    own, best = np.mean([(one.own, one.best) for one in members], axis=0).tolist()
+    return Alignment(own=own, change="exchange", best=best)
+
+
+def _needed_gain(agreement: Agreement, trusted: np.ndarray, known: dict[int, Alignment], *, invertible: bool) -> float:
+    """Return the gain that is unusual for a mask that fits, from some of them."""
+    some = trusted[:: max(1, len(trusted) // _SAMPLE)].tolist()
+    changed = [known.get(index) or _best_change(agreement, index, invertible=invertible) for index in some]
+    gains = np.array([one.gain for one in changed if one.change != "none"])
+    if not len(gains):
+        return _GAIN
+    middle = float(np.median(gains))
+    return max(_GAIN, middle + _SPREADS * 1.4826 * float(np.median(np.abs(gains - middle))))
+
+
+def _judge(one: Alignment, needed: float) -> Alignment:
+    """Return an alignment with the confidence of its change, without the change if it is not clear enough."""
+    least = _HIGH_SHIFT if one.change == "shift" else _HIGH
+    clear = 0 < _CLEAR * one.chance <= one.best and one.own <= _BEFORE * one.best
+    if one.change == "none" or one.own > _LOW or one.best < least or (one.gain < needed and not clear):
+        return Alignment(own=one.own)
+    sure = (one.gain - (_GAIN if clear else needed)) / (_SURE - _GAIN)
+    return replace(one, confidence=float(min(1.0, 0.5 + 0.5 * max(0.0, sure))))
 
 
 def _best_change(agreement: Agreement, index: int, *, invertible: bool) -> Alignment:
-    """Return the best change within one mask, whether it helps or not; scores are fractions of the typical one."""
-    own, targets = float(agreement.own[index]) / agreement.typical, agreement.cases[index].targets
-    if np.isnan(own):
-        return Alignment(own=own, best=float("nan"))
+    """Return the best change within one mask; "none" if it may agree by chance. Scores are fractions of the typical."""
+    typical, case = agreement.typical, agreement.cases[index]
+    own, targets, predicted = float(agreement.own[index]) / typical, case.targets, agreement.prediction(index)
+
+    def score(changed: np.ndarray) -> float:
+        return correlation(predicted, agreement.target(np.ascontiguousarray(changed), index)) / typical
+
     square = targets.shape[1] == targets.shape[2]
-    tried: list[Alignment] = []
-    for symmetry in SYMMETRIES[1:]:
-        if square or symmetry.quarters % 2 == 0:
-            score = agreement.score(index, np.ascontiguousarray(symmetry.apply(targets)))
-            tried.append(Alignment(own=own, change="symmetry", best=score, symmetry=symmetry))
-    if invertible and len(targets) == 2:
-        score = agreement.score(index, np.stack([255 - targets[0], targets[1]]))
-        tried.append(Alignment(own=own, change="invert", best=score))
-    rows, columns = _best_shift(agreement, index)
+    shifts = shift_scores(agreement, index)
+    chance = shifts.by_chance / typical
+    tried = [
+        Alignment(own=own, change="symmetry", best=score(symmetry.apply(targets)), symmetry=symmetry)
+        for symmetry in SYMMETRIES[1:]
+        if square or symmetry.quarters % 2 == 0
+    ]
+    rows, columns = shifts.best()
     if (rows, columns) != (0, 0):
-        factor = agreement.cases[index].factor
-        score = agreement.score(index, move(targets, rows, columns))
-        tried.append(Alignment(own=own, change="shift", best=score, offset=(rows * factor, columns * factor)))
+        best = float(shifts.scores.max()) / typical
+        offset = (rows * case.factor, columns * case.factor)
+        tried.append(Alignment(own=own, change="shift", best=best, offset=offset))
+    if invertible and len(targets) == 2:
+        tried.append(Alignment(own=own, change="invert", best=score(np.stack([255 - targets[0], targets[1]]))))
     chosen = max(tried, key=lambda one: one.best)
-    others = [one.best for one in tried if one is not chosen]
-    chance = float(np.sqrt(np.mean(np.square(others)))) if others else 0.0
-    best = chosen.best / agreement.typical
     # of a large and smooth mask any correlation may be large, also a negative one
-    by_chance = chosen.best < _CHANCE * chance or own < -_OPPOSITE * best
-    return replace(chosen, best=min(best, own) if chosen.change != "invert" and by_chance else best)
-
-
-def move(values: np.ndarray, rows: int, columns: int, fill: int = 0) -> np.ndarray:
-    """Move the last two axes by whole pixels; what comes from outside is `fill`.
-
-    Examples
-    --------
-    >>> move(np.array([[1, 2], [3, 4]]), 1, 0).tolist()
-    [[0, 0], [1, 2]]
-    """
-    moved = np.full_like(values, fill)
-    height, width = values.shape[-2:]
-    if abs(rows) < height and abs(columns) < width:
-        moved[..., max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)] = values[
-            ..., max(-rows, 0) : height + min(-rows, 0), max(-columns, 0) : width + min(-columns, 0)
-        ]
-    return moved
-
-
-def _best_shift(agreement: Agreement, index: int) -> tuple[int, int]:
-    """Return the shift of the mask with the largest cross-correlation, in blocks."""
-    chosen = np.argsort(-agreement.scale * agreement.prediction_scale)[:_SHIFT_TARGETS]
-    predicted = agreement.prediction(index)[chosen]
-    target = agreement.target(agreement.cases[index].targets, index)[chosen]
-    height, width = predicted.shape[1:]
-    reach = max(1, round(_REACH * max(height, width)))
-    size = [fft.next_fast_len(side + reach, real=True) for side in (height, width)]
-    spectrum = (np.asarray(fft.rfft2(predicted, size)) * np.conj(np.asarray(fft.rfft2(target, size)))).sum(0)
-    steps = [np.arange(-min(reach, side - 1), min(reach, side - 1) + 1) for side in (height, width)]
-    values = np.asarray(fft.irfft2(spectrum, size))[np.ix_(*steps)]
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
-    return int(steps[0][row]), int(steps[1][column])
-
-
-def _with_exchanges(agreement: Agreement, best: Sequence[Alignment]) -> list[Alignment]:
-    """Try the masks of other suspicious cases of the same size."""
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, one in enumerate(best):
-        if one.own <= _LOW:
-            groups[agreement.cases[index].targets.shape].append(index)
-    result = list(best)
-    for suspects in groups.values():
-        for index, others in zip(suspects, _similar(agreement, suspects), strict=True):
-            predicted = agreement.prediction(index)
-            for other in others:
-                target = agreement.target(agreement.cases[other].targets, index)
-                score = correlation(predicted, target) / agreement.typical
-                if score > result[index].best:
-                    result[index] = Alignment(own=best[index].own, change="exchange", best=score, other=other)
-    return result
-
-
-def _similar(agreement: Agreement, suspects: Sequence[int]) -> list[list[int]]:
-    """Return for each suspect the other suspects whose masks may fit its image, on every third row and column."""
-    predicted, target = (
-        np.stack([values[:, ::_COARSE, ::_COARSE].ravel() for values in planes])
-        for planes in (
-            [agreement.prediction(index) for index in suspects],
-            [agreement.target(agreement.cases[index].targets, index) for index in suspects],
-        )
-    )
-    scores = predicted @ (target / (np.linalg.norm(target, axis=1, keepdims=True) + 1e-9)).T
-    np.fill_diagonal(scores, -np.inf)
-    order = np.argsort(-scores, axis=1)[:, : min(_SHORTLIST, len(suspects) - 1)]
-    return [[suspects[position] for position in row] for row in order.tolist()]
-
-
-def _closed_exchanges(found: Sequence[Alignment]) -> list[Alignment]:
-    """Keep exchanges whose masks pass from case to case in a circle: nobody gets two masks, and nobody none."""
-    result = list(found)
-    while True:
-        takers = [one.other for one in result if one.change == "exchange"]
-        givers = {index for index, one in enumerate(result) if one.change == "exchange"}
-        for index, one in enumerate(result):
-            if one.change == "exchange" and (one.other not in givers or index not in takers or _shared(takers, one)):
-                result[index] = Alignment(own=one.own)
-                break
-        else:
-            return result
-
-
-def _shared(takers: Sequence[int | None], one: Alignment) -> bool:
-    return takers.count(one.other) > 1
+    by_chance = chosen.best < _CHANCE * chance or own < -_OPPOSITE * chosen.best
+    if chosen.change != "invert" and by_chance:
+        return Alignment(own=own, best=own)
+    return replace(chosen, chance=chance)

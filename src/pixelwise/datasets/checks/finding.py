@@ -61,7 +61,8 @@ class Step:
     values : tuple of (int, int)
         For "replace values": old and new value.
     other : str
-        For "use mask of": the file of the mask. For "rename": the new ending.
+        For "use mask of": the file of the mask, or the image if its labels are no mask file. For "rename": the new
+        ending.
     """
 
     action: Action
@@ -83,7 +84,7 @@ class Step:
             case "replace values":
                 return "replace " + ", ".join(f"{old} by {new}" for old, new in self.values)
             case "use mask of":
-                return f"use {self.other}"
+                return f"use the labels of {self.other}"
             case "rename":
                 return f"rename to {self.other}"
             case _:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Num, UInt8
+from jaxtyping import Float32, Num, Shaped, UInt8
 
 MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a comparison is small
 MEMORY = 600_000_000  # bytes of all reduced cases and their predictions together
@@ -71,8 +71,8 @@ def reduce_case(
     chosen = range(1, 2) if classes == 2 else range(min(classes, MAX_CLASSES))
     edges = boundaries(labels)
     edges[ignored] = False
-    planes = [*(foreground == index for index in chosen), edges]
-    targets = np.stack([_block_means(plane, factor) * 255 for plane in planes])
+    shares = [*_class_shares(foreground, chosen, factor), _block_means(edges, factor)]
+    targets = np.stack(shares) * np.float32(255)
     view = np.stack([_block_means(channel, factor) for channel in pixels[:_COLOURS]])
     return ReducedCase(
         pixels=_stretch(view),
@@ -91,13 +91,28 @@ def boundaries(labels: Num[np.ndarray, "height width"]) -> np.ndarray:
     return edges
 
 
-def _block_means(plane: np.ndarray, factor: int) -> Float32[np.ndarray, "height width"]:
+def _class_shares(
+    labels: Num[np.ndarray, "height width"], chosen: range, factor: int
+) -> list[Float32[np.ndarray, "rows columns"]]:
+    """Return the fraction of each block that is of each chosen class; all classes are counted in one pass."""
+    if factor == 1:
+        return [(labels == index).astype(np.float32) for index in chosen]
+    rows, columns = labels.shape[0] // factor, labels.shape[1] // factor
+    others = chosen.stop  # of classes that are not chosen
+    classes = np.minimum(labels[: rows * factor, : columns * factor].astype(np.int32), others)
+    classes += np.repeat(np.arange(columns, dtype=np.int32), factor) * (others + 1)
+    classes += np.repeat(np.arange(rows, dtype=np.int32), factor)[:, None] * (columns * (others + 1))
+    counts = np.bincount(classes.ravel(), minlength=rows * columns * (others + 1)).reshape(rows, columns, others + 1)
+    return [(counts[..., index] / factor**2).astype(np.float32) for index in chosen]
+
+
+def _block_means(plane: Shaped[np.ndarray, "height width"], factor: int) -> Float32[np.ndarray, "rows columns"]:
     """Return the means of blocks of factor x factor pixels; incomplete blocks at the right and lower border are cut."""
     if factor == 1:
         return plane.astype(np.float32)
     rows, columns = plane.shape[0] // factor, plane.shape[1] // factor
-    blocks = plane[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    return blocks.mean((1, 3), dtype=np.float32)
+    lines = plane[: rows * factor, : columns * factor].reshape(rows, factor, -1).sum(1, dtype=np.float32)
+    return lines.reshape(rows, columns, factor).sum(2) / np.float32(factor**2)
 
 
 def _stretch(view: Float32[np.ndarray, "channels height width"]) -> UInt8[np.ndarray, "channels height width"]:

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Num, Shaped
 from scipy import ndimage
 
-from pixelwise.datasets.checks.alignment import move
 from pixelwise.datasets.checks.finding import Step
 from pixelwise.datasets.checks.reduced import boundaries
+from pixelwise.datasets.checks.shifts import move
 
 
 def apply_steps(

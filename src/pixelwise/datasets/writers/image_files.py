@@ -1,5 +1,6 @@
 """Write the image of a case: the file itself where the other program reads the same pixels from it, else a new file."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -76,6 +77,26 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def link_or_copy(source: Path, target: Path, *, link: bool) -> str:
+    """Link a file, if `link` and the file system allows it, or else copy it; return "link" or "copy"."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            try:
+                os.link(source.resolve(), target)
+            except OSError:  # another file system, or one without links
+                pass
+            else:
+                return "link"
+        if source.is_dir():  # Zarr
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    return "copy"
 
 
 def write_file(path: Path, content: bytes) -> None:

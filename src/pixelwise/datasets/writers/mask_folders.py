@@ -34,6 +34,12 @@ def write_folders(data: LabelledSet, out: Path) -> tuple[str, ...]:
     of objects and classes, ignored pixels, sub-folders and given splits are kept.
     """
     ignored = max(data.map(lambda image: write_pair(data, image, out, SUFFIXES).ignored), default=0)
+    write_description(data, out, ignored)
+    return ()
+
+
+def write_description(data: LabelledSet, out: Path, ignored: int) -> None:
+    """Write ``classes.txt`` and ``dataset.json``; `ignored` is the value of ignored pixels in masks of objects."""
     description: dict[str, Any] = {"task": data.task, "channels": data.dataset.channels}
     if data.task == "instance":
         description |= {"classes": list(data.classes), "ignore_index": ignored or None}
@@ -45,7 +51,6 @@ def write_folders(data: LabelledSet, out: Path) -> tuple[str, ...]:
         else:  # such as a class called "2nd observer 1,2,3"
             description["labels"] = {name: index for index, name in enumerate(data.classes)}
     atomic_write_json(out / "dataset.json", description)
-    return ()
 
 
 def write_stardist(data: LabelledSet, out: Path) -> tuple[str, ...]:
@@ -75,18 +80,23 @@ def write_cellpose(data: LabelledSet, out: Path) -> tuple[str, ...]:
 def write_pair(data: LabelledSet, image: LabelledImage, out: Path, accepted: Sequence[str]) -> WrittenPair:
     """Write an image and its mask; `accepted` are the extensions of images that may be copied."""
     written = save_image(image, out / image.path("images"), accepted)
-    mask = out / image.path("masks")
+    mask, ignored = write_label_file(data, image, out / image.path("masks"))
+    return WrittenPair(image=written, mask=mask, ignored=ignored)
+
+
+def write_label_file(data: LabelledSet, image: LabelledImage, mask: Path) -> tuple[Path, int]:
+    """Write the labels of an image to `mask` with an extension; return the path and the value of ignored pixels."""
     if data.task != "instance":
         mask = with_suffix(mask, ".png")
         write_file(mask, mask_bytes(image.labels.astype(np.uint8), data.colours))
-        return WrittenPair(image=written, mask=mask, ignored=IGNORE)
+        return mask, IGNORE
     labels = image.labels.astype(np.int64)
     if (taken := labels == _IGNORED_OBJECT).any():
         labels[taken] = labels.max() + 1
     ignored = image.labels == data.ignored
     labels[ignored] = _IGNORED_OBJECT
     mask = write_labels(with_suffix(mask, ".tif"), labels, image.spacing)
-    return WrittenPair(image=written, mask=mask, ignored=_IGNORED_OBJECT if ignored.any() else 0)
+    return mask, _IGNORED_OBJECT if ignored.any() else 0
 
 
 def _class_table(data: LabelledSet) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelwise.datasets.annotated_set import prepare
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Step
@@ -13,12 +14,16 @@ from pixelwise.datasets.checks.image_quality import ImageQuality, measure_qualit
 from pixelwise.datasets.checks.mask_contents import MaskContent, find_other_values
 from pixelwise.datasets.checks.reduced import ReducedCase, common_side, reduce_case
 from pixelwise.datasets.checks.steps import apply_steps
-from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.dataset import DataOptions, Dataset
+from pixelwise.datasets.detect import detect_format
 from pixelwise.datasets.examples import IGNORE_OBJECT
-from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.folder_layout import Pair, read_layout
+from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import filled
+from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError, printable
+from pixelwise.io.read import read_mask
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -47,8 +52,48 @@ def mask_path(item: Case | Pair) -> Path | None:
 
 
 def relative(root: Path, path: Path) -> str:
-    """Return a path below `root` as in messages."""
-    return printable(path.relative_to(root))
+    """Return a path as in messages: below `root`, or whole if it is outside."""
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def labels_file(root: Path, item: Case | Pair) -> str:
+    """Return the file that stands for the labels of a case in findings: its mask file, or else its image."""
+    return relative(root, mask_path(item) or item.image)
+
+
+def find_pairs(dataset: Dataset, options: DataOptions) -> tuple[Pair, ...]:
+    """Return all pairs of image and annotation in the folder of a data set, also those that it left out."""
+    if dataset.task == "classification":
+        return ()
+    annotated = detect_format(dataset.root, options)
+    layout = read_layout(dataset.root, options) if annotated is None else prepare(dataset.root, annotated, options)[0]
+    return layout.pairs
+
+
+def read_view(dataset: Dataset, item: Case | Pair) -> np.ndarray:
+    """Return the image (channels, height, width) as it is stored."""
+    return read_stored(item.image, item.channel_files, dataset.pages, options=dataset.reading).pixels
+
+
+def read_fixable(dataset: Dataset, item: Case | Pair) -> np.ndarray:
+    """Return what the steps of a fix are applied to: the values of a mask file, or in a format the labels."""
+    mask = mask_path(item)
+    if mask is not None and not dataset.format:
+        return pack(read_mask(mask).values)
+    labels = dataset.read_labels(item if isinstance(item, Case) else pair_case(item))
+    return np.where((labels > 0) & (labels != IGNORE), 1, labels) if dataset.task == "binary" else labels
+
+
+def steps_for_labels(dataset: Dataset, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return steps that replace values of mask files as steps that replace labels, as `read_fixable` returns them."""
+    last = 1 if dataset.task == "binary" else len(dataset.classes) - 1
+    index = {value: min(number, last) for number, value in enumerate(dataset.labelling.values)}
+    return tuple(
+        replace(step, values=tuple((index.get(old, old), index.get(new, new)) for old, new in step.values))
+        if step.action == "replace values"
+        else step
+        for step in steps
+    )
 
 
 def class_count(dataset: Dataset) -> int:
@@ -69,7 +114,10 @@ def with_one_foreground(dataset: Dataset) -> Dataset:
     names = dict(zip(labelling.values, labelling.classes, strict=True))
     values = (0, usual, *(value for value in labelling.values if value not in (0, usual)))
     classes = (names.get(0, "background"), "foreground")
-    return replace(dataset, labelling=replace(labelling, task="binary", classes=classes, values=values))
+    colours = labelling.colours[:2]
+    return replace(
+        dataset, labelling=replace(labelling, task="binary", classes=classes, values=values, colours=colours)
+    )
 
 
 def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -78,7 +126,7 @@ def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.
     if dataset.task == "instance":
         ignored = labels == IGNORE_OBJECT
     else:
-        ignored = labels == IGNORE if dataset.labelling.ignore_value is not None else np.zeros(labels.shape, bool)
+        ignored = labels == IGNORE if len(dataset.classes) <= IGNORE else np.zeros(labels.shape, bool)
     if dataset.task == "binary":
         labels = np.where(labels > 0, np.where(ignored, 0, 1), 0)
     ignored, labels = (apply_steps(values, examined.steps) for values in (ignored, np.where(ignored, 0, labels)))

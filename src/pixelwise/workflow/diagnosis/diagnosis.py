@@ -1,21 +1,23 @@
 """Examine a data set: every check in one pass."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pixelwise.datasets.checks.alignment import WEAK
-from pixelwise.datasets.checks.finding import KINDS, Finding
+from pixelwise.datasets.checks.finding import KINDS, LEAVE_OUT, Finding
 from pixelwise.datasets.checks.image_quality import judge_quality
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
-from pixelwise.datasets.folder_layout import Pair, read_layout
+from pixelwise.datasets.folder_layout import Pair
+from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.diagnosis.cases import (
     ExaminedCase,
     Measures,
+    find_pairs,
     mask_path,
     measure_cases,
     relative,
@@ -51,6 +53,8 @@ class Diagnosis:
         Hard ones first.
     messages : tuple of str
         How the folder was read, and what could not be checked.
+    pairs : tuple of Pair
+        All pairs of image and annotation, also those that cannot be used.
     fixed : Path or None
         The corrected copy.
     page : Path or None
@@ -60,6 +64,7 @@ class Diagnosis:
     dataset: Dataset
     findings: tuple[Finding, ...]
     messages: tuple[str, ...]
+    pairs: tuple[Pair, ...] = ()
     fixed: Path | None = None
     page: Path | None = None
 
@@ -127,33 +132,52 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
         No readable pair of image and mask, and no class folders.
     """
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress))
-    pairs = read_layout(root, options).pairs if dataset.task != "classification" else ()
+    pairs = find_pairs(dataset, options)
     folder = folder_findings(dataset, pairs)
     cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
+    usable = len(cases)
     cases += folder.repairable
     results = measure_cases(dataset, cases, progress)
     readable = [(case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, Measures)]
     examined, measures = [case for case, _ in readable], [measured for _, measured in readable]
-    findings, messages = list[Finding](), list[str]()
+    findings, messages = _unreadable(dataset, cases[:usable], results), list[str]()
     images = _image_findings(dataset, examined, measures)
     if dataset.task != "classification":
-        found, messages = _mask_findings(dataset, examined, measures)
         spoilt = {one.case for one in images if one.kind in ("blank image", "saturated image")}
+        found, messages = _mask_findings(dataset, examined, measures, spoilt)
         findings += [one for one in found if one.case not in spoilt or one.kind not in _BY_COMPARISON]
     findings += [*_without_repeats(folder, findings), *images]
     findings += wrong_endings(root, _files(examined, pairs))
     order = {kind: position for position, kind in enumerate(KINDS)}
     findings.sort(key=lambda one: (one.severity != "hard", order[one.kind], one.files))
-    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=(*dataset.messages, *messages))
+    messages = [*dataset.messages, *messages]
+    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=tuple(messages), pairs=pairs)
+
+
+def _unreadable(
+    dataset: Dataset, cases: Sequence[ExaminedCase], results: Sequence[Measures | PixelwiseError]
+) -> list[Finding]:
+    """Return a finding for each usable case that could not be measured."""
+    return [
+        Finding(
+            kind="unreadable file",
+            files=(relative(dataset.root, examined.case.image),),
+            text=str(result),
+            case=examined.case.name,
+            steps=LEAVE_OUT,
+        )
+        for examined, result in zip(cases, results, strict=False)
+        if isinstance(result, PixelwiseError)
+    ]
 
 
 def _mask_findings(
-    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures]
+    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[Measures], spoilt: Collection[str]
 ) -> tuple[list[Finding], list[str]]:
     """Return the findings on masks, one per case: what a mask contains comes before where it lies."""
     contents = [one.content for one in measures if one.content is not None]
     reduced = [one.reduced for one in measures if one.reduced is not None]
-    agreement, alignments = compare_masks(dataset, cases, reduced)
+    agreement, alignments = compare_masks(dataset, cases, reduced, spoilt)
     by_case = content_findings(dataset, cases, contents, agreement)
     messages: list[str] = []
     if agreement is None:

@@ -1,11 +1,10 @@
 """Write a corrected copy of a data set, with a log from which every change can be undone.
 
 The copy has the usual layout: images/ and masks/ (below train/, val/ and test/ if the splits are given), or one folder
-per class. Unchanged images are hard links where the file system allows it, and take no space; masks are copies.
+per class. Unchanged images are hard links where the file system allows it, and take no space; masks are copies. The
+labels of a data set in a format become mask files.
 """
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_json, write_error
+from pixelwise.atomic_write import atomic_write_json
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Finding, Step
 from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.masks.class_table import TABLES
+from pixelwise.datasets.problem_report import files_of
+from pixelwise.datasets.writers.image_files import link_or_copy
 from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_mask, write_image, write_labels
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.version import __version__
-from pixelwise.workflow.diagnosis.cases import mask_path, pair_case, relative
+from pixelwise.workflow.diagnosis.cases import labels_file, mask_path, pair_case, relative
+from pixelwise.workflow.diagnosis.label_files import LabelFiles
 
 LOG = "changes.json"
 _PIXEL_ACTIONS = ("shift", "symmetry", "resize", "replace values")
@@ -74,26 +76,34 @@ def write_fixed(
     """
     check_output(dataset.root, out)
     root, steps, reasons, dropped = dataset.root, _steps(findings), _reasons(findings), _dropped(findings)
-    cases = {relative(root, case.image): case for case in dataset.cases}
-    cases = {relative(root, pair.image): pair_case(pair) for pair in pairs} | cases
+    by_name = {pair.name: pair_case(pair) for pair in pairs} | {case.name: case for case in dataset.cases}
+    cases = list(by_name.values())
+    label_files = LabelFiles(dataset, cases, out, link=link) if dataset.format else None
     log: list[dict[str, Any]] = []
     usable = {case.name for case in dataset.cases}
-    for name, case in progress.track(cases.items(), "Writing the corrected copy", len(cases)):
-        mask = mask_path(case)
+    for case in progress.track(cases, "Writing the corrected copy", len(cases)):
+        name, mask = relative(root, case.image), mask_path(case)
         files = [name, *([relative(root, mask)] if mask is not None else [])]
         if case.name not in usable and not steps.get(files[-1]):
             continue  # left out by a problem; `_dropped` has the reason
-        if dropped.intersection(files):
+        if dropped.intersection(files_of(root, case.image, case.annotation, case.channel_files)):
             continue
-        _write_case(dataset, case, files, steps, reasons, out, link=link, log=log)
+        if label_files is not None:
+            changes = dict.fromkeys((*steps.get(name, ()), *steps.get(labels_file(root, case), ())))
+            log += label_files.write(case, tuple(changes), reasons.get(files[-1]) or reasons.get(name, ""))
+        else:
+            _write_case(dataset, case, files, steps, reasons, out, link=link, log=log)
     kept = {entry["source"] for entry in log if "source" in entry}
     log += [
         {"action": "leave out", "source": file, "reason": reason}
         for file, reason in reasons.items()
         if file in dropped and file not in kept
     ]
-    _write_tables(dataset, options, out)
-    changes = [entry for entry in log if entry["action"] not in ("link", "copy")]
+    if label_files is not None:
+        progress.message(*label_files.finish())
+    else:
+        _write_tables(dataset, options, out)
+    changes = [entry for entry in log if entry["action"] in ("change", "leave out")]
     atomic_write_json(out / LOG, {"version": __version__, "data": str(root.resolve()), "files": log})
     progress.message(f"{pluralise(len(changes), 'change')}; {pluralise(len(log) - len(changes), 'file')} unchanged.")
     return len(changes)
@@ -127,13 +137,14 @@ def restore(out: Path, names: Sequence[str] = ()) -> list[str]:
         file = entry.get("file")
         if file is None or entry["action"] != "change" or (names and file not in names):
             continue
+        base = out if entry.get("undo_in_copy") else data
         for name in (file, entry["undo"]):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise OutputFailed("files inside the folders", f"`{name}`", "The log was changed by hand.", out / LOG)
-        target, original = out / file, data / entry["undo"]
+        target, original = out / file, base / entry["undo"]
         target.unlink(missing_ok=True)
         final = target.with_suffix(original.suffix)
-        _copy(original, final, link=False)
+        link_or_copy(original, final, link=False)
         entry |= {"action": "restored", "file": final.relative_to(out).as_posix()}
         restored.append(file)
     atomic_write_json(out / LOG, log)
@@ -185,7 +196,7 @@ def _write_case(
     image_name, mask_name = _target_names(dataset, case, files)
     rename = next((step.other for step in steps.get(files[0], ()) if step.action == "rename"), "")
     target = (out / image_name).with_suffix(Path(rename or case.image.name).suffix)
-    action = _copy(case.image, target, link=link)
+    action = link_or_copy(case.image, target, link=link)
     entry = {"action": "change" if rename else action, "file": target.relative_to(out).as_posix(), "source": files[0]}
     log.append(entry | ({"reason": reasons.get(files[0], ""), "undo": files[0]} if rename else {}))
     if mask is None:
@@ -198,7 +209,7 @@ def _write_case(
     if pixel_steps:
         target = _write_mask(dataset, source, pixel_steps, target)
     else:
-        _copy(source, target, link=False)
+        link_or_copy(source, target, link=False)
     entry = {"action": "change" if changes else "copy", "file": target.relative_to(out).as_posix(), "source": files[1]}
     if changes:
         entry |= {"steps": [step.to_json() for step in changes], "reason": reasons.get(files[1], ""), "undo": files[1]}
@@ -247,32 +258,12 @@ def _palette_colours(values: np.ndarray, palette: dict[int, tuple[int, int, int]
     return table[values]
 
 
-def _copy(source: Path, target: Path, *, link: bool) -> str:
-    """Link or copy a file; return which."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if link:
-            try:
-                os.link(source.resolve(), target)
-            except OSError:  # another file system, or one without links
-                pass
-            else:
-                return "link"
-        if source.is_dir():  # Zarr
-            shutil.copytree(source, target)
-        else:
-            shutil.copyfile(source, target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    return "copy"
-
-
 def _write_tables(dataset: Dataset, options: DataOptions, out: Path) -> None:
     """Copy the class tables, and write what the user decided about masks to dataset.json."""
     for name in (*TABLES, "dataset.json"):
         for path in dataset.root.iterdir():
             if path.name.casefold() == name and path.is_file():
-                _copy(path, out / name, link=False)
+                link_or_copy(path, out / name, link=False)
     labelling = dataset.labelling
     decided = options.task != "auto" or options.classes or options.ignore_index is not None
     if labelling.task == "classification" or not (decided or options.foreground is not None):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Step
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
@@ -63,7 +64,7 @@ def folder_findings(dataset: Dataset, pairs: Sequence[Pair]) -> FolderFindings:
     """
     result = FolderFindings()
     by_image = {relative(dataset.root, pair.image): pair for pair in pairs}
-    by_mask = {relative(dataset.root, path): pair for pair in pairs if (path := mask_path(pair)) is not None}
+    by_mask = {relative(dataset.root, path): pair for pair in pairs for path in files_of_annotation(pair.annotation)}
     files = {case.name: relative(dataset.root, case.image) for case in dataset.cases}
     sizes = _sizes(dataset.problems, by_image)
     for problem in dataset.problems:
@@ -169,7 +170,8 @@ def _add_value_finding(result: FolderFindings, dataset: Dataset, problem: Proble
     mask, labelling = mask_path(pair), dataset.labelling
     usual = [value for value in labelling.values if value]
     steps = LEAVE_OUT
-    if mask is not None and not labelling.coded_by_colour and labelling.task == "binary" and len(usual) == 1:
+    by_number = not labelling.coded_by_colour and not dataset.format  # else values are not those of a file
+    if mask is not None and by_number and labelling.task == "binary" and len(usual) == 1:
         try:
             values = np.unique(pack(read_mask(mask).values)).tolist()
         except BadImage:

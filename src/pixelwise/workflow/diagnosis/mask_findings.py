@@ -1,7 +1,7 @@
 """Findings from the comparison of masks with their images and with one another."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -21,22 +21,27 @@ from pixelwise.datasets.checks.reduced import ReducedCase
 from pixelwise.datasets.checks.steps import refine_shift
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
-from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, read_case, relative, with_steps
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_path, read_case, relative, with_steps
 
 _MIN_CASES = 4  # masks that a comparison needs
 _UNFITTING = 0.25  # agreement of a mask that does not fit, as a fraction of the typical one
+_KINDS_BY_SIZE = {"symmetry": "transposed mask", "resize": "rescaled mask"}
 _STRONG = 0.5  # in a set where nine of ten masks agree at least so well
 
 
 def compare_masks(
-    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase]
+    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase], spoilt: Collection[str] = ()
 ) -> tuple[Agreement | None, list[Alignment]]:
-    """Return the agreement of a set and the alignment of each mask; nothing for too few cases."""
-    trusted = [not examined.steps for examined in cases]
+    """Return the agreement of a set and the alignment of each mask; nothing for too few cases.
+
+    `spoilt` are the names of cases whose images show next to nothing.
+    """
+    comparable = [examined.case.name not in spoilt for examined in cases]
+    trusted = [fits and not examined.steps for fits, examined in zip(comparable, cases, strict=True)]
     if sum(trusted) < _MIN_CASES or not any(case.targets[-1].any() for case in reduced):
         return None, []
     agreement = measure_agreement(reduced, trusted)
-    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary")
+    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
 
 
 def alignment_findings(
@@ -53,6 +58,9 @@ def alignment_findings(
     for index, (examined, one) in enumerate(zip(cases, alignments, strict=True)):
         if one.change != "none":
             kind, steps = _change(dataset, cases, reduced, index, one)
+            if examined.steps and kind not in ("flipped mask", "transposed mask"):
+                continue  # its size says what is wrong, which leaves only its orientation open
+            kind = _KINDS_BY_SIZE[examined.steps[0].action] if examined.steps else kind
             text = f"it agrees with its image at {one.own:.0%} of what is usual, and then at {one.best:.0%}"
             found[index] = _finding(dataset, examined, kind, text, one.confidence, with_steps(examined, *steps))
         elif strong and one.own < _UNFITTING:
@@ -66,9 +74,7 @@ def _change(
 ) -> tuple[str, tuple[Step, ...]]:
     """Return the kind of a finding, and the steps that undo it."""
     if one.change == "exchange" and one.other is not None:
-        other = mask_path(cases[one.other].case)
-        steps = (Step(action="use mask of", other=relative(dataset.root, other)),) if other is not None else ()
-        return "exchanged mask", steps
+        return "exchanged mask", (Step(action="use mask of", other=labels_file(dataset.root, cases[one.other].case)),)
     if one.change == "symmetry" and one.symmetry is not None:
         kind = "transposed mask" if one.symmetry.quarters % 2 else "flipped mask"
         return kind, (Step(action="symmetry", symmetry=one.symmetry),)

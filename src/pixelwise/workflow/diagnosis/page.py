@@ -4,21 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
 from pixelwise.datasets.checks.finding import KINDS, Finding
 from pixelwise.datasets.checks.reduced import boundaries
 from pixelwise.datasets.checks.steps import apply_steps
-from pixelwise.datasets.dataset import DataOptions
-from pixelwise.datasets.folder_layout import Pair, read_layout
-from pixelwise.datasets.masks.measure import pack
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.folder_layout import Pair
 from pixelwise.errors import BadImage
-from pixelwise.io.read import png_bytes, read_image, read_mask
+from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
-from pixelwise.workflow.diagnosis.cases import mask_path, relative
+from pixelwise.workflow.diagnosis.cases import mask_path, read_fixable, read_view, relative, steps_for_labels
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
@@ -28,11 +26,10 @@ PICTURES = 24  # findings of one kind that are shown as pictures
 _BEFORE, _AFTER = (230, 75, 0), (0, 200, 120)
 
 
-def diagnosis_page(found: Diagnosis, options: DataOptions, progress: Progress) -> str:
+def diagnosis_page(found: Diagnosis, progress: Progress) -> str:
     """Return the page of a diagnosis, as HTML without anything from the network."""
     root = found.dataset.root
-    pairs = read_layout(root, options).pairs if found.dataset.task != "classification" else ()
-    by_file = {relative(root, path): pair for pair in pairs for path in (pair.image, mask_path(pair)) if path}
+    by_file = {relative(root, path): pair for pair in found.pairs for path in (pair.image, mask_path(pair)) if path}
     title = f"Diagnosis of {root.resolve().name}"
     counts = Counter(finding.kind for finding in found.findings)
     soft = len(found.findings) - len(found.hard)
@@ -43,19 +40,23 @@ def diagnosis_page(found: Diagnosis, options: DataOptions, progress: Progress) -
         parts.append(html.paragraphs([f"To write a corrected copy: {command('doctor', root, '--fix', 'OUT')}"]))
     parts.append(html.table(("kind", "severity", "number", "meaning"), rows) if rows else "")
     for kind, group in groupby(found.findings, key=lambda finding: finding.kind):
-        parts.append(html.section(f"{kind}: {counts[kind]}", _kind_section(root, list(group), by_file, progress)))
+        parts.append(
+            html.section(f"{kind}: {counts[kind]}", _kind_section(found.dataset, list(group), by_file, progress))
+        )
     parts.append(html.section("How the folder was read", [html.paragraphs(found.messages)]))
     return html.page(title, parts)
 
 
-def _kind_section(root: Path, findings: Sequence[Finding], pairs: dict[str, Pair], progress: Progress) -> list[str]:
+def _kind_section(
+    dataset: Dataset, findings: Sequence[Finding], pairs: dict[str, Pair], progress: Progress
+) -> list[str]:
     parts: list[str] = []
     for finding in findings[:PICTURES]:
         name = html.escape(finding.files[0] if finding.files else "the whole set")
         fix = f" Fix: {finding.fix}." if finding.fix else ""
         parts.append(f"<h3><i>{name}</i> · {finding.confidence:.0%}</h3>")
         parts.append(html.paragraphs([f"{finding.text}.{fix}"]))
-        parts += html.try_section("This picture", partial(_pictures, root, finding, pairs), progress)
+        parts += html.try_section("This picture", partial(_pictures, dataset, finding, pairs), progress)
     rest = findings[PICTURES:]
     if rest:
         rows = [(", ".join(one.files), one.text, one.fix) for one in rest]
@@ -63,23 +64,23 @@ def _kind_section(root: Path, findings: Sequence[Finding], pairs: dict[str, Pair
     return parts
 
 
-def _pictures(root: Path, finding: Finding, pairs: dict[str, Pair]) -> list[str]:
+def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> list[str]:
     """Return the image, the image with the outlines of its mask, and the same after the fix."""
     pair = next((pairs[file] for file in finding.files if file in pairs), None)
-    image = pair.image if pair is not None else root / finding.files[0] if finding.files else None
+    image = pair.image if pair is not None else dataset.root / finding.files[0] if finding.files else None
     if image is None or not image.is_file():
         return []
     try:
-        view = stretch(read_image(image).pixels)
+        view = stretch(read_image(image).pixels if pair is None else read_view(dataset, pair))
         panels = {"image": view}
-        mask = mask_path(pair) if pair is not None else None
-        if mask is not None:
-            values = pack(read_mask(mask).values)
+        if pair is not None:
+            values = read_fixable(dataset, pair)
             panels["mask on the image"] = outlined(view, values, _BEFORE)
             if finding.steps and finding.steps[0].action != "leave out":
-                other = next((step.other for step in finding.steps if step.action == "use mask of"), "")
-                values = pack(read_mask(root / other).values) if other else values
-                panels["after the fix"] = outlined(view, apply_steps(values, finding.steps), _AFTER)
+                other = next((pairs[step.other] for step in finding.steps if step.action == "use mask of"), None)
+                values = read_fixable(dataset, other) if other is not None else values
+                steps = steps_for_labels(dataset, finding.steps) if dataset.format else finding.steps
+                panels["after the fix"] = outlined(view, apply_steps(values, steps), _AFTER)
     except BadImage as error:
         return [html.paragraphs([str(error)])]
     figures = [
