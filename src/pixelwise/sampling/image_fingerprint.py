@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import BadDataset
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -47,15 +48,14 @@ def measure_classification(dataset: Dataset, progress: Progress | None = None) -
     cases = dataset.splits["train"]
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
-    count = min(MAX_MEASURED, len(cases))
-    chosen = [cases[index * len(cases) // count] for index in range(count)]
+    chosen = evenly_spaced(cases, MAX_MEASURED)
     measure = partial(_measure, dataset=dataset)
-    statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", count))
+    statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", len(chosen)))
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(len(dataset.classes))]
     return ClassificationFingerprint(
         cases=len(cases),
-        measured=count,
+        measured=len(chosen),
         channels=dataset.channels,
         **summarise_images(statistics),
         class_cases=tuple(shares),
