@@ -70,7 +70,7 @@ class Studio:
             {
                 "id": image.id,
                 "name": image.name,
-                "part": image.part,
+                "split": image.split,
                 "labelled": image.case is not None,
                 "marked": image.id in marked,
                 "results": [name for name in results.get(image.id, []) if name in self.service.models],

@@ -67,7 +67,7 @@ def convert(
     folder : path
         A data set as `train` reads it; it is never written to.
     to : str
-        "folders", "nnunet", "cellpose", "stardist", "dsb2018", "class-folders", "qupath", "imagej", "coco",
+        "folders", "nnunet", "cellpose", "stardist", "file-per-object", "folder-per-class", "qupath", "imagej", "coco",
         "yolo", "labelme", "voc" or "csv".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
