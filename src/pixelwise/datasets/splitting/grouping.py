@@ -85,7 +85,7 @@ def _describe(found: Grouping) -> str:
     flag = f"--group-by '{found.expression}' is the same; " if found.expression else ""
     images, groups = pluralise(sum(sizes.values()), "image"), pluralise(len(sizes), "group")
     text = f"{images} in {groups} by {found.kind} ({names}) stay whole, except in given splits"
-    return f"{text} ({flag}--group-by none turns this off)."
+    return f"{text} ({flag}--group-by none switches this off)."
 
 
 def _user_groups(images: Sequence[GroupedImage], expression: str, messages: list[str]) -> list[str]:
