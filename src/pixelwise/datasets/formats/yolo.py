@@ -124,9 +124,8 @@ def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
 
     Parameters
     ----------
-    dataset : AnnotatedSet
-    out : Path
-        A folder that does not exist, or is empty.
+    dataset, out
+        As for `coco.write`.
 
     Returns
     -------
