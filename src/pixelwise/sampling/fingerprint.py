@@ -30,6 +30,7 @@ from pixelwise.sampling.image_statistics import (
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
+ORIENTED_MASKS = 64  # masks on which the orientation is measured
 CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
@@ -124,8 +125,8 @@ def measure_fingerprint(
     return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
 
 
-def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
-    """Measure on at most `max_masks` training masks how much the images have an up direction.
+def measure_orientation(dataset: Dataset) -> float:
+    """Measure on some training masks how much the images have an up direction.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     above, below = np.zeros(256), np.zeros(256)
-    for case in cases[:: max(1, len(cases) // max_masks)]:
+    for case in cases[:: max(1, len(cases) // ORIENTED_MASKS)]:
         labels = dataset.read_labels(case)
         if dataset.labelling.task == "instance":
             labels = (labels > 0).astype(np.int32)

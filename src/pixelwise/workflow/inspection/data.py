@@ -21,7 +21,7 @@ PROBLEMS_SHOWN = 20
 class InspectionTask(Protocol):
     """What an inspection needs of a task; see `tasks.task.Task`."""
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training cases."""
         ...
 
