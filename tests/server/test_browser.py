@@ -113,6 +113,43 @@ def until(page: Any, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any
     raise TimeoutError(str(state_of(page)))
 
 
+def correct_objects(page: Any, server: Server, image: str) -> None:
+    """Delete one object with the mouse, accept another by keyboard, and split a third one with a line."""
+    rows = sorted(server.get(f"/api/images/{image}/objects"), key=lambda row: row["area"])[-3:]
+    page.evaluate("([x, y]) => window.studioZoom(2, x, y)", [128, 128])
+    before: list[dict[str, float]] = [{}]
+
+    def at_rest(state: dict[str, Any]) -> bool:
+        before.append(state["view"])
+        return before[-1] == before[-2]
+
+    view = until(page, at_rest)["view"]
+    box = page.locator("[data-testid=canvas]").bounding_box()
+
+    def place(row: float, column: float) -> tuple[float, float]:
+        x, y = column * view["scale"] + view["x"], row * view["scale"] + view["y"]
+        return box["x"] + x, box["y"] + y
+
+    page.keyboard.press("Delete")
+    page.mouse.click(*place(rows[0]["row"] + 0.5, rows[0]["column"] + 0.5))
+    until(page, lambda state: state["marks"] == 1)
+    page.click("[data-tool=split]")
+    middle = (rows[1]["box"][1] + rows[1]["box"][3]) / 2
+    page.mouse.move(*place(rows[1]["box"][0] - 2, middle))
+    page.mouse.down()
+    page.mouse.move(*place(rows[1]["box"][2] + 2, middle), steps=5)
+    page.mouse.up()
+    until(page, lambda state: state["marks"] == 2)
+    page.keyboard.press("a")
+    page.evaluate("([x, y]) => window.studioZoom(2, x, y)", [rows[2]["column"] + 0.5, rows[2]["row"] + 0.5])
+    until(page, at_rest)
+    page.keyboard.press("Enter")
+    until(page, lambda state: state["marks"] == 3)
+    marks = server.get(f"/api/images/{image}/marks")
+    assert [(mark["action"], len(mark["objects"])) for mark in marks] == [("delete", 1), ("split", 2), ("accept", 1)]
+    page.keyboard.press("v")
+
+
 def test_from_a_dropped_image_to_its_result(page: Any, server: Any) -> None:
     assert page.url == f"{server.origin}/", "the link leads to the page, without a secret in the address"
     content = (server.folder / "dropped.png").read_bytes()
@@ -137,6 +174,7 @@ def test_from_a_dropped_image_to_its_result(page: Any, server: Any) -> None:
     view = state_of(page)["view"]
     page.click("[data-testid=objects] .row")
     until(page, lambda s: s["view"]["scale"] > view["scale"])
+    correct_objects(page, server, state["image"])
     if SCREENSHOT:
         set_threshold(page, 0)
         page.wait_for_timeout(1500)

@@ -124,6 +124,58 @@ def test_marks(client: TestClient, images: list[dict[str, Any]]) -> None:
     assert [mark["id"] for mark in client.get(f"{path}?after=1").json()] == [2]
 
 
+def test_the_order_of_images(client: TestClient, images: list[dict[str, Any]]) -> None:
+    """Results have a mean uncertainty; the score needs a ground truth of the task of the model."""
+    own = images[4]["id"]
+    assert client.get(f"/api/images/{own}/useful").status_code == 404
+    result = client.post(f"/api/images/{own}/result").json()
+    assert 0 < result["uncertainty"] < 1
+    assert result["score"] is None, "the masks are classes, the model finds objects"
+    shown = next(image for image in client.get("/api/state").json()["images"] if image["id"] == own)
+    assert shown["uncertainty"] == result["uncertainty"]
+    top, left, bottom, right = client.get(f"/api/images/{own}/useful").json()["box"]
+    assert 0 <= top < bottom <= 96
+    assert 0 <= left < right <= 96
+
+
+def test_corrections_of_objects(client: TestClient, images: list[dict[str, Any]]) -> None:
+    """Each is a mark; the corrected mask holds all of them, and training on them learns objects."""
+    own = images[3]["id"]
+    assert (
+        client.post(f"/api/images/{own}/corrections", json={"action": "accept", "points": [[1, 1]]}).status_code == 404
+    )
+    result = client.post(f"/api/images/{own}/result").json()
+    rows = client.get(f"/api/images/{own}/objects").json()
+    before = pixels_of(client.get(f"/api/images/{own}/take/mask").content)
+
+    def correct(action: str, *points: tuple[float, float], key: str = "") -> Any:
+        body = {"action": action, "points": points, "key": key}
+        return client.post(f"/api/images/{own}/corrections", json=body)
+
+    first, second = ([row["column"] + 0.5, row["row"] + 0.5] for row in rows[:2])
+    assert correct("delete", first, key="d").json() == correct("delete", first, key="d").json() == {"id": 1}
+    assert correct("accept", second).json() == {"id": 2}
+    top, left, bottom, right = rows[1]["box"]
+    middle = (left + right) / 2
+    assert correct("split", (middle, top - 3.0), (middle, bottom + 3.0)).json() == {"id": 3}
+    marks = client.get(f"/api/images/{own}/marks").json()
+    assert [mark["action"] for mark in marks] == ["delete", "accept", "split"]
+    assert [len(mark["objects"]) for mark in marks] == [1, 1, 2]
+    after = pixels_of(client.get(f"/api/images/{own}/take/corrected").content)
+    assert (after[before == rows[0]["id"]] == 0).all()
+    assert len(np.unique(after)) - 1 == result["objects"] - 1 + 1
+    assert np.array_equal(after > 0, (before > 0) & (before != rows[0]["id"]))
+    refused = correct("merge", first)
+    assert refused.status_code == 422
+    assert "background" in refused.json()["message"]
+    for bad in ({"action": "explode", "points": [[1, 1]]}, {"action": "accept", "points": []}, {"action": "accept"}):
+        assert client.post(f"/api/images/{own}/corrections", json=bad).status_code == 400
+    for number in (1, 2, 3):
+        client.post(f"/api/images/{own}/marks", json={"kind": "undo", "of": number})
+    undone = pixels_of(client.get(f"/api/images/{own}/take/corrected").content)
+    assert np.array_equal(undone > 0, before > 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [

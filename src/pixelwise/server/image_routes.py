@@ -127,6 +127,11 @@ def _add_results(app: FastAPI, studio: Studio) -> None:
         content = project.result_file(image_id, name, "objects").read_bytes()
         return Response(content, media_type="application/json")
 
+    @app.get("/api/images/{image_id}/useful", tags=["page"])
+    async def useful(image_id: str, model: Model = "") -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Return the box (top, left, bottom, right) of the place where a mark helps most, or null."""
+        return {"box": await studio.useful_place(project.image(image_id), model)}
+
     @app.get("/api/images/{image_id}/at", tags=["page"])
     async def label_at(  # pyright: ignore[reportUnusedFunction]
         image_id: str, row: int, column: int, model: Model = ""

@@ -82,6 +82,7 @@ class Project:
         self.problems: list[dict[str, Any]] = []
         self.task = ""
         self.data: Path | None = None
+        self._results: dict[Path, tuple[int, dict[str, Any]]] = {}
         self._journals: OrderedDict[str, MarkJournal] = OrderedDict()
         self._add_dropped()
         if (folder / "classes.json").is_file():
@@ -159,9 +160,14 @@ class Project:
     def result(self, image_id: str, model: str) -> dict[str, Any]:
         """Return what is known about a result; raises `Failure` (404) if there is none."""
         path = self.result_folder(image_id, model) / "result.json"
-        if not path.is_file():
-            raise Failure(404, "no_result", "This image has no result of this model.")
-        return json.loads(path.read_text("utf-8"))
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            raise Failure(404, "no_result", "This image has no result of this model.") from None
+        known = self._results.get(path)
+        if known is None or known[0] != stamp:
+            known = self._results[path] = stamp, json.loads(path.read_text("utf-8"))
+        return known[1]
 
     def result_file(self, image_id: str, model: str, kind: str) -> Path:
         """Return a file of a result; raises `Failure` (404) if there is none."""

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
-from pixelwise.server.marks.records import active_shapes
+from pixelwise.server.marks.crops import IGNORE_NUMBER
+from pixelwise.server.marks.raster import IGNORE
+from pixelwise.server.marks.records import Action, Point, active_shapes, parse_mark
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -21,6 +23,8 @@ Source = Literal["folder", "marks"]
 
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
+_CORRECT_SECONDS = 60.0
+_SCORE_SECONDS = 60.0
 
 
 class Studio:
@@ -73,7 +77,7 @@ class Studio:
                 "split": image.split,
                 "labelled": image.case is not None,
                 "marked": image.id in marked,
-                "results": [name for name in results.get(image.id, []) if name in self.service.models],
+                **self._results_of(image, results.get(image.id, [])),
             }
             for image in project.images.values()
         ]
@@ -91,6 +95,13 @@ class Studio:
             "jobs": [job.to_json() for job in self.jobs.jobs.values()],
             "trainable": project.data is not None,
         }
+
+    def _results_of(self, image: ProjectImage, names: Sequence[str]) -> dict[str, Any]:
+        """Return the models with a result for an image; mean uncertainty and score of that of the newest model."""
+        models = list(self.service.models)
+        known = sorted((name for name in names if name in models), key=models.index)
+        newest = self.project.result(image.id, known[-1]) if known else {}
+        return {"results": known, "uncertainty": newest.get("uncertainty"), "score": newest.get("score")}
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Set the classes to paint.
@@ -135,8 +146,10 @@ class Studio:
             began = time.monotonic()
             result = await self.service.predictions.predict(path, job, info["height"] * info["width"])
             about = await self.service.about(path)
+            score = await self._score(image, str(working / result["files"]["mask"]), about)
         record = {
             **result,
+            "score": score,
             "model": name,
             "classes": about["classes"],
             "colours": about["colours"],
@@ -148,6 +161,84 @@ class Studio:
         working.replace(folder)
         self.project.events.add("result", image=image.id, model=name)
         return record
+
+    async def _score(self, image: ProjectImage, mask: str, about: dict[str, Any]) -> float | None:
+        """Return how well a mask fits the ground truth; None without one, or if it cannot be told."""
+        if image.case is None:
+            return None
+        task, classes = about["task"], list(about["classes"])
+        try:
+            reply = await self.service.reader.call(
+                "score", seconds=_SCORE_SECONDS, case=image.case, mask=mask, task=task, classes=classes
+            )
+            return reply.value["score"]
+        except Failure:
+            return None  # the prediction stands, whatever is wrong with the ground truth
+
+    async def useful_place(self, image: ProjectImage, model: str) -> list[int] | None:
+        """Return the box of the place where a mark would help most; None if no place is left.
+
+        Raises
+        ------
+        Failure
+            404: there is no result with a map of uncertainty.
+        """
+        name, _ = self.service.model(model)
+        unsure = self.project.result_file(image.id, name, "uncertainty")
+        with self.service.spool() as folder:
+            request = self._write_shown(folder, image, name, uncertainty=str(unsure))
+            reply = await self.service.reader.call("useful_place", seconds=_CORRECT_SECONDS, request=str(request))
+        return reply.value["box"]
+
+    async def correct(self, image: ProjectImage, model: str, action: Action, points: Sequence[Point], key: str) -> int:
+        """Correct objects of a result; return the id of the mark.
+
+        Raises
+        ------
+        Failure
+            404: there is no result; 422: the line does not do what it should.
+        """
+        name, _ = self.service.model(model)
+        known = self.project.marks(image.id).id_of(key) if self.project.has_marks(image.id) else None
+        if known is not None:
+            return known
+        with self.service.admission.request(), self.service.spool() as folder:
+            request = self._write_shown(folder, image, name, action=action, points=points, key=key)
+            reply = await self.service.reader.call("correct", seconds=_CORRECT_SECONDS, request=str(request))
+        number = self.project.marks(image.id).add(parse_mark(reply.payload))
+        self.project.events.add("mark", image=image.id, id=number)
+        return number
+
+    async def corrected(self, image: ProjectImage, model: str) -> tuple[bytes, str]:
+        """Return a result with the marks over it as a file: its bytes and its suffix."""
+        name, _ = self.service.model(model)
+        with self.service.admission.request(), self.service.spool() as folder:
+            request = self._write_shown(folder, image, name)
+            file = str(folder / "corrected.png")
+            reply = await self.service.reader.call(
+                "corrected", seconds=_CORRECT_SECONDS, request=str(request), file=file
+            )
+            path = Path(reply.value["file"])
+            return path.read_bytes(), path.suffix
+
+    def _write_shown(self, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:
+        """Write what the page shows of a result, for the worker that reads images."""
+        project = self.project
+        result = project.result(image.id, model)
+        marks = project.marks(image.id).marks if project.has_marks(image.id) else []
+        request = folder / "shown.json"
+        atomic_write_json(
+            request,
+            {
+                "mask": str(project.result_file(image.id, model, "mask")),
+                "objects": str(project.result_file(image.id, model, "objects")),
+                "task": result["task"],
+                "foreground": max(1, len(result["classes"]) - 1),
+                "shapes": [shape.model_dump() for _, shape in active_shapes(marks)],
+                **more,
+            },
+        )
+        return request
 
     async def train(self, source: Source, seconds: int) -> Job:
         """Start a training on the folder or on the marks.
@@ -206,8 +297,10 @@ class Studio:
         )
         classes = self.project.classes
         task = ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
+        if reply.value["objects"]:
+            task = ("--task", "instance")
         group = ("--group-by", str(reply.value["group_by"])) if reply.value["images"] > 2 else ()
-        return (*task, "--ignore-index", "255", *group)
+        return (*task, "--ignore-index", str(IGNORE_NUMBER if reply.value["objects"] else IGNORE), *group)
 
     async def _understand(self) -> None:
         """Read the named data; a folder is never copied."""

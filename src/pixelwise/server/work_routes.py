@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pixelwise.server.bodies import receive_small
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import snapshot_steps
-from pixelwise.server.marks.records import MAX_CLASSES, parse_mark
+from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
 from pixelwise.server.studio import Studio
 
 _MAX_MARK = 2 * 2**20
@@ -28,6 +28,7 @@ class Kind(StrEnum):
     OBJECTS = "objects"
     OVERLAY = "overlay"
     GEOJSON = "geojson"
+    CORRECTED = "corrected"
 
 
 class JobRequest(BaseModel):
@@ -37,6 +38,14 @@ class JobRequest(BaseModel):
     source: Literal["folder", "marks"] = "folder"
     seconds: Annotated[int, Field(ge=10, le=30 * 24 * 3600)] = 300
     model: Annotated[str, Field(max_length=200)] = ""
+
+
+class Correction(BaseModel):
+    """What to do with the objects of a result that a line touches, or with those of a frame."""
+
+    action: Action
+    points: Annotated[list[Point], Field(min_length=1, max_length=MAX_POINTS)]
+    key: Annotated[str, Field(max_length=64)] = ""
 
 
 class Classes(BaseModel):
@@ -73,6 +82,14 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
         number = project.marks(image_id).add(mark)
         project.events.add("mark", image=image_id, id=number)
         return {"id": number}
+
+    @app.post("/api/images/{image_id}/corrections", tags=["page"], status_code=201)
+    async def correct(  # pyright: ignore[reportUnusedFunction]
+        image_id: str, wanted: Correction, model: Model = ""
+    ) -> dict[str, int]:
+        """Correct objects of a result: accept, delete, merge, split, or all of a frame; the correction is a mark."""
+        image = project.image(image_id)
+        return {"id": await studio.correct(image, model, wanted.action, wanted.points, wanted.key)}
 
 
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
@@ -134,7 +151,7 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/images/{image_id}/take/{kind}", tags=["page"])
     async def take(image_id: str, kind: Kind, model: Model = "") -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Return a file of a result: mask, objects, overlay or outlines."""
+        """Return a file of a result: mask, objects, overlay, outlines, or the mask with all marks over it."""
         name, _ = service.model(model)
         stem = Path(project.image(image_id).name).stem
         if kind == Kind.GEOJSON:
@@ -143,6 +160,9 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
             about = {"classes": result["classes"], "task": result["task"]}
             content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
             return _attachment(content, f"{stem}.geojson", "application/geo+json")
+        if kind == Kind.CORRECTED:
+            content, suffix = await studio.corrected(project.image(image_id), name)
+            return _attachment(content, f"{stem}.corrected{suffix}", "application/octet-stream")
         path = project.result_file(image_id, name, kinds[kind])
         ending = {Kind.MASK: path.suffix, Kind.OBJECTS: ".objects.csv", Kind.OVERLAY: ".overlay.png"}[kind]
         return _attachment(path.read_bytes(), stem + ending, "application/octet-stream")

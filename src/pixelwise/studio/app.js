@@ -11,6 +11,7 @@ const $ = (id) => document.getElementById(id);
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
 let image = null;
 let result = null;
+let shown = null; // the image whose view is open
 
 function announce(text) { $("announcement").textContent = text; }
 
@@ -21,8 +22,12 @@ function report(error) {
 
 const viewer = new Viewer($("viewer"));
 const labels = new Labels($("labels"), viewer);
-const marks = new Marks($("marks"), viewer, announce);
+const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
+  if (!result) throw new Error("Predict the image first: corrections need a result.");
+  return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
+});
 const table = new ObjectTable($("objects"), (row, fly) => {
+  marks.cross = null; // the cross is in the middle of the view, where the object will be
   labels.set({ selected: result && result.task === "instance" ? row.id : 0 });
   if (fly) viewer.flyTo(row.box);
   announce(`Object ${row.id}, area ${row.area} pixels.`);
@@ -34,7 +39,7 @@ const training = new Training({
 
 // What tests and other programs may ask.
 window.studioState = () => ({
-  image: image && image.id, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
+  image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
   marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
   loaded: [...labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
@@ -57,23 +62,27 @@ function showState() {
   options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
-  $("predict").disabled = !state.models.length;
+  $("predict").disabled = $("predict-all").disabled = !state.models.length;
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!state.trainable) $("source").value = "marks";
   showThumbnails();
 }
 
 function chosenImages() {
+  const keep = { unlabelled: (one) => !one.labelled, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
+  // images without a number come last
+  const rank = { worst: (one) => one.score ?? 2, unsure: (one) => -(one.uncertainty ?? -1) };
   const order = $("order").value;
-  const keep = { name: () => true, unlabelled: (one) => !one.labelled, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
-  return state.images.filter(keep[order]);
+  const images = state.images.filter(keep[order] || (() => true));
+  return rank[order] ? images.sort((a, b) => rank[order](a) - rank[order](b)) : images;
 }
 
 function showThumbnails() {
   const known = new Map([...$("thumbnails").children].map((item) => [item.dataset.id, item]));
   $("thumbnails").replaceChildren(...chosenImages().map((one) => {
     const item = known.get(one.id) || thumbnail(one);
-    const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result"].filter(Boolean).join(", ");
+    const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
+      Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
     item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
     item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
     return item;
@@ -99,10 +108,11 @@ function thumbnail(one) {
 async function open(id) {
   const about = await get(`/api/images/${id}`);
   image = about;
-  result = null;
+  [result, shown] = [null, null];
   [$("low").value, $("high").value, $("gamma").value] = ["", "", 1];
   [$("low").placeholder, $("high").placeholder] = about.range[0].map((value) => Math.round(value));
   await Promise.all([viewer.open(about, {}), marks.load(id)]);
+  if (image.id === id) shown = id;
   const newest = [...state.models].reverse().find((name) => about.results.some((one) => one.model === name));
   if (newest) $("model").value = newest;
   showResult(about.results.find((one) => one.model === newest) || null);
@@ -157,9 +167,40 @@ async function predict() {
     const found = await post(`/api/images/${id}/result?model=${encodeURIComponent($("model").value)}`);
     const own = state.images.find((one) => one.id === id);
     if (own && !own.results.includes(found.model)) own.results.push(found.model);
+    if (own) Object.assign(own, { uncertainty: found.uncertainty, score: found.score });
     if (image.id === id) showResult(found);
     announce(`${found.objects} objects found.`);
   } catch (error) { report(error); } finally { $("predict").disabled = false; }
+}
+
+// One after the other, so that the page stays quick; a click in between stops it.
+async function predictAll() {
+  const button = $("predict-all");
+  if (button.dataset.running) { delete button.dataset.running; return; }
+  const model = $("model").value;
+  const images = state.images.filter((one) => !one.results.includes(model));
+  button.dataset.running = "yes";
+  try {
+    for (const [index, one] of images.entries()) {
+      if (!button.dataset.running) break;
+      button.textContent = `Stop (${index + 1} of ${images.length})`;
+      const found = await post(`/api/images/${one.id}/result?model=${encodeURIComponent(model)}`);
+      if (image && image.id === one.id) showResult(found);
+    }
+  } catch (error) { report(error); } finally {
+    delete button.dataset.running;
+    button.textContent = "Predict all";
+    await reload().catch(report);
+  }
+}
+
+async function useful() {
+  if (!image || !result) { announce("Predict the image first."); return; }
+  const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(result.model)}`);
+  if (!box) { announce("No place is left: everything unsure is marked."); return; }
+  marks.cross = null;
+  viewer.flyTo(box);
+  announce(`Place at ${box[1]}, ${box[0]}.`);
 }
 
 async function addFiles(files) {
@@ -269,13 +310,14 @@ function arrow(x, y) {
 
 const KEYS = {
   v: () => setTool("pan"), b: () => setTool("brush"), e: () => setTool("erase"), p: () => setTool("polygon"),
+  a: () => setTool("accept"), Delete: () => setTool("delete"), m: () => setTool("merge"), x: () => setTool("split"), f: () => setTool("frame"),
   "[": () => setRadius(marks.radius / 1.25), "]": () => setRadius(marks.radius * 1.25),
   z: () => marks.undo().catch(report), Z: () => marks.redo().catch(report),
-  n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
+  u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
   "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
   " ": () => { labels.visible = !labels.visible; labels.draw(); },
   ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
-  Enter: () => marks.dab(), Escape: () => { marks.polygon = null; marks.draw(); },
+  Enter: () => marks.dab(), Escape: () => { marks.polygon = marks.lineStart = null; marks.draw(); },
 };
 
 document.addEventListener("keydown", (event) => {
@@ -295,6 +337,8 @@ $("radius").addEventListener("change", () => setRadius(Number($("radius").value)
 $("undo").addEventListener("click", () => marks.undo().catch(report));
 $("redo").addEventListener("click", () => marks.redo().catch(report));
 $("predict").addEventListener("click", predict);
+$("predict-all").addEventListener("click", () => predictAll());
+$("useful").addEventListener("click", () => useful().catch(report));
 $("model").addEventListener("change", () => {
   if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
 });

@@ -1,16 +1,22 @@
-// Marks: strokes and polygons as vectors in pixels of the image, drawn over the view and sent to the server.
+// Marks: strokes, polygons and corrected objects as vectors in pixels of the image, drawn over the view and sent to the
+// server. A correction is a line over objects; the server answers with a mark that holds their outlines.
 // A mark is kept when the server has acknowledged it; until then it is tried again.
 
 import { get, post } from "./api.js";
 
 const UNKNOWN = -1;
-const TOOLS = ["pan", "brush", "erase", "polygon"];
+const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
+const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
+
+function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
 
 export class Marks {
-  constructor(canvas, viewer, announce) {
+  // `correct(action, points, key)` sends a correction
+  constructor(canvas, viewer, announce, correct) {
     this.canvas = canvas;
     this.viewer = viewer;
     this.announce = announce;
+    this.correct = correct;
     this.tool = "pan";
     this.radius = 6;
     this.classIndex = 1;
@@ -20,6 +26,7 @@ export class Marks {
     this.current = null;
     this.tail = null;
     this.cross = null;
+    this.lineStart = null;
     this.imageId = null;
     this.sending = null;
     viewer.onChange(() => this.draw());
@@ -62,6 +69,7 @@ export class Marks {
     this.end();
     this.tool = tool;
     this.polygon = null;
+    this.lineStart = null;
     this.viewer.setNavigation(tool === "pan");
     this.viewer.element.classList.toggle("painting", tool !== "pan");
     this.draw();
@@ -89,6 +97,7 @@ export class Marks {
   }
 
   stroke(points) {
+    if (CORRECTIONS.includes(this.tool)) return { kind: "correction", action: this.tool, points };
     const index = this.tool === "erase" ? UNKNOWN : this.classIndex;
     return { kind: "stroke", class_index: index, radius: this.radius, points };
   }
@@ -96,7 +105,7 @@ export class Marks {
   move(event) {
     if (!this.current) return;
     const scale = this.viewer.transform().scale;
-    const step = Math.max(0.5 / scale, this.radius / 16);
+    const step = Math.max(0.5 / scale, this.current.radius / 16 || 0);
     for (const one of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
       const point = this.point(one);
       const last = this.current.points[this.current.points.length - 1];
@@ -111,7 +120,21 @@ export class Marks {
     const { current: stroke, tail } = this;
     [this.current, this.tail] = [null, null];
     if (stroke && tail) stroke.points.push(tail);
-    if (stroke) this.add(stroke);
+    if (!stroke) return;
+    if (stroke.kind === "correction") this.sendCorrection(stroke);
+    else this.add(stroke);
+  }
+
+  // The mark comes with the events of the server.
+  async sendCorrection({ action, points }) {
+    const ends = action === "frame" ? [points[0], points[points.length - 1]] : points;
+    this.draw();
+    await this.flush();
+    try {
+      await this.correct(action, ends, newKey());
+      await this.update();
+      this.announce(`Done: ${action}.`);
+    } catch (error) { this.announce(error.message); }
   }
 
   closePolygon() {
@@ -124,7 +147,22 @@ export class Marks {
   dab() {
     if (this.tool === "polygon") { this.closePolygon(); return; }
     if (this.tool === "pan" || !this.imageId) return;
-    this.add(this.stroke([this.crossAt()]));
+    if (["merge", "split", "frame"].includes(this.tool)) { this.dabLine(); return; }
+    const stroke = this.stroke([this.crossAt()]);
+    if (stroke.kind === "correction") this.sendCorrection(stroke);
+    else this.add(stroke);
+  }
+
+  // By keyboard, a line goes from the cross of one Enter to that of the next.
+  dabLine() {
+    if (!this.lineStart) {
+      this.lineStart = this.crossAt();
+      this.announce("Line begun; move the cross and press Enter again.");
+      return;
+    }
+    const points = [this.lineStart, this.crossAt()];
+    this.lineStart = null;
+    this.sendCorrection(this.stroke(points));
   }
 
   crossAt() {
@@ -172,7 +210,7 @@ export class Marks {
   }
 
   add(mark) {
-    mark.key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    mark.key = newKey();
     this.marks.push(mark);
     this.waiting.push({ imageId: this.imageId, mark });
     this.draw();
@@ -224,7 +262,8 @@ export class Marks {
     context.lineCap = "round";
     context.lineJoin = "round";
     for (const mark of this.active()) this.paint(context, mark);
-    if (this.current) this.paint(context, this.current);
+    if (this.current && this.current.kind === "correction") this.drawCorrection(context, view.scale);
+    else if (this.current) this.paint(context, this.current);
     context.globalCompositeOperation = "source-over";
     context.globalAlpha = 1;
     if (this.polygon) this.drawOpen(context, view.scale);
@@ -232,6 +271,7 @@ export class Marks {
   }
 
   paint(context, mark) {
+    if (mark.kind === "objects") { this.paintObjects(context, mark); return; }
     const colour = this.colours[mark.class_index] || [128, 128, 128];
     const shown = mark.class_index === 0 ? [0, 60, 160] : colour;
     context.globalCompositeOperation = mark.class_index === UNKNOWN ? "destination-out" : "source-over";
@@ -244,6 +284,49 @@ export class Marks {
     if (mark.kind === "polygon") { context.fill("evenodd"); return; }
     if (!rest.length) context.lineTo(first[0] + 1e-3, first[1]);
     context.lineWidth = 2 * mark.radius;
+    context.stroke();
+  }
+
+  paintObjects(context, mark) {
+    const scale = this.viewer.transform().scale;
+    context.globalCompositeOperation = "source-over";
+    if (mark.frame) {
+      const [left, top, right, bottom] = mark.frame;
+      context.globalAlpha = 1;
+      context.strokeStyle = "#fff";
+      context.lineWidth = 2 / scale;
+      context.setLineDash([8 / scale, 6 / scale]);
+      context.strokeRect(left, top, right - left, bottom - top);
+      context.setLineDash([]);
+    }
+    for (const object of mark.objects) {
+      const shown = object.class_index === 0 ? [0, 60, 160] : this.colours[object.class_index] || [128, 128, 128];
+      context.beginPath();
+      for (const ring of object.rings) {
+        context.moveTo(...ring[0]);
+        for (const point of ring.slice(1)) context.lineTo(...point);
+      }
+      context.fillStyle = `rgb(${shown.join()})`;
+      context.globalAlpha = 0.5;
+      context.fill("evenodd");
+      context.globalAlpha = 1;
+      context.strokeStyle = "#fff";
+      context.lineWidth = 1.5 / scale;
+      context.stroke();
+    }
+  }
+
+  drawCorrection(context, scale) {
+    const { action, points } = this.current;
+    const last = this.tail || points[points.length - 1];
+    context.strokeStyle = "#fff";
+    context.lineWidth = 2 / scale;
+    context.beginPath();
+    if (action === "frame") context.rect(points[0][0], points[0][1], last[0] - points[0][0], last[1] - points[0][1]);
+    else {
+      context.moveTo(...points[0]);
+      for (const point of [...points.slice(1), last]) context.lineTo(...point);
+    }
     context.stroke();
   }
 

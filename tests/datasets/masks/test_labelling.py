@@ -59,6 +59,19 @@ def test_one_component_per_value_and_different_numbers_are_objects(tmp_path: Pat
     np.testing.assert_array_equal(read_labels(MaskFile(path=tmp_path / "masks/case_2.png"), result), objects(2))
 
 
+def test_the_ignored_value_is_no_background(tmp_path: Path) -> None:
+    """Although it is the largest area of sparse masks."""
+
+    def sparse(seed: int) -> np.ndarray:
+        known = objects(seed).astype(np.uint16)
+        known[:, known.shape[1] // 4 :] = 65_535
+        return known
+
+    pairs(tmp_path, draw=sparse)
+    assert label(tmp_path, task="instance", ignore_index=65_535).background == 0
+    assert label(tmp_path, task="instance").background == 65_535
+
+
 def test_the_same_components_in_every_file_may_be_either(tmp_path: Path) -> None:
     dataset = scan_dataset(pairs(tmp_path, draw=lambda _: objects(2)))
     assert [problem.kind for problem in dataset.problems if problem.fatal] == ["objects or classes"]

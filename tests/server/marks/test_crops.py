@@ -10,9 +10,18 @@ from pixelwise.datasets.dataset import load_dataset
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import read_image, read_mask
 from pixelwise.io.write import write_image
-from pixelwise.server.marks.crops import BLOCK, CONTEXT, GROUP_BY, MarkedImage, painted_blocks, write_crops
+from pixelwise.server.marks.crops import (
+    BLOCK,
+    CONTEXT,
+    GROUP_BY,
+    IGNORE_NUMBER,
+    SURROUNDINGS,
+    MarkedImage,
+    painted_blocks,
+    write_crops,
+)
 from pixelwise.server.marks.raster import IGNORE, rasterise
-from pixelwise.server.marks.records import UNKNOWN, Shape, Stroke
+from pixelwise.server.marks.records import UNKNOWN, Objects, Outline, Point, Shape, Stroke
 
 
 def line(class_index: int, *points: tuple[float, float], radius: float = 3) -> Stroke:
@@ -69,3 +78,35 @@ def test_too_few_marks(shapes: list[Shape], tmp_path: Path) -> None:
 
 def test_a_large_radius_touches_its_blocks() -> None:
     assert painted_blocks([line(1, (BLOCK, BLOCK), radius=5)]) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_corrected_objects_are_a_data_set_of_objects(tmp_path: Path) -> None:
+    """Touching objects stay apart; around an object there is background, elsewhere nothing is known."""
+
+    def square(left: int, top: int, side: int) -> Outline:
+        corners: list[Point] = [(left, top), (left + side, top), (left + side, top + side), (left, top + side)]
+        return Outline(class_index=1, rings=[corners])
+
+    objects = [square(20, 20, 10), square(30, 20, 10), square(500, 500, 20)]
+    accepted = Objects(kind="objects", action="accept", objects=objects)
+    images: list[MarkedImage] = []
+    for number in range(3):
+        path = tmp_path / f"{number}.tif"
+        write_image(path, drawn_image(number, 600))
+        images.append(MarkedImage(f"{number}a", path, [accepted, line(0, (300, 20))]))
+    made = write_crops(images, tmp_path / "set")
+    assert made.objects
+    dataset = load_dataset(tmp_path / "set", task="instance", ignore_index=IGNORE_NUMBER, group_by=GROUP_BY)
+    assert dataset.labelling.task == "instance"
+    first = next(case for case in dataset.cases if case.name.split("/")[-1].startswith("0a_0_0"))
+    labels = dataset.read(first).labels
+    assert isinstance(labels, np.ndarray)
+    numbers = labels[20:30, 20:40]
+    assert len(np.unique(numbers[:, :10])) == len(np.unique(numbers[:, 10:])) == 1
+    assert numbers[0, 0] != numbers[0, -1]
+    assert (labels[20 - SURROUNDINGS : 20, 25] == 0).all()
+    assert labels[20 - SURROUNDINGS - 1, 25] == -1
+    painted = write_crops(
+        [MarkedImage("b", images[0].path, [accepted, line(1, (300, 20)), line(0, (9, 9))])], tmp_path / "b"
+    )
+    assert not painted.objects, "an object painted with a brush has no known border"

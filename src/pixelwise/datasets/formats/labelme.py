@@ -99,15 +99,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
     """Write a data set as a new folder of images with a Labelme file beside each, objects as masks.
 
-    Parameters
-    ----------
-    dataset, out
-        As for `coco.write`.
-
-    Returns
-    -------
-    tuple of str
-        What Labelme cannot express.
+    Parameters and result are those of `coco.write`: what Labelme cannot express.
     """
     messages: list[str] = []
     with new_folder(out) as folder:

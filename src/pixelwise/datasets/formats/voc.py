@@ -94,15 +94,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
     """Write a data set as a new folder of images, class masks, object masks if there are objects, and lists.
 
-    Parameters
-    ----------
-    dataset, out
-        As for `coco.write`.
-
-    Returns
-    -------
-    tuple of str
-        What VOC cannot express.
+    Parameters and result are those of `coco.write`: what VOC cannot express.
 
     Raises
     ------

@@ -122,15 +122,7 @@ def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
 
     An outline is one line of points: holes and parts are joined to it by a line there and back, which covers nothing.
 
-    Parameters
-    ----------
-    dataset, out
-        As for `coco.write`.
-
-    Returns
-    -------
-    tuple of str
-        What YOLO cannot express.
+    Parameters and result are those of `coco.write`: what YOLO cannot express.
     """
     classes = dataset.classes or ("object",)
     messages: list[str] = []

@@ -88,14 +88,18 @@ def shown_colour(mask: MaskValues, value: int) -> int:
     return (value & 255) * 0x010101
 
 
-def background_of(masks: Mapping[str, MaskValues]) -> tuple[int | None, str]:
+def background_of(masks: Mapping[str, MaskValues], ignore: int | None = None) -> tuple[int | None, str]:
     """Return the background of numbered objects, and a message if it is not 0.
 
     0, unless no mask has it, or a negative value or the last number of an integer type is the largest area in nearly
-    all masks, and 0 in none. None if no value is the largest in nearly all masks.
+    all masks, and 0 in none. None if no value is the largest in nearly all masks. The ignored value is no background.
     """
-    largest = [max(zip(mask.counts, mask.values, strict=True))[1] for mask in masks.values() if mask.values]
-    values = {value for mask in masks.values() for value in mask.values}
+    counts = [
+        {value: count for value, count in zip(mask.values, mask.counts, strict=True) if value != ignore}
+        for mask in masks.values()
+    ]
+    largest = [max((count, value) for value, count in mask.items())[1] for mask in counts if mask]
+    values = {value for mask in counts for value in mask}
     common = max(set(largest), key=largest.count, default=0)
     mostly = largest.count(common) >= _MOSTLY * len(largest) and all(common in mask.values for mask in masks.values())
     if 0 in values and not ((common < 0 or common in _LAST) and mostly and 0 not in largest):

@@ -12,6 +12,7 @@ from pixelwise.datasets.masks.checks import describe_image_like
 from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
 from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_colours
+from pixelwise.datasets.masks.coloured_objects import background_of_colours
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
 from pixelwise.datasets.masks.smoothing import painted_colours
@@ -60,21 +61,48 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     for name in strays:
         table.add_problem("mixed mask kinds", "colours, but most masks contain numbers", name)
     ignore = _ignore_value(table)
-    entries = _entries(table)
-    if coding.coloured:
+    by_colour = _background_of_objects(table)
+    entries = () if by_colour is not None else _entries(table)
+    if by_colour is not None:
+        table.background = by_colour
+    elif coding.coloured:
         find_blends(table, entries)
     else:
         table.threshold = find_threshold(table, entries, ignore)
         given = options.background
-        table.background = background_of(table.masks)[0] if given is None else given
-    task = _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
+        table.background = background_of(table.masks, ignore)[0] if given is None else given
+    task = (
+        "instance"
+        if by_colour is not None
+        else _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
+    )
     if task != "instance" and ignore is None:
         ignore = _ignored_negative(table, entries)
     if table.threshold is None:
         report_smoothed(table)
-    labelling = _instance_labelling(table, ignore) if task == "instance" else list_classes(table, task, entries, ignore)
+    if task == "instance":
+        labelling = _instance_labelling(table, ignore, coded_by_colour=by_colour is not None)
+    else:
+        labelling = list_classes(table, task, entries, ignore)
     labelling = replace(labelling, alpha=alpha is not None)
     return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
+
+
+def _background_of_objects(table: MaskValueTable) -> int | None:
+    """Return the colour of the background if each object has a colour of its own; else None."""
+    options = table.options
+    if not table.coloured or table.class_table.has_colours or options.task not in ("auto", "instance"):
+        return None
+    if options.task == "auto" and (options.classes or table.class_table.task not in (None, "instance")):
+        return None
+    found = background_of_colours(list(table.masks.values()), evident=options.task == "auto")
+    if found is not None:
+        shown = name_of(found, True)
+        table.messages.append(
+            f"Each colour is one connected region, and other colours are in each file: task instance, {shown} is the "
+            "background (--task)."
+        )
+    return found
 
 
 def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
@@ -226,15 +254,15 @@ def _count_components(table: MaskValueTable, ignore: int | None) -> tuple[bool, 
     return is_connected, numbers, sum(consecutive) >= _CONNECTED * len(consecutive)
 
 
-def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
+def _instance_labelling(table: MaskValueTable, ignore: int | None, *, coded_by_colour: bool) -> Labelling:
     names = table.options.classes or tuple(entry.name for entry in table.class_table.entries)
     if len(names) not in (1, 2):
         if table.options.classes:
             table.add_problem("names do not fit", f"{pluralise(len(names), 'name')} for background and object")
         names = ("object",)
     classes = ("background", names[0]) if len(names) == 1 else (names[0], names[1])
-    if table.options.background is None:
-        message = background_of(table.masks)[1]
+    if table.options.background is None and not coded_by_colour:
+        message = background_of(table.masks, ignore)[1]
         table.messages += [message] if message else []
         negative = [value for value in table.values if value < 0 and value not in (table.background, ignore)]
         if negative and not table.coloured:
@@ -243,7 +271,7 @@ def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
     if not any(value not in (table.background, ignore) for value in table.values):
         table.add_problem("all background", "every mask is empty")
     for name, mask in table.masks.items():
-        if mask.coloured:
+        if mask.coloured and not coded_by_colour:
             table.add_problem("unknown values", "colours; each object needs a number", name)
         elif mask.lossy:
             table.add_problem("lossy mask", f"{len(mask.values)} values in a lossy format", name)
@@ -256,4 +284,5 @@ def _instance_labelling(table: MaskValueTable, ignore: int | None) -> Labelling:
         colours=COLOURS[:2],
         ignore_value=ignore,
         background=table.background,
+        coded_by_colour=coded_by_colour,
     )

@@ -32,6 +32,8 @@ def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32
     """
     values = _values_of(mask, labelling, path)
     if labelling.task == "instance":
+        if labelling.coded_by_colour:
+            return _number_colours(values, labelling.background, labelling.ignore_value)
         return number_objects(values, labelling.background, labelling.ignore_value)
     ignored = values == labelling.ignore_value if labelling.ignore_value is not None else np.zeros(values.shape, bool)
     if labelling.threshold is not None:
@@ -103,6 +105,18 @@ def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int6
     if mask.values.ndim == 3 and not labelling.coded_by_colour:
         raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
     return values
+
+
+def _number_colours(
+    colours: Int64[np.ndarray, "height width"], background: int | None, ignore: int | None
+) -> Int32[np.ndarray, "height width"]:
+    """Return object numbers 1 ... n of packed colours, which are themselves too large for object numbers."""
+    unique, inverse = np.unique(colours, return_inverse=True)
+    numbers = np.zeros(len(unique), np.int32)
+    objects = (unique != background) & (unique != ignore)
+    numbers[objects] = np.arange(1, objects.sum() + 1)
+    numbers[unique == ignore] = IGNORE_OBJECT
+    return numbers[inverse].reshape(colours.shape)
 
 
 def _as_colours(values: Int64[np.ndarray, "height width"], mask: MaskImage) -> Int64[np.ndarray, "height width"]:

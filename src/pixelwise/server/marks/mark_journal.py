@@ -47,8 +47,9 @@ class MarkJournal:
         Failure
             409: an undo of a mark that does not exist; 413: too many marks.
         """
-        if mark.key and mark.key in self._ids:
-            return self._ids[mark.key]
+        known = self.id_of(mark.key)
+        if known is not None:
+            return known
         if isinstance(mark, Undo) and mark.of > len(self.marks):
             raise Failure(409, "unknown_mark", "There is no such mark.")
         if len(self.marks) >= MAX_MARKS:
@@ -59,6 +60,10 @@ class MarkJournal:
         self._journal.sync()
         self._remember(number, mark)
         return number
+
+    def id_of(self, key: str) -> int | None:
+        """Return the id of the mark with a key, if there is one."""
+        return self._ids.get(key)
 
     def after(self, number: int) -> list[dict[str, Any]]:
         """Return the marks with ids above `number`, as JSON-ready records."""

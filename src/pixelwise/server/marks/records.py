@@ -1,4 +1,4 @@
-"""Marks as records: strokes, polygons and the undo of another mark.
+"""Marks as records: strokes, polygons, corrected objects and the undo of another mark.
 
 Coordinates are (x, y) in pixels of the image, from its top left corner: the first pixel covers 0 to 1.
 """
@@ -13,6 +13,8 @@ UNKNOWN = -1
 
 MAX_POINTS = 20_000
 MAX_CLASSES = 254
+MAX_OUTLINE = 200_000
+MAX_OBJECTS = 5_000
 
 Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
 Point = tuple[Coordinate, Coordinate]
@@ -43,6 +45,30 @@ class Polygon(_Mark):
     points: list[Point] = Field(min_length=3, max_length=MAX_POINTS)
 
 
+class Outline(BaseModel):
+    """An object: closed rings, filled by the even-odd rule, so that a ring inside another one is a hole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    class_index: Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
+    rings: list[Annotated[list[Point], Field(min_length=3, max_length=MAX_OUTLINE)]] = Field(min_length=1)
+
+
+Action = Literal["accept", "delete", "merge", "split", "frame"]
+
+
+class Objects(_Mark):
+    """Objects that a user corrected or confirmed, each with its outline; class 0: there is no object.
+
+    In a frame (left, top, right, bottom), everything that is not one of the objects is background.
+    """
+
+    kind: Literal["objects"]
+    action: Action
+    objects: list[Outline] = Field(max_length=MAX_OBJECTS)
+    frame: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
+
+
 class Undo(_Mark):
     """Takes back another mark; the undo of an undo brings it back."""
 
@@ -50,8 +76,8 @@ class Undo(_Mark):
     of: Annotated[int, Field(ge=1)]
 
 
-Mark = Stroke | Polygon | Undo
-Shape = Stroke | Polygon
+Mark = Stroke | Polygon | Objects | Undo
+Shape = Stroke | Polygon | Objects
 
 _ADAPTER: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="kind")])
 
@@ -64,6 +90,24 @@ def parse_mark(text: bytes | str) -> Mark:
 def mark_from_record(record: dict[str, Any]) -> Mark:
     """Return a mark from a record of a journal, which also holds `id` and `at`."""
     return _ADAPTER.validate_python({key: value for key, value in record.items() if key not in ("id", "at")})
+
+
+def teach_objects(shapes: Iterable[Shape]) -> bool:
+    """Return whether shapes teach separate objects: some are whole objects, and no object was painted with a brush.
+
+    A stroke of the background or of the eraser is no object; a polygon is one.
+
+    Examples
+    --------
+    >>> whole = Polygon(kind="polygon", class_index=1, points=[(0, 0), (4, 0), (0, 4)])
+    >>> dab = Stroke(kind="stroke", class_index=1, radius=2, points=[(9, 9)])
+    >>> accepted = Objects(kind="objects", action="accept", objects=[Outline(class_index=1, rings=[whole.points])])
+    >>> teach_objects([accepted, whole]), teach_objects([accepted, dab]), teach_objects([whole])
+    (True, False, False)
+    """
+    shapes = list(shapes)
+    painted = any(isinstance(shape, Stroke) and shape.class_index > 0 for shape in shapes)
+    return not painted and any(isinstance(shape, Objects) for shape in shapes)
 
 
 def active_shapes(marks: Iterable[tuple[int, Mark]]) -> list[tuple[int, Shape]]:

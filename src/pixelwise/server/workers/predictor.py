@@ -75,7 +75,8 @@ class Predictor:
         Returns
         -------
         Reply
-            `results`: for each request `files` by kind, `size`, `objects` and `warnings`, or `error`.
+            `results`: for each request `files` by kind, `size`, `objects`, mean `uncertainty` (0 to 1) and `warnings`,
+            or `error`.
         """
         loaded, digest = self._load(model)
         results: list[dict[str, Any]] = [{} for _ in requests]
@@ -136,6 +137,7 @@ def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any
     return {
         "files": {**found, "objects": "objects.json", "classes": "classes.json"},
         "objects": 0,
+        "uncertainty": None,
         "warnings": [],
         "task": model.model_card.task,
     }
@@ -147,14 +149,16 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
     options = PredictOptions(overlays=bool(request.get("overlay")))
     summary = OutputSummary(folder, card, options)
     saved = summary.save(request["name"], Path(request["image"]), image, result)
-    files = {"mask": saved.files[0].name}
+    files, uncertainty = {"mask": saved.files[0].name}, None
     if options.overlays:
         files["overlay"] = saved.files[-1].name
     if request.get("tiff"):
         files["tiff"] = write_labels(folder / f"{request['name']}.labels.tif", result.labels, image.spacing).name
     if request.get("uncertainty") and result.probabilities is not None:
-        write_image(folder / "uncertainty.png", uncertainty_map(result.probabilities, card)[None])
+        unsure = uncertainty_map(result.probabilities, card)
+        write_image(folder / "uncertainty.png", unsure[None])
         files["uncertainty"] = "uncertainty.png"
+        uncertainty = round(float(unsure.mean()) / 255, 5)
     tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
     files |= _write_objects(folder, Path(request["image"]).name, tables, card.classes)
     write_classes(folder, card)
@@ -163,6 +167,7 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
         "size": list(result.labels.shape),
         "task": card.task,
         "objects": sum(map(len, tables)),
+        "uncertainty": uncertainty,
         "warnings": [*image.warnings, *result.warnings],
     }
 

@@ -17,13 +17,15 @@ from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.io.read import probe
 from pixelwise.io.windows import open_windows
-from pixelwise.io.write import jpeg_bytes, png_bytes
+from pixelwise.io.write import jpeg_bytes, png_bytes, write_labels
 from pixelwise.server.marks.crops import GROUP_BY, MarkedImage, write_crops
 from pixelwise.server.marks.records import Shape
+from pixelwise.server.workers.corrections import Shown, correct, corrected
 from pixelwise.server.workers.label_tiles import Labels, label_tile, open_labels
 from pixelwise.server.workers.outlines import features
 from pixelwise.server.workers.protocol import Reply, run_worker
 from pixelwise.server.workers.pyramid import Pyramid, scale_down, to_display
+from pixelwise.server.workers.ranking import most_useful_place, score_against_truth
 
 Item = TypeVar("Item")
 
@@ -138,6 +140,47 @@ class Reader:
         found = list(features(self._open_labels(mask).whole().astype(np.int64), classes, objects=task == "instance"))
         return Reply(payload=json.dumps({"type": "FeatureCollection", "features": found}).encode())
 
+    def correct(self, request: str) -> Reply:
+        """Return the mark of a correction; `request` is a file with the result, its marks and the line."""
+        value = json.loads(Path(request).read_text("utf-8"))
+        boxes = [tuple(row["box"]) for row in json.loads(Path(value["objects"]).read_text("utf-8"))]
+        shown = Shown(
+            labels=self._open_labels(value["mask"]),
+            boxes=boxes,
+            shapes=[_SHAPE.validate_python(shape) for shape in value["shapes"]],
+            instance=value["task"] == "instance",
+            foreground=value["foreground"],
+        )
+        points = [(float(x), float(y)) for x, y in value["points"]]
+        return Reply(payload=correct(shown, value["action"], points, value["key"]).model_dump_json().encode())
+
+    def corrected(self, request: str, file: str) -> Reply:
+        """Write a result with the marks over it; objects as a label image."""
+        value = json.loads(Path(request).read_text("utf-8"))
+        shapes = [_SHAPE.validate_python(shape) for shape in value["shapes"]]
+        labels = corrected(self._open_labels(value["mask"]), shapes, instance=value["task"] == "instance")
+        return Reply({"file": str(write_labels(Path(file), labels))})
+
+    def score(self, case: int, mask: str, task: str, classes: list[str]) -> Reply:
+        """Return how well a result fits the ground truth of a case (0 to 1), or None if they cannot be compared."""
+        dataset = self._dataset
+        if dataset is None or (dataset.labelling.task, list(dataset.labelling.classes)) != (task, classes):
+            return Reply({"score": None})
+        truth, predicted = self._truth(case).whole(), self._open_labels(mask).whole()
+        if truth.shape != predicted.shape:
+            return Reply({"score": None})
+        value = score_against_truth(
+            truth.astype(np.int64), predicted.astype(np.int64), classes=len(classes), objects=task == "instance"
+        )
+        return Reply({"score": None if value is None else round(value, 4)})
+
+    def useful_place(self, request: str) -> Reply:
+        """Return the box of the place that is most useful to mark; `request` is a file with map and marks."""
+        value = json.loads(Path(request).read_text("utf-8"))
+        shapes = [_SHAPE.validate_python(shape) for shape in value["shapes"]]
+        unsure = self._open_labels(value["uncertainty"]).whole().astype(np.uint8)
+        return Reply({"box": most_useful_place(unsure, shapes)})
+
     def understand(self, folder: str, options: dict[str, Any] | None = None) -> Reply:
         """Read a folder as training does.
 
@@ -186,7 +229,7 @@ class Reader:
             for value in json.loads(Path(request).read_text("utf-8"))
         ]
         made = write_crops(images, Path(folder))
-        return Reply({"crops": made.crops, "images": made.images, "group_by": GROUP_BY})
+        return Reply({"crops": made.crops, "images": made.images, "group_by": GROUP_BY, "objects": made.objects})
 
     def _pyramid(self, path: str) -> Pyramid:
         return self._pyramids.get(_stamp(path), lambda: Pyramid(open_windows(Path(path))))
@@ -243,7 +286,8 @@ def main() -> None:
     reader = Reader()
     names = (
         "probe", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson", "understand",
-        "write_example", "write_crops",
+        "write_example", "write_crops", "correct", "corrected", "score",
+        "useful_place",
     )  # fmt: skip
     run_worker({name: getattr(reader, name) for name in names}, threads=THREADS)
 
