@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
-from pixelwise.datasets.formats.output_folder import OutputObject, new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions

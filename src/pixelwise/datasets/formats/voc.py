@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_text
+from pixelwise.atomic_write import atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
 from pixelwise.datasets.formats.image_index import SPLITS, FoundImage, name_images
-from pixelwise.datasets.formats.output_folder import new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import objects_of, place_images
 from pixelwise.datasets.masks.class_table import Entry, parse_table
 from pixelwise.datasets.masks.values import packed
 from pixelwise.datasets.options import DataOptions
