@@ -21,8 +21,8 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.convert import convert
 
 SETS = ("isbi2012_em", "dsb2018_nuclei", "camvid11", "magnetic_tile_defects", "chase_db1")
-OBJECTS = {"folders", "cellpose", "stardist", "dsb2018", "qupath", "imagej", "coco", "yolo", "labelme", "voc"}
-CLASSES = {"folders", "nnunet", "class-folders", "qupath", "imagej", "coco", "yolo", "labelme", "voc"}
+OBJECTS = {"folders", "cellpose", "stardist", "file-per-object", "qupath", "imagej", "coco", "yolo", "labelme", "voc"}
+CLASSES = {"folders", "nnunet", "folder-per-class", "qupath", "imagej", "coco", "yolo", "labelme", "voc"}
 EQUAL, RENUMBERED = "equal", "equal, other numbers"
 
 

@@ -23,7 +23,7 @@ from pixelwise.io.read import read_image
 from pixelwise.networks.architectures import build_segmenter, published_options
 from pixelwise.networks.blocks import ConvLayer, Pool, Up
 from pixelwise.networks.decoders import cut_to
-from pixelwise.networks.residual import BasicBlock
+from pixelwise.networks.residual import ResidualBlock
 from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.train import train
 
@@ -116,7 +116,7 @@ def skip() -> dict[str, str]:
 def residual() -> dict[str, str]:
     """Show a block that adds to its input, one that begins as its input, and gradients through ten of them."""
     image = map_of([[1, 2, 0], [0, 4, 0], [3, 0, 1]])
-    block = BasicBlock("block", 1, 1, 1, "A").eval()
+    block = ResidualBlock("block", 1, 1, 1, shortcut="A").eval()
     block.bn1.eps = block.bn2.eps = 0.0
     with torch.no_grad():
         block.conv1.weight.copy_(map_of([[0, 0, 0], [0, 1, 0], [0, 0, 0]]))

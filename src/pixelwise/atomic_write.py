@@ -1,4 +1,4 @@
-"""Atomic file writing: write to a temporary file, flush it to disk, rename it.
+"""Atomic writing of files and folders: write to a temporary file, flush it to disk, rename it.
 
 A reader sees the old file or the new one, never an incomplete one. POSIX `rename(2)` is atomic within one
 file system, so the temporary file is in the destination folder.
@@ -8,7 +8,9 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +52,36 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         _remove(temporary)
         raise
+
+
+@contextmanager
+def new_folder(out: Path) -> Generator[Path, None, None]:
+    """Give a folder to fill, which becomes `out` when the block ends, and vanishes if it fails.
+
+    What a killed process left of it is removed first.
+
+    Raises
+    ------
+    OutputFailed
+        `out` exists and is not an empty folder, or cannot be written.
+    """
+    temporary = out.with_name(f".{out.name}{TEMPORARY}")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputFailed("a new folder", "one that is not empty", "Choose another folder with --out.", out)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise write_error(out, error) from error
+    try:
+        yield temporary
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    except OSError as error:
+        raise write_error(out, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

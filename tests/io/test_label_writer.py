@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yaozarrs import v05
 
 from pixelwise.errors import BadImage, BadOption, OutputFailed
 from pixelwise.io.label_writer import PixelMetadata, check_format, finish, result_path
@@ -87,6 +88,7 @@ def test_ome_zarr_labels_with_a_pyramid(tmp_path: Path, height: int, width: int)
     assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.zarr"]
     group = zarr.open_group(path, mode="r")
     attributes = group.attrs["ome"]
+    v05.LabelImage.model_validate(dict(attributes))  # an independent model of the specification
     datasets = attributes["multiscales"][0]["datasets"]
     for number, dataset in enumerate(datasets):
         step = 2**number

@@ -13,7 +13,7 @@ from pixelwise.errors import BadModel, BadOption
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
-from pixelwise.inference.load import is_classifier, open_model
+from pixelwise.inference.load import find_model_card, open_model
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import save_model
@@ -46,7 +46,7 @@ def test_classes_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
     save_model(tmp_path / "model.safetensors", network, model_card)
     path = tmp_path / FORMATS[kind].place
     export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
-    assert is_classifier(path)
+    assert find_model_card(path).view is not None
     assert read_exported_model_card(path) == model_card
     for mirrored in (False, True):
         run = load_classification_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
@@ -62,7 +62,7 @@ def test_classes_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
 def test_a_segmentation_model_is_not_a_classification_model(tmp_path: Path) -> None:
     network, model_card = make_network()
     export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
-    assert not is_classifier(tmp_path / "model.onnx")
+    assert find_model_card(tmp_path / "model.onnx").view is None
     with pytest.raises(BadModel, match="expected a classification model; got one of the task binary"):
         load_classification_model(tmp_path / "model.onnx")
 

@@ -13,7 +13,7 @@ from pixelwise.server.project import PALETTE, Project, clean_name
 
 
 def case(path: Path) -> dict[str, object]:
-    return {"image": str(path), "name": path.name, "part": "train", "labelled": True}
+    return {"image": str(path), "name": path.name, "split": "train", "labelled": True}
 
 
 def test_an_image_keeps_its_id_and_its_marks(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def create_plan(
     """
     machine = detect_machine(device)
     task = task_of(dataset)
-    fingerprint = task.measure(dataset, options, progress)
+    fingerprint = task.measure(dataset, progress)
     total, names = propose_seconds(limit), [case.name for case in dataset.splits["train"] if case.labelled]
     left = None if total is None else total - (time.monotonic() - started)
     schedule = choose_schedule(len(names), None if left is None else TRAINING_SHARE * left, dataset.root)

@@ -9,7 +9,10 @@ from pixelwise.cli.options import Json, show
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
-FORMATS = "folders, nnunet, cellpose, stardist, dsb2018, class-folders, qupath, imagej, coco, yolo, labelme, voc or csv"
+FORMATS = (
+    "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, voc "
+    "or csv"
+)
 
 
 def add_convert_command(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ def add_export_commands(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[
-        Path | None, typer.Argument(help="Labelled images for the parity check; by default those of the training.")
+        Path | None, typer.Argument(help="Labelled images to compare both models on; by default those of the training.")
     ] = None,
     format: Format = "onnx",
     out: Annotated[Path | None, typer.Option(help="Output file; by default in the run folder, under export/.")] = None,
@@ -42,10 +42,10 @@ def export(
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="Exported file, with its parity report and data beside it.")],
+    file: Annotated[Path, typer.Argument(help="Exported file, with the report and data of its export beside it.")],
     as_json: Json = False,
 ) -> None:
-    """Repeat the parity check of an exported file on this machine; needs neither the run nor torch."""
+    """Check on this machine that an exported model still matches; needs neither the run nor torch."""
     from pixelwise.workflow.verify import verify as verb
 
     result = verb(file)

@@ -15,8 +15,8 @@ COMMANDS = {
     "forecast": "Estimate the gain from more labels, select images to label.",
     "import-weights": "Convert weights of another library to safetensors.",
     "demo": "Train, evaluate and predict on synthetic images.",
-    "export": "Export a run for other programs, with a parity check.",
-    "verify": "Repeat the parity check of an exported file.",
+    "export": "Export a run for other programs, and check that it matches.",
+    "verify": "Check again that an exported model matches.",
     "serve": "Open a page to view, correct and train; HTTP interface.",
     "cache": "Show or clear cached measurements and downloads.",
 }

@@ -186,8 +186,9 @@ def translated(mark: Mark, dx: float, dy: float) -> Mark:
     return replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points))
 
 
-def diamond(x: float, y: float, half: float = 6.5) -> Polygon:
+def diamond(x: float, y: float) -> Polygon:
     """Return the symbol of an attention gate."""
+    half = 6.5
     points = ((x - half, y), (x, y - half), (x + half, y), (x, y + half))
     return Polygon(points=points, fill=YELLOW, stroke=BLACK, note="attention gate")
 

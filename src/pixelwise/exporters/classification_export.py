@@ -13,7 +13,7 @@ from pixelwise.exporters.samples import (
     ParityBatch,
     Sample,
     SampleCrop,
-    draw_window,
+    draw_crop,
     make_feed,
     make_parity_batch,
 )
@@ -114,9 +114,7 @@ class ClassificationExport:
 
     def _random_crop(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> SampleCrop:
         """Return a random crop of another size, without ground truth."""
-        rows, columns = draw_window(sample.pixels.shape[1:], sides, self._model_card.geometry, rng)
-        scale = intensity_scale(sample.pixels, self._model_card.normalisation)
-        return SampleCrop(sample.pixels[:, rows[:, None], columns[None]], scale, np.array(UNKNOWN, np.int64))
+        return draw_crop(sample, sides, self._model_card, rng)._replace(truth=np.array(UNKNOWN, np.int64))
 
 
 def _has_static_size(model_card: ModelCard) -> bool:

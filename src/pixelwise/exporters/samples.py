@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Integer, Num
+from jaxtyping import Integer, Num
 
-from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
-from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.normalise import Scale, intensity_scale
 
 SEED = 0
 Feed = dict[str, np.ndarray]  # inputs of a graph by name
@@ -76,16 +75,22 @@ def make_feed(crop: SampleCrop, model_card: ModelCard) -> Feed:
     return feed
 
 
-def draw_window(
-    size: tuple[int, ...], sides: tuple[int, int], geometry: Geometry, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " columns"]]:
-    """Return the rows and columns of a random window of at least `sides`, enlarged to a valid size, with reflection."""
+def draw_crop(sample: Sample, sides: tuple[int, int], model_card: ModelCard, rng: np.random.Generator) -> SampleCrop:
+    """Return a crop at a random position, of at least `sides`, enlarged to a valid size, with reflection.
+
+    Its intensity scale is that of the whole image. Where the ground truth is a map, it is that of the output.
+    """
     indices: list[np.ndarray] = []
-    for side, length in zip(sides, size, strict=True):
-        valid_side = geometry.valid_size(side)
+    for side, length in zip(sides, sample.pixels.shape[1:], strict=True):
+        valid_side = model_card.geometry.valid_size(side)
         start = int(rng.integers(max(1, length - valid_side + 1)))
         indices.append(mirror_indices(start, start + valid_side, length))
-    return indices[0], indices[1]
+    rows, columns = indices
+    truth, margin = sample.truth, model_card.geometry.margin
+    if truth.ndim:
+        truth = truth[rows[margin : len(rows) - margin, None], columns[None, margin : len(columns) - margin]]
+    scale = intensity_scale(sample.pixels, model_card.normalisation)
+    return SampleCrop(sample.pixels[:, rows[:, None], columns[None]], scale, truth)
 
 
 def normalised(batch: ParityBatch) -> np.ndarray:

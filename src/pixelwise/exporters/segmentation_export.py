@@ -12,8 +12,7 @@ from pixelwise.exporters.samples import (
     Feed,
     ParityBatch,
     Sample,
-    SampleCrop,
-    draw_window,
+    draw_crop,
     make_feed,
     make_parity_batch,
 )
@@ -21,7 +20,6 @@ from pixelwise.labels.targets import class_channels, probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
-from pixelwise.sampling.normalise import intensity_scale
 
 # (batch, rows, columns) of one round; sides are enlarged to valid sizes, and differ from those of tracing
 SHAPES = ((1, 320, 256), (2, 160, 192), (4, 64, 96))
@@ -57,7 +55,10 @@ class SegmentationExport:
         per_round = sum(batch * rows * columns for batch, rows, columns in SHAPES) * self._model_card.network.classes
         rounds = max(1, min(MAX_ROUNDS, MAX_VALUES // per_round))
         return [
-            make_parity_batch([self._crop(sample, (rows, columns), rng) for sample in islice(order, batch)], reference)
+            make_parity_batch(
+                [draw_crop(sample, (rows, columns), self._model_card, rng) for sample in islice(order, batch)],
+                reference,
+            )
             for batch, rows, columns in SHAPES * rounds
         ]
 
@@ -65,7 +66,9 @@ class SegmentationExport:
         """Yield random tiles; few samples are used several times."""
         rng = np.random.default_rng(SEED)
         for sample in islice(cycle(islice(samples, self.observed)), self.observed):
-            yield make_feed(self._crop(sample, (CALIBRATION_SIDE, CALIBRATION_SIDE), rng), self._model_card)
+            yield make_feed(
+                draw_crop(sample, (CALIBRATION_SIDE, CALIBRATION_SIDE), self._model_card, rng), self._model_card
+            )
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the softmax over the classes, and the sigmoid of a distance channel."""
@@ -117,12 +120,3 @@ class SegmentationExport:
         geometry = self._model_card.geometry
         size = {"size": {"tensor_id": "raw", "axis_id": axis, "offset": -2 * geometry.margin}}
         return size | ({"halo": geometry.halo} if geometry.halo else {})  # valid networks remove a border instead
-
-    def _crop(self, sample: Sample, sides: tuple[int, int], rng: np.random.Generator) -> SampleCrop:
-        """Return a tile at a random position, with the intensity scale of the whole image."""
-        rows, columns = draw_window(sample.pixels.shape[1:], sides, self._model_card.geometry, rng)
-        margin = self._model_card.geometry.margin
-        inner = rows[margin : len(rows) - margin], columns[margin : len(columns) - margin]
-        truth = sample.truth[inner[0][:, None], inner[1][None]]
-        pixels = sample.pixels[:, rows[:, None], columns[None]]
-        return SampleCrop(pixels, intensity_scale(sample.pixels, self._model_card.normalisation), truth)

@@ -29,7 +29,7 @@ def open_model(path: Path | str, *, device: str = "auto", runtime: str = "torch"
     BadOption
         The runtime is unknown.
     """
-    if is_classifier(path):
+    if find_model_card(path).view is not None:
         return load_classification_model(path, device=device, runtime=runtime)
     return load_model_for_prediction(path, device=device, runtime=runtime)
 
@@ -62,11 +62,6 @@ def find_model(path: Path | str) -> Path:
     from pixelwise.model_file.model_file import find_model_file  # imports torch
 
     return find_model_file(path)
-
-
-def is_classifier(path: Path | str) -> bool:
-    """Return whether a model, run or export, is a classification model."""
-    return find_model_card(path).view is not None
 
 
 def find_model_card(path: Path | str) -> ModelCard:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.labels.instances import interior_to_heights
 from pixelwise.labels.label_image import components
 from pixelwise.labels.postprocess import fill_holes
@@ -57,12 +56,7 @@ class StripLabels:
 
     def joined(self) -> Int64[np.ndarray, " numbers"]:
         """Return for each provisional label, including 0, the smallest one of the same component."""
-        nodes = self.count + 1
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._contacts])
-        graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
-        _, area = connected_components(graph, directed=False)
-        _, first = np.unique(area, return_index=True)
-        return first[area].astype(np.int64)
+        return first_linked(self.count + 1, np.concatenate([np.empty((0, 2), np.int64), *self._contacts]))
 
     def _add_contacts(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
         width = len(above)

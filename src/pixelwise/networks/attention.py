@@ -1,9 +1,12 @@
 """Attention gates: Oktay et al. 2018, "Attention U-Net: learning where to look for the pancreas" (arXiv 1804.03999)."""
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import ConvLayer, NormalisationName, make_interpolation
+from pixelwise.networks.blocks import ConvLayer, NormalisationName, convolution_spec, make_interpolation
 from pixelwise.networks.convolutions import CONVOLUTIONS
 
 
@@ -50,22 +53,22 @@ class GridGate(nn.Module):
         super().__init__()
         self.signal: ConvLayer | None = None
         if with_signal:
-            kwargs = {"kernel": 1, "normalisation": normalisation, "bias": True, "dimensions": dimensions}
-            self.signal = ConvLayer(f"gate {name} signal", gate_channels, gate_channels, **kwargs)  # type: ignore[arg-type]
+            self.signal = ConvLayer(
+                f"gate {name} signal",
+                gate_channels,
+                gate_channels,
+                kernel=1,
+                normalisation=normalisation,
+                bias=True,
+                dimensions=dimensions,
+            )
         conv = CONVOLUTIONS[dimensions]
         self.theta = conv(skip_channels, skip_channels, 2, stride=2, bias=False)
         self.phi = conv(gate_channels, skip_channels, 1)
         self.psi = conv(skip_channels, 1, 1)
         self.up = make_interpolation("bilinear", dimensions)
-        kwargs = {
-            "kernel": 1,
-            "normalisation": normalisation,
-            "activation": None,
-            "bias": True,
-            "dimensions": dimensions,
-        }
-        self.out = ConvLayer(f"gate {name} out", skip_channels, skip_channels, **kwargs)  # type: ignore[arg-type]
-        self._name, self._channels = name, (skip_channels, gate_channels)
+        self.out = _project(normalisation, dimensions)(f"gate {name} out", skip_channels, skip_channels)
+        self._name = name
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
         """Return the coefficients (batch, 1, h, w) in 0...1 on the grid of the skip; `gate` has half the size."""
@@ -78,19 +81,10 @@ class GridGate(nn.Module):
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers; the gating signal is the current map before and after, the result is "<name> gated"."""
-        skip, gate = self._channels
         name = self._name
-        theta = LayerSpec(
-            name=f"gate {name} theta",
-            kind="convolution",
-            kernel=2,
-            stride=2,
-            in_channels=skip,
-            channels=skip,
-            parameters=self.theta.weight.numel(),
+        theta, phi, psi = (
+            convolution_spec(f"gate {name} {part}", getattr(self, part)) for part in ("theta", "phi", "psi")
         )
-        phi = _one_by_one(f"gate {name} phi", gate, skip)
-        psi = _one_by_one(f"gate {name} psi", skip, 1)
         up = LayerSpec(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
         signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
         first = [Save(signal), Branch(name), theta, Save(weighted_skip), Branch(signal)]
@@ -116,16 +110,12 @@ class AlignedGate(nn.Module):
 
     Parameters
     ----------
-    name : str
-        Name of the skip in the layer graph.
-    skip_channels : int
-        Channels of the skip.
+    name, skip_channels, dimensions
+        As for `GridGate`.
     gate_channels : int
         Channels of the gating signal.
     normalisation : {"batch", "group", "instance", "none"}
         After each 1 x 1 convolution.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
 
     Examples
     --------
@@ -140,16 +130,10 @@ class AlignedGate(nn.Module):
     ) -> None:
         super().__init__()
         inner = max(1, skip_channels // 2)
-        kwargs = {
-            "kernel": 1,
-            "normalisation": normalisation,
-            "activation": None,
-            "bias": True,
-            "dimensions": dimensions,
-        }
-        self.theta = ConvLayer(f"gate {name} theta", skip_channels, inner, **kwargs)  # type: ignore[arg-type]
-        self.phi = ConvLayer(f"gate {name} phi", gate_channels, inner, **kwargs)  # type: ignore[arg-type]
-        self.psi = ConvLayer(f"gate {name} psi", inner, 1, **kwargs)  # type: ignore[arg-type]
+        project = _project(normalisation, dimensions)
+        self.theta = project(f"gate {name} theta", skip_channels, inner)
+        self.phi = project(f"gate {name} phi", gate_channels, inner)
+        self.psi = project(f"gate {name} psi", inner, 1)
         self._name = name
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:
@@ -182,11 +166,6 @@ class AlignedGate(nn.Module):
         return [*first, *last]
 
 
-def _one_by_one(name: str, in_channels: int, channels: int) -> LayerSpec:
-    return LayerSpec(
-        name=name,
-        kind="convolution",
-        in_channels=in_channels,
-        channels=channels,
-        parameters=in_channels * channels + channels,
-    )
+def _project(normalisation: NormalisationName, dimensions: int) -> Callable[[str, int, int], ConvLayer]:
+    """Return (name, in_channels, channels) -> 1 x 1 convolution with bias and normalisation, without activation."""
+    return partial(ConvLayer, kernel=1, normalisation=normalisation, activation=None, bias=True, dimensions=dimensions)

@@ -22,6 +22,16 @@ BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
+class Block(nn.Module):
+    """A module that lists its layers: subclasses set `_layer_graph`."""
+
+    _layer_graph: LayerGraph
+
+    def layer_graph(self) -> LayerGraph:
+        """Return the layers."""
+        return self._layer_graph
+
+
 class ConvLayer(nn.Sequential):
     """Convolution, normalisation and activation.
 
@@ -79,33 +89,22 @@ class ConvLayer(nn.Sequential):
         if activation is not None:
             layers.append(activation(channels))
         super().__init__(*layers)
-        self._spec = LayerSpec(
-            name=name,
-            kind="convolution",
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            in_channels=in_channels,
-            channels=channels,
-            parameters=count_parameters(layers),
-        )
+        self._spec = convolution_spec(name, conv, *layers[1:])
 
     def layer_graph(self) -> LayerGraph:
         """Return the layer."""
         return [self._spec]
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(Block):
     """Two convolutions of 3 x 3, each followed by normalisation and ReLU.
 
     Parameters
     ----------
     name : str
         Prefix of the layer names in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output.
+    in_channels, channels, dimensions
+        As for `ConvLayer`.
     middle : int, optional
         Channels after the first of the two convolutions; by default `channels`.
     padding : int
@@ -114,8 +113,6 @@ class ConvBlock(nn.Module):
         After each convolution; see `make_normalisation`.
     dropout : float
         Dropout probability after the last ReLU; 0 for none.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
 
     Examples
     --------
@@ -143,17 +140,13 @@ class ConvBlock(nn.Module):
         kwargs = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
         first = ConvLayer(f"{name} conv a", in_channels, middle, **kwargs)  # type: ignore[arg-type]
         second = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
-        self._specs = [*first.layer_graph(), *second.layer_graph()]
+        self._layer_graph = [*first.layer_graph(), *second.layer_graph()]
         rest: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*first, *second, *rest)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h', w')."""
         return self.layers(features)
-
-    def layer_graph(self) -> LayerGraph:
-        """Return the two convolutions."""
-        return self._specs
 
 
 class Chain(nn.Sequential):
@@ -171,17 +164,15 @@ class Chain(nn.Sequential):
         return [spec for module in self for spec in module.layer_graph()]  # type: ignore[operator]
 
 
-class Pool(nn.Module):
+class Pool(Block):
     """Max pooling over 2 x 2, which halves all sides.
 
     Parameters
     ----------
-    name : str
-        Name of the layer in tables.
     channels : int
         Channels of input and output.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
+    name, dimensions
+        As for `ConvLayer`.
 
     Examples
     --------
@@ -193,32 +184,24 @@ class Pool(nn.Module):
     def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
         super().__init__()
         self.layer = MAXIMA[dimensions](2)
-        self._spec = LayerSpec(name=name, kind="pooling", kernel=2, stride=2, in_channels=channels, channels=channels)
+        self._layer_graph = [pooling_spec(name, channels, 2, 2)]
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, channels, h / 2, w / 2)."""
         return self.layer(features)
 
-    def layer_graph(self) -> LayerGraph:
-        """Return the layer."""
-        return [self._spec]
 
-
-class Up(nn.Module):
+class Up(Block):
     """Upsampling by 2: a transposed convolution of 2 x 2 to `channels`, or interpolation, which keeps the channels.
 
     Parameters
     ----------
-    name : str
-        Name of the layer in tables.
-    in_channels : int
-        Channels of the input.
+    name, in_channels, dimensions
+        As for `ConvLayer`.
     channels : int
         Channels of the output of a transposed convolution; ignored by interpolation.
     upsampling : {"transposed", "bilinear", "nearest"}
         Method of upsampling.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
     activation : callable, optional
         Channels -> module applied afterwards; None for no activation.
 
@@ -253,7 +236,7 @@ class Up(nn.Module):
             self.layer = make_interpolation(upsampling, dimensions)
             self.channels = in_channels
         self.activation = activation(self.channels) if activation is not None else nn.Identity()
-        self._spec = LayerSpec(
+        spec = LayerSpec(
             name=name,
             kind=upsampling,
             kernel=2 if upsampling == "transposed" else 1,
@@ -262,31 +245,24 @@ class Up(nn.Module):
             channels=self.channels,
             parameters=count_parameters([self.layer, self.activation]),
         )
+        self._layer_graph = [spec]
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, 2 h, 2 w)."""
         return self.activation(self.layer(features))
 
-    def layer_graph(self) -> LayerGraph:
-        """Return the layer."""
-        return [self._spec]
 
-
-class Head(nn.Module):
+class Head(Block):
     """Convolution from features to logits.
 
     Parameters
     ----------
-    in_channels : int
-        Channels of the features.
     classes : int
         Channels of the logits.
     kernel : int
         Side of the kernel, an odd number; padding keeps the size.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
-    name : str
-        Name of the layer in tables.
+    name, in_channels, dimensions
+        As for `ConvLayer`.
 
     Examples
     --------
@@ -300,23 +276,51 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.layer = CONVOLUTIONS[dimensions](in_channels, classes, kernel, padding=kernel // 2)
-        self._spec = LayerSpec(
-            name=name,
-            kind="convolution",
-            kernel=kernel,
-            padding=kernel // 2,
-            in_channels=in_channels,
-            channels=classes,
-            parameters=count_parameters([self.layer]),
-        )
+        self._layer_graph = [convolution_spec(name, self.layer)]
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, classes, h, w)."""
         return self.layer(features)
 
-    def layer_graph(self) -> LayerGraph:
-        """Return the layer."""
-        return [self._spec]
+
+def convolution_spec(name: str, conv: nn.Conv2d | nn.Conv3d, *following: nn.Module) -> LayerSpec:
+    """Return the `LayerSpec` of a convolution, with the parameters of the modules that belong to it.
+
+    Examples
+    --------
+    >>> spec = convolution_spec("conv", nn.Conv2d(3, 8, 3, stride=2, padding=1))
+    >>> spec.kernel, spec.stride, spec.padding, spec.parameters
+    (3, 2, 1, 224)
+    """
+    return LayerSpec(
+        name=name,
+        kind="convolution",
+        kernel=conv.kernel_size[0],
+        stride=conv.stride[0],
+        padding=int(conv.padding[0]),
+        in_channels=conv.in_channels,
+        channels=conv.out_channels,
+        parameters=count_parameters([conv, *following]),
+    )
+
+
+def pooling_spec(name: str, channels: int, kernel: int, stride: int, padding: int = 0) -> LayerSpec:
+    """Return the `LayerSpec` of a max pooling.
+
+    Examples
+    --------
+    >>> pooling_spec("pool", 8, 2, 2).kind
+    'pooling'
+    """
+    return LayerSpec(
+        name=name,
+        kind="pooling",
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        in_channels=channels,
+        channels=channels,
+    )
 
 
 def residual_graph(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGraph:

@@ -54,10 +54,8 @@ class VGGHead(nn.Module):
 
     Parameters
     ----------
-    channels : int
-        Channels of the map.
-    classes : int
-        Number of logits.
+    channels, classes
+        As for `PooledHead`.
 
     Examples
     --------

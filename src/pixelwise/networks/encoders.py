@@ -13,14 +13,15 @@ Interface of every encoder:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.options import ShortcutPadding
-from pixelwise.networks.residual import Shortcut
-from pixelwise.networks.resnet import ResNetEncoder, Stem, make_block_of
+from pixelwise.networks.residual import ResidualBlock, Shortcut
+from pixelwise.networks.resnet import ResNetEncoder, Stem
 from pixelwise.networks.vgg import VGGEncoder
 
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -200,8 +201,14 @@ def make_resnet_encoder(
     """
     bottleneck = depth >= BOTTLENECK_DEPTH
     widths = (256, 512, 1024, 2048) if bottleneck else (64, 128, 256, 512)
-    block = make_block_of(bottleneck, shortcut, stride_first=stride_first, shortcut_padding=shortcut_padding)
-    return ResNetEncoder(in_channels, block, widths, RESNET_BLOCKS[depth], stem=stem)
+    make_block = partial(
+        ResidualBlock,
+        bottleneck=bottleneck,
+        shortcut=shortcut,
+        stride_first=stride_first,
+        shortcut_padding=shortcut_padding,
+    )
+    return ResNetEncoder(in_channels, make_block, widths, RESNET_BLOCKS[depth], stem=stem)
 
 
 def make_cifar_encoder(
@@ -216,14 +223,12 @@ def make_cifar_encoder(
 
     Parameters
     ----------
-    in_channels : int
-        Channels of the image.
+    in_channels, shortcut_padding
+        As for `make_resnet_encoder`.
     depth : {20, 32, 44, 56, 110}
         Number of layers, including the classifier.
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`; the paper uses A.
-    shortcut_padding : {"end", "both"}
-        Of shortcut A; see `PaddedIdentity`.
     base : int
         Channels of the first stage; 16 in the paper.
 
@@ -232,9 +237,9 @@ def make_cifar_encoder(
     >>> make_cifar_encoder(3, 20).channels
     (16, 32, 64)
     """
-    block = make_block_of(False, shortcut, stride_first=False, shortcut_padding=shortcut_padding)
+    make_block = partial(ResidualBlock, shortcut=shortcut, shortcut_padding=shortcut_padding)
     count, widths = (depth - 2) // 6, (base, 2 * base, 4 * base)
-    return ResNetEncoder(in_channels, block, widths, (count,) * 3, stem="3x3", stem_channels=base)
+    return ResNetEncoder(in_channels, make_block, widths, (count,) * 3, stem="3x3", stem_channels=base)
 
 
 def make_vgg_encoder(in_channels: int, depth: int, *, normalised: bool) -> VGGEncoder:

@@ -6,111 +6,47 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
-from pixelwise.networks.blocks import (
-    count_parameters,
-    residual_graph,
-)
+from pixelwise.networks.blocks import Block, convolution_spec, residual_graph
 from pixelwise.networks.convolutions import make_convolution
 from pixelwise.networks.options import ShortcutPadding
 
 Shortcut = Literal["A", "B", "C", "D", "none"]
 
+BOTTLENECK_EXPANSION = 4  # channels of a bottleneck's output per channel of its 3 x 3 convolution
 
-class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut; parameter names as in torchvision.
 
-    He et al. 2015, figure 2 and figure 5 left: conv-norm-ReLU, conv-norm, add, ReLU.
+class ResidualBlock(Block):
+    """A residual block of two or three convolutions and a shortcut; parameter names as in torchvision.
+
+    He et al. 2015, figure 5: each convolution is followed by normalisation, and by ReLU except the last; the shortcut
+    is added; ReLU. A basic block (left, and figure 2) has two convolutions of 3 x 3. A bottleneck (right) has 1 x 1 to
+    a quarter of the channels, 3 x 3, and 1 x 1 back.
 
     Parameters
     ----------
-    name : str
-        Name of the block in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output.
+    name, in_channels, channels
+        As for `ConvLayer`.
     stride : int
-        Of the first convolution; 2 halves the size.
+        Of one of the convolutions; 2 halves the size. In a basic block it is the first.
     shortcut : {"A", "B", "C", "D", "none"}
         See `make_shortcut`; "none" is the plain network without shortcuts.
-    shortcut_padding : {"end", "both"}
-        Of shortcut A; see `PaddedIdentity`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> BasicBlock("block", 4, 8, 2, "B")(torch.zeros(1, 4, 16, 16)).shape
-    torch.Size([1, 8, 8, 8])
-    """
-
-    expansion = 1
-
-    def __init__(
-        self,
-        name: str,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        shortcut: Shortcut,
-        *,
-        shortcut_padding: ShortcutPadding = "end",
-    ) -> None:
-        super().__init__()
-        self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, channels, 3, stride)
-        self.conv2, self.bn2, second = _pair(f"{name} conv b", channels, channels, 3, 1)
-        self.plain = shortcut == "none"
-        self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._layer_graph = [*first, *second] if self.plain else residual_graph(name, [*first, *second], shortcut_graph)
-
-    @property
-    def last_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that is initialised to 0 by `zero_init_residual`."""
-        return self.bn2
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
-        inner = functional.relu(self.bn1(self.conv1(features)), inplace=True)
-        inner = self.bn2(self.conv2(inner))
-        if not self.plain:
-            inner += features if self.downsample is None else self.downsample(features)
-        return functional.relu(inner, inplace=True)
-
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers of both paths."""
-        return self._layer_graph
-
-
-class Bottleneck(nn.Module):
-    """1 x 1 to a quarter of the channels, 3 x 3, 1 x 1 back, and a shortcut; parameter names as in torchvision.
-
-    He et al. 2015, figure 5 right.
-
-    Parameters
-    ----------
-    name : str
-        Name of the block in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output, four times those of the 3 x 3 convolution.
-    stride : int
-        Of one of the convolutions; 2 halves the size.
-    shortcut : {"A", "B", "C", "D", "none"}
-        See `make_shortcut`.
+    bottleneck : bool
+        Three convolutions instead of two.
     stride_first : bool
-        The stride is in the first 1 x 1 (the paper, V1) instead of the 3 x 3 (V1.5, as in torchvision). Weights have
-        equal shapes but are not interchangeable.
+        In a bottleneck, the stride is in the first 1 x 1 (the paper, V1) instead of the 3 x 3 (V1.5, as in
+        torchvision). Weights have equal shapes but are not interchangeable.
     shortcut_padding : {"end", "both"}
         Of shortcut A; see `PaddedIdentity`.
 
     Examples
     --------
     >>> import torch
-    >>> Bottleneck("block", 4, 8, 2, "B")(torch.zeros(1, 4, 16, 16)).shape
+    >>> ResidualBlock("block", 4, 8, 2, shortcut="B")(torch.zeros(1, 4, 16, 16)).shape
     torch.Size([1, 8, 8, 8])
+    >>> block = ResidualBlock("block", 4, 8, 2, shortcut="B", bottleneck=True)
+    >>> [layer.kernel for layer in block.layer_graph() if isinstance(layer, LayerSpec)]
+    [1, 3, 1, 1]
     """
-
-    expansion = 4
 
     def __init__(
         self,
@@ -118,36 +54,46 @@ class Bottleneck(nn.Module):
         in_channels: int,
         channels: int,
         stride: int,
-        shortcut: Shortcut,
         *,
+        shortcut: Shortcut,
+        bottleneck: bool = False,
         stride_first: bool = False,
         shortcut_padding: ShortcutPadding = "end",
     ) -> None:
         super().__init__()
-        width = channels // self.expansion
-        early, late = (stride, 1) if stride_first else (1, stride)
-        self.conv1, self.bn1, first = _pair(f"{name} conv a", in_channels, width, 1, early)
-        self.conv2, self.bn2, second = _pair(f"{name} conv b", width, width, 3, late)
-        self.conv3, self.bn3, third = _pair(f"{name} conv c", width, channels, 1, 1)
+        convolutions = [(3, channels, stride), (3, channels, 1)]  # kernel, channels, stride
+        if bottleneck:
+            width = channels // BOTTLENECK_EXPANSION
+            early, late = (stride, 1) if stride_first else (1, stride)
+            convolutions = [(1, width, early), (3, width, late), (1, channels, 1)]
+        main: list[LayerSpec] = []
+        source = in_channels
+        for place, (kernel, width, step) in enumerate(convolutions):
+            conv, norm, layer = _conv_norm(f"{name} conv {'abc'[place]}", source, width, kernel, step)
+            setattr(self, f"conv{place + 1}", conv)
+            setattr(self, f"bn{place + 1}", norm)
+            main.append(layer)
+            source = width
+        self.plain = shortcut == "none"
+        self.count = len(main)
         self.downsample, shortcut_graph = make_shortcut(name, in_channels, channels, stride, shortcut, shortcut_padding)
-        self._layer_graph = residual_graph(name, [*first, *second, *third], shortcut_graph)
+        self._layer_graph = main if self.plain else residual_graph(name, main, shortcut_graph)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
         """The normalisation that is initialised to 0 by `zero_init_residual`."""
-        return self.bn3
+        return getattr(self, f"bn{self.count}")
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
-        inner = functional.relu(self.bn1(self.conv1(features)), inplace=True)
-        inner = functional.relu(self.bn2(self.conv2(inner)), inplace=True)
-        inner = self.bn3(self.conv3(inner))
-        inner += features if self.downsample is None else self.downsample(features)
+        inner = features
+        for place in range(1, self.count + 1):
+            inner = getattr(self, f"bn{place}")(getattr(self, f"conv{place}")(inner))
+            if place < self.count:
+                inner = functional.relu(inner, inplace=True)
+        if not self.plain:
+            inner += features if self.downsample is None else self.downsample(features)
         return functional.relu(inner, inplace=True)
-
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers of both paths."""
-        return self._layer_graph
 
 
 class PaddedIdentity(nn.Module):
@@ -241,39 +187,17 @@ def make_shortcut(
         if averages:
             specs.append(average_spec(name, in_channels, stride))
         stride = 1
-    conv, norm, layer_graph = _pair(f"{name} shortcut", in_channels, channels, 1, stride)
-    return nn.Sequential(*layers, conv, norm), [*specs, *layer_graph]
+    conv, norm, layer = _conv_norm(f"{name} shortcut", in_channels, channels, 1, stride)
+    return nn.Sequential(*layers, conv, norm), [*specs, layer]
 
 
-def _pair(
+def _conv_norm(
     name: str, in_channels: int, channels: int, kernel: int, stride: int
-) -> tuple[nn.Module, nn.BatchNorm2d, list[LayerSpec]]:
+) -> tuple[nn.Module, nn.BatchNorm2d, LayerSpec]:
     """Return a convolution without bias, its batch normalisation, and their layer."""
     conv = make_convolution(in_channels, channels, kernel, stride, bias=False)
     norm = nn.BatchNorm2d(channels)
-    return conv, norm, [convolution_spec(name, in_channels, channels, kernel, stride, count_parameters([conv, norm]))]
-
-
-def convolution_spec(
-    name: str, in_channels: int, channels: int, kernel: int, stride: int, parameters: int
-) -> LayerSpec:
-    """Return the `LayerSpec` of a convolution padded by half its kernel.
-
-    Examples
-    --------
-    >>> convolution_spec("conv", 3, 8, 3, 2, 224).padding
-    1
-    """
-    return LayerSpec(
-        name=name,
-        kind="convolution",
-        kernel=kernel,
-        stride=stride,
-        padding=kernel // 2,
-        in_channels=in_channels,
-        channels=channels,
-        parameters=parameters,
-    )
+    return conv, norm, convolution_spec(name, conv, norm)
 
 
 def average_spec(name: str, channels: int, stride: int) -> LayerSpec:

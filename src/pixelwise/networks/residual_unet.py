@@ -8,37 +8,32 @@ from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import (
+    Block,
     ConvLayer,
     NormalisationName,
-    count_parameters,
+    convolution_spec,
     make_normalisation,
     residual_graph,
 )
 from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
-from pixelwise.networks.residual import average_spec, convolution_spec
+from pixelwise.networks.residual import average_spec
 
 
-class PreActivationUnit(nn.Module):
+class PreActivationUnit(Block):
     """norm-ReLU-conv, norm-ReLU-conv, plus a shortcut, with a 1 x 1 projection if the size changes.
 
     He et al. 2016 (arXiv 1603.05027), figure 4e, as in the Deep ResUNet (Zhang et al. 2018, figure 1b).
 
     Parameters
     ----------
-    name : str
-        Name of the unit in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output.
+    name, in_channels, channels, dimensions
+        As for `ConvLayer`.
     stride : int
         Of the first convolution; 2 halves the size.
     normalisation : {"batch", "group", "instance", "none"}
         Before each ReLU; see `make_normalisation`.
     first : bool
         Omit the first normalisation and ReLU, as in the first unit of that network.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
 
     Examples
     --------
@@ -60,31 +55,24 @@ class PreActivationUnit(nn.Module):
         super().__init__()
         conv = CONVOLUTIONS[dimensions]
         before = [] if first else [*make_normalisation(normalisation, in_channels, dimensions), nn.ReLU()]
-        one = [*before, conv(in_channels, channels, 3, stride, 1)]
-        two = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU(), conv(channels, channels, 3, 1, 1)]
-        self.layers = nn.Sequential(*one, *two)
-        main = [
-            convolution_spec(f"{name} conv a", in_channels, channels, 3, stride, count_parameters(one)),
-            convolution_spec(f"{name} conv b", channels, channels, 3, 1, count_parameters(two)),
-        ]
+        one = conv(in_channels, channels, 3, stride, 1)
+        between = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU()]
+        two = conv(channels, channels, 3, 1, 1)
+        self.layers = nn.Sequential(*before, one, *between, two)
+        main = [convolution_spec(f"{name} conv a", one, *before), convolution_spec(f"{name} conv b", two, *between)]
         shortcut_graph: LayerGraph = []
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
-            self.shortcut = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
-            parameters = count_parameters([self.shortcut])
-            shortcut_graph = [convolution_spec(f"{name} shortcut", in_channels, channels, 1, stride, parameters)]
+            projection = make_convolution(in_channels, channels, 1, stride, dimensions=dimensions)
+            self.shortcut, shortcut_graph = projection, [convolution_spec(f"{name} shortcut", projection)]
         self._layer_graph = residual_graph(name, main, shortcut_graph)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         return self.layers(features) + self.shortcut(features)
 
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers of both paths."""
-        return self._layer_graph
 
-
-class ResEncBlock(nn.Module):
+class ResEncBlock(Block):
     """conv-norm-act, conv-norm, add, act; the shortcut has average pooling, and a projection if channels change.
 
     The residual encoder of nnU-Net (Isensee et al. 2024, arXiv 2404.09556): the basic block of ResNet-D. Its last
@@ -92,20 +80,14 @@ class ResEncBlock(nn.Module):
 
     Parameters
     ----------
-    name : str
-        Name of the block in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output.
+    name, in_channels, channels, dimensions
+        As for `ConvLayer`.
     stride : int
         Of the first convolution; 2 halves the size.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     activation : callable
         Channels -> module, after the first normalisation and after the sum.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
 
     Examples
     --------
@@ -159,12 +141,8 @@ class ResEncBlock(nn.Module):
         """(batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride)."""
         return self.activation(self.layers(features) + self.shortcut(features))
 
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers of both paths."""
-        return self._layer_graph
 
-
-class VNetStage(nn.Module):
+class VNetStage(Block):
     """`count` convolutions of 5 x 5 with PReLU; the input of the stage is added before the last PReLU.
 
     Milletari et al. 2016 (arXiv 1606.04797), section 2 and figure 2. An input with fewer channels is repeated to the
@@ -172,18 +150,12 @@ class VNetStage(nn.Module):
 
     Parameters
     ----------
-    name : str
-        Name of the stage in tables.
-    in_channels : int
-        Channels of the input.
-    channels : int
-        Channels of the output.
+    name, in_channels, channels, dimensions
+        As for `ConvLayer`.
     count : int
         Number of convolutions, 1 to 3.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; the paper has none.
-    dimensions : {2, 3}
-        Spatial axes of the maps.
 
     Examples
     --------
@@ -221,7 +193,7 @@ class VNetStage(nn.Module):
             layers.append(layer)
             specs += layer.layer_graph()  # type: ignore[arg-type]
         self.layers, self.activation = nn.Sequential(*layers), nn.PReLU(channels)
-        specs[-1] = _with_parameters(specs[-1], channels)
+        specs[-1] = replace(specs[-1], parameters=specs[-1].parameters + channels)
         self._layer_graph = residual_graph(name, specs, [])
 
     def forward(self, features: Tensor) -> Tensor:
@@ -231,11 +203,3 @@ class VNetStage(nn.Module):
             times = -(-self._channels // self._in)
             shortcut = torch.cat([features] * times, dim=1)[:, : self._channels]
         return self.activation(self.layers(features) + shortcut)
-
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers of both paths."""
-        return self._layer_graph
-
-
-def _with_parameters(spec: LayerSpec, more: int) -> LayerSpec:
-    return replace(spec, parameters=spec.parameters + more)

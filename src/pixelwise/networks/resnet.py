@@ -8,12 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_values
-from pixelwise.networks.options import ShortcutPadding
-from pixelwise.networks.residual import BasicBlock, Bottleneck, Shortcut
+from pixelwise.networks.blocks import convolution_spec, count_parameters, has_values, pooling_spec
+from pixelwise.networks.residual import ResidualBlock
 
 Stem = Literal["7x7", "deep", "3x3"]
-Block = BasicBlock | Bottleneck
 
 
 class ResNetEncoder(nn.Module):
@@ -46,8 +44,8 @@ class ResNetEncoder(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> make_block = make_block_of(False, "B", stride_first=False, shortcut_padding="end")
-    >>> encoder = ResNetEncoder(3, make_block, [4, 8], [1, 1], stem_channels=4)
+    >>> from functools import partial
+    >>> encoder = ResNetEncoder(3, partial(ResidualBlock, shortcut="B"), [4, 8], [1, 1], stem_channels=4)
     >>> [tuple(skip.shape) for skip in encoder(torch.zeros(1, 3, 64, 64))]
     [(1, 4, 32, 32), (1, 4, 16, 16), (1, 8, 8, 8)]
     """
@@ -55,7 +53,7 @@ class ResNetEncoder(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        make_block: Callable[[str, int, int, int], Block],
+        make_block: Callable[[str, int, int, int], ResidualBlock],
         widths: Sequence[int],
         blocks: Sequence[int],
         *,
@@ -103,8 +101,7 @@ class ResNetEncoder(nn.Module):
         skip = 0
         if not self._small:
             width = layer_graph[-1].channels  # type: ignore[union-attr]
-            pool = {"kernel": 3, "stride": 2, "padding": 1, "in_channels": width, "channels": width}
-            layer_graph += [Save("0"), LayerSpec(name="maximum", kind="pooling", **pool)]  # type: ignore[arg-type]
+            layer_graph += [Save("0"), pooling_spec("maximum", width, 3, 2, 1)]
             skip = 1
         for index, name in enumerate(self.stages):
             for block in getattr(self, name):
@@ -123,7 +120,7 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
 
     Examples
     --------
-    >>> block = BasicBlock("block", 4, 4, 1, "B")
+    >>> block = ResidualBlock("block", 4, 4, 1, shortcut="B")
     >>> initialise_resnet(block, zero_init_residual=True)
     >>> block.last_norm.weight.tolist()
     [0.0, 0.0, 0.0, 0.0]
@@ -135,47 +132,8 @@ def initialise_resnet(network: nn.Module, *, zero_init_residual: bool) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, BasicBlock | Bottleneck) and zero_init_residual:
+        elif isinstance(module, ResidualBlock) and zero_init_residual:
             nn.init.zeros_(module.last_norm.weight)
-
-
-def make_block_of(
-    bottleneck: bool, shortcut: Shortcut, *, stride_first: bool, shortcut_padding: ShortcutPadding
-) -> Callable[[str, int, int, int], Block]:
-    """Return the block factory of `ResNetEncoder`.
-
-    Parameters
-    ----------
-    bottleneck : bool
-        Use `Bottleneck` instead of `BasicBlock`.
-    shortcut : {"A", "B", "C", "D", "none"}
-        See `make_shortcut`.
-    stride_first : bool
-        For bottlenecks: the stride is in the first 1 x 1.
-    shortcut_padding : {"end", "both"}
-        Of shortcut A; see `PaddedIdentity`.
-
-    Examples
-    --------
-    >>> make_block = make_block_of(True, "B", stride_first=False, shortcut_padding="end")
-    >>> type(make_block("block", 8, 8, 1)).__name__
-    'Bottleneck'
-    """
-
-    def make(name: str, in_channels: int, channels: int, stride: int) -> Block:
-        if bottleneck:
-            return Bottleneck(
-                name,
-                in_channels,
-                channels,
-                stride,
-                shortcut,
-                stride_first=stride_first,
-                shortcut_padding=shortcut_padding,
-            )
-        return BasicBlock(name, in_channels, channels, stride, shortcut, shortcut_padding=shortcut_padding)
-
-    return make
 
 
 def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, list[LayerSpec]]:
@@ -183,28 +141,19 @@ def _make_stem(stem: Stem, in_channels: int, channels: int) -> tuple[nn.Module, 
     if stem != "deep":
         kernel, stride = (7, 2) if stem == "7x7" else (3, 1)
         conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
-        return conv, [_stem_spec("stem", conv)]
+        return conv, [convolution_spec("stem", conv)]
     half = channels // 2
     one = nn.Conv2d(in_channels, half, 3, 2, 1, bias=False)
     two = nn.Conv2d(half, half, 3, 1, 1, bias=False)
     three = nn.Conv2d(half, channels, 3, 1, 1, bias=False)
     norms = nn.BatchNorm2d(half), nn.BatchNorm2d(half)
     layers = nn.Sequential(one, norms[0], nn.ReLU(inplace=True), two, norms[1], nn.ReLU(inplace=True), three)
-    specs = [_stem_spec("stem a", one, norms[0]), _stem_spec("stem b", two, norms[1]), _stem_spec("stem c", three)]
+    specs = [
+        convolution_spec("stem a", one, norms[0]),
+        convolution_spec("stem b", two, norms[1]),
+        convolution_spec("stem c", three),
+    ]
     return layers, specs
-
-
-def _stem_spec(name: str, conv: nn.Conv2d, *norm: nn.Module) -> LayerSpec:
-    return LayerSpec(
-        name=name,
-        kind="convolution",
-        kernel=conv.kernel_size[0],
-        stride=conv.stride[0],
-        padding=conv.kernel_size[0] // 2,
-        in_channels=conv.in_channels,
-        channels=conv.out_channels,
-        parameters=count_parameters([conv, *norm]),
-    )
 
 
 def _with_norm(specs: list[LayerSpec], norm: nn.Module) -> list[LayerSpec]:

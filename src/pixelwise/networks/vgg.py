@@ -5,13 +5,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.blocks import count_parameters, has_values
+from pixelwise.geometry.layer_graph import Branch, LayerSpec, Merge, Save
+from pixelwise.networks.blocks import Block, convolution_spec, has_values, pooling_spec
 
 WIDTHS = (64, 128, 256, 512, 512)
 
 
-class VGGEncoder(nn.Module):
+class VGGEncoder(Block):
     """Five stages of 3 x 3 convolutions and 2 x 2 max pooling; parameter names `features.{i}` as in torchvision.
 
     Parameters
@@ -41,7 +41,7 @@ class VGGEncoder(nn.Module):
     def __init__(self, in_channels: int, counts: Sequence[int], *, normalised: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self._specs: list[LayerSpec | Save | Branch | Merge] = []
+        layer_graph: list[LayerSpec | Save | Branch | Merge] = []
         self._stages: list[int] = []  # index of the pooling of each stage
         source = in_channels
         for stage, (width, count) in enumerate(zip(WIDTHS, counts, strict=True)):
@@ -49,24 +49,12 @@ class VGGEncoder(nn.Module):
                 conv = nn.Conv2d(source, width, 3, padding=1)
                 norm = [nn.BatchNorm2d(width)] if normalised else []
                 layers += [conv, *norm, nn.ReLU(inplace=True)]
-                self._specs.append(
-                    LayerSpec(
-                        name=f"conv{stage + 1}_{place + 1}",
-                        kind="convolution",
-                        kernel=3,
-                        padding=1,
-                        in_channels=source,
-                        channels=width,
-                        parameters=count_parameters([conv, *norm]),
-                    )
-                )
+                layer_graph.append(convolution_spec(f"conv{stage + 1}_{place + 1}", conv, *norm))
                 source = width
             self._stages.append(len(layers))
             layers.append(nn.MaxPool2d(2, 2))
-            pool = LayerSpec(
-                name=f"pool{stage + 1}", kind="pooling", kernel=2, stride=2, in_channels=width, channels=width
-            )
-            self._specs += [Save(str(stage)), pool]
+            layer_graph += [Save(str(stage)), pooling_spec(f"pool{stage + 1}", width, 2, 2)]
+        self._layer_graph = layer_graph
         self.features = nn.Sequential(*layers)
         self.channels, self.strides = (*WIDTHS, WIDTHS[-1]), (1, 2, 4, 8, 16, 32)
         self.ends_on_pooling = True
@@ -85,10 +73,6 @@ class VGGEncoder(nn.Module):
         """Return the parameter groups of fine-tuning, coarse stages last."""
         edges = [0, *self._stages]
         return [[*self.features][low:high] for low, high in pairwise(edges)]
-
-    def layer_graph(self) -> LayerGraph:
-        """Return the layers, with a `Save` for each skip."""
-        return self._specs
 
 
 def initialise_vgg(network: nn.Module) -> None:

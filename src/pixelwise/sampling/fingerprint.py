@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num
+from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 from skimage.measure import label as label_equal
 
@@ -19,30 +19,29 @@ from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import mean_and_std, percentiles_of
+from pixelwise.sampling.image_statistics import (
+    ImageSetStatistics,
+    ImageStatistics,
+    low_middle_high,
+    measure_image,
+    summarise_images,
+)
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
+ORIENTED_MASKS = 64  # masks on which the orientation is measured
 CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fingerprint:
-    """Measurements over the training cases; plain values, so that `asdict` is JSON.
+class Fingerprint(ImageSetStatistics):
+    """Measurements over the training images and masks.
 
     Attributes
     ----------
-    cases, channels, pixels : int
-        Training images, channels of each, pixels of all.
-    dtype : str
-        Of the files, such as "uint8"; several are joined by ", ".
-    heights, widths : (int, int, int)
-        Smallest, median, largest.
-    intensity_mean, intensity_std : tuple of float
-        Per channel, in file values; every image counts the same.
-    intensity_range : tuple of (float, float)
-        Percentiles 0.5 and 99.5 per channel, from equally many pixels of every image.
+    pixels : int
+        Of all images.
     class_shares : tuple of float
         Fraction of each class among pixels that are not ignored; background and objects for instances.
     class_cases : tuple of int
@@ -64,15 +63,7 @@ class Fingerprint:
         Micrometres per pixel, (y, x), if all files agree within 1 %.
     """
 
-    cases: int
-    channels: int
     pixels: int
-    dtype: str
-    heights: tuple[int, int, int]
-    widths: tuple[int, int, int]
-    intensity_mean: tuple[float, ...]
-    intensity_std: tuple[float, ...]
-    intensity_range: tuple[tuple[float, float], ...]
     class_shares: tuple[float, ...]
     class_cases: tuple[int, ...]
     empty_share: float
@@ -87,12 +78,8 @@ class Fingerprint:
 class _CaseStatistics(NamedTuple):
     """Statistics of one case."""
 
-    size: tuple[int, int]
+    image: ImageStatistics
     spacing: tuple[float, float] | None
-    dtype: str
-    mean: Float64[np.ndarray, " channels"]
-    std: Float64[np.ndarray, " channels"]
-    values: Float32[np.ndarray, "channels sampled"]
     counts: Int64[np.ndarray, " classes"]
     ignored: int
     areas: Int64[np.ndarray, " objects"]
@@ -138,8 +125,8 @@ def measure_fingerprint(
     return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
 
 
-def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
-    """Measure on at most `max_masks` training masks how much the images have an up direction.
+def measure_orientation(dataset: Dataset) -> float:
+    """Measure on some training masks how much the images have an up direction.
 
     Returns
     -------
@@ -149,7 +136,7 @@ def measure_orientation(dataset: Dataset, max_masks: int = 64) -> float:
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     above, below = np.zeros(256), np.zeros(256)
-    for case in cases[:: max(1, len(cases) // max_masks)]:
+    for case in cases[:: max(1, len(cases) // ORIENTED_MASKS)]:
         labels = dataset.read_labels(case)
         if dataset.labelling.task == "instance":
             labels = (labels > 0).astype(np.int32)
@@ -182,27 +169,15 @@ def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
     counts = np.bincount(np.minimum(labels, classes - 1)[~ignored], minlength=classes)
     objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
     areas = np.bincount(objects.ravel())[1:]
-    mean, std = mean_and_std(pixels)
     return _CaseStatistics(
-        size=(pixels.shape[1], pixels.shape[2]),
+        image=measure_image(pixels, image.dtype, sampled),
         spacing=image.spacing,
-        dtype=image.dtype,
-        mean=mean,
-        std=std,
-        values=_sample(pixels, sampled),
         counts=counts,
         ignored=int(np.count_nonzero(ignored)),
         areas=areas[areas > 0],
         widths=_widths(labels),
         touching=touching_share(labels) if instances else 0.0,
     )
-
-
-def _sample(pixels: Num[np.ndarray, "channels height width"], count: int) -> Float32[np.ndarray, "channels count"]:
-    """Return values at `count` random positions, drawn with replacement, the same for images of equal size."""
-    rng = np.random.Generator(np.random.Philox(key=0))
-    rows, columns = (rng.integers(0, side, count) for side in pixels.shape[1:])
-    return pixels[:, rows, columns].astype(np.float32)
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
@@ -231,33 +206,23 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
 
 
 def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
-    means = np.array([case.mean for case in statistics])
-    spread_order = np.array([case.std for case in statistics])
-    mean = means.mean(0)
-    low, high = percentiles_of(np.concatenate([case.values for case in statistics], 1), (0.5, 99.5))
     counts = np.array([case.counts for case in statistics])
     areas = np.concatenate([case.areas for case in statistics])
     widths = np.concatenate([case.widths for case in statistics])
-    objects = np.array([case.areas.size for case in statistics])
+    objects = [case.areas.size for case in statistics]
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
     touching = sum(case.touching * case.areas.size for case in statistics) / max(1, areas.size)
-    pixels = sum(case.size[0] * case.size[1] for case in statistics)
+    pixels = sum(case.image.size[0] * case.image.size[1] for case in statistics)
     return Fingerprint(
         cases=len(statistics),
         channels=channels,
         pixels=pixels,
-        dtype=", ".join(sorted({case.dtype for case in statistics})),
-        heights=_low_middle_high(np.array([case.size[0] for case in statistics])),
-        widths=_low_middle_high(np.array([case.size[1] for case in statistics])),
-        intensity_mean=tuple(mean.tolist()),
-        # of all images together: variance within images and between them
-        intensity_std=tuple(np.sqrt((spread_order**2 + (means - mean) ** 2).mean(0)).tolist()),
-        intensity_range=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        **summarise_images([case.image for case in statistics]),
         class_shares=tuple((counts.sum(0) / max(1, counts.sum())).tolist()),
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
         empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
         ignored_share=sum(case.ignored for case in statistics) / pixels,
-        objects_per_case=_low_middle_high(objects),
+        objects_per_case=low_middle_high(objects),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
         touching_share=float(touching),
@@ -272,7 +237,3 @@ def _common_spacing(statistics: Sequence[tuple[float, float] | None]) -> tuple[f
         return None
     low, high = np.min(known, axis=0), np.max(known, axis=0)
     return None if (high > (1 + SPACING_TOLERANCE) * low).any() else known[0]
-
-
-def _low_middle_high(values: Int64[np.ndarray, " cases"]) -> tuple[int, int, int]:
-    return int(values.min()), int(np.median(values)), int(values.max())

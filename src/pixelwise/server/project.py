@@ -39,8 +39,8 @@ class ProjectImage:
         For people.
     path : Path
         Never sent to a client.
-    part : str
-        Split of the data set, or empty.
+    split : str
+        Of the data set, or empty.
     case : int or None
         Its place in the data set, if it has a ground truth.
     """
@@ -48,7 +48,7 @@ class ProjectImage:
     id: str
     name: str
     path: Path
-    part: str = ""
+    split: str = ""
     case: int | None = None
 
 
@@ -103,7 +103,7 @@ class Project:
         return self.images[image_id]
 
     def add_files(self, cases: Sequence[dict[str, Any]]) -> None:
-        """Add images where they are: `image` (path), `name`, `part` and `labelled` of each."""
+        """Add images where they are: `image` (path), `name`, `split` and `labelled` of each."""
         for index, case in enumerate(cases[:MAX_IMAGES]):
             path = Path(case["image"]).absolute()
             image_id = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:_ID]
@@ -111,7 +111,7 @@ class Project:
                 id=image_id,
                 name=str(case["name"]),
                 path=path,
-                part=str(case["part"]),
+                split=str(case["split"]),
                 case=index if case["labelled"] else None,
             )
 

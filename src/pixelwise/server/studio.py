@@ -74,7 +74,7 @@ class Studio:
             {
                 "id": image.id,
                 "name": image.name,
-                "part": image.part,
+                "split": image.split,
                 "labelled": image.case is not None,
                 "marked": image.id in marked,
                 **self._results_of(image, results.get(image.id, [])),
@@ -163,7 +163,7 @@ class Studio:
         return record
 
     async def _score(self, image: ProjectImage, mask: str, about: dict[str, Any]) -> float | None:
-        """Return how well a mask fits the ground truth; None without one, or if it cannot be told."""
+        """Return how well a mask fits the ground truth; None without one, or if it is undefined."""
         if image.case is None:
             return None
         task, classes = about["task"], list(about["classes"])

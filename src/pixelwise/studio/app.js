@@ -81,7 +81,7 @@ function showThumbnails() {
   const known = new Map([...$("thumbnails").children].map((item) => [item.dataset.id, item]));
   $("thumbnails").replaceChildren(...chosenImages().map((one) => {
     const item = known.get(one.id) || thumbnail(one);
-    const notes = [one.part, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
+    const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
       Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
     item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
     item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
@@ -210,7 +210,7 @@ async function addFiles(files) {
       announce(`Sending ${file.name} ...`);
       const added = await upload(file);
       if (!state.images.some((one) => one.id === added.id)) {
-        state.images.push({ ...added, part: "", labelled: false, marked: false, results: [] });
+        state.images.push({ ...added, split: "", labelled: false, marked: false, results: [] });
       }
       first = first || added.id;
     } catch (error) { report(new Error(`${file.name}: ${error.message}`)); }

@@ -1,11 +1,10 @@
 """Convert a data set into the folder of another program."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import write_error
+from pixelwise.atomic_write import new_folder
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
 from pixelwise.datasets.writers.labelled_set import LabelledSet, groups_lost
 from pixelwise.datasets.writers.registry import WRITERS, Writer
@@ -67,7 +66,7 @@ def convert(
     folder : path
         A data set as `train` reads it; it is never written to.
     to : str
-        "folders", "nnunet", "cellpose", "stardist", "dsb2018", "class-folders", "qupath", "imagej", "coco",
+        "folders", "nnunet", "cellpose", "stardist", "file-per-object", "folder-per-class", "qupath", "imagej", "coco",
         "yolo", "labelme", "voc" or "csv".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
@@ -107,19 +106,8 @@ def convert(
     dataset = detect_dataset(root, DataOptions(**options), progress=progress)
     progress.message(*dataset.messages)
     data = LabelledSet(dataset=dataset, progress=progress)
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a conversion that was killed
-        written = temporary / "result"
-        written.mkdir(parents=True)
-        losses = (*writer.write(data, written), *groups_lost(dataset))
-        if target.exists():
-            target.rmdir()
-        written.replace(target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(target) as folder_to_fill:
+        losses = (*writer.write(data, folder_to_fill), *groups_lost(dataset))
     return Conversion(folder=target, format=writer.name, dataset=dataset, losses=losses)
 
 

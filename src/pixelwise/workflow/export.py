@@ -1,11 +1,12 @@
 """Export a run as a file for other programs, with a parity check on images that the run was not trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pixelwise.datasets.dataset import DataOptions
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import BadDataset, BadOption, nearest
 from pixelwise.exporters.export import ExportImages, ExportResult, export_model
 from pixelwise.exporters.export_task import export_task_of
@@ -91,20 +92,14 @@ def _read_images(
     dataset = read_evaluation_data(root, options, config.training.seed, progress)
     check_task(model_card, dataset)
     splits = labelled_by_split(dataset, run)
-    unseen = _evenly(splits["val"] or splits["test"], export_task.most_samples)
+    unseen = evenly_spaced(splits["val"] or splits["test"], export_task.most_samples)
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
     read = partial(task_of(model_card).read_samples, model_card, dataset)
     proof = list(_limit(read(cases=unseen), progress, len(unseen)))
-    calibration = _evenly(splits["train"] or unseen, export_task.observed)
+    calibration = evenly_spaced(splits["train"] or unseen, export_task.observed)
     training = partial(read, cases=calibration)
     return ExportImages(proof=proof, training=training)
-
-
-def _evenly(items: Sequence[Item], maximum: int) -> Sequence[Item]:
-    """Return at most `maximum` evenly spaced items, so that all class folders are represented."""
-    count = min(maximum, len(items))
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _limit(samples: Iterator[Sample], progress: Progress, total: int) -> Iterator[Sample]:

@@ -150,7 +150,7 @@ def train(
         machine = detect_machine(device)
         total_seconds = limit.time_limit or propose_seconds(limit)
         allowed = None if total_seconds is None else FINGERPRINT_SHARE * total_seconds
-        fingerprint = task.measure(dataset, options, progress, allowed)
+        fingerprint = task.measure(dataset, progress, allowed)
         measuring = 0.0
         if complete is None:
             left = _time_left(propose_seconds(limit), started)

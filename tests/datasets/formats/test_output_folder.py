@@ -8,8 +8,9 @@ import pytest
 
 from annotated import annotated_set, box, random_objects
 from drawn import SIZE
+from pixelwise.atomic_write import new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.formats.output_folder import new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import objects_of, place_images
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
 
 

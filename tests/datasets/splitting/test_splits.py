@@ -13,7 +13,7 @@ from drawn import image, mask, pairs, save
 from pixelwise.datasets.dataset import DataOptions, detect_dataset, scan_dataset
 from pixelwise.datasets.scan import image_descriptor
 from pixelwise.datasets.splitting.similarity import find_near_pairs
-from pixelwise.datasets.splitting.splits import choose_validation, union_find
+from pixelwise.datasets.splitting.splits import choose_validation
 
 
 def smooth(seed: int, size: tuple[int, int] = (120, 150)) -> np.ndarray:
@@ -54,18 +54,6 @@ def test_the_only_image_of_a_class_stays_in_training() -> None:
         # control: without its classes it is drawn like any other
     drawn = [choose_validation(groups, [frozenset()] * 20, 0.5, seed)[19] for seed in range(30)]
     assert any(drawn)
-
-
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
-def test_join_agrees_with_scipy(links: list[tuple[int, int]]) -> None:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    rows, columns = ([a for a, _ in links], [b for _, b in links])
-    count, truth = connected_components(coo_matrix((np.ones(len(links)), (rows, columns)), (20, 20)))
-    result = union_find(20, links)
-    assert len(set(result)) == count
-    assert len(set(zip(result, truth.tolist(), strict=True))) == count
 
 
 def altered(picture: np.ndarray) -> dict[str, np.ndarray]:

@@ -109,7 +109,7 @@ def test_any_label_image_survives_folders_and_files_per_object(
     dataset = load_dataset(folder / "in", task="instance")
     write(dataset, "folders", folder / "out")
     assert_same(dataset, load_dataset(folder / "out"))
-    write(dataset, "dsb2018", folder / "files")
+    write(dataset, "file-per-object", folder / "files")
     for case in dataset.cases:
         masks = sorted((folder / "files" / case.name / "masks").iterdir())
         expected = dataset.read(case).labels
@@ -171,7 +171,7 @@ def test_nnunet_keeps_floating_point_images_in_tiff(tmp_path: Path) -> None:
 
 
 def test_a_folder_per_class_holds_a_mask_of_each_class(classes: Dataset, tmp_path: Path) -> None:
-    messages = write(classes, "class-folders", tmp_path / "out")
+    messages = write(classes, "folder-per-class", tmp_path / "out")
     case = classes.cases[0]
     labels = classes.read(case).labels
     for index, name in enumerate(classes.classes):
@@ -182,7 +182,7 @@ def test_a_folder_per_class_holds_a_mask_of_each_class(classes: Dataset, tmp_pat
 
 def test_masks_of_a_single_class_are_in_no_folder_of_their_own(tmp_path: Path) -> None:
     dataset = load_dataset(drawn.pairs(tmp_path / "in"))
-    messages = write(dataset, "class-folders", tmp_path / "out")
+    messages = write(dataset, "folder-per-class", tmp_path / "out")
     assert "masks/case_0.png" in files(tmp_path / "out")
     assert any("foreground" in text for text in messages)
     assert_same(dataset, load_dataset(tmp_path / "out"))

@@ -45,10 +45,8 @@ def decode_brush(rle: Any, size: tuple[int, int], where: str, file: Path) -> Bit
     ----------
     rle : list of int
         Bytes.
-    size : (int, int)
-        Height and width of the image.
-    where, file : str, Path
-        For errors.
+    size, where, file
+        As for `coco_rle.decode_rle`.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.coco_rle import decode_rle, encode_rle
@@ -25,7 +25,7 @@ from pixelwise.datasets.formats.image_index import (
     split_of_stem,
 )
 from pixelwise.datasets.formats.objects import are_objects
-from pixelwise.datasets.formats.output_folder import OutputObject, new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.shapes.trace import signed_area, trace

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
-from pixelwise.datasets.formats.output_folder import OutputObject, new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
@@ -99,16 +99,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
     """Write a data set as a new folder of images with a Labelme file beside each, objects as masks.
 
-    Parameters
-    ----------
-    dataset : AnnotatedSet
-    out : Path
-        A folder that does not exist, or is empty.
-
-    Returns
-    -------
-    tuple of str
-        What Labelme cannot express.
+    Parameters and result are those of `coco.write`: what Labelme cannot express.
     """
     messages: list[str] = []
     with new_folder(out) as folder:

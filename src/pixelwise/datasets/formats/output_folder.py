@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +14,7 @@ from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Bitmap,
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.shapes.rasterise import check_stated_size, find_region, group_objects, is_background, rasterise
 from pixelwise.datasets.shapes.vectorise import to_shapes
-from pixelwise.errors import BadDataset, OutputFailed
+from pixelwise.errors import BadDataset
 from pixelwise.io.read import probe
 from pixelwise.text import pluralise
 
@@ -27,33 +26,6 @@ class OutputObject:
     class_name: str
     ignore: bool
     region: Bitmap
-
-
-@contextmanager
-def new_folder(out: Path) -> Generator[Path, None, None]:
-    """Give a folder to fill, which becomes `out` when everything is written, and vanishes if that fails.
-
-    Raises
-    ------
-    OutputFailed
-        `out` exists and is not an empty folder, or cannot be written.
-    """
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputFailed("a new folder", "one that is not empty", "Choose another folder with --out.", out)
-        temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise write_error(out, error) from error
-    try:
-        yield temporary
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        raise write_error(out, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def place_images(

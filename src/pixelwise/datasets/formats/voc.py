@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_text
+from pixelwise.atomic_write import atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
 from pixelwise.datasets.formats.image_index import SPLITS, FoundImage, name_images
-from pixelwise.datasets.formats.output_folder import new_folder, objects_of, place_images
+from pixelwise.datasets.formats.output_folder import objects_of, place_images
 from pixelwise.datasets.masks.class_table import Entry, parse_table
 from pixelwise.datasets.masks.values import packed
 from pixelwise.datasets.options import DataOptions
@@ -94,16 +94,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
     """Write a data set as a new folder of images, class masks, object masks if there are objects, and lists.
 
-    Parameters
-    ----------
-    dataset : AnnotatedSet
-    out : Path
-        A folder that does not exist, or is empty.
-
-    Returns
-    -------
-    tuple of str
-        What VOC cannot express.
+    Parameters and result are those of `coco.write`: what VOC cannot express.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pixelwise.atomic_write import atomic_write_text
+from pixelwise.atomic_write import atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats.image_index import (
     SPLITS,
@@ -29,7 +29,6 @@ from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import (
     OutputObject,
     describe_ignored,
-    new_folder,
     objects_of,
     place_images,
 )
@@ -122,16 +121,7 @@ def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
 
     An outline is one line of points: holes and parts are joined to it by a line there and back, which covers nothing.
 
-    Parameters
-    ----------
-    dataset : AnnotatedSet
-    out : Path
-        A folder that does not exist, or is empty.
-
-    Returns
-    -------
-    tuple of str
-        What YOLO cannot express.
+    Parameters and result are those of `coco.write`: what YOLO cannot express.
     """
     classes = dataset.classes or ("object",)
     messages: list[str] = []

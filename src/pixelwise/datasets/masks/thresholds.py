@@ -50,7 +50,7 @@ def find_threshold(table: MaskValueTable, entries: Sequence[Entry], ignore: int 
 
 
 def report_smoothed(table: MaskValueTable) -> None:
-    """Report masks whose numbers were interpolated: those in between stand for nothing, and cannot be told apart."""
+    """Report masks whose numbers were interpolated: those in between stand for nothing, and cannot be separated."""
     for name, share in smoothed_numbers(table.masks).items():
         if not table.masks[name].lossy:  # reported as such
             text = f"{100 * share:.0f} % of its edges pass through numbers in between, as resizing leaves them"

@@ -33,9 +33,9 @@ class MaskValueTable:
         """All values, sorted."""
         return sorted({value for counts in self.counts.values() for value in counts})
 
-    def add_problem(self, kind: str, text: str, file: str = "", fatal: bool = True) -> None:
+    def add_problem(self, kind: str, text: str, file: str = "") -> None:
         """Add a problem."""
-        self.problems.append(Problem(file=file, kind=kind, text=text, fatal=fatal))
+        self.problems.append(Problem(file=file, kind=kind, text=text))
 
 
 def name_of(value: int, coloured: bool) -> str:

@@ -129,7 +129,7 @@ def _pair_folders(folder: Folder, other: Folder) -> list[tuple[Path, Path]]:
 def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Folder]:
     """Assign roles to folders without usual names that differ in one name, by the pixels of files that pair.
 
-    Return the folders without those among which masks cannot be told from images.
+    Return the folders without those among which masks look like images.
     """
     by_rest: dict[tuple[Split | None, Key, Key], list[Folder]] = defaultdict(list)
     for folder in (folder for folder in folders if folder.role is None):

@@ -52,7 +52,7 @@ def _find_segments(
 ) -> tuple[Int64[np.ndarray, "segments 2"], Int64[np.ndarray, " segments"]]:
     """Return the start (x, y) of every straight piece of outline, and the index of the piece that follows it.
 
-    Pieces are directed with the region on their right. Where four pieces meet the next one turns right, which keeps
+    Pieces are directed with the region on their right. Where four meet, the one on the right follows, which keeps
     diagonal neighbours apart.
     """
     padded = np.pad(mask, 1)

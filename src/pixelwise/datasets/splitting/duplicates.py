@@ -16,7 +16,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.scan import SIDE, ImageScan
 from pixelwise.datasets.splitting.similarity import find_near_pairs
-from pixelwise.datasets.splitting.splits import union_find
+from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.text import pluralise
 
 REENCODED = 0.998  # minimum correlation of upright descriptors of one image that was encoded again
@@ -102,8 +102,8 @@ def find_copies(
     equal = _equal(candidates)
     near_links = [(one, other) for one, other, _ in pairs]
     reencoded_links = [(one, other) for one, other, reencoded in pairs if reencoded]
-    family = union_find(len(candidates), [*equal, *near_links])
-    differing = _differing(candidates, union_find(len(candidates), [*equal, *reencoded_links]))
+    family = first_linked(len(candidates), [*equal, *near_links]).tolist()
+    differing = _differing(candidates, first_linked(len(candidates), [*equal, *reencoded_links]).tolist())
     conflicts = [_conflict_problem(group, options, conflict) for group in differing]
     across = [
         (one, other)
@@ -117,7 +117,7 @@ def find_copies(
     ]
     return Copies(
         family=tuple(family),
-        equal=tuple(union_find(len(candidates), equal)),
+        equal=tuple(first_linked(len(candidates), equal).tolist()),
         near_across=tuple(across),
         problems=(
             *conflicts,
@@ -194,7 +194,7 @@ def _groups(
     candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]]
 ) -> list[tuple[list[DuplicateCandidate], set[str]]]:
     """Return the groups of linked candidates with their splits."""
-    groups = [[candidates[i] for i in indices] for indices in _families(union_find(len(candidates), links))]
+    groups = [[candidates[i] for i in indices] for indices in _families(first_linked(len(candidates), links).tolist())]
     return [(group, {candidate.split for candidate in group}) for group in groups]
 
 

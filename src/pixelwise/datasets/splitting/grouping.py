@@ -8,7 +8,7 @@ from pixelwise.datasets.naming.groups import Grouping, find_folders, find_groups
 from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.splitting.duplicates import Copies
-from pixelwise.datasets.splitting.splits import union_find
+from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.text import pluralise
 
 _SHOWN = 4  # groups or pairs named in a message
@@ -85,7 +85,7 @@ def _describe(found: Grouping) -> str:
     flag = f"--group-by '{found.expression}' is the same; " if found.expression else ""
     images, groups = pluralise(sum(sizes.values()), "image"), pluralise(len(sizes), "group")
     text = f"{images} in {groups} by {found.kind} ({names}) stay whole, except in given splits"
-    return f"{text} ({flag}--group-by none turns this off)."
+    return f"{text} ({flag}--group-by none switches this off)."
 
 
 def _user_groups(images: Sequence[GroupedImage], expression: str, messages: list[str]) -> list[str]:
@@ -147,7 +147,7 @@ def _merge_groups(groups: Sequence[str], family: Sequence[int]) -> list[str]:
     """Merge all groups that are connected by copies; the merged group has the first of their names."""
     first: dict[str, int] = {}
     links = [(index, first.setdefault(name, index)) for index, name in enumerate(groups)]
-    roots = union_find(len(groups), [*links, *enumerate(family)])
+    roots = first_linked(len(groups), [*links, *enumerate(family)]).tolist()
     names: dict[int, str] = {}
     for name, root in zip(groups, roots, strict=True):
         names[root] = min(name, names.get(root, name))

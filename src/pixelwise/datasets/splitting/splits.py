@@ -6,22 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 
-def union_find(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
-    """Return for each of `count` items the smallest index in its connected component."""
-    parent = list(range(count))
-
-    def root(item: int) -> int:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for first, second in links:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return [root(item) for item in range(count)]
-
-
 def choose_validation(
     groups: Sequence[str], label_sets: Sequence[frozenset[Hashable]], share: float, seed: int
 ) -> list[bool]:

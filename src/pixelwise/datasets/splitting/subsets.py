@@ -1,8 +1,9 @@
-"""Nested subsets of the training cases for a learning curve."""
+"""Subsets of cases: evenly spaced ones, and nested ones for a learning curve."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pixelwise.datasets.examples import Dataset
 
 MIN_CASES = 2  # of a subset
 SHARES = (8, 4, 2, 1)
+Item = TypeVar("Item")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -44,6 +46,20 @@ def select_cases(dataset: Dataset, names: Sequence[str], validation_names: Seque
         return case.name in selected.get(case.split, frozenset())
 
     return replace(dataset, cases=tuple(case for case in dataset.cases if is_selected(case)), split_made=True)
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most `count` evenly spaced items, in order, so that all parts of a sorted list are represented.
+
+    Examples
+    --------
+    >>> evenly_spaced("abcdefgh", 3)
+    ['a', 'c', 'f']
+    >>> evenly_spaced("ab", 3)
+    ['a', 'b']
+    """
+    count = min(count, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def spread_order(cases: Sequence[Case]) -> list[Case]:

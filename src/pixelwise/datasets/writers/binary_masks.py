@@ -13,7 +13,7 @@ from pixelwise.io.read import png_bytes
 from pixelwise.labels.targets import IGNORE
 
 
-def write_dsb2018(data: LabelledSet, out: Path) -> tuple[str, ...]:
+def write_file_per_object(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write ``[split/]NAME/images/NAME.EXT`` and a binary mask for each object, ``[split/]NAME/masks/NUMBER.png``."""
 
     def write(image: LabelledImage) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def write_dsb2018(data: LabelledSet, out: Path) -> tuple[str, ...]:
     return class_losses(data) + data.describe_losses(data.map(write))
 
 
-def write_class_folders(data: LabelledSet, out: Path) -> tuple[str, ...]:
+def write_folder_per_class(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write ``[split/]images/NAME.EXT`` and a binary mask for each class, ``[split/]masks/CLASS/NAME.png``.
 
     Masks of a single class are directly in ``masks``.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pixelwise.datasets.formats import coco, labelme, voc, yolo
 from pixelwise.datasets.writers.annotated import write_annotations
-from pixelwise.datasets.writers.binary_masks import write_class_folders, write_dsb2018
+from pixelwise.datasets.writers.binary_masks import write_file_per_object, write_folder_per_class
 from pixelwise.datasets.writers.imagej_roi import write_imagej
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folders, write_stardist
@@ -39,8 +39,8 @@ WRITERS = (
     Writer(name="nnunet", title="nnU-Net v2 raw data", write=write_nnunet),
     Writer(name="cellpose", title="Cellpose training data", write=write_cellpose),
     Writer(name="stardist", title="StarDist training data", write=write_stardist),
-    Writer(name="dsb2018", title="a mask per object (Data Science Bowl 2018)", write=write_dsb2018),
-    Writer(name="class-folders", title="a folder of binary masks per class", write=write_class_folders),
+    Writer(name="file-per-object", title="a mask per object (Data Science Bowl 2018)", write=write_file_per_object),
+    Writer(name="folder-per-class", title="a folder of binary masks per class", write=write_folder_per_class),
     Writer(name="qupath", title="QuPath (GeoJSON)", write=write_qupath),
     Writer(name="imagej", title="ImageJ (ROI sets)", write=write_imagej),
     Writer(name="coco", title="COCO", write=write_annotations(coco.write)),

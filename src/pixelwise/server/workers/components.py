@@ -1,6 +1,5 @@
 """Object tables of class masks: the connected components of each class."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from pixelwise.labels.region_properties import ObjectTable, measure_objects
 def component_tables(
     mask: Integer[np.ndarray, "height width"],
     image: Num[np.ndarray, "channels height width"] | None = None,
-    classes: Sequence[int] | None = None,
 ) -> list[ObjectTable]:
     """Return the connected components (8 neighbours) of each class but the background 0; ids go on over the classes.
 
@@ -25,10 +23,10 @@ def component_tables(
     """
     tables: list[ObjectTable] = []
     before = 0
-    for index in classes if classes is not None else np.unique(mask).tolist():
+    for index in np.unique(mask).tolist():
         if index == 0:
             continue
-        table = measure_objects(components(mask == index), image, int(index))
+        table = measure_objects(components(mask == index), image, index)
         tables.append(replace(table, ids=table.ids + before))
         before += len(table)
     return tables

@@ -200,7 +200,7 @@ class Reader:
             return _as_json({"cases": cases, "messages": [text], "problems": [], "task": "", "classes": []})
         self._dataset = dataset
         cases = [
-            {"name": case.name, "image": str(case.image), "part": case.split, "labelled": case.labelled}
+            {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}
             for case in dataset.cases
         ]
         problems = [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in dataset.problems]
@@ -253,7 +253,7 @@ class Reader:
 
 def _case(image: Path, root: Path) -> dict[str, Any]:
     name = str(image.relative_to(root)) if image != root else image.name
-    return {"name": name, "image": str(image), "part": "", "labelled": False}
+    return {"name": name, "image": str(image), "split": "", "labelled": False}
 
 
 def _as_json(value: dict[str, Any]) -> Reply:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -11,10 +10,11 @@ from scipy.special import softmax
 from torch import nn
 
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_file import ModelCard, TrainedModel
-from pixelwise.parallel import cores
+from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
@@ -161,8 +161,7 @@ def _subset(cases: Sequence[Case], config: Config) -> list[Case]:
     allowed = (
         config.training.steps * VALIDATION_SHARE / VALIDATIONS * FORWARD_PASSES_PER_STEP * config.classification.batch
     )
-    count = min(len(cases), max(MIN_VALIDATION_IMAGES, int(allowed)))
-    return [cases[index * len(cases) // count] for index in range(count)]
+    return evenly_spaced(cases, max(MIN_VALIDATION_IMAGES, int(allowed)))
 
 
 def _read(dataset: Dataset, cases: Sequence[Case], config: Config, progress: Progress) -> list[ClassifiedImage]:
@@ -172,5 +171,4 @@ def _read(dataset: Dataset, cases: Sequence[Case], config: Config, progress: Pro
         pixels = resize_shorter_side(dataset.read_image(case).pixels, config.classification.shorter)
         return ClassifiedImage(pixels, case.class_index or 0, intensity_scale(pixels, config.normalisation))
 
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(progress.track(pool.map(read, cases), "reading", len(cases)))
+    return list(progress.track(parallel_map(read, cases), "reading", len(cases)))

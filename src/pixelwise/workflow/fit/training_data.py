@@ -4,14 +4,13 @@ Pixels keep their dtype (an 8-bit image stays 8-bit); each image has the scale t
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.labels.targets import TargetOptions, border_weights, edge_distance, encode, target_objects
-from pixelwise.parallel import cores
+from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
 from pixelwise.sampling.progressive_resizing import halve_image, halve_target
@@ -50,8 +49,7 @@ def read_training_images(
     def read(case: Case) -> TrainingImage:
         return _read_image(case, dataset, normalisation, target, loss or LossOptions())
 
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(progress.track(pool.map(read, cases), "reading", len(cases)))
+    return list(progress.track(parallel_map(read, cases), "reading", len(cases)))
 
 
 def count_classes(targets: Sequence[np.ndarray], classes: int) -> list[int]:

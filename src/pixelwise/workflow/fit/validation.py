@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from pixelwise.atomic_write import atomic_write_bytes
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.read import png_bytes, write_mask
@@ -122,8 +123,8 @@ def _subset(images: Sequence[TrainingImage], max_pixels: int) -> list[TrainingIm
     """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre."""
     mean = sum(image.target.size for image in images) / len(images)
     count = max(1, min(len(images), round(max_pixels / mean)))
-    chosen = [images[i * len(images) // count] for i in range(count)]
     each = max_pixels / count
+    chosen = evenly_spaced(images, count)
     return [image if image.target.size <= 1.5 * each else _crop_centre(image, each) for image in chosen]
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.sampling.resize_crop import centre_crop, resize_shorter_side
 from pixelwise.text import pluralise
 
@@ -35,7 +36,7 @@ def _draw(dataset: Dataset) -> Figure:
     axes = figure.subplots(len(names), PER_CLASS, squeeze=False)
     for index, (name, row) in enumerate(zip(names, axes, strict=True)):
         cases = [case for case in train if case.class_index == index]
-        shown = [cases[i * len(cases) // PER_CLASS] for i in range(PER_CLASS)] if len(cases) > PER_CLASS else cases
+        shown = evenly_spaced(cases, PER_CLASS)
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])

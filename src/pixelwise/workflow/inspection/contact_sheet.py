@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.images.missing_pixels import filled
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3
@@ -20,7 +21,7 @@ IGNORED_COLOUR = (1.0, 0.0, 1.0)
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
-    chosen = [cases[i * len(cases) // min(ROWS * PAIRS, len(cases))] for i in range(min(ROWS * PAIRS, len(cases)))]
+    chosen = evenly_spaced(cases, ROWS * PAIRS)
     rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)

@@ -21,7 +21,7 @@ PROBLEMS_SHOWN = 20
 class InspectionTask(Protocol):
     """What an inspection needs of a task; see `tasks.task.Task`."""
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training cases."""
         ...
 
@@ -115,7 +115,7 @@ def inspect_data(
     train = dataset.splits["train"]
     task = task_of(dataset)
     usable = bool(train) and not any(problem.fatal for problem in dataset.problems)
-    fingerprint = task.measure(dataset, options, progress) if usable else None
+    fingerprint = task.measure(dataset, progress) if usable else None
     if usable and sheet is not None:
         task.draw_sheet(sheet, dataset)
     classes = tuple(task.describe_data(dataset, fingerprint))

@@ -31,17 +31,17 @@ class PredictOptions:
     overwrite : bool
         Replace existing results.
     tile : int, optional
-        Side length of the valid region of a tile, in pixels.
+        Side length of a tile in pixels, without its overlap.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
     tolerance : float, optional
-        Use the smallest halo with which no logit differs by more than this.
+        Use the smallest overlap of tiles with which no logit differs by more than this.
     format : str, optional
-        Stream all masks into "tiff" (tiled BigTIFF) or "zarr" (OME-Zarr).
+        Write all masks tile by tile, as "tiff" (tiled BigTIFF) or "zarr" (OME-Zarr).
     compression : str, optional
-        Compression of streamed results: "deflate" or "zstd".
+        Compression of files that are written tile by tile: "deflate" or "zstd".
     sampled_intensities : bool
-        Streamed images: estimate mean and standard deviation from samples.
+        Large images: estimate mean and standard deviation from samples.
     """
 
     probabilities: bool = False

@@ -39,7 +39,7 @@ class Classification:
         """Read class folders, even if there is only one."""
         return replace(options, task="classification") if options.task == "auto" else options
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images."""
         from pixelwise.sampling.image_fingerprint import measure_classification
 

@@ -38,7 +38,7 @@ class Segmentation:
         """Return the options as they are."""
         return options
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images and masks."""
         from pixelwise.sampling.fingerprint import measure_fingerprint
 

@@ -54,7 +54,7 @@ class Task(Protocol):
         """Return the options for reading a data folder that a model of this task is evaluated on."""
         ...
 
-    def measure(self, dataset: Dataset, data: DataOptions, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training cases, measured within `seconds`."""
         ...
 

@@ -1,0 +1,101 @@
+"""Statistics of images that the fingerprints of all tasks contain: sizes, types and intensities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Num
+
+from pixelwise.sampling.normalise import mean_and_std, percentiles_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSetStatistics:
+    """Measurements over the training images; plain values, so that `asdict` is JSON.
+
+    Attributes
+    ----------
+    cases, channels : int
+        Training images, channels of each.
+    dtype : str
+        Of the files, such as "uint8"; several are joined by ", ".
+    heights, widths : (int, int, int)
+        Smallest, median, largest.
+    intensity_mean, intensity_std : tuple of float
+        Per channel, over the pixels of all images; every image counts the same.
+    intensity_range : tuple of (float, float)
+        Percentiles 0.5 and 99.5 per channel, from equally many pixels of every image.
+    """
+
+    cases: int
+    channels: int
+    dtype: str
+    heights: tuple[int, int, int]
+    widths: tuple[int, int, int]
+    intensity_mean: tuple[float, ...]
+    intensity_std: tuple[float, ...]
+    intensity_range: tuple[tuple[float, float], ...]
+
+
+class ImageStatistics(NamedTuple):
+    """Statistics of one image: (height, width), type of the file, intensities, and sampled values per channel."""
+
+    size: tuple[int, int]
+    dtype: str
+    mean: Float64[np.ndarray, " channels"]
+    std: Float64[np.ndarray, " channels"]
+    values: Float32[np.ndarray, "channels sampled"]
+
+
+def measure_image(pixels: Num[np.ndarray, "channels height width"], dtype: str, sampled: int) -> ImageStatistics:
+    """Measure an image.
+
+    Parameters
+    ----------
+    pixels : (channels, height, width)
+    dtype : str
+        Type of its file.
+    sampled : int
+        Number of random positions, drawn with replacement, whose values are kept; equal for images of equal size.
+    """
+    mean, std = mean_and_std(pixels)
+    rng = np.random.Generator(np.random.Philox(key=0))
+    rows, columns = (rng.integers(0, side, sampled) for side in pixels.shape[1:])
+    values = pixels[:, rows, columns].astype(np.float32)
+    return ImageStatistics((pixels.shape[1], pixels.shape[2]), dtype, mean, std, values)
+
+
+def summarise_images(statistics: Sequence[ImageStatistics]) -> dict[str, Any]:
+    """Return the fields of `ImageSetStatistics` that follow from those of each image.
+
+    Examples
+    --------
+    >>> images = [measure_image(np.full((1, 4, side), side), "uint8", 10) for side in (4, 8)]
+    >>> fields = summarise_images(images)
+    >>> fields["widths"], fields["intensity_mean"], fields["intensity_std"]
+    ((4, 6, 8), (6.0,), (2.0,))
+    """
+    means, stds = np.array([image.mean for image in statistics]), np.array([image.std for image in statistics])
+    mean = means.mean(0)
+    low, high = percentiles_of(np.concatenate([image.values for image in statistics], 1), (0.5, 99.5))
+    return {
+        "dtype": ", ".join(sorted({image.dtype for image in statistics})),
+        "heights": low_middle_high([image.size[0] for image in statistics]),
+        "widths": low_middle_high([image.size[1] for image in statistics]),
+        "intensity_mean": tuple(mean.tolist()),
+        # of all images together: variance within images and between them
+        "intensity_std": tuple(np.sqrt((stds**2 + (means - mean) ** 2).mean(0)).tolist()),
+        "intensity_range": tuple(zip(low.tolist(), high.tolist(), strict=True)),
+    }
+
+
+def low_middle_high(values: Sequence[int]) -> tuple[int, int, int]:
+    """Return the smallest value, the median rounded down, and the largest.
+
+    Examples
+    --------
+    >>> low_middle_high([3, 1, 2, 9])
+    (1, 2, 9)
+    """
+    return min(values), int(np.median(values)), max(values)
