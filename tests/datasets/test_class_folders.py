@@ -255,3 +255,14 @@ def test_control_masks_are_detected_by_their_values(tmp_path: Path) -> None:
     for seed in range(4):
         save(tmp_path / "data" / "second" / f"{seed}.png", mask(seed))
     assert scan_dataset(tmp_path / "data").labelling.task == "binary"
+
+
+def test_two_folders_of_which_one_has_masks_are_no_classes_even_if_no_name_pairs(tmp_path: Path) -> None:
+    for index in range(6):
+        save(tmp_path / f"a/field{'pqrstu'[index]}.png", image(index))
+        save(tmp_path / f"b/drawn{'uvwxyz'[index]}.png", mask(index))
+    with pytest.raises(BadDataset):
+        detect_dataset(tmp_path)
+    for index in range(6):
+        save(tmp_path / f"b/drawn{'uvwxyz'[index]}.png", image(index + 10))
+    assert detect_dataset(tmp_path).labelling.task == "classification", "control: two folders of photos"

@@ -14,6 +14,7 @@ from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Task
 from pixelwise.datasets.scan import ImageScan, ScanOptions
+from pixelwise.errors import printable
 from pixelwise.text import pluralise
 
 SPLITS = ("train", "val", "test")
@@ -46,6 +47,11 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
     if options.task == "auto" and (task := _task(annotated, pairs)) is not None:
         options = replace(options, task=task)
         messages.append(f"Task {task} ({annotated.format}; --task).")
+        if task == "instance" and len(annotated.classes) > 1:
+            names = ", ".join(printable(name) for name in annotated.classes[:4])
+            names += ", ..." if len(annotated.classes) > 4 else ""
+            count = len(annotated.classes)
+            messages.append(f"Objects of {count} classes ({names}) count as one; --task multiclass learns the classes.")
     ignore = options.ignore_index if options.ignore_index is not None else annotated.ignore_value
     if ignore != options.ignore_index:
         options = replace(options, ignore_index=ignore)

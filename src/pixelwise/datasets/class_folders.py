@@ -136,8 +136,9 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
     # a class may be called `mask`, of people who wear one: its pixels are not those of masks
     for paths in contents.files.values():
-        roles = {read_folder_name(name)[1] for path in paths for name in path.relative_to(root).parts[:-1]}
-        if "image" in roles or ("mask" in roles and are_flat(paths)):
+        roles = {path: {read_folder_name(name)[1] for name in path.relative_to(root).parts[:-1]} for path in paths}
+        masks = [path for path, found in roles.items() if "mask" in found]
+        if any("image" in found for found in roles.values()) or (masks and are_flat(masks)):
             return False
     by_folder: dict[Path, list[Path]] = {}
     for paths in contents.files.values():
@@ -152,9 +153,14 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
 
 
 def _hold_masks(folders: Sequence[Sequence[Path]]) -> bool:
-    """Return whether one folder holds the masks of another: most names pair, and the pixels are those of masks."""
+    """Return whether one folder holds the masks of another: the pixels are those of masks, and most names pair.
+
+    Two folders of equally many files may have names that do not pair.
+    """
     if len(folders) > _COMPARED:
         return False
+    if len(folders) == 2 and len(folders[0]) == len(folders[1]) and find_mask_side(*folders, strict=True) is not None:
+        return True
     for first, second in combinations(folders, 2):
         pairs = max((_pair(first, second), _pair(second, first)), key=len)
         if 2 * len(pairs) < max(len(first), len(second)) or not pairs:

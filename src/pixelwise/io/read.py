@@ -61,7 +61,7 @@ _ALPHA_NOTES = {
 _MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff")
 
 
 Orientation = Literal["apply", "ignore"]

@@ -21,8 +21,8 @@ IMAGE_WORDS = frozenset((
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
     "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
-    "segmentations", "segmentationclass", "mattes", "labelling", "labeling", "lbl", "lbls", "masks_machine",
-    "groundtruths",
+    "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
+    "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps",
 ))  # fmt: skip
 _FILLERS = frozenset(("dir", "folder", "data", "png", "jpg", "tif", "tiff", "files"))  # as in img_dir
 # longest first, lower case: names are compared case-insensitively
@@ -110,8 +110,8 @@ def read_folder_name(name: str) -> tuple[Split | None, Role | None]:
 
 
 def looks_like_masks(name: str) -> bool:
-    """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer``."""
-    words = re.findall(r"[a-z]+", normalised(name))
+    """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer`` or ``ManualMask``."""
+    words = {*re.findall(r"[a-z]+", normalised(name)), *map(normalised, re.findall(r"[A-Z][a-z]+|[A-Z]{2,}", name))}
     return any(word in MASK_WORDS or word.startswith("segmentation") for word in words if len(word) > 1)
 
 
