@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks, ObjectMasks, Shapes
 from pixelwise.datasets.folder_layout import FolderLayout, Pair
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
+from pixelwise.datasets.masks.values import name_of
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
@@ -55,7 +56,10 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
     ignore = options.ignore_index if options.ignore_index is not None else annotated.ignore_value
     if ignore != options.ignore_index:
         options = replace(options, ignore_index=ignore)
-        messages.append(f"Pixels of value {ignore} are ignored ({annotated.format}; --ignore-index).")
+        messages.append(
+            f"Pixels of value {name_of(ignore, bool(annotated.colours))} are ignored "
+            f"({annotated.format}; --ignore-index)."
+        )
     layout = FolderLayout(pairs=tuple(pairs), messages=tuple(messages), problems=tuple(problems))
     classes = annotated.classes if drawn else ()
     reading = ScanOptions(pages=options.pages, classes=classes, objects=options.task == "instance")

@@ -24,7 +24,7 @@ def draw(root: Path, further: str) -> None:
 
 def labels_of(dataset: Dataset) -> list[np.ndarray]:
     read = [dataset.read(case)[1] for cases in dataset.splits.values() for case in cases]
-    return [labels for labels in read if labels is not None]
+    return [labels for labels in read if isinstance(labels, np.ndarray)]
 
 
 @pytest.mark.parametrize("further", ["{}_mask_1.png", "{}_mask2.png", "{}_mask (1).png"])

@@ -106,9 +106,18 @@ def find_groups(paths: Sequence[str]) -> Grouping | None:
 
 
 def find_folders(paths: Sequence[str]) -> list[str]:
-    """Return the names of folders that may be groups: several, of several images each, with most of the images."""
-    folders = [path.partition("/")[0] if "/" in path else "" for path in paths]
-    return sorted(set(folders) - {""}) if _is_grouping(folders) else []
+    """Return the names of folders that may be groups: several, of several images each, with most of the images.
+
+    The outermost folders, else those that hold the images, as in ``480p/bear/00000``.
+    """
+    for folders in ([path.partition("/")[0] if "/" in path else "" for path in paths], list(map(_parent, paths))):
+        if _is_grouping(folders):
+            return sorted(set(folders) - {""})
+    return []
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[2]
 
 
 def search_groups(expression: str, paths: Sequence[str]) -> list[str | None]:
