@@ -56,10 +56,8 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
     ignore = options.ignore_index if options.ignore_index is not None else annotated.ignore_value
     if ignore != options.ignore_index:
         options = replace(options, ignore_index=ignore)
-        messages.append(
-            f"Pixels of value {name_of(ignore, bool(annotated.colours))} are ignored "
-            f"({annotated.format}; --ignore-index)."
-        )
+        shown = "" if ignore is None else name_of(ignore, bool(annotated.colours))
+        messages.append(f"Pixels of value {shown} are ignored ({annotated.format}; --ignore-index).")
     layout = FolderLayout(pairs=tuple(pairs), messages=tuple(messages), problems=tuple(problems))
     classes = annotated.classes if drawn else ()
     reading = ScanOptions(pages=options.pages, classes=classes, objects=options.task == "instance")

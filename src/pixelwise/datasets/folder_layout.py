@@ -13,7 +13,13 @@ from itertools import takewhile
 from pathlib import Path
 
 from pixelwise.datasets.annotations import Annotation, MaskFile, ObjectMasks, files_of_annotation
-from pixelwise.datasets.naming.folder_names import Role, looks_like_masks, natural_key, read_folder_name
+from pixelwise.datasets.naming.folder_names import (
+    Role,
+    looks_like_masks,
+    natural_key,
+    read_folder_name,
+    split_beside_role,
+)
 from pixelwise.datasets.naming.folder_roles import (
     Folder,
     Notes,
@@ -92,8 +98,9 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     _check_named(root, folders, options)
     levels = zip(*(folder.parts for folder in folders), strict=False)
     shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
     for folder in folders:
-        _read_folder_names(folder, options, shared)
+        _read_folder_names(folder, options, shared, several=len(stated) > 1)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
     folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
@@ -152,12 +159,16 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
-def _read_folder_names(folder: Folder, options: DataOptions, shared: int) -> None:
-    """Set split, role and key of a folder from the names in its path; the first `shared` are those of all folders."""
+def _read_folder_names(folder: Folder, options: DataOptions, shared: int, *, several: bool) -> None:
+    """Set split, role and key of a folder from the names in its path.
+
+    The first `shared` names are those of all folders. If `several` splits are words in longer names, these count.
+    """
     requested: dict[Role, str | None] = {
         "image": options.images,
         "mask": None if is_suffix(options.masks) else options.masks,
     }
+    mask_like = False
     key: list[tuple[str, bool]] = []  # names, and whether they look like those of masks
     for index, name in enumerate(folder.parts):
         path = "/".join(folder.parts[: index + 1])
@@ -176,9 +187,13 @@ def _read_folder_names(folder: Folder, options: DataOptions, shared: int) -> Non
         if role is not None:
             folder.role, folder.ignored = role, False
         elif split is None:
-            key.append((name, index >= shared and looks_like_masks(name)))
+            like = index >= shared and looks_like_masks(name)
+            mask_like = mask_like or like
+            folder.split = folder.split or (split_beside_role(name) if several else None)
+            if folder.split is None or split_beside_role(name) is None:
+                key.append((name, like))
     folder.ignored = folder.ignored or (folder.role is None and all(requested.values()))
-    folder.mask_like = folder.role is None and any(like for _, like in key)
+    folder.mask_like = folder.role is None and mask_like
     folder.key = tuple(name for name, like in key if not (folder.mask_like and like))
 
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from drawn import image, save
+from pixelwise.datasets.cases import Case
 from pixelwise.datasets.dataset import load_dataset
+from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.layouts.masks_beside import find_masks_beside
 from pixelwise.errors import BadDataset
+
+
+def labels_of(dataset: Dataset, case: Case) -> np.ndarray:
+    labels = dataset.read(case)[1]
+    assert isinstance(labels, np.ndarray)
+    return labels
 
 
 def parts(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +46,7 @@ def test_words_are_classes(tmp_path: Path, endings: tuple[str, str]) -> None:
     for cases in dataset.splits.values():
         for case in cases:
             left, right = parts(int(case.image.stem))
-            labels = dataset.read(case)[1]
+            labels = labels_of(dataset, case)
             assert np.all(labels[left > 0] == dataset.classes.index(endings[0][1:]))
             assert np.all(labels[right > 0] == dataset.classes.index(endings[1][1:]))
 
@@ -48,7 +56,7 @@ def test_numbers_are_objects(tmp_path: Path, endings: tuple[str, str]) -> None:
     draw(tmp_path, *endings)
     dataset = load_dataset(tmp_path)
     assert dataset.task == "instance"
-    assert all(dataset.read(case)[1].max() == 2 for cases in dataset.splits.values() for case in cases)
+    assert all(labels_of(dataset, case).max() == 2 for cases in dataset.splits.values() for case in cases)
 
 
 @pytest.mark.parametrize("endings", [("_expert1", "_expert22"), ("_anna", "_tom")])

@@ -98,3 +98,23 @@ def test_an_outer_image_whose_mask_is_there_is_used(tmp_path: Path) -> None:
     save(tmp_path / "outer.png", image(9))
     save(tmp_path / "masks/outer.png", mask(9))
     assert len(found(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("further", ["edge/{}.png", "images/thumbs/{}.png", "depth_maps/{}.png"])
+def test_further_folders_of_the_same_names_are_left_out(tmp_path: Path, further: str) -> None:
+    pairs(tmp_path, 4)
+    for index in range(4):
+        save(tmp_path / further.format(f"case_{index}"), image(index + 10))
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(found(tmp_path)) == 4
+    assert any(further.split("/{", maxsplit=1)[0] in text and "--images" in text for text in layout.messages)
+    save(tmp_path / further.format("other"), image(30))
+    assert kinds(read_layout(tmp_path, PLAIN)) <= {"missing mask"}, "control: another image is not left out unseen"
+
+
+def test_splits_in_longer_names(tmp_path: Path) -> None:
+    for index in range(6):
+        part = "Training" if index < 4 else "Validation"
+        save(tmp_path / f"Set1-2_{part}_Input/s{index}.jpg", image(index))
+        save(tmp_path / f"Set1_{part}_GroundTruth/s{index}_segmentation.png", mask(index))
+    assert [pair.split for pair in found(tmp_path)] == ["train"] * 4 + ["val"] * 2

@@ -117,7 +117,8 @@ def _masks_in_one_folder(root: Path) -> list[FoundImage]:
             return []
         owned = {path for paths in masks.values() for path in paths}
         place = [_name(folder, root)] if folder != root else []
-        found += [("/".join([*place, path.stem]), path, split, masks.get(path)) for path in files if path not in owned]
+        for path in (path for path in files if path not in owned):
+            found.append(("/".join([*place, path.stem]), path, split, masks.get(path)))
     return found if any(masks for *_, masks in found) else []
 
 

@@ -16,7 +16,7 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
-    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames",
+    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
@@ -107,6 +107,18 @@ def read_folder_name(name: str) -> tuple[Split | None, Role | None]:
             if len(whole) < len(name) and len(whole) > 1 and (role := _role(rest)) is not None:
                 return split, role
     return None, None
+
+
+def split_beside_role(name: str) -> Split | None:
+    """Return the split in a name of several words of which another is for images or masks; None if there is none.
+
+    >>> split_beside_role("ISIC2018_Task1_Training_GroundTruth"), split_beside_role("train_station")
+    ('train', None)
+    """
+    words = re.findall(r"[a-z]+", normalised(name))
+    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
+    role = any(len(word) > 1 and word in IMAGE_WORDS | MASK_WORDS for word in words)
+    return splits.pop() if role and len(splits) == 1 else None
 
 
 def looks_like_masks(name: str) -> bool:

@@ -69,6 +69,7 @@ _PATTERNS = (
     _Pattern("folder", rf"(?i)(?:^|/)((?!(?:{_STORAGE})[_ -]?\d)[^/]*\d[^/]*)/"),
     _Pattern("patient", rf"(?i){_WORD}((?:{_PEOPLE})[_-]?\d+)(?!\d)[^/]+$"),
     _Pattern("series", rf"(?i){_WORD}((?:{_SERIES})[_-]?\d+)(?!\d)[^/]+$"),
+    _Pattern("scene", r"(?i)(?:^|/)([^/]+?) ?\[[^\]]*x=\d+,y=\d+[^/]*\]$"),
     _Pattern("scene", rf"(?i)(?:^|/)([^/]*[a-z][^/]*?)[_-](?:{_TILE})?[_-]?\d+[_-](?:{_TILE})?[_-]?\d+$"),
     _Pattern("series", rf"(?i)(?:^|/)([^/]*\w)[_-](?:{_INDEX})[_-]?\d+$"),
     _Pattern("eyes", r"(?i)(?:^|/)([^/]*\d)[_ -]?(l|r|left|right|od|os)$", sides=True),

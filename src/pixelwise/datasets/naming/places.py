@@ -187,14 +187,23 @@ def _have_same_end(one: Key, other: Key) -> bool:
 
 
 def _without_strays(places: Sequence[Place], notes: Notes) -> list[Place]:
-    """Return the places without a few images in further folders beside those of images and masks; report them."""
+    """Return the places without further folders beside those of images and masks; report them.
+
+    They have a few images, or those of other kinds for the same names, such as depths or edges.
+    """
     paired = [place for place in places if place.images and place.masks and place.has_role]
+    names = {(one.split, one.key): {pairing_name(path) for path in one.images} for one in paired}
     most = max(3, _FEW * sum(len(place.images) for place in paired))
     kept: list[Place] = []
     for place in places:
         beside = all(len(place.key) > len(one.key) == _shared(place.key, one.key) for one in paired)
         if paired and beside and not (place.masks or place.has_role or place.split) and len(place.images) <= most:
             _report_left_out(place.images, notes)
+        elif not (place.masks or place.has_role) and {pairing_name(path) for path in place.images} <= names.get(
+            (place.split, place.key[:-1]), set()
+        ):
+            files = f"{place.named}, {pluralise(len(place.images), 'file')} named like images with a mask"
+            notes.messages.append(f"Left out: {files} (--images, --masks).")
         else:
             kept.append(place)
     return kept
