@@ -18,6 +18,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".heic", ".heif", ".avif", ".jp2", ".exr", ".hdr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
      "Save them as PNG or TIFF."),
 )  # fmt: skip
+_READ = 1 << 16  # bytes of an annotation file
 _ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
 
 
@@ -46,7 +47,18 @@ def describe_unread_annotations(root: Path) -> str:
     ending, count = counts.most_common(1)[0]
     first = next(path for path in paths if path.name.casefold().endswith(ending))
     files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
+    if ending == ".xml" and _has_boxes(first):
+        return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
     return f"{files} {'has' if count == 1 else 'have'} no format that can be read: export masks as PNG, or COCO."
+
+
+def _has_boxes(path: Path) -> bool:
+    """Return whether an annotation file of Pascal VOC has boxes."""
+    try:
+        with path.open("rb") as file:
+            return b"<bndbox>" in file.read(_READ)
+    except OSError:
+        return False
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
     "names differ": (
         "images and masks with matching names",
-        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or rename the files.",
+        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or list the pairs in "
+        "pairs.csv, with the header image,mask.",
     ),
     "pickled masks": (
         "masks as image files",

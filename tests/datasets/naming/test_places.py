@@ -118,3 +118,14 @@ def test_splits_in_longer_names(tmp_path: Path) -> None:
         save(tmp_path / f"Set1-2_{part}_Input/s{index}.jpg", image(index))
         save(tmp_path / f"Set1_{part}_GroundTruth/s{index}_segmentation.png", mask(index))
     assert [pair.split for pair in found(tmp_path)] == ["train"] * 4 + ["val"] * 2
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("p1/images/case_{}.png", "p2/masks/case_{}.png"), ("anna/images/{}.png", "bert/masks/{}.png")],
+)
+def test_control_masks_of_another_case_are_not_taken(tmp_path: Path, images: str, masks: str) -> None:
+    for index in range(4):
+        save(tmp_path / images.format(index), image(index))
+        save(tmp_path / masks.format(index), mask(index))
+    assert not read_layout(tmp_path, PLAIN).pairs

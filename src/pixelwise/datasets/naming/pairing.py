@@ -178,7 +178,7 @@ def _differing_names(images: Sequence[Path], masks: Sequence[Path], match: _Matc
     if not match.missing or not match.orphans or match.clashes:
         return None
     found = nearest_rule(images, masks)
-    if found is not None and found[1] > len(match.chosen):
+    if found is not None and found[1] > len(match.chosen) and 2 * found[1] >= min(len(images), len(masks)):
         rule, count = found
         pairs = "all" if count == len(masks) else f"{count} of {len(masks)}"
         text = f"{len(match.chosen)} pairs; {pairs} masks would pair without {rule.description}: {rule.flags}"

@@ -4,6 +4,7 @@ Masks may be in another place than their images, such as ``annotations/trimaps``
 joined if their names pair. Single images outside the folders of images are left out.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -171,10 +172,12 @@ def _images_of(masks: Place, bare: Sequence[Place]) -> dict[Path, Path]:
     """Return the masks of images of places without masks, by image, if most masks have one; else nothing."""
     takers = [place for place in bare if masks.split in (None, place.split) or place.split is None]
     nearest = [place for place in takers if _have_same_end(place.key, masks.key)]
-    for chosen in (nearest, takers):
+    others = [place for place in takers if _may_belong_together(place.key, masks.key)]
+    for chosen in (nearest, others):
         images = [path for place in chosen for path in place.images]
-        if len({pairing_name(path) for path in images}) < len(images):
-            continue
+        names = {pairing_name(path) for path in images}
+        if len(names) < len(images) or (chosen is others and any(re.fullmatch(r"\d{0,4}", name) for name in names)):
+            continue  # names that are short numbers occur in any folder
         pairs = pair_up(images, masks.masks)
         if pairs and 2 * len(pairs) >= len(masks.masks):
             return pairs
@@ -184,6 +187,14 @@ def _images_of(masks: Place, bare: Sequence[Place]) -> dict[Path, Path]:
 def _have_same_end(one: Key, other: Key) -> bool:
     short, long = sorted((one, other), key=len)
     return long[len(long) - len(short) :] == short
+
+
+def _may_belong_together(one: Key, other: Key) -> bool:
+    """Return whether two keys are not those of two cases, which differ in a number: ``p1`` and ``p2``."""
+    if len(one) != len(other):
+        return True
+    words = [[re.sub(r"\d+", "", name) for name in key] for key in (one, other)]
+    return one == other or words[0] != words[1]
 
 
 def _without_strays(places: Sequence[Place], notes: Notes) -> list[Place]:
