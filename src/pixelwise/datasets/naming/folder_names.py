@@ -116,7 +116,7 @@ def split_beside_role(name: str) -> Split | None:
     ('train', None)
     """
     words = re.findall(r"[a-z]+", normalised(name))
-    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
+    splits: set[Split] = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
     role = any(len(word) > 1 and word in IMAGE_WORDS | MASK_WORDS for word in words)
     return splits.pop() if role and len(splits) == 1 else None
 
