@@ -70,6 +70,15 @@ def test_shapes_of_classes(tmp_path: Path, use: Use) -> None:
         assert np.array_equal(dataset.read(case).labels, drawn(1 + index % 2, index))
 
 
+def test_objects_of_several_classes_say_that_classes_are_not_learned(tmp_path: Path, use: Use) -> None:
+    use(replace(make_set(tmp_path), instances=True))
+    dataset = load_dataset(tmp_path)
+    assert dataset.task == "instance"
+    assert any("cat, dog" in text and "--task multiclass" in text for text in dataset.messages)
+    use(make_set(tmp_path, classes=("cell",)))
+    assert not any("--task multiclass" in text for text in load_dataset(tmp_path).messages), "control: one class"
+
+
 def test_shapes_of_one_class_are_objects(tmp_path: Path, use: Use) -> None:
     use(make_set(tmp_path, classes=("cell",)))
     assert load_dataset(tmp_path).task == "instance"

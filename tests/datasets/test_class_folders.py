@@ -255,3 +255,50 @@ def test_control_masks_are_detected_by_their_values(tmp_path: Path) -> None:
     for seed in range(4):
         save(tmp_path / "data" / "second" / f"{seed}.png", mask(seed))
     assert scan_dataset(tmp_path / "data").labelling.task == "binary"
+
+
+def test_two_folders_of_which_one_has_masks_are_no_classes_even_if_no_name_pairs(tmp_path: Path) -> None:
+    for index in range(6):
+        save(tmp_path / f"a/field{'pqrstu'[index]}.png", image(index))
+        save(tmp_path / f"b/drawn{'uvwxyz'[index]}.png", mask(index))
+    with pytest.raises(BadDataset):
+        detect_dataset(tmp_path)
+    for index in range(6):
+        save(tmp_path / f"b/drawn{'uvwxyz'[index]}.png", image(index + 10))
+    assert detect_dataset(tmp_path).labelling.task == "classification", "control: two folders of photos"
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("set/A{}/A{}_photo/1.bmp", "set/A{}/A{}_lesion/1.bmp"),
+        ("A{}/slice.png", "A{}/lesion.png"),
+        ("Part{}/Part{}-Picture/n.png", "Part{}/Part{}-Drawn/n.png"),
+    ],
+)
+def test_folders_of_cases_are_no_classes(tmp_path: Path, images: str, masks: str) -> None:
+    for index in range(4):
+        save(tmp_path / images.format(index, index), image(index))
+        save(tmp_path / masks.format(index, index), mask(index))
+    assert not is_classification(tmp_path)
+    for index in range(4):
+        save(tmp_path / masks.format(index, index), image(index + 10))
+    assert is_classification(tmp_path), "control: photos alone"
+
+
+def test_a_folder_of_object_masks_is_no_class(tmp_path: Path) -> None:
+    for index in range(4):
+        save(tmp_path / f"v1/f{index}.png", image(index))
+        for part in range(3):
+            save(tmp_path / f"v2/f{index}_{part}.png", mask(index + part))
+    assert not is_classification(tmp_path)
+    for path in (tmp_path / "v2").iterdir():
+        save(path, image(len(path.name) + int(path.stem[-1])))
+    assert is_classification(tmp_path), "control: photos alone"
+
+
+def is_classification(root: Path) -> bool:
+    try:
+        return scan_dataset(root).labelling.task == "classification"
+    except BadDataset:
+        return False

@@ -168,3 +168,44 @@ def test_words_in_names() -> None:
     assert strip_mask_words("mask") == strip_image_words("image") == ""
     assert pairing_name(Path("A.PNG")) == pairing_name(Path("a.tif"))
     assert sorted(["s10", "s9", "s1"], key=natural_key) == ["s1", "s9", "s10"]
+
+
+def test_a_val_or_test_folder_without_masks_is_for_prediction(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, images="train/{}.jpg", masks="train_masks/{}_mask.gif")
+    for part in ("val", "test"):
+        save(tmp_path / f"{part}/other.jpg", image(9))
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 4
+    assert sum("without masks" in text for text in layout.messages) == 2
+    save(tmp_path / "test_masks/other_mask.gif", mask(9))
+    with_test = read_layout(tmp_path, PLAIN)
+    assert [pair.split for pair in with_test.pairs] == ["train"] * 4 + ["test"], "control: with a mask it is used"
+
+
+def test_further_files_beside_every_image_are_left_out(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, images="input/{}.jpg", masks="groundtruth/{}_segmentation.png")
+    for index in range(4):
+        save(tmp_path / f"input/case_{index}_superpixels.png", image(index))
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 4
+    assert any("_superpixels" in text and "--image-suffix" in text for text in layout.messages)
+    save(tmp_path / "input/case_0_b.png", image(9))
+    assert [problem.file for problem in read_layout(tmp_path, PLAIN).problems] == ["input/case_0_b.png"]
+
+
+def test_image_names_may_continue_those_of_masks(tmp_path: Path) -> None:
+    for index in range(4):
+        save(tmp_path / f"fields/a0{index}_s1_w1{index}ab{index}.png", image(index))
+        save(tmp_path / f"outlines_drawn/a0{index}_s1.png", mask(index))
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 4
+    assert all(mask_of(pair).stem in pair.image.stem for pair in layout.pairs)
+    assert any("beginning" in text and "--format list" in text for text in layout.messages)
+
+
+def test_equal_messages_of_many_folders_are_one(tmp_path: Path) -> None:
+    for index in range(5):
+        pairs(tmp_path / f"patient_{index}", 2, images="{}.png", masks="{}_mask.png", first=2 * index)
+    layout = read_layout(tmp_path, PLAIN)
+    assert len(names(layout)) == 10
+    assert sum("_mask are used as masks" in text for text in layout.messages) == 1

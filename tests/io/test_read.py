@@ -430,3 +430,20 @@ def _check_same(path: Path, picture: np.ndarray) -> None:
     assert result.dtype == picture.dtype
     assert np.array_equal(result, picture)
     assert probe(path).dtype == picture.dtype.name
+
+
+class TestNumbersInRed:
+    def test_small_numbers_in_red_alone_are_the_values(self, tmp_path: Path) -> None:
+        numbers = np.random.default_rng(0).integers(0, 40, (20, 30), dtype=np.uint8)
+        pixels = np.dstack([numbers, 0 * numbers, 0 * numbers, np.full_like(numbers, 255)])
+        Pillow.fromarray(pixels).save(tmp_path / "m.png")
+        result = read_mask(tmp_path / "m.png")
+        assert np.array_equal(result.values, numbers)
+        assert any("red" in text for text in result.warnings)
+
+    @pytest.mark.parametrize("colour", [(255, 0, 0), (128, 0, 0), (3, 1, 0)])
+    def test_colours_stay_colours(self, tmp_path: Path, colour: tuple[int, int, int]) -> None:
+        pixels = np.zeros((20, 30, 3), np.uint8)
+        pixels[5:9] = colour
+        Pillow.fromarray(pixels).save(tmp_path / "m.png")
+        assert np.array_equal(read_mask(tmp_path / "m.png").values, pixels)

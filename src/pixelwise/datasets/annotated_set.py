@@ -8,12 +8,14 @@ from typing import NamedTuple
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks, ObjectMasks, Shapes
 from pixelwise.datasets.folder_layout import FolderLayout, Pair
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
+from pixelwise.datasets.masks.values import name_of
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Task
 from pixelwise.datasets.scan import ImageScan, ScanOptions
+from pixelwise.errors import printable
 from pixelwise.text import pluralise
 
 SPLITS = ("train", "val", "test")
@@ -46,10 +48,16 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
     if options.task == "auto" and (task := _task(annotated, pairs)) is not None:
         options = replace(options, task=task)
         messages.append(f"Task {task} ({annotated.format}; --task).")
+        if task == "instance" and len(annotated.classes) > 1:
+            names = ", ".join(printable(name) for name in annotated.classes[:4])
+            names += ", ..." if len(annotated.classes) > 4 else ""
+            count = len(annotated.classes)
+            messages.append(f"Objects of {count} classes ({names}) count as one; --task multiclass learns the classes.")
     ignore = options.ignore_index if options.ignore_index is not None else annotated.ignore_value
     if ignore != options.ignore_index:
         options = replace(options, ignore_index=ignore)
-        messages.append(f"Pixels of value {ignore} are ignored ({annotated.format}; --ignore-index).")
+        shown = "" if ignore is None else name_of(ignore, bool(annotated.colours))
+        messages.append(f"Pixels of value {shown} are ignored ({annotated.format}; --ignore-index).")
     layout = FolderLayout(pairs=tuple(pairs), messages=tuple(messages), problems=tuple(problems))
     classes = annotated.classes if drawn else ()
     reading = ScanOptions(pages=options.pages, classes=classes, objects=options.task == "instance")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
-from pixelwise.datasets.naming.folder_names import natural_key, read_folder_name
+from pixelwise.datasets.naming.folder_names import natural_key, pairing_name, read_folder_name
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
+from pixelwise.datasets.naming.rules import boundaries
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
@@ -136,8 +137,9 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
     # a class may be called `mask`, of people who wear one: its pixels are not those of masks
     for paths in contents.files.values():
-        roles = {read_folder_name(name)[1] for path in paths for name in path.relative_to(root).parts[:-1]}
-        if "image" in roles or ("mask" in roles and are_flat(paths)):
+        roles = {path: {read_folder_name(name)[1] for name in path.relative_to(root).parts[:-1]} for path in paths}
+        masks = [path for path, found in roles.items() if "mask" in found]
+        if any("image" in found for found in roles.values()) or (masks and are_flat(masks)):
             return False
     by_folder: dict[Path, list[Path]] = {}
     for paths in contents.files.values():
@@ -145,23 +147,68 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
             by_folder.setdefault(path.parent, []).append(path)
     if any(separate_masks(paths, DataOptions()).masks for paths in by_folder.values()):
         return False
+    if _are_cases(contents):
+        return False
     splits = {split for split, _ in contents.files}
     return not any(
         _hold_masks([paths for (other, _), paths in contents.files.items() if other == split]) for split in splits
     )
 
 
+def _are_cases(contents: _FolderContents) -> bool:
+    """Return whether every folder has the same few kinds of files, of which one has the masks of another.
+
+    Kinds are the names inside a folder, without the name of the folder: ``1/slice.png`` and ``1/lesion.png``, or
+    ``A/A_image/1.png`` and ``A/A_lesion/1.png``.
+    """
+    by_parent: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[Path]] = {}
+    for (_, label), paths in contents.files.items():
+        for path in paths:
+            inner = _relative_name(path, label).casefold().rpartition("/")[0].replace(label.casefold(), "")
+            by_parent.setdefault(inner, []).append(path)
+            by_stem.setdefault(path.stem.casefold().replace(label.casefold(), ""), []).append(path)
+    least = max(2, len(contents.files))
+    for kinds in (by_parent, by_stem):
+        if not 2 <= len(kinds) <= _COMPARED or any(len(paths) < least for paths in kinds.values()):
+            continue
+        for first, second in combinations(kinds.values(), 2):
+            if find_mask_side(*_equally_many(first, second), strict=True) is not None:
+                return True
+    return False
+
+
+def _equally_many(first: Sequence[Path], second: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:
+    count = min(len(first), len(second))
+    return first[:count], second[:count]
+
+
 def _hold_masks(folders: Sequence[Sequence[Path]]) -> bool:
-    """Return whether one folder holds the masks of another: most names pair, and the pixels are those of masks."""
+    """Return whether one folder holds the masks of another: the pixels are those of masks, and most names pair.
+
+    Two folders of equally many files may have names that do not pair.
+    """
     if len(folders) > _COMPARED:
         return False
+    if len(folders) == 2 and len(folders[0]) == len(folders[1]) and find_mask_side(*folders, strict=True) is not None:
+        return True
     for first, second in combinations(folders, 2):
+        named = _are_named_after(first, second) or _are_named_after(second, first)
+        if named and find_mask_side(*_equally_many(first, second), strict=True) is not None:
+            return True
         pairs = max((_pair(first, second), _pair(second, first)), key=len)
         if 2 * len(pairs) < max(len(first), len(second)) or not pairs:
             continue
         if find_mask_side([pair[0] for pair in pairs], [pair[1] for pair in pairs]) is not None:
             return True
     return False
+
+
+def _are_named_after(masks: Sequence[Path], images: Sequence[Path]) -> bool:
+    """Return whether there are several files for each image, named like it with something added."""
+    names = {pairing_name(path) for path in images}
+    starts = [{name[:cut] for cut in boundaries(name)} for name in map(pairing_name, masks)]
+    return len(masks) > len(images) and all(names & found for found in starts)
 
 
 def _pair(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Path, Path]]:

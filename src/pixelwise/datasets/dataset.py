@@ -22,6 +22,7 @@ from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
 from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.other_files import describe_unread_annotations
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
@@ -138,7 +139,9 @@ def scan_dataset(
     if not layout.pairs:
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
-        problem = Problem(file=".", kind="no images", text=f"{count}, but no masks")
+        unread = describe_unread_annotations(root) if annotated is None else ""
+        text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
+        problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
     reading = replace(reading, read=read_options(options), both_orientations=options.exif == "auto")
     tasks = [(pair, reading) for pair in layout.pairs]

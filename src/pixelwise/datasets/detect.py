@@ -11,6 +11,7 @@ from pathlib import Path
 from pixelwise.datasets.annotations import AnnotatedSet
 from pixelwise.datasets.formats import coco, cvat, imagej_roi, label_studio, labelme, qupath, via, voc, yolo
 from pixelwise.datasets.layouts import (
+    anomalies,
     cell_tracking,
     cellpose,
     cityscapes,
@@ -40,7 +41,8 @@ class Format:
     read : callable
         Reads a folder; raises `BadDataset` if it is incomplete or malformed.
     by_folders : bool
-        It is recognised by names of folders and files, which `--images` and `--masks` override.
+        It is recognised by names of folders and files, which `--images`, `--masks` and the flags for prefixes and
+        suffixes override.
     """
 
     key: str
@@ -64,6 +66,7 @@ FORMATS: tuple[Format, ...] = (
     Format(key="imagej", recognise=imagej_roi.recognise, read=imagej_roi.read),
     Format(key="cell-tracking", recognise=cell_tracking.recognise, read=cell_tracking.read, by_folders=True),
     Format(key="cityscapes", recognise=cityscapes.recognise, read=cityscapes.read, by_folders=True),
+    Format(key="defects", recognise=anomalies.recognise, read=anomalies.read, by_folders=True),
     Format(key="vessels", recognise=vessels.recognise, read=vessels.read),
     Format(key="list", recognise=file_list.recognise, read=file_list.read, by_folders=True),
     Format(key="qupath-tiles", recognise=qupath_tiles.recognise, read=qupath_tiles.read, by_folders=True),
@@ -81,7 +84,7 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
     ----------
     root : Path
     options : DataOptions
-        `format` names the format, or "folders" for none; `images` and `masks` name plain folders.
+        `format` names the format, or "folders" for none; `images`, `masks`, prefixes and suffixes name plain folders.
 
     Raises
     ------
@@ -103,6 +106,7 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
             hint = "Give the folder that contains it, or leave out --format."
             raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
         return chosen.read(root, options)
-    named = options.images is not None or options.masks is not None
+    affixes = (options.image_prefix, options.image_suffix, options.mask_prefix, options.mask_suffix)
+    named = any(given is not None for given in (options.images, options.masks, *affixes))
     found = next((f for f in FORMATS if not (named and f.by_folders) and f.recognise(root)), None)
     return None if found is None else found.read(root, options)

@@ -7,24 +7,30 @@ whose files have the same names, or names that a constant prefix or suffix makes
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
-from pixelwise.datasets.annotations import Annotation, MaskFile
-from pixelwise.datasets.naming.folder_names import Role, looks_like_masks, natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.annotations import Annotation, MaskFile, ObjectMasks, files_of_annotation
+from pixelwise.datasets.naming.folder_names import (
+    Role,
+    looks_like_masks,
+    natural_key,
+    read_folder_name,
+    split_beside_role,
+)
 from pixelwise.datasets.naming.folder_roles import (
     Folder,
-    Key,
     Notes,
     assign_roles,
-    assign_roles_by_content,
     leave_out_outputs,
 )
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
-from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name, separate_masks
+from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name
+from pixelwise.datasets.naming.places import find_places
 from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.other_files import describe_without_images
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -86,26 +92,41 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     folders, others = _scan(root)
     if not folders:
         expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
-        raise BadDataset(expected, f"none among {pluralise(len(others), 'file')}", "Check the path.", root)
+        got, hint = describe_without_images(others)
+        raise BadDataset(expected, got, hint, root)
     notes = Notes()
     _check_named(root, folders, options)
+    levels = zip(*(folder.parts for folder in folders), strict=False)
+    shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
     for folder in folders:
-        _read_folder_names(folder, options)
+        _read_folder_names(folder, options, shared, several=len(stated) > 1)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
     folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
     assign_roles(folders, notes)
     pairs: list[Pair] = []
-    for (split, key), images, masks in _group_folders(root, folders, options, notes):
-        pairing = pair_by_name(root, images, masks, options)
-        prefix = ((split,) if split else ()) + key
+    united = False
+    for place in find_places(root, folders, options, notes):
+        pairing = pair_by_name(root, place.images, place.masks, options)
+        prefix = ((place.split,) if place.split else ()) + place.key
         where = "/".join(prefix) or "."
         notes.messages += pairing.messages
         notes.problems += [replace(p, file=where) if p.file == "." else p for p in pairing.problems]
+        united = united or bool(pairing.further)
         pairs += [
-            Pair(name="/".join((*prefix, name)), image=image, annotation=MaskFile(path=mask), split=split)
+            Pair(
+                name="/".join((*prefix, name)),
+                image=image,
+                annotation=ObjectMasks(paths=(mask, *pairing.further.get(mask, ()))),
+                split=place.split,
+            )
             for name, image, mask in pairing.pairs
         ]
+    if not united:
+        pairs = [replace(pair, annotation=MaskFile(path=files_of_annotation(pair.annotation)[0])) for pair in pairs]
+    if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
+        notes.problems = [p for p in notes.problems if p.kind not in ("missing mask", "orphan mask", "names differ")]
     _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))
     return FolderLayout(
@@ -138,33 +159,42 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
-def _read_folder_names(folder: Folder, options: DataOptions) -> None:
-    """Set split, role and key of a folder from the names in its path."""
+def _read_folder_names(folder: Folder, options: DataOptions, shared: int, *, several: bool) -> None:
+    """Set split, role and key of a folder from the names in its path.
+
+    The first `shared` names are those of all folders. If `several` splits are words in longer names, these count.
+    """
     requested: dict[Role, str | None] = {
         "image": options.images,
         "mask": None if is_suffix(options.masks) else options.masks,
     }
-    key: list[str] = []
+    mask_like = False
+    key: list[tuple[str, bool]] = []  # names, and whether they look like those of masks
     for index, name in enumerate(folder.parts):
         path = "/".join(folder.parts[: index + 1])
         split, role = read_folder_name(name)
         given: Role | None = next((r for r in ROLES if _is_named(requested[r], name, path)), None)
+        if index < shared and role == "mask" and given is None:
+            split = role = None  # the name of the whole set, such as "Lung Segmentation"
         if given is None and role is not None and requested[role] is not None:
             # another folder was named for this role
             folder.ignored = folder.role is None
             role = None
         if given is not None:  # the folder may be inside one whose name has a role, such as masks/first
-            key = [outer for outer in key if read_folder_name(outer)[1] is None]
+            key = [(outer, like) for outer, like in key if read_folder_name(outer)[1] is None]
         role = given or role
         folder.split = folder.split or split
         if role is not None:
             folder.role, folder.ignored = role, False
         elif split is None:
-            folder.mask_like = folder.mask_like or looks_like_masks(name)
-            key.append(name)
+            like = index >= shared and looks_like_masks(name)
+            mask_like = mask_like or like
+            folder.split = folder.split or (split_beside_role(name) if several else None)
+            if folder.split is None or split_beside_role(name) is None:
+                key.append((name, like))
     folder.ignored = folder.ignored or (folder.role is None and all(requested.values()))
-    folder.mask_like = folder.mask_like and folder.role is None
-    folder.key = tuple(name for name in key if not (folder.mask_like and looks_like_masks(name)))
+    folder.mask_like = folder.role is None and mask_like
+    folder.key = tuple(name for name, like in key if not (folder.mask_like and like))
 
 
 def _is_named(requested: str | None, name: str, path: str) -> bool:
@@ -194,46 +224,6 @@ def _report_pickled(names: Sequence[str], pairs: Sequence[Pair], notes: Notes) -
         return
     text = f"{files}, which are pickled and could run code when opened"
     notes.problems[:] = [Problem(file=".", kind="pickled masks", text=text)]
-
-
-def _group_folders(
-    root: Path, folders: Sequence[Folder], options: DataOptions, notes: Notes
-) -> Iterator[tuple[tuple[Split | None, Key], list[Path], list[Path]]]:
-    """Yield images and masks for each split and key."""
-    by_key: dict[tuple[Split | None, Key], list[Folder]] = defaultdict(list)
-    for folder in assign_roles_by_content(folders, notes):
-        by_key[folder.split, folder.key].append(folder)
-    splits_with_masks = {split for (split, _), group in by_key.items() if any(f.role != "image" for f in group)}
-    for (split, key), group in by_key.items():
-        held = {role: [f for f in group if f.role == role] for role in ("image", "mask")}
-        for role, role_folders in held.items():
-            if len(role_folders) > 1 and _overlap(role_folders):
-                names = ", ".join(printable("/".join(f.parts)) for f in role_folders)
-                text = f"{len(role_folders)} folders of {role}s for the same files"
-                notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
-        images = [path for f in held["image"] for path in f.files]
-        masks = [path for f in held["mask"] for path in f.files]
-        # a folder called images may contain the masks too, with a suffix
-        mixed = held["image"] if images and not masks else []
-        images = [] if mixed else images
-        for folder in (*mixed, *(f for f in group if f.role is None)):
-            separated = separate_masks(folder.files, options)
-            name = printable("/".join(folder.parts) or root.name)
-            notes.messages += [f"{name}: {text}" for text in separated.messages]
-            images += separated.images
-            masks += separated.masks
-        if split == "test" and images and not masks and split not in splits_with_masks:
-            unlabelled = pluralise(len(images), "image")
-            notes.messages.append(f"test has {unlabelled} without masks: ignored (use predict on them).")
-            continue
-        yield (split, key), images, masks
-
-
-def _overlap(folders: Sequence[Folder]) -> bool:
-    """Return whether files in different folders have the same name; otherwise the folders are merged."""
-    names = [pairing_name(path) for folder in folders for path in folder.files]
-    total = sum(len({pairing_name(path) for path in folder.files}) for folder in folders)
-    return len(set(names)) < total
 
 
 def find_unlabelled(root: Path, options: DataOptions) -> list[Path]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 KINDS: dict[str, tuple[str, str]] = {
     "no images": (
         "images and masks",
-        "Give the folder that contains images/ and masks/, or one folder of images per class.",
+        "Give the folder that contains images/ and masks/, or one folder of images per class, or list the pairs in "
+        "pairs.csv, with the header image,mask.",
     ),
     "one image only": ("at least 2 images with masks", "Add a second pair: one is for training, one for validation."),
     "no training images": (
@@ -20,7 +21,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "ambiguous folders": ("one folder of images and one of masks", "Name them with --images and --masks."),
     "names differ": (
         "images and masks with matching names",
-        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or rename the files.",
+        "Name what differs with --image-prefix, --image-suffix, --mask-prefix or --mask-suffix, or list the pairs in "
+        "pairs.csv, with the header image,mask.",
     ),
     "pickled masks": (
         "masks as image files",

@@ -22,7 +22,7 @@ from pixelwise.errors import BadImage, PixelwiseError, printable
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
 
-IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP or GIF image"
+IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF or PPM image"
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels
 
 _HEAD = 1024
@@ -222,6 +222,8 @@ def _detect_format(file: BinaryIO, path: Path) -> str:
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if re.match(rb"P[1-6][\s#]", head):
+        return "PPM"
     got, hint = _describe_unknown(head)
     raise BadImage(IMAGE_FORMATS, got, hint, path)
 

@@ -1,4 +1,4 @@
-"""Read JPEG, BMP, WebP, GIF and PNG of low bit depth with Pillow, restricted to the detected format.
+"""Read JPEG, BMP, WebP, GIF, PPM, PGM, PBM and PNG of low bit depth with Pillow, restricted to the detected format.
 
 Loading truncated images stays off in Pillow: a truncated file would be returned as an image that is partly gray.
 """
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped
@@ -47,10 +47,12 @@ def open_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillo
 
 
 def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
-    """Read the header of a JPEG, BMP, WebP or GIF file."""
+    """Read the header of a JPEG, BMP, WebP, GIF, PPM, PGM or PBM file."""
     if kind == "BMP":
         _check_bmp(file, path)
     with open_pillow(file, kind) as (image, caught):
+        if kind == "PPM":
+            _check_ppm(image, path)
         if image.mode not in _CHANNELS:
             raise _unsupported_mode(path, image.mode)
         if image.mode == "CMYK" and image.info.get("adobe_transform") == 2:
@@ -178,6 +180,16 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
     if len(head) == 50 and head[14] >= 40 and (count := struct.unpack("<I", head[46:50])[0]) > 256:
         hint = "The file is damaged; export it again."
         raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", hint, path)
+
+
+def _check_ppm(image: Pillow.Image, path: Path) -> None:
+    """Raise `BadImage` unless samples have one bit or the values 0 to 255: Pillow would scale others without a word."""
+    tiles: list[Any] = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else None
+    scaled = isinstance(arguments, tuple) and arguments[-1] != 255  # (mode, largest value), unless decoded as stored
+    if image.mode not in ("1", "L", "RGB") or scaled:
+        hint = "Save it as PNG or TIFF."
+        raise BadImage("a PPM, PGM or PBM file with values up to 255", "other values", hint, path)
 
 
 def _check_gif(image: Pillow.Image, path: Path) -> tuple[str, ...]:

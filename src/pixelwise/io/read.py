@@ -59,9 +59,11 @@ _ALPHA_NOTES = {
     "data": ALPHA_IS_DATA,
 }
 _MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
+_SMALL_NUMBER = 8  # the smallest number in a mask with numbers in its red channel, at most
+_BRIGHT = 255  # a mask with smooth edges has this value of red too
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff")
 
 
 Orientation = Literal["apply", "ignore"]
@@ -284,6 +286,8 @@ def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = 
         raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
     elif _is_gray(values, lossy=header.lossy):
         values = values[1:2]  # green has the largest share in luminance
+    elif _are_numbers_in_red(values):
+        values, messages = values[:1], (*messages, "green and blue are 0: the values of the mask are those of red")
     elif values.min() < 0 or values.max() > 255:
         hint = "Save the colours with 8 bits."
         raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", hint, path)
@@ -298,6 +302,17 @@ def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> b
         return all(np.array_equal(values[0], other) for other in values[1:])
     wide = values.astype(np.int32)
     return int((wide.max(0) - wide.min(0)).max(initial=0)) <= _LOSSY_GRAY
+
+
+def _are_numbers_in_red(values: Integer[np.ndarray, "3 height width"]) -> bool:
+    """Return whether numbers of classes or objects are in red alone: colours that people see are brighter.
+
+    BBBC039 and CARLA store labels so.
+    """
+    if values[1:].any() or values.min() < 0:
+        return False
+    numbers = np.unique(values[0])
+    return int(numbers[numbers > 0][0]) <= _SMALL_NUMBER and int(numbers[-1]) < _BRIGHT
 
 
 def _shown_in_gray(samples: Shaped[np.ndarray, "channels height width"]) -> bool:

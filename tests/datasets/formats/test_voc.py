@@ -93,6 +93,18 @@ def test_names_that_labelme_writes(tmp_path: Path) -> None:
     assert (dataset.classes, dataset.values) == (("dog", "cat"), (1, 2))
 
 
+def test_arrays_that_labelme_writes_are_no_masks(tmp_path: Path) -> None:
+    for index in range(4):
+        save(tmp_path / f"JPEGImages/{index}.jpg", image(index))
+        indexed(tmp_path / f"SegmentationClassPNG/{index}.png", MASK)
+        (tmp_path / "SegmentationClass").mkdir(exist_ok=True)
+        np.save(tmp_path / f"SegmentationClass/{index}.npy", MASK)
+    found = voc.read(tmp_path, OPTIONS)
+    folders = {image.annotation.path.parent.name for image in found.images if isinstance(image.annotation, MaskFile)}
+    assert folders == {"SegmentationClassPNG"}
+    assert len(found.images) == 4
+
+
 def test_a_list_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
     write(folder(tmp_path) / "ImageSets/Segmentation/train.txt", "a\nzebra\n")
     with pytest.raises(BadDataset, match="zebra"):

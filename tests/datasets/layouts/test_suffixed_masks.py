@@ -6,6 +6,7 @@ import pytest
 
 import drawn
 from pixelwise.datasets.annotations import AnnotatedSet, MaskFile
+from pixelwise.datasets.dataset import detect_dataset
 from pixelwise.datasets.layouts import cellpose, ilastik
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
@@ -66,3 +67,12 @@ def test_simple_segmentations_of_ilastik_are_paired(tmp_path: Path, ending: str)
     assert not found.instances
     assert masks_of(found) == {f"{index}.png": f"{index}{ending}.tif" for index in range(2)}
     assert not ilastik.recognise(drawn.pairs(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("ending", ["_cp_masks", "_Simple Segmentation"])
+def test_label_files_in_a_folder_of_their_own_are_masks_like_others(tmp_path: Path, ending: str) -> None:
+    drawn.pairs(tmp_path, 4, images="pictures/{}.jpg", masks=f"results/{{}}{ending}.png")
+    (tmp_path / "pictures/case_0_seg.npy").write_bytes(b"")
+    assert not cellpose.recognise(tmp_path)
+    assert not ilastik.recognise(tmp_path)
+    assert detect_dataset(tmp_path).labelling.task == "binary"

@@ -121,6 +121,7 @@ COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
         ("classes.txt", "# index name R,G,B\n0 ground 0,0,0\n1 a tree 255,0,0\n2 sea 0,0,255\n"),
         ("labelmap.txt", "# label:color_rgb:parts:actions\nground:0,0,0::\na tree:255,0,0::\nsea:0,0,255::\n"),
         ("class_dict.csv", "name,r,g,b\nground,0,0,0\na tree,255,0,0\nsea,0,0,255\n"),
+        ("label_colors.txt", "0 0 0\tground\n255 0 0\ta tree\n0 0 255\tsea\n"),
     ],
 )
 def test_colours_with_a_table_are_classes(tmp_path: Path, name: str, text: str) -> None:
@@ -147,6 +148,7 @@ def test_colours_with_a_table_are_classes(tmp_path: Path, name: str, text: str) 
         ("car: 3", Entry(name="car", value=3)),
         ("car:1,2,3::", Entry(name="car", colour=(1, 2, 3))),
         ("car,1,2,3", Entry(name="car", colour=(1, 2, 3))),
+        ("1 2 3\t\tcar", Entry(name="car", colour=(1, 2, 3))),
         ("7\tcar\t1 2 3", Entry(name="car", value=7, colour=(1, 2, 3))),
     ],
 )

@@ -67,3 +67,17 @@ def test_folders_that_may_be_groups() -> None:
     assert find_folders(paths) == ["anna", "bert", "cora"]
     assert find_folders([path.replace("/", "_") for path in paths]) == []
     assert find_folders([f"{item}/{item}" for item in range(12)]) == []
+
+
+def test_folders_that_may_be_groups_are_the_outermost_or_the_innermost() -> None:
+    names = ("bear", "cow", "dog", "swan")
+    assert find_folders([f"{name}/{index}" for name in names for index in range(4)]) == list(names)
+    assert find_folders([f"480p/{name}/{index}" for name in names for index in range(4)]) == list(names)
+    assert find_folders([f"480p/{index}" for index in range(16)]) == []
+
+
+def test_tiles_of_slides_as_qupath_names_them() -> None:
+    names = [f"slide {index // 6} [x={index % 6 * 512},y=0,w=512,h=512]" for index in range(24)]
+    grouping = find_groups(names)
+    assert grouping is not None
+    assert len(set(grouping.groups)) == 4

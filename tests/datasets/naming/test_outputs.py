@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.datasets.naming.outputs import find_outputs
+from pixelwise.datasets.naming.outputs import find_derived, find_outputs
 
 
 def names(found: dict[str, list[Path]]) -> list[str]:
@@ -29,3 +29,17 @@ def test_intermediate_results_that_end_like_masks() -> None:
 def test_what_the_user_names_is_kept() -> None:
     files = [Path("0.png"), Path("0_outlines.png")]
     assert find_outputs(files, ["_outlines"]) == {}
+
+
+@pytest.mark.parametrize("suffix", ["_superpixels", "-color", ".depth", " copy"])
+def test_files_made_from_most_files_in_a_pair(suffix: str) -> None:
+    paired = [Path(f"{index}.jpg") for index in range(4)]
+    files = [Path(f"{index}{suffix}.png") for index in range(3)]
+    assert list(find_derived(files, paired).values()) == [files]
+    assert find_derived(files[:2], paired) == {}, "of less than most: single files"
+
+
+@pytest.mark.parametrize("suffix", ["_2", "b", "_b", "_w2"])
+def test_other_images_are_not_taken_for_files_made_from_images(suffix: str) -> None:
+    paired = [Path(f"{index}.jpg") for index in range(4)]
+    assert find_derived([Path(f"{index}{suffix}.jpg") for index in range(4)], paired) == {}

@@ -176,7 +176,9 @@ def _find_base(root: Path) -> Path | None:
 
 
 def _folder(base: Path, names: Sequence[str]) -> Path | None:
-    return next((base / name for name in names if (base / name).is_dir()), None)
+    """Return the first of the folders that exists; Labelme puts arrays, which are no masks, into one of them."""
+    found = [base / name for name in names if (base / name).is_dir()]
+    return next((folder for folder in found if not any(folder.glob("*.npy"))), found[0] if found else None)
 
 
 def _images(base: Path) -> Iterator[tuple[Path, Path]]:

@@ -20,13 +20,16 @@ _SEG = "_seg.npy"
 
 
 def recognise(root: Path) -> bool:
-    """Return whether a folder contains ``_cp_masks``, outputs of Cellpose with ``_masks``, or ``_seg.npy`` files."""
-    if any(True for _ in find_files(root, _SEG, some=1)):
-        return True
+    """Return whether a folder contains label files of Cellpose beside their images, or ``_seg.npy`` files alone."""
     stems = [path.stem.casefold() for path in find_files(root, "")]
-    masks = any(stem.endswith("_masks") for stem in stems)
+    pickled = {path.parent for path in find_files(root, _SEG)}
+    named = any(stem.endswith("_cp_masks") for stem in stems)
     outputs = any(stem.endswith(ending.casefold()) for stem in stems for ending in _OUTPUTS)
-    return any(stem.endswith("_cp_masks") for stem in stems) or (masks and outputs)
+    if not (named or pickled or (outputs and any(stem.endswith("_masks") for stem in stems))):
+        return False
+    index = ImageIndex(root)
+    beside = any(image.annotation is not None for image in find_suffixed_masks(index, _MASKS, _OUTPUTS).images)
+    return beside or bool(index.files and pickled == {path.parent for path in index.files})
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

@@ -1,18 +1,20 @@
 """A binary mask file per object, as in the Data Science Bowl 2018 (Caicedo et al. 2019).
 
-Three layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``; and
-``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ... If the files of every image have the same few names, they
-are masks of classes. Masks that mark the same pixels are versions, such as those of several observers, and refused.
+Four layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``;
+``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ...; and ``x.png`` with ``x_1.png`` ... in one folder. If the
+files of every image have the same few names, they are masks of classes. Masks that mark the same pixels are versions,
+such as those of several observers, and refused.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Annotation, ClassMasks, ObjectMasks
 from pixelwise.datasets.layouts.image_folders import folders_in, images_in, split_in_name
 from pixelwise.datasets.layouts.mask_overlap import refuse_versions
+from pixelwise.datasets.layouts.masks_beside import find_masks_beside
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
@@ -42,11 +44,11 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         The masks of an image mark the same pixels.
     """
     found = _find(root)
-    hint = "Keep one mask per image, or move the others out of the data set."
+    hint = "Choose one by the end of its name (--mask-suffix) or its folder (--masks), or move the others away."
     refuse_versions([masks for *_, masks in found if masks], options, "file-per-object", hint, root)
     classes = _class_names([(path.stem, masks) for _, path, _, masks in found if masks])
     images = tuple(
-        AnnotatedImage(name=name, image=path, annotation=_annotation(path.stem, masks, classes), split=split)
+        AnnotatedImage(name=name, image=path, annotation=_annotation(masks, classes), split=split)
         for name, path, split, masks in found
     )
     counts = [len(masks) for *_, masks in found if masks is not None]
@@ -55,7 +57,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     return AnnotatedSet(
         format=CLASSES_NAME if classes else NAME,
         images=images,
-        classes=classes,
+        classes=tuple(sorted(set(classes.values()), key=natural_key)),
         instances=not classes,
         messages=(message,),
     )
@@ -63,7 +65,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _find(root: Path) -> list[FoundImage]:
     """Return name, image, split and mask files of each image; empty if the folder has another layout."""
-    return _folder_per_image(root) or _masks_beside_images(root)
+    return _folder_per_image(root) or _masks_beside_images(root) or _masks_in_one_folder(root)
 
 
 def _folder_per_image(root: Path) -> list[FoundImage]:
@@ -102,6 +104,22 @@ def _masks_beside_images(root: Path) -> list[FoundImage]:
         for image in images:
             found.append((f"{prefix}{image.stem}", image, key[0], files.get(image.stem)))
     return found if _have_several(found) else []
+
+
+def _masks_in_one_folder(root: Path) -> list[FoundImage]:
+    """Find ``x.png`` with ``x_cell.png`` and ``x_nucleus.png`` in one folder, or in each of several."""
+    found: list[FoundImage] = []
+    folders: list[tuple[Path, Split | None]] = [(root, None), *_folders_below(root, MAX_DEPTH)]
+    for folder, split in folders:
+        files = images_in(folder)
+        masks = find_masks_beside(files)
+        if files and not masks and split != "test":
+            return []
+        owned = {path for paths in masks.values() for path in paths}
+        place = [_name(folder, root)] if folder != root else []
+        for path in (path for path in files if path not in owned):
+            found.append(("/".join([*place, path.stem]), path, split, masks.get(path)))
+    return found if any(masks for *_, masks in found) else []
 
 
 def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Split | None, tuple[str, ...]] | None:
@@ -159,30 +177,33 @@ def _name(folder: Path, root: Path) -> str:
     return "/".join(folder.relative_to(root).parts)
 
 
-def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> tuple[str, ...]:
-    """Return the class names, if the mask files of different images have the same few names; else nothing."""
-    names = [[_class_name(stem, path.stem) for path in masks] for stem, masks in annotated]
-    if any(not name for group in names for name in group) or any(len(set(group)) < len(group) for group in names):
-        return ()
-    counts = Counter(name for group in names for name in group)
-    repeated = sum(count for count in counts.values() if count > 1)
-    if len(counts) > MAX_CLASSES or len(names) < 2 or 2 * repeated < counts.total():
-        return ()
-    return tuple(sorted(counts, key=natural_key))
+def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> dict[Path, str]:
+    """Return the class name of each file, if the mask files of different images have the same few names; else nothing.
+
+    Words for objects, such as "cell", are no names unless all files have different ones: ``_cell`` and ``_nucleus``.
+    """
+    for words in (_PLAIN_WORDS, MASK_WORDS | IMAGE_WORDS):
+        names = [[_class_name(stem, path.stem, words) for path in masks] for stem, masks in annotated]
+        counts = Counter(name for group in names for name in group)
+        repeated = sum(count for count in counts.values() if count > 1)
+        distinct = counts[""] == 0 and all(len(set(group)) == len(group) for group in names)
+        if distinct and len(counts) <= MAX_CLASSES and len(names) > 1 and 2 * repeated >= counts.total():
+            paths = [path for _, masks in annotated for path in masks]
+            return dict(zip(paths, (name for group in names for name in group), strict=True))
+    return {}
 
 
-def _class_name(image: str, mask: str) -> str:
+def _class_name(image: str, mask: str, plain: Container[str]) -> str:
     """Return a mask's name without the name of its image, numbers, and words such as "mask"; empty for objects."""
     rest = mask.removeprefix(image) if mask != image else ""
     if re.search(r"\d", rest):
         return ""
-    words = [word for word in re.split(r"[\W_]+", rest) if word and word.casefold() not in _PLAIN_WORDS]
-    return " ".join(words)
+    return " ".join(word for word in re.split(r"[\W_]+", rest) if word and word.casefold() not in plain)
 
 
-def _annotation(image: str, masks: list[Path] | None, classes: tuple[str, ...]) -> Annotation | None:
+def _annotation(masks: list[Path] | None, classes: Mapping[Path, str]) -> Annotation | None:
     if masks is None:
         return None
     if classes:
-        return ClassMasks(masks=tuple((_class_name(image, path.stem), path) for path in masks))
+        return ClassMasks(masks=tuple((classes[path], path) for path in masks))
     return ObjectMasks(paths=tuple(masks))

@@ -18,8 +18,10 @@ _SEGMENTATION = re.compile(r"(?i)[_-]simple[ _-]segmentation$")
 
 
 def recognise(root: Path) -> bool:
-    """Return whether a folder contains simple segmentations of ilastik."""
-    return any(_SEGMENTATION.search(path.stem) for path in find_files(root, ""))
+    """Return whether a folder contains simple segmentations of ilastik beside their images."""
+    if not any(_SEGMENTATION.search(path.stem) for path in find_files(root, "")):
+        return False
+    return any(image.annotation is not None for image in find_suffixed_masks(ImageIndex(root), _MASKS, _OUTPUTS).images)
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:

@@ -159,7 +159,7 @@ def _channel_files(name: str, files: dict[int, Path], description: _Description,
 
 
 def _no_images(base: Path) -> BadDataset:
-    names = sorted(path.name for path in (base / "imagesTr").iterdir())
+    names = sorted(path.name for path in (base / "imagesTr").iterdir() if not path.name.startswith("."))
     volumes = any(name.casefold().endswith((".nii", ".nii.gz", ".mha", ".nrrd")) for name in names)
     got = f"volumes, such as {names[0]}" if volumes else "none"
     hint = "Save their slices as PNG or TIFF." if volumes else "Check that the folder was unpacked."

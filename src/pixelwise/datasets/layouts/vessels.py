@@ -1,8 +1,9 @@
-"""Sets of retinal vessels: DRIVE, HRF and CHASE_DB1, with their field of view and several observers.
+"""Sets of retinal vessels: DRIVE, HRF, CHASE_DB1 and STARE, with their field of view and several observers.
 
 Staal et al. 2004 (DRIVE): ``training/images``, ``training/1st_manual`` and ``training/mask``, the field of view; names
 share a number. Budai et al. 2013 (HRF): ``images``, ``manual1`` and ``mask``. Fraz et al. 2012 (CHASE_DB1): one folder
-with ``Image_01L.jpg``, ``Image_01L_1stHO.png`` and ``Image_01L_2ndHO.png``.
+with ``Image_01L.jpg``, ``Image_01L_1stHO.png`` and ``Image_01L_2ndHO.png``. Hoover et al. 2000 (STARE):
+``stare-images/im0001.ppm``, ``labels-ah/im0001.ah.ppm`` and ``labels-vk/im0001.vk.ppm``.
 """
 
 import re
@@ -12,15 +13,15 @@ from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
 from pixelwise.datasets.layouts.image_folders import find_base, folders_in, images_in, split_in_name
-from pixelwise.datasets.naming.folder_names import read_folder_name
+from pixelwise.datasets.naming.folder_names import normalised, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset
 from pixelwise.text import pluralise
 
-NAME = "retinal vessels (DRIVE, HRF, CHASE_DB1)"
-OBSERVER_FOLDERS = ("1st_manual", "2nd_manual", "manual1", "manual2")
-OBSERVER_SUFFIXES = ("_1stHO", "_2ndHO")
+NAME = "retinal vessels (DRIVE, HRF, CHASE_DB1, STARE)"
+OBSERVER_FOLDERS = ("1st_manual", "2nd_manual", "manual1", "manual2", "labels-ah", "labels-vk")
+OBSERVER_SUFFIXES = ("_1stHO", "_2ndHO", ".ah", ".vk")
 _FIELD_OF_VIEW = ("mask", "masks", "fov")
 
 
@@ -73,8 +74,10 @@ def _observers(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return the images of a folder: those in the folder whose name means images."""
-    named = [inner for inner in folders_in(folder) if read_folder_name(inner.name) == (None, "image")]
+    """Return the images of a folder: those in the folder whose name means images, such as ``stare-images``."""
+    inner = folders_in(folder)
+    named = [one for one in inner if read_folder_name(one.name) == (None, "image")]
+    named = named or [one for one in inner if normalised(one.name).endswith(("-images", "_images"))]
     return images_in(named[0]) if len(named) == 1 else []
 
 

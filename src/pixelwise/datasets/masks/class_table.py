@@ -1,7 +1,8 @@
 """Read class tables: ``classes.txt`` and similar files, and ``dataset.json``.
 
 Supported lines in ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv`` and ``classes.csv``:
-``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); ``name,r,g,b`` under a header (CamVid).
+``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); ``name,r,g,b`` under a header
+and, as in ``label_colors.txt``, ``r g b name`` (CamVid).
 """
 
 import csv
@@ -14,7 +15,8 @@ from typing import Any, cast
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour, Task
 
-TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv")
+TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv",
+          "label_colors.txt")  # fmt: skip
 NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])
 _MAX_BYTES = 1 << 20  # larger files are not class tables
 
@@ -119,6 +121,9 @@ def _is_header(line: str) -> bool:
 
 
 def _parse_line(line: str) -> Entry | None:
+    if match := re.match(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\D.*)$", line):
+        colour = (int(match[1]), int(match[2]), int(match[3]))
+        return Entry(name=match[4].strip(), colour=colour) if max(colour) < 256 else None
     value, rest = None, line
     if match := re.match(r"^(-?\d+)\s*[\s,:;=]\s*(\D.*)$", line):
         value, rest = int(match[1]), match[2]

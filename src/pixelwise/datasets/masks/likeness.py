@@ -35,13 +35,15 @@ def flatter_side(first: Sequence[Path], second: Sequence[Path]) -> int:
     return 0 if (one.flatness, -one.values) > (two.flatness, -two.values) else 1
 
 
-def find_mask_side(first: Sequence[Path], second: Sequence[Path]) -> int | None:
+def find_mask_side(first: Sequence[Path], second: Sequence[Path], *, strict: bool = False) -> int | None:
     """Return which files are masks of the others, 0 or 1; None if both are images, or both masks.
 
     Parameters
     ----------
     first, second : sequence of Path
         Files that belong together in this order. If their sizes differ, the pixels must be clearly those of masks.
+    strict : bool
+        They must be so in any case: for files that belong together by their number alone.
     """
     chosen = sorted({round(i * (len(first) - 1) / (SAMPLED - 1)) for i in range(SAMPLED)})
     pairs = [(first[index], second[index]) for index in chosen]
@@ -50,7 +52,7 @@ def find_mask_side(first: Sequence[Path], second: Sequence[Path]) -> int | None:
     masks, images = (one, two)[side], (one, two)[1 - side]
     fewer = masks.values * _FEWER <= images.values
     flatter = masks.flatness >= _FLAT and masks.flatness >= images.flatness + _FLATTER
-    if not all(_same_size(*pair) for pair in pairs):
+    if strict or not all(_same_size(*pair) for pair in pairs):
         return side if masks.varied and flatter and fewer else None
     return side if masks.varied and (flatter or (fewer and masks.flatness >= _FLAT)) else None
 

@@ -16,13 +16,13 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
-    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames",
+    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
     "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
-    "segmentations", "segmentationclass", "mattes", "labelling", "labeling", "lbl", "lbls", "masks_machine",
-    "groundtruths",
+    "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
+    "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps",
 ))  # fmt: skip
 _FILLERS = frozenset(("dir", "folder", "data", "png", "jpg", "tif", "tiff", "files"))  # as in img_dir
 # longest first, lower case: names are compared case-insensitively
@@ -109,9 +109,21 @@ def read_folder_name(name: str) -> tuple[Split | None, Role | None]:
     return None, None
 
 
-def looks_like_masks(name: str) -> bool:
-    """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer``."""
+def split_beside_role(name: str) -> Split | None:
+    """Return the split in a name of several words of which another is for images or masks; None if there is none.
+
+    >>> split_beside_role("ISIC2018_Task1_Training_GroundTruth"), split_beside_role("train_station")
+    ('train', None)
+    """
     words = re.findall(r"[a-z]+", normalised(name))
+    splits: set[Split] = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
+    role = any(len(word) > 1 and word in IMAGE_WORDS | MASK_WORDS for word in words)
+    return splits.pop() if role and len(splits) == 1 else None
+
+
+def looks_like_masks(name: str) -> bool:
+    """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer`` or ``ManualMask``."""
+    words = {*re.findall(r"[a-z]+", normalised(name)), *map(normalised, re.findall(r"[A-Z][a-z]+|[A-Z]{2,}", name))}
     return any(word in MASK_WORDS or word.startswith("segmentation") for word in words if len(word) > 1)
 
 

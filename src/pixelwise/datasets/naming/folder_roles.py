@@ -46,8 +46,10 @@ def leave_out_outputs(folders: Sequence[Folder], options: DataOptions, notes: No
     kept: list[Folder] = []
     for folder in folders:
         others = [other for other in folders if other is not folder and other.role != "mask"]
-        named = folder.parts and folder.parts[-1].casefold() in OUTPUT_FOLDERS and folder.role is None
-        if named and any(_siblings(folder, other) for other in others):
+        named = folder.parts and folder.parts[-1].casefold() in OUTPUT_FOLDERS and not _is_given(folder, options)
+        inside = (other for other in others if folder.parts and folder.parts[:-1] == other.parts)
+        beside = folder.role is None and any(_siblings(folder, other) for other in others)
+        if named and (beside or any(2 * len(_pair_folders(folder, other)) >= len(folder.files) for other in inside)):
             name = printable("/".join(folder.parts))
             files = pluralise(len(folder.files), "file")
             notes.messages.append(f"{name} ({files}) was left out: results of a program (--images, --masks).")
@@ -63,6 +65,12 @@ def leave_out_outputs(folders: Sequence[Folder], options: DataOptions, notes: No
     for folder in kept:
         folder.files = [path for path in folder.files if path not in excluded]
     return [folder for folder in kept if folder.files]
+
+
+def _is_given(folder: Folder, options: DataOptions) -> bool:
+    """Return whether the user named the folder."""
+    given = {name.strip("/").rpartition("/")[2].casefold() for name in (options.images, options.masks) if name}
+    return bool(folder.parts) and folder.parts[-1].casefold() in given
 
 
 def assign_roles(folders: list[Folder], notes: Notes) -> None:
@@ -136,6 +144,7 @@ def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Fol
         for index in range(len(folder.parts)):
             by_rest[folder.split, folder.parts[:index], folder.parts[index + 1 :]].append(folder)
     unclear: list[Folder] = []
+    found: list[str] = []
     for (_, before, _), group in by_rest.items():
         if len(group) < 2 or any(folder.role is not None for folder in group):
             continue
@@ -151,7 +160,10 @@ def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Fol
         masks.role, images.role = "mask", "image"
         masks.key = images.key = tuple(name for name in masks.key if name != masks.parts[len(before)])
         names = printable("/".join(images.parts)), printable("/".join(masks.parts))
-        notes.messages.append(f"{names[0]} is used as images and {names[1]} as masks (--images, --masks).")
+        found.append(f"{names[0]} is used as images and {names[1]} as masks")
+    if found:
+        more = f", and so on in {len(found) - 1} more places" if len(found) > 1 else ""
+        notes.messages.append(f"{found[0]}{more} (--images, --masks).")
     return [folder for folder in folders if folder not in unclear]
 
 

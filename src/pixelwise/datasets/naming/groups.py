@@ -69,6 +69,7 @@ _PATTERNS = (
     _Pattern("folder", rf"(?i)(?:^|/)((?!(?:{_STORAGE})[_ -]?\d)[^/]*\d[^/]*)/"),
     _Pattern("patient", rf"(?i){_WORD}((?:{_PEOPLE})[_-]?\d+)(?!\d)[^/]+$"),
     _Pattern("series", rf"(?i){_WORD}((?:{_SERIES})[_-]?\d+)(?!\d)[^/]+$"),
+    _Pattern("scene", r"(?i)(?:^|/)([^/]+?) ?\[[^\]]*x=\d+,y=\d+[^/]*\]$"),
     _Pattern("scene", rf"(?i)(?:^|/)([^/]*[a-z][^/]*?)[_-](?:{_TILE})?[_-]?\d+[_-](?:{_TILE})?[_-]?\d+$"),
     _Pattern("series", rf"(?i)(?:^|/)([^/]*\w)[_-](?:{_INDEX})[_-]?\d+$"),
     _Pattern("eyes", r"(?i)(?:^|/)([^/]*\d)[_ -]?(l|r|left|right|od|os)$", sides=True),
@@ -106,9 +107,18 @@ def find_groups(paths: Sequence[str]) -> Grouping | None:
 
 
 def find_folders(paths: Sequence[str]) -> list[str]:
-    """Return the names of folders that may be groups: several, of several images each, with most of the images."""
-    folders = [path.partition("/")[0] if "/" in path else "" for path in paths]
-    return sorted(set(folders) - {""}) if _is_grouping(folders) else []
+    """Return the names of folders that may be groups: several, of several images each, with most of the images.
+
+    The outermost folders, else those that hold the images, as in ``480p/bear/00000``.
+    """
+    for folders in ([path.partition("/")[0] if "/" in path else "" for path in paths], list(map(_parent, paths))):
+        if _is_grouping(folders):
+            return sorted(set(folders) - {""})
+    return []
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[2]
 
 
 def search_groups(expression: str, paths: Sequence[str]) -> list[str | None]:

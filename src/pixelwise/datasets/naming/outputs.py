@@ -1,5 +1,6 @@
 """Recognise files that a program made from images: flows, outlines, previews; they are neither images nor masks."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -55,6 +56,39 @@ def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, l
         if affix is not None and _source(name, affix) in sources:
             found[affix].append(path)
     return dict(found)
+
+
+def find_derived(files: Iterable[Path], paired: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return files named as those in a pair with one more suffix, by that suffix; it must be there for most pairs.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Files without a partner.
+    paired : sequence of Path
+        Images, or masks, with a partner.
+
+    Notes
+    -----
+    The suffix is a word, with a number if there are several: ``7_1.png`` beside ``7.png`` is another image.
+
+    Examples
+    --------
+    >>> paired = [Path(f"{i}.jpg") for i in range(3)]
+    >>> found = find_derived([Path(f"{i}_superpixels.png") for i in range(3)], paired)
+    >>> {suffix: [path.name for path in paths] for suffix, paths in found.items()}
+    {'_superpixels': ['0_superpixels.png', '1_superpixels.png', '2_superpixels.png']}
+    >>> find_derived([Path(f"{i}_1.jpg") for i in range(3)], paired)
+    {}
+    """
+    sources = {pairing_name(path) for path in paired}
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        match = re.search(r"[_. -][^\W\d_]{3,}\d*$", pairing_name(path))
+        suffix = match[0] if match else ""
+        if suffix and pairing_name(path).removesuffix(suffix) in sources:
+            found[suffix].append(path)
+    return {suffix: paths for suffix, paths in found.items() if 2 * len(paths) > len(paired)}
 
 
 def _source(name: str, affix: str) -> str:

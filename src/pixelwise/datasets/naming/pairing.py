@@ -1,11 +1,12 @@
 """Pair images and masks by name, and separate masks from images in one folder."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelwise.datasets.masks.likeness import find_mask_side
+from pixelwise.datasets.naming.beginnings import pair_by_beginning
 from pixelwise.datasets.naming.folder_names import (
     MASK_PREFIXES,
     MASK_SUFFIXES,
@@ -16,6 +17,8 @@ from pixelwise.datasets.naming.folder_names import (
     strip_image_words,
     strip_mask_words,
 )
+from pixelwise.datasets.naming.further_masks import find_further_masks
+from pixelwise.datasets.naming.outputs import find_derived
 from pixelwise.datasets.naming.partitions import partitions
 from pixelwise.datasets.naming.rules import NameRule, find_rule, nearest_rule
 from pixelwise.datasets.options import DataOptions
@@ -29,11 +32,12 @@ _Key = Callable[[Path], str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Pairs as (name, image, mask), with messages and problems."""
+    """Pairs as (name, image, mask), further masks of an image by its mask, messages and problems."""
 
     pairs: tuple[tuple[str, Path, Path], ...]
     messages: tuple[str, ...]
     problems: tuple[Problem, ...]
+    further: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict[Path, tuple[Path, ...]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +80,20 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
         match = _match(images, masks, rule.image_key, rule.mask_key)
     else:
         match = _match_by_names(images, masks, options, messages)
+    further = find_further_masks(match.chosen.values(), [*match.missing, *match.orphans]) if rule is None else {}
+    if further:
+        united = [path for paths in further.values() for path in paths]
+        match.missing, match.orphans = (_without(files, united) for files in (match.missing, match.orphans))
+        files = f"{pluralise(len(united), 'further mask file')}, such as {printable(united[0].name)}"
+        messages.append(f"The masks of an image are united: {files} (--task instance: an object each).")
+    match.missing = _without_derived("image", match.missing, list(match.chosen), messages)
+    match.orphans = _without_derived("mask", match.orphans, list(match.chosen.values()), messages)
     if not match.complete and (problem := _differing_names(images, masks, match)) is not None:
         problems.append(problem)
     else:
         problems += _unpaired(root, match, options, messages)
     pairs = tuple((image.stem, image, match.chosen[image]) for image in images if image in match.chosen)
-    return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems))
+    return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems), further=further)
 
 
 def given_rule(options: DataOptions) -> NameRule | None:
@@ -122,6 +134,11 @@ def _match_by_names(images: Sequence[Path], masks: Sequence[Path], options: Data
         flags = f" ({rule.flags})" if rule.flags else ""
         messages.append(f"Images and masks are paired without {rule.description}{flags}.")
         return _match(images, masks, rule.image_key, rule.mask_key)
+    if not same.chosen and not best.complete and (pairs := pair_by_beginning(images, masks)):
+        shown = f"{printable(pairs[0][1].name)} is the mask of {printable(pairs[0][0].name)}"
+        how = "by the beginning of their names"
+        messages.append(f"Images and masks are paired {how}: {shown} (a list of files decides: --format list).")
+        return _Match(chosen=dict(pairs))
     best.chosen = same.chosen | best.chosen
     return best
 
@@ -147,12 +164,21 @@ def _match(images: Sequence[Path], masks: Sequence[Path], image_key: _Key, mask_
     return match
 
 
+def _without_derived(role: str, files: Sequence[Path], paired: Sequence[Path], messages: list[str]) -> list[Path]:
+    """Return the files without those that were made from files in a pair, which are reported."""
+    derived = find_derived(files, paired)
+    for suffix, paths in derived.items():
+        count = pluralise(len(paths), "file")
+        messages.append(f"Left out: {count} ending in {suffix} beside {role}s in a pair (--{role}-suffix).")
+    return _without(files, [path for paths in derived.values() for path in paths])
+
+
 def _differing_names(images: Sequence[Path], masks: Sequence[Path], match: _Match) -> Problem | None:
     """Return the problem that names differ systematically: another rule pairs more, or no name fits."""
     if not match.missing or not match.orphans or match.clashes:
         return None
     found = nearest_rule(images, masks)
-    if found is not None and found[1] > len(match.chosen):
+    if found is not None and found[1] > len(match.chosen) and 2 * found[1] >= min(len(images), len(masks)):
         rule, count = found
         pairs = "all" if count == len(masks) else f"{count} of {len(masks)}"
         text = f"{len(match.chosen)} pairs; {pairs} masks would pair without {rule.description}: {rule.flags}"

@@ -1,0 +1,37 @@
+"""Find further mask files of an image, named like its mask with a number: ``7_mask_1.png`` beside ``7_mask.png``.
+
+Sets in which most images have one mask have more for a few of them, one per object, such as BUSI (Al-Dhabyani et al.
+2020, "Dataset of breast ultrasound images").
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from pixelwise.datasets.naming.folder_names import pairing_name, strip_mask_words
+
+
+def find_further_masks(masks: Iterable[Path], files: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
+    """Return the files that are named like a mask with a number added, by that mask.
+
+    Parameters
+    ----------
+    masks : iterable of Path
+        Masks of a pair. Those without a word for masks in their name are skipped: ``7_1.png`` may be another image.
+    files : iterable of Path
+        Files without a partner.
+
+    Examples
+    --------
+    >>> found = find_further_masks([Path("7_mask.png"), Path("8.png")], [Path("7_mask_1.png"), Path("8_1.png")])
+    >>> [(mask.name, [path.name for path in paths]) for mask, paths in found.items()]
+    [('7_mask.png', ['7_mask_1.png'])]
+    """
+    by_name = {name: path for path in masks if strip_mask_words(name := pairing_name(path)) != name}
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for path in files:
+        match = re.match(r"^(.*?)[_ .-]?\(?\d+\)?$", pairing_name(path))
+        if match and match[1] in by_name:
+            found[by_name[match[1]]].append(path)
+    return {mask: tuple(sorted(paths)) for mask, paths in found.items()}

@@ -1,0 +1,65 @@
+"""Describe the files of a data set that are neither images nor annotations that can be read, with what to do."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixelwise.errors import printable
+from pixelwise.text import pluralise
+
+_KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".dcm", ".mgz"), "Export the slices of the volumes as TIFF or PNG."),
+    ((".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
+     "Save each image and each mask of the arrays as a TIFF or PNG of its own."),
+    ((".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn", ".ims"),
+     "Export them as TIFF, such as with Bio-Formats or QuPath."),
+    ((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "Unpack them first."),
+    ((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg"), "Export their frames as PNG."),
+    ((".heic", ".heif", ".avif", ".jp2", ".exr", ".hdr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
+     "Save them as PNG or TIFF."),
+)  # fmt: skip
+_READ = 1 << 16  # bytes of an annotation file
+_ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
+
+
+def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
+    """Return what a folder without images contains, and a hint.
+
+    Examples
+    --------
+    >>> describe_without_images(["train.npz", "val.npz", "README"])
+    ('2 .npz files', 'Save each image and each mask of the arrays as a TIFF or PNG of its own.')
+    """
+    for endings, hint in _KINDS:
+        counts = Counter(end for name in names if (end := _ending(name, endings)) and not name.startswith("."))
+        if counts:
+            ending, count = counts.most_common(1)[0]
+            return pluralise(count, f"{ending} file"), hint
+    return f"none among {pluralise(len(names), 'file')}", "Check the path."
+
+
+def describe_unread_annotations(root: Path) -> str:
+    """Return a sentence on files beside images that may be annotations but have no known format; empty if none."""
+    paths = sorted(path for path in root.rglob("*.*") if not path.name.startswith(".") and path.is_file())
+    counts = Counter(end for path in paths if (end := _ending(path.name, _ANNOTATIONS)))
+    if not counts:
+        return ""
+    ending, count = counts.most_common(1)[0]
+    first = next(path for path in paths if path.name.casefold().endswith(ending))
+    files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
+    if ending == ".xml" and _has_boxes(first):
+        return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
+    return f"{files} {'has' if count == 1 else 'have'} no format that can be read: export masks as PNG, or COCO."
+
+
+def _has_boxes(path: Path) -> bool:
+    """Return whether an annotation file of Pascal VOC has boxes."""
+    try:
+        with path.open("rb") as file:
+            return b"<bndbox>" in file.read(_READ)
+    except OSError:
+        return False
+
+
+def _ending(name: str, endings: Sequence[str]) -> str:
+    return next((end for end in sorted(endings, key=len, reverse=True) if name.casefold().endswith(end)), "")
