@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import (
     MAX_PIXELS,
     Header,
@@ -41,6 +42,7 @@ __all__ = [
     "check_pages",
     "gif_bytes",
     "mask_bytes",
+    "place_of",
     "png_bytes",
     "probe",
     "read_header",
@@ -113,6 +115,8 @@ class Image:
         An EXIF or TIFF orientation was applied.
     dtype : str
         Data type of the stored samples.
+    georeference : Georeference or None
+        The place of the upright image on a map.
     """
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -123,6 +127,7 @@ class Image:
     bands_last: bool = False
     reoriented: bool = False
     dtype: str = ""
+    georeference: Georeference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +260,17 @@ def read_image(
     if spacing is not None and header.orientation >= 5:
         spacing = spacing[1], spacing[0]
     reoriented = header.orientation != 1
-    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype)
+    place = place_of(header, options)
+    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place)
+
+
+def place_of(header: Header, options: ReadOptions) -> Georeference | None:
+    """Return the place of the upright image on a map, with the value that stands for its missing pixels."""
+    place = header.georeference
+    if place is not None:
+        place = replace(place, nodata=options.nodata_of(header))
+        place = place.upright(header.orientation, (header.height, header.width))
+    return place
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:
