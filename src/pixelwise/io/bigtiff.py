@@ -26,7 +26,7 @@ _FORMATS = {  # and numbers per value
 }
 _BITS = {"uint8": 8, "uint16": 16, "uint32": 32}
 _COMPRESSIONS = {"deflate": 8, "zstd": 50000}
-Tag = tuple[int, int, Sequence[float]]  # code, type, numbers
+Tag = tuple[int, int, Sequence[int] | Sequence[float]]  # code, type, numbers
 
 
 def finish_tiff(tiles: TileFile, metadata: PixelMetadata) -> None:

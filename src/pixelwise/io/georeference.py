@@ -79,16 +79,16 @@ class Georeference:
             return self
         if self.transform is None:
             return None
-        height, width = size
+        height, width = float(size[0]), float(size[1])
         # upright (column, row) -> stored (column, row)
         stored: dict[int, Affine] = {
-            2: (-1, 0, width, 0, 1, 0),
-            3: (-1, 0, width, 0, -1, height),
-            4: (1, 0, 0, 0, -1, height),
-            5: (0, 1, 0, 1, 0, 0),
-            6: (0, 1, 0, -1, 0, height),
-            7: (0, -1, width, -1, 0, height),
-            8: (0, -1, width, 1, 0, 0),
+            2: (-1.0, 0.0, width, 0.0, 1.0, 0.0),
+            3: (-1.0, 0.0, width, 0.0, -1.0, height),
+            4: (1.0, 0.0, 0.0, 0.0, -1.0, height),
+            5: (0.0, 1.0, 0.0, 1.0, 0.0, 0.0),
+            6: (0.0, 1.0, 0.0, -1.0, 0.0, height),
+            7: (0.0, -1.0, width, -1.0, 0.0, height),
+            8: (0.0, -1.0, width, 1.0, 0.0, 0.0),
         }
         transform = _compose(self.transform, stored[orientation])
         return replace(self, transform=transform, grid=_grid_tags(transform, point=_is_point(self.crs)))
@@ -196,15 +196,15 @@ def _transform_of(grid: dict[int, list[float]], *, point: bool) -> Affine | None
     found = (a, b, c, d, e, f)
     if not np.isfinite(found).all() or a * e == b * d:
         return None
-    return _compose(found, (1, 0, -0.5, 0, 1, -0.5)) if point else found
+    return _compose(found, (1.0, 0.0, -0.5, 0.0, 1.0, -0.5)) if point else found
 
 
 def _grid_tags(transform: Affine, *, point: bool) -> tuple[TiffTag, ...]:
     """Return the tags of a grid: scale and tie point if it is north up, else a matrix."""
-    a, b, c, d, e, f = _compose(transform, (1, 0, 0.5, 0, 1, 0.5)) if point else transform
+    a, b, c, d, e, f = _compose(transform, (1.0, 0.0, 0.5, 0.0, 1.0, 0.5)) if point else transform
     if b == 0 and d == 0 and a > 0 and e < 0:
         return _double_tag(_SCALE, (a, -e, 0.0)), _double_tag(_TIE_POINTS, (0.0, 0.0, 0.0, c, f, 0.0))
-    return (_double_tag(_MATRIX, (a, b, 0, c, d, e, 0, f, 0, 0, 0, 0, 0, 0, 0, 1)),)
+    return (_double_tag(_MATRIX, (a, b, 0.0, c, d, e, 0.0, f, *[0.0] * 7, 1.0)),)
 
 
 def _double_tag(code: int, values: Sequence[float]) -> TiffTag:

@@ -18,9 +18,10 @@ from tiny import make_recipe, write_model
 
 rasterio = pytest.importorskip("rasterio")
 Affine = rasterio.Affine
+pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # inside rasterio
 
 NORTH_UP = Affine(0.5, 0, 431_000.25, 0, -0.5, 5_340_777.125)
-ROTATED = NORTH_UP * Affine.rotation(17.3) * Affine.scale(1.3, 0.9)
+ROTATED = NORTH_UP @ Affine.rotation(17.3) @ Affine.scale(1.3, 0.9)
 OWN_CRS = "+proj=laea +lat_0=47.5 +lon_0=8.25 +ellps=bessel +towgs84=674,15,405 +units=m"
 PLACES: dict[str, dict[str, Any]] = {
     "projected": {"crs": "EPSG:32632", "transform": NORTH_UP},
@@ -133,7 +134,7 @@ def test_missing_pixels_stay_missing(
 
 def test_an_image_with_an_orientation_is_turned_on_the_map(tmp_path: Path) -> None:
     """A point of the upright mask has the coordinates of the same point of the stored image."""
-    import_affine = PLACES["rotated"]["transform"]
+    transform = PLACES["rotated"]["transform"]
     for orientation in range(1, 9):
         folder = tmp_path / str(orientation)
         values = write_map(folder / "in/a.tif", **PLACES["rotated"])
@@ -153,7 +154,7 @@ def test_an_image_with_an_orientation_is_turned_on_the_map(tmp_path: Path) -> No
             height, width = found.shape
             assert upright.shape[1:] == (height, width)
             for row, column in ((0, 0), (height - 1, 3), (7, width - 1)):
-                expected = import_affine * (upright[0, row, column] + 0.5, upright[1, row, column] + 0.5)
+                expected = transform @ (upright[0, row, column] + 0.5, upright[1, row, column] + 0.5)
                 assert found.xy(row, column) == pytest.approx(expected, abs=1e-6)
 
 
