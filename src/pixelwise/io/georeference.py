@@ -71,9 +71,10 @@ class Georeference:
 
         Examples
         --------
-        >>> mirrored = georeference_of((2.0, 0.0, 100.0, 0.0, -2.0, 50.0)).upright(2, (10, 20))
-        >>> mirrored.transform
-        (-2.0, 0.0, 140.0, 0.0, -2.0, 50.0)
+        >>> stored = Georeference(crs=(), grid=(), transform=(2.0, 0.0, 100.0, 0.0, -2.0, 50.0))
+        >>> turned = stored.upright(6, (10, 20))
+        >>> turned.locate(np.array([[10.0, 0.0]])).tolist()  # the top right corner is the stored top left one
+        [[100.0, 50.0]]
         """
         if orientation == 1:
             return self
@@ -106,11 +107,6 @@ class Georeference:
             raise ValueError("an image without a regular grid")
         a, b, c, d, e, f = self.transform
         return (coordinates - np.array([c, f])) @ np.linalg.inv(np.array([[a, d], [b, e]]))
-
-
-def georeference_of(transform: Affine, crs: tuple[TiffTag, ...] = (), nodata: float | None = None) -> Georeference:
-    """Return the record of a regular grid, with its tags."""
-    return Georeference(crs=crs, grid=_grid_tags(transform, point=_is_point(crs)), transform=transform, nodata=nodata)
 
 
 def read_georeference(tiff: Any, page: Any, nodata: float | None) -> tuple[Georeference | None, tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """Results of georeferenced images lie where the images lie, for GDAL as an independent reader."""
 
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,23 @@ def read_warnings(path: Path) -> tuple[str, ...]:
     from pixelwise.io.read import read_image
 
     return read_image(path).warnings
+
+
+def test_polygons_and_areas_of_classes_are_saved(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(1, 250, (1, 90, 130)).astype(np.uint8)
+    values[:, 20:50, 40:] = 0
+    write_map(tmp_path / "in/a.tif", values=values, nodata=0, **PLACES["rotated"])
+    (mask,) = run(tmp_path, save=("polygons",))
+    features = json.loads((tmp_path / "out/a.polygons.geojson").read_text("utf-8"))["features"]
+    rows = list(csv.DictReader((tmp_path / "out/areas.csv").read_text("utf-8").splitlines()))
+    with rasterio.open(mask) as file:
+        numbers = file.read(1)
+        pixel = abs(file.transform.determinant)
+    counted = {row["class"]: int(row["area_px"]) for row in rows}
+    assert sum(counted.values()) == ((numbers != 255) & (numbers != 0)).sum() or "sky" in counted
+    for row in rows:
+        mine = [feature["properties"] for feature in features if feature["properties"]["class"] == row["class"]]
+        assert len(mine) == int(row["objects"])
+        assert sum(each["area_px"] for each in mine) == int(row["area_px"])
+        if mine:
+            assert float(row["area_m2"]) == pytest.approx(int(row["area_px"]) * pixel, rel=2e-3), "the scale of UTM"

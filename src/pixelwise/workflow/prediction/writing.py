@@ -105,7 +105,7 @@ class OutputSummary:
             table=table,
             confidence=confidence,
             read=image.warnings,
-            notes=result.warnings,
+            notes=(*result.warnings, *(objects.messages if objects is not None else ())),
         )
 
     def _write_mask(
