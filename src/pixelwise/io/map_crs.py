@@ -6,7 +6,7 @@ GDAL (rasterio) interprets the keys of GeoTIFF and PROJ (pyproj) transforms coor
 import importlib
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -57,7 +57,7 @@ def equal_area_crs(longitude: float, latitude: float) -> Any:
     >>> degree = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
     >>> x, y = reproject(degree, WGS84, equal_area_crs(0.5, 0.5)).T
     >>> round(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2e6)  # km2
-    12309
+    12308
     """
     projection = f"+proj=laea +lat_0={latitude:.6f} +lon_0={longitude:.6f} +datum=WGS84 +units=m +type=crs"
     return _library("pyproj").CRS.from_proj4(projection)
@@ -84,7 +84,7 @@ def _transformer(source: Any, target: Any) -> Any:
     return _library("pyproj").Transformer.from_crs(source, target, always_xy=True)
 
 
-def _library(name: str) -> Any:
+def _library(name: Literal["pyproj", "rasterio"]) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -33,9 +33,9 @@ class ObjectArea:
     um2: float | None = None
     m2: float | None = None
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, int | float]:
         """Return the known areas, each with its unit in its name."""
-        areas: dict[str, float] = {"area_px": self.pixels}
+        areas: dict[str, int | float] = {"area_px": self.pixels}
         if self.um2 is not None:
             areas["area_um2"] = _short(self.um2)
         if self.m2 is not None:
@@ -174,10 +174,10 @@ def _place(outline: Outline, ground: _Ground | None) -> tuple[list[list[Ring]], 
     """Return polygons of an outer ring and its holes in the coordinates of the file, and the area on a map."""
     if ground is None:
         return [list(polygon) for polygon in outline.polygons], None
+    polygons = [[ground.degrees(ring) for ring in polygon] for polygon in outline.polygons]
     area = math.fsum(
         ground.area(ring) * (-1 if index else 1) for polygon in outline.polygons for index, ring in enumerate(polygon)
     )
-    polygons = [[ground.degrees(ring) for ring in polygon] for polygon in outline.polygons]
     # RFC 7946, section 3.1.6: outer rings counterclockwise, holes clockwise
     turned = [
         [
