@@ -48,6 +48,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_mask",
+    "read_place",
     "write_gif",
     "write_image",
     "write_labels",
@@ -271,6 +272,23 @@ def place_of(header: Header, options: ReadOptions) -> Georeference | None:
         place = replace(place, nodata=options.nodata_of(header))
         place = place.upright(header.orientation, (header.height, header.width))
     return place
+
+
+def read_place(path: Path, options: ReadOptions | None = None) -> tuple[Georeference | None, tuple[int, int]]:
+    """Return the place of an image on a map, and its height and width, without reading its pixels.
+
+    Raises
+    ------
+    BadImage
+        The file is not a supported image.
+    """
+    options = options or ReadOptions()
+    file, kind = open_image_file(path)
+    with closing(file):
+        header = read_header(file, kind, path)
+    header = replace(header, orientation=1) if options.exif == "ignore" else header
+    size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
+    return place_of(header, options), size
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
+from pixelwise.datasets.shapes.edges import divide_edges
 from pixelwise.datasets.shapes.trace import signed_area
 from pixelwise.datasets.writers.outlines import Outline, Ring, find_outlines
 from pixelwise.errors import BadImage
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.map_crs import WGS84, equal_area_crs, read_crs, reproject
 
-_LONGEST = 256.0  # pixels of a straight edge, which is bent in other coordinates
 _DIGITS = 9  # of degrees: 0.1 mm
 AREA_COLUMNS = ("class", "objects", "area_px", "area_um2", "area_m2", "area_ha")
 
@@ -144,7 +144,7 @@ class _Ground:
 
     def degrees(self, ring: Ring) -> Ring:
         """Return longitudes and latitudes of positions (column, row)."""
-        found = reproject(self.georeference.locate(_divide(ring)), self.crs, WGS84)
+        found = reproject(self.georeference.locate(divide_edges(ring, ring)), self.crs, WGS84)
         if not np.isfinite(found).all():
             hint = "Check the CRS of the image, and assign the right one."
             raise BadImage("a map inside the area of its CRS", f"coordinates outside of {self.crs.name}", hint)
@@ -152,7 +152,7 @@ class _Ground:
 
     def area(self, ring: Ring) -> float:
         """Return the area inside a ring in square metres."""
-        metres = reproject(self.georeference.locate(_divide(ring)), self.crs, self.equal_area)
+        metres = reproject(self.georeference.locate(divide_edges(ring, ring)), self.crs, self.equal_area)
         return abs(signed_area(metres - metres[0]))
 
 
@@ -187,17 +187,6 @@ def _place(outline: Outline, ground: _Ground | None) -> tuple[list[list[Ring]], 
         for polygon in polygons
     ]
     return turned, area
-
-
-def _divide(ring: Ring) -> Ring:
-    """Return a ring whose edges are at most `_LONGEST` pixels long."""
-    ends = np.roll(ring, -1, axis=0)
-    counts = np.maximum(1, np.ceil(np.abs(ends - ring).max(1) / _LONGEST)).astype(int)
-    if (counts == 1).all():
-        return ring
-    edge = np.repeat(np.arange(len(ring)), counts)
-    step = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return ring[edge] + (ends - ring)[edge] * (step / counts[edge])[:, None]
 
 
 def _feature(polygons: Sequence[Sequence[np.ndarray]], area: ObjectArea) -> dict[str, Any]:
