@@ -34,15 +34,15 @@ def write_scene(folder: Path, name: str, transform: Any, crs: str | None = "EPSG
         file.write(np.random.default_rng(len(name)).integers(0, 250, (1, *SIZE)).astype(np.uint8))
 
 
-def polygons(transform: Any, crs: str, **member: Any) -> dict[str, Any]:
-    """Return the drawn outlines in `crs`, transformed by GDAL."""
+def polygons(transform: Any, system: str, **member: Any) -> dict[str, Any]:
+    """Return the drawn outlines in the CRS `system`, transformed by GDAL."""
     from rasterio.warp import transform_geom
 
     features: list[dict[str, Any]] = []
     for name, ring in RINGS.items():
         rings = [ring, HOLE] if name == "roof" else [ring]
         placed = [[transform @ point for point in [*each, each[0]]] for each in rings]
-        geometry = transform_geom("EPSG:32632", crs, {"type": "Polygon", "coordinates": placed})
+        geometry = transform_geom("EPSG:32632", system, {"type": "Polygon", "coordinates": placed})
         features.append({"type": "Feature", "geometry": geometry, "properties": {"id": 1, "class": name}})
     return {"type": "FeatureCollection", **member, "features": features}
 
