@@ -17,7 +17,7 @@ CLASSES = ("background", "cell", "debris")
 
 def make_cases(folder: Path, spacings: list[tuple[float, float] | None]) -> list[Case]:
     paths = [write_labels(folder / f"{i}.tif", np.eye(20, dtype=int), each) for i, each in enumerate(spacings)]
-    return [Case(path.stem, path, None) for path in paths]
+    return [Case(name=path.stem, image=path, split="test") for path in paths]
 
 
 def square(shift: int = 0) -> np.ndarray:
