@@ -33,6 +33,8 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "imagecodecs": {"io/"},
     "zarr": {"io/zarr"},
     "typer": {"cli/"},
+    "pyproj": {"io/map_crs.py"},
+    "rasterio": {"io/map_crs.py"},
     "roifile": {"datasets/formats/imagej_roi.py"},
     "onnx": {"exporters/to_onnx.py"},
     "onnxruntime": {"runtimes/onnx.py"},

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedSet
-from pixelwise.datasets.formats import coco, cvat, imagej_roi, label_studio, labelme, qupath, via, voc, yolo
+from pixelwise.datasets.formats import (
+    coco,
+    cvat,
+    imagej_roi,
+    label_studio,
+    labelme,
+    map_geojson,
+    qupath,
+    via,
+    voc,
+    yolo,
+)
 from pixelwise.datasets.layouts import (
     anomalies,
     cell_tracking,
@@ -63,6 +74,7 @@ FORMATS: tuple[Format, ...] = (
     Format(key="yolo", recognise=yolo.recognise, read=yolo.read),
     Format(key="voc", recognise=voc.recognise, read=voc.read),
     Format(key="qupath", recognise=qupath.recognise, read=qupath.read),
+    Format(key="map-geojson", recognise=map_geojson.recognise, read=map_geojson.read),
     Format(key="imagej", recognise=imagej_roi.recognise, read=imagej_roi.read),
     Format(key="cell-tracking", recognise=cell_tracking.recognise, read=cell_tracking.read, by_folders=True),
     Format(key="cityscapes", recognise=cityscapes.recognise, read=cityscapes.read, by_folders=True),

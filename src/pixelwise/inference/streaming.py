@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -20,9 +20,11 @@ from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
 from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
-from pixelwise.inference.streaming_masks import finish_mask
+from pixelwise.inference.streaming_masks import Fill, finish_mask, keep
 from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
-from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, finish
+from pixelwise.io.georeference import choose_mask_nodata
+from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, Window, finish
+from pixelwise.io.sample_values import mark_missing
 from pixelwise.io.windows import ImageReader
 from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, seeds_of
 from pixelwise.labels.region_properties import ObjectTable
@@ -35,7 +37,7 @@ from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
 DEPTH = 2  # length of the queues between reader, network and writer
-_VERSION = 1  # of the journal
+_VERSION = 2  # of the journal: 2 marks missing pixels in maps
 _FILE_TILE = 256  # default side of the tiles of the file
 _MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
 
@@ -108,6 +110,7 @@ def stream_image(
     dtype, decide = decider(model_card.target)
     masks = model_card.target.kind == "classes"
     tile_path = path if _is_final(model_card.target) else path.with_name(f"{path.name}.decided")
+    nodata = _mask_nodata(model_card, source) if masks else None
     digest = _identity(model_card, predictor, source, identity, options)
     tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options)
     try:
@@ -124,17 +127,25 @@ def stream_image(
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
         resumed = len(tiles.done)
-        computed = _compute(predictor, Job(source, scale, frozenset(tiles.done)), tiles, decide, progress)
+        fill = _filler(source, nodata)
+        final = _is_final(model_card.target)
+        job = Job(source, scale, frozenset(tiles.done))
+        computed = _compute(predictor, job, tiles, decide, fill if final else keep, progress)
         table = None
         result = tiles
-        if masks and not _is_final(model_card.target):
-            result = finish_mask(tiles, model_card.target, path, progress)
+        if masks and not final:
+            result = finish_mask(tiles, model_card.target, path, progress, fill=fill)
         elif not masks:
             result, objects = find_objects(tiles, model_card.target, path, progress)
             table = measure_streamed_objects(result, objects, source, progress)
-        names = model_card.classes if masks else ()
-        palette = model_card.colours if masks else ()
-        finish(result, options.form, PixelMetadata(spacing=source.spacing, palette=palette, names=names))
+        metadata = PixelMetadata(
+            spacing=source.spacing,
+            georeference=source.georeference,
+            nodata=nodata,
+            palette=model_card.colours if masks else (),
+            names=model_card.classes if masks else (),
+        )
+        finish(result, options.form, metadata)
         if result is not tiles:
             tiles.discard()
     except BaseException:
@@ -156,6 +167,23 @@ def decider(
     return "uint16", lambda logits: pack(*seeds_of(probabilities_of(logits, target), target))
 
 
+def _mask_nodata(model_card: ModelCard, source: ImageReader) -> int | None:
+    """Return the value of missing pixels in the mask of a map."""
+    place = source.georeference
+    return None if place is None else choose_mask_nodata(place.nodata, len(model_card.classes))
+
+
+def _filler(source: ImageReader, nodata: int | None) -> Fill:
+    """Return what marks the pixels of a window of the mask whose channels are all missing in the image."""
+    if nodata is None:
+        return keep
+
+    def fill(window: Window, mask: Integer[np.ndarray, "rows columns"]) -> Integer[np.ndarray, "rows columns"]:
+        return mark_missing(source.read(*window), mask, nodata)
+
+    return fill
+
+
 def _is_final(target: TargetOptions) -> bool:
     """Return whether the stored tiles are the final mask."""
     return target.kind == "classes" and not any(target.class_areas) and not splits_regions(target)
@@ -166,6 +194,7 @@ def _compute(
     job: Job,
     tiles: TileFile,
     decide: Callable[[np.ndarray], np.ndarray],
+    fill: Fill,
     progress: Progress,
 ) -> int:
     """Predict the missing tiles, with threads for reading and for compressing and writing; return their number."""
@@ -174,8 +203,9 @@ def _compute(
         progress.message(f"Resumed: {len(job.done):,} of {pluralise(count, 'tile')} already done.")
     computed = 0
 
-    def write(item: tuple[Any, np.ndarray]) -> None:
-        tiles.write(*item)
+    def write(item: tuple[Window, np.ndarray]) -> None:
+        window, numbers = item
+        tiles.write(window, fill(window, numbers))
 
     with (
         closing(prefetch(predictor.read_tiles([job]), DEPTH)) as read,

@@ -3,6 +3,7 @@
 Works on the stored tiles, without the network. Only tables with a few numbers per region grow with the image.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -10,32 +11,49 @@ from secrets import token_hex
 import numpy as np
 
 from pixelwise.inference.streaming_instances import FOREGROUND, HALO, RegionLabeller, strips_of
-from pixelwise.io.label_writer import TileFile
+from pixelwise.io.label_writer import TileFile, Window
 from pixelwise.labels.split_regions import contact_pixels
 from pixelwise.labels.stitching import StripSmallRegions
 from pixelwise.labels.targets import TargetOptions, splits_regions
 from pixelwise.progress import Progress
 
+Fill = Callable[[Window, np.ndarray], np.ndarray]
+"""Marks the missing pixels of a window of the finished mask."""
 
-def finish_mask(decided: TileFile, target: TargetOptions, path: Path, progress: Progress, halo: int = HALO) -> TileFile:
+
+def keep(window: Window, mask: np.ndarray) -> np.ndarray:
+    """Return a window of a mask as it is."""
+    return mask
+
+
+def finish_mask(
+    decided: TileFile, target: TargetOptions, path: Path, progress: Progress, halo: int = HALO, fill: Fill = keep
+) -> TileFile:
     """Write the post-processed mask to `path`, with split regions and without small ones.
 
-    `decided` holds the result of `pack` if regions are split, else classes; `halo` is that of `find_objects`.
+    `decided` holds the result of `pack` if regions are split, else classes; `fill` is applied last; `halo` is that of
+    `find_objects`.
     """
     if not splits_regions(target):
-        return remove_small_regions(decided, target, path, progress)
+        return remove_small_regions(decided, target, path, progress, fill=fill)
     if not any(target.class_areas):
-        return split_regions(decided, target, path, progress, decided.identity, halo)
+        return split_regions(decided, target, path, progress, decided.identity, halo, fill)
     split_path = path.with_name(f"{path.name}.split")
     split = split_regions(decided, target, split_path, progress, token_hex(8), halo)  # never resumed
     try:
-        return remove_small_regions(split, target, path, progress, decided.identity)
+        return remove_small_regions(split, target, path, progress, decided.identity, fill)
     finally:
         split.discard()
 
 
 def split_regions(
-    decided: TileFile, target: TargetOptions, path: Path, progress: Progress, identity: str, halo: int = HALO
+    decided: TileFile,
+    target: TargetOptions,
+    path: Path,
+    progress: Progress,
+    identity: str,
+    halo: int = HALO,
+    fill: Fill = keep,
 ) -> TileFile:
     """Write the mask to `path`, with a line of background where the watershed regions of two markers meet.
 
@@ -55,7 +73,8 @@ def split_regions(
                 lines = contact_pixels(labels.read((top, min(height, bottom + 1)), columns))
                 lines = lines[: bottom - top, left - columns[0] : right - columns[0]]
                 mask = (decided.read(*window) & FOREGROUND) > 0
-                result.write(window, (mask & ~lines).astype(np.uint8))
+                split = (mask & ~lines).astype(np.uint8)
+                result.write(window, fill(window, split))
         except BaseException:
             result.close()
             raise
@@ -63,7 +82,12 @@ def split_regions(
 
 
 def remove_small_regions(
-    decided: TileFile, target: TargetOptions, path: Path, progress: Progress, identity: str | None = None
+    decided: TileFile,
+    target: TargetOptions,
+    path: Path,
+    progress: Progress,
+    identity: str | None = None,
+    fill: Fill = keep,
 ) -> TileFile:
     """Write the mask to `path` without small regions.
 
@@ -84,7 +108,7 @@ def remove_small_regions(
                 mask = np.concatenate([small_regions.drop(decided.read(*strip)) for strip in group])
                 window = (group[0][0][0], group[-1][0][1]), (0, layout.width)
                 if window not in result.done:
-                    result.write(window, mask)
+                    result.write(window, fill(window, mask))
                 advance(len(group), "")
         except BaseException:
             result.close()

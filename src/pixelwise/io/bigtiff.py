@@ -8,34 +8,46 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
+from pixelwise.io.georeference import nodata_tag
 from pixelwise.io.tiled_writer import PyramidLevel, TileFile
 from pixelwise.io.write import Colour
+from pixelwise.io.zarr_write import PixelMetadata
 
-_SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
-_FORMATS = {_SHORT: ("H", 1), _LONG: ("I", 1), _RATIONAL: ("I", 2), _LONG8: ("Q", 1)}  # and numbers per value
+_ASCII, _SHORT, _LONG, _RATIONAL, _DOUBLE, _LONG8 = 2, 3, 4, 5, 12, 16
+_FORMATS = {  # and numbers per value
+    _ASCII: ("B", 1),
+    _SHORT: ("H", 1),
+    _LONG: ("I", 1),
+    _RATIONAL: ("I", 2),
+    _DOUBLE: ("d", 1),
+    _LONG8: ("Q", 1),
+}
 _BITS = {"uint8": 8, "uint16": 16, "uint32": 32}
 _COMPRESSIONS = {"deflate": 8, "zstd": 50000}
-Tag = tuple[int, int, list[int]]
+Tag = tuple[int, int, Sequence[int] | Sequence[float]]  # code, type, numbers
 
 
-def finish_tiff(tiles: TileFile, spacing: tuple[float, float] | None, palette: Sequence[Colour]) -> None:
+def finish_tiff(tiles: TileFile, metadata: PixelMetadata) -> None:
     """Write the pyramid and the directories, and rename the file to its final name.
 
     Parameters
     ----------
     tiles : TileFile
         A file whose tiles are all written.
-    spacing : (float, float) or None
-        Micrometres per pixel, (y, x).
-    palette : sequence of colours
-        For 8-bit masks; empty for grayscale.
+    metadata : PixelMetadata
+        The palette is used for 8-bit masks. The place on a map is that of the full resolution: reduced levels follow.
     """
     add_levels(tiles)
     link = 8  # the pointer in the header, written last
     first = 0
+    spacing = metadata.spacing
     for level in tiles.levels:
-        tags = _tags(level, spacing, palette, reduced=level is not tiles.levels[0])
-        at, next_link = _write_directory(tiles, tags)
+        reduced = level is not tiles.levels[0]
+        tags = _tags(level, spacing, metadata.palette, reduced=reduced)
+        tags += [] if reduced else _map_tags(metadata)
+        at, next_link = _write_directory(tiles, sorted(tags, key=lambda tag: tag[0]))
         if first:
             tiles.patch(link, struct.pack("<Q", at))
         else:
@@ -86,7 +98,15 @@ def _tags(
     if spacing:
         tags += [(282, _RATIONAL, _per_centimetre(spacing[1])), (283, _RATIONAL, _per_centimetre(spacing[0]))]
         tags.append((296, _SHORT, [3]))
-    return sorted(tags)
+    return tags
+
+
+def _map_tags(metadata: PixelMetadata) -> list[Tag]:
+    """Return the tags of the place on a map, byte for byte, and of the value of missing pixels."""
+    tags = [] if metadata.georeference is None else list(metadata.georeference.tags)
+    if metadata.nodata is not None:
+        tags.append(nodata_tag(metadata.nodata))
+    return [(tag.code, tag.kind, np.frombuffer(tag.data, f"<{_FORMATS[tag.kind][0]}").tolist()) for tag in tags]
 
 
 def _per_centimetre(spacing: float) -> list[int]:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from pixelwise.errors import BadImage, PixelwiseError, printable
+from pixelwise.io.georeference import Georeference
 
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
@@ -69,7 +70,7 @@ class Header:
     8 bits; `bilevel`: one bit per sample, and no palette. `stackable`: all pages are plain samples of one size and can
     be used as channels. `white_is_zero`: TIFF photometric interpretation WhiteIsZero. `nodata`: value of pixels without
     a measurement (tag GDAL_NODATA). `bands_last`: pages are rows, and columns are bands. `orientation` is the EXIF
-    orientation 1..8.
+    orientation 1..8. `georeference` is that of the stored pixels.
     """
 
     format: str
@@ -89,6 +90,7 @@ class Header:
     nodata: float | None = None
     bands_last: bool = False
     spacing: tuple[float, float] | None = None
+    georeference: Georeference | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -62,7 +62,7 @@ def finish(tiles: TileFile, format: Format, metadata: PixelMetadata) -> Path:
         The file cannot be written; the tiles are kept, and the next process tries again.
     """
     if format == "tiff":
-        finish_tiff(tiles, metadata.spacing, metadata.palette)
+        finish_tiff(tiles, metadata)
     else:
         write_zarr(tiles.path, tiles.layout, tiles.read, metadata)
         tiles.discard()

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import (
     MAX_PIXELS,
     Header,
@@ -41,11 +42,13 @@ __all__ = [
     "check_pages",
     "gif_bytes",
     "mask_bytes",
+    "place_of",
     "png_bytes",
     "probe",
     "read_header",
     "read_image",
     "read_mask",
+    "read_place",
     "write_gif",
     "write_image",
     "write_labels",
@@ -115,6 +118,8 @@ class Image:
         An EXIF or TIFF orientation was applied.
     dtype : str
         Data type of the stored samples.
+    georeference : Georeference or None
+        The place of the upright image on a map.
     """
 
     pixels: Num[np.ndarray, "channels height width"]
@@ -125,6 +130,7 @@ class Image:
     bands_last: bool = False
     reoriented: bool = False
     dtype: str = ""
+    georeference: Georeference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +263,34 @@ def read_image(
     if spacing is not None and header.orientation >= 5:
         spacing = spacing[1], spacing[0]
     reoriented = header.orientation != 1
-    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype)
+    place = place_of(header, options)
+    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place)
+
+
+def place_of(header: Header, options: ReadOptions) -> Georeference | None:
+    """Return the place of the upright image on a map, with the value that stands for its missing pixels."""
+    place = header.georeference
+    if place is not None:
+        place = replace(place, nodata=options.nodata_of(header))
+        place = place.upright(header.orientation, (header.height, header.width))
+    return place
+
+
+def read_place(path: Path, options: ReadOptions | None = None) -> tuple[Georeference | None, tuple[int, int]]:
+    """Return the place of an image on a map, and its height and width, without reading its pixels.
+
+    Raises
+    ------
+    BadImage
+        The file is not a supported image.
+    """
+    options = options or ReadOptions()
+    file, kind = open_image_file(path)
+    with closing(file):
+        header = read_header(file, kind, path)
+    header = replace(header, orientation=1) if options.exif == "ignore" else header
+    size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
+    return place_of(header, options), size
 
 
 def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:

@@ -86,6 +86,18 @@ def to_pixels(
     ) if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 else pixels, 0.0
 
 
+def mark_missing(
+    pixels: Num[np.ndarray, "c h w"], mask: Integer[np.ndarray, "h w"], value: int
+) -> Integer[np.ndarray, "h w"]:
+    """Return a mask with `value` where no channel of `to_pixels` has a measurement.
+
+    >>> mark_missing(np.array([[[np.nan, 1.0]]]), np.array([[1, 1]], np.uint8), 255)
+    array([[255,   1]], dtype=uint8)
+    """
+    missing = np.isnan(pixels).all(0) if pixels.dtype.kind == "f" else np.zeros(mask.shape, bool)
+    return np.where(missing, mask.dtype.type(value), mask) if missing.any() else mask
+
+
 def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndarray, "c h w"] | None:
     if pixels.dtype.kind == "f":
         if np.isnan(nodata):

@@ -16,6 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
+from pixelwise.io.georeference import read_georeference
 from pixelwise.io.headers import Header, truncated_error
 
 _MAX_DIRECTORIES = 100_000  # no microscope writes more pages into one file; reading each takes time
@@ -64,6 +65,8 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             raise BadImage("one index per pixel in a palette image", f"{samples} of {series.dtype}", _DAMAGED, path)
         stacked = math.prod(n for axis, n in sizes.items() if axis not in "YXSC")
         pages = stacked + _further_pages(tiff)
+        nodata = _nodata(page)
+        georeference, ignored = read_georeference(tiff, page, nodata)
         return Header(
             format="TIFF",
             height=sizes.get("Y", 1),
@@ -78,9 +81,10 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             lossy=int(page.compression) in _LOSSY,
             bilevel=palette is None and np.dtype(series.dtype).kind == "b",
             white_is_zero=_name(page.photometric) == "MINISWHITE",
-            nodata=_nodata(page),
+            nodata=nodata,
             spacing=_spacing(tiff, page),
-            warnings=warnings,
+            georeference=georeference,
+            warnings=(*warnings, *ignored),
         )
 
 

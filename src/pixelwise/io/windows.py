@@ -14,8 +14,9 @@ from jaxtyping import Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
-from pixelwise.io.read import ReadOptions, check_pages, read_header, read_image
+from pixelwise.io.read import ReadOptions, check_pages, place_of, read_header, read_image
 from pixelwise.io.sample_values import apply_palette, invert, to_pixels
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.io.zarr import ZarrPlanes, is_zarr
@@ -43,6 +44,11 @@ class ImageReader(Protocol):
     @property
     def spacing(self) -> tuple[float, float] | None:
         """Micrometres per pixel, (y, x), if the file contains it."""
+        ...
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """The place of the image on a map, if the file contains it."""
         ...
 
     @property
@@ -96,6 +102,7 @@ class InMemoryReader:
     pixels: Num[np.ndarray, "channels height width"]
     spacing: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    georeference: Georeference | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -137,6 +144,7 @@ class InterpretedPlanes:
     path: Path
     alpha_is_data: bool = False
     nodata: float | None = None
+    georeference: Georeference | None = None
     memory_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -242,6 +250,7 @@ class RepeatedChannels:
         self._source = source
         self.shape = channels, *source.shape[1:]
         self.dtype, self.spacing, self.warnings = source.dtype, source.spacing, (*source.warnings, REPEATED)
+        self.georeference = source.georeference
 
     @property
     def memory_bytes(self) -> int:
@@ -301,11 +310,12 @@ def _open_tiff(
     keeps_alpha = header.alpha and channels == header.channels
     with decoding(path, "TIFF"):
         if readable_by_windows(file):
-            return InterpretedPlanes(TiffPlanes(file, path), header, path, keeps_alpha, options.nodata_of(header))
+            nodata, place = options.nodata_of(header), place_of(header, options)
+            return InterpretedPlanes(TiffPlanes(file, path), header, path, keeps_alpha, nodata, place)
     file.close()
     image = read_image(path, pages=pages, channels=channels, options=options)
     text = "this TIFF layout cannot be read by windows: decoded completely"
-    return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
+    return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text), image.georeference)
 
 
 def _close_on_error(close: Callable[[], None], make: Callable[[], ImageReader]) -> ImageReader:

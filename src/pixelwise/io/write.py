@@ -7,11 +7,12 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from jaxtyping import Integer, Num, UInt8
+from jaxtyping import Integer, Num, UInt8, UInt16
 from PIL import Image
 
 from pixelwise.atomic_write import atomic_write, atomic_write_bytes
 from pixelwise.errors import BadOption
+from pixelwise.io.georeference import Georeference, nodata_tag
 
 Colour = tuple[int, int, int]
 _SIXTEEN_BITS = 65_535
@@ -27,6 +28,33 @@ def write_mask(path: Path, mask: UInt8[np.ndarray, "height width"], palette: Seq
         The file cannot be written.
     """
     atomic_write_bytes(path, mask_bytes(mask, palette))
+
+
+def write_map_mask(
+    path: Path,
+    mask: UInt8[np.ndarray, "height width"],
+    palette: Sequence[Colour],
+    georeference: Georeference,
+    *,
+    nodata: int | None = None,
+    spacing: tuple[float, float] | None = None,
+) -> None:
+    """Write class indices as a GeoTIFF with a palette, on the grid of `georeference`.
+
+    `nodata` is the value of pixels that the image has no measurement of; see `georeference.choose_mask_nodata`.
+
+    Raises
+    ------
+    BadOption
+        A palette of more than 256 colours.
+    OutputFailed
+        The file cannot be written.
+    """
+    if len(palette) > 256:
+        raise BadOption("at most 256 colours", f"{len(palette)}", "TIFF supports no larger palettes of 8 bits.")
+    colours = np.zeros((256, 3), np.uint16)
+    colours[: len(palette)] = np.reshape(palette, (-1, 3))
+    _write_tiff(path, mask, "YX", spacing=spacing, georeference=georeference, palette=colours, nodata=nodata)
 
 
 def mask_bytes(mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour]) -> bytes:
@@ -51,7 +79,10 @@ def mask_bytes(mask: UInt8[np.ndarray, "height width"], palette: Sequence[Colour
 
 
 def write_labels(
-    path: Path, labels: Integer[np.ndarray, "height width"], spacing: tuple[float, float] | None = None
+    path: Path,
+    labels: Integer[np.ndarray, "height width"],
+    spacing: tuple[float, float] | None = None,
+    georeference: Georeference | None = None,
 ) -> Path:
     """Write a label image: 16-bit PNG if `path` ends in .png and the numbers fit, else deflated 16- or 32-bit TIFF.
 
@@ -61,6 +92,8 @@ def write_labels(
     labels : (height, width) array of numbers from 0
     spacing : (float, float), optional
         Micrometres per pixel, (y, x); stored only in TIFF.
+    georeference : Georeference, optional
+        The place on a map; stored only in TIFF.
 
     Returns
     -------
@@ -83,12 +116,16 @@ def write_labels(
         return path
     path = path if path.suffix.lower() in _TIFF else path.with_suffix(".tif")
     array = labels.astype(np.uint16 if fits else np.uint32)
-    _write_tiff(path, array, "YX", spacing=spacing)
+    _write_tiff(path, array, "YX", spacing=spacing, georeference=georeference)
     return path
 
 
-def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) -> None:
+def write_image(
+    path: Path, pixels: Num[np.ndarray, "channels height width"], georeference: Georeference | None = None
+) -> None:
     """Write an image by suffix: PNG (8 or 16 bits, 1 or 3 channels) or TIFF (any type, any number of channels).
+
+    With `georeference` a TIFF has one page whose bands are the channels, as programs for maps expect.
 
     Raises
     ------
@@ -103,22 +140,44 @@ def write_image(path: Path, pixels: Num[np.ndarray, "channels height width"]) ->
         return
     if suffix not in _TIFF:
         raise BadOption("a name ending in .png, .tif or .tiff", path.name, "Choose one of them.", path)
+    if georeference is not None:
+        _write_tiff(path, pixels, "SYX" if len(pixels) > 1 else "CYX", georeference=georeference)
+        return
     colour = pixels.shape[0] == 3 and pixels.dtype.name in ("uint8", "uint16")
     _write_tiff(path, np.moveaxis(pixels, 0, -1) if colour else pixels, "YXS" if colour else "CYX")
 
 
-def _write_tiff(path: Path, array: np.ndarray, axes: str, spacing: tuple[float, float] | None = None) -> None:
-    """Write a compressed TIFF; axis S is RGB, and `spacing` (y, x) is in micrometres."""
+def _write_tiff(
+    path: Path,
+    array: np.ndarray,
+    axes: str,
+    *,
+    spacing: tuple[float, float] | None = None,
+    georeference: Georeference | None = None,
+    palette: UInt16[np.ndarray, "256 3"] | None = None,
+    nodata: int | None = None,
+) -> None:
+    """Write a compressed TIFF.
+
+    Axis S is RGB if it is the last one, and bands if it is the first; `spacing` (y, x) is in micrometres; `palette` has
+    values up to 255.
+    """
+    tags = [*(georeference.tags if georeference is not None else ()), *([] if nodata is None else [nodata_tag(nodata)])]
+    photometric = "rgb" if axes.endswith("S") else "minisblack"
     atomic_write(
         path,
         lambda file: tifffile.imwrite(
             file,
             array,
+            byteorder="<",
             compression="zlib",
-            photometric="rgb" if axes.endswith("S") else "minisblack",
+            photometric=photometric if palette is None else "palette",
+            planarconfig="separate" if axes.startswith("S") else None,
+            colormap=None if palette is None else palette.T * np.uint16(257),
             metadata={"axes": axes},
             resolution=(1e4 / spacing[1], 1e4 / spacing[0]) if spacing else None,
             resolutionunit="CENTIMETER" if spacing else None,
+            extratags=[(tag.code, tag.kind, tag.count, tag.data, True) for tag in tags],
         ),
     )
 

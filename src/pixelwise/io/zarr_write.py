@@ -16,6 +16,7 @@ from jaxtyping import Integer
 
 from pixelwise.atomic_write import write_error
 from pixelwise.geometry.tiles import Span
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.tiled_writer import TiledLayout
 from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
@@ -26,9 +27,14 @@ Read = Callable[[Span, Span], Integer[np.ndarray, "rows columns"]]
 
 @dataclass(frozen=True, kw_only=True)
 class PixelMetadata:
-    """Micrometres per pixel (y, x), and for masks the colour and name of each class."""
+    """Micrometres per pixel (y, x), and for masks the colour and name of each class.
+
+    `georeference` and `nodata`, the value of missing pixels, are written in TIFF only.
+    """
 
     spacing: tuple[float, float] | None = None
+    georeference: Georeference | None = None
+    nodata: int | None = None
     palette: Sequence[Colour] = ()
     names: Sequence[str] = ()
 

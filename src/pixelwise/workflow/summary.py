@@ -116,6 +116,21 @@ def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
         lines += ["  objects", *_list({key: value for key, value in objects.items() if _is_number(value)})]
     if boundaries := values.get("boundaries"):
         lines += ["  boundaries", *_list(boundaries)]
+    return [*lines, *_list_surfaces(values.get("surfaces"))]
+
+
+def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:
+    """Return a line per class with its surface scores; none for records without them."""
+    if not surfaces or not any(row["images"] for row in surfaces["classes"]):
+        return []
+    width = max(len(row["name"]) for row in surfaces["classes"])
+    lines = [f"  surfaces, in {surfaces['unit']}s, tolerance {surfaces['tolerance']:g} (means over images)"]
+    for row in surfaces["classes"]:
+        lines.append(
+            f"    {row['name']:<{width}}  HD95 {_number(row['hd95'])}{_format_interval(row['hd95_interval'])}, "
+            f"average distance {_number(row['average_distance'])}, surface Dice {_number(row['surface_dice'])}"
+            f"{_format_interval(row['surface_dice_interval'])}"
+        )
     return lines
 
 

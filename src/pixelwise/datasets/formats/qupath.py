@@ -126,7 +126,7 @@ def _read_features(path: Path, left_out: Counter[str]) -> Iterator[_Feature]:
             left_out[kind] += 1
             continue
         geometry = field(record, "geometry", dict, where, path, {})
-        rings = tuple(_rings(geometry, where, path, left_out, 0))
+        rings = tuple(read_rings(geometry, where, path, left_out, 0))
         if rings:
             name, colour = _classification(properties)
             ignore = name.casefold() == IGNORE_CLASS.casefold()
@@ -143,11 +143,12 @@ _LEGACY = {
 }
 
 
-def _rings(geometry: Any, where: str, path: Path, left_out: Counter[str], depth: int) -> Iterator[np.ndarray]:
+def read_rings(geometry: Any, where: str, path: Path, left_out: Counter[str], depth: int) -> Iterator[np.ndarray]:
+    """Yield the rings of the polygons of a GeoJSON geometry, and count what has no area."""
     kind = field(geometry, "type", str, f"the geometry of {where}", path, "")
     if kind == "GeometryCollection" and depth < _MAX_DEPTH:
         for inner in field(geometry, "geometries", list, where, path):
-            yield from _rings(inner, where, path, left_out, depth + 1)
+            yield from read_rings(inner, where, path, left_out, depth + 1)
         return
     if kind not in ("Polygon", "MultiPolygon"):
         left_out[f"{kind or 'no geometry'} has no area"] += 1

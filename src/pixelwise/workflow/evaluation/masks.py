@@ -22,6 +22,7 @@ from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_c
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 from pixelwise.workflow.evaluation.splits import ScoreRequest
+from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
 
 OBJECTS = ("background", "object")
 PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]
@@ -37,14 +38,17 @@ def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, An
     """
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
     dataset, cases = request.dataset, request.cases
+    annotated = [case for case in cases if case.annotation is not None]
+    surfaces = SurfaceEvaluation(annotated, class_names(model.model_card), model.model_card.task)
 
-    def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction) -> None:
+    def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction) -> None:
+        surfaces.add(case, truth, _scored_labels(prediction, model.model_card))
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, progress=request.progress, on_prediction=on_prediction)
     scores = summarise_masks(results, model.model_card, dataset, cases, seed=request.seed)
-    scores = image_level.add_to(scores, model.model_card)
+    scores = surfaces.add_to(image_level.add_to(scores, model.model_card), request.seed)
     return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
 
 
@@ -63,7 +67,6 @@ def count_masks(
     labelling = match_labelling(model.model_card, dataset.labelling, dataset.root)
     dataset = replace(dataset, labelling=labelling, channels=model.model_card.channels)
     annotated = [case for case in cases if case.annotation is not None]
-    instances = labelling.task == "instance"
     names = class_names(model.model_card)
     results: list[CaseResult] = []
     warnings: dict[str, int] = {}
@@ -74,12 +77,18 @@ def count_masks(
             on_prediction(case, truth, prediction)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
-        labels = prediction.labels
-        if not instances and model.model_card.target.kind != "classes":
-            labels = (labels > 0).astype(labels.dtype)  # a semantic mask with an object target
+        labels = _scored_labels(prediction, model.model_card)
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.message(*(f"{text} ({pluralise(count, 'image')})" for text, count in warnings.items()))
     return results
+
+
+def _scored_labels(prediction: Prediction, model_card: ModelCard) -> np.ndarray:
+    """Return classes or objects, as the masks of the task have them."""
+    labels = prediction.labels
+    if model_card.task != "instance" and model_card.target.kind != "classes":
+        return (labels > 0).astype(labels.dtype)  # a semantic mask with an object target
+    return labels
 
 
 def summarise_masks(

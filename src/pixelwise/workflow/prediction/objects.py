@@ -1,4 +1,4 @@
-"""Predicted objects as files for other programs: QuPath, ImageJ, COCO, and a table in physical units.
+"""Predicted objects as files for other programs: QuPath, ImageJ, COCO, maps, and tables in physical units.
 
 Where a model predicts classes, each connected component of a class is an object.
 """
@@ -18,6 +18,7 @@ from pixelwise.datasets.formats.coco_rle import encode_rle
 from pixelwise.datasets.formats.imagej_roi import roi_library
 from pixelwise.datasets.records import has_background
 from pixelwise.datasets.writers.imagej_roi import roi_zip_bytes
+from pixelwise.datasets.writers.map_polygons import AREA_COLUMNS, area_rows, outline_objects
 from pixelwise.datasets.writers.object_table import COLUMNS, Cells, csv_bytes, object_rows
 from pixelwise.datasets.writers.objects import number_objects
 from pixelwise.datasets.writers.qupath import geojson_bytes
@@ -25,18 +26,20 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.io.read import Image
 from pixelwise.model_file.model_card import ModelCard
 
-FORMATS = ("geojson", "imagej", "coco", "csv")
+FORMATS = ("geojson", "imagej", "coco", "csv", "polygons")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedObjects:
-    """The objects of one image: files written, rows of the table, and annotations of COCO."""
+    """The objects of one image: files written, rows of the tables, annotations of COCO, and messages."""
 
     image: str
     size: tuple[int, int]
     files: tuple[Path, ...]
     rows: Sequence[Cells]
     annotations: Sequence[dict[str, Any]]
+    areas: Sequence[Cells] = ()
+    messages: tuple[str, ...] = ()
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -63,7 +66,7 @@ def save_objects(
     model_card: ModelCard,
     formats: Sequence[str],
 ) -> SavedObjects:
-    """Write ``NAME.geojson`` and ``NAME_rois.zip``, and measure what the files of all images need."""
+    """Write ``NAME.geojson``, ``NAME_rois.zip`` and ``NAME.polygons.geojson``, and measure what all images need."""
     objects, class_index = number_objects(labels.astype(np.int32), model_card.task, model_card.classes)
     classes = [model_card.classes[index] for index in class_index.tolist()]
     files: list[Path] = []
@@ -75,7 +78,16 @@ def save_objects(
     if "imagej" in formats:
         files.append(folder / f"{name}_rois.zip")
         atomic_write_bytes(files[-1], roi_zip_bytes(objects, classes, class_index.tolist()))
+    areas, messages = list[Cells](), ()
+    if "polygons" in formats:
+        found = outline_objects(objects, classes, georeference=image.georeference, spacing=image.spacing)
+        files.append(folder / f"{name}.polygons.geojson")
+        atomic_write_bytes(files[-1], found.content)
+        first = int(has_background(model_card.task, model_card.classes))
+        areas, messages = area_rows(found.areas, model_card.classes[first:]), found.messages
     return SavedObjects(
+        areas=areas,
+        messages=messages,
         image=image_name,
         size=(labels.shape[0], labels.shape[1]),
         files=tuple(files),
@@ -87,8 +99,12 @@ def save_objects(
 def write_summaries(
     folder: Path, saved: Sequence[SavedObjects], model_card: ModelCard, formats: Sequence[str]
 ) -> list[Path]:
-    """Write ``measurements.csv`` and ``coco.json``, the files about all images; return their paths."""
+    """Write ``measurements.csv``, ``areas.csv`` and ``coco.json``, the files about all images; return their paths."""
     files: list[Path] = []
+    if "polygons" in formats:
+        files.append(folder / "areas.csv")
+        sums = ([image.image, *row] for image in saved for row in image.areas)
+        atomic_write_bytes(files[-1], csv_bytes(("image", *AREA_COLUMNS), sums))
     if "csv" in formats:
         files.append(folder / "measurements.csv")
         rows = ([image.image, *row] for image in saved for row in image.rows)

@@ -19,7 +19,8 @@ class PredictOptions:
     confidence : bool
         Also write uncertainty maps and the expected Dice.
     save : tuple of str
-        Also write the objects for other programs: geojson (QuPath), imagej (ROI sets), coco, csv (physical units).
+        Also write the objects for other programs: geojson (QuPath), imagej (ROI sets), coco, csv (physical units),
+        polygons (GeoJSON in longitude and latitude for maps, and areas.csv).
     symmetries : bool
         Test-time augmentation over the four flips; for classification, the mirror image.
     tta : int, optional

@@ -13,7 +13,10 @@ from skimage.segmentation import find_boundaries
 
 from pixelwise.atomic_write import atomic_write, atomic_write_json
 from pixelwise.inference.segmentation_model import Prediction
+from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.read import Image, write_image, write_labels, write_mask
+from pixelwise.io.sample_values import mark_missing
+from pixelwise.io.write import write_map_mask
 from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure_objects
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
@@ -69,20 +72,22 @@ class OutputSummary:
 
     def save(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
         """Write the requested files of one image; thread-safe."""
-        files, table = [self.folder / f"{name}.png"], None
+        place = image.georeference
+        suffix = ".png" if place is None else ".tif"  # PNG holds no coordinates
+        files, table, labels = [self.folder / f"{name}{suffix}"], None, result.labels
         if self.model_card.task == "instance":
-            files[0] = write_labels(files[0], result.labels, image.spacing)
+            files[0] = write_labels(files[0], result.labels, image.spacing, place)
             table = measure_objects(result.labels, image.pixels)
         else:
-            write_mask(files[0], result.labels.astype(np.uint8, copy=False), self.model_card.colours)
+            labels = self._write_mask(files[0], image, result.labels.astype(np.uint8, copy=False))
         confidence = None
         if result.probabilities is not None and self.options.confidence:
             confidence = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
-            files.append(self.folder / f"{name}.uncertainty.png")
-            write_image(files[-1], uncertainty_map(result.probabilities, self.model_card)[None])
+            files.append(self.folder / f"{name}.uncertainty{suffix}")
+            write_image(files[-1], uncertainty_map(result.probabilities, self.model_card)[None], place)
         if result.probabilities is not None and self.options.probabilities:
             files.append(self.folder / f"{name}.probabilities.tif")
-            write_image(files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8))
+            write_image(files[-1], np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8), place)
         if self.options.overlays:
             drawn = overlay(
                 image.pixels, result.labels, self.model_card.colours, objects=self.model_card.task == "instance"
@@ -91,7 +96,7 @@ class OutputSummary:
             write_image(files[-1], drawn)
         objects = None
         if formats := self.options.save:
-            objects = save_objects(self.folder, name, path.name, image, result.labels, self.model_card, formats)
+            objects = save_objects(self.folder, name, path.name, image, labels, self.model_card, formats)
             files += objects.files
         return ImageOutputs(
             image=path.name,
@@ -100,8 +105,21 @@ class OutputSummary:
             table=table,
             confidence=confidence,
             read=image.warnings,
-            notes=result.warnings,
+            notes=(*result.warnings, *(objects.messages if objects is not None else ())),
         )
+
+    def _write_mask(
+        self, path: Path, image: Image, mask: UInt8[np.ndarray, "height width"]
+    ) -> UInt8[np.ndarray, "height width"]:
+        """Write a mask, on a map as GeoTIFF; return it with its missing pixels marked."""
+        colours, place = self.model_card.colours, image.georeference
+        if place is None:
+            write_mask(path, mask, colours)
+            return mask
+        nodata = choose_mask_nodata(place.nodata, len(self.model_card.classes))
+        marked = mask if nodata is None else mark_missing(image.pixels, mask, nodata)
+        write_map_mask(path, marked, colours, place, nodata=nodata, spacing=image.spacing)
+        return marked
 
     def add(self, saved: ImageOutputs) -> None:
         """Add the outputs of an image; the order of the calls is the order in the tables."""

@@ -1,0 +1,114 @@
+"""Surface scores of masks over the images of a data set: HD95, average surface distance and surface Dice."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+
+from pixelwise.datasets.dataset import Case
+from pixelwise.datasets.records import has_background
+from pixelwise.datasets.writers.labelled_set import spacing_of
+from pixelwise.labels.targets import IGNORE
+from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.semantic import mean_of
+from pixelwise.metrics.surfaces import surface_distances
+
+MAX_PIXELS = 25_000_000  # of an image: distances need about 20 bytes for each
+SCORES = ("hd95", "average_distance", "surface_dice")
+POLICY = (
+    "A class that is in only one of the two masks of an image has surface Dice 0 and no distance: images_one_sided "
+    "counts these images. A class that is in neither has no surface scores there."
+)
+
+
+class SurfaceEvaluation:
+    """Collects the surface scores of every class and image.
+
+    Distances are in micrometres if all images state their pixel size, else in pixels; the tolerance of the surface Dice
+    is one pixel (the longer side of the largest). Ignored pixels belong to no class in both masks.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        All cases that will be added.
+    classes : sequence of str
+    task : {"binary", "multiclass", "instance"}
+        For "instance" all objects together are the one class.
+    """
+
+    def __init__(self, cases: Sequence[Case], classes: Sequence[str], task: str) -> None:
+        spacings = {case.name: spacing_of(case.image) for case in cases}
+        self._spacings = {name: spacing for name, spacing in spacings.items() if spacing is not None}
+        if len(self._spacings) < len(spacings):
+            self._spacings = {}
+        self._tolerance = max((max(spacing) for spacing in self._spacings.values()), default=1.0)
+        self._task = task
+        self._classes = list(enumerate(classes))[int(has_background(task, classes)) :]
+        self._rows: dict[str, dict[str, dict[str, float | None]]] = {}
+        self._too_large = 0
+
+    def add(
+        self, case: Case, truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]
+    ) -> None:
+        """Add the true and the predicted mask of a case, as `mask_scores.score_case` takes them."""
+        if truth.size > MAX_PIXELS:
+            self._too_large += 1
+            return
+        ignored = truth < 0 if self._task == "instance" else truth == IGNORE
+        if self._task == "instance":
+            truth, predicted = (truth > 0).astype(np.uint8), (predicted > 0).astype(np.uint8)
+        row: dict[str, dict[str, float | None]] = {}
+        for index, name in self._classes:
+            masks = [(mask == index) & ~ignored for mask in (truth, predicted)]
+            found = surface_distances(*masks, spacing=self._spacings.get(case.name))
+            values = found.hausdorff(95), found.average(), found.surface_dice(self._tolerance)
+            row[name] = dict(zip(SCORES, values, strict=True))
+        self._rows[case.name] = row
+
+    def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:
+        """Return the scores of `mask_scores.summarise` with the surface scores in ``scores`` and ``cases``."""
+        surfaces = {
+            "unit": "micrometre" if self._spacings else "pixel",
+            "tolerance": round(self._tolerance, 6),
+            "policy": POLICY,
+            "images_too_large": self._too_large,
+            "classes": [self._summarise(name, seed) for _, name in self._classes],
+        }
+        cases = [
+            {**row, "surfaces": _finite(self._rows[row["name"]])} if row["name"] in self._rows else row
+            for row in scores["cases"]
+        ]
+        return {**scores, "scores": {**scores["scores"], "surfaces": surfaces}, "cases": cases}
+
+    def _summarise(self, name: str, seed: int) -> dict[str, Any]:
+        """Return the means over the images that have a score, with intervals by bootstrap over all images."""
+        rows = [row[name] for row in self._rows.values()]
+        summary: dict[str, Any] = {"name": name}
+        for score in SCORES:
+            values = [row[score] for row in rows]
+            defined = [value is not None and bool(np.isfinite(value)) for value in values]
+            known = tuple(value if there else None for value, there in zip(values, defined, strict=True))
+            table = np.array([(value or 0.0, there) for value, there in zip(known, defined, strict=True)], np.float64)
+            interval = bootstrap(table.reshape(-1, 2), _mean, seed=seed)
+            mean = mean_of(known)
+            summary[score] = None if mean is None else round(mean, 6)
+            summary[f"{score}_interval"] = None if interval is None else [round(bound, 6) for bound in interval]
+        summary["images"] = sum(row["surface_dice"] is not None for row in rows)
+        summary["images_one_sided"] = sum(row["hd95"] is not None and bool(np.isinf(row["hd95"])) for row in rows)
+        return summary
+
+
+def _mean(total: np.ndarray) -> float | None:
+    return float(total[0] / total[1]) if total[1] else None
+
+
+def _finite(row: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Return the scores of a case for JSON: rounded, and None instead of infinity."""
+    return {
+        name: {
+            score: round(value, 6) if value is not None and np.isfinite(value) else None
+            for score, value in values.items()
+        }
+        for name, values in row.items()
+    }
